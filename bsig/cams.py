@@ -1,0 +1,341 @@
+"""Class activation maps as pure functions of the features and of the gradient through the head.
+
+Every variant is a sum over channels of `weights * features`. The weights are one number a channel (`b k`) or one a
+channel and cell (`b k h w`); they need the features `F[b,k,h,w]`, the score `y[b]` being explained and at most its
+gradient `G = dy/dF` *through the head alone*. The backbone is never run backwards, nothing is hooked or changed.
+
+A score is a linear combination of a head's logits, `y = sum_c class_scores[c] * logit_c`:
+
+    one class:              class_scores = onehot(c)
+    class-centred:          class_scores = onehot(c) - 1/C      (what softmax cannot shift; bsig.logit_shift)
+
+Maps keep their sign and their unit until they are drawn: positive speaks for the class, negative against it. They are
+at the resolution of the feature grid. No ReLU, no rescaling; `grad-cam` and others apply both, and agree up to them
+(tests/test_cams_against_grad_cam.py). Each equation stands again as plain loops in tests/reference.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bsig.errors import InputError
+
+Treatment = Literal["signed", "nonnegative", "paper"]
+Branch = Literal["softmax", "sigmoid", "centred"]
+
+TREATMENTS: dict[str, str] = {
+    "signed": "Both branches keep the sign of their weights: evidence for and against.",
+    "nonnegative": "Both branches set negative weights to zero before the sum: relu(w) . F.",
+    "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its sign; "
+    "the two maps then differ by treatment as well as by branch.",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a map explains: one score of one head for each image of a batch, with what the methods need of it.
+
+    Attributes:
+        features: (b, k, h, w).
+        value: the score `y`, (b,), in logits.
+        gradient: `dy/dF` through the head, (b, k, h, w).
+        linear_weights: (b, k), the head's own weights for the score where the head is pool + linear, else None.
+        ablated: the score with channel k zeroed, for each k: a function, because only Ablation-CAM asks. (b, k)
+        masked: the score of the input seen through channel k alone, (b, k); -inf where it was not computed. Only
+            Score-CAM asks for it; it needs the whole network.
+    """
+
+    features: Float[Tensor, "b k h w"]
+    value: Float[Tensor, " b"]
+    gradient: Float[Tensor, "b k h w"]
+    linear_weights: Float[Tensor, "b k"] | None
+    ablated: Callable[[], Float[Tensor, "b k"]]
+    masked: Float[Tensor, "b k"] | None = None
+
+
+def head_score(
+    head: torch.nn.Module,
+    features: Float[Tensor, "b k h w"],
+    class_scores: Float[Tensor, "b c"],
+    masked_logits: Float[Tensor, "b k c"] | None = None,
+) -> Score:
+    """The score `sum_c class_scores[b,c] * logit_c` of a head on given features, with its gradient.
+
+    Args:
+        head: features -> logits; `bsig.backbones.PooledLinearHead` says which members it needs.
+        features: (b, k, h, w), without graph.
+        class_scores: which combination of logits, see `class_scores_of`.
+        masked_logits: for Score-CAM: the head's logits for the input masked by each channel, -inf where left out.
+    """
+    leaf = features.detach().requires_grad_(True)
+    with torch.enable_grad():
+        value = (head(leaf) * class_scores).sum(dim=1)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+    features = features.detach()
+    weights = class_scores @ head.last_linear.weight.detach() if head.cam_is_exact else None
+
+    def ablated() -> Tensor:
+        with torch.no_grad():
+            return head.ablated_logits(features, class_scores)
+
+    return Score(features, value.detach(), gradient, weights, ablated, _masked_scores(masked_logits, class_scores))
+
+
+def class_scores_of(
+    class_index: Int[Tensor, " b"], num_classes: int, *, centred: bool = False
+) -> Float[Tensor, "b c"]:
+    """One-hot rows; with `centred` less 1/C everywhere, so that a number added to all logits drops out."""
+    scores = F.one_hot(class_index, num_classes).float()
+    return scores - 1 / num_classes if centred else scores
+
+
+# The weights of each variant. First the equation, then the source.
+
+
+def cam_weights(score: Score) -> Float[Tensor, "b k"]:
+    """`w[c,k]`, the linear layer's own weights, so that `mean_hw(map) + bias = logit` exactly.
+
+    Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2, arXiv 1512.04150.
+
+    Raises:
+        InputError: the head is not an average pool and one linear layer.
+    """
+    if score.linear_weights is None:
+        raise InputError(
+            "`method` (='cam') needs a head of average pool and one linear layer; this one is not: use 'grad-cam'."
+        )
+    return score.linear_weights
+
+
+def grad_cam_weights(score: Score) -> Float[Tensor, "b k"]:
+    """`a_k = mean_hw G[k]`.
+
+    Selvaraju et al., "Grad-CAM", ICCV 2017, eq. 1, arXiv 1610.02391. Without its ReLU (eq. 2).
+    """
+    return score.gradient.mean(dim=(2, 3))
+
+
+def grad_cam_plus_plus_weights(score: Score, epsilon: float = 1e-6) -> Float[Tensor, "b k"]:
+    """`a_k = sum_hw alpha * relu(G)`, `alpha = G^2 / (2 G^2 + (sum_hw F) G^3 + epsilon)`; never negative.
+
+    Chattopadhay et al., "Grad-CAM++", WACV 2018, eqs. 7 and 19, arXiv 1710.11063. The paper has no `epsilon`; the
+    grad-cam package adds 1e-6, which is of the size of `G^2` and damps channels of small gradient. It is kept so that
+    both draw the same map; `epsilon=0` is the paper's equation. A denominator of zero gives a weight of zero.
+    """
+    total = score.features.sum(dim=(2, 3), keepdim=True)
+    square = score.gradient.square()
+    denominator = 2 * square + total * square * score.gradient + epsilon
+    alpha = torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
+    return (alpha * score.gradient.clamp(min=0)).sum(dim=(2, 3))
+
+
+def xgrad_cam_weights(score: Score, epsilon: float = 1e-7) -> Float[Tensor, "b k"]:
+    """`a_k = sum_hw G[k] F[k] / sum_hw F[k]`: the gradient averaged where the channel is active.
+
+    Fu et al., "Axiom-based Grad-CAM", BMVC 2020, eq. 11, arXiv 2008.02312. Assumes `F >= 0`; a channel that is zero
+    everywhere weighs nothing. Channels that cancel to a sum near zero (no ReLU before the head) make it large.
+    """
+    active = (score.gradient * score.features).sum(dim=(2, 3))
+    total = score.features.sum(dim=(2, 3)) + epsilon
+    return torch.where(total == 0, 0.0, active / torch.where(total == 0, 1.0, total))
+
+
+def hires_cam_weights(score: Score) -> Float[Tensor, "b k h w"]:
+    """`G[k,h,w]`, cell by cell.
+
+    Draelos and Carin, "Use HiResCAM instead of Grad-CAM", 2020, eq. 4, arXiv 2011.08891.
+    """
+    return score.gradient
+
+
+def layer_cam_weights(score: Score) -> Float[Tensor, "b k h w"]:
+    """`relu(G[k,h,w])`, cell by cell: never negative on features that are not.
+
+    Jiang et al., "LayerCAM", IEEE TIP 2021, eqs. 5 and 6. Without its ReLU on the sum (eq. 7).
+    """
+    return score.gradient.clamp(min=0)
+
+
+def ablation_cam_weights(score: Score) -> Float[Tensor, "b k"]:
+    """`a_k = (y - y_without_k) / |y|`: the share of the score that is lost with channel k.
+
+    Desai and Ramaswamy, "Ablation-CAM", WACV 2020, eq. 2, which divides by `y`. A negative score (the usual case for
+    an absent class in a sigmoid branch) would turn every sign round; `|y|` keeps "positive speaks for". A score of
+    exactly zero leaves the drop itself.
+    """
+    drop = score.value[:, None] - score.ablated()
+    size = score.value.abs()[:, None]
+    return drop / torch.where(size == 0, 1.0, size)
+
+
+def score_cam_weights(score: Score) -> Float[Tensor, "b k"]:
+    """`a = softmax_k(y of the input seen through channel k)`: positive, sums to one; left-out channels weigh zero.
+
+    Wang et al., "Score-CAM", CVPRW 2020, eqs. 6 to 8, arXiv 1910.01279 (softmax over the scores as in its code).
+
+    Raises:
+        InputError: the masked scores were not computed; `Encoded.explain` computes them.
+    """
+    if score.masked is None:
+        raise InputError("`method` (='score-cam') needs `masked_logits`; ask through `bsig.Explainer`, which runs them.")
+    return score.masked.softmax(dim=1)
+
+
+def eigen_cam_map(features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
+    """`(F - mean_hw F) . v1`, v1 the first right singular vector over the cells: the same for every class and branch.
+
+    Muhammad and Yeasin, "Eigen-CAM", IJCNN 2020, eq. 3, arXiv 2008.00299, centred as in the grad-cam package. The sign
+    of a singular vector is arbitrary; here it is the one in which the map grows with the summed features.
+    """
+    cells = features.flatten(2)
+    centred = cells - cells.mean(dim=2, keepdim=True)
+    # The projection `centred^T v1 = s1 u1` comes from the small (h*w) x (h*w) Gram matrix; k is much larger.
+    gram = centred.mT.double() @ centred.double()
+    values, vectors = torch.linalg.eigh(gram)
+    projection = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
+    along = (projection * centred.sum(dim=1)).sum(dim=1, keepdim=True)
+    return (projection * torch.where(along < 0, -1.0, 1.0)).to(features.dtype).unflatten(1, features.shape[2:])
+
+
+def weighted_map(
+    weights: Float[Tensor, "b k"] | Float[Tensor, "b k h w"], features: Float[Tensor, "b k h w"]
+) -> Float[Tensor, "b h w"]:
+    """`sum_k weights * F`, signed, at grid resolution."""
+    if weights.ndim == 2:
+        return torch.einsum("bk,bkhw->bhw", weights, features)
+    return (weights * features).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class CamMethod:
+    """One CAM variant: how its weights come about and what its map can and cannot show.
+
+    Attributes:
+        key: the name by which screen, command line and Python choose it.
+        weights: Score -> channel weights; None for Eigen-CAM, which has none.
+        unit: of the map's values.
+        shows_negative: whether a map can hold evidence against a class.
+        is_slow: the network is run again for each channel.
+        note: one line for the screen.
+    """
+
+    key: str
+    title: str
+    weights: Callable[[Score], Tensor] | None
+    unit: str
+    shows_negative: bool
+    note: str
+    is_slow: bool = False
+
+
+def _methods() -> Iterator[CamMethod]:
+    yield CamMethod(
+        "cam", "CAM", cam_weights, "logits", True, "The linear layer's own weights; the map's mean plus the bias is the logit."
+    )
+    yield CamMethod(
+        "grad-cam", "Grad-CAM", grad_cam_weights, "logits per cell", True,
+        "Gradient averaged over the grid; for this kind of head CAM divided by the number of cells.",
+    )  # fmt: skip
+    yield CamMethod(
+        "grad-cam++", "Grad-CAM++", grad_cam_plus_plus_weights, "logits per cell", False,
+        "Positive gradients only: cannot show evidence against the class.",
+    )  # fmt: skip
+    yield CamMethod(
+        "xgrad-cam", "XGrad-CAM", xgrad_cam_weights, "logits per cell", True,
+        "Gradient averaged where the channel is active.",
+    )  # fmt: skip
+    yield CamMethod(
+        "layer-cam", "LayerCAM", layer_cam_weights, "logits per cell", False,
+        "Positive gradients cell by cell: cannot show evidence against the class.",
+    )  # fmt: skip
+    yield CamMethod(
+        "hires-cam", "HiResCAM", hires_cam_weights, "logits per cell", True, "Gradient times feature, cell by cell."
+    )
+    yield CamMethod(
+        "ablation-cam", "Ablation-CAM", ablation_cam_weights, "feature units, weighted by relative drop", True,
+        "How much of the branch's own logit is lost without each channel; each branch is relative to itself.",
+    )  # fmt: skip
+    yield CamMethod(
+        "score-cam", "Score-CAM", score_cam_weights, "feature units, weights sum to one", False,
+        "Slow: runs the whole network once a channel. Cannot show evidence against the class.", is_slow=True,
+    )  # fmt: skip
+    yield CamMethod(
+        "eigen-cam", "Eigen-CAM", None, "feature units", True,
+        "First principal component of the features: no class, no branch, its sign is a convention. Both maps are equal.",
+    )  # fmt: skip
+
+
+CAM_METHODS: dict[str, CamMethod] = {method.key: method for method in _methods()}
+
+
+def signed_map(
+    method: CamMethod, score: Score, *, clamp_weights: bool = False
+) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "b k"] | None]:
+    """The map of one method and the channel weights that made it (None where the method has none).
+
+    Args:
+        method: an entry of `CAM_METHODS`.
+        score: what is explained.
+        clamp_weights: set negative weights to zero before the sum (`relu(w) . F`, which is not `relu(w . F)`).
+    """
+    if method.weights is None:
+        return eigen_cam_map(score.features), None
+    weights = method.weights(score)
+    if clamp_weights:
+        weights = weights.clamp(min=0)
+    return weighted_map(weights, score.features), weights if weights.ndim == 2 else None
+
+
+def clamps_weights(treatment: str, branch: Branch) -> bool:
+    """Whether a treatment sets a branch's negative weights to zero; `TREATMENTS` says it in words.
+
+    Raises:
+        InputError: no such treatment.
+    """
+    if treatment not in TREATMENTS:
+        raise InputError(f"`weights` (='{treatment}') must be one of {', '.join(TREATMENTS)}.")
+    return treatment == "nonnegative" or (treatment == "paper" and branch == "sigmoid")
+
+
+def cam_method(key: str) -> CamMethod:
+    """The entry of `CAM_METHODS`.
+
+    Raises:
+        InputError: no such method.
+    """
+    if key not in CAM_METHODS:
+        raise InputError(f"`method` (='{key}') must be one of {', '.join(CAM_METHODS)}.")
+    return CAM_METHODS[key]
+
+
+def channel_masks(features: Float[Tensor, "k h w"], size_hw: tuple[int, int]) -> Float[Tensor, "k H W"]:
+    """Each channel resized to the input and scaled to [0, 1] by its own minimum and maximum: Score-CAM's masks.
+
+    Bilinear with aligned corners and 1e-8 in the denominator, as in the grad-cam package. A constant channel is zero.
+    """
+    resized = F.interpolate(features[None], size=size_hw, mode="bilinear", align_corners=True)[0]
+    low = resized.amin(dim=(1, 2), keepdim=True)
+    high = resized.amax(dim=(1, 2), keepdim=True)
+    return (resized - low) / (high - low + 1e-8)
+
+
+def strongest_channels(features: Float[Tensor, "k h w"], budget: int | None) -> Int[Tensor, " n"]:
+    """The `budget` channels with the largest mean square; all of them for None."""
+    if budget is None or budget >= len(features):
+        return torch.arange(len(features), device=features.device)
+    return features.square().mean(dim=(1, 2)).topk(budget).indices.sort().values
+
+
+def _masked_scores(masked_logits: Tensor | None, class_scores: Tensor) -> Tensor | None:
+    if masked_logits is None:
+        return None
+    left_out = masked_logits.isinf().all(dim=2)
+    scores = torch.einsum("bkc,bc->bk", masked_logits.masked_fill(left_out[:, :, None], 0.0), class_scores)
+    return scores.masked_fill(left_out, -torch.inf)

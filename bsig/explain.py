@@ -1,0 +1,334 @@
+"""Encode a picture once, ask many times: one backbone forward, then maps of both branches for any class and method.
+
+    explainer = Explainer(model)
+    encoded = explainer.encode(picture)                      # the only run of the backbone
+    explanation = encoded.explain("golf ball", "cam")        # from the stored features, milliseconds
+    explanation.softmax.map, explanation.sigmoid.map         # signed, in logits, at grid resolution
+
+Three evidences stand side by side: the softmax branch, the sigmoid branch, and the class-centred softmax map
+`(W[c] - mean_c W) . F`, which no additive logit shift can move (bsig.logit_shift).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from PIL import Image
+from torch import Tensor
+
+from bsig.cams import (
+    Branch,
+    CamMethod,
+    Score,
+    cam_method,
+    channel_masks,
+    clamps_weights,
+    class_scores_of,
+    head_score,
+    signed_map,
+    strongest_channels,
+)
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
+
+Array = np.ndarray
+Progress = Callable[[int, int], None]
+SCORE_CAM_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one branch says of one class on one picture.
+
+    Attributes:
+        map: (h, w) float32, signed: positive speaks for the class, negative against; unit as the method says.
+        logit: the branch's logit of the class (for the class-centred evidence: less the mean over all classes).
+        probability: of the class: softmax over all classes, or the sigmoid of the logit.
+        channel_weights: (k,) float32, or None where the method has none.
+    """
+
+    map: Float32[Array, "h w"]
+    logit: float
+    probability: float
+    channel_weights: Float32[Array, " k"] | None
+
+    @property
+    def positive_area(self) -> float:
+        """Share of the grid's cells with positive evidence, 0 to 1."""
+        return float((self.map > 0).mean())
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Both branches' evidence for one class, and everything that made it.
+
+    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these.
+    """
+
+    class_index: int
+    class_name: str
+    method: str
+    weights: str
+    softmax: Evidence
+    sigmoid: Evidence
+    centred: Evidence
+    predicted_index: int
+    predicted_name: str
+    crop: Image.Image
+    checkpoint: str
+
+
+class Explainer:
+    """Encodes pictures with one model. Safe for many threads: the model is only read."""
+
+    def __init__(self, model: DualBranch) -> None:
+        self.model = model
+
+    def encode(self, image: Image.Image | str | Path | bytes, crop_mode: CropMode | None = None) -> EncodedImage:
+        """The picture's features and both branches' logits: the one run of the backbone.
+
+        Args:
+            image: a PIL picture, a path, or a file's bytes.
+            crop_mode: `center` or `squash` in place of the checkpoint's own.
+
+        Raises:
+            InputError: the picture cannot be used (`bsig.images.read_image`), or the features are not finite.
+        """
+        preprocessing = self.model.preprocessing
+        if crop_mode is not None:
+            if crop_mode not in ("center", "squash"):
+                raise InputError(f"`crop_mode` (='{crop_mode}') must be 'center' or 'squash'.")
+            preprocessing = replace(preprocessing, crop_mode=crop_mode)
+        crop = crop_image(read_image(image), preprocessing)
+        inputs = input_tensor(crop, preprocessing).to(self.model.device)
+        features = self.model.features(inputs)
+        if not torch.isfinite(features).all():
+            raise InputError(
+                f"checkpoint '{self.model.name}' gives features that are not finite numbers; its weights are damaged."
+            )
+        with torch.no_grad():
+            softmax, sigmoid = self.model.softmax_logits(features)[0], self.model.sigmoid_logits(features)[0]
+        return EncodedImage(self.model, crop, preprocessing, features, softmax, sigmoid)
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A picture's features with both branches' logits; every question after that is answered from these.
+
+    Attributes:
+        features: (1, k, h, w).
+        softmax_logits, sigmoid_logits: (c,).
+    """
+
+    model: DualBranch
+    crop: Image.Image
+    preprocessing: Preprocessing
+    features: Tensor
+    softmax_logits: Tensor
+    sigmoid_logits: Tensor
+    _masked: dict[int | None, Tensor] = field(default_factory=dict, repr=False)
+    _masking: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def predicted_index(self) -> int:
+        """The softmax branch's class: it alone decides."""
+        return int(self.softmax_logits.argmax())
+
+    def top_classes(self, branch: Literal["softmax", "sigmoid"] = "softmax", count: int = 5) -> list[int]:
+        """The branch's `count` likeliest classes, likeliest first."""
+        logits = self.softmax_logits if branch == "softmax" else self.sigmoid_logits
+        return logits.topk(min(count, len(logits))).indices.tolist()
+
+    def probabilities(self) -> tuple[Tensor, Tensor]:
+        """(c,) softmax over the classes and (c,) sigmoid of each."""
+        return self.softmax_logits.softmax(dim=0), self.sigmoid_logits.sigmoid()
+
+    def explain(
+        self,
+        class_index: int | str | None = None,
+        method: str = "cam",
+        weights: str = "signed",
+        *,
+        score_cam_channels: int | None = None,
+        progress: Progress | None = None,
+    ) -> Explanation:
+        """Softmax, sigmoid and class-centred evidence for one class.
+
+        Args:
+            class_index: a number, a class name or id; None for the softmax branch's prediction.
+            method: a key of `CAM_METHODS`.
+            weights: a key of `TREATMENTS`: what is done with negative channel weights.
+            score_cam_channels: Score-CAM's budget: only the strongest so many channels; None for all.
+            progress: called with (done, total) channels while Score-CAM runs the network.
+
+        Raises:
+            InputError: unknown class, method or treatment; a method that this head does not allow.
+        """
+        chosen = cam_method(method)
+        clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
+        index = self.predicted_index if class_index is None else find_class(self.model, class_index)
+        masked = self._masked_features(score_cam_channels, progress) if chosen.is_slow else None
+
+        def evidence(branch: Branch) -> Evidence:
+            return self._evidence(branch, index, chosen, weights, masked)
+
+        return Explanation(
+            class_index=index,
+            class_name=self.model.class_names[index],
+            method=method,
+            weights=weights,
+            softmax=evidence("softmax"),
+            sigmoid=evidence("sigmoid"),
+            centred=evidence("centred"),
+            predicted_index=self.predicted_index,
+            predicted_name=self.model.class_names[self.predicted_index],
+            crop=self.crop,
+            checkpoint=self.model.name,
+        )
+
+    def score(self, branch: Branch, class_index: int, masked: Tensor | None = None) -> Score:
+        """The score that a branch's map explains, with its gradient through the head."""
+        head = self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
+        index = torch.tensor([class_index], device=self.features.device)
+        class_scores = class_scores_of(index, self.model.num_classes, centred=branch == "centred")
+        logits = None if masked is None else _masked_logits(head, masked)
+        return head_score(head, self.features, class_scores, logits)
+
+    def _evidence(self, branch: Branch, index: int, method: CamMethod, weights: str, masked: Tensor | None) -> Evidence:
+        score = self.score(branch, index, masked)
+        grid, channel_weights = signed_map(method, score, clamp_weights=clamps_weights(weights, branch))
+        softmax, sigmoid = self.probabilities()
+        return Evidence(
+            map=_array(grid[0]),
+            logit=float(score.value[0]),
+            probability=float((sigmoid if branch == "sigmoid" else softmax)[index]),
+            channel_weights=None if channel_weights is None else _array(channel_weights[0]),
+        )
+
+    def _masked_features(self, budget: int | None, progress: Progress | None) -> Tensor:
+        """(k, k, h, w) would be too large: pooled per masked input, (1, k, pooled); inf where a channel is left out.
+
+        Kept, because classes and branches share these runs of the network.
+        """
+        if budget is not None and budget < 1:
+            raise InputError(f"`score_cam_channels` (={budget}) must be at least 1.")
+        with self._masking:
+            if budget not in self._masked:
+                self._masked[budget] = self._run_masked(budget, progress)
+            return self._masked[budget]
+
+    def _run_masked(self, budget: int | None, progress: Progress | None) -> Tensor:
+        inputs = input_tensor(self.crop, self.preprocessing).to(self.features.device)
+        channels = strongest_channels(self.features[0], budget)
+        head, pooled = self.model.softmax_head, None
+        for start in range(0, len(channels), SCORE_CAM_BATCH):
+            batch = channels[start : start + SCORE_CAM_BATCH]
+            masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
+            seen = head.pooled(self.model.features(inputs * masks[:, None]))
+            if pooled is None:
+                pooled = seen.new_full((1, self.features.shape[1], *seen.shape[1:]), torch.inf)
+            pooled[0, batch] = seen
+            if progress:
+                progress(min(start + SCORE_CAM_BATCH, len(channels)), len(channels))
+        return pooled
+
+
+def find_class(model: DualBranch, wanted: int | str) -> int:
+    """The index of a class given as index, name or id (as text or number), upper or lower case.
+
+    Raises:
+        InputError: no such class, with the nearest names.
+    """
+    if isinstance(wanted, str):
+        text = wanted.strip().casefold()
+        for known in (model.class_names, model.class_ids):
+            folded = [name.casefold() for name in known]
+            if text in folded:
+                return folded.index(text)
+        if not text.lstrip("-").isdecimal():
+            near = [name for name in model.class_names if text and text in name.casefold()][:5]
+            hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
+            raise InputError(f"`class` (='{wanted}') is not among the classes of checkpoint '{model.name}'; {hint}")
+    index = int(wanted)
+    if not 0 <= index < model.num_classes:
+        raise InputError(
+            f"`class_index` (={index}) must be from 0 to {model.num_classes - 1}: "
+            f"checkpoint '{model.name}' has {model.num_classes} classes."
+        )
+    return index
+
+
+def summary(explanation: Explanation) -> dict[str, Any]:
+    """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
+
+    def numbers(evidence: Evidence) -> dict[str, Any]:
+        return {
+            "logit": evidence.logit,
+            "probability": evidence.probability,
+            "positive_area": evidence.positive_area,
+            "map_min": float(evidence.map.min()),
+            "map_max": float(evidence.map.max()),
+            "map_mean": float(evidence.map.mean()),
+        }
+
+    return {
+        "checkpoint": explanation.checkpoint,
+        "class_index": explanation.class_index,
+        "class_name": explanation.class_name,
+        "predicted_index": explanation.predicted_index,
+        "predicted_name": explanation.predicted_name,
+        "method": explanation.method,
+        "weights": explanation.weights,
+        "unit": cam_method(explanation.method).unit,
+        "grid_hw": list(explanation.softmax.map.shape),
+        "softmax": numbers(explanation.softmax),
+        "sigmoid": numbers(explanation.sigmoid),
+        "centred": numbers(explanation.centred),
+    }
+
+
+def finding(explanation: Explanation) -> str:
+    """One plain sentence that says what differs between the branches, from the numbers alone."""
+    name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
+    areas = (
+        f"Softmax claims evidence for '{name}' on {percent(softmax.positive_area)} of this picture, "
+        f"the sigmoid branch on {percent(sigmoid.positive_area)}"
+    )
+    if explanation.method == "eigen-cam":
+        return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
+    if sigmoid.probability >= 0.5:
+        verdict = f"it says the class is there ({percent(sigmoid.probability)})"
+    elif sigmoid.probability < 0.1:
+        verdict = f"it thinks none is there ({percent(sigmoid.probability)})"
+    else:
+        verdict = f"it leaves the class open ({percent(sigmoid.probability)})"
+    return f"{areas}; {verdict}, softmax gives it {percent(softmax.probability)}."
+
+
+def percent(share: float) -> str:
+    """A probability for reading: '49 %', '0.4 %', 'under 0.1 %', 'over 99.9 %'."""
+    if share < 0.001:
+        return "under 0.1 %"
+    if share > 0.999:
+        return "over 99.9 %"
+    return f"{share:.0%}".replace("%", " %") if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
+
+
+def _masked_logits(head: Any, masked: Tensor) -> Tensor:
+    """Logits of the masked inputs, (1, k, c), from their pooled features; -inf for channels that were left out."""
+    left_out = masked[0].flatten(1).isinf().any(dim=1)
+    with torch.no_grad():
+        logits = head.logits(masked[0].masked_fill(left_out.view(-1, *[1] * (masked.ndim - 2)), 0.0))
+    return logits.masked_fill(left_out[:, None], -torch.inf)[None]
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().float().cpu().numpy()

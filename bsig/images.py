@@ -1,0 +1,194 @@
+"""Open a picture safely, cut out what the model sees, turn that into the model's input.
+
+Three steps, each a value of its own, so that every heatmap can be laid over exactly the pixels that made it:
+
+    read_image(source)            -> RGB picture, upright, any size
+    crop_image(picture, p)        -> the RGB crop that the model sees, p.input_size pixels
+    input_tensor(crop, p)         -> (1, 3, H, W) float32, normalised
+
+Nothing here trusts the file: format and size are read from the header before a pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from bsig.errors import InputError
+
+CropMode = Literal["center", "squash"]
+Triple = tuple[float, float, float]
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+MAX_PIXELS = 64_000_000
+RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the input of one backbone.
+
+    Attributes:
+        input_size_hw: rows and columns of the input, in pixels.
+        resize_to: the shorter side before the centre crop, in pixels; `crop_mode="squash"` does not use it.
+        mean, std: per RGB channel, for values in [0, 1].
+        interpolation: `bicubic`, `bilinear` or `nearest`.
+        crop_mode: `center` resizes the shorter side to `resize_to` and cuts the middle out (timm's evaluation
+            transform); `squash` resizes the whole picture to the input size (the localization protocol).
+    """
+
+    input_size_hw: tuple[int, int] = (224, 224)
+    resize_to: int = 256
+    mean: Triple = (0.5, 0.5, 0.5)
+    std: Triple = (0.5, 0.5, 0.5)
+    interpolation: str = "bicubic"
+    crop_mode: CropMode = "center"
+
+
+def read_image(source: Image.Image | str | Path | bytes, name: str | None = None) -> Image.Image:
+    """The picture as upright 8-bit RGB; transparency laid on white; the first frame of an animation.
+
+    Args:
+        source: a PIL picture, a path, or the bytes of a file.
+        name: what to call it in error messages; the path by default.
+
+    Raises:
+        InputError: no such file, empty, not a picture in one of `FORMATS`, cut short, or over `MAX_PIXELS`.
+    """
+    if isinstance(source, Image.Image):
+        _check_size(source, name or "the picture")
+        return _upright_rgb(source)
+    name = name or (f"'{source}'" if not isinstance(source, bytes) else "the uploaded file")
+    file = _open_bytes(source, name)
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own limits on pixels speak of "decompression bombs"; `_check_size` says it in our words.
+            warnings.simplefilter("ignore")
+            picture = Image.open(file, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise InputError(_too_large(name, "more than 170 million")) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        raise InputError(
+            f"{name} is not a picture that can be opened ({_reason(error)}); use one of {', '.join(FORMATS)}."
+        ) from error
+    _check_size(picture, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture.load()
+            return _upright_rgb(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
+        raise InputError(
+            f"{name} starts like a {picture.format} picture but cannot be decoded ({_reason(error)}); "
+            "it may be cut short: save or download it again."
+        ) from error
+
+
+def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The RGB pixels that the model sees: `preprocessing.input_size_hw` rows and columns."""
+    rows, columns = preprocessing.input_size_hw
+    resample = RESAMPLING[preprocessing.interpolation]
+    if preprocessing.crop_mode == "squash":
+        return picture.resize((columns, rows), resample)
+    scale = preprocessing.resize_to / min(picture.size)
+    # The long side of an extreme strip is cut before resizing: a 1 x 60,000 picture must not become 256 x 15 million.
+    picture = _cut_long_side(picture, (columns / scale, rows / scale))
+    width, height = (max(round(side * scale), least) for side, least in zip(picture.size, (columns, rows), strict=True))
+    resized = picture.resize((width, height), resample)
+    left, top = round((width - columns) / 2), round((height - rows) / 2)
+    return resized.crop((left, top, left + columns, top + rows))
+
+
+def input_tensor(crop: Image.Image, preprocessing: Preprocessing) -> Float[Tensor, "1 3 H W"]:
+    """The crop as normalised float32: `(value / 255 - mean) / std` per channel."""
+    return input_batch([crop], preprocessing)
+
+
+def input_batch(crops: Sequence[Image.Image], preprocessing: Preprocessing) -> Float[Tensor, "b 3 H W"]:
+    """Several crops of one size as one normalised batch."""
+    pixels = torch.from_numpy(np.stack([np.asarray(crop, dtype=np.uint8) for crop in crops]))
+    mean = torch.tensor(preprocessing.mean)
+    std = torch.tensor(preprocessing.std)
+    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def _cut_long_side(picture: Image.Image, size_wh: tuple[float, float]) -> Image.Image:
+    width, height = picture.size
+    # Two extra source pixels on each side keep the resampling kernel's neighbourhood; the crop's pixels do not change
+    # beyond the kernel's support, which for bicubic upsampling is two source pixels.
+    keep_w, keep_h = (min(side, 2 * int(np.ceil(part / 2)) + 8) for side, part in zip(picture.size, size_wh, strict=True))
+    if width <= 16 * keep_w and height <= 16 * keep_h:
+        return picture
+    keep_w += (width - keep_w) % 2
+    keep_h += (height - keep_h) % 2
+    left, top = (width - keep_w) // 2, (height - keep_h) // 2
+    return picture.crop((left, top, left + keep_w, top + keep_h))
+
+
+def _open_bytes(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
+    if isinstance(source, bytes):
+        empty, file = not source, io.BytesIO(source)
+    else:
+        path = Path(source)
+        if path.is_dir():
+            raise InputError(f"{name} is a folder; give the path of one picture.")
+        try:
+            empty, file = path.stat().st_size == 0, path
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name} cannot be read ({_reason(error)}); check the path.") from error
+    if empty:
+        raise InputError(f"{name} is empty (0 bytes); choose a picture file.")
+    return file
+
+
+def _check_size(picture: Image.Image, name: str) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_large(name, f"{width} x {height} = {width * height / 1e6:.0f} million"))
+    if width == 0 or height == 0:
+        raise InputError(f"{name} has no pixels ({width} x {height}); choose a picture with at least one.")
+
+
+def _too_large(name: str, pixels: str) -> str:
+    limit = f"{MAX_PIXELS // 1_000_000} million"
+    return f"{name} has {pixels} pixels; the limit is {limit}: make it smaller first."
+
+
+def _upright_rgb(picture: Image.Image) -> Image.Image:
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        return _sixteen_bit_rgb(picture)
+    if picture.mode == "F":
+        raise InputError("a floating-point picture has no agreed white; save it with 8 or 16 bits a channel.")
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    # `copy` also where nothing changes: the caller's picture is never handed on, and file handles are let go.
+    return picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
+
+
+def _sixteen_bit_rgb(picture: Image.Image) -> Image.Image:
+    """16-bit grey scaled to 8 bits (65535 -> 255); Pillow's own conversion would clip at 255."""
+    values = np.asarray(picture).astype(np.float64)
+    grey = np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0].rstrip(".") if text and not text[0].startswith("cannot identify") else "unknown or damaged content"
