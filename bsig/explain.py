@@ -12,7 +12,7 @@ Three evidences stand side by side: the softmax branch, the sigmoid branch, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal

@@ -1,0 +1,30 @@
+"""bsig: can I trust this heatmap? Softmax and sigmoid class activation maps of one classifier, side by side.
+
+    model = bsig.load_checkpoint("imagenet1k-efficientnet_lite0")
+    explanation = bsig.Explainer(model).encode("cat.jpg").explain("golf ball")
+    explanation.softmax.map, explanation.sigmoid.map      # float32 (h, w), signed, in logits
+
+Importing bsig loads no weights.
+"""
+
+from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.explain import EncodedImage, Evidence, Explainer, Explanation
+
+__version__ = "0.1.0"
+__all__ = [
+    "CAM_METHODS",
+    "TREATMENTS",
+    "DualBranch",
+    "EncodedImage",
+    "Evidence",
+    "Explainer",
+    "Explanation",
+    "InputError",
+    "__version__",
+    "list_checkpoints",
+    "load_checkpoint",
+    "save_checkpoint",
+]

@@ -1,0 +1,400 @@
+"""A dual-branch model <-> a checkpoint folder of two files: tensors as safetensors, everything said of them as JSON.
+
+    NAME/checkpoint.safetensors     sigmoid_head.* (or sigmoid_shift.*) always;
+                                    softmax_head.* and encoder.* only where they are not the backbone's published weights
+    NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training settings,
+                                    data description, measured results, library versions, time, hash of the tensors
+
+Never pickle. A folder is written whole under a temporary name and renamed, so a crash leaves the old one or none. On
+loading, sizes and hashes are checked from the headers before a tensor is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bsig.backbones import Classifier, PooledLinearHead, classifier_from_timm, load_classifier, state_sha256
+from bsig.dual_branch import DualBranch, FittedShift
+from bsig.errors import InputError
+from bsig.images import RESAMPLING, Preprocessing
+
+FORMAT_VERSION = 1
+TENSORS, DESCRIPTION = "checkpoint.safetensors", "checkpoint.json"
+CHECKPOINTS_FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
+DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
+MAX_DESCRIPTION_BYTES = 16 * 2**20
+MAX_CLASSES = 100_000
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def load_checkpoint(
+    name: str | Path = DEFAULT_CHECKPOINT, device: str = "cpu", folder: Path | str = CHECKPOINTS_FOLDER
+) -> DualBranch:
+    """A dual-branch model, ready to explain.
+
+    Args:
+        name: of a folder in `folder`, a folder's path, or `hf:owner/repo` (with `@revision`) on the Hugging Face Hub.
+        device: `cpu`, `cuda`, `mps`, ...
+        folder: where names are looked up.
+
+    Raises:
+        InputError: no such checkpoint; or it is damaged, of a newer format, or does not fit its backbone.
+    """
+    path = checkpoint_path(name, Path(folder))
+    description = read_description(path)
+    with _named(path.name):
+        return _load(path, description, device)
+
+
+def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool = False, **said: Any) -> Path:
+    """Writes the model as a checkpoint folder at `path`, replacing one that is there; returns the path.
+
+    Args:
+        model: what to save.
+        path: the folder to write.
+        half_precision: store the heads as float16 (half the size; about three decimal digits of each weight).
+        said: more entries for `checkpoint.json` (`training`, `data`, `results`, ...).
+
+    Raises:
+        InputError: the name cannot be a folder's, or the disk refuses; nothing half-written stays.
+    """
+    path = Path(path)
+    if not NAME_PATTERN.fullmatch(path.name):
+        raise InputError(
+            f"checkpoint name (='{path.name}') must be letters, digits, '.', '_' or '-', at most 100, not starting "
+            "with a sign."
+        )
+    tensors = _tensors_to_store(model, torch.float16 if half_precision else torch.float32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _written_whole(path) as temporary:
+            save_file(tensors, temporary / TENSORS)
+            text = json.dumps(_description(model, temporary / TENSORS, tensors, said), indent=1, ensure_ascii=False)
+            (temporary / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"checkpoint '{path}' cannot be written ({error}); free space or choose another place."
+        ) from error
+    return path
+
+
+def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, Any]]:
+    """One row a folder, for lists: name, classes, backbone, branch, size in MB, hash; or name and `error`."""
+    rows = []
+    folder = Path(folder)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.is_dir() or path.name.startswith("."):
+            continue
+        try:
+            said = read_description(path)
+            size = sum(file.stat().st_size for file in path.iterdir() if file.is_file()) / 1e6
+            rows.append(
+                {
+                    "name": path.name,
+                    "classes": len(said["class_names"]),
+                    "backbone": said["backbone"]["name"],
+                    "branch": said["branch"],
+                    "megabytes": round(size, 2),
+                    "sha256": said["tensors_sha256"],
+                }
+            )
+        except InputError as error:
+            rows.append({"name": path.name, "error": str(error)})
+    return rows
+
+
+def checkpoint_path(name: str | Path, folder: Path) -> Path:
+    """The folder that a checkpoint's name, path or `hf:` address stands for.
+
+    Raises:
+        InputError: there is none, with the names that there are.
+    """
+    text = str(name)
+    if text.startswith("hf:"):
+        return _from_hub(text)
+    for candidate in (folder / text, Path(text).expanduser()):
+        if (candidate / DESCRIPTION).is_file():
+            return candidate
+    known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
+    raise InputError(f"`checkpoint` (='{text}') must be a checkpoint folder or one of: {known} (in '{folder.name}').")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """`checkpoint.json`, checked for what every reader relies on.
+
+    Raises:
+        InputError: missing, not JSON, of a newer format, or without a needed entry.
+    """
+    with _named(path.name):
+        file = path / DESCRIPTION
+        if not file.is_file():
+            raise InputError(f"has no {DESCRIPTION}; copy the whole folder.")
+        if file.stat().st_size > MAX_DESCRIPTION_BYTES:
+            raise InputError(f"{DESCRIPTION} is over {MAX_DESCRIPTION_BYTES >> 20} MB; that is no description.")
+        try:
+            said = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{DESCRIPTION} is not JSON ({error}); copy it again.") from error
+        return _checked(said)
+
+
+def _checked(said: Any) -> dict[str, Any]:
+    version = said.get("format_version") if isinstance(said, dict) else None
+    if not isinstance(version, int):
+        raise InputError(f"{DESCRIPTION} names no `format_version`; it is not a bsig checkpoint.")
+    if version > FORMAT_VERSION:
+        raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
+    names = said.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"`class_names` in {DESCRIPTION} must be a list of names.")
+    if not 1 <= len(names) <= MAX_CLASSES:
+        raise InputError(f"`class_names` holds {len(names)} names; from 1 to {MAX_CLASSES} are allowed.")
+    ids = said.setdefault("class_ids", names)
+    if not isinstance(ids, list) or len(ids) != len(names) or not all(isinstance(one, str) for one in ids):
+        raise InputError(f"`class_ids` in {DESCRIPTION} must be a list of {len(names)} ids, one a class.")
+    if said.get("branch") not in ("full", "shift"):
+        raise InputError(f"`branch` (={said.get('branch')!r}) must be 'full' or 'shift'.")
+    backbone = said.get("backbone")
+    if not isinstance(backbone, dict) or not isinstance(backbone.get("name"), str):
+        raise InputError(f"`backbone` in {DESCRIPTION} must name the timm model.")
+    if not isinstance(said.get("tensors_sha256"), str):
+        raise InputError(f"{DESCRIPTION} lacks `tensors_sha256`, the hash of {TENSORS}.")
+    return said
+
+
+def _load(path: Path, said: dict[str, Any], device: str) -> DualBranch:
+    file = path / TENSORS
+    if not file.is_file():
+        raise InputError(f"has no {TENSORS}; copy the whole folder.")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != said["tensors_sha256"]:
+        raise InputError(
+            f"{TENSORS} has the SHA-256 {found[:12]}…, {DESCRIPTION} says {said['tensors_sha256'][:12]}…: the file is "
+            "cut short or changed; copy it again."
+        )
+    try:
+        with safe_open(file, framework="pt") as stored:
+            return _assembled(path.name, said, stored, device)
+    except SafetensorError as error:
+        raise InputError(f"{TENSORS} is not a whole safetensors file ({error}); copy it again.") from error
+
+
+def _assembled(name: str, said: dict[str, Any], stored: Any, device: str) -> DualBranch:
+    classes, keys = len(said["class_names"]), set(stored.keys())
+    base = _base_classifier(said, stored, keys, device)
+    width = base.head.last_linear.in_features
+    own_softmax = any(key.startswith("softmax_head.") for key in keys)
+    if not own_softmax and classes != base.head.last_linear.out_features:
+        raise InputError(
+            f"`class_names` holds {classes} names but the backbone's own head has {base.head.last_linear.out_features} "
+            "classes, and the file stores no softmax head."
+        )
+    softmax_head = _stored_head(stored, "softmax_head", classes, width) if own_softmax else copy.deepcopy(base.head)
+    classifier = replace(
+        base,
+        head=softmax_head.to(device).requires_grad_(False),
+        class_names=tuple(said["class_names"]),
+        class_ids=tuple(said["class_ids"]),
+        preprocessing=_preprocessing(said.get("preprocessing")),
+    )
+    if said["branch"] == "shift":
+        vector = _tensor(stored, "sigmoid_shift.vector", (width,)).to(device)
+        shift = FittedShift(vector, _tensor(stored, "sigmoid_shift.bias", ()).to(device))
+        return DualBranch(classifier, shift=shift, name=name, metadata=said)
+    sigmoid_head = _stored_head(stored, "sigmoid_head", classes, width).to(device)
+    return DualBranch(classifier, sigmoid_head, name=name, metadata=said)
+
+
+def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: str) -> Classifier:
+    backbone = said["backbone"]
+    if not any(key.startswith("encoder.") for key in keys):
+        classifier = load_classifier(backbone["name"], device)
+    else:
+        classifier = classifier_from_timm(backbone["name"], pretrained=False)
+        _fill(classifier.encoder, stored, "encoder.")
+        classifier.encoder.to(device)
+        classifier = replace(classifier, weights={**classifier.weights, "source": "stored in the checkpoint"})
+    found, expected = state_sha256(classifier.encoder), backbone.get("encoder_sha256")
+    if found != expected:
+        raise InputError(
+            f"was trained on an encoder with SHA-256 {str(expected)[:12]}…, but '{backbone['name']}' here has "
+            f"{found[:12]}…: its weights differ, so the maps would not be those of the checkpoint."
+        )
+    return classifier
+
+
+def _fill(module: nn.Module, stored: Any, prefix: str) -> None:
+    state = {key: _tensor(stored, prefix + key, tuple(value.shape)) for key, value in module.state_dict().items()}
+    module.load_state_dict(state)
+
+
+def _stored_head(stored: Any, prefix: str, classes: int, width: int) -> PooledLinearHead:
+    weight = _tensor(stored, f"{prefix}.linear.weight", (classes, width))
+    bias = _tensor(stored, f"{prefix}.linear.bias", (classes,))
+    linear = nn.utils.skip_init(nn.Linear, width, classes)
+    linear.load_state_dict({"weight": weight, "bias": bias})
+    return PooledLinearHead(linear)
+
+
+def _tensor(stored: Any, key: str, shape: tuple[int, ...]) -> Tensor:
+    if key not in set(stored.keys()):
+        raise InputError(f"{TENSORS} lacks the tensor '{key}'.")
+    found = tuple(stored.get_slice(key).get_shape())
+    if found != shape:
+        raise InputError(f"tensor '{key}' has the shape {found}; class names and backbone ask for {shape}.")
+    tensor = stored.get_tensor(key)
+    if tensor.is_floating_point():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"tensor '{key}' holds NaN or infinite numbers; the branch is damaged: train it again.")
+        tensor = tensor.float()
+    return tensor
+
+
+def _preprocessing(said: Any) -> Preprocessing:
+    try:
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in dict(said).items()}
+        preprocessing = Preprocessing(**values)
+        rows, columns = (int(side) for side in preprocessing.input_size_hw)
+        numbers = [float(value) for value in (*preprocessing.mean, *preprocessing.std)]
+        sane = (
+            32 <= rows <= 1024
+            and 32 <= columns <= 1024
+            and max(rows, columns) <= preprocessing.resize_to <= 4096
+            and len(numbers) == 6
+            and all(value > 0 for value in numbers[3:])
+            and preprocessing.interpolation in RESAMPLING
+            and preprocessing.crop_mode in ("center", "squash")
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"`preprocessing` in {DESCRIPTION} cannot be read ({error}).") from error
+    if not sane:
+        raise InputError(f"`preprocessing` (={said}) in {DESCRIPTION} is outside what a picture can be resized to.")
+    return preprocessing
+
+
+def _tensors_to_store(model: DualBranch, dtype: torch.dtype) -> dict[str, Tensor]:
+    tensors = {}
+    if not _is_published(model):
+        tensors |= {f"encoder.{key}": value for key, value in model.encoder.state_dict().items()}
+    if not _has_published_head(model):
+        # The softmax branch decides; it is stored exactly, whatever the precision of the sigmoid branch.
+        tensors |= {f"softmax_head.{key}": value for key, value in model.softmax_head.state_dict().items()}
+    if model.shift:
+        tensors |= {"sigmoid_shift.vector": model.shift.vector, "sigmoid_shift.bias": model.shift.bias}
+    else:
+        tensors |= {f"sigmoid_head.{key}": value.to(dtype) for key, value in model.sigmoid_head.state_dict().items()}
+    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+
+def _is_published(model: DualBranch) -> bool:
+    published = _published(model)
+    return published is not None and state_sha256(published.encoder) == state_sha256(model.encoder)
+
+
+def _has_published_head(model: DualBranch) -> bool:
+    published = _published(model)
+    return published is not None and state_sha256(published.head) == state_sha256(model.softmax_head)
+
+
+def _published(model: DualBranch) -> Classifier | None:
+    """The backbone with its published weights, or None where they cannot be had here."""
+    try:
+        return load_classifier(model.backbone_name)
+    except InputError:
+        return None
+
+
+def _description(
+    model: DualBranch, tensors_file: Path, tensors: dict[str, Tensor], said: dict[str, Any]
+) -> dict[str, Any]:
+    published = _published(model) if not any(key.startswith("encoder.") for key in tensors) else None
+    kept = {key: model.metadata[key] for key in ("training", "data", "results", "note") if key in model.metadata}
+    return {
+        "format_version": FORMAT_VERSION,
+        "branch": model.branch_kind,
+        "backbone": {
+            "name": model.backbone_name,
+            "weights": published.weights if published else {"source": "stored in this checkpoint"},
+            "encoder_sha256": state_sha256(model.encoder),
+        },
+        "preprocessing": asdict(model.preprocessing),
+        **kept,
+        **said,
+        "versions": library_versions(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "tensors_sha256": hashlib.sha256(tensors_file.read_bytes()).hexdigest(),
+        "tensors": {key: [list(value.shape), str(value.dtype)] for key, value in tensors.items()},
+        "class_names": list(model.class_names),
+        "class_ids": list(model.class_ids),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "timm": timm.__version__}
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if path.exists():
+            previous = temporary.with_suffix(".previous")
+            path.rename(previous)
+            temporary.rename(path)
+            shutil.rmtree(previous)
+        else:
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Puts the checkpoint's name before what is wrong with it, once."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith("checkpoint '") else f"checkpoint '{name}': {text}") from error
+
+
+def _from_hub(address: str) -> Path:
+    repository, _, revision = address.removeprefix("hf:").partition("@")
+    if repository.count("/") != 1:
+        raise InputError(f"`checkpoint` (='{address}') must be 'hf:owner/repo', with '@revision' behind it if wanted.")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[TENSORS, DESCRIPTION]))
+    except Exception as error:
+        # The hub client raises its own kinds, httpx's and the operating system's for "not there" and "no network".
+        raise InputError(
+            f"`checkpoint` (='{address}') cannot be fetched from the Hugging Face Hub ({type(error).__name__}); check "
+            "the name and the network, or give the path of a downloaded folder."
+        ) from error

@@ -1,0 +1,241 @@
+"""`python -m bsig <command>`: arguments in, the library's answers out.
+
+Exit code 0 on success; 2 on wrong usage or bad input, with one sentence on stderr; 1 on a defect of this project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bsig import __version__
+from bsig.backbones import DEFAULT_BACKBONE
+from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, library_versions, list_checkpoints, load_checkpoint
+from bsig.datasets import SPLITS, read_dataset
+from bsig.errors import InputError
+from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.feature_cache import Views
+from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, chosen_device, finetune
+from bsig.training import Epoch, TrainingConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except InputError as error:
+        print(f"bsig: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bsig: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bsig", description="Softmax and sigmoid CAMs side by side.")
+    parser.add_argument("--version", action="version", version=f"bsig {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_explain(commands)
+    _add_finetune(commands)
+    _add_checkpoints(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_checkpoint_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
+
+
+def _add_explain(commands: Any) -> None:
+    parser = _command(commands, "explain", _explain, "Both branches' maps of one picture, as pictures and numbers.")
+    parser.add_argument("image", help="picture file")
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="name, folder or hf:owner/repo")
+    _add_checkpoint_folder(parser)
+    parser.add_argument("--class", dest="class_name", default=None, help="class name, id or index (default: predicted)")
+    parser.add_argument("--method", default="cam", help=f"CAM variant: {', '.join(CAM_METHODS)}")
+    parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
+    parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--out", type=Path, default=Path("explanation"), help="folder to write into")
+
+
+def _explain(chosen: argparse.Namespace) -> None:
+    model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
+    started = time.perf_counter()
+    encoded = Explainer(model).encode(chosen.image)
+    explanation = encoded.explain(
+        chosen.class_name,
+        chosen.method,
+        chosen.weights,
+        score_cam_channels=chosen.channels,
+        progress=_progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
+    )
+    said = {
+        **summary(explanation),
+        "finding": finding(explanation),
+        "treatment": TREATMENTS[chosen.weights],
+        "image": str(chosen.image),
+        "checkpoint_sha256": model.metadata.get("tensors_sha256"),
+        "seconds": round(time.perf_counter() - started, 3),
+        "versions": {"bsig": __version__, **library_versions()},
+    }
+    write_explanation(chosen.out, explanation, said)
+    print(json.dumps(said, indent=1, ensure_ascii=False))
+
+
+def write_explanation(folder: Path, explanation: Explanation, said: dict[str, Any]) -> list[Path]:
+    """Writes `comparison.png`, three `.npy` maps and `explanation.json`; returns their paths.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    from bsig.comparison import comparison_picture
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        comparison_picture(explanation).save(folder / "comparison.png")
+        for branch in ("softmax", "sigmoid", "centred"):
+            np.save(folder / f"{branch}.npy", getattr(explanation, branch).map)
+        (folder / "explanation.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error
+    return sorted(folder.iterdir())
+
+
+def _add_finetune(commands: Any) -> None:
+    parser = _command(commands, "finetune", _finetune, "Train the sigmoid branch and write a checkpoint folder.")
+    training, softmax, views = TrainingConfig(), SoftmaxHeadConfig(), Views()
+    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--backbone", default=DEFAULT_BACKBONE, help="timm name")
+    start.add_argument("--from", dest="start_from", default=None, help="checkpoint whose softmax branch to take")
+    _add_checkpoint_folder(parser)
+    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    parser.add_argument("--split", default="train", choices=SPLITS)
+    parser.add_argument("--branch", default=training.branch, help="full (cloned head) or shift (one vector and bias)")
+    parser.add_argument("--initialisation", default=training.initialisation, help="clone or fresh")
+    parser.add_argument("--epochs", type=int, default=training.epochs)
+    parser.add_argument("--learning-rate", type=float, default=training.learning_rate)
+    parser.add_argument("--schedule", default=training.schedule, help="cosine or constant")
+    parser.add_argument("--batch-size", type=int, default=training.batch_size)
+    parser.add_argument("--weight-decay", type=float, default=training.weight_decay)
+    parser.add_argument("--positive-weight", type=float, default=None, help="default: number of classes - 1")
+    parser.add_argument(
+        "--stay-near-softmax",
+        type=float,
+        default=training.stay_near_softmax,
+        help="penalty on what is not a shift shared by all classes",
+    )
+    parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--seed", type=int, default=training.seed)
+    parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes first")
+    parser.add_argument("--softmax-epochs", type=int, default=softmax.epochs)
+    parser.add_argument("--softmax-learning-rate", type=float, default=softmax.learning_rate)
+    parser.add_argument("--half-precision", action="store_true", help="store the sigmoid head as float16")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
+
+
+def _finetune(chosen: argparse.Namespace) -> None:
+    training = TrainingConfig(
+        branch=chosen.branch,
+        epochs=chosen.epochs,
+        learning_rate=chosen.learning_rate,
+        schedule=chosen.schedule,
+        batch_size=chosen.batch_size,
+        weight_decay=chosen.weight_decay,
+        positive_weight=chosen.positive_weight,
+        stay_near_softmax=chosen.stay_near_softmax,
+        initialisation=chosen.initialisation,
+        seed=chosen.seed,
+    )
+    softmax = SoftmaxHeadConfig(chosen.softmax_epochs, chosen.softmax_learning_rate)
+    config = FinetuneConfig(
+        backbone=chosen.backbone,
+        start_from=chosen.start_from,
+        softmax_head=softmax if chosen.fit_softmax_head else None,
+        training=training,
+        views=Views(chosen.views, seed=chosen.seed),
+        device=chosen_device(chosen.device),
+        half_precision=chosen.half_precision,
+    )
+    images = read_dataset(chosen.data, chosen.split, chosen.images)
+    print(f"{len(images.samples)} pictures of {len(images.class_names)} classes", file=sys.stderr)
+    done = finetune(
+        images,
+        chosen.out,
+        config,
+        resume=chosen.resume,
+        on_epoch=_print_epoch,
+        on_encoded=_progress("pictures encoded"),
+        checkpoints_folder=chosen.checkpoints,
+    )
+    for sentence in done.unreadable:
+        print(f"left out: {sentence}", file=sys.stderr)
+    if done.match.unmatched:
+        print(f"left out, no such class in the model: {', '.join(done.match.unmatched)}", file=sys.stderr)
+    print(done.path)
+
+
+def _print_epoch(epoch: Epoch) -> None:
+    print(
+        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy sigmoid {epoch.sigmoid_accuracy:.3f} "
+        f"(softmax {epoch.softmax_accuracy:.3f}), probability own {epoch.own_probability:.3f} "
+        f"absent {epoch.absent_probability:.4f}",
+        file=sys.stderr,
+    )
+
+
+def _add_checkpoints(commands: Any) -> None:
+    parser = _command(commands, "checkpoints", _checkpoints, "List what can be loaded.")
+    _add_checkpoint_folder(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _checkpoints(chosen: argparse.Namespace) -> None:
+    rows = list_checkpoints(chosen.checkpoints)
+    if chosen.json:
+        print(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        raise InputError(f"`--checkpoints` (='{chosen.checkpoints}') holds no checkpoint folder.")
+    for row in rows:
+        if "error" in row:
+            print(f"{row['name']}: cannot be loaded: {row['error']}")
+        else:
+            print(
+                f"{row['name']}: {row['classes']} classes, {row['backbone']}, {row['branch']} branch, "
+                f"{row['megabytes']} MB, sha256 {row['sha256'][:12]}"
+            )
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    """A line on stderr that is rewritten, with the remaining time; only on a terminal."""
+    started = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            left = (time.monotonic() - started) / done * (total - done)
+            print(f"\r{done}/{total} {what}, {left:.0f} s left ", end="\n" if done == total else "", file=sys.stderr)
+
+    return show
