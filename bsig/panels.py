@@ -1,0 +1,247 @@
+"""Pictures with words and numbers: the colour bar, the notice, and the comparison panel, which is worth a slide.
+
+Nothing here knows models or maps; what is written on a panel is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from bsig.errors import InputError
+from bsig.lettering import draw_lines, font, line_height, wrapped_lines
+from bsig.pictures import View, colormap_of, greyed, heatmap
+
+Theme = Literal["light", "dark"]
+
+PANEL_WIDTH = 1600
+MARGIN = 56
+BAR_PAD = 10
+LARGEST_SIDE = 416
+INK = {"light": "#1b1f24", "dark": "#f2f4f7"}
+PAPER = {"light": "#ffffff", "dark": "#16191d"}
+QUIET = {"light": "#57606a", "dark": "#a8b0ba"}
+RULE = {"light": "#d0d7de", "dark": "#3d444d"}
+TINT = {"light": "#eef2f7", "dark": "#22272e"}
+
+
+@dataclass(frozen=True)
+class PanelColumn:
+    """One picture of a panel with its words.
+
+    Attributes:
+        title: above the picture, e.g. "Softmax branch".
+        caption_lines: below it; a line that is too long is wrapped.
+        picture: square or not; it is fitted into the column.
+        is_map: whether the colour bar speaks for this picture.
+    """
+
+    title: str
+    caption_lines: tuple[str, ...]
+    picture: Image.Image
+    is_map: bool = True
+
+
+def number_text(value: float, *, signed: bool = True) -> str:
+    """Three significant digits with a typographic minus; a plus sign where `signed`; zero is "0"."""
+    if value == 0:
+        return "0"
+    text = f"{value:+.3g}" if signed else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+def color_bar(
+    limit: float,
+    *,
+    view: View = "positive",
+    colormap: str | None = None,
+    unit: str = "logits",
+    width: int = 448,
+    theme: Theme = "light",
+) -> Image.Image:
+    """A horizontal scale with numbered ticks and the words for its ends, RGB on its own background.
+
+    The signed view is numbered `-limit ... 0 ... +limit`, the positive one `0 ... +limit`; halves are numbered where
+    they fit. The letters do not shrink below 13 pixels.
+
+    Args:
+        limit: where the scale ends, in `unit`; zero gives a bar with one tick.
+        view: as handed to `bsig.pictures.heatmap`.
+        colormap: likewise.
+        unit: written in the middle below the numbers.
+        width: of the picture, in pixels; at least 160.
+        theme: `light` or `dark`.
+
+    Raises:
+        InputError: a limit that is negative or not finite, a width below 160, an unknown view or colour map.
+    """
+    if not (np.isfinite(limit) and limit >= 0):
+        raise InputError(f"`limit` (={limit}) must be a finite number, zero or above.")
+    if width < 160:
+        raise InputError(f"`width` (={width}) must be at least 160 pixels; the numbers would not fit.")
+    typeface = font(min(20, max(13, width // 30)))
+    line, pad = line_height(typeface), BAR_PAD
+    thickness, length = round(typeface.size * 1.1), int(width - 2 * pad)
+    words = _words_below(view, unit, typeface, length)
+    number_top = pad + thickness + 6
+    picture = Image.new("RGB", (width, number_top + line * (1 + len(words)) + pad // 2), PAPER[theme])
+    ramp = np.linspace(-1 if view == "signed" else 0, 1, 1024, dtype=np.float32)[None]
+    colours = heatmap(ramp, 1.0, view=view, colormap=colormap_of(view, colormap), size_wh=(length, thickness))
+    picture.paste(colours, (pad, pad))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((pad, pad, pad + length - 1, pad + thickness - 1), outline=QUIET[theme])
+    for share, text in _ticks(limit, view, typeface, length):
+        x = pad + round(share * (length - 1))
+        draw.line((x, pad + thickness, x, pad + thickness + 4), fill=INK[theme])
+        draw.text((x, number_top), text, font=typeface, fill=INK[theme], anchor=_anchor(share))
+    for row, texts in enumerate(words, start=1):
+        for share, text in texts:
+            x = pad + round(share * (length - 1))
+            draw.text((x, number_top + row * line), text, font=typeface, fill=QUIET[theme], anchor=_anchor(share))
+    return picture
+
+
+def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
+    """The photo, greyed and dimmed, with a sentence on it: what is shown where a map has no positive evidence."""
+    photo = greyed(picture)
+    drawn = Image.blend(photo, Image.new("RGB", photo.size, PAPER["dark"]), 0.35)
+    size = max(11, min(photo.size) // 20)
+    typeface = font(size)
+    pad = 4 * size // 5
+    lines = wrapped_lines(text, typeface, max(1, photo.width - 4 * pad))
+    height = len(lines) * line_height(typeface) + 2 * pad
+    width = round(max(typeface.getlength(line) for line in lines)) + 2 * pad
+    left, top = (photo.width - width) // 2, (photo.height - height) // 2
+    draw = ImageDraw.Draw(drawn)
+    draw.rounded_rectangle((left, top, left + width, top + height), pad // 2, fill=PAPER["dark"])
+    draw_lines(draw, (photo.width // 2, top + pad), lines, typeface, INK["dark"], anchor="ma")
+    return drawn
+
+
+def comparison_panel(
+    columns: Sequence[PanelColumn],
+    *,
+    title: str,
+    subtitle: str,
+    finding: str,
+    footer: str,
+    limit: float,
+    view: View = "positive",
+    colormap: str | None = None,
+    unit: str = "logits",
+    theme: Theme = "light",
+) -> Image.Image:
+    """Pictures side by side with title, captions, one numbered colour bar, one sentence, and the settings: RGB.
+
+    1600 pixels wide; as high as its words need, about 900. All text is wrapped, none is cut off.
+
+    Args:
+        columns: two to four, from left to right; the colour bar stands below those with `is_map`.
+        title: what is explained, e.g. the class name.
+        subtitle: checkpoint, method, treatment.
+        finding: one plain sentence, from the numbers.
+        footer: the settings that reproduce the panel.
+        limit: where the one scale that all maps share ends, in `unit`.
+        view: of the maps.
+        colormap: of the maps.
+        unit: of the maps.
+        theme: `light` or `dark`.
+
+    Raises:
+        InputError: fewer than two or more than four columns, or as `color_bar`.
+    """
+    if not 2 <= len(columns) <= 4:
+        raise InputError(f"`columns` (={len(columns)} of them) must be two to four.")
+    inner = PANEL_WIDTH - 2 * MARGIN
+    # Drawn on a sheet that is certainly high enough, then cut: how many lines the words need is known after wrapping.
+    sheet = Image.new("RGB", (PANEL_WIDTH, 12_000), PAPER[theme])
+    y = _draw_text(sheet, (MARGIN, 30), title, font(42, bold=True), inner, INK[theme])
+    y = _draw_text(sheet, (MARGIN, y + 4), subtitle, font(21), inner, QUIET[theme]) + 18
+    places, side = _column_places(len(columns))
+    y = _draw_columns(sheet, columns, places, side, y, theme)
+    with_bar = [place for place, column in zip(places, columns, strict=True) if column.is_map]
+    if with_bar:
+        width = with_bar[-1] + side - with_bar[0] + 2 * BAR_PAD
+        bar = color_bar(limit, view=view, colormap=colormap, unit=unit, width=width, theme=theme)
+        sheet.paste(bar, (with_bar[0] - BAR_PAD, y))
+        y += bar.height
+    y = _draw_finding(sheet, finding, y + 8, theme)
+    y = _draw_text(sheet, (MARGIN, y + 14), footer, font(16), inner, QUIET[theme])
+    return sheet.crop((0, 0, PANEL_WIDTH, y + 20))
+
+
+def _column_places(count: int) -> tuple[list[int], int]:
+    """Left edges of the columns, and the side of the square that a picture is fitted into; in pixels."""
+    inner = PANEL_WIDTH - 2 * MARGIN
+    side = min(LARGEST_SIDE, (inner - 32 * (count - 1)) // count)
+    gap = (inner - count * side) // (count - 1)
+    return [MARGIN + i * (side + gap) for i in range(count)], side
+
+
+def _draw_columns(
+    sheet: Image.Image, columns: Sequence[PanelColumn], places: list[int], side: int, top: int, theme: Theme
+) -> int:
+    """Titles, pictures and captions, each row level; the y below the longest caption."""
+    titles = [wrapped_lines(column.title, font(24, bold=True), side) for column in columns]
+    picture_top = top + max(map(len, titles)) * line_height(font(24)) + 6
+    draw, bottoms = ImageDraw.Draw(sheet), []
+    for column, title, left in zip(columns, titles, places, strict=True):
+        draw_lines(draw, (left, top), title, font(24, bold=True), INK[theme])
+        picture = ImageOps.contain(column.picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (left + (side - picture.width) // 2, picture_top + (side - picture.height) // 2))
+        draw.rectangle((left - 1, picture_top - 1, left + side, picture_top + side), outline=RULE[theme])
+        y = picture_top + side + 14
+        for caption in column.caption_lines:
+            y = _draw_text(sheet, (left, y), caption, font(19), side, INK[theme])
+        bottoms.append(y)
+    return max(bottoms)
+
+
+def _draw_finding(sheet: Image.Image, finding: str, top: int, theme: Theme) -> int:
+    typeface = font(25)
+    lines = wrapped_lines(finding, typeface, PANEL_WIDTH - 2 * MARGIN - 56)
+    bottom = top + 32 + len(lines) * line_height(typeface)
+    draw = ImageDraw.Draw(sheet)
+    draw.rounded_rectangle((MARGIN, top, PANEL_WIDTH - MARGIN, bottom), 10, fill=TINT[theme])
+    draw_lines(draw, (MARGIN + 28, top + 18), lines, typeface, INK[theme])
+    return bottom
+
+
+def _draw_text(
+    sheet: Image.Image,
+    position_xy: tuple[int, int],
+    text: str,
+    typeface: ImageFont.FreeTypeFont,
+    width: int,
+    colour: str,
+) -> int:
+    return draw_lines(ImageDraw.Draw(sheet), position_xy, wrapped_lines(text, typeface, width), typeface, colour)
+
+
+def _ticks(limit: float, view: View, typeface: ImageFont.FreeTypeFont, length: int) -> list[tuple[float, str]]:
+    """Place on the bar as a share of its length, and number, from left to right; halves only where they fit."""
+    if limit == 0:
+        return [(0.5 if view == "signed" else 0.0, "0")]
+    low = -limit if view == "signed" else 0.0
+    ticks = [(place, number_text(low + place * (limit - low))) for place in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    roomy = sum(typeface.getlength(text) + typeface.size for _, text in ticks) <= length
+    return ticks if roomy else ticks[::2]
+
+
+def _words_below(view: View, unit: str, typeface: ImageFont.FreeTypeFont, length: int) -> list[list[tuple[float, str]]]:
+    """Rows of words below the numbers: the meaning of both ends, and the unit between them or on a row of its own."""
+    wordings = [("zero or below", "for the class →"), ("0 or below", "for →")]
+    if view == "signed":
+        wordings = [("← against the class", "for the class →"), ("← against", "for →")]
+    for left, right in wordings:
+        if sum(typeface.getlength(text) + typeface.size for text in (left, unit, right)) <= length:
+            return [[(0.0, left), (0.5, unit), (1.0, right)]]
+    return [[(0.0, left), (1.0, right)], *([(0.5, line)] for line in wrapped_lines(unit, typeface, length))]
+
+
+def _anchor(share: float) -> str:
+    return {0.0: "la", 1.0: "ra"}.get(share, "ma")
