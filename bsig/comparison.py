@@ -1,0 +1,161 @@
+"""An explanation as pictures: both branches under one scale and one treatment, with words for what differs.
+
+The border between the numbers (`bsig.explain`) and the drawing (`bsig.pictures`, `bsig.panels`): used by the command
+line, the app and the README's picture alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from bsig.cams import Branch, cam_method
+from bsig.explain import Evidence, Explanation, finding, percent
+from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
+from bsig.pictures import View, difference_map, heatmap, overlay, shared_limit, with_contour_and_box
+
+BRANCHES: dict[Branch, str] = {
+    "softmax": "Softmax branch",
+    "sigmoid": "Sigmoid branch",
+    "centred": "Softmax, class-centred",
+}
+PICTURE_SIZE = (448, 448)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How maps are drawn. The same for every branch, so that two pictures can be compared.
+
+    Attributes:
+        view: `positive` (from zero up) or `signed` (for and against).
+        overlay: over the photo, or the heatmap alone.
+        colormap: a key of `bsig.pictures.COLORMAPS`; None for the view's default.
+        heatmap_opacity: of an overlay, 0 to 1.
+        smooth: bilinear between the grid's cells; False shows the cells as they are.
+        threshold_share: draw contour and box at this share of each map's maximum; None draws none.
+        own_scale: scale each map by itself; brightness can then not be compared between branches.
+    """
+
+    view: View = "positive"
+    overlay: bool = True
+    colormap: str | None = None
+    heatmap_opacity: float = 0.8
+    smooth: bool = True
+    threshold_share: float | None = None
+    own_scale: bool = False
+
+
+def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
+    """Where the colour scale ends that all of an explanation's maps share, in the method's unit."""
+    maps = [getattr(explanation, branch).map for branch in BRANCHES]
+    return shared_limit(*maps, positive_only=drawing.view == "positive")
+
+
+def branch_picture(explanation: Explanation, branch: Branch, drawing: Drawing) -> Image.Image:
+    """One branch's map as a picture; words instead of colour where it has nothing positive to show."""
+    values = getattr(explanation, branch).map
+    if drawing.view == "positive" and not (values > 0).any():
+        return no_evidence_notice(
+            _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
+        )
+    limit = shared_limit(values) if drawing.own_scale else shared_limit_of(explanation, drawing)
+    return map_picture(explanation, values, limit, drawing)
+
+
+def map_picture(explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing) -> Image.Image:
+    """Any map on the explanation's grid over its crop, with the contour if the drawing asks for one."""
+    if drawing.overlay:
+        picture = overlay(
+            _shown_crop(explanation), values, limit, view=drawing.view, colormap=drawing.colormap,
+            heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth,
+        )  # fmt: skip
+    else:
+        picture = heatmap(
+            values, limit, view=drawing.view, colormap=drawing.colormap, size_wh=PICTURE_SIZE, smooth=drawing.smooth
+        )
+    if drawing.threshold_share is None:
+        return picture
+    return with_contour_and_box(picture, values, drawing.threshold_share, smooth=drawing.smooth)
+
+
+def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Image.Image, float]:
+    """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
+    values = difference_map(explanation.sigmoid.map, explanation.softmax.map)
+    limit = shared_limit(values)
+    signed = Drawing("signed", drawing.overlay, drawing.colormap, drawing.heatmap_opacity, drawing.smooth)
+    return map_picture(explanation, values, limit, signed), limit
+
+
+def area_text(evidence: Evidence) -> str:
+    """Share of the picture with positive evidence, counted in whole grid cells."""
+    return f"{100 * evidence.positive_area:.0f} %"
+
+
+def alt_text(explanation: Explanation, branch: Branch) -> str:
+    """What the picture shows, for those who cannot see it: class, method, numbers, where the maximum lies."""
+    evidence = getattr(explanation, branch)
+    row, column = np.unravel_index(int(evidence.map.argmax()), evidence.map.shape)
+    rows, columns = evidence.map.shape
+    return (
+        f"{BRANCHES[branch]}, {cam_method(explanation.method).title} for {explanation.class_name}: positive evidence on "
+        f"{area_text(evidence)} of the picture, strongest ({evidence.map.max():.2f}) in the {_place(row, rows, column, columns)}, "
+        f"probability {percent(evidence.probability)}."
+    )
+
+
+def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -> Image.Image:  # noqa: B008 - frozen
+    """A slide: the crop, both branches and the class-centred map, numbers under each, one scale, one sentence."""
+    method = cam_method(explanation.method)
+    crop = PanelColumn(
+        "What the model saw",
+        (
+            f"predicted: {explanation.predicted_name}",
+            f"{explanation.crop.width} x {explanation.crop.height} pixels",
+        ),
+        _shown_crop(explanation),
+        is_map=False,
+    )
+    columns = [crop, *(_column(explanation, branch, drawing) for branch in BRANCHES)]
+    return comparison_panel(
+        columns,
+        title=f"Evidence for '{explanation.class_name}'",
+        subtitle=f"{method.title} · {explanation.weights} weights · checkpoint {explanation.checkpoint}",
+        finding=finding(explanation),
+        footer=(
+            f"bsig · grid {explanation.softmax.map.shape[0]} x {explanation.softmax.map.shape[1]} cells, "
+            f"{'bilinear' if drawing.smooth else 'not interpolated'}, "
+            f"{'each map on its own scale' if drawing.own_scale else 'one shared scale from zero'} · positive area counts "
+            "cells above zero · softmax decides the class, the sigmoid branch explains it (arXiv 2511.05590)"
+        ),
+        limit=shared_limit_of(explanation, drawing),
+        view=drawing.view,
+        colormap=drawing.colormap,
+        unit=method.unit,
+    )
+
+
+def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> PanelColumn:
+    evidence: Evidence = getattr(explanation, branch)
+    name = "logit less the mean of all classes" if branch == "centred" else "logit"
+    return PanelColumn(
+        BRANCHES[branch],
+        (
+            f"probability {percent(evidence.probability)}",
+            f"{name} {evidence.logit:+.2f}",
+            f"positive area {area_text(evidence)}",
+        ),
+        branch_picture(explanation, branch, drawing),
+    )
+
+
+def _shown_crop(explanation: Explanation) -> Image.Image:
+    """The crop at the size of the drawings."""
+    return explanation.crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
+
+
+def _place(row: int, rows: int, column: int, columns: int) -> str:
+    vertical = "top" if row < rows / 3 else "bottom" if row >= 2 * rows / 3 else "middle"
+    horizontal = "left" if column < columns / 3 else "right" if column >= 2 * columns / 3 else "centre"
+    return "centre" if (vertical, horizontal) == ("middle", "centre") else f"{vertical} {horizontal}"

@@ -1,0 +1,70 @@
+"""All tabs in one page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from bsig import __version__
+from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.checkpoints import list_checkpoints
+from bsig.ui.compare import build_compare, compare
+from bsig.ui.examples import ASSETS
+from bsig.ui.theme import CSS, THEME, PictureInput, in_words
+from bsig.ui.workbench import MAX_FILE_BYTES, Workbench
+
+
+def build_demo(bench: Workbench) -> gr.Blocks:
+    """The whole page, not yet launched."""
+    with gr.Blocks(title="bsig: can I trust this heatmap?", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+        gr.HTML(
+            "<h1>bsig: can I trust this heatmap?</h1><p>Softmax decides the class. The sigmoid branch says where the "
+            "evidence is, and where there is none.</p>",
+            elem_id="bsig-title",
+        )
+        with gr.Tabs(elem_id="tabs"), gr.Tab("Compare", id="compare"):
+            build_compare(bench, demo)
+        _add_endpoints(bench)
+        gr.HTML(
+            f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. Pictures are '
+            "processed in this app's memory and sent nowhere else.</p>"
+        )
+    demo.queue(max_size=64, default_concurrency_limit=2)
+    return demo
+
+
+def launch_arguments() -> dict[str, Any]:
+    """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
+    return {
+        "theme": THEME,
+        "css": CSS,
+        "allowed_paths": [str(ASSETS)],
+        "max_file_size": MAX_FILE_BYTES,
+        "footer_links": ["api", "settings"],
+        "show_error": True,
+    }
+
+
+def _add_endpoints(bench: Workbench) -> None:
+    """The web API: `/compare` and `/checkpoints`, on components that are not shown."""
+    with gr.Row(visible=False):
+        image = PictureInput(type="filepath", image_mode=None, label="image")
+        checkpoint = gr.Textbox(label="checkpoint", value=bench.default_checkpoint)
+        class_name = gr.Textbox(label="class", value="")
+        method = gr.Textbox(label="method", value=next(iter(CAM_METHODS)))
+        weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
+        pictures = [gr.Image(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
+        numbers = gr.JSON(label="explanation")
+        rows = gr.JSON(label="checkpoints")
+        ask, listing = gr.Button("compare"), gr.Button("checkpoints")
+
+    @in_words
+    def answer(image: str, checkpoint: str, class_name: str, method: str, weights: str) -> Any:
+        return compare(bench, image, checkpoint, class_name, method, weights)
+
+    ask.click(
+        answer, [image, checkpoint, class_name, method, weights], [*pictures, numbers], api_name="compare",
+        concurrency_limit=2,
+    )  # fmt: skip
+    listing.click(lambda: list_checkpoints(bench.folder), None, rows, api_name="checkpoints")

@@ -1,0 +1,407 @@
+"""The Compare screen: one picture, one class, both branches side by side on one scale."""
+
+from __future__ import annotations
+
+import html
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from bsig import __version__
+from bsig.cams import CAM_METHODS, TREATMENTS, Branch
+from bsig.checkpoints import library_versions
+from bsig.comparison import (
+    BRANCHES,
+    Drawing,
+    alt_text,
+    area_text,
+    branch_picture,
+    comparison_picture,
+    difference_picture,
+    shared_limit_of,
+)
+from bsig.errors import InputError
+from bsig.explain import EncodedImage, Explanation, find_class, finding, percent, summary
+from bsig.pictures import COLORMAPS, VIEWS, heatmap
+from bsig.ui.examples import bundled_examples, example_by_key
+from bsig.ui.theme import PictureInput, in_words
+from bsig.ui.workbench import Workbench
+
+SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
+EXPLAINED: dict[Branch, str] = {
+    "softmax": "the pretrained head: it decides the class",
+    "sigmoid": "the fine-tuned clone: one yes or no a class",
+    "centred": "softmax less the mean of all classes: no logit shift can move it",
+}
+BUDGET = 64
+
+
+@dataclass(frozen=True)
+class CompareScreen:
+    """The components that other tabs read: the current picture, checkpoint and class."""
+
+    image: gr.Image
+    checkpoint: gr.Dropdown
+    class_name: gr.Dropdown
+    method: gr.Dropdown
+    weights: gr.Radio
+    ready: gr.State
+
+
+def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
+    """Lays out the tab and connects it."""
+    first = bundled_examples()[0]
+    with gr.Row(equal_height=False, elem_classes="bsig-main"):
+        with gr.Column(scale=7, min_width=320):
+            finding_html = gr.HTML(elem_id="finding")
+            single = gr.Image(
+                label="Sigmoid less softmax", format="png", visible=False, elem_classes="bsig-map",
+                buttons=["download", "fullscreen"], height=520, interactive=False,
+            )  # fmt: skip
+            wipe = gr.ImageSlider(
+                label="Left: softmax branch. Right: sigmoid branch. Drag the line.", format="png", visible=False,
+                elem_id="wipe", buttons=["fullscreen"], interactive=False, max_height=520,
+            )  # fmt: skip
+            with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
+                with gr.Column(min_width=0):
+                    gr.HTML(_head("What the model saw", "the crop that both branches are given"))
+                    crop = gr.Image(
+                        show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
+                        elem_classes="bsig-map",
+                    )  # fmt: skip
+                    crop_facts = gr.HTML(elem_id="facts-crop")
+                pictures, facts = {}, {}
+                for branch, title in BRANCHES.items():
+                    with gr.Column(min_width=0):
+                        gr.HTML(_head(title, EXPLAINED[branch]))
+                        pictures[branch] = gr.Image(
+                            show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
+                            buttons=["download", "fullscreen"], elem_classes="bsig-map",
+                        )  # fmt: skip
+                        facts[branch] = gr.HTML(elem_id=f"facts-{branch}")
+            bar = gr.HTML(elem_id="scale")
+            note = gr.HTML(elem_id="note")
+            with gr.Row():
+                prepare = gr.Button("Download pictures, maps and numbers", size="sm", elem_id="prepare-download")
+                download = gr.DownloadButton("zip", elem_id="download", elem_classes="bsig-offscreen")
+            gallery = gr.Gallery(
+                [(str(example.path), example.title) for example in bundled_examples()],
+                label="Examples: one click", columns=6, height=300, allow_preview=False, object_fit="cover",
+                elem_id="examples", buttons=[], interactive=False,
+            )  # fmt: skip
+        with gr.Column(scale=3, min_width=300):
+            image = PictureInput(
+                value=str(first.path), type="filepath", image_mode=None, label="Picture",
+                sources=["upload", "clipboard", "webcam"], height=230, elem_id="picture",
+            )  # fmt: skip
+            reason = gr.HTML(_reason(first), elem_id="reason")
+            class_name = gr.Dropdown(
+                [], label="Class to explain", filterable=True, elem_id="class",
+                info="Likeliest of both branches first; type to find any other.",
+            )  # fmt: skip
+            checkpoint = gr.Dropdown(
+                bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint"
+            )
+            method = gr.Dropdown(
+                [(_method_label(key), key) for key in CAM_METHODS], value="cam", label="CAM variant", elem_id="method"
+            )
+            budget = gr.Slider(
+                8, 1280, BUDGET, step=8, label="Score-CAM: strongest channels", visible=False, elem_id="budget",
+                info="One run of the network each; 64 take some seconds.",
+            )  # fmt: skip
+            weights = gr.Radio(
+                [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")],
+                value="signed", label="Treatment of negative weights", info=TREATMENTS["signed"], elem_id="weights",
+            )  # fmt: skip
+            with gr.Accordion("View", open=True):
+                show = gr.Radio([(title, key) for key, title in SHOWS.items()], value="overlay", label="Show", elem_id="show")
+                view = gr.Radio(
+                    [("For the class", "positive"), ("For and against", "signed")], value="positive", label="Evidence",
+                    info=VIEWS["positive"] + ".", elem_id="view",
+                )  # fmt: skip
+                grid = gr.Checkbox(False, label="Grid cells as they are, not interpolated", elem_id="grid")
+                contour = gr.Checkbox(False, label="Contour and box", elem_id="contour")
+                threshold = gr.Slider(5, 95, 50, step=5, label="… at this % of each map's maximum", elem_id="threshold")
+                opacity = gr.Slider(10, 100, 80, step=5, label="Heatmap opacity (%)", elem_id="opacity")
+                colormap = gr.Dropdown(
+                    [(title, key) for key, title in COLORMAPS.items()], value="inferno", label="Colour map",
+                    info="Diverging maps are used for evidence for and against.", elem_id="colormap",
+                )  # fmt: skip
+                own_scale = gr.Checkbox(
+                    False, label="Scale each map on its own (brightness is then not comparable)", elem_id="own-scale"
+                )
+
+    ready = gr.State(0)
+    choices = [class_name, method, weights, budget, show, view, grid, contour, threshold, opacity, colormap, own_scale]
+    outputs = [
+        finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, single,
+        weights, view, budget,
+    ]  # fmt: skip
+
+    def drawn(image_file: str | None, checkpoint_name: str | None, *chosen: Any, progress: Any = None) -> list[Any]:
+        encoded = bench.encode(image_file, checkpoint_name)
+        explanation = _explained(encoded, *chosen[:4], progress=progress)
+        return _answers(encoded, explanation, _drawing(*chosen[4:]), chosen[4])
+
+    @in_words
+    def on_choice(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
+        progress = gr.Progress() if chosen[1] == "score-cam" else None
+        return drawn(image_file, checkpoint_name, *chosen, progress=progress)
+
+    @in_words
+    def on_picture(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
+        if not image_file:
+            empty = gr.Dropdown(choices=[], value=None)
+            return [empty, _finding("Choose a picture: upload, paste, use the camera, or click an example."), *_nothing()]
+        encoded = bench.encode(image_file, checkpoint_name)
+        index = _class_or_predicted(encoded, chosen[0])
+        name = encoded.model.class_names[index]
+        dropdown = gr.Dropdown(choices=_class_choices(encoded), value=name)
+        return [dropdown, *drawn(image_file, checkpoint_name, name, *chosen[1:])]
+
+    def on_new_picture(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
+        return on_picture(image_file, checkpoint_name, None, *chosen[1:])
+
+    @in_words
+    def on_example(event: gr.SelectData, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
+        example = bundled_examples()[event.index]
+        answers = on_picture(str(example.path), checkpoint_name, example.class_name, *chosen[1:])
+        return [str(example.path), _reason(example), *answers]
+
+    @in_words
+    def on_load(request: gr.Request, *chosen: Any) -> list[Any]:
+        example = example_by_key(request.query_params.get("example"))
+        asked = request.query_params.get("class") or example.class_name
+        answers = on_picture(str(example.path), bench.default_checkpoint, asked, *chosen[1:])
+        return [str(example.path), _reason(example), *answers]
+
+    @in_words
+    def on_download(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
+        encoded = bench.encode(image_file, checkpoint_name)
+        return str(_zipped(encoded, _explained(encoded, *chosen[:4]), _drawing(*chosen[4:])))
+
+    seen = [image, checkpoint, *choices]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
+    loaded = [image, reason, class_name, *outputs]
+    done = {"fn": lambda count: count + 1, "inputs": ready, "outputs": ready, "api_visibility": "private"}
+    demo.load(on_load, choices, loaded, **quiet).then(**done)
+    gallery.select(on_example, [checkpoint, *choices], loaded, **quiet).then(**done)
+    for event in (image.upload, image.clear):
+        event(on_new_picture, seen, [class_name, *outputs], **quiet).then(
+            lambda: "", None, reason, api_visibility="private"
+        ).then(**done)
+    checkpoint.input(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
+    for component in choices:
+        happened = component.release if isinstance(component, gr.Slider) else component.input
+        happened(on_choice, seen, outputs, trigger_mode="always_last", **quiet).then(**done)
+    prepare.click(on_download, seen, download, **quiet).then(
+        None, js="() => document.querySelector('#download').click()", api_visibility="private"
+    )
+    return CompareScreen(image, checkpoint, class_name, method, weights, ready)
+
+
+def compare(
+    bench: Workbench, image: str, checkpoint: str | None, class_name: str | None, method: str, weights: str
+) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
+    encoded = bench.encode(image, checkpoint)
+    explanation = encoded.explain(class_name or None, method or "cam", weights or "signed", score_cam_channels=BUDGET)
+    pictures = [branch_picture(explanation, branch, Drawing()) for branch in BRANCHES]
+    said = {**summary(explanation), "finding": finding(explanation)}
+    for branch in BRANCHES:
+        said[branch]["map"] = getattr(explanation, branch).map.tolist()
+    return pictures[0], pictures[1], pictures[2], said
+
+
+def _explained(
+    encoded: EncodedImage, class_name: str | None, method: str, weights: str, budget: int, progress: Any = None
+) -> Explanation:
+    show = None if progress is None else lambda done, total: progress((done, total), desc="Score-CAM", unit="channels")
+    return encoded.explain(class_name or None, method, weights, score_cam_channels=int(budget), progress=show)
+
+
+def _drawing(
+    show: str, view: Any, grid: bool, contour: bool, threshold: float, opacity: float, colormap: str, own_scale: bool
+) -> Drawing:
+    return Drawing(
+        view=view,
+        overlay=show != "heatmap",
+        colormap=colormap,
+        heatmap_opacity=opacity / 100,
+        smooth=not grid,
+        threshold_share=threshold / 100 if contour else None,
+        own_scale=own_scale,
+    )
+
+
+def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, show: str) -> list[Any]:
+    """Every output of the screen, in the order of `outputs`."""
+    side_by_side = show in ("overlay", "heatmap")
+    pictures = {branch: branch_picture(explanation, branch, drawing) for branch in BRANCHES}
+    single, bar = gr.Image(visible=False), scale_html(shared_limit_of(explanation, drawing), drawing, explanation.method)
+    if drawing.own_scale:
+        bar = ""
+    if show == "difference":
+        picture, limit = difference_picture(explanation, drawing)
+        bar = scale_html(limit, replace(drawing, view="signed"), explanation.method, ("softmax claims more", "sigmoid claims more"))
+        text = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
+        single = gr.Image(picture, visible=True, alt_text=text, label=text)
+    wipe = gr.ImageSlider((pictures["softmax"], pictures["sigmoid"]) if show == "wipe" else None, visible=show == "wipe")
+    return [
+        _finding(finding(explanation), _prediction(encoded, explanation)),
+        gr.Image(encoded.crop.resize((448, 448)), alt_text=f"The picture as the model saw it; it predicts {explanation.predicted_name}"),
+        _crop_facts(encoded),
+        *(gr.Image(pictures[branch], alt_text=alt_text(explanation, branch)) for branch in BRANCHES),
+        *(_facts(explanation, branch) for branch in BRANCHES),
+        bar,
+        _note(explanation, drawing),
+        gr.Row(visible=side_by_side),
+        wipe,
+        single,
+        gr.Radio(info=TREATMENTS[explanation.weights]),
+        gr.Radio(info=VIEWS[drawing.view] + "."),
+        gr.Slider(visible=explanation.method == "score-cam"),
+    ]
+
+
+def _nothing() -> list[Any]:
+    """`_answers` without its first entry, for no picture."""
+    empty = gr.Image(None, alt_text="")
+    words = ["", "", ""]
+    rest = [gr.Row(), gr.ImageSlider(None), gr.Image(None), gr.Radio(), gr.Radio(), gr.Slider()]
+    return [empty, "", empty, empty, empty, *words, "", "", *rest]
+
+
+def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
+    """The class asked for where this checkpoint has it, else its prediction: another checkpoint, other classes."""
+    try:
+        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+    except InputError:
+        return encoded.predicted_index
+
+
+def _class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
+    """(label, name) of all classes: the top five of either branch first, with both probabilities."""
+    names = encoded.model.class_names
+    softmax, sigmoid = encoded.probabilities()
+    top = list(dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")]))
+    rest = sorted(set(range(len(names))) - set(top), key=lambda index: names[index].casefold())
+    first = [
+        (f"{names[index]} (softmax {percent(float(softmax[index]))}, sigmoid {percent(float(sigmoid[index]))})", names[index])
+        for index in top
+    ]
+    return first + [(names[index], names[index]) for index in rest]
+
+
+def _method_label(key: str) -> str:
+    method = CAM_METHODS[key]
+    marks = [mark for mark, holds in (("slow", method.is_slow), ("no evidence against", not method.shows_negative)) if holds]
+    return f"{method.title} ({', '.join(marks)})" if marks else method.title
+
+
+def _head(title: str, text: str) -> str:
+    return f'<div class="bsig-head">{html.escape(title)}<small>{html.escape(text)}</small></div>'
+
+
+def _finding(text: str, small: str = "") -> str:
+    below = f"<small>{html.escape(small)}</small>" if small else ""
+    return f'<div class="bsig-finding" role="status">{html.escape(text)}{below}</div>'
+
+
+def _prediction(encoded: EncodedImage, explanation: Explanation) -> str:
+    softmax, sigmoid = encoded.probabilities()
+    index = explanation.predicted_index
+    return (
+        f"Predicted: {explanation.predicted_name} (softmax {percent(float(softmax[index]))}, "
+        f"sigmoid {percent(float(sigmoid[index]))}). Explained: {explanation.class_name}."
+    )
+
+
+def _crop_facts(encoded: EncodedImage) -> str:
+    softmax = encoded.probabilities()[0]
+    rows = [(encoded.model.class_names[index], percent(float(softmax[index]))) for index in encoded.top_classes(count=3)]
+    return _facts_list(rows)
+
+
+def _facts(explanation: Explanation, branch: Branch) -> str:
+    evidence = getattr(explanation, branch)
+    rows = [
+        ("Probability", percent(evidence.probability)),
+        ("Logit, centred" if branch == "centred" else "Logit", f"{evidence.logit:+.2f}"),
+        ("Positive area", area_text(evidence)),
+        ("Map from, to", f"{evidence.map.min():+.2f} to {evidence.map.max():+.2f}"),
+    ]
+    return _facts_list(rows)
+
+
+def _facts_list(rows: list[tuple[str, str]]) -> str:
+    return '<dl class="bsig-facts">' + "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows
+    ) + "</dl>"  # fmt: skip
+
+
+def _note(explanation: Explanation, drawing: Drawing) -> str:
+    method = CAM_METHODS[explanation.method]
+    scale = "Each map has its own scale: brightness cannot be compared. " if drawing.own_scale else ""
+    rows, columns = explanation.softmax.map.shape
+    return (
+        f'<p class="bsig-note">{html.escape(scale)}{html.escape(method.title)}: {html.escape(method.note)} '
+        f"{html.escape(TREATMENTS[explanation.weights])} The maps have {rows} x {columns} cells; finer detail is "
+        "interpolation. Positive area counts cells above zero.</p>"
+    )
+
+
+def scale_html(limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None) -> str:
+    """The numbered colour bar of the shared scale, in the page's own letters so that it reads in light and dark."""
+    ramp = np.linspace(-1 if drawing.view == "signed" else 0, 1, 33, dtype=np.float32)[None]
+    colours = np.asarray(heatmap(ramp, 1.0, view=drawing.view, colormap=drawing.colormap, size_wh=(33, 1)))[0]
+    stops = ", ".join("#" + "".join(f"{value:02x}" for value in colour) for colour in colours)
+    shares = (-1, -0.5, 0, 0.5, 1) if drawing.view == "signed" else (0, 0.25, 0.5, 0.75, 1)
+    ticks = "".join(f"<span>{share * limit:+.3g}</span>" if share else "<span>0</span>" for share in shares)
+    left, right = ends or (("against the class", "for the class") if drawing.view == "signed" else ("zero or below", "for the class"))
+    unit = CAM_METHODS[method].unit
+    return (
+        f'<div class="bsig-bar" role="img" aria-label="Colour scale from {ramp[0, 0] * limit:.3g} to {limit:.3g} {unit}">'
+        f'<div class="ramp" style="background: linear-gradient(to right, {stops})"></div>'
+        f'<div class="ticks">{ticks}</div>'
+        f'<div class="words"><span>{left}</span><span>{unit}, one scale for all maps</span><span>{right}</span></div></div>'
+    )
+
+
+def _reason(example: Any) -> str:
+    return (
+        f'<p class="bsig-note"><b>{html.escape(example.title)}.</b> {html.escape(example.reason)} '
+        f"Really there: {html.escape(example.truth)}. Picture: {html.escape(example.credit)}.</p>"
+    )
+
+
+def _zipped(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> Path:
+    """Both overlays, all three raw maps, the slide, and a JSON of everything that made them."""
+    folder = Path(tempfile.mkdtemp(prefix="bsig-"))
+    safe = "".join(letter if letter.isalnum() else "-" for letter in explanation.class_name)
+    file = folder / f"bsig-{safe}-{explanation.method}.zip"
+    said = {
+        **summary(explanation),
+        "finding": finding(explanation),
+        "drawing": drawing.__dict__,
+        "checkpoint_sha256": encoded.model.metadata.get("tensors_sha256"),
+        "versions": {"bsig": __version__, **library_versions()},
+    }
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("explanation.json", json.dumps(said, indent=1, ensure_ascii=False))
+        with archive.open("comparison.png", "w") as target:
+            comparison_picture(explanation, drawing).save(target, "PNG")
+        for branch in BRANCHES:
+            with archive.open(f"{branch}.png", "w") as target:
+                branch_picture(explanation, branch, drawing).save(target, "PNG")
+            with archive.open(f"{branch}.npy", "w") as target:
+                np.save(target, getattr(explanation, branch).map)
+        with archive.open("crop.png", "w") as target:
+            encoded.crop.save(target, "PNG")
+    return file

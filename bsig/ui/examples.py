@@ -1,0 +1,47 @@
+"""The bundled pictures: each with the class to ask for and the reason why it is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One bundled picture; `class_name` is None where the predicted class is asked for."""
+
+    key: str
+    path: Path
+    title: str
+    class_name: str | None
+    truth: str
+    reason: str
+    credit: str
+
+
+@lru_cache(maxsize=1)
+def bundled_examples() -> tuple[Example, ...]:
+    """All bundled pictures, in the order of the screen; the first is compared at the start."""
+    entries = json.loads((ASSETS / "examples" / "examples.json").read_text(encoding="utf-8"))
+    return tuple(
+        Example(
+            key=entry["key"],
+            path=ASSETS / "examples" / entry["file"],
+            title=entry["title"],
+            class_name=entry["class_name"],
+            truth=entry["truth"],
+            reason=entry["reason"],
+            credit=entry["credit"],
+        )
+        for entry in entries
+    )
+
+
+def example_by_key(key: str | None) -> Example:
+    """The example of that key; the first for one that is not known."""
+    examples = bundled_examples()
+    return next((example for example in examples if example.key == key), examples[0])

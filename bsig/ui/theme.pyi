@@ -1,0 +1,98 @@
+"""The look of every screen: one theme, one style sheet, no font or script from elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from bsig.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+THEME = gr.themes.Base(
+    primary_hue="indigo",
+    secondary_hue="slate",
+    neutral_hue="slate",
+    font=["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"],
+    font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+).set(
+    block_label_text_size="*text_sm",
+    block_title_text_weight="600",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+)
+
+CSS = """
+.gradio-container { max-width: 1640px !important; margin: 0 auto !important; }
+#bsig-title h1 { font-size: 1.35rem; margin: 0; font-weight: 700; }
+#bsig-title p { margin: .1rem 0 0; color: var(--body-text-color-subdued); }
+.bsig-finding { border-left: 4px solid var(--primary-600); background: var(--block-background-fill);
+  border-radius: 6px; padding: .7rem 1rem; font-size: 1.12rem; line-height: 1.45; color: var(--body-text-color); }
+.bsig-finding small { display: block; margin-top: .25rem; font-size: .9rem; color: var(--body-text-color-subdued); }
+.bsig-facts { display: grid; grid-template-columns: 1fr auto; gap: 0 .6rem; font-size: .92rem; line-height: 1.5;
+  padding: .1rem .2rem .4rem; margin: 0; color: var(--body-text-color); }
+.bsig-facts dt { color: var(--body-text-color-subdued); }
+.bsig-facts dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
+.bsig-head { font-weight: 650; font-size: 1rem; color: var(--body-text-color); padding: 0 .2rem; }
+.bsig-head small { display: block; font-weight: 400; font-size: .82rem; color: var(--body-text-color-subdued);
+  min-height: 2.4em; line-height: 1.2; }
+.bsig-note { font-size: .88rem; color: var(--body-text-color-subdued); padding: 0 .2rem; }
+.bsig-table { width: 100%; border-collapse: collapse; font-size: .92rem; color: var(--body-text-color); }
+.bsig-table th { text-align: left; color: var(--body-text-color-subdued); font-weight: 600; }
+.bsig-table th, .bsig-table td { padding: .25rem .5rem; border-bottom: 1px solid var(--border-color-primary); }
+.bsig-table td.number, .bsig-table th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.bsig-scroll { overflow-x: auto; }
+.bsig-map img, .bsig-map button img { object-fit: contain; }
+.bsig-bar { max-width: 700px; }
+.bsig-offscreen { position: absolute !important; left: -9999px !important; width: 1px !important; height: 1px !important;
+  overflow: hidden !important; }
+:focus-visible { outline: 3px solid var(--primary-500) !important; outline-offset: 2px; }
+@media (max-width: 720px) {
+  .gradio-container { padding: .5rem !important; }
+  .bsig-head small { min-height: 0; }
+}
+@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
+"""
+
+from gradio.events import Dependency
+
+class PictureInput(gr.Image):
+    """A picture upload that hands on the file as it came, so that `bsig.images` alone opens it, and says what is wrong.
+
+    Gradio's own preprocessing decodes the file first and turns its errors into "Error".
+    """
+
+    is_template = True  # the browser shows it as a plain gr.Image
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The path of the uploaded file."""
+        if payload is None or (payload.url and payload.url.startswith("data:")):
+            return super().preprocess(payload)
+        return payload.path
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def in_words(handler: Callable) -> Callable:
+    """Turns an `InputError` into the app's message, once, at the border; anything else is logged as a defect."""
+
+    @functools.wraps(handler)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        try:
+            return handler(*arguments, **named)
+        except InputError as error:
+            raise gr.Error(str(error), title="This cannot be used", duration=15, print_exception=False) from error
+        except gr.Error:
+            raise
+        except Exception as error:
+            logger.exception("defect in %s", handler.__name__)
+            raise gr.Error("Something went wrong on our side; the app keeps running.", print_exception=False) from error
+
+    return wrapped

@@ -1,0 +1,115 @@
+"""What all tabs share: loaded models and encoded pictures, each kept while recently used; questions asked of them.
+
+A picture is known by the hash of its bytes, so every handler can pass the file again and the backbone still runs once
+for a picture and checkpoint, whichever tab or visitor asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, list_checkpoints, load_checkpoint
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.explain import EncodedImage, Explainer
+
+MAX_FILE_BYTES = 32 * 2**20
+logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
+
+class RecentlyUsed(Generic[Value]):
+    """At most `capacity` values by key; the least recently used goes. Each is made once, also under many threads."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The kept value, or a new one from `make`; what `make` raises is raised, and nothing is kept."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._values:
+                    self._values.move_to_end(key)
+                    return self._values[key]
+            try:
+                value = make()
+            finally:
+                with self._lock:
+                    self._making.pop(key, None)
+            with self._lock:
+                self._values[key] = value
+                while len(self._values) > self._capacity:
+                    self._values.popitem(last=False)
+            return value
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Workbench:
+    """Models and encodings of one running app."""
+
+    def __init__(
+        self,
+        checkpoint: str = DEFAULT_CHECKPOINT,
+        folder: Path = CHECKPOINTS_FOLDER,
+        device: str = "cpu",
+        *,
+        models: int = 3,
+        encodings: int = 64,
+    ) -> None:
+        self.default_checkpoint = checkpoint
+        self.folder = folder
+        self.device = device
+        self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
+        self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
+
+    def checkpoint_names(self) -> list[str]:
+        """What can be chosen: the folder's checkpoints, and the default if it lies elsewhere."""
+        names = [row["name"] for row in list_checkpoints(self.folder) if "error" not in row]
+        return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
+
+    def model(self, checkpoint: str | None) -> DualBranch:
+        """The loaded model.
+
+        Raises:
+            InputError: not one of `checkpoint_names`, or it cannot be loaded.
+        """
+        name = checkpoint or self.default_checkpoint
+        if name not in self.checkpoint_names():
+            known = ", ".join(self.checkpoint_names())
+            raise InputError(f"`checkpoint` (='{name}') must be one of: {known}.")
+        return self._models.get(name, lambda: load_checkpoint(name, self.device, self.folder))
+
+    def encode(self, image: str | Path | None, checkpoint: str | None) -> EncodedImage:
+        """The picture's features and logits, from memory where this picture was seen before.
+
+        Raises:
+            InputError: no picture, one that cannot be used, or as `model`.
+        """
+        if not image:
+            raise InputError("no picture is chosen; upload one or click an example.")
+        model = self.model(checkpoint)
+        path = Path(image)
+        try:
+            size = path.stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise InputError(
+                    f"'{path.name}' has {size / 2**20:.0f} MB; the limit is {MAX_FILE_BYTES >> 20} MB: make it smaller."
+                )
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"'{path.name}' cannot be read any more; upload the picture again.") from error
+        key = (model.name, model.metadata.get("tensors_sha256"), hashlib.sha256(content).hexdigest())
+        return self._encodings.get(key, lambda: Explainer(model).encode(content))
