@@ -33,8 +33,8 @@ Branch = Literal["softmax", "sigmoid", "centred"]
 TREATMENTS: dict[str, str] = {
     "signed": "Both branches keep the sign of their weights: evidence for and against.",
     "nonnegative": "Both branches set negative weights to zero before the sum: relu(w) . F.",
-    "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its sign; "
-    "the two maps then differ by treatment as well as by branch.",
+    "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its "
+    "sign; the two maps then differ by treatment as well as by branch.",
 }
 
 
@@ -89,10 +89,13 @@ def head_score(
 
 
 def class_scores_of(
-    class_index: Int[Tensor, " b"], num_classes: int, *, centred: bool = False
+    class_index: Int[Tensor, " b"], num_classes: int, *, centred: bool = False, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "b c"]:
-    """One-hot rows; with `centred` less 1/C everywhere, so that a number added to all logits drops out."""
-    scores = F.one_hot(class_index, num_classes).float()
+    """One-hot rows; with `centred` less 1/C everywhere, so that a number added to all logits drops out.
+
+    `dtype` is that of the head: float32, or float64 where identities are checked.
+    """
+    scores = F.one_hot(class_index, num_classes).to(dtype)
     return scores - 1 / num_classes if centred else scores
 
 
@@ -184,7 +187,9 @@ def score_cam_weights(score: Score) -> Float[Tensor, "b k"]:
         InputError: the masked scores were not computed; `Encoded.explain` computes them.
     """
     if score.masked is None:
-        raise InputError("`method` (='score-cam') needs `masked_logits`; ask through `bsig.Explainer`, which runs them.")
+        raise InputError(
+            "`method` (='score-cam') needs `masked_logits`; ask through `bsig.Explainer`, which runs them."
+        )
     return score.masked.softmax(dim=1)
 
 
@@ -237,7 +242,12 @@ class CamMethod:
 
 def _methods() -> Iterator[CamMethod]:
     yield CamMethod(
-        "cam", "CAM", cam_weights, "logits", True, "The linear layer's own weights; the map's mean plus the bias is the logit."
+        "cam",
+        "CAM",
+        cam_weights,
+        "logits",
+        True,
+        "The linear layer's own weights; the map's mean plus the bias is the logit.",
     )
     yield CamMethod(
         "grad-cam", "Grad-CAM", grad_cam_weights, "logits per cell", True,
@@ -268,7 +278,7 @@ def _methods() -> Iterator[CamMethod]:
     )  # fmt: skip
     yield CamMethod(
         "eigen-cam", "Eigen-CAM", None, "feature units", True,
-        "First principal component of the features: no class, no branch, its sign is a convention. Both maps are equal.",
+        "First principal component of the features: no class, no branch, sign by convention. Both maps are equal.",
     )  # fmt: skip
 
 
@@ -323,7 +333,9 @@ def channel_masks(features: Float[Tensor, "k h w"], size_hw: tuple[int, int]) ->
     resized = F.interpolate(features[None], size=size_hw, mode="bilinear", align_corners=True)[0]
     low = resized.amin(dim=(1, 2), keepdim=True)
     high = resized.amax(dim=(1, 2), keepdim=True)
-    return (resized - low) / (high - low + 1e-8)
+    # Interpolating a constant leaves rounding noise, which float32 would blow up to a mask of speckles.
+    is_constant = features.amin(dim=(1, 2), keepdim=True) == features.amax(dim=(1, 2), keepdim=True)
+    return ((resized - low) / (high - low + 1e-8)).masked_fill(is_constant, 0.0)
 
 
 def strongest_channels(features: Float[Tensor, "k h w"], budget: int | None) -> Int[Tensor, " n"]:

@@ -12,6 +12,7 @@ Nothing here trusts the file: format and size are read from the header before a 
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from bsig.errors import InputError
@@ -29,12 +30,23 @@ from bsig.errors import InputError
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# MPO (several JPEGs in one file, as phones write them) is opened by Pillow's JPEG reader and has no name of its own.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
 RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
+}
+EXIF_ORIENTATION = 0x0112
+UPRIGHT_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
 
 
@@ -70,8 +82,7 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
         InputError: no such file, empty, not a picture in one of `FORMATS`, cut short, or over `MAX_PIXELS`.
     """
     if isinstance(source, Image.Image):
-        _check_size(source, name or "the picture")
-        return _upright_rgb(source)
+        return _decoded(source, name or "the picture")
     name = name or (f"'{source}'" if not isinstance(source, bytes) else "the uploaded file")
     file = _open_bytes(source, name)
     try:
@@ -81,21 +92,13 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
             picture = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
         raise InputError(_too_large(name, "more than 170 million")) from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:
+        # Pillow's readers raise a dozen kinds on damaged headers (struct.error, KeyError, zlib.error, ...).
         raise InputError(
             f"{name} is not a picture that can be opened ({_reason(error)}); use one of {', '.join(FORMATS)}."
         ) from error
-    _check_size(picture, name)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture.load()
-            return _upright_rgb(picture)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
-        raise InputError(
-            f"{name} starts like a {picture.format} picture but cannot be decoded ({_reason(error)}); "
-            "it may be cut short: save or download it again."
-        ) from error
+    with picture:  # an animation keeps its file open
+        return _decoded(picture, name)
 
 
 def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:
@@ -104,13 +107,21 @@ def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Imag
     resample = RESAMPLING[preprocessing.interpolation]
     if preprocessing.crop_mode == "squash":
         return picture.resize((columns, rows), resample)
-    scale = preprocessing.resize_to / min(picture.size)
-    # The long side of an extreme strip is cut before resizing: a 1 x 60,000 picture must not become 256 x 15 million.
-    picture = _cut_long_side(picture, (columns / scale, rows / scale))
-    width, height = (max(round(side * scale), least) for side, least in zip(picture.size, (columns, rows), strict=True))
-    resized = picture.resize((width, height), resample)
-    left, top = round((width - columns) / 2), round((height - rows) / 2)
-    return resized.crop((left, top, left + columns, top + rows))
+    # The crop in source pixels, resampled straight to the input: the same pixels as resizing the whole picture and
+    # cutting the middle out, but a 1 x 60,000 strip never becomes 256 x 15 million. Sizes are cut off as torchvision
+    # does it, not rounded, so that they are timm's (tests/test_images.py).
+    short = min(picture.size)
+    resized_wh = [
+        max(int(side * preprocessing.resize_to / short), least)
+        for side, least in zip(picture.size, (columns, rows), strict=True)
+    ]
+    spans = [
+        _source_span(side, resized, wanted)
+        for side, resized, wanted in zip(picture.size, resized_wh, (columns, rows), strict=True)
+    ]
+    (x0, left, right, x1), (y0, top, bottom, y1) = spans
+    box_xyxy = (left - x0, top - y0, right - x0, bottom - y0)
+    return picture.crop((x0, y0, x1, y1)).resize((columns, rows), resample, box=box_xyxy)
 
 
 def input_tensor(crop: Image.Image, preprocessing: Preprocessing) -> Float[Tensor, "1 3 H W"]:
@@ -126,17 +137,30 @@ def input_batch(crops: Sequence[Image.Image], preprocessing: Preprocessing) -> F
     return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
-def _cut_long_side(picture: Image.Image, size_wh: tuple[float, float]) -> Image.Image:
-    width, height = picture.size
-    # Two extra source pixels on each side keep the resampling kernel's neighbourhood; the crop's pixels do not change
-    # beyond the kernel's support, which for bicubic upsampling is two source pixels.
-    keep_w, keep_h = (min(side, 2 * int(np.ceil(part / 2)) + 8) for side, part in zip(picture.size, size_wh, strict=True))
-    if width <= 16 * keep_w and height <= 16 * keep_h:
-        return picture
-    keep_w += (width - keep_w) % 2
-    keep_h += (height - keep_h) % 2
-    left, top = (width - keep_w) // 2, (height - keep_h) // 2
-    return picture.crop((left, top, left + keep_w, top + keep_h))
+def _source_span(side: int, resized: int, wanted: int) -> tuple[int, float, float, int]:
+    """Along one axis: the middle `wanted` of `resized` pixels in source pixels, inside whole pixels that they need."""
+    first = round((resized - wanted) / 2)
+    start, stop = first * side / resized, (first + wanted) * side / resized
+    # A resampling kernel reaches two pixels of the coarser grid to each side.
+    reach = 2 * max(1.0, side / resized) + 1
+    return max(0, math.floor(start - reach)), start, stop, min(side, math.ceil(stop + reach))
+
+
+def _decoded(picture: Image.Image, name: str) -> Image.Image:
+    _check_size(picture, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture.load()
+            return _upright_rgb(picture)
+    except InputError:
+        raise
+    except Exception as error:
+        # As above: every reader fails in its own way on a file that is cut short or damaged.
+        raise InputError(
+            f"{name} starts like a {picture.format or picture.mode} picture but cannot be decoded ({_reason(error)}); "
+            "it may be cut short: save or download it again."
+        ) from error
 
 
 def _open_bytes(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
@@ -144,12 +168,12 @@ def _open_bytes(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
         empty, file = not source, io.BytesIO(source)
     else:
         path = Path(source)
-        if path.is_dir():
-            raise InputError(f"{name} is a folder; give the path of one picture.")
         try:
-            empty, file = path.stat().st_size == 0, path
+            is_folder, empty, file = path.is_dir(), path.stat().st_size == 0, path
         except (OSError, ValueError) as error:
             raise InputError(f"{name} cannot be read ({_reason(error)}); check the path.") from error
+        if is_folder:
+            raise InputError(f"{name} is a folder; give the path of one picture.")
     if empty:
         raise InputError(f"{name} is empty (0 bytes); choose a picture file.")
     return file
@@ -169,7 +193,10 @@ def _too_large(name: str, pixels: str) -> str:
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
-    picture = ImageOps.exif_transpose(picture)
+    # Not `ImageOps.exif_transpose`: it also rewrites the EXIF block, which fails on blocks that phones really write.
+    turn = UPRIGHT_BY_ORIENTATION.get(picture.getexif().get(EXIF_ORIENTATION, 1))
+    if turn is not None:
+        picture = picture.transpose(turn)
     if picture.mode.startswith("I;16") or picture.mode == "I":
         return _sixteen_bit_rgb(picture)
     if picture.mode == "F":
