@@ -1,0 +1,61 @@
+"""Seeds, the real default model, and the folder of pictures that may not be there."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from bsig.backbones import Classifier, load_classifier
+from bsig.dual_branch import DualBranch
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+torch.set_num_threads(min(4, os.cpu_count() or 1))
+settings.register_profile("bsig", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("bsig")
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  third-party code draws from the global generator
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def default_classifier() -> Classifier:
+    return load_classifier()
+
+
+@pytest.fixture(scope="session")
+def default_model(default_classifier: Classifier) -> DualBranch:
+    """Both branches equal, as at the start of a fine-tune. Shared by all tests: never train it."""
+    return DualBranch(default_classifier)
+
+
+@pytest.fixture(scope="session")
+def perturbed_model(default_classifier: Classifier) -> DualBranch:
+    """A sigmoid head that has moved by a tenth of its weights' spread, with a part shared by all classes."""
+    head = copy.deepcopy(default_classifier.head)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        weight, bias = head.last_linear.weight, head.last_linear.bias
+        spread = 0.1 * weight.std()
+        weight += spread * torch.randn(weight.shape, generator=generator)
+        weight += spread * torch.randn(weight.shape[1], generator=generator)
+        bias -= 0.5
+    return DualBranch(default_classifier, head, name="perturbed")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the project's pictures (../shared/data, not redistributable) are not on this machine")
+    return SHARED_DATA

@@ -1,0 +1,328 @@
+"""Every kind of file that people hand in becomes upright RGB or one plain sentence; the crop is timm's own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_transform
+from tolerances import FLOAT32, IDENTITY, assert_close
+
+from bsig.errors import InputError
+from bsig.images import FORMATS, Preprocessing, crop_image, input_batch, input_tensor, read_image
+
+RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
+
+
+def file_of(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def pixels(picture: Image.Image) -> list[tuple[int, ...]]:
+    """Row by row."""
+    assert picture.mode == "RGB"
+    return [tuple(int(value) for value in pixel) for pixel in np.asarray(picture).reshape(-1, 3)]
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds no pixel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def refusal(source: object, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        read_image(source, **options)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    return text
+
+
+# What is read.
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_that_the_error_text_promises_is_read_from_bytes_and_from_a_path(
+    form: str, tmp_path: Path
+) -> None:
+    flat = Image.new("RGB", (17, 13), (200, 40, 90))
+    content = file_of(flat, form)
+    (tmp_path / "picture.bin").write_bytes(content)
+    for source in (content, tmp_path / "picture.bin", str(tmp_path / "picture.bin")):
+        found = read_image(source)
+        assert found.size == (17, 13)
+        assert np.abs(np.asarray(found).astype(int) - (200, 40, 90)).max() <= 5  # WebP at its default quality
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+def test_lossless_files_keep_every_pixel(form: str) -> None:
+    picture = noise(17, 13)
+    assert pixels(read_image(file_of(picture, form))) == pixels(picture)
+
+
+def test_a_phones_picture_of_several_jpegs_shows_its_first() -> None:
+    red, blue = Image.new("RGB", (16, 16), RED), Image.new("RGB", (16, 16), BLUE)
+    content = file_of(red, "MPO", save_all=True, append_images=[blue])
+    assert pixels(read_image(content))[0][0] > 250
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+def test_an_animation_shows_its_first_frame(form: str) -> None:
+    red, blue = Image.new("RGB", (5, 3), RED), Image.new("RGB", (5, 3), BLUE)
+    content = file_of(red, form, save_all=True, append_images=[blue, red])
+    (first,) = set(pixels(read_image(content)))
+    assert first[0] > 250
+    assert first[2] < 5
+
+
+def test_cmyk_is_read_as_the_colours_it_prints() -> None:
+    picture = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    red, green, blue = pixels(read_image(file_of(picture, "JPEG", quality=100)))[0]
+    assert red > 250
+    assert max(green, blue) < 5
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
+    values = np.array([[0, 257, 32768, 65535]], dtype=np.uint16)
+    for form in ("PNG", "TIFF"):
+        assert pixels(read_image(file_of(Image.fromarray(values), form))) == [
+            BLACK, (1, 1, 1), (128, 128, 128), WHITE,
+        ]  # fmt: skip
+
+
+def test_one_bit_and_eight_bit_grey_become_rgb() -> None:
+    grey = Image.fromarray(np.array([[0, 100, 255]], dtype=np.uint8))
+    assert pixels(read_image(file_of(grey))) == [BLACK, (100, 100, 100), WHITE]
+    assert pixels(read_image(file_of(grey.point(lambda value: 255 * (value > 50)).convert("1")))) == [
+        BLACK, WHITE, WHITE,
+    ]  # fmt: skip
+
+
+def test_transparency_is_laid_on_white() -> None:
+    picture = Image.new("RGBA", (3, 1))
+    for x, alpha in enumerate((255, 0, 128)):
+        picture.putpixel((x, 0), (0, 0, 200, alpha))
+    opaque, clear, half = pixels(read_image(file_of(picture)))
+    assert opaque == (0, 0, 200)
+    assert clear == WHITE
+    assert half == (127, 127, 227)
+
+
+def test_a_transparent_palette_entry_is_laid_on_white() -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([*RED, *BLUE])
+    picture.putpixel((1, 0), 1)
+    assert pixels(read_image(file_of(picture, transparency=0))) == [WHITE, BLUE]
+    assert pixels(read_image(file_of(picture))) == [RED, BLUE]
+
+
+def test_transparent_grey_is_laid_on_white() -> None:
+    picture = Image.new("LA", (2, 1), (60, 255))
+    picture.putpixel((1, 0), (60, 0))
+    assert pixels(read_image(file_of(picture))) == [(60, 60, 60), WHITE]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_stands_upright(orientation: int) -> None:
+    # The stored picture is upright turned by the inverse of what its EXIF tag asks a viewer to do.
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    upright = noise(5, 3)
+    stored = upright if orientation == 1 else upright.transpose(undo[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = file_of(stored, exif=exif)
+    assert pixels(read_image(content)) == pixels(upright)
+    assert read_image(content).size == (5, 3)
+    assert pixels(read_image(Image.open(io.BytesIO(content)))) == pixels(upright)
+
+
+def test_a_pil_picture_is_copied_and_left_as_it_was() -> None:
+    picture = noise(5, 3)
+    kept = picture.copy()
+    found = read_image(picture)
+    found.paste(BLACK, (0, 0, 5, 3))
+    assert pixels(picture) == pixels(kept)
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (1, 60_000), (60_000, 1), (2, 3)])
+@pytest.mark.parametrize("crop_mode", ["center", "squash"])
+def test_tiny_pictures_and_extreme_strips_are_read_and_cropped(size_wh: tuple[int, int], crop_mode: str) -> None:
+    picture = read_image(file_of(Image.new("RGB", size_wh, (9, 80, 200))))
+    crop = crop_image(picture, Preprocessing(crop_mode=crop_mode))
+    assert crop.getcolors() == [(224 * 224, (9, 80, 200))]
+
+
+# What is refused, and how.
+
+
+def test_text_that_is_called_a_picture_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_text("this is no picture")
+    text = refusal(path)
+    assert "holiday.jpg" in text
+    assert "JPEG" in text
+
+
+def test_a_picture_in_a_format_that_is_not_accepted_is_refused() -> None:
+    assert "JPEG" in refusal(file_of(Image.new("RGB", (3, 3)), "PPM"))
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "empty.png"
+    path.write_bytes(b"")
+    assert "empty.png" in refusal(path)
+    assert "0 bytes" in refusal(path)
+    assert "0 bytes" in refusal(b"")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["no/such/picture.jpg", "a" * 300, "null\0byte", "~nobody/picture.jpg"])
+def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
+    assert "check the path" in refusal(path)
+
+
+@pytest.mark.parametrize("size_wh", [(20_000, 20_000), (10_000, 10_000), (64_001, 1_000)])
+def test_a_huge_picture_is_refused_from_its_header_alone(size_wh: tuple[int, int]) -> None:
+    # The file holds no pixels: had anything been decoded, the text would say that the file is damaged.
+    assert "the limit is 64 million" in refusal(png_header(*size_wh))
+
+
+def test_a_huge_pil_picture_is_refused() -> None:
+    lazy = Image.open(io.BytesIO(png_header(8_001, 8_000)))
+    assert "the limit is 64 million" in refusal(lazy)
+
+
+def test_a_picture_of_just_the_limit_is_not_too_large_but_this_one_holds_no_pixels() -> None:
+    assert "cannot be decoded" in refusal(png_header(64_000, 1_000))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+def test_a_file_that_is_cut_short_is_refused_with_the_remedy(form: str) -> None:
+    content = file_of(noise(67, 61), form)
+    assert "cut short" in refusal(content[: len(content) * 2 // 3])
+    assert "cut short" in refusal(Image.open(io.BytesIO(file_of(noise(67, 61), "JPEG")[:2000])))
+
+
+def test_a_floating_point_picture_is_refused_in_its_own_words() -> None:
+    text = refusal(file_of(Image.new("F", (3, 3), 0.5), "TIFF"))
+    assert text.startswith("a floating-point picture")
+    assert refusal(Image.new("F", (3, 3), 0.5)) == text
+
+
+def test_the_name_that_the_caller_gives_is_the_one_in_the_error() -> None:
+    assert refusal(b"no picture", name="row 7").startswith("row 7 ")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_damaged_files_are_read_or_refused_but_never_raise_anything_else(form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a tree"
+    content = file_of(noise(17, 13), form, **({"exif": exif} if form in ("JPEG", "PNG", "WEBP") else {}))
+    dice = random.Random(form)
+    for _ in range(300):
+        damaged = bytearray(content)
+        for _ in range(dice.randint(1, 4)):
+            # Mostly in the header, where the readers' own errors come from.
+            damaged[dice.randrange(min(len(damaged), dice.choice((60, 200, 10_000))))] = dice.choice((0, 1, 127, 255))
+        if dice.random() < 0.2:
+            del damaged[dice.randrange(1, len(damaged)) :]
+        with contextlib.suppress(InputError):
+            assert read_image(bytes(damaged)).mode == "RGB"
+
+
+# The crop.
+
+SIZES_WH = [(500, 375), (640, 427), (427, 640), (333, 500), (341, 256), (300, 300), (224, 224), (90, 61), (100, 6_000)]
+
+
+@pytest.mark.parametrize("size_wh", SIZES_WH)
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_the_centre_crop_is_timms_evaluation_transform(size_wh: tuple[int, int], interpolation: str) -> None:
+    preprocessing = Preprocessing((224, 224), 256, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), interpolation)
+    transform = create_transform(
+        input_size=(3, 224, 224), interpolation=interpolation, crop_pct=224 / 256,
+        mean=preprocessing.mean, std=preprocessing.std,
+    )  # fmt: skip
+    picture = noise(*size_wh)
+    found, expected = input_tensor(crop_image(picture, preprocessing), preprocessing)[0], transform(picture)
+    steps = (found - expected) * torch.tensor(preprocessing.std)[:, None, None] * 255
+    # Resampling rounds to 8 bits: a place that falls on a half may go either way, and few do.
+    assert steps.abs().max() <= 1.01
+    assert (steps.abs() > 0.5).float().mean() < 0.01
+
+
+def test_an_extreme_strip_is_cropped_from_its_middle() -> None:
+    values = np.zeros((60_000, 3, 3), dtype=np.uint8)
+    values[29_990:30_010] = RED
+    assert crop_image(Image.fromarray(values), Preprocessing()).getcolors() == [(224 * 224, RED)]
+
+
+def test_squash_shows_the_whole_picture() -> None:
+    picture = Image.new("RGB", (448, 112), RED)
+    picture.paste(BLUE, (224, 0, 448, 112))
+    crop = crop_image(picture, Preprocessing(crop_mode="squash"))
+    assert crop.size == (224, 224)
+    assert crop.getpixel((0, 0)) == crop.getpixel((105, 223)) == RED
+    assert crop.getpixel((118, 0)) == crop.getpixel((223, 223)) == BLUE
+
+
+def test_a_crop_has_the_rows_and_columns_of_the_input_in_that_order() -> None:
+    for crop_mode in ("center", "squash"):
+        preprocessing = Preprocessing(input_size_hw=(96, 160), resize_to=160, crop_mode=crop_mode)
+        crop = crop_image(noise(300, 200), preprocessing)
+        assert crop.size == (160, 96)
+        assert input_tensor(crop, preprocessing).shape == (1, 3, 96, 160)
+
+
+def test_cropping_leaves_the_picture_as_it_was() -> None:
+    picture = noise(50, 37)
+    kept = picture.copy()
+    crop_image(picture, Preprocessing())
+    assert pixels(picture) == pixels(kept)
+
+
+def test_input_values_are_less_the_mean_over_the_spread_channel_by_channel() -> None:
+    preprocessing = Preprocessing((1, 2), 1, mean=(0.0, 0.5, 0.2), std=(1.0, 0.5, 0.1))
+    crop = Image.new("RGB", (2, 1), (255, 0, 51))
+    crop.putpixel((1, 0), (0, 255, 0))
+    expected = [[[[1, 0]], [[-1, 1]], [[0, -2]]]]
+    assert_close(input_tensor(crop, preprocessing), np.array(expected, dtype=np.float32), FLOAT32)
+
+
+def test_a_batch_is_its_pictures_one_by_one() -> None:
+    preprocessing = Preprocessing((13, 17), 17)
+    crops = [noise(17, 13, seed) for seed in range(3)]
+    alone = torch.cat([input_tensor(crop, preprocessing) for crop in crops])
+    assert_close(input_batch(crops, preprocessing), alone, IDENTITY)
+    assert input_batch(crops, preprocessing).dtype == torch.float32
