@@ -1,0 +1,141 @@
+"""Paint any heatmap: the smallest logit shift that turns a class's map into a wanted one.
+
+    smallest |v|  with  v . F = target - M_c   on every cell
+
+With more channels than cells (1280 against 49) there is an exact answer for almost every picture. The shifted head
+`W + 1 v^T` is the same softmax classifier on all images (`bsig.logit_shift`), so the painted heatmap cannot be told
+from the honest one by any probability, loss or accuracy. The shift itself is from Oh and Noh, BMVC 2025,
+arXiv 2511.05590; solving it for a wanted map is this project's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.errors import InputError
+
+
+@dataclass(frozen=True)
+class PaintedShift:
+    """A shift vector and how well it paints.
+
+    Attributes:
+        vector: `v`, (k,), to be added to each class row of the channel weights it was solved for.
+        residual: the largest `|M_c + v . F - target|` over the cells, in the map's unit; rounding where it is exact.
+        rank: how many independent maps the features can paint, at most `h*w`.
+        reason: a sentence where the target could not be reached, else None.
+    """
+
+    vector: Float[Tensor, " k"]
+    residual: float
+    rank: int
+    reason: str | None = None
+
+
+def painted_shift(
+    features: Float[Tensor, "k h w"], channel_weights: Float[Tensor, " k"], target_map: Float[Tensor, "h w"]
+) -> PaintedShift:
+    """The smallest `v` with `v . F = target - M`, `M = channel_weights . F`, by least squares in float64.
+
+    From the singular values of `F` as a (cells, k) matrix, the pseudo-inverse's answer: of all that come closest, the
+    one with the smallest norm. Directions below ten roundings of the strongest one are not in the features. For
+    Grad-CAM's weights of a pool + linear head (`W[c] / (h*w)`) multiply `v` by `h*w` before adding it to the head.
+
+    Raises:
+        InputError: the target has another shape than the grid, or is not finite.
+    """
+    if target_map.shape != features.shape[1:]:
+        raise InputError(
+            f"`target_map` (={tuple(target_map.shape)}) must have the shape of the grid, {tuple(features.shape[1:])}."
+        )
+    if not bool(target_map.isfinite().all()):
+        raise InputError("`target_map` (with NaN or infinity) must be finite on every cell.")
+    cells = features.double().flatten(1).T
+    wanted = target_map.double().flatten() - cells @ channel_weights.double()
+    left, sizes, right = torch.linalg.svd(cells, full_matrices=False)
+    kept = sizes > 10 * torch.finfo(features.dtype).eps * sizes.max()
+    vector = (right[kept].T @ ((left[:, kept].T @ wanted) / sizes[kept])).to(features.dtype)
+    residual = float((cells @ vector.double() - wanted).abs().max())
+    rank = int(kept.sum())
+    return PaintedShift(vector, residual, rank, _reason(residual, float(wanted.abs().max()), rank, len(cells)))
+
+
+def target_at_cell(
+    class_map: Float[Tensor, "h w"], row: int, column: int, width: float | None = None
+) -> Float[Tensor, "h w"]:
+    """A smooth bump with its maximum at one cell, from the map's own minimum to its own maximum.
+
+    `min + (max - min) * exp(-d^2 / (2 width^2))`, `d` in cells; `width` is 0.15 of the longer side of the grid unless
+    given. The same range, so that the painted map looks no stranger than the honest one; a constant map has none and
+    gets a bump of one logit.
+
+    Raises:
+        InputError: the cell lies outside of the grid, or the width is not positive.
+    """
+    h, w = class_map.shape
+    if not (0 <= row < h and 0 <= column < w):
+        raise InputError(f"`row`, `column` (={row}, {column}) must be a cell of the {h} x {w} grid, counted from 0.")
+    width = max(0.5, 0.15 * max(h, w)) if width is None else width
+    if width <= 0:
+        raise InputError(f"`width` (={width}) must be positive, in cells.")
+    rows, columns = torch.arange(h).to(class_map)[:, None], torch.arange(w).to(class_map)[None]
+    bump = torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
+    low, high = class_map.min(), class_map.max()
+    return low + torch.where(high > low, high - low, 1.0) * bump
+
+
+def target_hidden(class_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """Zero everywhere: the class has no evidence for it and none against it, anywhere."""
+    return torch.zeros_like(class_map)
+
+
+def target_background(class_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """`min + max - M`: the map turned over within its own range, high where it was low."""
+    return class_map.min() + class_map.max() - class_map
+
+
+def _corner(bottom: bool, right: bool) -> Callable[[Tensor], Tensor]:
+    def target(class_map: Tensor) -> Tensor:
+        (h, w) = class_map.shape
+        row, column = h // 4, w // 4
+        return target_at_cell(class_map, h - 1 - row if bottom else row, w - 1 - column if right else column)
+
+    return target
+
+
+# What can be asked for without clicking: name on the screen -> map -> target map.
+TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
+    "top left": _corner(bottom=False, right=False),
+    "top right": _corner(bottom=False, right=True),
+    "bottom left": _corner(bottom=True, right=False),
+    "bottom right": _corner(bottom=True, right=True),
+    "hide it": target_hidden,
+    "background": target_background,
+}
+
+
+def target_map(class_map: Float[Tensor, "h w"], name: str) -> Float[Tensor, "h w"]:
+    """The target map of a name in `TARGETS`.
+
+    Raises:
+        InputError: no such target.
+    """
+    if name not in TARGETS:
+        raise InputError(f"`target` (='{name}') must be one of {', '.join(TARGETS)}.")
+    return TARGETS[name](class_map)
+
+
+def _reason(residual: float, wanted: float, rank: int, cells: int) -> str | None:
+    if residual <= 1e-4 * wanted:
+        return None
+    if rank == 0:
+        return "The features are zero everywhere: every map is zero, and no shift can paint one."
+    return (
+        f"The features can paint only {rank} independent maps on {cells} cells; this is the closest one to the target, "
+        f"off by up to {residual:.3g}."
+    )
