@@ -1,0 +1,342 @@
+"""The additive logit shift: one and the same number added to all logits, which softmax cannot see.
+
+For any vector `v[k]` the head `W' = W + 1 v^T` (every class row shifted by `v`) is the same classifier on every image:
+
+    logit'_c = logit_c + v . pool(F)        for all c alike, so  softmax(logit') = softmax(logit)
+    M'_c     = M_c + v . F                  every map moves by the same map
+    sigmoid(logit'_c) != sigmoid(logit_c)   a sigmoid per class has no such freedom
+
+What no shift can move is the class-centred map `(W[c] - w_bar) . F`, `w_bar = mean_c W[c]`.
+
+Source: Oh and Noh, BMVC 2025, arXiv 2511.05590 (the shift and its figure); the shared component's shares, the movement
+of a map and the delta curve are this project's. Painting a map with a shift: `bsig.painted_shift`.
+
+Everything here speaks of a head of average pool + one linear layer, in the unit of `cam` (logits). Grad-CAM, XGrad-CAM
+and HiResCAM of such a head are its maps divided by `h*w`: same movement, other unit. Numbers that cannot be computed
+(a flat map has no correlation) come as None with a sentence, or as an `InputError` with that sentence; never as NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.errors import InputError
+
+Activation = Literal["softmax", "sigmoid"]
+
+# Below this share of its own size (or of the range of the map it is compared with) a map's range is rounding.
+FLAT = 1e-5
+
+
+def shared_component(weight: Float[Tensor, "c k"]) -> Float[Tensor, " k"]:
+    """`w_bar = mean_c W[c]`: what all class rows have in common and softmax never uses.
+
+    Summed in float64, so that rows which are all equal have exactly themselves as their mean.
+    """
+    return weight.mean(dim=0, dtype=torch.float64).to(weight.dtype)
+
+
+def shared_energy_share(weight: Float[Tensor, "c k"]) -> float:
+    """The shared component's share of a head's energy, `c * |w_bar|^2 / |W|_F^2`, from 0 (centred) to 1 (equal rows).
+
+    Raises:
+        InputError: all weights are zero.
+    """
+    total = float(weight.square().sum(dtype=torch.float64))
+    if total == 0:
+        raise InputError("`weight` (all zero) must hold a weight other than zero to have an energy to share.")
+    return len(weight) * float(shared_component(weight).double().square().sum()) / total
+
+
+def shared_map_share(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], class_index: int) -> float:
+    """`|w_bar . F| / |M_c|`, norms over the grid: how large the shared map is beside the map of one class.
+
+    0 where the head is centred; 1 where the class's map is as large as the shared one; above 1 where they cancel.
+
+    Raises:
+        InputError: no such class, or the class's map is zero everywhere.
+    """
+    own = _norm(class_map(features, weight, class_index))
+    if own == 0:
+        raise InputError(
+            f"the map of `class_index` (={class_index}) is zero everywhere; its shared share is undefined."
+        )
+    return _norm(torch.einsum("k,khw->hw", shared_component(weight), features)) / own
+
+
+def class_map(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], class_index: int) -> Float[Tensor, "h w"]:
+    """`M_c = W[c] . F`, signed, in logits, without bias (Zhou et al. 2016, eq. 2).
+
+    Raises:
+        InputError: no such class, or weights and features differ in their channels.
+    """
+    require_class(weight, class_index)
+    require_channels(weight, features)
+    return torch.einsum("k,khw->hw", weight[class_index], features)
+
+
+def all_class_maps(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"]) -> Float[Tensor, "c h w"]:
+    """The maps of all rows of a head at once, `sum_k W[c,k] F[k]`, signed, in logits."""
+    require_channels(weight, features)
+    return torch.einsum("ck,khw->chw", weight, features)
+
+
+def class_centred_head(weight: Float[Tensor, "c k"]) -> Float[Tensor, "c k"]:
+    """`W[c] - w_bar`: the one head of all its shifted copies that has no shared component."""
+    return weight - shared_component(weight)
+
+
+def class_centred_map(
+    features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], class_index: int
+) -> Float[Tensor, "h w"]:
+    """`(W[c] - w_bar) . F`, signed, in logits: the same map for every shifted copy of the head.
+
+    It is the cheap remedy without training. It makes the map unique; it does not make its zero meaningful, because the
+    mean over classes is as arbitrary a zero as any other (tests/test_claims.py holds the invariance).
+
+    Raises:
+        InputError: no such class, or weights and features differ in their channels.
+    """
+    require_class(weight, class_index)
+    require_channels(weight, features)
+    return torch.einsum("k,khw->hw", weight[class_index] - shared_component(weight), features)
+
+
+def uniform_shift(k: int, delta: float) -> Float[Tensor, " k"]:
+    """`v = delta * 1`: the same number on every channel."""
+    return torch.full((k,), float(delta))
+
+
+def channel_shift(k: int, channel: int, delta: float) -> Float[Tensor, " k"]:
+    """`v = delta * e_channel`: one channel alone, as in the paper's figure.
+
+    Raises:
+        InputError: no such channel.
+    """
+    if not 0 <= channel < k:
+        raise InputError(f"`channel` (={channel}) must be from 0 to {k - 1}, the last channel of these features.")
+    vector = torch.zeros(k)
+    vector[channel] = delta
+    return vector
+
+
+def shifted_head(weight: Float[Tensor, "c k"], vector: Float[Tensor, " k"]) -> Float[Tensor, "c k"]:
+    """`W + 1 v^T`. The bias stays as it is: as a softmax classifier the new head is the old one."""
+    return weight + vector.to(weight)
+
+
+def logit_shift(pooled_features: Float[Tensor, "b k"], vector: Float[Tensor, " k"]) -> Float[Tensor, " b"]:
+    """`v . pool(F)`, the number that a shift adds to all logits of an image, in logits."""
+    return pooled_features @ vector.to(pooled_features)
+
+
+def common_shift(weight: Float[Tensor, "c k"], other: Float[Tensor, "c k"]) -> tuple[Float[Tensor, " k"], float | None]:
+    """The one shift that best leads from one head to another, and its share of their difference.
+
+    `v = mean_c (W_other - W)` is the least-squares answer; the share is `c * |v|^2 / |W_other - W|_F^2`, from 0 to 1,
+    None where the heads are equal. A fitted shift has share 1 and `v` is its vector; a fully trained sigmoid branch has
+    the part of its training that softmax could not have seen.
+    """
+    difference = other - weight
+    vector = shared_component(difference)
+    total = float(difference.square().sum(dtype=torch.float64))
+    return vector, len(weight) * float(vector.double().square().sum()) / total if total else None
+
+
+def equivalent_delta(features: Float[Tensor, "k h w"], vector: Float[Tensor, " k"]) -> float:
+    """The uniform delta that moves this picture's maps by as much on average: `sum v . F / sum F`.
+
+    It puts any shift, a fitted one too, on the delta axis of one picture.
+
+    Raises:
+        InputError: the features sum to zero, so that no uniform shift moves the mean of a map.
+    """
+    total = float(features.sum(dtype=torch.float64))
+    if total == 0:
+        raise InputError("`features` (sum 0) must not sum to zero: no uniform shift moves the mean of their maps.")
+    return float(torch.einsum("k,khw->", vector.double(), features.double())) / total
+
+
+@dataclass(frozen=True)
+class ShiftedProbabilities:
+    """Probabilities of every class before and after a shift, (b, c), from 0 to 1."""
+
+    before: Float[Tensor, "b c"]
+    after: Float[Tensor, "b c"]
+
+    @property
+    def largest_change(self) -> float:
+        """The largest absolute change over all images and classes."""
+        return float((self.after - self.before).abs().max())
+
+
+def shifted_probabilities(
+    pooled_features: Float[Tensor, "b k"],
+    weight: Float[Tensor, "c k"],
+    bias: Float[Tensor, " c"],
+    vector: Float[Tensor, " k"],
+    activation: Activation = "softmax",
+) -> ShiftedProbabilities:
+    """Probabilities of head `W` and of head `W + 1 v^T`, in the weights' own precision.
+
+    The shifted head is really formed and really run, as it would be from a checkpoint; the theorem is not used. In
+    float32 softmax then changes by rounding alone, expected about 1e-7 (it grows with the size of `v . pool(F)`);
+    sigmoid changes by the shift.
+    """
+    logits = torch.nn.functional.linear(pooled_features, weight, bias)
+    shifted = torch.nn.functional.linear(pooled_features, shifted_head(weight, vector), bias)
+    if activation == "sigmoid":
+        return ShiftedProbabilities(logits.sigmoid(), shifted.sigmoid())
+    return ShiftedProbabilities(logits.softmax(dim=1), shifted.softmax(dim=1))
+
+
+def probability_change(
+    pooled_features: Float[Tensor, "b k"],
+    weight: Float[Tensor, "c k"],
+    bias: Float[Tensor, " c"],
+    vector: Float[Tensor, " k"],
+) -> float:
+    """Largest absolute change of any softmax probability of any of the images; expected about 1e-7 in float32."""
+    return shifted_probabilities(pooled_features, weight, bias, vector).largest_change
+
+
+@dataclass(frozen=True)
+class MapMovement:
+    """How far a map has moved from what it was.
+
+    Attributes:
+        correlation: Pearson's, over the cells, from -1 to 1; 1 where only zero and scale changed.
+        top_iou: intersection over union of the 20 % of cells with the largest values, from 0 to 1.
+        peak_move: distance between the two maxima, in cells.
+        reason: why the three are None, where one of the maps is flat.
+    """
+
+    correlation: float | None
+    top_iou: float | None
+    peak_move: float | None
+    reason: str | None = None
+
+
+def map_movement(before: Float[Tensor, "h w"], after: Float[Tensor, "h w"]) -> MapMovement:
+    """Correlation, IoU of the top 20 % of cells, and the move of the maximum.
+
+    The top 20 % are `max(1, round(0.2 * h * w))` cells; of equal cells the first in reading order counts.
+    """
+    return map_movements(before, after[None])[0]
+
+
+def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -> list[MapMovement]:
+    """`map_movement` of many maps against one."""
+    old, new = before.double().flatten()[None], after.double().flatten(1)
+    if _is_flat(old)[0]:
+        reason = "The map before the shift is flat: there is no place it could move from."
+        return [MapMovement(None, None, None, reason)] * len(after)
+    flat = _is_flat(new) | (_range(new) <= FLAT * _range(old))
+    correlations = _correlations(old, new, flat)
+    old_order, new_order = (x.sort(dim=1, descending=True, stable=True).indices for x in (old, new))
+    count = max(1, round(0.2 * old.shape[1]))
+    shared = (old_order[:, :count, None] == new_order[:, None, :count]).sum(dim=(1, 2))
+    moves = (_cell(old_order[:, 0], before) - _cell(new_order[:, 0], before)).double().norm(dim=1)
+    reason = "The map after the shift is flat: it has no maximum and no ordering of places left."
+    return [
+        MapMovement(None, None, None, reason) if is_flat else MapMovement(r, n / (2 * count - n), move)
+        for is_flat, r, n, move in zip(
+            flat.tolist(), correlations.tolist(), shared.tolist(), moves.tolist(), strict=True
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class DeltaCurve:
+    """What one head shows while a shift grows: lists over the deltas.
+
+    Attributes:
+        movement: of the class's map from what it is at delta 0.
+        positive_area: share of cells above zero.
+        softmax_probability: of the class; flat.
+        sigmoid_probability: of the class, from the same logits; moves.
+    """
+
+    deltas: list[float]
+    movement: list[MapMovement]
+    positive_area: list[float]
+    softmax_probability: list[float]
+    sigmoid_probability: list[float]
+
+
+def delta_curve(
+    features: Float[Tensor, "k h w"],
+    weight: Float[Tensor, "c k"],
+    bias: Float[Tensor, " c"],
+    class_index: int,
+    direction: Float[Tensor, " k"],
+    deltas: Float[Tensor, " n"],
+    *,
+    centred: bool = False,
+) -> DeltaCurve:
+    """The head `W + delta * 1 u^T` for a range of deltas along one direction `u` (all ones, or one channel).
+
+    With `centred` the class-centred map of the shifted head, `((W[c] + delta u) - (w_bar + delta u)) . F`, computed
+    that long way round on purpose. Probabilities follow from `logit_c + delta * u . pool(F)`; for the rounding of a
+    head that is really shifted see `shifted_probabilities`.
+
+    Raises:
+        InputError: no such class, or weights and features differ in their channels.
+    """
+    before = (class_centred_map if centred else class_map)(features, weight, class_index)
+    shifts = deltas.to(weight)[:, None] * direction.to(weight)
+    rows = weight[class_index] + shifts
+    if centred:
+        rows = rows - (shared_component(weight) + shifts)
+    maps = torch.einsum("nk,khw->nhw", rows, features)
+    pooled = features.mean(dim=(1, 2))
+    logits = torch.nn.functional.linear(pooled, weight, bias) + (shifts @ pooled)[:, None]
+    return DeltaCurve(
+        deltas=deltas.tolist(),
+        movement=map_movements(before, maps),
+        positive_area=(maps > 0).double().mean(dim=(1, 2)).tolist(),
+        softmax_probability=logits.softmax(dim=1)[:, class_index].tolist(),
+        sigmoid_probability=logits[:, class_index].sigmoid().tolist(),
+    )
+
+
+def require_class(weight: Tensor, class_index: int) -> None:
+    """Raises: InputError: the head has no such row."""
+    if not 0 <= class_index < len(weight):
+        raise InputError(f"`class_index` (={class_index}) must be from 0 to {len(weight) - 1}, the head's last class.")
+
+
+def require_channels(weight: Tensor, features: Tensor) -> None:
+    """Raises: InputError: the head's rows are not weights of these features' channels."""
+    if weight.shape[-1] != features.shape[0]:
+        raise InputError(
+            f"`weight` (={weight.shape[-1]} columns) must have one column for each of the features' "
+            f"{features.shape[0]} channels; for a head that is not pool + linear use the CAM method's channel weights."
+        )
+
+
+def _norm(values: Tensor) -> float:
+    return float(values.double().norm())
+
+
+def _range(maps: Float[Tensor, "n cells"]) -> Float[Tensor, " n"]:
+    return maps.amax(dim=1) - maps.amin(dim=1)
+
+
+def _is_flat(maps: Float[Tensor, "n cells"]) -> Tensor:
+    return _range(maps) <= FLAT * maps.abs().amax(dim=1)
+
+
+def _correlations(old: Tensor, new: Tensor, flat: Tensor) -> Float[Tensor, " n"]:
+    old, new = old - old.mean(dim=1, keepdim=True), new - new.mean(dim=1, keepdim=True)
+    sizes = torch.where(flat, 1.0, old.norm(dim=1) * new.norm(dim=1))
+    return ((old * new).sum(dim=1) / sizes).clamp(-1, 1)
+
+
+def _cell(index: Tensor, grid: Float[Tensor, "h w"]) -> Tensor:
+    return torch.stack((index // grid.shape[1], index % grid.shape[1]), dim=1)
