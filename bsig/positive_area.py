@@ -1,0 +1,104 @@
+"""Where is zero? The share of a picture that a head's maps call positive, for classes that are there and are not.
+
+Softmax leaves a map's zero open (`bsig.logit_shift`), so a map of a class that is not in the picture claims positive
+evidence on about half of it. Labels fix the zero: a sigmoid branch, or a fitted shift, says "no" to an absent class.
+This is the absent-class test of `bsig.specificity` on the one picture at hand.
+
+A head that pushes its zero up (any negative delta) has a smaller area for every class, the present one too. So the area
+at zero never stands alone: beside it stands the area at equal area of the chosen class's own map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.errors import InputError
+
+OWN_AREA = 0.7
+
+
+def positive_area(class_map: Float[Tensor, "h w"]) -> float:
+    """Share of cells above zero, from 0 to 1; a cell of exactly zero is not positive."""
+    return float((class_map > 0).double().mean())
+
+
+def area_at_own_area(own_map: Float[Tensor, "h w"], maps: Float[Tensor, "n h w"], own_area: float = OWN_AREA) -> float:
+    """Mean share of cells of `maps` that reach the level which `own_map` reaches on `own_area` of its cells.
+
+    The level is `own_map`'s `ceil(own_area * h * w)`-th largest value. No constant added to all maps changes it, so
+    unlike the area at zero it cannot be bought with a threshold.
+
+    Raises:
+        InputError: `own_area` is not in (0, 1], or there are no maps.
+    """
+    if not 0 < own_area <= 1:
+        raise InputError(f"`own_area` (={own_area}) must be above 0 and at most 1, a share of the cells.")
+    if len(maps) == 0:
+        raise InputError("`maps` (none) must hold the map of at least one other class.")
+    level = own_map.flatten().sort(descending=True).values[math.ceil(own_area * own_map.numel()) - 1]
+    return float((maps >= level).double().mean())
+
+
+def absent_classes(num_classes: int, present: Sequence[int], count: int = 100, seed: int = 0) -> list[int]:
+    """Up to `count` classes drawn at random, the same for the same seed, none of which is in `present`; ascending.
+
+    "Absent" is an assumption: nobody has looked for them in the picture. In a thousand classes a random hundred hardly
+    ever contains one that is there.
+    """
+    seen = set(present)
+    order = torch.randperm(num_classes, generator=torch.Generator().manual_seed(seed)).tolist()
+    return sorted([index for index in order if index not in seen][:count])
+
+
+@dataclass(frozen=True)
+class ClassAreas:
+    """Positive areas of one head on one picture, each from 0 to 1.
+
+    Attributes:
+        chosen: of the chosen class.
+        seen: mean over the other classes that are seen in the picture; None where there are none.
+        absent: mean over the classes that are not there; None where there are none.
+        absent_at_own_area: the same at the level where the chosen class's map covers 70 % of the cells.
+    """
+
+    chosen: float
+    seen: float | None
+    absent: float | None
+    absent_at_own_area: float | None
+
+
+def class_areas(
+    features: Float[Tensor, "k h w"],
+    heads: Mapping[str, Float[Tensor, "c k"]],
+    class_index: int,
+    seen: Sequence[int] = (),
+    absent: Sequence[int] = (),
+) -> dict[str, ClassAreas]:
+    """The where-is-zero panel: for each head its areas for the chosen, the seen and the absent classes.
+
+    Args:
+        features: of the picture.
+        heads: name -> weights; e.g. softmax, class-centred, sigmoid and fitted shift. Maps are without bias.
+        class_index: the chosen class.
+        seen: classes known to be there; the chosen one is left out of their mean.
+        absent: see `absent_classes`.
+    """
+    others = [index for index in seen if index != class_index]
+    return {name: _areas(features, weight, class_index, others, list(absent)) for name, weight in heads.items()}
+
+
+def _areas(features: Tensor, weight: Tensor, class_index: int, seen: list[int], absent: list[int]) -> ClassAreas:
+    maps = torch.einsum("ck,khw->chw", weight[[class_index, *seen, *absent]], features)
+    own, seen_maps, absent_maps = maps[0], maps[1 : 1 + len(seen)], maps[1 + len(seen) :]
+    return ClassAreas(
+        chosen=positive_area(own),
+        seen=float((seen_maps > 0).double().mean()) if seen else None,
+        absent=float((absent_maps > 0).double().mean()) if absent else None,
+        absent_at_own_area=area_at_own_area(own, absent_maps) if absent else None,
+    )
