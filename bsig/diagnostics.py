@@ -1,0 +1,340 @@
+"""All numbers about logit shift and sign collapse on one picture, in one dict.
+
+`DIAGNOSTICS` is read by screen, command line (`python -m bsig explain` writes it to `explanation.json`) and README: one
+key, title, unit, direction of "better" and sentence of meaning a number. `diagnose` computes all of them; where a
+number does not exist on this picture (a flat map, a method without channel weights) its value is None and `reason` says
+why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.errors import InputError
+from bsig.logit_shift import (
+    MapMovement,
+    common_shift,
+    map_movement,
+    probability_change,
+    shared_component,
+    shared_energy_share,
+    shared_map_share,
+    uniform_shift,
+)
+from bsig.positive_area import absent_classes, area_at_own_area, positive_area
+from bsig.sign_collapse import (
+    Reading,
+    collapse_margin,
+    evidence_by_channels,
+    evidence_disagreement,
+    sign_disagreement,
+)
+
+if TYPE_CHECKING:
+    from bsig.explain import EncodedImage, Evidence, Explanation
+
+BranchName = Literal["softmax", "sigmoid", "centred"]
+TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")
+TITLES: dict[BranchName, str] = {"softmax": "softmax", "sigmoid": "sigmoid branch", "centred": "class-centred"}
+
+
+@dataclass(frozen=True)
+class DiagnosticInput:
+    """One picture, one class, two heads, and what a CAM method made of them.
+
+    Attributes:
+        features: (k, h, w).
+        softmax_weight, softmax_bias: (c, k), (c,), the frozen head.
+        sigmoid_weight, sigmoid_bias: the same of the sigmoid branch.
+        class_index: the explained class.
+        maps: branch -> (h, w), signed, of the chosen method.
+        channel_weights: branch -> (k,) of the chosen method, or None where it has none.
+        method: its key, for the sentences.
+    """
+
+    features: Float[Tensor, "k h w"]
+    softmax_weight: Float[Tensor, "c k"]
+    softmax_bias: Float[Tensor, " c"]
+    sigmoid_weight: Float[Tensor, "c k"]
+    sigmoid_bias: Float[Tensor, " c"]
+    class_index: int
+    maps: dict[BranchName, Float[Tensor, "h w"]]
+    channel_weights: dict[BranchName, Float[Tensor, " k"] | None]
+    method: str = "cam"
+
+    @cached_property
+    def _softmax_shared(self) -> Float[Tensor, " k"]:
+        return shared_component(self.softmax_weight)
+
+    def weights(self, branch: BranchName) -> Float[Tensor, " k"]:
+        """The chosen method's channel weights.
+
+        Raises:
+            InputError: the method has none.
+        """
+        weights = self.channel_weights[branch]
+        if weights is None:
+            raise InputError(f"`method` (='{self.method}') has no channel weights; choose 'cam', which has.")
+        return weights
+
+    def rows(self, branch: BranchName, classes: list[int]) -> Float[Tensor, "n k"]:
+        """The head's own rows for some classes."""
+        if branch == "sigmoid":
+            return self.sigmoid_weight[classes]
+        rows = self.softmax_weight[classes]
+        return rows - self._softmax_shared if branch == "centred" else rows
+
+
+def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> DiagnosticInput:
+    """What `DIAGNOSTICS` needs, from an encoded picture and one of its explanations."""
+    model = encoded.model
+    softmax, sigmoid = model.softmax_head.last_linear, model.sigmoid_head.last_linear
+    evidences: dict[BranchName, Evidence] = {
+        "softmax": explanation.softmax,
+        "sigmoid": explanation.sigmoid,
+        "centred": explanation.centred,
+    }
+    device = encoded.features.device
+    return DiagnosticInput(
+        features=encoded.features[0],
+        softmax_weight=softmax.weight.detach(),
+        softmax_bias=softmax.bias.detach(),
+        sigmoid_weight=sigmoid.weight.detach(),
+        sigmoid_bias=sigmoid.bias.detach(),
+        class_index=explanation.class_index,
+        maps={name: torch.from_numpy(x.map).to(device) for name, x in evidences.items()},
+        channel_weights={
+            name: None if x.channel_weights is None else torch.from_numpy(x.channel_weights).to(device)
+            for name, x in evidences.items()
+        },
+        method=explanation.method,
+    )
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One number: what it is called, its unit, which direction is better, what it means, how it comes about.
+
+    Attributes:
+        better: "higher", "lower", or None where neither is.
+        meaning: one sentence.
+        value: raises `InputError` with a sentence where the number does not exist.
+    """
+
+    key: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"] | None
+    meaning: str
+    value: Callable[[DiagnosticInput], float]
+
+
+def diagnose(inputs: DiagnosticInput) -> dict[str, dict[str, Any]]:
+    """All of `DIAGNOSTICS` on one picture, ready for JSON: key -> title, unit, better, meaning, value, reason."""
+    return {key: _row(diagnostic, inputs) for key, diagnostic in DIAGNOSTICS.items()}
+
+
+def _row(diagnostic: Diagnostic, inputs: DiagnosticInput) -> dict[str, Any]:
+    value, reason = None, None
+    try:
+        value = diagnostic.value(inputs)
+    except InputError as error:
+        reason = str(error)
+    told = {name: text for name, text in asdict(diagnostic).items() if name not in ("key", "value")}
+    return {**told, "value": value, "reason": reason}
+
+
+def _diagnostics() -> Iterator[Diagnostic]:
+    yield from _shared_component()
+    yield from _movement()
+    yield from _zero()
+    yield from _signs()
+    yield from _collapse()
+
+
+def _shared_component() -> Iterator[Diagnostic]:
+    yield Diagnostic(
+        "softmax_shared_energy", "Shared component of the softmax head", "share of energy", None,
+        "How much of the head's weights is one vector common to all classes, which softmax cannot see; "
+        "its value is an accident of training, and any other would predict the same.",
+        lambda x: shared_energy_share(x.softmax_weight),
+    )  # fmt: skip
+    yield Diagnostic(
+        "sigmoid_shared_energy", "Shared component of the sigmoid head", "share of energy", None,
+        "The same for the sigmoid branch, where it is no accident: labels fitted it, and it sets the zero of the maps.",
+        lambda x: shared_energy_share(x.sigmoid_weight),
+    )  # fmt: skip
+    yield Diagnostic(
+        "softmax_shared_map", "Shared map beside this class's map, softmax", "ratio of norms", None,
+        "How large the map common to all classes is on this picture, beside this class's own map (CAM weights).",
+        lambda x: shared_map_share(x.features, x.softmax_weight, x.class_index),
+    )  # fmt: skip
+    yield Diagnostic(
+        "sigmoid_shared_map", "Shared map beside this class's map, sigmoid", "ratio of norms", None,
+        "The same for the sigmoid branch (CAM weights).",
+        lambda x: shared_map_share(x.features, x.sigmoid_weight, x.class_index),
+    )  # fmt: skip
+    yield Diagnostic(
+        "learnt_shift_share", "Shift's share of what the sigmoid branch learnt", "share of energy", None,
+        "How much of the difference between the two heads is one vector added to all classes, which softmax could not "
+        "have learnt; 1 for a fitted shift.",
+        _learnt_shift_share,
+    )  # fmt: skip
+
+
+def _movement() -> Iterator[Diagnostic]:
+    yield Diagnostic(
+        "softmax_centred_correlation", "Softmax map against class-centred map", "correlation", "higher",
+        "1 where this head's published map is the one that no shift can move; lower where it is distorted by a shift.",
+        lambda x: _moved(x, "centred", "correlation"),
+    )  # fmt: skip
+    yield Diagnostic(
+        "softmax_sigmoid_correlation", "Softmax map against sigmoid map", "correlation", None,
+        "1 where both branches order the places of the picture alike, whatever their zeros.",
+        lambda x: _moved(x, "sigmoid", "correlation"),
+    )  # fmt: skip
+    yield Diagnostic(
+        "softmax_sigmoid_top_iou", "Top 20 % of cells, softmax against sigmoid", "IoU", None,
+        "1 where both branches point at the same fifth of the picture, 0 where they share no cell of it.",
+        lambda x: _moved(x, "sigmoid", "top_iou"),
+    )  # fmt: skip
+    yield Diagnostic(
+        "softmax_sigmoid_peak_move", "Maximum, softmax against sigmoid", "cells", None,
+        "How far apart the two maps have their maxima.",
+        lambda x: _moved(x, "sigmoid", "peak_move"),
+    )  # fmt: skip
+
+
+def _zero() -> Iterator[Diagnostic]:
+    for branch, title in TITLES.items():
+        yield Diagnostic(
+            f"{branch}_positive_area", f"Positive area, {title}", "share of cells", None,
+            "Share of the picture that speaks for the class.",
+            partial(_positive_area, branch=branch),
+        )  # fmt: skip
+        yield Diagnostic(
+            f"{branch}_absent_area", f"Positive area of absent classes, {title}", "share of cells", "lower",
+            "Share of the picture that speaks for a class that is not there, mean over a random hundred (CAM weights); "
+            "any shift downwards lowers it, so read it with the next number.",
+            partial(_absent_area, branch=branch),
+        )  # fmt: skip
+        yield Diagnostic(
+            f"{branch}_absent_area_at_own_70", f"Absent classes where the own map covers 70 %, {title}",
+            "share of cells", "lower",
+            "The same at the level at which this class's own map covers 70 % of the picture: cannot be bought with a "
+            "threshold.",
+            partial(_absent_area_at_own, branch=branch),
+        )  # fmt: skip
+
+
+def _signs() -> Iterator[Diagnostic]:
+    yield Diagnostic(
+        "sign_disagreement", "Channels of opposite sign", "share of channels", None,
+        "Channels that speak for the class in one branch and against it in the other.",
+        lambda x: sign_disagreement(x.weights("softmax"), x.weights("sigmoid")),
+    )  # fmt: skip
+    yield Diagnostic(
+        "evidence_disagreement", "Evidence of opposite sign", "share of evidence", None,
+        "The same with each channel counted by how much it says on this picture.",
+        lambda x: evidence_disagreement(x.features, x.weights("softmax"), x.weights("sigmoid")),
+    )  # fmt: skip
+    for branch in TRAINED:
+        for side in ("for", "against"):
+            yield Diagnostic(
+                f"{branch}_evidence_{side}", f"Evidence {side} the class, {TITLES[branch]}", "as the map, mean", None,
+                f"Mean over the picture of what the channels say {side} the class; for and against add up to the logit "
+                "less the bias (CAM).",
+                partial(_budget, branch=branch, side=side),
+            )  # fmt: skip
+
+
+def _collapse() -> Iterator[Diagnostic]:
+    readings: tuple[tuple[Reading, str, str], ...] = (
+        ("cells", "", "the heatmap's positive evidence"),
+        ("channels", "_channels", "the positive channels' evidence"),
+    )
+    for branch in TRAINED:
+        for reading, suffix, what in readings:
+            yield Diagnostic(
+                f"{branch}_collapse_margin{suffix}", f"Collapse margin of {what}, {TITLES[branch]}", "weight", "higher",
+                f"The number that, taken from every weight, removes half of {what}: "
+                + ("no softmax probability changes." if branch == "softmax" else "the sigmoid probability falls."),
+                partial(_margin, branch=branch, reading=reading),
+            )  # fmt: skip
+    yield Diagnostic(
+        "probability_change_at_margin", "Softmax probabilities at the collapse margin", "probability", "lower",
+        "Largest change of any class's softmax probability when the collapse margin is taken from every weight of the "
+        "softmax head: half of the heatmap is gone and this is rounding, about 1e-7.",
+        _probability_change_at_margin,
+    )  # fmt: skip
+
+
+def _learnt_shift_share(inputs: DiagnosticInput) -> float:
+    share = common_shift(inputs.softmax_weight, inputs.sigmoid_weight)[1]
+    if share is None:
+        raise InputError("the two heads have the same weights: the sigmoid branch has learnt nothing yet.")
+    return share
+
+
+def _moved(inputs: DiagnosticInput, branch: BranchName, name: str) -> float:
+    movement: MapMovement = map_movement(inputs.maps["softmax"], inputs.maps[branch])
+    if movement.reason is not None:
+        raise InputError(f"the softmax map or the {TITLES[branch]} map is flat: there are no places to compare.")
+    return getattr(movement, name)
+
+
+def _positive_area(inputs: DiagnosticInput, branch: BranchName) -> float:
+    return positive_area(inputs.maps[branch])
+
+
+def _absent_maps(inputs: DiagnosticInput, branch: BranchName) -> Float[Tensor, "n h w"]:
+    """The chosen class's map first, then those of the absent ones, with CAM's weights whatever the method."""
+    logits = inputs.softmax_weight @ inputs.features.mean(dim=(1, 2)) + inputs.softmax_bias
+    present = [inputs.class_index, *logits.topk(min(5, len(logits))).indices.tolist()]
+    absent = absent_classes(len(logits), present)
+    if not absent:
+        raise InputError(
+            f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."
+        )
+    return torch.einsum("nk,khw->nhw", inputs.rows(branch, [inputs.class_index, *absent]), inputs.features)
+
+
+def _absent_area(inputs: DiagnosticInput, branch: BranchName) -> float:
+    return float((_absent_maps(inputs, branch)[1:] > 0).double().mean())
+
+
+def _absent_area_at_own(inputs: DiagnosticInput, branch: BranchName) -> float:
+    maps = _absent_maps(inputs, branch)
+    return area_at_own_area(maps[0], maps[1:])
+
+
+def _budget(inputs: DiagnosticInput, branch: BranchName, side: str) -> float:
+    speaks_for, speaks_against = evidence_by_channels(inputs.features, inputs.weights(branch)).budget
+    return speaks_for if side == "for" else speaks_against
+
+
+def _margin(inputs: DiagnosticInput, branch: BranchName, reading: Reading) -> float:
+    margin = collapse_margin(inputs.features, inputs.weights(branch), reading)
+    if margin.delta is None:
+        raise InputError(margin.reason or "")
+    return margin.delta
+
+
+def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
+    """With the head's own row, whatever the method: a method's weights may be in another unit than the head's."""
+    margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.class_index])
+    if margin.delta is None:
+        raise InputError(margin.reason or "")
+    pooled = inputs.features.mean(dim=(1, 2))[None]
+    vector = uniform_shift(len(inputs.features), -margin.delta)
+    return probability_change(pooled, inputs.softmax_weight, inputs.softmax_bias, vector)
+
+
+DIAGNOSTICS: dict[str, Diagnostic] = {diagnostic.key: diagnostic for diagnostic in _diagnostics()}
