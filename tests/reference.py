@@ -202,3 +202,258 @@ def eigen_cam_map(features: Array) -> Array:
             for k in range(channels):
                 total[h, w] += cells[h * columns + w, k] * direction[k]
     return total
+
+
+# --- logit shift ---
+
+
+def shared_component(weight: Array) -> Array:
+    """`w_bar[k] = (1/c) sum_c W[c,k]`."""
+    classes, channels = weight.shape
+    mean = np.zeros(channels)
+    for k in range(channels):
+        for c in range(classes):
+            mean[k] += weight[c, k] / classes
+    return mean
+
+
+def shared_energy_share(weight: Array) -> float:
+    """`c * sum_k w_bar[k]^2 / sum_ck W[c,k]^2`."""
+    classes, channels = weight.shape
+    shared, total = 0.0, 0.0
+    for value in shared_component(weight):
+        shared += classes * value**2
+    for c in range(classes):
+        for k in range(channels):
+            total += weight[c, k] ** 2
+    return shared / total
+
+
+def grid_norm(cells: Array) -> float:
+    """`sqrt(sum_hw M^2)`."""
+    total = 0.0
+    for value in cells.flat:
+        total += value**2
+    return math.sqrt(total)
+
+
+def shared_map_share(features: Array, weight: Array, class_index: int) -> float:
+    """`|w_bar . F| / |M_c|`."""
+    shared = channel_weighted_map(shared_component(weight), features)
+    return grid_norm(shared) / grid_norm(cam_map(features, weight, class_index))
+
+
+def shifted_head(weight: Array, vector: Array) -> Array:
+    """`W'[c,k] = W[c,k] + v[k]`."""
+    shifted = np.zeros(weight.shape)
+    for c in range(weight.shape[0]):
+        for k in range(weight.shape[1]):
+            shifted[c, k] = weight[c, k] + vector[k]
+    return shifted
+
+
+def class_centred_map(features: Array, weight: Array, class_index: int) -> Array:
+    """`sum_k (W[c,k] - w_bar[k]) F[k,h,w]`."""
+    shared = shared_component(weight)
+    own = np.zeros(len(shared))
+    for k in range(len(shared)):
+        own[k] = weight[class_index, k] - shared[k]
+    return channel_weighted_map(own, features)
+
+
+def logit_shift(means: Array, vector: Array) -> float:
+    """`sum_k v[k] mean_hw F[k]`."""
+    total = 0.0
+    for k in range(len(vector)):
+        total += vector[k] * means[k]
+    return total
+
+
+def softmax(logits: Array) -> Array:
+    """`exp(z_c) / sum_d exp(z_d)`."""
+    total = 0.0
+    for logit in logits:
+        total += math.exp(logit)
+    return np.array([math.exp(logit) / total for logit in logits])
+
+
+def sigmoid(logits: Array) -> Array:
+    """`1 / (1 + exp(-z_c))`."""
+    return np.array([1 / (1 + math.exp(-logit)) for logit in logits])
+
+
+def common_shift(weight: Array, other: Array) -> tuple[Array, float]:
+    """`v[k] = mean_c (W_other - W)[c,k]` and `c |v|^2 / |W_other - W|^2`."""
+    classes, channels = weight.shape
+    difference = np.zeros(weight.shape)
+    for c in range(classes):
+        for k in range(channels):
+            difference[c, k] = other[c, k] - weight[c, k]
+    return shared_component(difference), shared_energy_share(difference)
+
+
+def equivalent_delta(features: Array, vector: Array) -> float:
+    """`sum_khw v[k] F[k,h,w] / sum_khw F[k,h,w]`."""
+    moved, total = 0.0, 0.0
+    for k, h, w in np.ndindex(features.shape):
+        moved += vector[k] * features[k, h, w]
+        total += features[k, h, w]
+    return moved / total
+
+
+def pearson_correlation(first: Array, second: Array) -> float:
+    """`sum (a - mean a)(b - mean b) / (|a - mean a| |b - mean b|)`."""
+    a, b = list(first.flat), list(second.flat)
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    both, of_a, of_b = 0.0, 0.0, 0.0
+    for x, y in zip(a, b, strict=True):
+        both += (x - mean_a) * (y - mean_b)
+        of_a += (x - mean_a) ** 2
+        of_b += (y - mean_b) ** 2
+    return both / math.sqrt(of_a * of_b)
+
+
+def top_cells(cells: Array, share: float = 0.2) -> list[tuple[int, int]]:
+    """The `round(share * h * w)` largest cells (at least one), of equal ones the first in reading order."""
+    rows, columns = cells.shape
+    order = sorted(((h, w) for h in range(rows) for w in range(columns)), key=lambda cell: -cells[cell])
+    return order[: max(1, round(share * rows * columns))]
+
+
+def top_iou(first: Array, second: Array) -> float:
+    """Intersection over union of the two sets of top cells."""
+    a, b = set(top_cells(first)), set(top_cells(second))
+    return len(a & b) / len(a | b)
+
+
+def peak_move(first: Array, second: Array) -> float:
+    """Distance of the two maxima, in cells."""
+    (row_a, column_a), (row_b, column_b) = top_cells(first)[0], top_cells(second)[0]
+    return math.hypot(row_a - row_b, column_a - column_b)
+
+
+def painted_shift(features: Array, channel_weights: Array, target: Array) -> Array:
+    """The smallest `v` with `v . F = target - M`: `v = F^T (F F^T)^-1 d`, for linearly independent cells (Lagrange)."""
+    channels, rows, columns = features.shape
+    now = channel_weighted_map(channel_weights, features)
+    cells = rows * columns
+    gram, wanted = np.zeros((cells, cells)), np.zeros(cells)
+    for i in range(cells):
+        wanted[i] = target.flat[i] - now.flat[i]
+        for j in range(cells):
+            for k in range(channels):
+                gram[i, j] += features[k].flat[i] * features[k].flat[j]
+    multipliers = np.linalg.solve(gram, wanted)
+    vector = np.zeros(channels)
+    for k in range(channels):
+        for i in range(cells):
+            vector[k] += multipliers[i] * features[k].flat[i]
+    return vector
+
+
+def bump(cells: Array, row: int, column: int, width: float) -> Array:
+    """`min + (max - min) exp(-d^2 / (2 width^2))`."""
+    low, high = min(cells.flat), max(cells.flat)
+    target = np.zeros(cells.shape)
+    for h, w in np.ndindex(cells.shape):
+        distance = math.hypot(h - row, w - column)
+        target[h, w] = low + (high - low) * math.exp(-(distance**2) / (2 * width**2))
+    return target
+
+
+def positive_area(cells: Array) -> float:
+    """Number of cells above zero, over the number of cells."""
+    count = 0
+    for value in cells.flat:
+        if value > 0:
+            count += 1
+    return count / cells.size
+
+
+def area_at_own_area(own: Array, others: Array, own_area: float) -> float:
+    """Go down the own map's values until enough cells are covered; there, the mean cover of the other maps."""
+    level = math.inf
+    for value in sorted(own.flat, reverse=True):
+        level = value
+        covered = 0
+        for other in own.flat:
+            if other >= level:
+                covered += 1
+        if covered >= own_area * own.size:
+            break
+    count = 0
+    for value in others.flat:
+        if value >= level:
+            count += 1
+    return count / others.size
+
+
+# --- sign collapse ---
+
+
+def sign_quadrant(softmax_weight: float, sigmoid_weight: float) -> str:
+    """The name of the quadrant of one channel; an exact zero in either branch has no sign."""
+    if softmax_weight == 0 or sigmoid_weight == 0:
+        return "no sign"
+    if softmax_weight > 0:
+        return "kept positive" if sigmoid_weight > 0 else "excitatory to inhibitory"
+    return "kept negative" if sigmoid_weight < 0 else "inhibitory to excitatory"
+
+
+def evidence_mass(features: Array, weights: Array) -> Array:
+    """`|w[k]| mean_hw |F[k]|`."""
+    means = pooled(np.abs(features))
+    mass = np.zeros(len(weights))
+    for k in range(len(weights)):
+        mass[k] = abs(weights[k]) * means[k]
+    return mass
+
+
+def evidence_share(features: Array, softmax_weights: Array, sigmoid_weights: Array) -> Array:
+    """Mean over the two branches of `mass[k] / sum_k mass[k]`."""
+    softmax_mass, sigmoid_mass = evidence_mass(features, softmax_weights), evidence_mass(features, sigmoid_weights)
+    softmax_total, sigmoid_total = sum(softmax_mass), sum(sigmoid_mass)
+    share = np.zeros(len(softmax_weights))
+    for k in range(len(share)):
+        share[k] = (softmax_mass[k] / softmax_total + sigmoid_mass[k] / sigmoid_total) / 2
+    return share
+
+
+def positive_evidence_by_cells(features: Array, weights: Array, delta: float) -> float:
+    """`sum_hw relu(sum_k (w[k] - delta) F[k])`."""
+    lowered = np.array([weight - delta for weight in weights])
+    total = 0.0
+    for value in channel_weighted_map(lowered, features).flat:
+        total += max(value, 0.0)
+    return total
+
+
+def positive_evidence_by_channels(features: Array, weights: Array, delta: float) -> float:
+    """`sum_k relu((w[k] - delta) mean_hw F[k])`."""
+    means = pooled(features)
+    total = 0.0
+    for k in range(len(weights)):
+        total += max((weights[k] - delta) * means[k], 0.0)
+    return total
+
+
+def collapse_margin(evidence: Callable[[float], float]) -> float:
+    """The delta at which falling evidence has lost half, by doubling and bisection."""
+    half = evidence(0.0) / 2
+    low, high = 0.0, 1.0
+    while evidence(high) > half:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        if evidence(middle) > half:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def evidence_by_channels(features: Array, weights: Array) -> tuple[Array, Array]:
+    """`relu(w) . F` and `-relu(-w) . F`."""
+    above = np.array([max(weight, 0.0) for weight in weights])
+    below = np.array([min(weight, 0.0) for weight in weights])
+    return channel_weighted_map(above, features), channel_weighted_map(below, features)

@@ -1,0 +1,155 @@
+"""`DIAGNOSTICS`: every number has words, is finite or explained, and equals the function it names."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import reference
+import torch
+from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
+from torch import Tensor
+
+from bsig.diagnostics import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
+from bsig.dual_branch import DualBranch
+from bsig.explain import EncodedImage, Explainer
+
+DOUBLE = torch.float64
+CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
+
+
+def inputs_of(
+    features: Tensor, softmax: Tensor, sigmoid: Tensor, class_index: int = 0, *, with_weights: bool = True
+) -> DiagnosticInput:
+    """What `cam` makes of two heads."""
+    rows = {
+        "softmax": softmax[class_index],
+        "sigmoid": sigmoid[class_index],
+        "centred": softmax[class_index] - softmax.mean(dim=0),
+    }
+    bias = torch.zeros(len(softmax), dtype=features.dtype)
+    return DiagnosticInput(
+        features=features,
+        softmax_weight=softmax,
+        softmax_bias=bias,
+        sigmoid_weight=sigmoid,
+        sigmoid_bias=bias,
+        class_index=class_index,
+        maps={name: torch.einsum("k,khw->hw", row, features) for name, row in rows.items()},
+        channel_weights=rows if with_weights else dict.fromkeys(rows),
+        method="cam" if with_weights else "eigen-cam",
+    )
+
+
+@pytest.fixture
+def ordinary() -> DiagnosticInput:
+    features = torch.rand(11, 3, 5, dtype=DOUBLE)
+    return inputs_of(features, torch.randn(13, 11, dtype=DOUBLE) + 0.3, torch.randn(13, 11, dtype=DOUBLE) + 0.3)
+
+
+def test_every_number_is_described() -> None:
+    for key, diagnostic in DIAGNOSTICS.items():
+        assert diagnostic.key == key
+        assert diagnostic.title
+        assert diagnostic.unit
+        assert diagnostic.better in ("higher", "lower", None)
+        assert diagnostic.meaning.endswith(".")
+
+
+def test_ordinary_picture_has_every_number(ordinary: DiagnosticInput) -> None:
+    for key, row in diagnose(ordinary).items():
+        assert row["reason"] is None, key
+        assert math.isfinite(row["value"]), key
+
+
+def test_numbers_are_those_of_the_loops(ordinary: DiagnosticInput) -> None:
+    found = {key: row["value"] for key, row in diagnose(ordinary).items()}
+    f, w, s = (x.numpy() for x in (ordinary.features, ordinary.softmax_weight, ordinary.sigmoid_weight))
+    maps = {name: x.numpy() for name, x in ordinary.maps.items()}
+    speaks_for, speaks_against = reference.evidence_by_channels(f, w[0])
+    expected = {
+        "softmax_shared_energy": reference.shared_energy_share(w),
+        "sigmoid_shared_energy": reference.shared_energy_share(s),
+        "softmax_shared_map": reference.shared_map_share(f, w, 0),
+        "learnt_shift_share": reference.common_shift(w, s)[1],
+        "softmax_centred_correlation": reference.pearson_correlation(maps["softmax"], maps["centred"]),
+        "softmax_sigmoid_top_iou": reference.top_iou(maps["softmax"], maps["sigmoid"]),
+        "softmax_sigmoid_peak_move": reference.peak_move(maps["softmax"], maps["sigmoid"]),
+        "sigmoid_positive_area": reference.positive_area(maps["sigmoid"]),
+        "softmax_evidence_for": speaks_for.mean(),
+        "softmax_evidence_against": speaks_against.mean(),
+    }
+    for key, value in expected.items():
+        assert_close(found[key], value, IDENTITY)
+    margin = reference.collapse_margin(lambda delta: reference.positive_evidence_by_cells(f, w[0], delta))
+    assert found["softmax_collapse_margin"] == pytest.approx(margin, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("case", "explained"),
+    {
+        "all-zero features": {
+            "softmax_shared_map",
+            "evidence_disagreement",
+            "softmax_collapse_margin",
+            "probability_change_at_margin",
+        },
+        "one class": {"softmax_centred_correlation", "softmax_absent_area"},
+        "constant weights": {"softmax_centred_correlation", "learnt_shift_share"},
+        "no positive weight": {"softmax_collapse_margin", "softmax_collapse_margin_channels"},
+        "all-zero weights": {"softmax_shared_energy", "softmax_shared_map", "evidence_disagreement"},
+        "one cell": {"softmax_sigmoid_correlation"},
+        "no channel weights": {"sign_disagreement", "softmax_evidence_for", "sigmoid_collapse_margin"},
+    }.items(),
+)
+def test_degenerate_cases_have_a_sentence_and_no_nan(case: str, explained: set[str]) -> None:
+    features, weight, other = torch.rand(5, 2, 3), torch.randn(7, 5), torch.randn(7, 5)
+    inputs = {
+        "all-zero features": inputs_of(torch.zeros(5, 2, 3), weight, other),
+        "one class": inputs_of(features, weight[:1], other[:1]),
+        "constant weights": inputs_of(features, torch.full((7, 5), 0.1), torch.full((7, 5), 0.1)),
+        "no positive weight": inputs_of(features, -weight.abs(), -other.abs()),
+        "all-zero weights": inputs_of(features, torch.zeros(7, 5), torch.zeros(7, 5)),
+        "one cell": inputs_of(torch.rand(5, 1, 1), weight, other),
+        "no channel weights": inputs_of(features, weight, other, with_weights=False),
+    }[case]
+    rows = diagnose(inputs)
+    json.dumps(rows, allow_nan=False)
+    for row in rows.values():
+        assert (row["value"] is None) == (row["reason"] is not None)
+        assert row["reason"] is None or row["reason"].endswith(".")
+    assert {key for key in explained if rows[key]["value"] is not None} == set()
+
+
+@pytest.fixture(scope="module")
+def encoded(perturbed_model: DualBranch) -> EncodedImage:
+    return Explainer(perturbed_model).encode(CAT)
+
+
+@pytest.mark.parametrize("method", ["cam", "grad-cam", "ablation-cam", "hires-cam", "eigen-cam"])
+def test_every_method_on_the_default_backbone(encoded: EncodedImage, method: str) -> None:
+    rows = diagnose(diagnostic_input(encoded, encoded.explain(method=method)))
+    json.dumps(rows, allow_nan=False)
+    has_weights = method not in ("hires-cam", "eigen-cam")
+    assert (rows["sign_disagreement"]["value"] is not None) == has_weights
+    if not has_weights:
+        assert f"`method` (='{method}') has no channel weights" in rows["sign_disagreement"]["reason"]
+    assert rows["probability_change_at_margin"]["value"] <= PROBABILITY.absolute
+
+
+def test_evidence_for_and_against_is_the_logit_less_the_bias(encoded: EncodedImage) -> None:
+    explanation = encoded.explain()
+    rows = diagnose(diagnostic_input(encoded, explanation))
+    bias = float(encoded.model.softmax_head.last_linear.bias[explanation.class_index])
+    total = rows["softmax_evidence_for"]["value"] + rows["softmax_evidence_against"]["value"]
+    assert_close(total, explanation.softmax.logit - bias, FLOAT32)
+
+
+def test_grad_cam_has_the_shares_of_cam(encoded: EncodedImage) -> None:
+    cam, grad_cam = (diagnose(diagnostic_input(encoded, encoded.explain(method=key))) for key in ("cam", "grad-cam"))
+    cells = encoded.features.shape[2] * encoded.features.shape[3]
+    for key in ("sign_disagreement", "evidence_disagreement", "softmax_sigmoid_correlation", "softmax_positive_area"):
+        assert_close(grad_cam[key]["value"], cam[key]["value"], FLOAT32)
+    assert_close(cells * grad_cam["softmax_collapse_margin"]["value"], cam["softmax_collapse_margin"]["value"], FLOAT32)
