@@ -457,3 +457,85 @@ def evidence_by_channels(features: Array, weights: Array) -> tuple[Array, Array]
     above = np.array([max(weight, 0.0) for weight in weights])
     below = np.array([min(weight, 0.0) for weight in weights])
     return channel_weighted_map(above, features), channel_weighted_map(below, features)
+
+# --- specificity ---
+
+
+def level_of_own_area(own: Array, own_area: float) -> float:
+    """The largest level that at least `own_area` of all cells of all own-class maps reach."""
+    best = -math.inf
+    for level in own.ravel():
+        reached = 0
+        for value in own.ravel():
+            reached += value >= level
+        if reached >= own_area * own.size * (1 - 1e-12):
+            best = max(best, level)
+    return best
+
+
+def share_of_cells_reaching(maps: Array, level: float) -> float:
+    """Cells at or above the level over all cells."""
+    reached = 0
+    for value in maps.ravel():
+        reached += value >= level
+    return reached / maps.size
+
+
+def chance_of_ranking_above(above: list[float], below: list[float]) -> float:
+    """Over all pairs: 1 where the first is larger, a half where they are equal."""
+    total = 0.0
+    for high in above:
+        for low in below:
+            total += 1.0 if high > low else 0.5 if high == low else 0.0
+    return total / (len(above) * len(below)) if above and below else math.nan
+
+
+def coverage_by_points(boxes: list, picture_wh: tuple[int, int], grid_hw: tuple[int, int], points: int) -> Array:
+    """Share of `points` x `points` probes of each cell that lie in at least one box."""
+    (width, height), (rows, columns) = picture_wh, grid_hw
+    coverage = np.zeros(grid_hw)
+    for h in range(rows * points):
+        for w in range(columns * points):
+            y, x = (h + 0.5) / (rows * points) * height, (w + 0.5) / (columns * points) * width
+            inside = False
+            for x0, y0, x1, y1 in boxes:
+                inside = inside or (x0 < x < x1 and y0 < y < y1)
+            coverage[h // points, w // points] += inside / points**2
+    return coverage
+
+
+def region_iou_precision_recall(region: Array, coverage: Array) -> tuple[float, float, float]:
+    """By area, cell by cell."""
+    shared = area = covered = 0.0
+    for h in range(region.shape[0]):
+        for w in range(region.shape[1]):
+            area += region[h, w]
+            covered += coverage[h, w]
+            shared += coverage[h, w] if region[h, w] else 0.0
+    return (
+        shared / (area + covered - shared),
+        shared / area if area else math.nan,
+        shared / covered if covered else math.nan,
+    )
+
+
+def evidence_share_in_quarter(class_map: Array, quarter: int, least: float = 0.0) -> float:
+    """Positive evidence of cells at or above `least` in the quarter (0 1 above 2 3) over all of it; an even grid."""
+    rows, columns = class_map.shape
+    right = total = 0.0
+    for h in range(rows):
+        for w in range(columns):
+            if class_map[h, w] > 0 and class_map[h, w] >= least:
+                total += class_map[h, w]
+                if 2 * (h >= rows // 2) + (w >= columns // 2) == quarter:
+                    right += class_map[h, w]
+    return right / total if total else math.nan
+
+
+def mean_of_draws(scores: Array, weights: Array) -> Array:
+    """For each draw: every picture's score as often as it was drawn; pictures without a score are left out."""
+    means = []
+    for row in weights:
+        drawn = [score for score, times in zip(scores, row, strict=True) for _ in range(int(times)) if score == score]
+        means.append(sum(drawn) / len(drawn) if drawn else math.nan)
+    return np.array(means)

@@ -1,0 +1,296 @@
+"""Does a map's zero mean something, and does the map know its class? Numbers on signed maps at grid resolution.
+
+    absent-class test    share of cells above zero (and evidence mass) for the class that is there, against classes
+                         that are not: at zero, at equal own-class area, as a curve, as a ROC over pictures
+    sign at zero         `map > 0` against boxes or masks: IoU, precision, recall
+    order of places      cells inside against outside, area under the ROC: no threshold, no zero
+    grid pointing game   mosaics of four pictures: how much of a class's positive evidence lies in its own quarter
+                         (Boehle et al., CVPR 2021; Rao et al., CVPR 2022)
+
+A head that pushes its zero up has a smaller area for every class, the present one too, and wins every score at zero.
+So each of these stands beside one that cannot be bought with a threshold: the area at equal own-class area, the share
+at 30 % of the map's maximum, the AUC.
+
+Arrays are numpy; `n` pictures, `a` absent classes each, `h w` cells. `coverage` (`bsig.regions`) is the share of each
+cell that boxes or mask cover, from 0 to 1; NaN for a picture that has neither. Each formula stands as plain loops in
+tests/reference.py.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bsig.errors import InputError
+from bsig.intervals import mean_over, ratio_over
+from bsig.regions import Box, covered_by_boxes, inside_auc, region_scores
+
+Array = np.ndarray
+OWN_AREAS = (0.7, 0.5)
+SHARE_OF_MAXIMUM = 0.3
+CURVE_LEVELS = 256
+ROWS_AT_ONCE = 50
+
+
+# The absent-class test.
+
+
+def positive_areas(maps: Float[Array, "*n h w"]) -> Float[Array, "*n"]:
+    """Share of cells above zero of each map, from 0 to 1; a cell of exactly zero is not positive."""
+    return (maps > 0).mean(axis=(-2, -1), dtype=np.float64)
+
+
+def evidence_masses(maps: Float[Array, "*n h w"]) -> Float[Array, "*n"]:
+    """`mean_hw relu(map)` of each map, in the map's unit."""
+    return np.maximum(maps, 0).mean(axis=(-2, -1), dtype=np.float64)
+
+
+def equal_area_level(own: Float[Array, "n h w"], own_area: float) -> float:
+    """The level that `own_area` of all cells of all own-class maps reach: the `ceil(own_area * n * h * w)`-th largest.
+
+    Raises:
+        InputError: `own_area` is not in (0, 1].
+    """
+    if not 0 < own_area <= 1:
+        raise InputError(f"`own_area` (={own_area}) must be above 0 and at most 1, a share of the cells.")
+    # A product that is whole on paper can come out above it in floating point; its ceiling would be one cell too many.
+    rank = max(math.ceil(own_area * own.size * (1 - 1e-12)), 1)
+    return float(np.partition(own.ravel(), own.size - rank)[own.size - rank])
+
+
+def absent_area_at_own_area(own: Float[Array, "n h w"], absent: Float[Array, "n a h w"], own_area: float) -> float:
+    """Share of the absent classes' cells that reach the level which `own_area` of the own classes' cells reach.
+
+    One level for all pictures of a head. No constant added to all maps changes it, no threshold buys it.
+    """
+    return float((absent >= equal_area_level(own, own_area)).mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class AreaCurves:
+    """What lies at or above each level, a picture a row; levels ascend.
+
+    Attributes:
+        levels: (l,), in the map's unit.
+        own, absent: (n, l) share of cells of the own-class map, and of the absent classes' maps together.
+        box_iou: (n, l) IoU of the own-class region with the boxes or mask; NaN without.
+    """
+
+    levels: Float[Array, " l"]
+    own: Float[Array, "n l"]
+    absent: Float[Array, "n l"]
+    box_iou: Float[Array, "n l"]
+
+
+def area_curves(
+    own: Float[Array, "n h w"], absent: Float[Array, "n a h w"], coverage: Float[Array, "n h w"]
+) -> AreaCurves:
+    """Areas at up to twice `CURVE_LEVELS` levels: evenly over the ranks of all own and of all absent cells.
+
+    The levels of `OWN_AREAS` are among them.
+    """
+    exact = [equal_area_level(own, area) for area in OWN_AREAS]
+    levels = np.unique(np.concatenate([_at_even_ranks(own), _at_even_ranks(absent), exact]))
+    area = _tail_shares(own, levels, None)
+    inside = _tail_shares(own, levels, coverage)
+    covered = coverage.mean(axis=(1, 2))[:, None]
+    union = area + covered - inside
+    box_iou = np.divide(inside, union, out=np.zeros_like(union), where=union != 0)
+    return AreaCurves(levels, area, _tail_shares(absent, levels, None), box_iou)
+
+
+def _at_even_ranks(maps: Array) -> Array:
+    ranks = np.linspace(0, maps.size - 1, CURVE_LEVELS).round().astype(int)
+    return np.sort(maps, axis=None)[ranks]
+
+
+def _tail_shares(maps: Array, levels: Array, cell_weights: Array | None) -> Float[Array, "n l"]:
+    """Of each picture: mean over its cells of `weight * (value >= level)`."""
+    count, cells = len(maps), maps[0].size
+    # How many levels a value reaches; a histogram of that, summed from the top, is the tail at every level at once.
+    reached = np.searchsorted(levels, maps.reshape(count, -1), side="right")
+    places = (reached + (len(levels) + 1) * np.arange(count)[:, None]).ravel()
+    weights = None if cell_weights is None else cell_weights.reshape(count, -1).ravel()
+    histogram = np.bincount(places, weights, minlength=count * (len(levels) + 1)).reshape(count, -1)
+    return histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:] / cells
+
+
+def mean_curve(curve: Float[Array, "n l"], weights: Float[Array, "r n"]) -> Float[Array, "r l"]:
+    """The mean over pictures at each level, for each draw; pictures with NaN are left out."""
+    known = np.isfinite(curve[:, 0])
+    chosen = weights[:, known].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return (chosen @ curve[known]) / chosen.sum(axis=1, keepdims=True)
+
+
+def at_own_area(own: Float[Array, "r l"], other: Float[Array, "r l"], own_area: float) -> Float[Array, " r"]:
+    """`other` at the level where `own`, which falls from level to level, is `own_area`; linear in between."""
+    last = np.clip((own >= own_area).sum(axis=1) - 1, 0, own.shape[1] - 2)[:, None]
+
+    def at(curve: Array, step: int) -> Array:
+        return np.take_along_axis(curve, last + step, axis=1)[:, 0]
+
+    fall = at(own, 0) - at(own, 1)
+    share = np.divide(at(own, 0) - own_area, fall, out=np.zeros_like(fall), where=fall > 0)
+    return at(other, 0) + np.clip(share, 0, 1) * (at(other, 1) - at(other, 0))
+
+
+def area_between(own: Float[Array, "r l"], absent: Float[Array, "r l"]) -> Float[Array, " r"]:
+    """Area under own-class area against absent-class area, all levels: the chance that an own cell outranks an absent.
+
+    0.5 is a map that does not know its class. Cells of all pictures are compared with each other.
+    """
+    ones, zeros = np.ones((len(own), 1)), np.zeros((len(own), 1))
+    y = np.concatenate([ones, own, zeros], axis=1)
+    x = np.concatenate([ones, absent, zeros], axis=1)
+    return ((x[:, :-1] - x[:, 1:]) * (y[:, :-1] + y[:, 1:]) / 2).sum(axis=1)
+
+
+def picture_auc(
+    own: Float[Array, " n"], absent: Float[Array, "n a"], weights: Float[Array, "r n"]
+) -> Float[Array, " r"]:
+    """Area under the ROC over pictures: the chance that a picture's own class scores above an absent one; ties half.
+
+    Each picture is one positive and `a` negatives; `own` and `absent` are their scores (positive area or mass).
+    """
+    scores = np.concatenate([own, absent.ravel()])
+    picture = np.concatenate([np.arange(len(own)), np.repeat(np.arange(len(own)), absent.shape[1])])
+    is_own = np.arange(len(scores)) < len(own)
+    order = np.argsort(scores, kind="stable")
+    first_of_tie = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    picture, is_own = picture[order], is_own[order]
+    parts = [
+        _weighted_auc(weights[start : start + ROWS_AT_ONCE, picture].astype(np.float64), is_own, first_of_tie)
+        for start in range(0, len(weights), ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+def _weighted_auc(weights: Array, is_own: Array, first_of_tie: Array) -> Array:
+    above = np.add.reduceat(weights * is_own, first_of_tie, axis=1)
+    below = np.add.reduceat(weights * ~is_own, first_of_tie, axis=1)
+    beaten = below.cumsum(axis=1) - below / 2
+    with np.errstate(invalid="ignore"):
+        return (above * beaten).sum(axis=1) / (above.sum(axis=1) * below.sum(axis=1))
+
+
+def roc_points(own: Float[Array, " n"], absent: Float[Array, "n a"], points: int = 41) -> list[dict[str, float]]:
+    """The ROC over pictures for drawing: at `points` levels the share of own and of absent classes at or above it."""
+    levels = np.quantile(np.concatenate([own, absent.ravel()]), np.linspace(0, 1, points))
+    return [
+        {"level": float(level), "own": float((own >= level).mean()), "absent": float((absent >= level).mean())}
+        for level in np.unique(levels)
+    ]
+
+
+# The grid pointing game.
+
+
+@dataclass(frozen=True)
+class PointingScores:
+    """Where a class's evidence falls in a mosaic of four pictures, a map an entry; chance is 0.25.
+
+    Attributes:
+        at_zero: share of `relu(map)` in the right quarter; NaN for a map without positive evidence.
+        at_share_of_maximum: the same with only the cells that reach 30 % of the map's maximum.
+        at_quarter_area: share in the right quarter of the cells with the largest values, a quarter of all: equal area.
+        maximum: whether the largest value lies in the right quarter (0 or 1).
+        positive_area: share of cells above zero.
+    """
+
+    at_zero: Float[Array, " n"]
+    at_share_of_maximum: Float[Array, " n"]
+    at_quarter_area: Float[Array, " n"]
+    maximum: Float[Array, " n"]
+    positive_area: Float[Array, " n"]
+
+
+def pointing_scores(maps: Float[Array, "n 4 h w"], share_of_maximum: float = SHARE_OF_MAXIMUM) -> PointingScores:
+    """Scores of mosaics; map `q` of each is for the class of quarter q (0 1 above 2 3), averaged over the four.
+
+    A cell that two quarters share (odd grids) counts for each with its share. A mosaic's score leaves out maps where
+    it is not defined.
+    """
+    quarters = quarter_coverage(maps.shape[-2:])
+    positive = np.maximum(maps, 0).astype(np.float64)
+    highest = maps.max(axis=(-2, -1), keepdims=True)
+    strong = np.where(maps >= share_of_maximum * highest, positive, 0)
+    return PointingScores(
+        at_zero=_over_quarters(_share(positive, quarters)),
+        at_share_of_maximum=_over_quarters(_share(strong, quarters)),
+        at_quarter_area=_over_quarters(_share(_strongest_quarter(maps), quarters)),
+        maximum=_over_quarters(_share((maps == highest).astype(np.float64), quarters)),
+        positive_area=positive_areas(maps).mean(axis=1),
+    )
+
+
+def quarter_coverage(grid_hw: tuple[int, ...]) -> Float[Array, "4 h w"]:
+    """Share of each cell that lies in the top left, top right, bottom left, bottom right quarter."""
+    boxes: list[Box] = [(0.0, 0.0, 1.0, 1.0), (1.0, 0.0, 2.0, 1.0), (0.0, 1.0, 1.0, 2.0), (1.0, 1.0, 2.0, 2.0)]
+    rows, columns = grid_hw
+    return np.stack([covered_by_boxes([box], (2, 2), (rows, columns)) for box in boxes])
+
+
+def _strongest_quarter(maps: Array) -> Array:
+    """One for the `h * w / 4` (rounded up) cells with the largest values of each map, zero for the rest."""
+    flat = maps.reshape(*maps.shape[:-2], -1)
+    order = np.argsort(-flat, axis=-1, kind="stable")[..., : math.ceil(flat.shape[-1] / 4)]
+    chosen = np.zeros(flat.shape)
+    np.put_along_axis(chosen, order, 1.0, axis=-1)
+    return chosen.reshape(maps.shape)
+
+
+def _share(evidence: Array, quarters: Array) -> Array:
+    total = evidence.sum(axis=(-2, -1))
+    with np.errstate(invalid="ignore"):
+        return (evidence * quarters).sum(axis=(-2, -1)) / total
+
+
+def _over_quarters(scores: Float[Array, "n 4"]) -> Float[Array, " n"]:
+    known = np.isfinite(scores)
+    total = np.where(known, scores, 0).sum(axis=1)
+    return np.divide(total, known.sum(axis=1), out=np.full(len(scores), np.nan), where=known.any(axis=1))
+
+
+# All of the zero tests of one head, for every draw of pictures.
+
+
+def zero_tests(
+    own: Float[Array, "n h w"],
+    absent: Float[Array, "n a h w"],
+    coverage: Float[Array, "n h w"],
+    weights: Float[Array, "r n"],
+) -> dict[str, tuple[Float[Array, " r"], int]]:
+    """Metric key (`bsig.metrics.METRICS`) -> its value for each draw, and how many pictures it rests on."""
+    curves = area_curves(own, absent, coverage)
+    own_curve, absent_curve = mean_curve(curves.own, weights), mean_curve(curves.absent, weights)
+    own_area, absent_areas = positive_areas(own), positive_areas(absent)
+    own_mass, absent_masses = evidence_masses(own), evidence_masses(absent)
+    at_zero = region_scores(own > 0, coverage)
+    auc = inside_auc(own, coverage)
+    count, boxed = len(own), int(np.isfinite(at_zero.recall).sum())
+    values = {
+        "own_area": (mean_over(own_area, weights), count),
+        "absent_area": (mean_over(absent_areas.mean(axis=1), weights), count),
+        "own_mass": (mean_over(own_mass, weights), count),
+        "absent_mass": (mean_over(absent_masses.mean(axis=1), weights), count),
+        "cell_auc": (area_between(own_curve, absent_curve), count),
+        "picture_auc_area": (picture_auc(own_area, absent_areas, weights), count),
+        "picture_auc_mass": (picture_auc(own_mass, absent_masses, weights), count),
+        "box_iou": (mean_over(at_zero.iou, weights), boxed),
+        "box_precision": (mean_over(at_zero.precision, weights), int(np.isfinite(at_zero.precision).sum())),
+        "box_recall": (mean_over(at_zero.recall, weights), boxed),
+        "inside_auc": (mean_over(auc, weights), int(np.isfinite(auc).sum())),
+    }
+    values["mass_ratio"] = (ratio_over(absent_masses.mean(axis=1), own_mass, weights), count)
+    for share in OWN_AREAS:
+        name = f"at_own_{round(100 * share)}"
+        absent_values = at_own_area(own_curve, absent_curve, share)
+        absent_values[0] = absent_area_at_own_area(own, absent, share)
+        values[f"absent_area_{name}"] = (absent_values, count)
+        iou_curve = mean_curve(curves.box_iou, weights)
+        values[f"box_iou_{name}"] = (at_own_area(own_curve, iou_curve, share), boxed)
+    return values
