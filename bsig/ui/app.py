@@ -11,8 +11,12 @@ from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.checkpoints import list_checkpoints
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.examples import ASSETS
+from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.theme import CSS, THEME, PictureInput, in_words
+from bsig.ui.tour import build_tour
 from bsig.ui.workbench import MAX_FILE_BYTES, Workbench
+
+TABS = ("compare", "logit-shift", "sign-collapse", "tour")
 
 
 def build_demo(bench: Workbench) -> gr.Blocks:
@@ -23,8 +27,14 @@ def build_demo(bench: Workbench) -> gr.Blocks:
             "evidence is, and where there is none.</p>",
             elem_id="bsig-title",
         )
-        with gr.Tabs(elem_id="tabs"), gr.Tab("Compare", id="compare"):
-            build_compare(bench, demo)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Compare", id="compare"):
+                compare_screen = build_compare(bench, demo)
+            with gr.Tab("Logit shift", id="logit-shift") as tab:
+                build_logit_shift(bench, compare_screen, tab)
+            with gr.Tab("Guided tour", id="tour") as tab:
+                build_tour(bench, demo, tab)
+        demo.load(opened_tab, None, tabs, api_visibility="private")
         _add_endpoints(bench)
         gr.HTML(
             f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. Pictures are '
@@ -32,6 +42,12 @@ def build_demo(bench: Workbench) -> gr.Blocks:
         )
     demo.queue(max_size=64, default_concurrency_limit=2)
     return demo
+
+
+def opened_tab(request: gr.Request) -> Any:
+    """The tab that the link asks for, e.g. `/?tab=tour`: a demo can start there."""
+    asked = request.query_params.get("tab")
+    return gr.Tabs(selected=asked) if asked in TABS else gr.Tabs()
 
 
 def launch_arguments() -> dict[str, Any]:
@@ -57,6 +73,10 @@ def _add_endpoints(bench: Workbench) -> None:
         pictures = [gr.Image(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
         numbers = gr.JSON(label="explanation")
         rows = gr.JSON(label="checkpoints")
+        delta = gr.Number(label="delta", value=0.0)
+        target = gr.Textbox(label="target", value="")
+        moved = gr.JSON(label="shift")
+        shift = gr.Button("logit shift")
         ask, listing = gr.Button("compare"), gr.Button("checkpoints")
 
     @in_words
@@ -67,4 +87,10 @@ def _add_endpoints(bench: Workbench) -> None:
         answer, [image, checkpoint, class_name, method, weights], [*pictures, numbers], api_name="compare",
         concurrency_limit=2,
     )  # fmt: skip
+
+    @in_words
+    def shifted(image: str, checkpoint: str, class_name: str, delta: float, target: str) -> Any:
+        return shift_answer(bench, image, checkpoint, class_name, delta, target or None)
+
+    shift.click(shifted, [image, checkpoint, class_name, delta, target], moved, api_name="logit_shift")
     listing.click(lambda: list_checkpoints(bench.folder), None, rows, api_name="checkpoints")

@@ -48,14 +48,21 @@ CSS = """
 .bsig-head { font-weight: 650; font-size: 1rem; color: var(--body-text-color); padding: 0 .2rem; }
 .bsig-head small { display: block; font-weight: 400; font-size: .82rem; color: var(--body-text-color-subdued);
   line-height: 1.2; }
-.bsig-head { min-height: 4.4em; }
+.bsig-grid .bsig-head { min-height: 4.4em; }
 .bsig-note { font-size: .88rem; color: var(--body-text-color-subdued); padding: 0 .2rem; }
 .bsig-table { width: 100%; border-collapse: collapse; font-size: .92rem; color: var(--body-text-color); }
 .bsig-table th { text-align: left; color: var(--body-text-color-subdued); font-weight: 600; }
 .bsig-table th, .bsig-table td { padding: .25rem .5rem; border-bottom: 1px solid var(--border-color-primary); }
 .bsig-table td.number, .bsig-table th.number { text-align: right; font-variant-numeric: tabular-nums; }
+@media (max-width: 1000px) { .bsig-pair { flex-direction: column !important; } }
+.tabitem, .tabitem > .column, .tabitem .column, .tabitem .block, .tabitem .html-container { min-width: 0 !important;
+  max-width: 100%; }
+#zero-table, #shift-proof, .bsig-scroll { overflow-x: auto; max-width: calc(100vw - 3rem); }
+#tour .step-label { color: var(--body-text-color) !important; }
 .bsig-scroll { overflow-x: auto; }
 .bsig-map img, .bsig-map button img { object-fit: contain; }
+.bsig-share { position: relative; min-width: 4.2rem; }
+.bsig-share i { position: absolute; left: 0; bottom: 2px; height: 4px; border-radius: 2px; background: var(--primary-500); }
 .bsig-grid { display: grid !important; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .8rem !important; }
 .bsig-grid > * { min-width: 0 !important; }
 .bsig-bar { margin: .2rem .2rem 0; }
@@ -74,7 +81,7 @@ CSS = """
   .bsig-facts { grid-template-columns: 1fr; }
   .bsig-facts dd { text-align: left; margin-bottom: .2rem; }
   .gradio-container { padding: .5rem !important; }
-  .bsig-head { min-height: 5.6em; }
+  .bsig-grid .bsig-head { min-height: 5.6em; }
 }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 """

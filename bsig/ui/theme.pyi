@@ -22,6 +22,14 @@ THEME = gr.themes.Base(
 ).set(
     block_label_text_size="*text_sm",
     block_title_text_weight="600",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_label_text_color="*neutral_700",
+    block_label_text_color_dark="*neutral_200",
+    block_title_text_color="*neutral_700",
+    block_title_text_color_dark="*neutral_200",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
 )
@@ -39,21 +47,35 @@ CSS = """
 .bsig-facts dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
 .bsig-head { font-weight: 650; font-size: 1rem; color: var(--body-text-color); padding: 0 .2rem; }
 .bsig-head small { display: block; font-weight: 400; font-size: .82rem; color: var(--body-text-color-subdued);
-  min-height: 2.4em; line-height: 1.2; }
+  line-height: 1.2; }
+.bsig-head { min-height: 4.4em; }
 .bsig-note { font-size: .88rem; color: var(--body-text-color-subdued); padding: 0 .2rem; }
 .bsig-table { width: 100%; border-collapse: collapse; font-size: .92rem; color: var(--body-text-color); }
 .bsig-table th { text-align: left; color: var(--body-text-color-subdued); font-weight: 600; }
 .bsig-table th, .bsig-table td { padding: .25rem .5rem; border-bottom: 1px solid var(--border-color-primary); }
 .bsig-table td.number, .bsig-table th.number { text-align: right; font-variant-numeric: tabular-nums; }
+@media (max-width: 1000px) { .bsig-pair { flex-direction: column !important; } }
 .bsig-scroll { overflow-x: auto; }
 .bsig-map img, .bsig-map button img { object-fit: contain; }
-.bsig-bar { max-width: 700px; }
+.bsig-grid { display: grid !important; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .8rem !important; }
+.bsig-grid > * { min-width: 0 !important; }
+.bsig-bar { margin: .2rem .2rem 0; }
+.bsig-bar .ramp { height: 16px; border: 1px solid var(--border-color-primary); border-radius: 3px; }
+.bsig-bar .ticks { display: flex; justify-content: space-between; font-size: .92rem; font-weight: 600;
+  font-variant-numeric: tabular-nums; color: var(--body-text-color); }
+.bsig-bar .words { display: flex; justify-content: space-between; font-size: .85rem;
+  color: var(--body-text-color-subdued); }
 .bsig-offscreen { position: absolute !important; left: -9999px !important; width: 1px !important; height: 1px !important;
   overflow: hidden !important; }
 :focus-visible { outline: 3px solid var(--primary-500) !important; outline-offset: 2px; }
+@media (max-width: 1000px) { .bsig-main { flex-direction: column !important; }
+  .bsig-main > * { width: 100% !important; min-width: 0 !important; flex: none !important; }
+  .bsig-grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media (max-width: 720px) {
+  .bsig-facts { grid-template-columns: 1fr; }
+  .bsig-facts dd { text-align: left; margin-bottom: .2rem; }
   .gradio-container { padding: .5rem !important; }
-  .bsig-head small { min-height: 0; }
+  .bsig-head { min-height: 5.6em; }
 }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 """

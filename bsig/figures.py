@@ -1,0 +1,110 @@
+"""Numbers become plotly figures that read on a light and on a dark page, in colour and without it.
+
+Only traces that plotly.js 3 knows (the one that Gradio bundles). No title inside the figure: the screen has one above.
+Series differ by dash and marker as well as by colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+GREY = "#7d8794"
+GRID = "rgba(125, 135, 148, 0.25)"
+SERIES: dict[str, dict[str, str]] = {
+    "softmax": {"colour": "#e8590c", "dash": "solid", "name": "Softmax"},
+    "sigmoid": {"colour": "#4c6ef5", "dash": "dash", "name": "Sigmoid"},
+    "centred": {"colour": "#12a37f", "dash": "dot", "name": "Class-centred"},
+    "shift": {"colour": "#ae3ec9", "dash": "dashdot", "name": "Fitted shift"},
+}
+
+
+def base_figure(x_title: str, y_title: str, height: int = 320) -> go.Figure:
+    """An empty figure in the house's look: transparent, grey letters, no tools but download and reset."""
+    figure = go.Figure()
+    axis = {"gridcolor": GRID, "zerolinecolor": GREY, "zerolinewidth": 1, "linecolor": GREY, "automargin": True}
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": GREY, "size": 13},
+        margin={"l": 50, "r": 16, "t": 56, "b": 44},
+        height=height,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hovermode="x unified",
+        uirevision="keep",
+        modebar={"remove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]},
+        xaxis={**axis, "title": {"text": x_title}},
+        yaxis={**axis, "title": {"text": y_title}},
+    )
+    return figure
+
+
+def lines_over_delta(
+    deltas: Sequence[float],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    y_title: str,
+    marks: dict[str, float] | None = None,
+    names: dict[str, str] | None = None,
+) -> go.Figure:
+    """One line a series over delta; vertical marks with words where something stands on the axis.
+
+    Args:
+        deltas: the common x values, added to every channel weight.
+        series: key of `SERIES` -> values from 0 to 1; None leaves a gap.
+        y_title: what the values are.
+        marks: words -> delta.
+        names: other names for the legend.
+    """
+    figure = base_figure("delta, added to every channel weight", y_title)
+    for key, values in series.items():
+        look = SERIES[key]
+        figure.add_scatter(
+            x=list(deltas),
+            y=list(values),
+            mode="lines",
+            name=(names or {}).get(key, look["name"]),
+            line={"color": look["colour"], "dash": look["dash"], "width": 2.5},
+            hovertemplate="%{y:.3f}",
+        )
+    for words, delta in (marks or {}).items():
+        figure.add_vline(x=delta, line={"color": GREY, "width": 1.5, "dash": "dot"})
+        figure.add_annotation(x=delta, y=0.02, yref="paper", text=words, showarrow=False, textangle=-90, xshift=-9,
+                              yanchor="bottom", font={"size": 11})  # fmt: skip
+    figure.update_yaxes(range=[-0.02 if _lowest(series) >= 0 else -1.02, 1.04])
+    return figure
+
+
+def grouped_bars(
+    groups: Sequence[str],
+    series: dict[str, Sequence[float | None]],
+    *,
+    y_title: str,
+    names: dict[str, str] | None = None,
+) -> go.Figure:
+    """Bars of shares (0 to 1) side by side, one colour and pattern a series, each with its number above."""
+    figure = base_figure("", y_title)
+    patterns = {"softmax": "", "sigmoid": "/", "centred": ".", "shift": "x"}
+    for key, values in series.items():
+        look = SERIES[key]
+        figure.add_bar(
+            x=list(groups),
+            y=list(values),
+            name=(names or {}).get(key, look["name"]),
+            marker={
+                "color": look["colour"],
+                "pattern": {"shape": patterns[key], "fillmode": "overlay", "solidity": 0.25},
+            },
+            text=["" if value is None else f"{100 * value:.3g} %" for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{x}: %{text}",
+        )
+    figure.update_layout(barmode="group", hovermode="closest")
+    figure.update_yaxes(rangemode="tozero", tickformat=".0%")
+    return figure
+
+
+def _lowest(series: Mapping[str, Sequence[float | None]]) -> float:
+    return min((value for values in series.values() for value in values if value is not None), default=0.0)
