@@ -1,0 +1,82 @@
+"""An evaluation's numbers as a text that a person can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ARROWS = {"higher": "^", "lower": "v", "neither": " "}
+
+
+def format_table(results: dict[str, Any]) -> str:
+    """All tables of `bsig.evaluation.evaluate`'s results: a row a metric, a column a head, 95 % intervals below."""
+    lines = [*_head(results), *(line for table in results["tables"] for line in _table(table, results))]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _head(results: dict[str, Any]) -> list[str]:
+    counts, accuracy = results["counts"], results["accuracy"]
+    lines = [
+        f"{results['checkpoint']} ({results['branch']} branch) on {results['data']} ({results['split']}): "
+        f"{counts['used']} of {counts['listed']} pictures, {counts['with_boxes']} with boxes, "
+        f"{counts['with_mask']} with a mask, {counts['mosaics']} mosaics",
+    ]
+    for key, text in (
+        ("unreadable", "unreadable"),
+        ("of_unmatched_classes", "of classes that the checkpoint lacks"),
+        ("boxes_or_masks_cut_or_left_out", "boxes or masks cut off or left out"),
+    ):
+        if counts[key]:
+            lines.append(f"left out: {counts[key]} {text}")
+    lines += [f"  {sentence}" for sentence in counts["sentences"][:10]]
+    lines.append(
+        f"top-1: softmax {_number(accuracy['softmax_top1'])}, sigmoid {_number(accuracy['sigmoid_top1'])}, "
+        f"difference {_number(accuracy['difference'], signed=True)} {_interval(accuracy['difference'], signed=True)}"
+    )
+    settings = results["settings"]
+    lines.append(
+        f"{settings['absent_per_image']} absent classes a picture, drawn from the {settings['absent_from']}'s; "
+        f"pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero."
+    )
+    return [*lines, f"Better: {ARROWS['higher']} higher, {ARROWS['lower']} lower."]
+
+
+def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
+    columns = table["columns"]
+    metrics = [key for key in results["metrics"] if any(key in column["metrics"] for column in columns.values())]
+    widest = max(len(results["metrics"][key]["title"]) for key in metrics) + 2
+    widths = {key: max(len(key), 13) + 2 for key in columns}
+    lines = [
+        "",
+        f"{table['method']}, {table['weights']}",
+        " " * widest + "".join(key.rjust(widths[key]) for key in columns),
+    ]
+    family = ""
+    for key in metrics:
+        metric = results["metrics"][key]
+        if metric["family"] != family:
+            family = metric["family"]
+            lines.append(f"-- {family}")
+        found = {name: column["metrics"].get(key) for name, column in columns.items()}
+        values = "".join(_cell(found[name]).rjust(widths[name]) for name in columns)
+        intervals = "".join(_interval(found[name]).rjust(widths[name]) for name in columns)
+        lines += [f"{ARROWS[metric['better']]} {metric['title']}".ljust(widest) + values, " " * widest + intervals]
+    lines += [f"   {name}: {column['title']}" for name, column in columns.items() if name != column["title"]]
+    return lines
+
+
+def _cell(found: dict[str, Any] | None) -> str:
+    difference = (found or {}).get("difference")
+    is_clear = difference and difference["low"] is not None and (difference["low"] > 0 or difference["high"] < 0)
+    return _number(found) + ("*" if is_clear else " ")
+
+
+def _number(found: dict[str, Any] | None, *, signed: bool = False) -> str:
+    if found is None or found["value"] is None:
+        return "-"
+    return f"{found['value']:+.3f}" if signed else f"{found['value']:.3f}"
+
+
+def _interval(found: dict[str, Any] | None, *, signed: bool = False) -> str:
+    if found is None or found["low"] is None:
+        return ""
+    return f"[{found['low']:+.3f} {found['high']:+.3f}]" if signed else f"{found['low']:.3f}-{found['high']:.3f}"
