@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,25 @@ TREATMENTS: dict[str, str] = {
     "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its "
     "sign; the two maps then differ by treatment as well as by branch.",
 }
+
+
+@runtime_checkable
+class ClassifierHead(Protocol):
+    """What the maps need of a head; `bsig.backbones.PooledLinearHead` is the one for pool + linear networks."""
+
+    @property
+    def cam_is_exact(self) -> bool:
+        """Whether the head is an average pool and `last_linear`, nothing else."""
+
+    @property
+    def last_linear(self) -> torch.nn.Linear:
+        """The layer whose rows are the classes."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Features (b, k, h, w) -> logits (b, c)."""
+
+    def ablated_logits(self, features: Tensor, class_scores: Tensor) -> Tensor:
+        """The score with channel k zeroed, for each k: (b, k)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,7 @@ class Score:
 
 
 def head_score(
-    head: torch.nn.Module,
+    head: ClassifierHead,
     features: Float[Tensor, "b k h w"],
     class_scores: Float[Tensor, "b c"],
     masked_logits: Float[Tensor, "b k c"] | None = None,

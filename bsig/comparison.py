@@ -96,16 +96,16 @@ def area_text(evidence: Evidence) -> str:
 def alt_text(explanation: Explanation, branch: Branch) -> str:
     """What the picture shows, for those who cannot see it: class, method, numbers, where the maximum lies."""
     evidence = getattr(explanation, branch)
-    row, column = np.unravel_index(int(evidence.map.argmax()), evidence.map.shape)
     rows, columns = evidence.map.shape
+    row, column = divmod(int(evidence.map.argmax()), columns)
     return (
-        f"{BRANCHES[branch]}, {cam_method(explanation.method).title} for {explanation.class_name}: positive evidence on "
-        f"{area_text(evidence)} of the picture, strongest ({evidence.map.max():.2f}) in the {_place(row, rows, column, columns)}, "
-        f"probability {percent(evidence.probability)}."
+        f"{BRANCHES[branch]}, {cam_method(explanation.method).title} for {explanation.class_name}: positive evidence "
+        f"on {area_text(evidence)} of the picture, strongest ({evidence.map.max():.2f}) in the "
+        f"{_place(row, rows, column, columns)}, probability {percent(evidence.probability)}."
     )
 
 
-def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -> Image.Image:  # noqa: B008 - frozen
+def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -> Image.Image:
     """A slide: the crop, both branches and the class-centred map, numbers under each, one scale, one sentence."""
     method = cam_method(explanation.method)
     crop = PanelColumn(
@@ -126,8 +126,9 @@ def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -
         footer=(
             f"bsig · grid {explanation.softmax.map.shape[0]} x {explanation.softmax.map.shape[1]} cells, "
             f"{'bilinear' if drawing.smooth else 'not interpolated'}, "
-            f"{'each map on its own scale' if drawing.own_scale else 'one shared scale from zero'} · positive area counts "
-            "cells above zero · softmax decides the class, the sigmoid branch explains it (arXiv 2511.05590)"
+            f"{'each map on its own scale' if drawing.own_scale else 'one shared scale from zero'} · "
+            "positive area counts cells above zero · softmax decides the class, the sigmoid branch explains it "
+            "(arXiv 2511.05590)"
         ),
         limit=shared_limit_of(explanation, drawing),
         view=drawing.view,

@@ -39,8 +39,8 @@ class FittedShift:
         """A copy of the head with the shift added to every class row of its last linear layer."""
         shifted = copy.deepcopy(head)
         with torch.no_grad():
-            shifted.last_linear.weight += self.vector
-            shifted.last_linear.bias += self.bias
+            shifted.last_linear.weight.add_(self.vector)
+            shifted.last_linear.bias.add_(self.bias)
         return shifted
 
 

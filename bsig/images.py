@@ -165,18 +165,17 @@ def _decoded(picture: Image.Image, name: str) -> Image.Image:
 
 def _open_bytes(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
     if isinstance(source, bytes):
-        empty, file = not source, io.BytesIO(source)
+        size = len(source)
     else:
-        path = Path(source)
         try:
-            is_folder, empty, file = path.is_dir(), path.stat().st_size == 0, path
+            is_folder, size = Path(source).is_dir(), Path(source).stat().st_size
         except (OSError, ValueError) as error:
             raise InputError(f"{name} cannot be read ({_reason(error)}); check the path.") from error
         if is_folder:
             raise InputError(f"{name} is a folder; give the path of one picture.")
-    if empty:
+    if size == 0:
         raise InputError(f"{name} is empty (0 bytes); choose a picture file.")
-    return file
+    return io.BytesIO(source) if isinstance(source, bytes) else Path(source)
 
 
 def _check_size(picture: Image.Image, name: str) -> None:
