@@ -11,6 +11,7 @@ Three evidences stand side by side: the softmax branch, the sigmoid branch, and 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -228,12 +229,13 @@ class EncodedImage:
     def _run_masked(self, budget: int | None, progress: Progress | None) -> Tensor:
         inputs = input_tensor(self.crop, self.preprocessing).to(self.features.device)
         channels = strongest_channels(self.features[0], budget)
-        head, pooled = self.model.softmax_head, None
+        head = self.model.softmax_head
+        pooled = torch.empty(0)
         for start in range(0, len(channels), SCORE_CAM_BATCH):
             batch = channels[start : start + SCORE_CAM_BATCH]
             masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
             seen = head.pooled(self.model.features(inputs * masks[:, None]))
-            if pooled is None:
+            if start == 0:
                 pooled = seen.new_full((1, self.features.shape[1], *seen.shape[1:]), torch.inf)
             pooled[0, batch] = seen
             if progress:
@@ -253,7 +255,7 @@ def find_class(model: DualBranch, wanted: int | str) -> int:
             folded = [name.casefold() for name in known]
             if text in folded:
                 return folded.index(text)
-        if not text.lstrip("-").isdecimal():
+        if not re.fullmatch(r"-?[0-9]{1,9}", text):
             near = [name for name in model.class_names if text and text in name.casefold()][:5]
             hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
             raise InputError(f"`class` (='{wanted}') is not among the classes of checkpoint '{model.name}'; {hint}")
