@@ -1,9 +1,10 @@
 """A dual-branch model <-> a checkpoint folder of two files: tensors as safetensors, everything said of them as JSON.
 
-    NAME/checkpoint.safetensors     sigmoid_head.* (or sigmoid_shift.*) always;
-                                    softmax_head.* and encoder.* only where they are not the backbone's published weights
-    NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training settings,
-                                    data description, measured results, library versions, time, hash of the tensors
+    NAME/checkpoint.safetensors     sigmoid_head.* (or sigmoid_shift.*) always; softmax_head.* and encoder.* only
+                                    where they are not the backbone's published weights
+    NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training
+                                    settings, data description, measured results, library versions, time, hash of the
+                                    tensors
 
 Never pickle. A folder is written whole under a temporary name and renamed, so a crash leaves the old one or none. On
 loading, sizes and hashes are checked from the headers before a tensor is read.
@@ -15,6 +16,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -33,10 +35,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bsig.backbones import Classifier, PooledLinearHead, classifier_from_timm, load_classifier, state_sha256
+from bsig.backbones import (
+    Classifier,
+    PooledLinearHead,
+    chosen_device,
+    classifier_from_timm,
+    load_classifier,
+    state_sha256,
+)
 from bsig.dual_branch import DualBranch, FittedShift
 from bsig.errors import InputError
-from bsig.images import RESAMPLING, Preprocessing
+from bsig.images import RESAMPLING, Preprocessing, Triple
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION = "checkpoint.safetensors", "checkpoint.json"
@@ -44,6 +53,8 @@ CHECKPOINTS_FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
+KEPT_METADATA = ("training", "data", "results", "note", "doctored")
+AGAIN = "copy the checkpoint again or train it again"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -54,12 +65,13 @@ def load_checkpoint(
 
     Args:
         name: of a folder in `folder`, a folder's path, or `hf:owner/repo` (with `@revision`) on the Hugging Face Hub.
-        device: `cpu`, `cuda`, `mps`, ...
+        device: `auto`, `cpu`, `cuda`, `mps`, ...
         folder: where names are looked up.
 
     Raises:
-        InputError: no such checkpoint; or it is damaged, of a newer format, or does not fit its backbone.
+        InputError: no such checkpoint or device; or it is damaged, of a newer format, or does not fit its backbone.
     """
+    device = chosen_device(device)
     path = checkpoint_path(name, Path(folder))
     description = read_description(path)
     with _named(path.name):
@@ -76,14 +88,10 @@ def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool
         said: more entries for `checkpoint.json` (`training`, `data`, `results`, ...).
 
     Raises:
-        InputError: the name cannot be a folder's, or the disk refuses; nothing half-written stays.
+        InputError: `check_target`; or the disk refuses. Nothing half-written stays.
     """
     path = Path(path)
-    if not NAME_PATTERN.fullmatch(path.name):
-        raise InputError(
-            f"checkpoint name (='{path.name}') must be letters, digits, '.', '_' or '-', at most 100, not starting "
-            "with a sign."
-        )
+    check_target(path)
     tensors = _tensors_to_store(model, torch.float16 if half_precision else torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +104,28 @@ def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool
             f"checkpoint '{path}' cannot be written ({error}); free space or choose another place."
         ) from error
     return path
+
+
+def check_target(path: Path) -> None:
+    """Refuses a place where `save_checkpoint` cannot or must not write.
+
+    Raises:
+        InputError: the name cannot be a checkpoint folder's, or something else is there that would be lost.
+    """
+    if not NAME_PATTERN.fullmatch(path.name):
+        raise InputError(
+            f"checkpoint name (='{path.name}') must be letters, digits, '.', '_' or '-', at most 100, not starting "
+            "with a sign."
+        )
+    if path.is_dir():
+        other = sorted({file.name for file in path.iterdir()} - {TENSORS, DESCRIPTION})
+    else:
+        other = [path.name] if path.exists() else []
+    if other:
+        raise InputError(
+            f"checkpoint '{path.name}' would replace '{path}', which holds '{other[0]}' and is no checkpoint folder; "
+            "choose another name."
+        )
 
 
 def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, Any]]:
@@ -132,9 +162,10 @@ def checkpoint_path(name: str | Path, folder: Path) -> Path:
     text = str(name)
     if text.startswith("hf:"):
         return _from_hub(text)
-    for candidate in (folder / text, Path(text).expanduser()):
-        if (candidate / DESCRIPTION).is_file():
-            return candidate
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
+        for candidate in (folder / text, Path(text).expanduser()):
+            if (candidate / DESCRIPTION).is_file():
+                return Path(os.path.abspath(candidate))  # so that '.' has a name
     known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
     raise InputError(f"`checkpoint` (='{text}') must be a checkpoint folder or one of: {known} (in '{folder.name}').")
 
@@ -160,33 +191,39 @@ def read_description(path: Path) -> dict[str, Any]:
 
 def _checked(said: Any) -> dict[str, Any]:
     version = said.get("format_version") if isinstance(said, dict) else None
-    if not isinstance(version, int):
-        raise InputError(f"{DESCRIPTION} names no `format_version`; it is not a bsig checkpoint.")
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"{DESCRIPTION} names no `format_version`, so it is no bsig checkpoint; choose another.")
     if version > FORMAT_VERSION:
         raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
     names = said.get("class_names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"`class_names` in {DESCRIPTION} must be a list of names.")
+        raise InputError(f"`class_names` in {DESCRIPTION} must be a list of names; {AGAIN}.")
     if not 1 <= len(names) <= MAX_CLASSES:
-        raise InputError(f"`class_names` holds {len(names)} names; from 1 to {MAX_CLASSES} are allowed.")
+        raise InputError(f"`class_names` holds {len(names)} names, from 1 to {MAX_CLASSES} are allowed; {AGAIN}.")
     ids = said.setdefault("class_ids", names)
     if not isinstance(ids, list) or len(ids) != len(names) or not all(isinstance(one, str) for one in ids):
-        raise InputError(f"`class_ids` in {DESCRIPTION} must be a list of {len(names)} ids, one a class.")
+        raise InputError(f"`class_ids` in {DESCRIPTION} must be a list of {len(names)} ids, one a class; {AGAIN}.")
     if said.get("branch") not in ("full", "shift"):
-        raise InputError(f"`branch` (={said.get('branch')!r}) must be 'full' or 'shift'.")
+        raise InputError(f"`branch` (={_short(said.get('branch'))}) must be 'full' or 'shift'; {AGAIN}.")
     backbone = said.get("backbone")
     if not isinstance(backbone, dict) or not isinstance(backbone.get("name"), str):
-        raise InputError(f"`backbone` in {DESCRIPTION} must name the timm model.")
+        raise InputError(f"`backbone` in {DESCRIPTION} must name the timm model; {AGAIN}.")
     if not isinstance(said.get("tensors_sha256"), str):
-        raise InputError(f"{DESCRIPTION} lacks `tensors_sha256`, the hash of {TENSORS}.")
+        raise InputError(f"{DESCRIPTION} lacks `tensors_sha256`, the hash of {TENSORS}; {AGAIN}.")
     return said
+
+
+def _short(value: Any) -> str:
+    """What was found, in at most a line."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:119]}…"
 
 
 def _load(path: Path, said: dict[str, Any], device: str) -> DualBranch:
     file = path / TENSORS
     if not file.is_file():
         raise InputError(f"has no {TENSORS}; copy the whole folder.")
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = _file_sha256(file)
     if found != said["tensors_sha256"]:
         raise InputError(
             f"{TENSORS} has the SHA-256 {found[:12]}…, {DESCRIPTION} says {said['tensors_sha256'][:12]}…: the file is "
@@ -199,6 +236,14 @@ def _load(path: Path, said: dict[str, Any], device: str) -> DualBranch:
         raise InputError(f"{TENSORS} is not a whole safetensors file ({error}); copy it again.") from error
 
 
+def _file_sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _assembled(name: str, said: dict[str, Any], stored: Any, device: str) -> DualBranch:
     classes, keys = len(said["class_names"]), set(stored.keys())
     base = _base_classifier(said, stored, keys, device)
@@ -206,8 +251,8 @@ def _assembled(name: str, said: dict[str, Any], stored: Any, device: str) -> Dua
     own_softmax = any(key.startswith("softmax_head.") for key in keys)
     if not own_softmax and classes != base.head.last_linear.out_features:
         raise InputError(
-            f"`class_names` holds {classes} names but the backbone's own head has {base.head.last_linear.out_features} "
-            "classes, and the file stores no softmax head."
+            f"`class_names` holds {classes} names but the backbone's own head has "
+            f"{base.head.last_linear.out_features} classes, and the file stores no softmax head; {AGAIN}."
         )
     softmax_head = _stored_head(stored, "softmax_head", classes, width) if own_softmax else copy.deepcopy(base.head)
     classifier = replace(
@@ -238,7 +283,8 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
     if found != expected:
         raise InputError(
             f"was trained on an encoder with SHA-256 {str(expected)[:12]}…, but '{backbone['name']}' here has "
-            f"{found[:12]}…: its weights differ, so the maps would not be those of the checkpoint."
+            f"{found[:12]}…: its weights differ, so the maps would not be those of the checkpoint; install the "
+            f"versions that {DESCRIPTION} lists, or train it again."
         )
     return classifier
 
@@ -258,42 +304,52 @@ def _stored_head(stored: Any, prefix: str, classes: int, width: int) -> PooledLi
 
 def _tensor(stored: Any, key: str, shape: tuple[int, ...]) -> Tensor:
     if key not in set(stored.keys()):
-        raise InputError(f"{TENSORS} lacks the tensor '{key}'.")
+        raise InputError(f"{TENSORS} lacks the tensor '{key}'; {AGAIN}.")
     found = tuple(stored.get_slice(key).get_shape())
     if found != shape:
-        raise InputError(f"tensor '{key}' has the shape {found}; class names and backbone ask for {shape}.")
+        raise InputError(f"tensor '{key}' has the shape {found}, class names and backbone ask for {shape}; {AGAIN}.")
     tensor = stored.get_tensor(key)
-    if tensor.is_floating_point():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"tensor '{key}' holds NaN or infinite numbers; the branch is damaged: train it again.")
-        tensor = tensor.float()
+    if key.endswith(".num_batches_tracked"):
+        return tensor
+    if not tensor.is_floating_point():
+        raise InputError(f"tensor '{key}' holds {tensor.dtype}, not floating-point numbers; {AGAIN}.")
+    tensor = tensor.float()
+    if not torch.isfinite(tensor).all():
+        raise InputError(f"tensor '{key}' holds NaN or infinite numbers; the branch is damaged: train it again.")
     return tensor
 
 
 def _preprocessing(said: Any) -> Preprocessing:
+    """Only what a picture can be resized to and a model fed with: these numbers decide how much memory is asked for."""
     try:
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in dict(said).items()}
-        preprocessing = Preprocessing(**values)
-        rows, columns = (int(side) for side in preprocessing.input_size_hw)
-        numbers = [float(value) for value in (*preprocessing.mean, *preprocessing.std)]
-        sane = (
-            32 <= rows <= 1024
-            and 32 <= columns <= 1024
-            and max(rows, columns) <= preprocessing.resize_to <= 4096
-            and len(numbers) == 6
-            and all(value > 0 for value in numbers[3:])
-            and preprocessing.interpolation in RESAMPLING
-            and preprocessing.crop_mode in ("center", "squash")
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"`preprocessing` in {DESCRIPTION} cannot be read ({error}).") from error
-    if not sane:
-        raise InputError(f"`preprocessing` (={said}) in {DESCRIPTION} is outside what a picture can be resized to.")
-    return preprocessing
+        rows, columns = (_whole(side, 32, 1024) for side in said["input_size_hw"])
+        mean, std = _triple(said["mean"]), _triple(said["std"])
+        interpolation, crop_mode = said["interpolation"], said["crop_mode"]
+        if min(std) <= 0 or interpolation not in RESAMPLING or crop_mode not in ("center", "squash"):
+            raise ValueError("`std` above 0, a known `interpolation` and `crop_mode` are needed")
+        resize_to = _whole(said["resize_to"], 1 if crop_mode == "squash" else max(rows, columns), 4096)
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"`preprocessing` (={_short(said)}) in {DESCRIPTION} cannot be used ({error}); {AGAIN}."
+        ) from error
+    return Preprocessing((rows, columns), resize_to, mean, std, interpolation, crop_mode)
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{_short(value)} is not a whole number from {least} to {most}")
+    return value
+
+
+def _triple(values: Any) -> Triple:
+    red, green, blue = (float(value) for value in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError(f"{_short(values)} is not three finite numbers")
+    return red, green, blue
 
 
 def _tensors_to_store(model: DualBranch, dtype: torch.dtype) -> dict[str, Tensor]:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     if not _is_published(model):
         tensors |= {f"encoder.{key}": value for key, value in model.encoder.state_dict().items()}
     if not _has_published_head(model):
@@ -328,7 +384,7 @@ def _description(
     model: DualBranch, tensors_file: Path, tensors: dict[str, Tensor], said: dict[str, Any]
 ) -> dict[str, Any]:
     published = _published(model) if not any(key.startswith("encoder.") for key in tensors) else None
-    kept = {key: model.metadata[key] for key in ("training", "data", "results", "note") if key in model.metadata}
+    kept: dict[str, Any] = {key: model.metadata[key] for key in KEPT_METADATA if key in model.metadata}
     return {
         "format_version": FORMAT_VERSION,
         "branch": model.branch_kind,
@@ -342,7 +398,7 @@ def _description(
         **said,
         "versions": library_versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "tensors_sha256": hashlib.sha256(tensors_file.read_bytes()).hexdigest(),
+        "tensors_sha256": _file_sha256(tensors_file),
         "tensors": {key: [list(value.shape), str(value.dtype)] for key, value in tensors.items()},
         "class_names": list(model.class_names),
         "class_ids": list(model.class_ids),
@@ -366,10 +422,14 @@ def _written_whole(path: Path) -> Iterator[Path]:
             with file.open("rb") as written:
                 os.fsync(written.fileno())
         if path.exists():
-            previous = temporary.with_suffix(".previous")
+            previous = temporary.with_name(f"{temporary.name}.previous")
             path.rename(previous)
-            temporary.rename(path)
-            shutil.rmtree(previous)
+            try:
+                temporary.rename(path)
+            except OSError:
+                previous.rename(path)
+                raise
+            shutil.rmtree(previous, ignore_errors=True)
         else:
             temporary.rename(path)
     finally:
