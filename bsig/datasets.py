@@ -58,7 +58,11 @@ class Sample:
         Raises:
             InputError: it cannot be read.
         """
-        return read_image(self.opener() if self.opener else self.path, name=f"'{self.key}'")
+        if self.opener:
+            return read_image(self.opener(), name=f"'{self.key}'")
+        if self.path is None:
+            raise InputError(f"'{self.key}' has neither a file nor an opener; give one.")
+        return read_image(self.path, name=f"'{self.key}'")
 
     def stamp(self) -> str:
         """Changes when the file does: name, size and time of change."""
@@ -106,13 +110,17 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
     if text.startswith("torchvision:"):
         samples = _torchvision_samples(text.removeprefix("torchvision:"), split)
         return _nonempty(text, split, samples)
-    folder = Path(text).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(text).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
+        is_folder = False
+    if not is_folder:
         raise InputError(f"`DATA` (='{text}') must be a folder of pictures or 'torchvision:NAME'.")
     if (folder / "index.csv").is_file():
         samples = _index_samples(folder, split)
-    elif _wsol_folder(folder, split):
-        samples = _wsol_samples(_wsol_folder(folder, split), Path(images_root) if images_root else None)
+    elif (metadata := _wsol_folder(folder, split)) is not None:
+        samples = _wsol_samples(metadata, Path(images_root) if images_root else None)
     else:
         samples = _folder_samples(folder, split)
     return _nonempty(folder.name, split, samples)
@@ -183,10 +191,12 @@ def _index_samples(folder: Path, split: str) -> list[Sample]:
     samples = []
     with (folder / "index.csv").open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        missing = {"file", "class"} - set(reader.fieldnames or ())
-        if missing:
-            raise InputError(f"index.csv of '{folder.name}' lacks the column '{sorted(missing)[0]}'.")
         try:
+            missing = {"file", "class"} - set(reader.fieldnames or ())
+            if missing:
+                raise InputError(
+                    f"index.csv of '{folder.name}' lacks the column '{sorted(missing)[0]}'; name it in the first line."
+                )
             for number, row in enumerate(reader, start=2):
                 if (row.get("split") or "train") == split:
                     samples.append(_index_sample(folder, row, number))
@@ -229,8 +239,12 @@ def boxes_xyxy(text: str, where: str) -> tuple[Box, ...]:
 
 def _inside(folder: Path, name: str, where: str) -> Path:
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{where}: '{name}' must lie inside the folder.")
+    try:
+        lies_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # no path at all: a NUL, too long, links in a circle
+        lies_inside = False
+    if not lies_inside:
+        raise InputError(f"{where}: '{name[:100]}' must lie inside the folder; put it there or leave the line out.")
     return path
 
 
@@ -244,7 +258,14 @@ def _wsol_folder(folder: Path, split: str) -> Path | None:
 def _wsol_samples(folder: Path, images_root: Path | None) -> list[Sample]:
     if images_root is None:
         raise InputError(f"'{folder.name}' is WSOL metadata: say with --images where its pictures lie.")
-    labels = dict(line.rsplit(",", 1) for line in _lines(folder / "class_labels.txt"))
+    labels: dict[str, str] = {}
+    for line in _lines(folder / "class_labels.txt"):
+        key, comma, label = line.rpartition(",")
+        if not comma or not key or not label:
+            raise InputError(
+                f"class_labels.txt of '{folder.name}': '{line[:100]}' must be a picture, a comma, a class."
+            )
+        labels[key] = label
     boxes: dict[str, list[Box]] = defaultdict(list)
     masks: dict[str, tuple[Path, Path | None]] = {}
     for line in _lines(folder / "localization.txt", needed=False):
@@ -252,14 +273,16 @@ def _wsol_samples(folder: Path, images_root: Path | None) -> list[Sample]:
         if len(rest) == 4:
             boxes[key] += boxes_xyxy(" ".join(rest), f"localization.txt, '{key}'")
         elif rest:
-            ignore = images_root / rest[1] if len(rest) > 1 and rest[1] else None
-            masks[key] = (images_root / rest[0], ignore)
+            where = f"localization.txt, '{key}'"
+            ignore = _inside(images_root, rest[1], where) if len(rest) > 1 and rest[1] else None
+            masks[key] = (_inside(images_root, rest[0], where), ignore)
     samples = []
     for key in _lines(folder / "image_ids.txt"):
         if key not in labels:
             raise InputError(f"class_labels.txt of '{folder.name}' has no line for '{key}'.")
         mask, ignore = masks.get(key, (None, None))
-        samples.append(Sample(key, labels[key], images_root / key, tuple(boxes[key]), mask, ignore))
+        path = _inside(images_root, key, "image_ids.txt")
+        samples.append(Sample(key, labels[key], path, tuple(boxes[key]), mask, ignore))
     return samples
 
 
@@ -268,14 +291,18 @@ def _lines(file: Path, *, needed: bool = True) -> list[str]:
         if needed:
             raise InputError(f"'{file.parent.name}' lacks {file.name} of the WSOL metadata layout.")
         return []
-    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file.name} of '{file.parent.name}' cannot be read ({error}); save it as UTF-8.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _torchvision_samples(name: str, split: str) -> list[Sample]:
     import torchvision.datasets  # here, because importing it takes a second that only this layout needs
 
     kind = getattr(torchvision.datasets, name, None)
-    if not isinstance(kind, type):
+    if not isinstance(kind, type) or not issubclass(kind, torchvision.datasets.VisionDataset):
         raise InputError(f"`DATA` (='torchvision:{name}') must name a data set of torchvision, e.g. Imagenette.")
     images = _download(kind, name, split)
     class_names = getattr(images, "classes", None) or getattr(images, "categories", None)
@@ -292,7 +319,7 @@ def _torchvision_samples(name: str, split: str) -> list[Sample]:
 
 def _download(kind: type, name: str, split: str) -> Sequence:
     root = str(CACHE_FOLDER / "torchvision")
-    attempts = (
+    attempts: tuple[dict[str, str | bool], ...] = (
         {"split": split},
         {"split": "trainval" if split == "train" else "test"},
         {"train": split == "train"},
@@ -305,7 +332,8 @@ def _download(kind: type, name: str, split: str) -> Sequence:
             continue  # this data set names its splits otherwise
         except Exception as error:
             raise InputError(
-                f"torchvision cannot download '{name}' ({type(error).__name__}); connect to the network or give a folder."
+                f"torchvision cannot download '{name}' ({type(error).__name__}); connect to the network or give a "
+                "folder."
             ) from error
     raise InputError(f"torchvision's '{name}' cannot be opened as pictures with one label each.")
 
