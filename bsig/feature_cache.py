@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from bsig.images import Preprocessing, crop_image, input_batch
 
 Progress = Callable[[int, int], None]
 CACHE_VERSION = 1
+_DRAWING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,9 @@ def pooled_features(
     samples = [sample for sample in images.samples if sample.class_name in index_of]
     path = cache_folder / f"{cache_key(model, samples, views)}.npy" if cache_folder else None
     unreadable: dict[int, str] = {}
-    if path and path.is_file():
-        stored = np.load(path, mmap_mode="r")
-        said = json.loads(path.with_suffix(".json").read_text()) if path.with_suffix(".json").is_file() else {}
-        unreadable = {int(index): text for index, text in said.items()}
+    found = _found(path, (len(samples), views.count)) if path else None
+    if found:
+        stored, unreadable = found
     else:
         stored = _encoded(model, samples, views, batch_size, unreadable, progress)
         if path:
@@ -127,7 +128,8 @@ def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sa
     """One version of a picture as the model's crop; the same for the same seed, sample and view."""
     if view == 0:
         return crop_image(picture, preprocessing)
-    with torch.random.fork_rng(devices=[]):
+    # torchvision draws from torch's global generator: one thread at a time, or two would draw from each other's seed.
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence((views.seed, sample, view)).generate_state(1)[0]))
         scale, ratio = [views.smallest_area, 1.0], [3 / 4, 4 / 3]
         top, left, height, width = RandomResizedCrop.get_params(picture, scale, ratio)
@@ -168,6 +170,18 @@ def _views(
         rows, columns = model.preprocessing.input_size_hw
         return [Image.new("RGB", (columns, rows))] * views.count  # keeps the rows aligned; dropped by the caller
     return [view_of(picture, model.preprocessing, views, index, view) for view in range(views.count)]
+
+
+def _found(path: Path, samples_and_views: tuple[int, int]) -> tuple[np.ndarray, dict[int, str]] | None:
+    """Stored features and the unreadable samples; None where either is missing or damaged: they are made again."""
+    try:
+        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        stored = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    if stored.shape[:2] != samples_and_views or stored.dtype != np.float32:
+        return None
+    return stored, {int(index): text for index, text in said.items()}
 
 
 def _store(path: Path, pooled: np.ndarray, unreadable: dict[int, str]) -> None:
