@@ -6,16 +6,15 @@ What `python -m bsig finetune` and the Fine-tune screen both run.
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from bsig.backbones import DEFAULT_BACKBONE, Classifier, load_classifier, unique_names
-from bsig.checkpoints import CHECKPOINTS_FOLDER, load_checkpoint, save_checkpoint
+from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.checkpoints import CHECKPOINTS_FOLDER, check_target, load_checkpoint, save_checkpoint
 from bsig.datasets import CACHE_FOLDER, ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
@@ -79,11 +78,14 @@ def finetune(
     Raises:
         InputError: the images match too few classes, cannot be read, or the settings break a rule.
     """
+    out = Path(os.path.abspath(out))  # '.' has no name of its own
+    check_target(out)  # before hours of work, not after
+    config = replace(config, device=chosen_device(config.device))
     start, match = _start_model(images, config, checkpoints_folder)
     if not match.index_of:
         raise InputError(
-            f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class of "
-            f"'{start.name}'; name folders by its class names, WordNet ids or indices, or fit a new head "
+            f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
+            f"of '{start.name}'; name folders by its class names, WordNet ids or indices, or fit a new head "
             "(--fit-softmax-head)."
         )
     features = pooled_features(
@@ -98,6 +100,9 @@ def finetune(
     )
     head = None if trained.shift else trained.head
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
+    # A doctored softmax branch stays doctored under a new sigmoid branch.
+    keeps_softmax = config.softmax_head is None
+    inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
     save_checkpoint(
         model,
         out,
@@ -105,24 +110,10 @@ def finetune(
         training=_said_of_training(config, model.num_classes),
         data=_said_of_data(images, features, match),
         history=[asdict(epoch) for epoch in trained.history],
+        **inherited,
     )
     shutil.rmtree(state_file.parent, ignore_errors=True)
     return Finetuned(model, out, trained.history, match, features.unreadable)
-
-
-def chosen_device(wanted: str) -> str:
-    """`auto` as the best device here; any other checked to be there.
-
-    Raises:
-        InputError: torch has no such device here.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there.get(wanted.split(":")[0], False):
-        here = ", ".join(name for name, available in there.items() if available)
-        raise InputError(f"`device` (='{wanted}') must be one that torch finds here: auto, {here}.")
-    return wanted
 
 
 def _start_model(images: LabelledImages, config: FinetuneConfig, folder: Path) -> tuple[DualBranch, ClassMatch]:

@@ -13,6 +13,7 @@ Seeded: the same features, settings and seed give the same weights, also when a 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bsig.backbones import PooledLinearHead
+from bsig.backbones import PooledLinearHead, state_sha256
 from bsig.dual_branch import BranchKind, FittedShift
 from bsig.errors import InputError
 from bsig.feature_cache import PooledFeatures
@@ -143,13 +144,14 @@ def train_sigmoid_branch(
         weight_decay=config.weight_decay,
     )
     history: list[Epoch] = []
+    settings = _settings(config, softmax_head, features) if state_file else ""
     if resume and state_file and state_file.is_file():
-        history = _restore(state_file, _settings(config, features), branch, optimizer)
+        history = _restore(state_file, settings, branch, optimizer)
     for number in range(len(history), config.epochs):
         loss = _run_epoch(branch, optimizer, features, config, number)
         history.append(_figures(number + 1, loss, branch, softmax_head, features))
         if state_file:
-            _keep(state_file, _settings(config, features), branch, optimizer, history)
+            _keep(state_file, settings, branch, optimizer, history)
         if on_epoch:
             on_epoch(history[-1])
     return TrainedBranch(branch.head(), branch.fitted_shift(), tuple(history))
@@ -212,7 +214,7 @@ class _Branch(nn.Module):
         self.kind, self.config = config.branch, config
         self.base = copy.deepcopy(softmax_head).requires_grad_(config.branch == "full")
         linear = softmax_head.last_linear
-        self.register_buffer("start", linear.weight.detach().clone())
+        self.start = linear.weight.detach().clone()
         if config.branch == "shift":
             self.vector = nn.Parameter(linear.weight.new_zeros(linear.in_features))
             self.bias = nn.Parameter(linear.weight.new_zeros(()))
@@ -258,6 +260,11 @@ def _run_epoch(
         loss = class_balanced_loss(branch(pooled), labels, config.positive_weight)
         _step(optimizer, loss + branch.distance_penalty(), rate, number)
         total, seen = total + float(loss.detach()) * len(labels), seen + len(labels)
+    if not all(bool(parameter.isfinite().all()) for parameter in branch.parameters()):
+        raise InputError(
+            f"the weights are not finite after epoch {number + 1} at `learning_rate` {config.learning_rate:.3g}; "
+            "choose a smaller one."
+        )
     return total / seen
 
 
@@ -275,7 +282,8 @@ def _batches(features: PooledFeatures, config: TrainingConfig, epoch: int) -> It
 def _step(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, epoch: int) -> None:
     if not torch.isfinite(loss):
         raise InputError(
-            f"the loss is {float(loss.detach())} in epoch {epoch + 1} at learning rate {rate:.3g}; choose a smaller one."
+            f"the loss is {float(loss.detach())} in epoch {epoch + 1} at `learning_rate` {rate:.3g}; choose a smaller "
+            "one."
         )
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -315,40 +323,53 @@ def _keep(file: Path, settings: str, branch: _Branch, optimizer: torch.optim.Opt
         if momentum is not None:
             tensors[f"momentum.{index}"] = momentum.contiguous()
     figures = {"settings": settings, "history": json.dumps([asdict(epoch) for epoch in history])}
-    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.partial")
-    save_file(tensors, temporary, metadata=figures)
-    temporary.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, metadata=figures)
+        temporary.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"the state cannot be kept in '{file.parent}' ({error}); free space or choose another place."
+        ) from error
 
 
 def _restore(file: Path, settings: str, branch: _Branch, optimizer: torch.optim.Optimizer) -> list[Epoch]:
-    metadata = _metadata(file)
-    if metadata.get("settings") != settings:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+        tensors = load_file(file)
+        kept = json.loads(metadata["settings"])
+        history = [Epoch(**figures) for figures in json.loads(metadata["history"])]
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"the state '{file.name}' is damaged ({error}); start anew without --resume.") from error
+    other = [f"`{name}` (={kept.get(name)})" for name, value in json.loads(settings).items() if kept.get(name) != value]
+    if other:
         raise InputError(
-            f"the interrupted run in '{file.parent.name}' has other settings ({metadata.get('settings')}); resume it "
-            "with those, or start anew without --resume."
+            f"the interrupted run in '{file.parent.name}' has another {', '.join(other)}; resume it with that, or "
+            "start anew without --resume."
         )
-    tensors = load_file(file)
     branch.load_state_dict({key[7:]: value for key, value in tensors.items() if key.startswith("branch.")})
     for index, parameter in enumerate(branch.parameters()):
         if f"momentum.{index}" in tensors:
-            optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{index}"].clone()
-    return [Epoch(**figures) for figures in json.loads(metadata["history"])]
+            optimizer.state[parameter]["momentum_buffer"] = tensors[f"momentum.{index}"].to(parameter.device)
+    return history
 
 
-def _metadata(file: Path) -> dict[str, str]:
-    try:
-        with safe_open(file, framework="pt") as stored:
-            return stored.metadata() or {}
-    except SafetensorError as error:
-        raise InputError(f"the state '{file.name}' is damaged ({error}); start anew without --resume.") from error
+def _settings(config: TrainingConfig, softmax_head: PooledLinearHead, features: PooledFeatures) -> str:
+    """Everything that must be the same for a run to be resumed: settings, softmax head, features and labels."""
+    seen = {
+        "softmax_head": state_sha256(softmax_head)[:12],
+        "pictures": _sha256(features.pooled)[:12],
+        "labels": _sha256(features.labels)[:12],
+    }
+    return json.dumps({**asdict(config), **seen}, sort_keys=True)
 
 
-def _settings(config: TrainingConfig, features: PooledFeatures) -> str:
-    """Everything that must be the same for a run to be resumed."""
-    pictures = {"pictures": features.pooled.shape[0], "views": features.pooled.shape[1]}
-    labels = {"label_sum": int(features.labels.sum())}
-    return json.dumps({**asdict(config), **pictures, **labels}, sort_keys=True)
+def _sha256(tensor: Tensor) -> str:
+    digest = hashlib.sha256(str(tuple(tensor.shape)).encode())
+    digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _on(device: torch.device, features: PooledFeatures) -> PooledFeatures:
