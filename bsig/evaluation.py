@@ -30,6 +30,7 @@ from bsig.evaluation_pass import (
 )
 from bsig.evidence_columns import CURVE_DELTAS, DELTAS, columns_of, delta_key
 from bsig.intervals import RESAMPLES, Estimate, estimate, mean_over, resampling_weights
+from bsig.localization_scores import BLIND_TITLES, blind_places, localization_values, places_of_maps
 from bsig.metrics import METRICS
 from bsig.mosaics import MOSAIC_CONFIDENCE, mosaic_maps, mosaic_sources
 from bsig.regions import inside_auc
@@ -136,7 +137,7 @@ def evaluate(
             for key, one in METRICS.items()
         },
         "tables": [
-            _table(ask, maps, mosaic, gathered, draws, mosaic_draws)
+            _table(ask, maps, mosaic, gathered, draws, mosaic_draws, seed)
             for ask, maps, mosaic in zip(asks, gathered.maps, in_mosaics, strict=True)
         ],
         "versions": library_versions(),
@@ -221,13 +222,18 @@ def _table(
     gathered: Gathered,
     draws: Array,
     mosaic_draws: Array,
+    seed: int,
 ) -> dict[str, Any]:
     shown = columns_shown(ask)
+    places = {key: places_of_maps(maps[key].own, gathered) for key in shown if ask.columns[key].gate is None}
     values = {
         key: zero_tests(maps[key].own, maps[key].absent, gathered.coverage, draws)
+        # A gate is one positive number a map; it changes no place.
+        | localization_values(places[ask.columns[key].source], gathered, draws)
         | _pointing(in_mosaics.get(key), mosaic_draws)
         for key in shown
     }
+    blind = {key: localization_values(found, gathered, draws) for key, found in blind_places(gathered, seed).items()}
     return {
         "method": ask.method.key,
         "weights": ask.treatment,
@@ -236,7 +242,12 @@ def _table(
         "columns": {
             key: {"title": ask.columns[key].title, "metrics": _with_differences(values[key], values["softmax"], key)}
             for key in shown
+        }
+        | {
+            key: {"title": BLIND_TITLES[key], "metrics": _with_differences(found, values["softmax"], key)}
+            for key, found in blind.items()
         },
+        "localization_curves": {key: found.curve() for key, found in places.items()},
         "area_curves": {key: _area_points(maps[key], gathered.coverage) for key in shown},
         "roc_over_pictures": {key: _roc(maps[key]) for key in shown},
         "delta_curve": _delta_curve(ask, maps, in_mosaics, gathered),

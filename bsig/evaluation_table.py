@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
 
 
@@ -41,15 +42,18 @@ def _head(results: dict[str, Any]) -> list[str]:
 
 
 def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
-    columns = table["columns"]
+    names = list(table["columns"])
+    lines = ["", f"{table['method']}, {table['weights']}: {table['treatment']}"]
+    for start in range(0, len(names), COLUMNS_ABREAST):
+        lines += _block({name: table["columns"][name] for name in names[start : start + COLUMNS_ABREAST]}, results)
+    return lines
+
+
+def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
     metrics = [key for key in results["metrics"] if any(key in column["metrics"] for column in columns.values())]
-    widest = max(len(results["metrics"][key]["title"]) for key in metrics) + 2
+    widest = max((len(results["metrics"][key]["title"]) for key in metrics), default=0) + 4
     widths = {key: max(len(key), 13) + 2 for key in columns}
-    lines = [
-        "",
-        f"{table['method']}, {table['weights']}",
-        " " * widest + "".join(key.rjust(widths[key]) for key in columns),
-    ]
+    lines = ["", " " * widest + "".join(key.rjust(widths[key] - 1) + " " for key in columns)]
     family = ""
     for key in metrics:
         metric = results["metrics"][key]
@@ -58,10 +62,9 @@ def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
             lines.append(f"-- {family}")
         found = {name: column["metrics"].get(key) for name, column in columns.items()}
         values = "".join(_cell(found[name]).rjust(widths[name]) for name in columns)
-        intervals = "".join(_interval(found[name]).rjust(widths[name]) for name in columns)
+        intervals = "".join((_interval(found[name]) + " ").rjust(widths[name]) for name in columns)
         lines += [f"{ARROWS[metric['better']]} {metric['title']}".ljust(widest) + values, " " * widest + intervals]
-    lines += [f"   {name}: {column['title']}" for name, column in columns.items() if name != column["title"]]
-    return lines
+    return lines + [f"   {name}: {column['title']}" for name, column in columns.items() if name != column["title"]]
 
 
 def _cell(found: dict[str, Any] | None) -> str:

@@ -5,11 +5,14 @@ delta-0.01, ...                 the softmax head with one number added to every 
                                 that any gain at zero has to beat
 softmax*sigmoid, ...            a map times a probability of its class: vanishes for absent classes, keeps the order
                                 of places; the baseline that any better-trained branch has to beat
+    features                        the sum of all features: what a picture stands out by, for every class the same
+    random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +29,7 @@ Probability = Literal["softmax", "sigmoid"]
 DELTAS = (-0.01, -0.02, -0.04)
 CURVE_DELTAS = (0.01, 0.005, 0.0, -0.0025, -0.005, -0.01, -0.015, -0.02, -0.03, -0.04, -0.06)
 MAPS_AT_ONCE = 64
+RANDOM_HEAD_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
         Column("softmax*sigmoid", f"softmax map x {learned} probability", softmax, "softmax", "sigmoid"),
         Column("sigmoid*sigmoid", f"{learned} map x its probability", sigmoid, "sigmoid", "sigmoid"),
         Column("softmax*softmax", "softmax map x softmax probability", softmax, "softmax", "softmax"),
+        Column("features", "sum of all features, no class", _head_of(softmax, torch.ones_like), "softmax"),
+        Column("random-head", "a head of random weights", _head_of(softmax, _random_like), "softmax"),
     ]
     return {column.key: column for column in columns}
 
@@ -78,6 +84,20 @@ def delta_key(delta: float) -> str:
 def _shifted(head: PooledLinearHead, delta: float) -> PooledLinearHead:
     vector = torch.full_like(head.last_linear.weight[0].detach(), delta)
     return FittedShift(vector, vector.new_zeros(())).applied_to(head)
+
+
+def _head_of(head: PooledLinearHead, weights: Callable[[Tensor], Tensor]) -> PooledLinearHead:
+    """A copy of the head with other weights in its last linear layer, without bias."""
+    changed = copy.deepcopy(head)
+    with torch.no_grad():
+        changed.last_linear.weight.copy_(weights(head.last_linear.weight.detach()))
+        changed.last_linear.bias.zero_()
+    return changed
+
+
+def _random_like(weight: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(RANDOM_HEAD_SEED)
+    return (torch.randn(weight.shape, generator=generator) * weight.std().cpu()).to(weight)
 
 
 def column_maps(

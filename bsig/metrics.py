@@ -68,4 +68,26 @@ def _pointing() -> Iterator[Metric]:
     yield Metric("mosaic_maximum", "mosaic, maximum", family, "higher", "Maximum in the right quarter; chance 0.25.")
 
 
-METRICS: dict[str, Metric] = {metric.key: metric for family in (_zero_tests, _pointing) for metric in family()}
+def _localization() -> Iterator[Metric]:
+    family = "localization against boxes"
+    yield Metric(
+        "max_box_acc_v2", "MaxBoxAccV2", family, "higher",
+        "All contours, the best threshold for each IoU level, mean of 0.3, 0.5, 0.7.", needs_boxes=True,
+    )  # fmt: skip
+    for level in (30, 50, 70):
+        yield Metric(
+            f"max_box_acc_{level}", f"MaxBoxAcc, IoU 0.{level // 10}", family, "higher", "All contours.",
+            needs_boxes=True,
+        )  # fmt: skip
+    for key, title in (("gt_known", "GT-known Loc"), ("top1_loc", "Top-1 Loc")):
+        yield Metric(key, f"{title}, best threshold", family, "higher", "Largest contour, IoU 0.5.", needs_boxes=True)
+        yield Metric(f"{key}_at_20", f"{title}, threshold 0.2", family, "higher", "Fixed in advance.", needs_boxes=True)
+    yield Metric(
+        "pxap", "PxAP", "localization against masks", "higher",
+        "Area under the precision-recall curve of all pixels.", needs_boxes=True,
+    )  # fmt: skip
+
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric for family in (_zero_tests, _pointing, _localization) for metric in family()
+}

@@ -458,6 +458,7 @@ def evidence_by_channels(features: Array, weights: Array) -> tuple[Array, Array]
     below = np.array([min(weight, 0.0) for weight in weights])
     return channel_weighted_map(above, features), channel_weighted_map(below, features)
 
+
 # --- specificity ---
 
 
@@ -539,3 +540,77 @@ def mean_of_draws(scores: Array, weights: Array) -> Array:
         drawn = [score for score, times in zip(scores, row, strict=True) for _ in range(int(times)) if score == score]
         means.append(sum(drawn) / len(drawn) if drawn else math.nan)
     return np.array(means)
+
+
+# --- localization ---
+
+
+def box_iou(a: tuple, b: tuple) -> float:
+    """Pixels in both over pixels in either, counted one by one; both ends belong to a box."""
+    both = either = 0
+    for y in range(int(min(a[1], b[1])), int(max(a[3], b[3])) + 1):
+        for x in range(int(min(a[0], b[0])), int(max(a[2], b[2])) + 1):
+            in_a = a[0] <= x <= a[2] and a[1] <= y <= a[3]
+            in_b = b[0] <= x <= b[2] and b[1] <= y <= b[3]
+            both += in_a and in_b
+            either += in_a or in_b
+    return both / either if either else 0.0
+
+
+def connected(member: Array, with_corners: bool) -> list[set[tuple[int, int]]]:
+    """Groups of true pixels that touch at their sides (and corners)."""
+    rows, columns = member.shape
+    left = {(y, x) for y in range(rows) for x in range(columns) if member[y, x]}
+    groups = []
+    while left:
+        group, ahead = set(), [left.pop()]
+        while ahead:
+            y, x = ahead.pop()
+            group.add((y, x))
+            for dy in (-1, 0, 1):
+                for dx in (-1, 0, 1):
+                    if (with_corners or dy == 0 or dx == 0) and (y + dy, x + dx) in left:
+                        left.remove((y + dy, x + dx))
+                        ahead.append((y + dy, x + dx))
+        groups.append(group)
+    return groups
+
+
+def contour_boxes(score: Array, threshold: float) -> set[tuple[int, int, int, int]]:
+    """Boxes of all outlines, outer ones and those of holes, of what lies above the threshold of the 8-bit maximum.
+
+    An outer outline runs through its region's own pixels, that of a hole through the pixels around it. The far end is
+    one beyond, as the public code has it, but inside the picture.
+    """
+    rows, columns = score.shape
+    grey = np.zeros((rows, columns), int)
+    for y in range(rows):
+        for x in range(columns):
+            grey[y, x] = int(np.float32(score[y, x]) * np.float32(255))
+    above = grey > int(threshold * grey.max())
+    outlines = connected(above, with_corners=True)
+    around = np.zeros((rows + 2, columns + 2), bool)
+    around[1:-1, 1:-1] = above
+    for hole in connected(~around, with_corners=False):
+        if (0, 0) not in hole:
+            grown = {(y - 1 + dy, x - 1 + dx) for y, x in hole for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+            outlines.append(grown)
+    boxes = set()
+    for outline in outlines:
+        ys, xs = [y for y, _ in outline], [x for _, x in outline]
+        boxes.add((min(xs), min(ys), min(max(xs) + 1, columns - 1), min(max(ys) + 1, rows - 1)))
+    return boxes or {(0, 0, 0, 0)}
+
+
+def pixel_average_precision(scores: list[Array], masks: list[Array]) -> float:
+    """Choe et al. 2020: precision times the gain in recall, from the highest thousandth of the score to the lowest."""
+    edges = [i / 1000 for i in range(1001)]
+    objects = sum(int((mask == 1).sum()) for mask in masks)
+    total = recall_before = 0.0
+    for edge in reversed(edges):
+        true = sum(int(((score >= edge) & (mask == 1)).sum()) for score, mask in zip(scores, masks, strict=True))
+        false = sum(int(((score >= edge) & (mask == 0)).sum()) for score, mask in zip(scores, masks, strict=True))
+        if true + false:
+            total += true / (true + false) * (true / objects - recall_before)
+            recall_before = true / objects
+    return total

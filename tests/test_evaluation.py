@@ -69,7 +69,8 @@ def test_every_number_is_there_and_the_rest_is_said(perturbed_model: DualBranch,
             assert ("difference" in found) == (key != "softmax")
             assert found["n"] <= (4 if METRICS[name].needs_boxes else 6)
             assert found["value"] is None or found["low"] <= found["high"]
-    assert {name for name in METRICS if not name.startswith("mosaic")} <= set(table["columns"]["softmax"]["metrics"])
+    expected = {name for name in METRICS if not name.startswith("mosaic") and name != "pxap"}  # no masks here
+    assert set(table["columns"]["softmax"]["metrics"]) == expected
     assert [point["delta"] for point in table["delta_curve"]] == sorted(
         (point["delta"] for point in table["delta_curve"]), reverse=True
     )
@@ -199,6 +200,12 @@ def test_a_model_that_can_be_worked_out_by_hand(colours: DualBranch, squares: La
     for key in ("own_area", "box_iou", "box_precision", "box_recall"):
         assert softmax[key]["value"] == pytest.approx(0.5 if key == "own_area" else 1.0)
     assert softmax["inside_auc"]["value"] == 1.0
+    # The left half of the enlarged map runs out over its edge (bicubic), so it is a little wider than the box.
+    assert softmax["gt_known"]["value"] == softmax["max_box_acc_70"]["value"] == softmax["top1_loc"]["value"] == 1.0
+    assert softmax["pxap"]["value"] > 0.99
+    assert softmax["pxap"]["n"] == 4
+    full = results["tables"][0]["columns"]["full-box"]["metrics"]
+    assert (full["max_box_acc_50"]["value"], full["max_box_acc_70"]["value"]) == (1.0, 0.0)  # IoU 113 / 224
     # Three absent classes each: for a colour white is positive on its half, for white all three colours are.
     assert softmax["absent_area"]["value"] == pytest.approx((6 * 0.5 / 3 + 2 * 0.5) / 8)
     sigmoid = results["tables"][0]["columns"]["sigmoid"]["metrics"]
@@ -228,7 +235,7 @@ def test_pointing_in_mosaics_of_single_colours(colours: DualBranch, squares: Lab
 def test_the_table_names_every_metric_and_left_out_picture(perturbed_model: DualBranch, images: LabelledImages) -> None:
     text = format_table(evaluate(perturbed_model, images, mosaics=0, resamples=5))
     for key, metric in METRICS.items():
-        assert metric.title in text or key.startswith("mosaic")
+        assert metric.title in text or key.startswith("mosaic") or key == "pxap"  # no masks here
     assert "left out: 1 unreadable" in text
     assert "left out: 1 of classes that the checkpoint lacks" in text
     assert max(len(line) for line in text.splitlines()) < 250

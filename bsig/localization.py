@@ -1,0 +1,243 @@
+"""Maps -> boxes -> MaxBoxAccV2, GT-known and Top-1 localization; maps against masks -> PxAP.
+
+As in the public evaluation code (Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR
+2020, arXiv 2007.04178, section 4, and its code):
+
+    score map    resized to 224 x 224 (bicubic), less its minimum, over its maximum; all zeros if constant or not finite
+    boxes        of the map in 8 bits, at t = 0, 0.001, ..., 1 of its maximum: bounding rectangles of the contours of
+                 what is above; no contour gives the box 0 0 0 0
+    IoU          of boxes with inclusive pixel ends: a box x0 y0 x1 y1 holds (x1 - x0 + 1) (y1 - y0 + 1) pixels
+
+    MaxBoxAccV2  all contours, the best threshold for each IoU level, the mean over 0.3, 0.5, 0.7
+    GT-known     the largest contour alone, IoU 0.5; at the threshold 0.2 and at the best
+    Top-1 Loc    the same, where the softmax branch's class is right too
+    PxAP         area under the precision-recall curve of all pixels of all pictures; ignored ones left out
+
+The best threshold is chosen on the pictures that are scored, as the protocol has it; an interval chooses it anew in
+each draw. Only levels that occur are searched: 8 bits have 256, so a thousand thresholds are at most that many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+
+from bsig.errors import InputError
+
+Array = np.ndarray
+Box = tuple[float, float, float, float]
+SIZE = 224
+THRESHOLDS = np.arange(1001) / 1000
+FIXED_THRESHOLD = 0.2
+IOU_LEVELS = (0.3, 0.5, 0.7)
+NO_BOX = (0, 0, 0, 0)
+CENTRED_SIDE = 0.7
+
+
+def score_map(one: Float[Array, "h w"], size: int = SIZE) -> Float32[Array, "H W"]:
+    """The map at `size` x `size`, from 0 to 1; all zeros if it is constant or not finite."""
+    # Tested before resizing: interpolating a constant leaves rounding noise, which the scaling would blow up.
+    if not np.isfinite(one).all() or one.min() == one.max():
+        return np.zeros((size, size), np.float32)
+    resized = cv2.resize(one.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    resized = resized - resized.min()
+    return resized / resized.max()
+
+
+@dataclass(frozen=True)
+class BoxesAtThresholds:
+    """The boxes of one score map at every threshold; thresholds that see the same pixels share an entry.
+
+    Attributes:
+        entry: (t,) which entry belongs to each threshold.
+        all_contours: by entry, (m, 4) boxes x0 y0 x1 y1; at least one.
+        largest: (e, 4) by entry, the box of the contour with the largest area.
+    """
+
+    entry: Int[Array, " t"]
+    all_contours: list[Int[Array, "_ 4"]]
+    largest: Int[Array, "e 4"]
+
+
+def boxes_at_thresholds(score: Float[Array, "H W"], thresholds: Float[Array, " t"] = THRESHOLDS) -> BoxesAtThresholds:
+    """Boxes of what lies above each threshold of the map's maximum.
+
+    Raises:
+        InputError: the scores are not from 0 to 1.
+    """
+    if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
+        raise InputError("`score` must be finite and from 0 to 1; use `score_map`.")
+    grey = (score * 255).astype(np.uint8)
+    cuts = (thresholds * int(grey.max())).astype(int)
+    # Above a cut lies what lies above the highest occurring value that is not over it: -1 where all of it does.
+    values = np.unique(grey)
+    places = np.searchsorted(values, cuts, side="right") - 1
+    wanted, entry = np.unique(places, return_inverse=True)
+    found = [_contour_boxes(grey, int(values[place]) if place >= 0 else -1) for place in wanted]
+    return BoxesAtThresholds(entry, [boxes for boxes, _ in found], np.array([largest for _, largest in found]))
+
+
+def _contour_boxes(grey: UInt8[Array, "H W"], cut: int) -> tuple[Int[Array, "_ 4"], Int[Array, " 4"]]:
+    """The boxes of all contours of `grey > cut`, and that of the contour with the largest area."""
+    _, above = cv2.threshold(grey, cut, 255, cv2.THRESH_BINARY)
+    contours, _ = cv2.findContours(above, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return np.array([NO_BOX]), np.array(NO_BOX)
+    boxes = np.array([cv2.boundingRect(contour) for contour in contours], dtype=np.int64)
+    # As in the public code: the far end is one pixel beyond the contour's, but never beyond the picture.
+    boxes[:, 2:] = np.minimum(boxes[:, 2:] + boxes[:, :2], (grey.shape[1] - 1, grey.shape[0] - 1))
+    areas = [cv2.contourArea(contour) for contour in contours]
+    return boxes, boxes[areas.index(max(areas))]
+
+
+def scaled_boxes(boxes_xyxy: Sequence[Box], picture_wh: tuple[int, int], size: int = SIZE) -> Int[Array, "g 4"]:
+    """Ground-truth boxes on `size` x `size` pixels, cut off to whole numbers as the public code does it."""
+    width, height = picture_wh
+    boxes = np.array(boxes_xyxy, np.float64).reshape(-1, 4)
+    return (boxes * size / np.array([width, height, width, height])).astype(int)
+
+
+def box_ious(found: Int[Array, "m 4"], truth: Int[Array, "g 4"]) -> Float[Array, "m g"]:
+    """IoU of each pair of boxes with inclusive ends; 0 for pairs without any pixel."""
+    x0y0 = np.maximum(found[:, None, :2], truth[None, :, :2])
+    x1y1 = np.minimum(found[:, None, 2:], truth[None, :, 2:])
+    shared = np.maximum(x1y1 - x0y0 + 1, 0).prod(axis=2)
+    joint = _pixels(found)[:, None] + _pixels(truth)[None] - shared
+    return np.divide(shared, joint, out=np.zeros(shared.shape), where=joint > 0)
+
+
+def _pixels(boxes: Int[Array, "m 4"]) -> Int[Array, " m"]:
+    return (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
+
+
+@dataclass(frozen=True)
+class BestIous:
+    """The best IoU of each picture at each threshold, over its ground-truth boxes.
+
+    Attributes:
+        all_contours: over all contours (MaxBoxAccV2).
+        largest: of the largest contour (GT-known).
+    """
+
+    all_contours: Float[Array, "n t"]
+    largest: Float[Array, "n t"]
+
+
+def best_ious(maps: Float[Array, "n h w"], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
+    """Every picture's IoUs at every threshold; `maps` are signed, of the class that is asked for."""
+    boxes = (boxes_at_thresholds(score_map(one)) for one in maps)
+    return _joined([_best_ious(found, truth) for found, truth in zip(boxes, truths, strict=True)])
+
+
+def best_ious_of_one(one: Float[Array, "h w"], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
+    """The same for one map that is laid over every picture: a baseline that looks at no picture."""
+    boxes = boxes_at_thresholds(score_map(one))
+    return _joined([_best_ious(boxes, truth) for truth in truths])
+
+
+def _joined(rows: Sequence[tuple[Array, Array]]) -> BestIous:
+    return BestIous(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]))
+
+
+def _best_ious(boxes: BoxesAtThresholds, truth: Int[Array, "g 4"]) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    every = np.concatenate(boxes.all_contours)
+    firsts = np.cumsum([0, *(len(one) for one in boxes.all_contours[:-1])])
+    best = np.maximum.reduceat(box_ious(every, truth).max(axis=1), firsts)
+    return best[boxes.entry], box_ious(boxes.largest, truth).max(axis=1)[boxes.entry]
+
+
+def box_accuracies(
+    ious: BestIous, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
+) -> dict[str, Float[Array, " r"]]:
+    """Metric key (`bsig.metrics.METRICS`) -> share of pictures localized, for each draw; the best threshold of each."""
+    fixed = int(np.argmin(np.abs(THRESHOLDS - FIXED_THRESHOLD)))
+    levels = {level: _accuracies(ious.all_contours >= level, weights) for level in IOU_LEVELS}
+    known = _accuracies(ious.largest >= 0.5, weights)
+    top1 = _accuracies((ious.largest >= 0.5) & (is_top1 == 1)[:, None], weights)
+    found = {f"max_box_acc_{round(100 * level)}": values.max(axis=1) for level, values in levels.items()}
+    return {
+        "max_box_acc_v2": np.mean(list(found.values()), axis=0),
+        **found,
+        "gt_known": known.max(axis=1),
+        "gt_known_at_20": known[:, fixed],
+        "top1_loc": top1.max(axis=1),
+        "top1_loc_at_20": top1[:, fixed],
+    }
+
+
+def _accuracies(is_right: Bool[Array, "n t"], weights: Float[Array, "r n"]) -> Float[Array, "r t"]:
+    # Whole numbers below 2^24: float32 sums them exactly, at twice the speed.
+    right = weights.astype(np.float32) @ is_right.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return right.astype(np.float64) / weights.sum(axis=1, keepdims=True)
+
+
+def accuracy_curve(ious: BestIous, points: int = 51) -> list[dict[str, float]]:
+    """GT-known localization against the threshold, for drawing."""
+    share = (ious.largest >= 0.5).mean(axis=0)
+    chosen = np.linspace(0, len(THRESHOLDS) - 1, points).round().astype(int)
+    return [{"threshold": float(THRESHOLDS[i]), "gt_known": float(share[i])} for i in chosen]
+
+
+# Masks.
+
+
+def pixel_histograms(
+    score: Float[Array, "H W"], mask: UInt8[Array, "H W"]
+) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    """How many object pixels, and how many others, fall into each thousandth of the score; 255 in `mask` is ignored.
+
+    The last bin but one holds scores of exactly 1; the last is empty, as in the public code, which sums from there.
+    """
+    edges = np.append(np.arange(1000) / 1000, [1.0, 2.0, 3.0])
+    return (
+        np.histogram(score[mask == 1], edges)[0].astype(np.float64),
+        np.histogram(score[mask == 0], edges)[0].astype(np.float64),
+    )
+
+
+def pixel_average_precision(
+    objects: Float[Array, "n t"], others: Float[Array, "n t"], weights: Float[Array, "r n"]
+) -> Float[Array, " r"]:
+    """PxAP for each draw: `sum_t precision_t (recall_t - recall_{t+1})` over all pixels of the drawn pictures."""
+    true = (weights.astype(np.float64) @ objects)[:, ::-1].cumsum(axis=1)
+    false = (weights.astype(np.float64) @ others)[:, ::-1].cumsum(axis=1)
+    seen = true + false
+    precision = np.divide(true, seen, out=np.zeros_like(true), where=seen > 0)
+    with np.errstate(invalid="ignore"):
+        recall = true / true[:, -1:]
+    return (precision[:, 1:] * np.diff(recall, axis=1)).sum(axis=1)
+
+
+# Baselines that look at no class.
+
+
+def full_box_map(size: int = SIZE) -> Float32[Array, "H W"]:
+    """Ones everywhere inside a zero rim: its contour's box is the whole picture."""
+    score = np.ones((size, size), np.float32)
+    score[0, 0] = 0
+    return score
+
+
+def centred_box_map(side: float = CENTRED_SIDE, size: int = SIZE) -> Float32[Array, "H W"]:
+    """Ones in a centred box of `side` of each side, fixed in advance."""
+    score = np.zeros((size, size), np.float32)
+    first = round(size * (1 - side) / 2)
+    score[first : size - first, first : size - first] = 1
+    return score
+
+
+def centred_gaussian_map(size: int = SIZE) -> Float32[Array, "H W"]:
+    """A Gaussian around the centre, standard deviation a quarter of the side."""
+    places = (np.arange(size) - (size - 1) / 2) / (size / 4)
+    one = np.exp(-(places**2) / 2)
+    return np.outer(one, one).astype(np.float32)
+
+
+def random_map(grid_hw: tuple[int, int], seed: int, position: int) -> Float32[Array, "h w"]:
+    """Uniform noise on the grid, the same for the same seed and position."""
+    return np.random.default_rng((seed, position)).random(grid_hw, dtype=np.float32)
