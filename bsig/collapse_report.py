@@ -1,0 +1,315 @@
+"""Everything that can be said of sign collapse on one picture and class: numbers, one finding in words, JSON.
+
+    report = collapse_report(encoded, "golf ball", "cam")
+    report.quadrants, report.flipped, report.margins, report.curves, report.splits
+    finding(report)                                     # one or two plain sentences, from the numbers alone
+    report_json(report)                                 # what the web API answers
+
+Signs are read before any treatment of negative weights: a weight that was set to zero has no sign that could turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.cams import CAM_METHODS, cam_method
+from bsig.diagnostics import diagnose, diagnostic_input
+from bsig.errors import InputError
+from bsig.explain import EncodedImage, Evidence, Explanation, percent
+from bsig.panels import number_text
+from bsig.sign_collapse import (
+    FLIPPED,
+    QUADRANTS,
+    CollapseCurve,
+    CollapseMargin,
+    EvidenceSplit,
+    FlippedChannel,
+    Quadrant,
+    Reading,
+    branch_probability_curve,
+    collapse_curve,
+    collapse_margin,
+    evidence_by_channels,
+    evidence_share,
+    sign_quadrants,
+    strongest_flipped_channels,
+)
+
+TrainedBranch = Literal["softmax", "sigmoid"]
+TRAINED: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
+READINGS: tuple[Reading, ...] = ("cells", "channels")
+CURVE_STEPS = 61
+SEEN_MARGINS = 2.2
+"""How many collapse margins the curve shows."""
+
+# Method -> why it has no weight a channel whose sign could turn.
+WITHOUT_SIGNS: dict[str, str] = {
+    "grad-cam++": "keeps positive gradients only, so none of its weights can change sign",
+    "layer-cam": "weighs every cell by itself and never negatively, so a channel has no weight of its own",
+    "hires-cam": "weighs every cell by itself, so a channel has no weight of its own",
+    "score-cam": "makes weights that are never negative, so none can change sign",
+    "eigen-cam": "knows no class, so its channels have no weights for one",
+}
+
+
+def method_with_signs(method: str, *, cam_is_exact: bool = True) -> tuple[str, str]:
+    """The nearest method that has signed channel weights, and a sentence where that is another than asked for.
+
+    Args:
+        method: a key of `CAM_METHODS`.
+        cam_is_exact: whether the head is an average pool and one linear layer, so that CAM applies.
+
+    Raises:
+        InputError: no such method.
+    """
+    reason = WITHOUT_SIGNS.get(cam_method(method).key)
+    if method == "cam" and not cam_is_exact:
+        reason = "needs a head of average pool and one linear layer, which this checkpoint has not"
+    if reason is None:
+        return method, ""
+    nearest = "cam" if cam_is_exact else "grad-cam"
+    title = CAM_METHODS[nearest].title
+    return nearest, f"{CAM_METHODS[method].title} {reason}; shown for {title}, the nearest method that has."
+
+
+@dataclass(frozen=True)
+class CollapseReport:
+    """Sign collapse on one picture and class.
+
+    Attributes:
+        encoded: the picture.
+        explanation: with signed weights, of a method that has one a channel.
+        note: why it is another method than was asked for; empty where it is not.
+        weights: branch -> (k,), in the method's unit.
+        quadrants, flipped: see `bsig.sign_collapse`.
+        margins: branch -> reading -> margin.
+        curves: branch -> curve over `deltas`.
+        head_scale: what a delta of one in the method's weights is in the head's; None where it is no shift of the head.
+        probabilities: branch -> probability of the class over the same deltas; None where `head_scale` is.
+        splits: branch -> what speaks for and against, by channels.
+    """
+
+    encoded: EncodedImage
+    explanation: Explanation
+    note: str
+    weights: dict[TrainedBranch, Float[Tensor, " k"]]
+    quadrants: dict[str, Quadrant]
+    flipped: list[FlippedChannel]
+    margins: dict[TrainedBranch, dict[Reading, CollapseMargin]]
+    curves: dict[TrainedBranch, CollapseCurve]
+    head_scale: float | None
+    probabilities: dict[TrainedBranch, list[float]] | None
+    splits: dict[TrainedBranch, EvidenceSplit]
+
+    @property
+    def features(self) -> Float[Tensor, "k h w"]:
+        """The picture's features."""
+        return self.encoded.features[0]
+
+    @cached_property
+    def shares(self) -> Float[Tensor, " k"] | None:
+        """Each channel's share of the evidence of both branches; None where a branch has none on this picture."""
+        try:
+            return evidence_share(self.features, self.weights["softmax"], self.weights["sigmoid"])
+        except InputError:
+            return None
+
+    @property
+    def deltas(self) -> list[float]:
+        """What is taken from every channel weight along the curves."""
+        return self.curves["softmax"].deltas
+
+
+def collapse_report(encoded: EncodedImage, class_name: int | str | None, method: str = "cam") -> CollapseReport:
+    """All numbers of the Sign collapse screen, from stored features.
+
+    Args:
+        encoded: the picture.
+        class_name: as for `EncodedImage.explain`; None for the prediction.
+        method: a key of `CAM_METHODS`; `method_with_signs` takes its place where it has no signed channel weights.
+
+    Raises:
+        InputError: unknown class or method.
+    """
+    method, note = method_with_signs(method, cam_is_exact=encoded.model.softmax_head.cam_is_exact)
+    explanation = encoded.explain(class_name, method, "signed")
+    features = encoded.features[0]
+    weights = {branch: _weights(evidence_of(explanation, branch), features) for branch in TRAINED}
+    margins = {
+        branch: {reading: collapse_margin(features, weights[branch], reading) for reading in READINGS}
+        for branch in TRAINED
+    }
+    scale = head_scale_of(encoded, method)
+    deltas = torch.linspace(0, _last_delta(margins, weights), CURVE_STEPS, dtype=torch.float64)
+    return CollapseReport(
+        encoded=encoded,
+        explanation=explanation,
+        note=note,
+        weights=weights,
+        quadrants=sign_quadrants(features, weights["softmax"], weights["sigmoid"]),
+        flipped=strongest_flipped_channels(features, weights["softmax"], weights["sigmoid"]),
+        margins=margins,
+        curves={branch: collapse_curve(features, weights[branch], deltas) for branch in TRAINED},
+        head_scale=scale,
+        probabilities=None if scale is None else _probabilities(encoded, explanation.class_index, scale * deltas),
+        splits={branch: evidence_by_channels(features, weights[branch]) for branch in TRAINED},
+    )
+
+
+def evidence_of(explanation: Explanation, branch: TrainedBranch) -> Evidence:
+    """One of the explanation's two trained branches."""
+    return explanation.softmax if branch == "softmax" else explanation.sigmoid
+
+
+def head_scale_of(encoded: EncodedImage, method: str) -> float | None:
+    """By how much the head's weights change where a method's channel weights change by one; None where it is not fixed.
+
+    Grad-CAM's and XGrad-CAM's weights are the head's divided by the number of cells (pool + linear). Ablation-CAM's are
+    relative to the logit itself, which a shift changes too.
+    """
+    if not encoded.model.softmax_head.cam_is_exact:
+        return None
+    cells = float(encoded.features[0, 0].numel())
+    return {"cam": 1.0, "grad-cam": cells, "xgrad-cam": cells}.get(method)
+
+
+def finding(report: CollapseReport) -> str:
+    """How many channels speak for the class in one branch and against it in the other, and how much that matters."""
+    counts = [report.quadrants[key].count for key in QUADRANTS]
+    lost, gained = (counts[index] for index in FLIPPED)
+    name, total = report.explanation.class_name, sum(counts)
+    if lost + gained == 0:
+        return f"No channel changes sign between the branches: all {total:,} say the same of '{name}' in both."
+    verb = "changes" if lost + gained == 1 else "change"
+    turned = f"{lost + gained:,} of {total:,} channels ({percent((lost + gained) / total)}) {verb} sign"
+    share = flipped_share(report)
+    weight = "" if share is None else f" They hold {percent(share)} of the evidence on this picture: {_verdict(share)}."
+    return f"{turned}: {_sides(lost, gained, name)}.{weight}"
+
+
+def flipped_share(report: CollapseReport) -> float | None:
+    """Share of the evidence on this picture in channels of opposite sign; None where a branch has no evidence."""
+    keys = list(QUADRANTS)
+    shares = [report.quadrants[keys[index]].evidence_share for index in FLIPPED]
+    return None if None in shares else sum(share for share in shares if share is not None)
+
+
+def fragility(report: CollapseReport) -> str:
+    """What it takes to remove half of the softmax heatmap, and who would notice."""
+    margin = report.margins["softmax"]["cells"]
+    if margin.delta is None:
+        return f"The softmax heatmap cannot collapse here. {margin.reason}"
+    title = CAM_METHODS[report.explanation.method].title
+    if report.head_scale is None:
+        return (
+            f"Take {number_text(margin.delta, signed=False)} from every weight that {title} gives a channel and half "
+            f"of the heatmap's positive evidence is gone. {title}'s weights follow from the logit, so this is no shift "
+            "of the head; choose CAM to see what the probabilities do."
+        )
+    softmax, sigmoid = (evidence_of(report.explanation, branch).probability for branch in TRAINED)
+    head_delta = margin.delta * report.head_scale
+    own_unit = "" if report.head_scale == 1 else f" ({number_text(margin.delta, signed=False)} in {title}'s unit)"
+    return (
+        f"Take {number_text(head_delta, signed=False)} from every softmax weight{own_unit} and half of the heatmap's "
+        f"positive evidence is gone, while softmax still gives the class {percent(softmax)}: no accuracy figure would "
+        f"tell. In the sigmoid branch the same step shows: {percent(sigmoid)} becomes "
+        f"{percent(_sigmoid_after(report, head_delta))}."
+    )
+
+
+def report_json(report: CollapseReport) -> dict[str, Any]:
+    """All of the report ready for JSON, with `DIAGNOSTICS`."""
+    explanation = report.explanation
+    return {
+        "checkpoint": explanation.checkpoint,
+        "class_index": explanation.class_index,
+        "class_name": explanation.class_name,
+        "method": explanation.method,
+        "note": report.note,
+        "finding": finding(report),
+        "fragility": fragility(report),
+        "map_unit": cam_method(explanation.method).unit,
+        "grid_hw": list(report.features.shape[1:]),
+        "quadrants": {key: {**asdict(each), "meaning": QUADRANTS[key]} for key, each in report.quadrants.items()},
+        "flipped_channels": [asdict(channel) for channel in report.flipped],
+        "margins": {
+            branch: {reading: asdict(margin) for reading, margin in margins.items()}
+            for branch, margins in report.margins.items()
+        },
+        "curve": {"deltas": report.deltas, **{branch: _curve_json(report, branch) for branch in TRAINED}},
+        "budget": {branch: _budget_json(report, branch) for branch in TRAINED},
+        "diagnostics": diagnose(diagnostic_input(report.encoded, explanation)),
+    }
+
+
+def _curve_json(report: CollapseReport, branch: TrainedBranch) -> dict[str, Any]:
+    curve = {key: value for key, value in asdict(report.curves[branch]).items() if key != "deltas"}
+    return {**curve, "probability": report.probabilities[branch] if report.probabilities else None}
+
+
+def _budget_json(report: CollapseReport, branch: TrainedBranch) -> dict[str, Any]:
+    split = report.splits[branch]
+    speaks_for, speaks_against = split.budget
+    return {
+        "for": speaks_for,
+        "against": speaks_against,
+        "map_for": split.positive.tolist(),
+        "map_against": split.negative.tolist(),
+    }
+
+
+def _sides(lost: int, gained: int, name: str) -> str:
+    if not lost:
+        return f"{_all(gained)} against '{name}' in softmax and for it in the sigmoid branch"
+    if not gained:
+        return f"{_all(lost)} for '{name}' in softmax and against it in the sigmoid branch"
+    return f"{lost:,} from for '{name}' in softmax to against it in the sigmoid branch, {gained:,} the other way round"
+
+
+def _all(count: int) -> str:
+    return "it speaks" if count == 1 else "both speak" if count == 2 else "all speak"
+
+
+def _verdict(share: float) -> str:
+    if share < 0.01:
+        return "where it matters here, the branches agree on the signs, if not on how strongly each channel speaks"
+    if share < 0.1:
+        return "a small part of the heatmap rests on signs that softmax leaves open"
+    return "a good part of the heatmap rests on signs that softmax leaves open"
+
+
+def _weights(evidence: Evidence, features: Tensor) -> Float[Tensor, " k"]:
+    if evidence.channel_weights is None:
+        raise RuntimeError("a method that is not in WITHOUT_SIGNS must give channel weights")
+    return torch.from_numpy(evidence.channel_weights).to(features)
+
+
+def _last_delta(
+    margins: dict[TrainedBranch, dict[Reading, CollapseMargin]], weights: dict[TrainedBranch, Tensor]
+) -> float:
+    """Where the curves end: some margins further than the larger of the two; the largest weight where there is none."""
+    for reading in READINGS:
+        known = [margins[branch][reading].delta or 0.0 for branch in TRAINED]
+        if max(known) > 0:
+            return SEEN_MARGINS * max(known)
+    return max(float(each.abs().max()) for each in weights.values()) or 1.0
+
+
+def _probabilities(encoded: EncodedImage, class_index: int, head_deltas: Tensor) -> dict[TrainedBranch, list[float]]:
+    logits = {"softmax": encoded.softmax_logits, "sigmoid": encoded.sigmoid_logits}
+    return {
+        branch: branch_probability_curve(encoded.features[0], logits[branch], class_index, head_deltas, branch)
+        for branch in TRAINED
+    }
+
+
+def _sigmoid_after(report: CollapseReport, head_delta: float) -> float:
+    logits, features = report.encoded.sigmoid_logits, report.features
+    index = report.explanation.class_index
+    return branch_probability_curve(features, logits, index, torch.tensor([head_delta]), "sigmoid")[0]
