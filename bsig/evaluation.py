@@ -29,6 +29,8 @@ from bsig.evaluation_pass import (
     gather,
 )
 from bsig.evidence_columns import CURVE_DELTAS, DELTAS, columns_of, delta_key
+from bsig.faithfulness import STEPS
+from bsig.faithfulness_scores import COLUMNS, faithfulness_values
 from bsig.intervals import RESAMPLES, Estimate, estimate, mean_over, resampling_weights
 from bsig.localization_scores import BLIND_TITLES, blind_places, localization_values, places_of_maps
 from bsig.metrics import METRICS
@@ -61,6 +63,7 @@ def evaluate(
     absent_per_image: int = 10,
     absent_from: Literal["model", "data"] = "model",
     mosaics: int = 150,
+    faithfulness: int = 0,
     limit: int | None = None,
     class_map: Mapping[str, str] | None = None,
     resamples: int = RESAMPLES,
@@ -78,12 +81,14 @@ def evaluate(
         absent_per_image: classes asked for that are not the picture's; fewer where the model has fewer.
         absent_from: draw them from all classes of the model or only from those of the data set.
         mosaics: of the grid pointing game; 0 leaves it out.
+        faithfulness: pictures to score insertion, deletion, drop and increase on, among those that softmax gets right;
+            each costs some 160 forward passes a table. 0 leaves it out.
         limit: only so many pictures, drawn over the whole split; None for all.
         class_map: class of the data set -> class of the model (name, id or index), where names do not match.
         resamples: draws of the intervals.
         seed: of absent classes, mosaics, draws and `limit`.
         batch_size: pictures a forward pass.
-        progress: called with (done, total) pictures; a mosaic counts as four.
+        progress: called with (done, total) forward passes, about: a mosaic counts as four pictures.
 
     Raises:
         InputError: unknown method or treatment, one that this head does not allow, or no usable picture.
@@ -94,7 +99,8 @@ def evaluate(
     match = matched(model, images, class_map)
     pool = range(model.num_classes) if absent_from == "model" else sorted(set(match.index_of.values()))
     usable = sum(sample.class_name in match.index_of for sample in images.samples)
-    total = usable + 4 * mosaics
+    a_picture = 2 * (STEPS + 1) * len(COLUMNS) * len(asks)
+    total = usable + 4 * mosaics + a_picture * faithfulness
     gathered = gather(
         model, images, match, asks, pool,
         absent_per_image=absent_per_image, batch_size=batch_size, seed=seed,
@@ -107,6 +113,10 @@ def evaluate(
             model, gathered, sources, asks,
             batch_size=batch_size, progress=lambda done, _: progress(usable + 4 * done, total),
         )  # fmt: skip
+    faithful = faithfulness_values(
+        model, gathered, gathered.maps, faithfulness,
+        resamples=resamples, seed=seed, progress=lambda done: progress(usable + 4 * mosaics + a_picture * done, total),
+    )  # fmt: skip
     draws = resampling_weights(len(gathered.labels), resamples, seed)
     mosaic_draws = resampling_weights(max(len(sources), 1), resamples, seed + 1)
     return {
@@ -137,8 +147,8 @@ def evaluate(
             for key, one in METRICS.items()
         },
         "tables": [
-            _table(ask, maps, mosaic, gathered, draws, mosaic_draws, seed)
-            for ask, maps, mosaic in zip(asks, gathered.maps, in_mosaics, strict=True)
+            _table(ask, maps, mosaic, faith, gathered, draws, mosaic_draws, seed)
+            for ask, maps, mosaic, faith in zip(asks, gathered.maps, in_mosaics, faithful, strict=True)
         ],
         "versions": library_versions(),
     }
@@ -219,6 +229,7 @@ def _table(
     ask: Ask,
     maps: dict[str, ColumnMaps],
     in_mosaics: dict[str, Array],
+    faithful: dict[str, Values],
     gathered: Gathered,
     draws: Array,
     mosaic_draws: Array,
@@ -231,6 +242,7 @@ def _table(
         # A gate is one positive number a map; it changes no place.
         | localization_values(places[ask.columns[key].source], gathered, draws)
         | _pointing(in_mosaics.get(key), mosaic_draws)
+        | faithful.get(key, {})
         for key in shown
     }
     blind = {key: localization_values(found, gathered, draws) for key, found in blind_places(gathered, seed).items()}

@@ -88,6 +88,14 @@ def _localization() -> Iterator[Metric]:
     )  # fmt: skip
 
 
+def _faithfulness() -> Iterator[Metric]:
+    family = "faithfulness, judged by softmax"
+    yield Metric("insertion_auc", "insertion AUC", family, "higher", "From the blurred picture, strongest first.")
+    yield Metric("deletion_auc", "deletion AUC", family, "lower", "To the mean colour, strongest first.")
+    yield Metric("average_drop", "average drop", family, "lower", "Picture times relu(map); favours large maps.")
+    yield Metric("increase_in_confidence", "increase in confidence", family, "higher", "Picture times relu(map).")
+
+
 METRICS: dict[str, Metric] = {
-    metric.key: metric for family in (_zero_tests, _pointing, _localization) for metric in family()
+    metric.key: metric for family in (_zero_tests, _pointing, _localization, _faithfulness) for metric in family()
 }

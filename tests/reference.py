@@ -614,3 +614,20 @@ def pixel_average_precision(scores: list[Array], masks: list[Array]) -> float:
             total += true / (true + false) * (true / objects - recall_before)
             recall_before = true / objects
     return total
+
+
+# --- faithfulness ---
+
+
+def watched_probability(before: Array, after: Array, pixels: Array, steps: int, probability: Callable) -> list[float]:
+    """Pixels of `before` (3, H, W) exchanged for those of `after`, largest value of `pixels` first, in equal parts."""
+    rows, columns = pixels.shape
+    order = sorted(((y, x) for y in range(rows) for x in range(columns)), key=lambda at: -pixels[at])
+    picture, done, seen = before.copy(), 0, [probability(before)]
+    for step in range(1, steps + 1):
+        while done < step * len(order) // steps:
+            y, x = order[done]
+            picture[:, y, x] = after[:, y, x]
+            done += 1
+        seen.append(probability(picture))
+    return seen

@@ -21,7 +21,7 @@ from bsig.evaluation import evaluate, matched
 from bsig.evaluation_pass import absent_classes
 from bsig.evaluation_table import format_table
 from bsig.evidence_columns import column_maps, columns_of, delta_key
-from bsig.metrics import METRICS
+from bsig.metrics import METRICS, Metric
 
 NAMES = ("tench", "goldfish", "golf ball", "tabby")
 
@@ -31,6 +31,11 @@ def picture(path: Path, seed: int, size: int = 64) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     Image.fromarray(pixels).resize((size, size)).save(path)
     return path
+
+
+def is_measured_everywhere(metric: Metric) -> bool:
+    """The rest needs masks, or mosaics or faithfulness asked for."""
+    return metric.family not in ("grid pointing game", "localization against masks", "faithfulness, judged by softmax")
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_every_number_is_there_and_the_rest_is_said(perturbed_model: DualBranch,
             assert ("difference" in found) == (key != "softmax")
             assert found["n"] <= (4 if METRICS[name].needs_boxes else 6)
             assert found["value"] is None or found["low"] <= found["high"]
-    expected = {name for name in METRICS if not name.startswith("mosaic") and name != "pxap"}  # no masks here
+    expected = {name for name, metric in METRICS.items() if is_measured_everywhere(metric)}
     assert set(table["columns"]["softmax"]["metrics"]) == expected
     assert [point["delta"] for point in table["delta_curve"]] == sorted(
         (point["delta"] for point in table["delta_curve"]), reverse=True
@@ -232,10 +237,23 @@ def test_pointing_in_mosaics_of_single_colours(colours: DualBranch, squares: Lab
     assert columns["sigmoid"]["metrics"]["mosaic"]["value"] == pytest.approx((3 * 1.0 + 0.5) / 4)
 
 
+def test_faithfulness_is_judged_by_softmax_on_pictures_that_it_gets_right(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    results = evaluate(colours, squares, mosaics=0, faithfulness=3, resamples=10)
+    softmax, noise = (results["tables"][0]["columns"][key]["metrics"] for key in ("softmax", "random-head"))
+    for key in ("insertion_auc", "deletion_auc", "average_drop", "increase_in_confidence"):
+        assert softmax[key]["n"] == 3
+        assert 0 <= softmax[key]["value"] <= 1
+    assert softmax["average_drop"]["value"] < 0.05  # nothing but black is taken away, save at the edge
+    assert softmax["deletion_auc"]["value"] <= noise["deletion_auc"]["value"]
+    assert "insertion_auc" not in results["tables"][0]["columns"]["full-box"]["metrics"]
+
+
 def test_the_table_names_every_metric_and_left_out_picture(perturbed_model: DualBranch, images: LabelledImages) -> None:
     text = format_table(evaluate(perturbed_model, images, mosaics=0, resamples=5))
-    for key, metric in METRICS.items():
-        assert metric.title in text or key.startswith("mosaic") or key == "pxap"  # no masks here
+    for metric in METRICS.values():
+        assert metric.title in text or not is_measured_everywhere(metric)
     assert "left out: 1 unreadable" in text
     assert "left out: 1 of classes that the checkpoint lacks" in text
     assert max(len(line) for line in text.splitlines()) < 250

@@ -1,0 +1,119 @@
+"""Does the model need what a map marks? Pixels taken away and given back in the map's order, the probability watched.
+
+    deletion    from the picture to its mean colour, strongest pixels first; area under the probability, lower is better
+    insertion   from the blurred picture to the picture, strongest first; area under the probability, higher is better
+    drop        `max(p - p_masked, 0) / p` where the picture is multiplied by the map; lower is better
+    increase    whether `p_masked > p`; higher is better
+
+Petsiuk et al., "RISE", BMVC 2018, arXiv 1806.07421 (deletion, insertion); Chattopadhay et al., "Grad-CAM++", WACV 2018,
+arXiv 1710.11063, section 5.1 (drop, increase). Maps of both branches are scored with the same `probability`, the frozen
+softmax branch's: a branch must not be its own judge. Order needs no zero, so insertion and deletion take the signed
+map; the product takes `relu(map)` over its maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from bsig.errors import InputError
+
+Probability = Callable[[Tensor], Tensor]
+STEPS = 16
+BLUR_PIXELS, BLUR_SIGMA = 11, 5.0
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """One map's scores, each from 0 to 1; of `drop` only the part that is lost counts."""
+
+    deletion_auc: float
+    insertion_auc: float
+    drop: float
+    increase: float
+
+
+def faithfulness(
+    probability: Probability, inputs: Float[Tensor, "3 H W"], one_map: Float[Tensor, "h w"], steps: int = STEPS
+) -> Faithfulness:
+    """All scores of one map.
+
+    Args:
+        probability: normalised pictures (b, 3, H, W) -> (b,), the frozen softmax probability of the map's class.
+        inputs: the normalised picture; zero is the mean colour of the preprocessing.
+        one_map: signed, at any resolution.
+        steps: in how many equal parts the pixels are taken away or given back.
+
+    Raises:
+        InputError: the map is not finite, or `steps` is below 1.
+    """
+    if not torch.isfinite(one_map).all():
+        raise InputError("`one_map` must hold finite numbers; a map with NaN has no order of places.")
+    size_hw = (inputs.shape[1], inputs.shape[2])
+    ranks = pixel_ranks(enlarged(one_map, size_hw))
+    deleted = probability(partly(inputs, torch.zeros_like(inputs), first_pixels(ranks, steps)))
+    inserted = probability(partly(blurred(inputs), inputs, first_pixels(ranks, steps)))
+    drop, increase = drop_and_increase(probability, inputs, one_map)
+    return Faithfulness(area_under(deleted), area_under(inserted), drop, increase)
+
+
+def enlarged(one_map: Float[Tensor, "h w"], size_hw: tuple[int, int]) -> Float[Tensor, "H W"]:
+    """The map at the picture's size, bilinear."""
+    return F.interpolate(one_map[None, None], size=size_hw, mode="bilinear", align_corners=False)[0, 0]
+
+
+def pixel_ranks(pixels: Float[Tensor, "H W"]) -> Int[Tensor, "H W"]:
+    """0 for the pixel with the largest value, 1 for the next; equal ones in reading order."""
+    order = pixels.flatten().argsort(descending=True, stable=True)
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order), device=order.device)
+    return ranks.view(pixels.shape)
+
+
+def first_pixels(ranks: Int[Tensor, "H W"], steps: int) -> Bool[Tensor, "s H W"]:
+    """`steps + 1` masks: none of the pixels, the first part of them, ..., all of them.
+
+    Raises:
+        InputError: `steps` is below 1.
+    """
+    if steps < 1:
+        raise InputError(f"`steps` (={steps}) must be at least 1.")
+    counts = torch.arange(steps + 1, device=ranks.device) * ranks.numel() // steps
+    return ranks < counts[:, None, None]
+
+
+def partly(
+    before: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"], masks: Bool[Tensor, "s H W"]
+) -> Float[Tensor, "s 3 H W"]:
+    """`after` where a mask is true, `before` elsewhere."""
+    return torch.where(masks[:, None], after, before)
+
+
+def blurred(inputs: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:
+    """The picture out of focus: a Gaussian of 5 pixels, as in RISE."""
+    return gaussian_blur(inputs, [BLUR_PIXELS, BLUR_PIXELS], [BLUR_SIGMA, BLUR_SIGMA])
+
+
+def area_under(curve: Float[Tensor, " s"]) -> float:
+    """Area under equally spaced points from 0 to 1, by trapezoids: the mean with both ends counting half."""
+    return float(((curve[1:] + curve[:-1]) / 2).mean())
+
+
+def drop_and_increase(
+    probability: Probability, inputs: Float[Tensor, "3 H W"], one_map: Float[Tensor, "h w"]
+) -> tuple[float, float]:
+    """Share of the probability that is lost when the picture is multiplied by `relu(map) / max`, and 1 if it grows.
+
+    A map without positive evidence leaves the mean colour alone.
+    """
+    weight = enlarged(one_map, (inputs.shape[1], inputs.shape[2])).clamp(min=0)
+    largest = weight.max()
+    masked = inputs * (weight / largest if largest > 0 else weight)
+    whole, left = probability(torch.stack([inputs, masked])).double().tolist()
+    return (max(whole - left, 0.0) / whole if whole > 0 else 0.0), float(left > whole)
