@@ -139,6 +139,7 @@ def match_classes(data_classes: Sequence[str], class_names: Sequence[str], class
 
     'n01440764_tench', 'tench', '000_Tench' and '0' are all class 0 of ImageNet.
     """
+    exact = {name: index for index, name in enumerate(class_names)}  # 'Cardigan' is a dog, 'cardigan' a jacket
     known: dict[str, int] = {}
     for index, (name, key) in enumerate(zip(class_names, class_ids, strict=True)):
         for text in (name, key, plain_name(name)):
@@ -147,8 +148,9 @@ def match_classes(data_classes: Sequence[str], class_names: Sequence[str], class
     for name in data_classes:
         wordnet = WORDNET_ID.match(name)
         for candidate in (name, wordnet.group() if wordnet else name, plain_name(name)):
-            if candidate.casefold() in known:
-                found[name] = known[candidate.casefold()]
+            index_of = exact.get(candidate, known.get(candidate.casefold()))
+            if index_of is not None:
+                found[name] = index_of
                 break
         else:
             if name.isdecimal() and int(name) < len(class_names):

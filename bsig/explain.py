@@ -252,6 +252,9 @@ def find_class(model: DualBranch, wanted: int | str) -> int:
     if isinstance(wanted, str):
         text = wanted.strip().casefold()
         for known in (model.class_names, model.class_ids):
+            if wanted.strip() in known:  # first as it is written: 'Cardigan' is a dog, 'cardigan' a jacket
+                return known.index(wanted.strip())
+        for known in (model.class_names, model.class_ids):
             folded = [name.casefold() for name in known]
             if text in folded:
                 return folded.index(text)

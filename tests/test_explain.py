@@ -1,0 +1,386 @@
+"""Encode once, ask many times: how often the network runs, that every answer is the direct one, and what is refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tolerances import FLOAT32, IDENTITY, assert_close
+
+import bsig
+from bsig.backbones import classifier_from_timm
+from bsig.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.explain import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
+
+CAT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "cat.jpg"
+BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
+FAST = [key for key, method in CAM_METHODS.items() if not method.is_slow]
+
+
+@contextmanager
+def counted_forwards(model: DualBranch) -> Iterator[list[int]]:
+    """The batch size of every run of the encoder."""
+    batches: list[int] = []
+    handle = model.encoder.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
+    try:
+        yield batches
+    finally:
+        handle.remove()
+
+
+@pytest.fixture(scope="module")
+def encoded(perturbed_model: DualBranch) -> EncodedImage:
+    return Explainer(perturbed_model).encode(CAT)
+
+
+def refusal(encoded: EncodedImage, *arguments: object, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        encoded.explain(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# How often the network runs.
+
+
+def test_a_picture_costs_one_forward_pass_and_another_class_method_or_treatment_costs_none(
+    perturbed_model: DualBranch,
+) -> None:
+    with counted_forwards(perturbed_model) as batches:
+        encoded = Explainer(perturbed_model).encode(CAT)
+        assert batches == [1]
+        for method in FAST:
+            encoded.explain(7, method)
+        for weights in TREATMENTS:
+            encoded.explain("golf ball", "cam", weights)
+        encoded.top_classes("sigmoid")
+        encoded.probabilities()
+        assert batches == [1]
+
+
+def test_score_cam_alone_runs_the_network_again_once_a_channel_and_keeps_what_it_ran(
+    perturbed_model: DualBranch,
+) -> None:
+    encoded, seen = Explainer(perturbed_model).encode(CAT), []
+    with counted_forwards(perturbed_model) as batches:
+        encoded.explain(None, "score-cam", score_cam_channels=5, progress=lambda *done: seen.append(done))
+        assert sum(batches) == 5
+        encoded.explain(3, "score-cam", "paper", score_cam_channels=5)  # another class: the same runs
+        assert sum(batches) == 5
+        encoded.explain(3, "score-cam", score_cam_channels=18)  # another budget: other channels
+        assert sum(batches) == 5 + 18
+    assert seen == [(5, 5)]
+
+
+def test_score_cam_gives_weight_to_the_chosen_channels_alone(encoded: EncodedImage) -> None:
+    explanation = encoded.explain(None, "score-cam", score_cam_channels=5)
+    for evidence in (explanation.softmax, explanation.sigmoid, explanation.centred):
+        assert np.count_nonzero(evidence.channel_weights) == 5
+        assert_close(evidence.channel_weights.sum(), 1.0, FLOAT32)
+
+
+# The answers are the direct ones.
+
+
+@pytest.mark.parametrize("weights", TREATMENTS)
+@pytest.mark.parametrize("method", FAST)
+def test_each_explanation_is_the_direct_computation_from_features_and_head(
+    encoded: EncodedImage, method: str, weights: str
+) -> None:
+    model, index = encoded.model, 285
+    explanation = encoded.explain(index, method, weights)
+    for branch in BRANCHES:
+        head = model.sigmoid_head if branch == "sigmoid" else model.softmax_head
+        scores = class_scores_of(torch.tensor([index]), model.num_classes, centred=branch == "centred")
+        expected, channel_weights = signed_map(
+            CAM_METHODS[method],
+            head_score(head, encoded.features, scores),
+            clamp_weights=clamps_weights(weights, branch),
+        )
+        evidence = getattr(explanation, branch)
+        np.testing.assert_array_equal(evidence.map, expected[0].numpy())
+        if channel_weights is None:
+            assert evidence.channel_weights is None
+        else:
+            np.testing.assert_array_equal(evidence.channel_weights, channel_weights[0].detach().numpy())
+
+
+def test_the_mean_of_the_cam_plus_the_bias_is_the_branchs_logit(encoded: EncodedImage) -> None:
+    model = encoded.model
+    for index in (0, 285, 999):
+        explanation = encoded.explain(index)
+        for evidence, head, logits in (
+            (explanation.softmax, model.softmax_head, encoded.softmax_logits),
+            (explanation.sigmoid, model.sigmoid_head, encoded.sigmoid_logits),
+        ):
+            bias = float(head.last_linear.bias[index].detach())
+            assert_close(evidence.map.mean() + bias, float(logits[index]), FLOAT32)
+            assert_close(evidence.logit, float(logits[index]), FLOAT32)
+
+
+def test_the_centred_logit_is_the_softmax_logit_less_the_mean_of_all_classes(encoded: EncodedImage) -> None:
+    explanation = encoded.explain(285)
+    expected = encoded.softmax_logits[285] - encoded.softmax_logits.mean()
+    assert_close(explanation.centred.logit, float(expected), FLOAT32)
+
+
+def test_probabilities_are_softmax_over_the_classes_and_a_sigmoid_of_each(encoded: EncodedImage) -> None:
+    explanation = encoded.explain(285)
+    exponentials = np.exp(encoded.softmax_logits.double().numpy())
+    assert_close(explanation.softmax.probability, exponentials[285] / exponentials.sum(), FLOAT32)
+    assert_close(explanation.sigmoid.probability, 1 / (1 + np.exp(-explanation.sigmoid.logit)), FLOAT32)
+    assert explanation.centred.probability == explanation.softmax.probability
+
+
+def test_without_a_class_the_softmax_prediction_is_explained(encoded: EncodedImage) -> None:
+    explanation = encoded.explain()
+    assert explanation.class_index == explanation.predicted_index == int(encoded.softmax_logits.argmax())
+    assert explanation.class_name == explanation.predicted_name == encoded.model.class_names[explanation.class_index]
+    assert "cat" in explanation.class_name.casefold()
+
+
+def test_another_class_leaves_the_prediction_as_it_is(encoded: EncodedImage) -> None:
+    explanation = encoded.explain("golf ball")
+    assert explanation.class_name == "golf ball"
+    assert "cat" in explanation.predicted_name.casefold()
+
+
+def test_eigen_cam_is_the_same_for_every_branch_and_class(encoded: EncodedImage) -> None:
+    one, other = encoded.explain(285, "eigen-cam"), encoded.explain(0, "eigen-cam", "paper")
+    for evidence in (one.sigmoid, one.centred, other.softmax, other.sigmoid):
+        np.testing.assert_array_equal(evidence.map, one.softmax.map)
+
+
+def test_nonnegative_and_paper_differ_in_the_softmax_branch_alone(encoded: EncodedImage) -> None:
+    signed, clamped, paper = (encoded.explain(285, "cam", weights) for weights in ("signed", "nonnegative", "paper"))
+    np.testing.assert_array_equal(paper.softmax.map, signed.softmax.map)
+    np.testing.assert_array_equal(paper.sigmoid.map, clamped.sigmoid.map)
+    assert not np.array_equal(clamped.softmax.map, signed.softmax.map)
+    assert not np.array_equal(clamped.sigmoid.map, signed.sigmoid.map)
+
+
+def test_explaining_changes_neither_weights_nor_flags_nor_gradients_nor_the_picture(
+    perturbed_model: DualBranch,
+) -> None:
+    picture = Image.open(CAT).convert("RGB")
+    pixels = np.asarray(picture).copy()
+    before = {key: value.clone() for key, value in perturbed_model.state_dict().items()}
+    flags = [module.training for module in perturbed_model.modules()]
+    trainable = [parameter.requires_grad for parameter in perturbed_model.parameters()]
+    encoded = Explainer(perturbed_model).encode(picture)
+    features = encoded.features.clone()
+    for method in FAST:
+        encoded.explain(3, method)
+    assert torch.equal(encoded.features, features)
+    assert all(torch.equal(value, before[key]) for key, value in perturbed_model.state_dict().items())
+    assert [module.training for module in perturbed_model.modules()] == flags
+    assert [parameter.requires_grad for parameter in perturbed_model.parameters()] == trainable
+    assert all(parameter.grad is None for parameter in perturbed_model.parameters())
+    np.testing.assert_array_equal(np.asarray(picture), pixels)
+
+
+def test_eight_threads_give_the_answers_of_one(perturbed_model: DualBranch, encoded: EncodedImage) -> None:
+    questions = [
+        (index, method) for index in (285, 574) for method in ("cam", "xgrad-cam", "ablation-cam", "eigen-cam")
+    ]
+    expected = [encoded.explain(*question) for question in questions]
+    together = threading.Barrier(8)
+
+    def ask(number: int) -> list[Explanation]:
+        together.wait(timeout=60)
+        # Half of them share one encoded picture, the others encode their own.
+        mine = encoded if number % 2 else Explainer(perturbed_model).encode(CAT)
+        return [mine.explain(*question) for question in questions]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    for answer in answers:
+        for found, wanted in zip(answer, expected, strict=True):
+            for branch in BRANCHES:
+                np.testing.assert_array_equal(getattr(found, branch).map, getattr(wanted, branch).map)
+            assert found.sigmoid.logit == wanted.sigmoid.logit
+
+
+# Which class is meant.
+
+
+@pytest.mark.parametrize("wanted", [574, "574", " 574 ", "golf ball", "GOLF Ball", "n03445777", "N03445777"])
+def test_a_class_is_found_by_index_name_and_id_in_any_case(default_model: DualBranch, wanted: int | str) -> None:
+    assert default_model.class_names[find_class(default_model, wanted)] == "golf ball"
+
+
+def test_class_names_and_ids_are_unique_and_each_finds_itself(default_model: DualBranch) -> None:
+    assert len(set(default_model.class_names)) == len(set(default_model.class_ids)) == 1000
+    for index in range(1000):
+        assert find_class(default_model, default_model.class_names[index]) == index
+        assert find_class(default_model, default_model.class_ids[index]) == index
+
+
+def test_case_decides_between_the_dog_and_the_jacket(default_model: DualBranch) -> None:
+    assert default_model.class_ids[find_class(default_model, "Cardigan")] == "n02113186"
+    assert default_model.class_ids[find_class(default_model, "cardigan")] == "n02963159"
+
+
+@pytest.mark.parametrize("wanted", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])
+def test_an_unknown_class_name_is_refused_with_its_value_and_where_to_look(
+    default_model: DualBranch, wanted: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        find_class(default_model, wanted)
+    text = str(caught.value)
+    assert f"(='{wanted}')" in text
+    assert default_model.name in text
+    assert ("did you mean golf ball, golfcart?" in text) if wanted == "golf" else ("class_names" in text)
+
+
+@pytest.mark.parametrize("wanted", [-1, 1000, "-1", "1000", "123456789"])
+def test_an_index_outside_is_refused_with_the_range(default_model: DualBranch, wanted: int | str) -> None:
+    with pytest.raises(InputError, match=rf"\(={int(wanted)}\) must be from 0 to 999"):
+        find_class(default_model, wanted)
+
+
+def test_an_unknown_method_or_treatment_is_refused_with_what_there_is(encoded: EncodedImage) -> None:
+    text = refusal(encoded, None, "smooth-cam")
+    assert "'smooth-cam'" in text
+    assert all(key in text for key in CAM_METHODS)
+    text = refusal(encoded, None, "cam", "absolute")
+    assert "'absolute'" in text
+    assert all(key in text for key in TREATMENTS)
+    assert "at least 1" in refusal(encoded, None, "score-cam", score_cam_channels=0)
+
+
+def test_a_refused_question_costs_no_forward_pass(perturbed_model: DualBranch, encoded: EncodedImage) -> None:
+    with counted_forwards(perturbed_model) as batches:
+        for arguments in (("no such class", "score-cam"), (0, "score-cam", "absolute")):
+            refusal(encoded, *arguments)
+    assert batches == []
+
+
+def test_features_that_are_not_finite_are_refused(perturbed_model: DualBranch) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(inputs), 1280, 7, 7), torch.nan)
+
+    classifier = replace(classifier_from_timm("tf_efficientnet_lite0", pretrained=False), encoder=Broken())
+    with pytest.raises(InputError, match="not finite"):
+        Explainer(DualBranch(classifier)).encode(CAT)
+
+
+def test_squash_shows_the_whole_picture_and_center_its_middle(perturbed_model: DualBranch) -> None:
+    wide = Image.new("RGB", (60, 30), (255, 0, 0))
+    wide.paste((0, 0, 255), (20, 0, 40, 30))
+    squashed = np.asarray(Explainer(perturbed_model).encode(wide, crop_mode="squash").crop)
+    middle = np.asarray(Explainer(perturbed_model).encode(wide).crop)
+    assert tuple(squashed[0, 0]) == (255, 0, 0)
+    share = (middle[:, :, 2] > 128).mean(), (squashed[:, :, 2] > 128).mean()
+    assert share[0] > 0.7
+    assert 0.3 < share[1] < 0.4
+
+
+# Names that the outside world calls.
+
+
+def test_the_names_of_interfaces_md_are_there_exactly() -> None:
+    assert list(bsig.CAM_METHODS) == [
+        "cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "ablation-cam", "score-cam",
+        "eigen-cam",
+    ]  # fmt: skip
+    assert list(TREATMENTS) == ["signed", "nonnegative", "paper"]
+    model = bsig.load_checkpoint("imagenet1k-efficientnet_lite0", device="cpu")
+    assert len(model.class_names) == model.num_classes == 1000
+    features = model.features(torch.zeros(2, 3, 224, 224))
+    assert features.shape == (2, 1280, 7, 7)
+    assert model.softmax_logits(features).shape == model.sigmoid_logits(features).shape == (2, 1000)
+    encoded = bsig.Explainer(model).encode(str(CAT))
+    explanation = encoded.explain(class_index=None, method="cam", weights="signed")
+    assert (explanation.method, explanation.weights) == ("cam", "signed")
+    assert explanation.class_name == model.class_names[explanation.class_index]
+    for evidence in (explanation.softmax, explanation.sigmoid, explanation.centred):
+        assert evidence.map.shape == (7, 7)
+        assert evidence.map.dtype == evidence.channel_weights.dtype == np.float32
+        assert evidence.channel_weights.shape == (1280,)
+        assert isinstance(evidence.logit, float)
+        assert 0 <= evidence.probability <= 1
+    assert encoded.explain(None, "hires-cam").softmax.channel_weights is None
+    assert (explanation.crop.mode, explanation.crop.size) == ("RGB", (224, 224))
+
+
+def test_a_picture_a_path_and_a_files_bytes_give_the_same_explanation(perturbed_model: DualBranch) -> None:
+    explainer = Explainer(perturbed_model)
+    maps = [
+        explainer.encode(source).explain().softmax.map for source in (CAT, str(CAT), CAT.read_bytes(), Image.open(CAT))
+    ]
+    assert all(np.array_equal(found, maps[0]) for found in maps)
+
+
+def test_the_summary_is_plain_json_with_the_numbers_of_the_maps(encoded: EncodedImage) -> None:
+    explanation = encoded.explain(285)
+    said = summary(explanation)
+    assert said["grid_hw"] == [7, 7]
+    assert said["unit"] == "logits"
+    for branch in BRANCHES:
+        evidence = getattr(explanation, branch)
+        assert said[branch]["map_mean"] == float(evidence.map.mean())
+        assert said[branch]["positive_area"] == np.count_nonzero(evidence.map > 0) / 49
+
+
+# Sentences.
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "under 0.1 %"), (0.0009, "under 0.1 %"), (0.001, "0.1 %"), (0.004, "0.4 %"), (0.099, "9.9 %"),
+        (0.1, "10 %"), (0.494, "49 %"), (0.9, "90 %"), (0.901, "90.1 %"), (0.999, "99.9 %"), (0.9995, "over 99.9 %"),
+        (1.0, "over 99.9 %"),
+    ],
+)  # fmt: skip
+def test_a_probability_never_reads_as_certain(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def told(softmax_cells: int, sigmoid_cells: int, probability: float, method: str = "cam") -> str:
+    """The finding for given numbers of positive cells of 100."""
+
+    def evidence(cells: int, share: float) -> Evidence:
+        values = np.where(np.arange(100) < cells, 1.0, -1.0).astype(np.float32).reshape(10, 10)
+        return Evidence(values, 0.0, share, None)
+
+    softmax, sigmoid = evidence(softmax_cells, 0.02), evidence(sigmoid_cells, probability)
+    crop = Image.new("RGB", (10, 10))
+    return finding(
+        Explanation(0, "golf ball", method, "signed", softmax, sigmoid, softmax, 1, "dog", crop, "a checkpoint")
+    )
+
+
+def test_the_finding_says_the_areas_and_what_the_sigmoid_branch_thinks() -> None:
+    assert told(49, 3, 0.004) == (
+        "Softmax claims evidence for 'golf ball' on 49 % of this picture, the sigmoid branch on 3.0 %; "
+        "it thinks none is there (0.4 %), softmax gives it 2.0 %."
+    )
+    assert "on 12 % of this picture, the sigmoid branch on 80 %" in told(12, 80, 0.7)
+    assert "says the class is there (70 %)" in told(12, 80, 0.7)
+    assert "says the class is there (50 %)" in told(12, 80, 0.5)
+    assert "leaves the class open (30 %)" in told(12, 80, 0.3)
+    assert "leaves the class open (10 %)" in told(12, 80, 0.1)
+
+
+def test_the_finding_of_eigen_cam_claims_nothing_of_the_class() -> None:
+    text = told(49, 3, 0.004, "eigen-cam")
+    assert "golf ball" not in text
+    assert "same by construction" in text
+
+
+def test_positive_area_counts_cells_above_zero_alone() -> None:
+    evidence = Evidence(np.array([[0.0, 1e-9, -3.0, 2.0]], dtype=np.float32), 0.0, 0.5, None)
+    assert_close(evidence.positive_area, 0.5, IDENTITY)
