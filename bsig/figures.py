@@ -78,7 +78,7 @@ def lines_over_delta(
 
 def grouped_bars(
     groups: Sequence[str],
-    series: dict[str, Sequence[float | None]],
+    series: Mapping[str, Sequence[float | None]],
     *,
     y_title: str,
     names: dict[str, str] | None = None,

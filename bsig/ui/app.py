@@ -12,6 +12,7 @@ from bsig.checkpoints import list_checkpoints
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.examples import ASSETS
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
+from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
 from bsig.ui.theme import CSS, THEME, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.workbench import MAX_FILE_BYTES, Workbench
@@ -32,6 +33,8 @@ def build_demo(bench: Workbench) -> gr.Blocks:
                 compare_screen = build_compare(bench, demo)
             with gr.Tab("Logit shift", id="logit-shift") as tab:
                 build_logit_shift(bench, compare_screen, tab)
+            with gr.Tab("Sign collapse", id="sign-collapse") as tab:
+                build_sign_collapse(bench, compare_screen, tab)
             with gr.Tab("Guided tour", id="tour") as tab:
                 build_tour(bench, demo, tab)
         demo.load(opened_tab, None, tabs, api_visibility="private")
@@ -54,7 +57,7 @@ def launch_arguments() -> dict[str, Any]:
     """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
     return {
         "theme": THEME,
-        "css": CSS,
+        "css": CSS + COLLAPSE_CSS,
         "allowed_paths": [str(ASSETS)],
         "max_file_size": MAX_FILE_BYTES,
         "footer_links": ["api", "settings"],
@@ -77,6 +80,7 @@ def _add_endpoints(bench: Workbench) -> None:
         target = gr.Textbox(label="target", value="")
         moved = gr.JSON(label="shift")
         shift = gr.Button("logit shift")
+        collapsed, collapse = gr.JSON(label="sign collapse"), gr.Button("sign collapse")
         ask, listing = gr.Button("compare"), gr.Button("checkpoints")
 
     @in_words
@@ -93,4 +97,10 @@ def _add_endpoints(bench: Workbench) -> None:
         return shift_answer(bench, image, checkpoint, class_name, delta, target or None)
 
     shift.click(shifted, [image, checkpoint, class_name, delta, target], moved, api_name="logit_shift")
+
+    @in_words
+    def signs(image: str, checkpoint: str, class_name: str, method: str) -> Any:
+        return sign_collapse_answer(bench, image, checkpoint, class_name, method)
+
+    collapse.click(signs, [image, checkpoint, class_name, method], collapsed, api_name="sign_collapse")
     listing.click(lambda: list_checkpoints(bench.folder), None, rows, api_name="checkpoints")

@@ -28,9 +28,10 @@ from bsig.comparison import (
 )
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explanation, find_class, finding, percent, summary
+from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.examples import bundled_examples, example_by_key
-from bsig.ui.theme import PictureInput, in_words
+from bsig.ui.theme import MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
@@ -60,7 +61,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=7, min_width=320):
             finding_html = gr.HTML(elem_id="finding")
-            single = gr.Image(
+            single = MapImage(
                 label="Sigmoid less softmax", format="png", visible=False, elem_classes="bsig-map",
                 buttons=["download", "fullscreen"], height=520, interactive=False,
             )  # fmt: skip
@@ -71,7 +72,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
                     gr.HTML(_head("What the model saw", "the crop that both branches are given"))
-                    crop = gr.Image(
+                    crop = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
                         elem_classes="bsig-map",
                     )  # fmt: skip
@@ -80,7 +81,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                 for branch, title in BRANCHES.items():
                     with gr.Column(min_width=0):
                         gr.HTML(_head(title, EXPLAINED[branch]))
-                        pictures[branch] = gr.Image(
+                        pictures[branch] = MapImage(
                             show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
                             buttons=["download", "fullscreen"], elem_classes="bsig-map",
                         )  # fmt: skip
@@ -92,7 +93,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                 download = gr.DownloadButton("zip", elem_id="download", elem_classes="bsig-offscreen")
             gallery = gr.Gallery(
                 [(str(example.path), example.title) for example in bundled_examples()],
-                label="Examples: one click", columns=6, height=300, allow_preview=False, object_fit="cover",
+                label="Examples: one click", columns=7, height="auto", allow_preview=False, object_fit="cover",
                 elem_id="examples", buttons=[], interactive=False,
             )  # fmt: skip
         with gr.Column(scale=3, min_width=300):
@@ -120,7 +121,9 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                 value="signed", label="Treatment of negative weights", info=TREATMENTS["signed"], elem_id="weights",
             )  # fmt: skip
             with gr.Accordion("View", open=True):
-                show = gr.Radio([(title, key) for key, title in SHOWS.items()], value="overlay", label="Show", elem_id="show")
+                show = gr.Radio(
+                    [(title, key) for key, title in SHOWS.items()], value="overlay", label="Show", elem_id="show"
+                )
                 view = gr.Radio(
                     [("For the class", "positive"), ("For and against", "signed")], value="positive", label="Evidence",
                     info=VIEWS["positive"] + ".", elem_id="view",
@@ -158,7 +161,11 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     def on_picture(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
         if not image_file:
             empty = gr.Dropdown(choices=[], value=None)
-            return [empty, _finding("Choose a picture: upload, paste, use the camera, or click an example."), *_nothing()]
+            return [
+                empty,
+                _finding("Choose a picture: upload, paste, use the camera, or click an example."),
+                *_nothing(),
+            ]
         encoded = bench.encode(image_file, checkpoint_name)
         index = _class_or_predicted(encoded, chosen[0])
         name = encoded.model.class_names[index]
@@ -198,7 +205,11 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
         ).then(**done)
     checkpoint.input(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
     for component in choices:
-        happened = component.release if isinstance(component, gr.Slider) else component.input
+        # A slider's `release` and `input` each miss something (the keyboard, the reset button); `change` does not.
+        # Score-CAM's budget alone waits for the release: every value in between would run the network.
+        happened = getattr(component, "input")  # noqa: B009 - events are added at run time, unseen by mypy
+        if isinstance(component, gr.Slider):
+            happened = component.release if component is budget else component.change
         happened(on_choice, seen, outputs, trigger_mode="always_last", **quiet).then(**done)
     prepare.click(on_download, seen, download, **quiet).then(
         None, js="() => document.querySelector('#download').click()", api_visibility="private"
@@ -220,7 +231,7 @@ def compare(
 
 
 def _explained(
-    encoded: EncodedImage, class_name: str | None, method: str, weights: str, budget: int, progress: Any = None
+    encoded: EncodedImage, class_name: str | None, method: str, weights: str, budget: int, *, progress: Any = None
 ) -> Explanation:
     show = None if progress is None else lambda done, total: progress((done, total), desc="Score-CAM", unit="channels")
     return encoded.explain(class_name or None, method, weights, score_cam_channels=int(budget), progress=show)
@@ -244,20 +255,29 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
     """Every output of the screen, in the order of `outputs`."""
     side_by_side = show in ("overlay", "heatmap")
     pictures = {branch: branch_picture(explanation, branch, drawing) for branch in BRANCHES}
-    single, bar = gr.Image(visible=False), scale_html(shared_limit_of(explanation, drawing), drawing, explanation.method)
+    single, bar = (
+        gr.update(visible=False),
+        scale_html(shared_limit_of(explanation, drawing), drawing, explanation.method),
+    )
     if drawing.own_scale:
         bar = ""
     if show == "difference":
         picture, limit = difference_picture(explanation, drawing)
-        bar = scale_html(limit, replace(drawing, view="signed"), explanation.method, ("softmax claims more", "sigmoid claims more"))
+        bar = scale_html(
+            limit, replace(drawing, view="signed"), explanation.method, ("softmax claims more", "sigmoid claims more")
+        )
         text = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
-        single = gr.Image(picture, visible=True, alt_text=text, label=text)
-    wipe = gr.ImageSlider((pictures["softmax"], pictures["sigmoid"]) if show == "wipe" else None, visible=show == "wipe")
+        single = gr.update(value=picture, visible=True, alt_text=text, label=text)
+    wiped = (pictures["softmax"], pictures["sigmoid"]) if show == "wipe" else None
+    wipe = gr.update(value=wiped, visible=show == "wipe")
     return [
         _finding(finding(explanation), _prediction(encoded, explanation)),
-        gr.Image(encoded.crop.resize((448, 448)), alt_text=f"The picture as the model saw it; it predicts {explanation.predicted_name}"),
+        gr.update(
+            value=encoded.crop.resize((448, 448)),
+            alt_text=f"The picture as the model saw it; it predicts {explanation.predicted_name}",
+        ),
         _crop_facts(encoded),
-        *(gr.Image(pictures[branch], alt_text=alt_text(explanation, branch)) for branch in BRANCHES),
+        *(gr.update(value=pictures[branch], alt_text=alt_text(explanation, branch)) for branch in BRANCHES),
         *(_facts(explanation, branch) for branch in BRANCHES),
         bar,
         _note(explanation, drawing),
@@ -272,9 +292,9 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
 
 def _nothing() -> list[Any]:
     """`_answers` without its first entry, for no picture."""
-    empty = gr.Image(None, alt_text="")
+    empty = gr.update(value=None, alt_text="")
     words = ["", "", ""]
-    rest = [gr.Row(), gr.ImageSlider(None), gr.Image(None), gr.Radio(), gr.Radio(), gr.Slider()]
+    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider()]
     return [empty, "", empty, empty, empty, *words, "", "", *rest]
 
 
@@ -293,7 +313,10 @@ def _class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
     top = list(dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")]))
     rest = sorted(set(range(len(names))) - set(top), key=lambda index: names[index].casefold())
     first = [
-        (f"{names[index]} (softmax {percent(float(softmax[index]))}, sigmoid {percent(float(sigmoid[index]))})", names[index])
+        (
+            f"{names[index]} (softmax {percent(float(softmax[index]))}, sigmoid {percent(float(sigmoid[index]))})",
+            names[index],
+        )
         for index in top
     ]
     return first + [(names[index], names[index]) for index in rest]
@@ -301,7 +324,9 @@ def _class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
 
 def _method_label(key: str) -> str:
     method = CAM_METHODS[key]
-    marks = [mark for mark, holds in (("slow", method.is_slow), ("no evidence against", not method.shows_negative)) if holds]
+    marks = [
+        mark for mark, holds in (("slow", method.is_slow), ("no evidence against", not method.shows_negative)) if holds
+    ]
     return f"{method.title} ({', '.join(marks)})" if marks else method.title
 
 
@@ -325,7 +350,9 @@ def _prediction(encoded: EncodedImage, explanation: Explanation) -> str:
 
 def _crop_facts(encoded: EncodedImage) -> str:
     softmax = encoded.probabilities()[0]
-    rows = [(encoded.model.class_names[index], percent(float(softmax[index]))) for index in encoded.top_classes(count=3)]
+    rows = [
+        (encoded.model.class_names[index], percent(float(softmax[index]))) for index in encoded.top_classes(count=3)
+    ]
     return _facts_list(rows)
 
 
@@ -333,9 +360,9 @@ def _facts(explanation: Explanation, branch: Branch) -> str:
     evidence = getattr(explanation, branch)
     rows = [
         ("Probability", percent(evidence.probability)),
-        ("Logit, centred" if branch == "centred" else "Logit", f"{evidence.logit:+.2f}"),
+        ("Logit", f"{evidence.logit:+.2f}"),
         ("Positive area", area_text(evidence)),
-        ("Map from, to", f"{evidence.map.min():+.2f} to {evidence.map.max():+.2f}"),
+        ("Range", f"{evidence.map.min():+.2f} to {evidence.map.max():+.2f}"),
     ]
     return _facts_list(rows)
 
@@ -363,14 +390,18 @@ def scale_html(limit: float, drawing: Drawing, method: str, ends: tuple[str, str
     colours = np.asarray(heatmap(ramp, 1.0, view=drawing.view, colormap=drawing.colormap, size_wh=(33, 1)))[0]
     stops = ", ".join("#" + "".join(f"{value:02x}" for value in colour) for colour in colours)
     shares = (-1, -0.5, 0, 0.5, 1) if drawing.view == "signed" else (0, 0.25, 0.5, 0.75, 1)
-    ticks = "".join(f"<span>{share * limit:+.3g}</span>" if share else "<span>0</span>" for share in shares)
-    left, right = ends or (("against the class", "for the class") if drawing.view == "signed" else ("zero or below", "for the class"))
+    ticks = "".join(f"<span>{number_text(share * limit)}</span>" if share else "<span>0</span>" for share in shares)
+    left, right = ends or (
+        ("against the class", "for the class") if drawing.view == "signed" else ("zero or below", "for the class")
+    )
     unit = CAM_METHODS[method].unit
+    alt = f"Colour scale from {ramp[0, 0] * limit:.3g} to {limit:.3g} {unit}"
+    words = f"<span>{left}</span><span>{unit}, one scale for all maps</span><span>{right}</span>"
     return (
-        f'<div class="bsig-bar" role="img" aria-label="Colour scale from {ramp[0, 0] * limit:.3g} to {limit:.3g} {unit}">'
+        f'<div class="bsig-bar" role="img" aria-label="{alt}">'
         f'<div class="ramp" style="background: linear-gradient(to right, {stops})"></div>'
         f'<div class="ticks">{ticks}</div>'
-        f'<div class="words"><span>{left}</span><span>{unit}, one scale for all maps</span><span>{right}</span></div></div>'
+        f'<div class="words">{words}</div></div>'
     )
 
 

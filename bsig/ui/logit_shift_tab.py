@@ -37,7 +37,7 @@ from bsig.positive_area import absent_classes, class_areas
 from bsig.shifted_model import doctored_model, shifted_image
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.examples import bundled_examples
-from bsig.ui.theme import in_words
+from bsig.ui.theme import MapImage, in_words
 from bsig.ui.workbench import Workbench
 
 KINDS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
@@ -149,10 +149,11 @@ def finding(shifted: Shifted) -> str:
             f"moved (correlation with the original {movement.correlation:.2f}, its maximum by "
             f"{movement.peak_move:.1f} cells)"
         )
+    before, after = shifted.before.sigmoid.probability, shifted.after.sigmoid.probability
     return (
         f"Same classifier, another heatmap: the softmax map of '{name}' {moved}, and no softmax probability changed by "
         f"more than {shifted.softmax_change:.0e}. The sigmoid branch gives the same shift away: "
-        f"'{name}' goes from {percent(shifted.before.sigmoid.probability)} to {percent(shifted.after.sigmoid.probability)}."
+        f"'{name}' goes from {percent(before)} to {percent(after)}."
     )
 
 
@@ -164,13 +165,14 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
         here = shared_map_share(features, weight, class_index)
     except InputError:
         here = 0.0
+    sigmoid_share = shared_energy_share(encoded.model.sigmoid_head.last_linear.weight.detach())
     is_or_not = "is distorted by it" if here > 0.05 else "is not visibly distorted by it"
     return (
-        f"Possible: any heatmap. Actual: this softmax head's own shared component is {_share(head_share)} of its energy "
-        f"and {_share(here)} of this map, so the published map {is_or_not}. But nothing in its training or "
+        f"Possible: any heatmap. Actual: this softmax head's own shared component is {_share(head_share)} of its "
+        f"energy and {_share(here)} of this map, so the published map {is_or_not}. But nothing in its training or "
         f"accuracy would have told you. The sigmoid branch's shared component is "
-        f"{_share(shared_energy_share(encoded.model.sigmoid_head.last_linear.weight.detach()))} of its energy: there it "
-        "is fitted to labels, and it sets the zero of the maps."
+        f"{_share(sigmoid_share)} of its energy: there it is "
+        "fitted to labels, and it sets the zero of the maps."
     )
 
 
@@ -195,14 +197,15 @@ def probability_table(shifted: Shifted, names: tuple[str, ...], branch: str) -> 
     change = shifted.softmax_change if branch == "softmax" else shifted.sigmoid_change
     return (
         f"<table class='bsig-table'><thead><tr><th>{branch.title()} probability</th><th class='number'>before</th>"
-        f"<th class='number'>after</th></tr></thead><tbody>{rows}</tbody></table><p class='bsig-note'>Largest change of "
-        f"any of {len(before)} classes: <b id='largest-change-{branch}' data-value='{change:.3e}'>{change:.1e}</b></p>"
+        f"<th class='number'>after</th></tr></thead><tbody>{rows}</tbody></table><p class='bsig-note'>"
+        f"Largest change of any of {len(before)} classes: "
+        f"<b id='largest-change-{branch}' data-value='{change:.3e}'>{change:.1e}</b></p>"
     )
 
 
 def proof_table(bench: Workbench, checkpoint: str | None, vector: Tensor, method: str) -> str:
     """The same shift on all bundled pictures: what changed of the probabilities, and how far each map moved."""
-    rows, largest = [], 0.0
+    rows, largest, kept = [], 0.0, 0
     seen = set()
     for example in bundled_examples():
         if example.path in seen:
@@ -216,6 +219,7 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: Tensor, method
         movement = map_movement(maps[0], maps[1])
         largest = max(largest, change)
         same = moved.predicted_index == index
+        kept += same
         rows.append(
             f"<tr><td>{html.escape(example.path.stem)}</td><td>{html.escape(encoded.model.class_names[index])}</td>"
             f"<td>{'same' if same else 'changed'}</td><td class='number'>{change:.1e}</td>"
@@ -223,12 +227,17 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: Tensor, method
             f"<td class='number'>{_number(movement.peak_move, 1)}</td></tr>"
         )
     return (
-        f"<div class='bsig-finding'>On {len(rows)} pictures not one prediction comes from another classifier: the largest "
-        f"change of any probability is {largest:.0e}. Every map moved.</div><div class='bsig-scroll'>"
-        "<table class='bsig-table'><thead><tr><th>Picture</th><th>Prediction</th><th>after</th><th class='number'>largest "
-        "probability change</th><th class='number'>map correlation</th><th class='number'>maximum moved (cells)</th></tr>"
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<div class='bsig-finding'>{_proved(len(rows), kept, largest)}</div><div class='bsig-scroll'>"
+        "<table class='bsig-table'><thead><tr><th>Picture</th><th>Prediction</th><th>after</th>"
+        "<th class='number'>largest probability change</th><th class='number'>map correlation</th>"
+        f"<th class='number'>maximum moved (cells)</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _proved(pictures: int, kept: int, largest: float) -> str:
+    """What the table shows, in one sentence; a prediction can only change where two classes are tied to rounding."""
+    predictions = "every prediction is the same" if kept == pictures else f"{kept} predictions are the same"
+    return f"On {pictures} pictures {predictions}: the largest change of any probability is {largest:.0e}."
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -239,7 +248,7 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def fitted_shift_of(bench: Workbench, encoded: EncodedImage) -> tuple[Tensor, str]:
-    """The shift that labels chose: of the checkpoint itself, of its '-shift' sister, or the shared part of its branch."""
+    """The shift that labels chose: the checkpoint's own, its '-shift' sister's, or the shared part of its branch."""
     model = encoded.model
     if model.shift is not None:
         return model.shift.vector, "fitted shift of this checkpoint"
@@ -326,8 +335,8 @@ def where_is_zero(bench: Workbench, encoded: EncodedImage, class_index: int) -> 
     )
     return (
         f"<div class='bsig-scroll'><table class='bsig-table'><thead><tr><th>Head</th>{header}</tr></thead><tbody>{rows}"
-        "</tbody></table></div><p class='bsig-note'>The last column cannot be bought with a threshold: each head is given "
-        "the level at which its own class covers the same area. Lower is better in the last two columns.</p>"
+        "</tbody></table></div><p class='bsig-note'>The last column cannot be bought with a threshold: each head is "
+        "given the level at which its own class covers the same area. Lower is better in the last two columns.</p>"
     )
 
 
@@ -369,7 +378,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
                 for key, (title, text) in titles.items():
                     with gr.Column(min_width=0):
                         gr.HTML(f'<div class="bsig-head">{title}<small>{text}</small></div>')
-                        pictures[key] = gr.Image(
+                        pictures[key] = MapImage(
                             show_label=False, format="png", interactive=False, buttons=["fullscreen"],
                             elem_id=f"shift-{key}", elem_classes="bsig-map",
                         )  # fmt: skip
@@ -401,7 +410,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
                 elem_id="shift-channel-delta",
                 visible=False,
             )
-            thumbnail = gr.Image(
+            thumbnail = MapImage(
                 label="Where this channel is active",
                 format="png",
                 height=180,
@@ -414,28 +423,31 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             export = gr.Button("Export the doctored classifier", elem_id="shift-export")
             exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
     proof = gr.HTML(elem_id="shift-proof")
-    gr.HTML('<div class="bsig-head">Where is zero?<small>Share of this picture with positive evidence. A class that is '
-            "not there should have none; softmax leaves open where zero lies, labels settle it.</small></div>")  # fmt: skip
+    gr.HTML(
+        '<div class="bsig-head">Where is zero?<small>Share of this picture with positive evidence. A class that is not '
+        "there should have none; softmax leaves open where zero lies, labels settle it.</small></div>"
+    )
     zero_table = gr.HTML(elem_id="zero-table")
     with gr.Row(elem_classes="bsig-pair"):
         with gr.Column(min_width=280):
             gr.HTML('<div class="bsig-head">How the map moves with delta<small>1 is the original map</small></div>')
-            movement_plot = gr.Plot(show_label=False, elem_id="plot-movement")
+            movement_plot = gr.Plot(show_label=False, elem_id="plot-movement", elem_classes="bsig-plot")
         with gr.Column(min_width=280):
             gr.HTML(
-                '<div class="bsig-head">Do the strongest places stay?<small>overlap of the top 20 % of cells</small></div>'
+                '<div class="bsig-head">Do the strongest places stay?'
+                "<small>overlap of the top 20 % of cells</small></div>"
             )
-            overlap_plot = gr.Plot(show_label=False, elem_id="plot-overlap")
+            overlap_plot = gr.Plot(show_label=False, elem_id="plot-overlap", elem_classes="bsig-plot")
     with gr.Row(elem_classes="bsig-pair"):
         with gr.Column(min_width=280):
             gr.HTML(
                 '<div class="bsig-head">How much of the picture speaks for the class<small>over delta</small></div>'
             )
-            area_plot = gr.Plot(show_label=False, elem_id="plot-area")
+            area_plot = gr.Plot(show_label=False, elem_id="plot-area", elem_classes="bsig-plot")
         with gr.Column(min_width=280):
             gr.HTML('<div class="bsig-head">Shared component<small>what all classes have in common, which softmax '
                     "cannot see</small></div>")  # fmt: skip
-            shared_plot = gr.Plot(show_label=False, elem_id="plot-shared")
+            shared_plot = gr.Plot(show_label=False, elem_id="plot-shared", elem_classes="bsig-plot")
 
     cell = gr.State(None)
     source = [compare.image, compare.checkpoint, compare.class_name, compare.method]
@@ -473,7 +485,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             gr.Radio(visible=chosen == "paint"),
             gr.Slider(visible=chosen == "uniform"),
             *(gr.Dropdown(visible=chosen == "channel"), gr.Slider(visible=chosen == "channel")),
-            gr.Image(visible=chosen == "channel"),
+            gr.update(visible=chosen == "channel"),
         ]
 
     @in_words
@@ -588,16 +600,17 @@ def _answers(encoded: EncodedImage, shifted: Shifted, wanted: Wanted, why: str) 
     limit = shared_limit(*maps.values(), positive_only=True)
     names = encoded.model.class_names
     small = f"{shifted.words[0].upper()}{shifted.words[1:]}. {why}".strip()
+    words = f"{html.escape(finding(shifted))}<small>{html.escape(small)}</small>"
     return [
-        f'<div class="bsig-finding" role="status">{html.escape(finding(shifted))}<small>{html.escape(small)}</small></div>',
+        f'<div class="bsig-finding" role="status">{words}</div>',
         *(
-            gr.Image(map_picture(before, values, limit, drawing), alt_text=_alt(key, values, before.class_name))
+            gr.update(value=map_picture(before, values, limit, drawing), alt_text=_alt(key, values, before.class_name))
             for key, values in maps.items()
         ),
         scale_html(limit, drawing, before.method),
         probability_table(shifted, names, "softmax"),
         probability_table(shifted, names, "sigmoid"),
-        _thumbnail(encoded, wanted.channel) if wanted.kind == "channel" else gr.Image(visible=False),
+        _thumbnail(encoded, wanted.channel) if wanted.kind == "channel" else gr.update(visible=False),
     ]
 
 
@@ -605,7 +618,7 @@ def _thumbnail(encoded: EncodedImage, channel: int) -> Any:
     values = encoded.features[0, channel].cpu().numpy().astype(np.float32)
     crop = encoded.crop.resize((224, 224))
     text = f"Where channel {channel} is active, strongest {values.max():.2f}"
-    return gr.Image(overlay(crop, values, shared_limit(values)), visible=True, alt_text=text, label=text)
+    return gr.update(value=overlay(crop, values, shared_limit(values)), visible=True, alt_text=text, label=text)
 
 
 def _alt(key: str, values: np.ndarray, class_name: str) -> str:

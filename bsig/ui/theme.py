@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
 import logging
+import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ImageData
+from PIL import Image
 
 from bsig.errors import InputError
 
@@ -48,21 +54,23 @@ CSS = """
 .bsig-head { font-weight: 650; font-size: 1rem; color: var(--body-text-color); padding: 0 .2rem; }
 .bsig-head small { display: block; font-weight: 400; font-size: .82rem; color: var(--body-text-color-subdued);
   line-height: 1.2; }
-.bsig-grid .bsig-head { min-height: 4.4em; }
+.bsig-grid .bsig-head { min-height: 5.4em; }
 .bsig-note { font-size: .88rem; color: var(--body-text-color-subdued); padding: 0 .2rem; }
 .bsig-table { width: 100%; border-collapse: collapse; font-size: .92rem; color: var(--body-text-color); }
 .bsig-table th { text-align: left; color: var(--body-text-color-subdued); font-weight: 600; }
 .bsig-table th, .bsig-table td { padding: .25rem .5rem; border-bottom: 1px solid var(--border-color-primary); }
 .bsig-table td.number, .bsig-table th.number { text-align: right; font-variant-numeric: tabular-nums; }
-@media (max-width: 1000px) { .bsig-pair { flex-direction: column !important; } }
+@media (max-width: 1000px) { .bsig-pair { flex-direction: column !important; }
+  .bsig-pair > * { width: 100% !important; } }
 .tabitem, .tabitem > .column, .tabitem .column, .tabitem .block, .tabitem .html-container { min-width: 0 !important;
   max-width: 100%; }
-#zero-table, #shift-proof, .bsig-scroll { overflow-x: auto; max-width: calc(100vw - 3rem); }
+#zero-table, #shift-proof, .bsig-scroll { overflow-x: auto; max-width: calc(100vw - 4rem); }
 #tour .step-label { color: var(--body-text-color) !important; }
 .bsig-scroll { overflow-x: auto; }
 .bsig-map img, .bsig-map button img { object-fit: contain; }
 .bsig-share { position: relative; min-width: 4.2rem; }
-.bsig-share i { position: absolute; left: 0; bottom: 2px; height: 4px; border-radius: 2px; background: var(--primary-500); }
+.bsig-share i { position: absolute; left: 0; bottom: 2px; height: 4px; border-radius: 2px;
+  background: var(--primary-500); }
 .bsig-grid { display: grid !important; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: .8rem !important; }
 .bsig-grid > * { min-width: 0 !important; }
 .bsig-bar { margin: .2rem .2rem 0; }
@@ -71,8 +79,8 @@ CSS = """
   font-variant-numeric: tabular-nums; color: var(--body-text-color); }
 .bsig-bar .words { display: flex; justify-content: space-between; font-size: .85rem;
   color: var(--body-text-color-subdued); }
-.bsig-offscreen { position: absolute !important; left: -9999px !important; width: 1px !important; height: 1px !important;
-  overflow: hidden !important; }
+.bsig-offscreen { position: absolute !important; left: -9999px !important; width: 1px !important;
+  height: 1px !important; overflow: hidden !important; }
 :focus-visible { outline: 3px solid var(--primary-500) !important; outline-offset: 2px; }
 @media (max-width: 1000px) { .bsig-main { flex-direction: column !important; }
   .bsig-main > * { width: 100% !important; min-width: 0 !important; flex: none !important; }
@@ -81,6 +89,7 @@ CSS = """
   .bsig-facts { grid-template-columns: 1fr; }
   .bsig-facts dd { text-align: left; margin-bottom: .2rem; }
   .gradio-container { padding: .5rem !important; }
+  #examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important; }
   .bsig-grid .bsig-head { min-height: 5.6em; }
 }
 @media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
@@ -98,8 +107,34 @@ class PictureInput(gr.Image):
     def preprocess(self, payload: Any) -> str | None:
         """The path of the uploaded file."""
         if payload is None or (payload.url and payload.url.startswith("data:")):
-            return super().preprocess(payload)
+            found = super().preprocess(payload)
+            return found if isinstance(found, str) else None
         return payload.path
+
+
+class MapImage(gr.Image):
+    """A picture that is shown, encoded once, as PNG with the least compression that pays.
+
+    PNG, because people download and measure it; level 1, because at Pillow's default four maps take longer to encode
+    than the model to run. Handlers return `gr.update(value=picture)`: a component would encode it a second time.
+    """
+
+    is_template = True
+
+    def postprocess(self, value: Any) -> Any:
+        """The picture as a file in Gradio's cache, named by its content."""
+        if not isinstance(value, Image.Image):
+            return super().postprocess(value)
+        data = io.BytesIO()
+        value.save(data, "PNG", compress_level=1)
+        content = data.getvalue()
+        path = Path(self.GRADIO_CACHE) / hashlib.sha256(content).hexdigest() / "image.png"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{secrets.token_hex(8)}.partial")
+            partial.write_bytes(content)
+            partial.replace(path)
+        return ImageData(path=str(path), orig_name="image.png")
 
 
 def in_words(handler: Callable) -> Callable:

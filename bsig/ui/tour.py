@@ -14,7 +14,7 @@ from bsig.comparison import Drawing, alt_text, area_text, map_picture, shared_li
 from bsig.explain import EncodedImage, Explanation, find_class, percent
 from bsig.ui.examples import example_by_key
 from bsig.ui.logit_shift_tab import Wanted, shifted_by
-from bsig.ui.theme import in_words
+from bsig.ui.theme import MapImage, in_words
 from bsig.ui.workbench import Workbench
 
 PICTURE = "cat"
@@ -52,8 +52,8 @@ def trusted(encoded: EncodedImage, choice: str) -> Shown:
         explanation,
         "softmax",
         (
-            f"The model gives '{explanation.class_name}' {percent(softmax.probability)}, and the usual heatmap (CAM) lights "
-            f"up on {area_text(softmax)} of the picture.",
+            f"The model gives '{explanation.class_name}' {percent(softmax.probability)}, and the usual heatmap (CAM) "
+            f"lights up on {area_text(softmax)} of the picture.",
             "It looks right, so one trusts it; the next steps ask it questions whose answer is known.",
         ),
     )
@@ -83,8 +83,8 @@ def moved(encoded: EncodedImage, choice: str) -> Shown:
         (
             f"One vector, added to the weights of every class, puts the heatmap of '{shifted.before.class_name}' "
             f"where we want it ({choice}).",
-            f"It is the same classifier: over all {encoded.model.num_classes} classes no probability changed by more than "
-            f"{shifted.softmax_change:.0e}.",
+            f"It is the same classifier: over all {encoded.model.num_classes} classes no probability changed by more "
+            f"than {shifted.softmax_change:.0e}.",
         ),
         limit_from=shifted.before,
     )
@@ -130,7 +130,7 @@ def build_tour(bench: Workbench, demo: gr.Blocks, tab: gr.Tab) -> None:
         for number, step in enumerate(STEPS):
             with gr.Step(step.label, id=number), gr.Row(elem_classes="bsig-main"):
                 with gr.Column(scale=1, min_width=300):
-                    picture = gr.Image(
+                    picture = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], height=448,
                         elem_id=f"tour-picture-{number}", elem_classes="bsig-map",
                     )  # fmt: skip
@@ -160,7 +160,7 @@ def build_tour(bench: Workbench, demo: gr.Blocks, tab: gr.Tab) -> None:
         # The scale of the honest picture: a heatmap that is hidden must look hidden, not stretched.
         limit = shared_limit_of(answer.limit_from or answer.explanation, Drawing())
         image = map_picture(answer.explanation, evidence.map, limit, Drawing())
-        return [gr.Image(image, alt_text=alt_text(answer.explanation, answer.branch)), _words(*answer.sentences)]
+        return [gr.update(value=image, alt_text=alt_text(answer.explanation, answer.branch)), _words(*answer.sentences)]
 
     @in_words
     def on_start() -> list[Any]:
