@@ -18,9 +18,21 @@ import numpy as np
 from bsig import __version__
 from bsig.backbones import DEFAULT_BACKBONE
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, library_versions, list_checkpoints, load_checkpoint
+from bsig.checkpoints import (
+    CHECKPOINTS_FOLDER,
+    DEFAULT_CHECKPOINT,
+    checkpoint_path,
+    library_versions,
+    list_checkpoints,
+    load_checkpoint,
+    record_results,
+)
+from bsig.comparison import comparison_picture
 from bsig.datasets import SPLITS, read_dataset
+from bsig.diagnostics import diagnose, diagnostic_input
 from bsig.errors import InputError
+from bsig.evaluation import evaluate
+from bsig.evaluation_table import format_table
 from bsig.explain import Explainer, Explanation, finding, summary
 from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, chosen_device, finetune
@@ -49,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_explain(commands)
     _add_finetune(commands)
+    _add_evaluate(commands)
     _add_checkpoints(commands)
     return parser
 
@@ -92,6 +105,7 @@ def _explain(chosen: argparse.Namespace) -> None:
     said = {
         **summary(explanation),
         "finding": finding(explanation),
+        "diagnostics": diagnose(diagnostic_input(encoded, explanation)),
         "treatment": TREATMENTS[chosen.weights],
         "image": str(chosen.image),
         "checkpoint_sha256": model.metadata.get("tensors_sha256"),
@@ -108,14 +122,13 @@ def write_explanation(folder: Path, explanation: Explanation, said: dict[str, An
     Raises:
         InputError: the folder cannot be written.
     """
-    from bsig.comparison import comparison_picture
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         comparison_picture(explanation).save(folder / "comparison.png")
         for branch in ("softmax", "sigmoid", "centred"):
             np.save(folder / f"{branch}.npy", getattr(explanation, branch).map)
-        (folder / "explanation.json").write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(said, indent=1, ensure_ascii=False)
+        (folder / "explanation.json").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error
     return sorted(folder.iterdir())
@@ -149,7 +162,7 @@ def _add_finetune(commands: Any) -> None:
     parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--seed", type=int, default=training.seed)
-    parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes first")
+    parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes")
     parser.add_argument("--softmax-epochs", type=int, default=softmax.epochs)
     parser.add_argument("--softmax-learning-rate", type=float, default=softmax.learning_rate)
     parser.add_argument("--half-precision", action="store_true", help="store the sigmoid head as float16")
@@ -204,6 +217,65 @@ def _print_epoch(epoch: Epoch) -> None:
         f"absent {epoch.absent_probability:.4f}",
         file=sys.stderr,
     )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "Measure both branches, with baselines and intervals.")
+    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="name, folder or hf:owner/repo")
+    _add_checkpoint_folder(parser)
+    parser.add_argument("--methods", default="cam", help=f"some of {', '.join(CAM_METHODS)}, with commas")
+    parser.add_argument("--weights", default="signed", help=f"some of {', '.join(TREATMENTS)}, with commas")
+    parser.add_argument("--split", default="val", choices=SPLITS)
+    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    parser.add_argument("--class-map", default="", help="data class=model class, with commas, where names do not match")
+    parser.add_argument("--limit", type=int, default=None, help="only so many pictures, drawn over the whole split")
+    parser.add_argument("--mosaics", type=int, default=150, help="2 x 2 mosaics of the grid pointing game; 0 for none")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file to write")
+    parser.add_argument("--record", action="store_true", help="put the main figures into the checkpoint's own JSON")
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    images = read_dataset(chosen.data, chosen.split, chosen.images)
+    model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
+    results = evaluate(
+        model,
+        images,
+        methods=_listed(chosen.methods),
+        weights=_listed(chosen.weights),
+        mosaics=chosen.mosaics,
+        limit=chosen.limit,
+        class_map=_class_map(chosen.class_map),
+        seed=chosen.seed,
+        progress=_progress("pictures"),
+    )
+    if chosen.out:
+        _write_json(chosen.out, results)
+    if chosen.record:
+        record_results(checkpoint_path(chosen.checkpoint, chosen.checkpoints), results)
+    print(format_table(results))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _class_map(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in _listed(text)]
+    broken = [left for left, sign, right in pairs if not (left and sign and right)]
+    if broken:
+        raise InputError(f"`--class-map` (='{text}') must be pairs like airplane=404 with commas between.")
+    return {left.strip(): right.strip() for left, _, right in pairs}
+
+
+def _write_json(path: Path, said: dict[str, Any]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"`--out` (='{path}') cannot be written ({error}); choose another file.") from error
 
 
 def _add_checkpoints(commands: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bsig.cams import Branch, cam_method
-from bsig.explain import Evidence, Explanation, finding, percent
+from bsig.explain import Evidence, Explanation, area_text, finding, percent
 from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.pictures import View, difference_map, heatmap, overlay, shared_limit, with_contour_and_box
 
@@ -86,11 +86,6 @@ def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Imag
     limit = shared_limit(values)
     signed = Drawing("signed", drawing.overlay, drawing.colormap, drawing.heatmap_opacity, drawing.smooth)
     return map_picture(explanation, values, limit, signed), limit
-
-
-def area_text(evidence: Evidence) -> str:
-    """Share of the picture with positive evidence, counted in whole grid cells."""
-    return f"{100 * evidence.positive_area:.0f} %"
 
 
 def alt_text(explanation: Explanation, branch: Branch) -> str:

@@ -303,19 +303,25 @@ def summary(explanation: Explanation) -> dict[str, Any]:
 def finding(explanation: Explanation) -> str:
     """One plain sentence that says what differs between the branches, from the numbers alone."""
     name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
-    areas = (
-        f"Softmax claims evidence for '{name}' on {percent(softmax.positive_area)} of this picture, "
-        f"the sigmoid branch on {percent(sigmoid.positive_area)}"
-    )
     if explanation.method == "eigen-cam":
         return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
+    # The loss weighs the one positive like all negatives together, so 50 % is where yes and no are equally likely.
     if sigmoid.probability >= 0.5:
-        verdict = f"it says the class is there ({percent(sigmoid.probability)})"
-    elif sigmoid.probability < 0.1:
-        verdict = f"it thinks none is there ({percent(sigmoid.probability)})"
+        verdict = "it says the class is there"
+    elif sigmoid.probability < 0.2:
+        verdict = "it thinks none is there"
     else:
-        verdict = f"it leaves the class open ({percent(sigmoid.probability)})"
-    return f"{areas}; {verdict}, softmax gives it {percent(softmax.probability)}."
+        verdict = "it leans to no"
+    return (
+        f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
+        f"{area_text(sigmoid)}; {verdict} ({percent(sigmoid.probability)}), softmax gives it "
+        f"{percent(softmax.probability)}."
+    )
+
+
+def area_text(evidence: Evidence) -> str:
+    """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
+    return f"{100 * evidence.positive_area:.0f} %"
 
 
 def percent(share: float) -> str:

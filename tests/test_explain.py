@@ -365,14 +365,15 @@ def told(softmax_cells: int, sigmoid_cells: int, probability: float, method: str
 
 def test_the_finding_says_the_areas_and_what_the_sigmoid_branch_thinks() -> None:
     assert told(49, 3, 0.004) == (
-        "Softmax claims evidence for 'golf ball' on 49 % of this picture, the sigmoid branch on 3.0 %; "
+        "Softmax claims evidence for 'golf ball' on 49 % of this picture, the sigmoid branch on 3 %; "
         "it thinks none is there (0.4 %), softmax gives it 2.0 %."
     )
     assert "on 12 % of this picture, the sigmoid branch on 80 %" in told(12, 80, 0.7)
     assert "says the class is there (70 %)" in told(12, 80, 0.7)
     assert "says the class is there (50 %)" in told(12, 80, 0.5)
-    assert "leaves the class open (30 %)" in told(12, 80, 0.3)
-    assert "leaves the class open (10 %)" in told(12, 80, 0.1)
+    assert "leans to no (30 %)" in told(12, 80, 0.3)
+    assert "thinks none is there (10 %)" in told(12, 80, 0.1)
+    assert "on 100 % of this picture, the sigmoid branch on 0 %" in told(100, 0, 0.1)
 
 
 def test_the_finding_of_eigen_cam_claims_nothing_of_the_class() -> None:

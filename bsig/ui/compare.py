@@ -20,14 +20,13 @@ from bsig.comparison import (
     BRANCHES,
     Drawing,
     alt_text,
-    area_text,
     branch_picture,
     comparison_picture,
     difference_picture,
     shared_limit_of,
 )
 from bsig.errors import InputError
-from bsig.explain import EncodedImage, Explanation, find_class, finding, percent, summary
+from bsig.explain import EncodedImage, Explanation, area_text, find_class, finding, percent, summary
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.examples import bundled_examples, example_by_key
