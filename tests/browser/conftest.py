@@ -1,0 +1,132 @@
+"""The real app in a process of its own, and visitors with a real browser who watch for errors and foreign hosts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_S = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("BSIG_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"BSIG_REQUIRE_BROWSER=1, but {what}", pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    """Closed with the last test of this folder: Playwright's event loop would be in the way of other tests."""
+    try:
+        from playwright.sync_api import expect, sync_playwright
+    except ImportError:
+        _missing("playwright is not installed (pip install -r .ci/requirements.txt)")
+    if not Path(CHROMIUM).exists():
+        _missing(f"{CHROMIUM} is missing (apt-get install chromium)")
+    expect.set_options(timeout=1000 * PATIENCE_S / 2)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="package")
+def app_url(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`python app.py --port <free>`, once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("app") / "app.log"
+    with log.open("w") as output:
+        command = [sys.executable, "app.py", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        _wait_until_it_answers(url, process, log)
+        yield url
+        assert process.poll() is None, f"the app ended by itself:\n{log.read_text()}"
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        process.terminate()
+        process.wait(timeout=PATIENCE_S)
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()}")
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)  # nothing can be waited on before the socket is there
+    pytest.fail(f"app.py did not answer within {PATIENCE_S} s:\n{log.read_text()}")
+
+
+@pytest.fixture
+def visit(browser: Any, app_url: str) -> Iterator[Callable[..., Any]]:
+    """`visit("?example=cat", **context_options)` -> a visitor's page of its own, with its first comparison drawn.
+
+    At the end no page may have logged an error or asked another host for anything.
+    """
+    contexts, complaints = [], []
+
+    def on_request(request: Any) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https", "ws", "wss") and address.hostname != "127.0.0.1":
+            complaints.append(f"request to another host: {request.url}")
+
+    def on_console(message: Any) -> None:
+        if message.type == "error":
+            complaints.append(f"console: {message.text} ({message.location.get('url')})")
+
+    def open_page(query: str = "", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}, **options})
+        context.set_default_timeout(1000 * PATIENCE_S / 2)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", on_request)
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.goto(app_url + "/" + query)
+        page.locator("#finding .bsig-finding").wait_for()
+        page.locator("#map-centred img").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def page(visit: Callable[..., Any]) -> Any:
+    """The page as it opens."""
+    return visit()

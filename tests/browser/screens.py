@@ -1,0 +1,90 @@
+"""What a visitor does and sees, in the words of the tests."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import expect
+
+# Whatever can be seen right of the window's edge, unless it lies in a box of its own that scrolls.
+BEYOND_THE_EDGE = """() => [...document.querySelectorAll("body *")].filter((element) => {
+  const box = element.getBoundingClientRect();
+  if (!box.width || box.right <= innerWidth + 1) return false;
+  if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
+  for (let outer = element.parentElement; outer; outer = outer.parentElement) {
+    const scrolls = ["auto", "scroll"].includes(getComputedStyle(outer).overflowX);
+    if (scrolls && outer !== document.body && outer.getBoundingClientRect().right <= innerWidth + 1) return false;
+  }
+  return true;
+}).map((element) => `${element.tagName}#${element.id}.${element.className}`)"""
+MAPS = ("softmax", "sigmoid", "centred")
+
+
+def finding(page: Any) -> str:
+    """The sentence above the maps."""
+    return page.locator("#finding .bsig-finding").inner_text()
+
+
+def sources(page: Any, *elem_ids: str) -> list[str]:
+    """Addresses of pictures; they hold a hash of the content, so another picture has another address."""
+    return [page.locator(f"#{elem_id} img").get_attribute("src") for elem_id in elem_ids]
+
+
+def map_sources(page: Any) -> list[str]:
+    return sources(page, *(f"map-{branch}" for branch in MAPS))
+
+
+def alt_texts(page: Any) -> list[str]:
+    return [page.locator(f"#map-{branch} img").get_attribute("alt") for branch in MAPS]
+
+
+def pixels(page: Any, elem_id: str) -> np.ndarray:
+    """The picture as it was sent, (H, W, 3)."""
+    content = page.request.get(page.locator(f"#{elem_id} img").get_attribute("src")).body()
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def choose(page: Any, elem_id: str, option: str) -> None:
+    """Types into a dropdown and takes the option of that name (what follows a parenthesis does not matter)."""
+    box = page.locator(f"#{elem_id} input")
+    box.click()
+    box.clear()
+    box.press_sequentially(option)  # the list is filtered by keys, not by a value that appears at once
+    options = page.locator("ul[role=listbox] li")
+    # The name itself may also be a part of longer names.
+    options.filter(has_text=re.compile(rf"^[\s✓]*{re.escape(option)}\s*(\(|$)")).first.click()
+
+
+def tick(page: Any, elem_id: str, label: str) -> None:
+    """Chooses one of a row of radio buttons."""
+    page.locator(f"#{elem_id} label", has_text=label).first.click()
+
+
+def toggle(page: Any, elem_id: str) -> None:
+    page.locator(f"#{elem_id} input[type=checkbox]").click()
+
+
+def click_example(page: Any, number: int) -> None:
+    page.locator("#examples button.thumbnail-item").nth(number).click()
+
+
+def upload(page: Any, name: str, content: bytes, kind: str = "image/png") -> None:
+    page.locator("#picture input[type=file]").set_input_files({"name": name, "mimeType": kind, "buffer": content})
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name).first.click()
+
+
+def beyond_the_edge(page: Any) -> list[str]:
+    """What does not fit the window; clipping it away does not help."""
+    return page.evaluate(BEYOND_THE_EDGE)
+
+
+def until_changed(page: Any, elem_id: str, before: str) -> None:
+    """Waits until the picture is another one."""
+    expect(page.locator(f"#{elem_id} img")).not_to_have_attribute("src", before)

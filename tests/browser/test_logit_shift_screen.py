@@ -1,0 +1,167 @@
+"""The Logit shift screen in a real browser: the same probabilities, another heatmap, by a click on the picture."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bsig import load_checkpoint
+from bsig.ui.examples import bundled_examples
+
+pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
+from playwright.sync_api import expect
+from screens import choose, finding, open_tab, sources, tick, until_changed
+
+UNCHANGED = 1e-5  # of any softmax probability; float32 logits of a thousand classes leave some 1e-7
+CELLS = 7
+
+
+@pytest.fixture
+def shift_page(visit: Callable[..., Any]) -> Any:
+    page = visit("?example=cat")
+    open_tab(page, "Logit shift")
+    page.locator("#shift-after img").wait_for()
+    expect(page.locator("#shift-finding")).to_contain_text("Same classifier, another heatmap")
+    return page
+
+
+def _alt(page: Any, key: str) -> str:
+    return page.locator(f"#shift-{key} img").get_attribute("alt")
+
+
+def _place(alt_text: str) -> str:
+    return re.search(r"row \d+, column \d+", alt_text).group()
+
+
+def _change(page: Any, branch: str) -> float:
+    return float(page.locator(f"#largest-change-{branch}").get_attribute("data-value"))
+
+
+def _click_cell(page: Any, row: int, column: int) -> None:
+    """Clicks on the middle of a cell, counted from 1."""
+    picture = page.locator("#shift-before img")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    picture.click(position={
+        "x": (column - 0.5) * box["width"] / CELLS, "y": (row - 0.5) * box["height"] / CELLS,
+    })  # fmt: skip
+
+
+def _set(page: Any, elem_id: str, value: float) -> None:
+    number = page.locator(f"#{elem_id} input[type=number]")
+    number.fill(str(value))
+    number.press("Tab")
+
+
+@pytest.mark.parametrize(("row", "column"), [(7, 1), (2, 6)])
+def test_the_softmax_map_goes_where_one_clicks_and_no_probability_moves(shift_page: Any, row: int, column: int) -> None:
+    before = {key: _place(_alt(shift_page, key)) for key in ("before", "centred")}
+    assert f"row {row}, column {column}" not in before.values()
+    _click_cell(shift_page, row, column)
+    expect(shift_page.locator("#shift-after img")).to_have_attribute(
+        "alt", re.compile(rf"^Softmax map after the shift for .+ row {row}, column {column} of {CELLS}\.$")
+    )
+    assert _change(shift_page, "softmax") < UNCHANGED
+    assert _change(shift_page, "sigmoid") > UNCHANGED
+    assert {key: _place(_alt(shift_page, key)) for key in before} == before
+    expect(shift_page.locator("#shift-finding")).to_contain_text(f"row {row}, column {column}")
+
+
+def test_every_picture_says_what_it_shows(shift_page: Any) -> None:
+    titles = ["Softmax map before the shift", "Softmax map after the shift"]
+    titles += ["Sigmoid branch map under the same shift", "Softmax, class-centred map under the same shift"]
+    alts = [_alt(shift_page, key) for key in ("before", "after", "sigmoid", "centred")]
+    assert all(re.fullmatch(rf"{re.escape(title)} for .+: maximum -?\d+\.\d\d in row \d, column \d of 7\.", alt)
+               for title, alt in zip(titles, alts, strict=True)), alts  # fmt: skip
+
+
+def test_the_targets_move_the_map(shift_page: Any) -> None:
+    before = sources(shift_page, "shift-after")[0]
+    tick(shift_page, "shift-target", "bottom right")
+    until_changed(shift_page, "shift-after", before)
+    expect(shift_page.locator("#shift-finding")).to_contain_text("Painted: bottom right")
+    row, column = (int(number) for number in re.findall(r"\d+", _place(_alt(shift_page, "after"))))
+    assert row >= 5
+    assert column >= 5
+    assert _change(shift_page, "softmax") < UNCHANGED
+
+
+def test_the_delta_slider_shifts_all_channels(shift_page: Any) -> None:
+    tick(shift_page, "shift-kind", "All channels")
+    expect(shift_page.locator("#shift-delta")).to_be_visible()
+    expect(shift_page.locator("#shift-target")).not_to_be_visible()
+    expect(shift_page.locator("#shift-finding")).to_contain_text("No shift yet")
+    _set(shift_page, "shift-delta", -0.03)
+    expect(shift_page.locator("#shift-finding")).to_contain_text("-0.030 added to every weight of every class")
+    expect(shift_page.locator("#shift-finding")).to_contain_text("Same classifier, another heatmap")
+    assert _change(shift_page, "softmax") < UNCHANGED
+    assert _change(shift_page, "sigmoid") > UNCHANGED
+    before = sources(shift_page, "shift-after")[0]
+    handle = shift_page.locator("#shift-delta input[type=range]")
+    handle.focus()
+    handle.press("Home")
+    until_changed(shift_page, "shift-after", before)
+    assert _change(shift_page, "softmax") < UNCHANGED
+
+
+def test_one_channel_comes_with_its_thumbnail(shift_page: Any) -> None:
+    tick(shift_page, "shift-kind", "One channel")
+    expect(shift_page.locator("#shift-channel")).to_be_visible()
+    thumbnail = shift_page.locator('img[alt^="Where channel"]')
+    expect(thumbnail).to_be_visible()
+    before = sources(shift_page, "shift-after")[0]
+    _set(shift_page, "shift-channel-delta", 0.8)
+    until_changed(shift_page, "shift-after", before)
+    expect(shift_page.locator("#shift-finding")).to_contain_text("+0.80 added to channel")
+    assert _change(shift_page, "softmax") < UNCHANGED
+
+
+def test_prove_it_keeps_every_prediction(shift_page: Any) -> None:
+    _click_cell(shift_page, 7, 1)
+    expect(shift_page.locator("#shift-finding")).to_contain_text("row 7, column 1")
+    shift_page.locator("#shift-prove").click()
+    rows = shift_page.locator("#shift-proof tbody tr")
+    expect(rows).to_have_count(len({example.path for example in bundled_examples()}))
+    cells = [row.locator("td").all_inner_texts() for row in rows.all()]
+    assert [one[2] for one in cells] == ["same"] * len(cells)
+    assert max(float(one[3]) for one in cells) < UNCHANGED
+    assert float(next(one for one in cells if one[0] == "cat")[4]) < 0.9  # the picture that the shift was painted on
+
+
+def test_the_export_is_a_checkpoint_that_says_it_is_doctored(shift_page: Any, tmp_path: Any) -> None:
+    shift_page.locator("#shift-export").click()
+    link = shift_page.locator("#shift-file a[download]").first
+    link.wait_for()
+    with shift_page.expect_download() as waiting:
+        link.click()
+    with zipfile.ZipFile(waiting.value.path()) as archive:
+        archive.extractall(tmp_path)
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert "doctored" in json.loads((folder / "checkpoint.json").read_text())
+    model = load_checkpoint(str(folder))
+    assert model.num_classes == 1000
+
+
+def test_the_screen_follows_the_class_of_compare(shift_page: Any) -> None:
+    open_tab(shift_page, "Compare")
+    choose(shift_page, "class", "golf ball")
+    expect(shift_page.locator("#finding")).to_contain_text("'golf ball'")
+    assert "'golf ball'" in finding(shift_page)
+    open_tab(shift_page, "Logit shift")
+    expect(shift_page.locator("#shift-finding")).to_contain_text("'golf ball'")
+    assert "for golf ball" in _alt(shift_page, "after")
+
+
+def test_plots_and_the_table_of_zeros_are_drawn(shift_page: Any) -> None:
+    for elem_id in ("plot-movement", "plot-overlap", "plot-area"):
+        expect(shift_page.locator(f"#{elem_id} .js-plotly-plot .scatterlayer .trace")).to_have_count(3)
+    expect(shift_page.locator("#plot-shared .js-plotly-plot .barlayer .trace")).to_have_count(2)
+    heads = shift_page.locator("#zero-table tbody tr")
+    expect(heads).to_have_count(4)
+    shown = re.findall(r"\d+ %", heads.nth(0).inner_text())
+    assert len(shown) >= 3
