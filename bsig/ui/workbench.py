@@ -44,10 +44,13 @@ class RecentlyUsed(Generic[Value]):
                     return self._values[key]
             try:
                 value = make()
-            finally:
+            except BaseException:
                 with self._lock:
                     self._making.pop(key, None)
+                raise
             with self._lock:
+                # In one step: a thread that came between the two would find neither the value nor its maker's lock.
+                self._making.pop(key, None)
                 self._values[key] = value
                 while len(self._values) > self._capacity:
                     self._values.popitem(last=False)
