@@ -230,6 +230,8 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     parser.add_argument("--class-map", default="", help="data class=model class, with commas, where names do not match")
     parser.add_argument("--limit", type=int, default=None, help="only so many pictures, drawn over the whole split")
+    parser.add_argument("--absent-from", default="model", choices=("model", "data"), help="whose classes are asked for")
+    parser.add_argument("--faithfulness", type=int, default=0, help="pictures for insertion, deletion and drop; slow")
     parser.add_argument("--mosaics", type=int, default=150, help="2 x 2 mosaics of the grid pointing game; 0 for none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -246,6 +248,8 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         methods=_listed(chosen.methods),
         weights=_listed(chosen.weights),
         mosaics=chosen.mosaics,
+        absent_from=chosen.absent_from,
+        faithfulness=chosen.faithfulness,
         limit=chosen.limit,
         class_map=_class_map(chosen.class_map),
         seed=chosen.seed,

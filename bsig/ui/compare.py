@@ -37,8 +37,9 @@ SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between
 EXPLAINED: dict[Branch, str] = {
     "softmax": "the pretrained head: it decides the class",
     "sigmoid": "the fine-tuned clone: one yes or no a class",
-    "centred": "softmax less the mean of all classes: no logit shift can move it",
+    "centred": "softmax less the mean of all classes: no shift moves it",
 }
+SHORT: dict[Branch, str] = {"softmax": "Softmax branch", "sigmoid": "Sigmoid branch", "centred": "Class-centred"}
 BUDGET = 64
 
 
@@ -70,16 +71,16 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
             )  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
-                    gr.HTML(_head("What the model saw", "the crop that both branches are given"))
+                    gr.HTML(_head("The picture", "as the model saw it"))
                     crop = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
                         elem_classes="bsig-map",
                     )  # fmt: skip
                     crop_facts = gr.HTML(elem_id="facts-crop")
                 pictures, facts = {}, {}
-                for branch, title in BRANCHES.items():
+                for branch in BRANCHES:
                     with gr.Column(min_width=0):
-                        gr.HTML(_head(title, EXPLAINED[branch]))
+                        gr.HTML(_head(SHORT[branch], EXPLAINED[branch]))
                         pictures[branch] = MapImage(
                             show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
                             buttons=["download", "fullscreen"], elem_classes="bsig-map",
@@ -361,7 +362,7 @@ def _facts(explanation: Explanation, branch: Branch) -> str:
         ("Probability", percent(evidence.probability)),
         ("Logit", f"{evidence.logit:+.2f}"),
         ("Positive area", area_text(evidence)),
-        ("Range", f"{evidence.map.min():+.2f} to {evidence.map.max():+.2f}"),
+        ("Range", f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"),
     ]
     return _facts_list(rows)
 

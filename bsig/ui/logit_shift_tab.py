@@ -37,7 +37,7 @@ from bsig.positive_area import absent_classes, class_areas
 from bsig.shifted_model import doctored_model, shifted_image
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.examples import bundled_examples
-from bsig.ui.theme import MapImage, in_words
+from bsig.ui.theme import MapImage, in_words, shown_js
 from bsig.ui.workbench import Workbench
 
 KINDS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
@@ -450,6 +450,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             shared_plot = gr.Plot(show_label=False, elem_id="plot-shared", elem_classes="bsig-plot")
 
     cell = gr.State(None)
+    is_shown = gr.Checkbox(False, visible=False)
     source = [compare.image, compare.checkpoint, compare.class_name, compare.method]
     wishes = [kind, target, cell, delta, channel, channel_delta]
     drawn = [finding_html, *pictures.values(), bar, softmax_table, sigmoid_table, thumbnail]
@@ -502,6 +503,10 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         ]  # fmt: skip
 
     @in_words
+    def on_ready(is_shown: bool, *arguments: Any) -> Any:
+        return on_source(*arguments) if is_shown else gr.skip()
+
+    @in_words
     def on_prove(*arguments: Any) -> str:
         encoded, index = current(*arguments[:3])
         vector, _ = _vector(encoded, index, _wanted(encoded, index, *arguments[4:]))
@@ -516,6 +521,10 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
     everything = [channel, cell, actual, proof, exported, *drawn, *plots]
     tab.select(on_source, [*source, *wishes], everything, **quiet)
+    compare.ready.change(
+        on_ready, [is_shown, *source, *wishes], everything, js=shown_js("shift-finding"), trigger_mode="always_last",
+        **quiet,
+    )  # fmt: skip
     pictures["before"].select(on_click, [*source, *wishes], [cell, kind, *drawn], **quiet)
     kind.change(on_kind, kind, [target, delta, channel, channel_delta, thumbnail], **quiet)
     kind.input(on_wish, [*source, *wishes], drawn, **quiet)

@@ -32,7 +32,7 @@ from bsig.panels import number_text
 from bsig.pictures import overlay, shared_limit
 from bsig.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.ui.compare import CompareScreen, scale_html
-from bsig.ui.theme import in_words
+from bsig.ui.theme import in_words, shown_js
 from bsig.ui.workbench import Workbench
 
 SIDES = {"for": "for the class", "against": "against the class"}
@@ -157,15 +157,13 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
     tab.select(on_select, [answered, *drawn_from], outputs, **quiet)
     zoom.input(on_zoom, drawn_from, scatter, **quiet)
     compare.ready.change(
-        on_ready, [is_shown, answered, *drawn_from], outputs, js=_IS_SHOWN_JS, trigger_mode="always_last", **quiet
+        on_ready,
+        [is_shown, answered, *drawn_from],
+        outputs,
+        js=shown_js("collapse-finding"),
+        trigger_mode="always_last",
+        **quiet,
     )
-
-
-# Compare's answers come while another tab is open; they are drawn when this one is, which costs the server nothing.
-_IS_SHOWN_JS = """(...inputs) => {
-  const screen = document.querySelector('#collapse-finding');
-  return [Boolean(screen && screen.offsetParent), ...inputs.slice(1)];
-}"""
 
 
 def sign_collapse_answer(

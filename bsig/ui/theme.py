@@ -49,6 +49,8 @@ CSS = """
 .bsig-finding small { display: block; margin-top: .25rem; font-size: .9rem; color: var(--body-text-color-subdued); }
 .bsig-facts { display: grid; grid-template-columns: 1fr auto; gap: 0 .6rem; font-size: .92rem; line-height: 1.5;
   padding: .1rem .2rem .4rem; margin: 0; color: var(--body-text-color); }
+.bsig-grid .bsig-facts { font-size: .8rem; white-space: nowrap; gap: 0 .3rem; }
+.bsig-grid .html-container { padding: 0 !important; }
 .bsig-facts dt { color: var(--body-text-color-subdued); }
 .bsig-facts dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
 .bsig-head { font-weight: 650; font-size: 1rem; color: var(--body-text-color); padding: 0 .2rem; }
@@ -110,6 +112,17 @@ class PictureInput(gr.Image):
             found = super().preprocess(payload)
             return found if isinstance(found, str) else None
         return payload.path
+
+
+def shown_js(element_id: str) -> str:
+    """Javascript that puts "is this element on the screen?" in place of the first input of an event.
+
+    Compare's answers come while another tab is open; a tab that asks this first draws them only when it is shown.
+    """
+    return f"""(...inputs) => {{
+      const screen = document.querySelector('#{element_id}');
+      return [Boolean(screen && screen.offsetParent), ...inputs.slice(1)];
+    }}"""
 
 
 class MapImage(gr.Image):

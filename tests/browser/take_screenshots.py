@@ -1,0 +1,69 @@
+"""`python tests/browser/take_screenshots.py`: the README's pictures, taken from the running app in a real browser.
+
+Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png.
+Needs playwright and chromium (see .ci/requirements.txt).
+"""
+
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+SCREENS = {
+    "compare": ("compare", "#map-centred img"),
+    "logit-shift": ("screens/logit-shift", "#plot-shared .js-plotly-plot"),
+    "sign-collapse": ("screens/sign-collapse", ".bsig-plot .js-plotly-plot"),
+    "tour": ("screens/tour", "#tour-picture-0 img"),
+}
+
+
+def main() -> int:
+    """Takes one picture a screen, 1440 pixels wide, light."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_until_up(address)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            for tab, (name, last_part) in SCREENS.items():
+                page = browser.new_page(viewport={"width": 1440, "height": 1000})
+                _shoot(page, f"{address}/?tab={tab}&__theme=light", last_part, ROOT / "assets" / f"{name}.png")
+            browser.close()
+    finally:
+        app.terminate()
+        app.wait(20)
+    return 0
+
+
+def _shoot(page: Page, address: str, last_part: str, file: Path) -> None:
+    page.goto(address)
+    page.wait_for_selector(last_part, state="visible", timeout=60_000)
+    page.wait_for_function("[...document.images].every(image => !image.offsetParent || image.complete)")
+    page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
+    file.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=file)
+    page.close()
+
+
+def _wait_until_up(address: str) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            subprocess.run(["sleep", "0.5"], check=True)
+        else:
+            return
+    raise SystemExit(f"the app did not answer at {address}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
