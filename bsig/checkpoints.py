@@ -41,6 +41,7 @@ from bsig.backbones import (
     chosen_device,
     classifier_from_timm,
     load_classifier,
+    published,
     state_sha256,
 )
 from bsig.dual_branch import DualBranch, FittedShift
@@ -363,34 +364,26 @@ def _tensors_to_store(model: DualBranch, dtype: torch.dtype) -> dict[str, Tensor
 
 
 def _is_published(model: DualBranch) -> bool:
-    published = _published(model)
-    return published is not None and state_sha256(published.encoder) == state_sha256(model.encoder)
+    known = published(model.backbone_name)
+    return known is not None and known.encoder_sha256 == state_sha256(model.encoder)
 
 
 def _has_published_head(model: DualBranch) -> bool:
-    published = _published(model)
-    return published is not None and state_sha256(published.head) == state_sha256(model.softmax_head)
-
-
-def _published(model: DualBranch) -> Classifier | None:
-    """The backbone with its published weights, or None where they cannot be had here."""
-    try:
-        return load_classifier(model.backbone_name)
-    except InputError:
-        return None
+    known = published(model.backbone_name)
+    return known is not None and known.head_sha256 == state_sha256(model.softmax_head)
 
 
 def _description(
     model: DualBranch, tensors_file: Path, tensors: dict[str, Tensor], said: dict[str, Any]
 ) -> dict[str, Any]:
-    published = _published(model) if not any(key.startswith("encoder.") for key in tensors) else None
+    known = published(model.backbone_name) if not any(key.startswith("encoder.") for key in tensors) else None
     kept: dict[str, Any] = {key: model.metadata[key] for key in KEPT_METADATA if key in model.metadata}
     return {
         "format_version": FORMAT_VERSION,
         "branch": model.branch_kind,
         "backbone": {
             "name": model.backbone_name,
-            "weights": published.weights if published else {"source": "stored in this checkpoint"},
+            "weights": known.weights if known else {"source": "stored in this checkpoint"},
             "encoder_sha256": state_sha256(model.encoder),
         },
         "preprocessing": asdict(model.preprocessing),
