@@ -79,8 +79,9 @@ class DualBranch(nn.Module):
         self.softmax_head = classifier.head
         self.shift = shift
         self.branch_kind: BranchKind = "shift" if shift else "full"
-        clone = copy.deepcopy(classifier.head) if shift is None else shift.applied_to(classifier.head)
-        self.sigmoid_head = sigmoid_head or clone
+        if sigmoid_head is None:
+            sigmoid_head = shift.applied_to(classifier.head) if shift else copy.deepcopy(classifier.head)
+        self.sigmoid_head = sigmoid_head
         self.sigmoid_head.requires_grad_(True)
         self.eval()
 
