@@ -1,0 +1,51 @@
+"""The page inside the test's own process, leaving nothing open behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from bsig.ui import build_demo, launch_arguments
+from bsig.ui.workbench import Workbench
+
+
+@contextmanager
+def built_demo(bench: Workbench) -> Iterator[Any]:
+    """The page, not launched. Gradio makes an event loop for each of its locks and closes none; here all are closed."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def recorded() -> asyncio.AbstractEventLoop:
+        loops.append(make())
+        return loops[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", recorded)
+        demo = build_demo(bench)
+    try:
+        yield demo
+    finally:
+        asyncio.set_event_loop(None)
+        for loop in loops:
+            loop.close()
+
+
+@contextmanager
+def served_demo(bench: Workbench) -> Iterator[str]:
+    """The address of the launched page."""
+    with built_demo(bench) as demo:
+        try:
+            _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_arguments())
+            yield url
+        finally:
+            demo.close(verbose=False)
+    with warnings.catch_warnings():
+        # The server's and the client's sockets are let go by the garbage collector, which pytest would call a leak.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

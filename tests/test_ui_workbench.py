@@ -1,0 +1,218 @@
+"""What is kept, what is made once, and what a choice on the screen may cost: no second run of the backbone."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from in_process import built_demo
+from PIL import Image
+
+from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError
+from bsig.explain import EncodedImage
+from bsig.ui.examples import bundled_examples
+from bsig.ui.workbench import MAX_FILE_BYTES, RecentlyUsed, Workbench
+
+PICTURE = bundled_examples()[0].path
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    return Workbench()
+
+
+@pytest.fixture
+def forwards(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Grows by one entry, the batch size, with every run of the default checkpoint's encoder."""
+    counted: list[int] = []
+    encoder = bench.model(None).encoder
+    handle = encoder.register_forward_pre_hook(lambda _, inputs: counted.append(len(inputs[0])))
+    monkeypatch.setattr(bench, "_encodings", RecentlyUsed[EncodedImage](8))
+    yield counted
+    handle.remove()
+
+
+# --- RecentlyUsed -----------------------------------------------------------------------------------------------------
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    kept: RecentlyUsed[str] = RecentlyUsed(2)
+    made: list[str] = []
+
+    def get(key: str) -> str:
+        return kept.get(key, lambda: made.append(key) or key.upper())
+
+    assert [get("a"), get("b"), get("a"), get("c")] == ["A", "B", "A", "C"]
+    assert made == ["a", "b", "c"]
+    assert len(kept) == 2
+    get("a")
+    assert made == ["a", "b", "c"]
+    get("b")
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_what_fails_is_raised_and_not_kept() -> None:
+    kept: RecentlyUsed[int] = RecentlyUsed(2)
+
+    def fails() -> int:
+        raise InputError("no")
+
+    for _ in range(2):
+        with pytest.raises(InputError, match="no"):
+            kept.get("key", fails)
+    assert len(kept) == 0
+    assert kept.get("key", lambda: 7) == 7
+
+
+def test_many_threads_make_a_value_once_and_do_not_wait_for_other_keys() -> None:
+    kept: RecentlyUsed[object] = RecentlyUsed(4)
+    started, may_finish, made = threading.Event(), threading.Event(), []
+
+    def slow() -> object:
+        made.append(1)
+        started.set()
+        assert may_finish.wait(20)
+        return object()
+
+    values: list[object] = []
+    threads = [threading.Thread(target=lambda: values.append(kept.get("slow", slow))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert started.wait(20)
+    assert kept.get("other", lambda: 1) == 1
+    may_finish.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(values) == 8
+    assert len({id(value) for value in values}) == 1
+    assert made == [1]
+
+
+def test_many_threads_and_few_places_never_mix_up_values() -> None:
+    kept: RecentlyUsed[int] = RecentlyUsed(2)
+    wrong: list[tuple[int, int]] = []
+
+    def ask(first: int) -> None:
+        for step in range(200):
+            key = (first + step) % 5
+            value = kept.get(key, lambda key=key: key * 10)
+            if value != key * 10:
+                wrong.append((key, value))
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert wrong == []
+    assert len(kept) == 2
+    assert kept._making == {}
+
+
+# --- Workbench --------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_known_by_its_content(bench: Workbench, forwards: list[int], tmp_path: Path) -> None:
+    first = bench.encode(PICTURE, None)
+    copy = tmp_path / "another-name.jpg"
+    copy.write_bytes(PICTURE.read_bytes())
+    assert bench.encode(copy, None) is first
+    assert forwards == [1]
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(buffer, "PNG")
+    copy.write_bytes(buffer.getvalue())
+    assert bench.encode(copy, None) is not first
+    assert forwards == [1, 1]
+
+
+def test_each_checkpoint_has_its_own_encoding(bench: Workbench) -> None:
+    first, second = (bench.encode(PICTURE, name) for name in (None, "birds10-efficientnet_lite0"))
+    assert (first.model.num_classes, second.model.num_classes) == (1000, 10)
+    assert bench.encode(PICTURE, None) is first
+
+
+def test_the_encoding_equals_the_librarys(bench: Workbench) -> None:
+    kept = bench.encode(PICTURE, None)
+    fresh = Explainer(bench.model(None)).encode(PICTURE)
+    assert torch.equal(kept.features, fresh.features)
+    np.testing.assert_array_equal(np.asarray(kept.crop), np.asarray(fresh.crop))
+
+
+@pytest.mark.parametrize(
+    ("image", "checkpoint", "words"),
+    [
+        (None, None, "no picture is chosen"),
+        ("", None, "no picture is chosen"),
+        ("gone.jpg", None, "cannot be read any more"),
+        (PICTURE, "no-such-checkpoint", r"`checkpoint` \(='no-such-checkpoint'\) must be one of: .*imagenet1k"),
+        (PICTURE, "../imagenet1k-efficientnet_lite0", "must be one of"),
+    ],
+)
+def test_what_cannot_be_encoded_is_refused_in_words(
+    bench: Workbench, image: Any, checkpoint: str | None, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        bench.encode(image, checkpoint)
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(bench: Workbench, tmp_path: Path) -> None:
+    large = tmp_path / "large.jpg"
+    with large.open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(InputError, match="the limit is 32 MB"):
+        bench.encode(large, None)
+
+
+# --- the screen's handlers --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handlers(bench: Workbench) -> Iterator[dict[str, Callable[..., Any]]]:
+    """Every handler of the page by its name; of several with one name the first, which is the Compare screen's."""
+    with built_demo(bench) as demo:
+        found: dict[str, Callable[..., Any]] = {}
+        for block in demo.fns.values():
+            if block.fn is not None:
+                found.setdefault(block.fn.__name__, block.fn)
+        yield found
+
+
+def _choices(**changed: Any) -> list[Any]:
+    chosen = {
+        "class_name": "Egyptian cat", "method": "cam", "weights": "signed", "budget": 8, "show": "overlay",
+        "view": "positive", "grid": False, "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno",
+        "own_scale": False,
+    }  # fmt: skip
+    assert set(changed) <= set(chosen)
+    return list({**chosen, **changed}.values())
+
+
+def test_a_choice_is_answered_from_the_stored_features(
+    handlers: dict[str, Callable[..., Any]], forwards: list[int]
+) -> None:
+    wishes: list[dict[str, Any]] = [{"class_name": name} for name in ("zebra", "golf ball")]
+    wishes += [{"method": key} for key, method in CAM_METHODS.items() if not method.is_slow]
+    wishes += [{"weights": key} for key in TREATMENTS]
+    wishes += [{"show": show} for show in ("overlay", "heatmap", "wipe", "difference")]
+    wishes += [{"view": "signed"}, {"grid": True}, {"contour": True}, {"opacity": 30.0}, {"own_scale": True}]
+    handlers["on_new_picture"](str(PICTURE), None, *_choices())
+    assert forwards == [1]
+    for wish in wishes:
+        handlers["on_choice"](str(PICTURE), None, *_choices(**wish))
+        assert forwards == [1], wish
+
+
+def test_score_cam_alone_runs_the_network_again_and_only_once_a_budget(
+    handlers: dict[str, Callable[..., Any]], forwards: list[int]
+) -> None:
+    handlers["on_choice"](str(PICTURE), None, *_choices(method="score-cam"))
+    once = sum(forwards)
+    assert 1 < once <= 1 + 2 * 8 + 1
+    handlers["on_choice"](str(PICTURE), None, *_choices(method="score-cam", class_name="zebra", view="signed"))
+    assert sum(forwards) <= 2 * once

@@ -1,0 +1,266 @@
+"""The web API through `gradio_client`: answers are the library's, refusals are one sentence, the app goes on."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from in_process import served_demo
+from PIL import Image
+from tolerances import FLOAT32, PROBABILITY, assert_close
+
+from bsig import CAM_METHODS, TREATMENTS, Explainer, Explanation, list_checkpoints
+from bsig.comparison import BRANCHES, Drawing, branch_picture
+from bsig.ui.examples import bundled_examples
+from bsig.ui.workbench import Workbench
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of the server's and the client's own sockets
+CHECKPOINT = "imagenet1k-efficientnet_lite0"
+CAT = next(example.path for example in bundled_examples() if example.key == "cat")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    return Workbench()
+
+
+@pytest.fixture(scope="module")
+def client(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with served_demo(bench) as url:
+        yield Client(url, verbose=False, download_files=str(tmp_path_factory.mktemp("answers")))
+
+
+def _compare(client: Client, image: Path, class_name: str = "", method: str = "cam", weights: str = "signed") -> Any:
+    return client.predict(handle_file(str(image)), CHECKPOINT, class_name, method, weights, api_name="/compare")
+
+
+def _assert_same(said: dict[str, Any], explanation: Explanation) -> None:
+    assert (said["class_index"], said["class_name"]) == (explanation.class_index, explanation.class_name)
+    for branch in BRANCHES:
+        evidence = getattr(explanation, branch)
+        assert_close(np.array(said[branch]["map"], dtype=np.float32), evidence.map, FLOAT32)
+        assert_close(np.array(said[branch]["probability"]), np.array(evidence.probability), PROBABILITY)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    with Image.open(CAT) as opened:
+        return opened.convert("RGB").resize((300, 260))
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_names_of_the_api(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert {"/compare", "/checkpoints", "/logit_shift", "/sign_collapse"} <= set(endpoints)
+    names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
+    assert names[:2] == ["image", "checkpoint"]
+    assert names[3:] == ["method", "weights"]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "method", "weights"),
+    [("", "cam", "signed"), ("golf ball", "layer-cam", "signed"), ("574", "grad-cam", "nonnegative"),
+     ("zebra", "cam", "paper")],
+)  # fmt: skip
+def test_compare_answers_what_the_library_says(
+    client: Client, bench: Workbench, class_name: str, method: str, weights: str
+) -> None:
+    *pictures, said = _compare(client, CAT, class_name, method, weights)
+    explanation = Explainer(bench.model(None)).encode(CAT).explain(class_name or None, method, weights)
+    _assert_same(said, explanation)
+    assert said["finding"]
+    for branch, path in zip(BRANCHES, pictures, strict=True):
+        expected = np.asarray(branch_picture(explanation, branch, Drawing()))
+        with Image.open(path) as shown:
+            np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), expected)
+
+
+def test_checkpoints_lists_what_can_be_loaded(client: Client, bench: Workbench) -> None:
+    rows = client.predict(api_name="/checkpoints")
+    assert [row["name"] for row in rows] == [row["name"] for row in list_checkpoints(bench.folder)]
+    assert CHECKPOINT in [row["name"] for row in rows]
+
+
+def test_logit_shift_moves_the_softmax_map_and_no_probability(client: Client) -> None:
+    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, "bottom right", api_name="/logit_shift")
+    assert said["largest_softmax_probability_change"] < 1e-5
+    assert said["largest_sigmoid_probability_change"] > 1e-3
+    after = np.array(said["softmax_map"]["after"])
+    row, column = np.unravel_index(after.argmax(), after.shape)
+    assert row >= 4
+    assert column >= 4
+    maps = [np.array(said["centred_map"][when], dtype=np.float32) for when in ("before", "after")]
+    np.testing.assert_allclose(maps[0], maps[1], atol=1e-3)
+
+
+def test_logit_shift_by_delta_adds_delta_times_the_sum_of_features(client: Client, bench: Workbench) -> None:
+    delta = -0.02
+    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", delta, "", api_name="/logit_shift")
+    total = bench.encode(CAT, None).features[0].sum(dim=0).numpy()
+    for branch in ("softmax_map", "sigmoid_map"):
+        moved = np.array(said[branch]["after"]) - np.array(said[branch]["before"])
+        np.testing.assert_allclose(moved, delta * total, rtol=1e-3, atol=1e-3)
+    assert said["largest_softmax_probability_change"] < 1e-5
+
+
+def test_no_shift_moves_nothing(client: Client) -> None:
+    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, "", api_name="/logit_shift")
+    assert said["softmax_map"]["after"] == said["softmax_map"]["before"]
+    assert said["largest_sigmoid_probability_change"] == 0
+
+
+def test_sign_collapse_answers_the_diagnostics(client: Client) -> None:
+    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", "cam", api_name="/sign_collapse")
+    assert isinstance(said, dict)
+    assert said
+
+
+# --- pictures of every kind: the right picture ------------------------------------------------------------------------
+
+
+def _as_rgba(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
+    alpha = np.tile(np.linspace(0, 255, picture.width).astype(np.uint8), (picture.height, 1))
+    layer = picture.copy()
+    layer.putalpha(Image.fromarray(alpha))
+    white = Image.new("RGBA", picture.size, "white")
+    return _saved(layer, "PNG"), "picture.png", Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _as_sixteen_bit(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
+    grey = picture.convert("L")
+    wide = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert wide.mode == "I;16"
+    return _saved(wide, "PNG"), "picture.png", grey.convert("RGB")
+
+
+def _as_animation(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
+    frames = [picture.quantize(64), Image.new("P", picture.size, 3)]
+    content = _saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100)
+    return content, "picture.gif", frames[0].convert("RGB")
+
+
+def _as_cmyk(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
+    content = _saved(picture.convert("CMYK"), "TIFF")
+    return content, "picture.tif", picture.convert("CMYK").convert("RGB")
+
+
+def _as_turned_by_exif(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = picture.transpose(Image.Transpose.ROTATE_90)
+    content = _saved(turned, "PNG", exif=exif)
+    return content, "picture.png", picture
+
+
+def _as_one_pixel(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
+    one = picture.resize((1, 1))
+    return _saved(one, "PNG"), "picture.png", one
+
+
+def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "written", [_as_rgba, _as_sixteen_bit, _as_animation, _as_cmyk, _as_turned_by_exif, _as_one_pixel]
+)
+def test_every_kind_of_picture_is_seen_as_it_is_meant(
+    client: Client,
+    bench: Workbench,
+    picture: Image.Image,
+    tmp_path: Path,
+    written: Callable[[Image.Image], tuple[bytes, str, Image.Image]],
+) -> None:
+    content, name, meant = written(picture)
+    file = tmp_path / name
+    file.write_bytes(content)
+    *_, said = _compare(client, file, "zebra")
+    _assert_same(said, Explainer(bench.model(None)).encode(meant).explain("zebra"))
+
+
+# --- what cannot be used: one sentence --------------------------------------------------------------------------------
+
+
+def _refusal(ask: Callable[[], Any]) -> str:
+    with pytest.raises(AppError) as caught:
+        ask()
+    words = str(caught.value)
+    assert "\n" not in words
+    assert "Traceback" not in words
+    assert 20 < len(words) < 400 or "must be one of" in words
+    return words
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("notes.jpg", b"these are words, not a picture\n" * 20, "is not a picture that can be opened"),
+        ("empty.jpg", b"", "is empty (0 bytes)"),
+        ("cut.png", None, "may be cut short"),
+        ("huge.png", None, "has 20000 x 20000 = 400 million pixels; the limit is 64 million"),
+    ],
+)
+def test_a_file_that_is_no_usable_picture_is_refused_in_words(
+    client: Client, tmp_path: Path, picture: Image.Image, name: str, content: bytes | None, words: str
+) -> None:
+    file = tmp_path / name
+    if name == "huge.png":
+        content = _saved(Image.new("1", (20000, 20000)), "PNG")
+    elif content is None:
+        content = _saved(picture, "PNG")[:20000]
+    file.write_bytes(content)
+    said = _refusal(lambda: _compare(client, file))
+    assert words in said or (name == "huge.png" and "the limit is 64 million" in said)
+    assert _refusal(lambda: client.predict(handle_file(str(file)), CHECKPOINT, "", 0.0, "", api_name="/logit_shift"))
+    *_, answer = _compare(client, CAT)
+    assert answer["class_name"] == "Egyptian cat"
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"class_name": "unicorn"}, ["unicorn"]),
+        ({"class_name": "1000"}, ["1000"]),
+        ({"class_name": "-1"}, ["-1"]),
+        ({"method": "no-cam"}, ["no-cam", *CAM_METHODS]),
+        ({"weights": "absolute"}, ["absolute", *TREATMENTS]),
+    ],
+)
+def test_an_unknown_class_method_or_treatment_is_refused_with_what_there_is(
+    client: Client, asked: dict[str, str], names: list[str]
+) -> None:
+    said = _refusal(lambda: _compare(client, CAT, **asked))
+    assert all(name in said for name in names), said
+    *_, answer = _compare(client, CAT)
+    assert answer["class_name"] == "Egyptian cat"
+
+
+@pytest.mark.parametrize("name", ["no-such", "../../etc", "/"])
+def test_only_listed_checkpoints_are_loaded(client: Client, name: str) -> None:
+    said = _refusal(lambda: client.predict(handle_file(str(CAT)), name, "", "cam", "signed", api_name="/compare"))
+    assert CHECKPOINT in said
+
+
+@pytest.mark.parametrize("target", ["centre of the earth", "0, 0"])
+def test_an_unknown_target_is_refused(client: Client, target: str) -> None:
+    said = _refusal(lambda: client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, target, api_name="/logit_shift"))
+    assert "top left" in said
+
+
+def test_importing_bsig_imports_no_gradio() -> None:
+    code = "import sys, bsig; sys.exit('gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
