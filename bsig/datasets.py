@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -319,7 +320,18 @@ def _torchvision_samples(name: str, split: str) -> list[Sample]:
     ]
 
 
-def _download(kind: type, name: str, split: str) -> Sequence:
+@runtime_checkable
+class Indexed(Protocol):
+    """What is used of torchvision's data sets: (picture, label) by index."""
+
+    def __len__(self) -> int:
+        """How many pictures."""
+
+    def __getitem__(self, index: int) -> Any:
+        """Picture and label."""
+
+
+def _download(kind: type, name: str, split: str) -> Indexed:
     root = str(CACHE_FOLDER / "torchvision")
     attempts: tuple[dict[str, str | bool], ...] = (
         {"split": split},
@@ -340,7 +352,7 @@ def _download(kind: type, name: str, split: str) -> Sequence:
     raise InputError(f"torchvision's '{name}' cannot be opened as pictures with one label each.")
 
 
-def _torchvision_labels(images: Sequence) -> list:
+def _torchvision_labels(images: Indexed) -> list[int]:
     for attribute in ("_labels", "targets", "_samples", "y"):
         found = getattr(images, attribute, None)
         if found is not None and len(found) == len(images):
