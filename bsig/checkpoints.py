@@ -56,6 +56,7 @@ MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
 KEPT_METADATA = ("training", "data", "results", "note", "doctored")
 AGAIN = "copy the checkpoint again or train it again"
+RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -152,6 +153,34 @@ def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, 
         except InputError as error:
             rows.append({"name": path.name, "error": str(error)})
     return rows
+
+
+def record_results(path: Path, results: dict[str, Any]) -> None:
+    """Puts an evaluation's main figures into `checkpoint.json`, under data set and split; the tensors stay as they are.
+
+    Kept are sizes, accuracies and, for each method and treatment, the metrics of the heads with their intervals;
+    baselines, curves and single pictures stay in the evaluation's own file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    said = read_description(path)
+    kept = {key: results[key] for key in ("data", "split", "settings", "counts", "accuracy")}
+    tables = [
+        {
+            "method": table["method"],
+            "weights": table["weights"],
+            **{head: table["columns"][head]["metrics"] for head in RECORDED_HEADS if head in table["columns"]},
+        }
+        for table in results["tables"]
+    ]
+    said.setdefault("results", {})[f"{results['data']}/{results['split']}"] = {**kept, "tables": tables}
+    temporary = path / f".{DESCRIPTION}.partial"
+    try:
+        temporary.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path / DESCRIPTION)
+    except OSError as error:
+        raise InputError(f"checkpoint '{path.name}': results cannot be written ({error}); free space.") from error
 
 
 def checkpoint_path(name: str | Path, folder: Path) -> Path:
