@@ -29,7 +29,7 @@ from bsig.checkpoints import (
 )
 from bsig.comparison import comparison_picture
 from bsig.datasets import SPLITS, read_dataset
-from bsig.diagnostics import diagnose, diagnostic_input
+from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.errors import InputError
 from bsig.evaluation import evaluate
 from bsig.evaluation_table import format_table
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_finetune(commands)
     _add_evaluate(commands)
     _add_checkpoints(commands)
+    _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser
 
 
@@ -303,6 +304,16 @@ def _checkpoints(chosen: argparse.Namespace) -> None:
                 f"{row['name']}: {row['classes']} classes, {row['backbone']}, {row['branch']} branch, "
                 f"{row['megabytes']} MB, sha256 {row['sha256'][:12]}"
             )
+
+
+def _diagnostics(_chosen: argparse.Namespace) -> None:
+    print(diagnostics_table())
+
+
+def diagnostics_table() -> str:
+    """All diagnostics with unit, direction of better and meaning: the README's table."""
+    rows = [f"| {one.title} | {one.unit} | {one.better or ''} | {one.meaning} |" for one in DIAGNOSTICS.values()]
+    return "\n".join(["| number | unit | better | meaning |", "| --- | --- | --- | --- |", *rows])
 
 
 def _progress(what: str) -> Callable[[int, int], None]:

@@ -12,6 +12,7 @@ import torch
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
+from bsig.cli import diagnostics_table
 from bsig.diagnostics import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
 from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
@@ -153,3 +154,8 @@ def test_grad_cam_has_the_shares_of_cam(encoded: EncodedImage) -> None:
     for key in ("sign_disagreement", "evidence_disagreement", "softmax_sigmoid_correlation", "softmax_positive_area"):
         assert_close(grad_cam[key]["value"], cam[key]["value"], FLOAT32)
     assert_close(cells * grad_cam["softmax_collapse_margin"]["value"], cam["softmax_collapse_margin"]["value"], FLOAT32)
+
+
+def test_the_readme_holds_the_table_that_the_command_prints() -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert diagnostics_table() in readme

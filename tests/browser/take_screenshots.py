@@ -1,6 +1,7 @@
 """`python tests/browser/take_screenshots.py`: the README's pictures, taken from the running app in a real browser.
 
 Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png.
+With `--all DIR` it writes whole pages into DIR instead: 1440 and 400 pixels wide, light and dark.
 Needs playwright and chromium (see .ci/requirements.txt).
 """
 
@@ -24,7 +25,8 @@ SCREENS = {
 
 
 def main() -> int:
-    """Takes one picture a screen, 1440 pixels wide, light."""
+    """Takes one picture a screen, 1440 pixels wide, light; or all four of each."""
+    folder = Path(sys.argv[2]) if sys.argv[1:2] == ["--all"] and len(sys.argv) == 3 else None
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -35,8 +37,9 @@ def main() -> int:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             for tab, (name, last_part) in SCREENS.items():
-                page = browser.new_page(viewport={"width": 1440, "height": 1000})
-                _shoot(page, f"{address}/?tab={tab}&__theme=light", last_part, ROOT / "assets" / f"{name}.png")
+                for width, theme, file in _pictures(tab, name, folder):
+                    page = browser.new_page(viewport={"width": width, "height": 1000})
+                    _shoot(page, f"{address}/?tab={tab}&__theme={theme}", last_part, file, whole=folder is not None)
             browser.close()
     finally:
         app.terminate()
@@ -44,13 +47,21 @@ def main() -> int:
     return 0
 
 
-def _shoot(page: Page, address: str, last_part: str, file: Path) -> None:
+def _pictures(tab: str, name: str, folder: Path | None) -> list[tuple[int, str, Path]]:
+    if folder is None:
+        return [(1440, "light", ROOT / "assets" / f"{name}.png")]
+    return [
+        (width, theme, folder / f"{tab}-{width}-{theme}.png") for width in (1440, 400) for theme in ("light", "dark")
+    ]
+
+
+def _shoot(page: Page, address: str, last_part: str, file: Path, *, whole: bool) -> None:
     page.goto(address)
     page.wait_for_selector(last_part, state="visible", timeout=60_000)
     page.wait_for_function("[...document.images].every(image => !image.offsetParent || image.complete)")
     page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
     file.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=file)
+    page.screenshot(path=file, full_page=whole)
     page.close()
 
 
