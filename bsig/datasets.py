@@ -204,7 +204,8 @@ def _index_samples(folder: Path, split: str) -> list[Sample]:
                 if (row.get("split") or "train") == split:
                     samples.append(_index_sample(folder, row, number))
         except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"index.csv of '{folder.name}' cannot be read ({error}); save it as UTF-8 CSV.") from error
+            where = f"index.csv of '{folder.name}', line {reader.line_num},"
+            raise InputError(f"{where} cannot be read ({error}); save it as UTF-8 CSV.") from error
     return samples
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -158,7 +159,8 @@ def test_file_and_class_are_enough_and_a_byte_order_mark_does_not_disturb(tmp_pa
         ("/etc/passwd,ant,train,1,1,,", "must lie inside the folder"),
         ("b/../../a.jpg,ant,train,1,1,,", "must lie inside the folder"),
         ("a.jpg,ant,train,1,1,,../mask.png", "must lie inside the folder"),
-        ("a\0.jpg,ant,train,1,1,,", "must lie inside the folder"),
+        # Python 3.10's csv reader refuses the NUL itself; later ones leave it to the path.
+        ("a\0.jpg,ant,train,1,1,,", "NUL" if sys.version_info < (3, 11) else "must lie inside the folder"),
     ],
 )
 def test_a_line_that_breaks_a_rule_is_refused_with_its_number(tmp_path: Path, line: str, said: str) -> None:
