@@ -204,7 +204,7 @@ def _index_samples(folder: Path, split: str) -> list[Sample]:
                 if (row.get("split") or "train") == split:
                     samples.append(_index_sample(folder, row, number))
         except (csv.Error, UnicodeDecodeError) as error:
-            where = f"index.csv of '{folder.name}', line {reader.line_num},"
+            where = f"index.csv of '{folder.name}', line {reader.line_num + 1},"
             raise InputError(f"{where} cannot be read ({error}); save it as UTF-8 CSV.") from error
     return samples
 

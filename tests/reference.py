@@ -631,3 +631,26 @@ def watched_probability(before: Array, after: Array, pixels: Array, steps: int, 
             done += 1
         seen.append(probability(picture))
     return seen
+
+
+# --- training ---
+
+
+def class_balanced_loss(logits: Array, labels: list[int], positive_weight: float) -> float:
+    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid of the logit, t one-hot."""
+    images, classes = logits.shape
+    total = 0.0
+    for b in range(images):
+        for c in range(classes):
+            s = 1 / (1 + math.exp(-logits[b, c]))
+            total -= positive_weight * math.log(s) if c == labels[b] else math.log(1 - s)
+    return total / (images * classes)
+
+
+def nesterov_step(
+    value: float, gradient: float, velocity: float, rate: float, momentum: float, decay: float
+) -> tuple[float, float]:
+    """One number's next value and velocity: SGD with Nesterov momentum as torch has it, L2 decay in the gradient."""
+    slope = gradient + decay * value
+    velocity = momentum * velocity + slope
+    return value - rate * (slope + momentum * velocity), velocity
