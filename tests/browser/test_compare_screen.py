@@ -153,7 +153,7 @@ def test_signed_view_has_zero_in_the_middle_of_the_bar(page: Any) -> None:
     ticks = page.locator("#scale .ticks span")
     expect(ticks).to_have_count(5)
     expect(ticks.nth(2)).to_have_text("0")
-    expect(ticks.first).to_have_text(re.compile(r"^-"))
+    expect(ticks.first).to_have_text(re.compile(r"^−"))
     expect(page.locator("#scale")).to_contain_text("against the class")
 
 
