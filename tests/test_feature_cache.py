@@ -1,0 +1,332 @@
+"""Cached features are the fresh ones bit for bit, and are found again only where nothing that makes them changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generated import class_folders, picture
+from PIL import Image
+
+from bsig import feature_cache
+from bsig.backbones import classifier_from_timm
+from bsig.datasets import LabelledImages, read_dataset
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.feature_cache import PooledFeatures, Views, cache_key, pooled_features, view_of
+from bsig.images import Preprocessing, crop_image, input_tensor
+
+INDEX_OF = {"a": 0, "b": 1}
+
+
+@pytest.fixture(scope="module")
+def model() -> DualBranch:
+    """A small network, so that encoding is no matter of time."""
+    torch.manual_seed(11)
+    model = DualBranch(classifier_from_timm("test_resnet", pretrained=False))
+    model.preprocessing = replace(model.preprocessing, input_size_hw=(64, 64), resize_to=72)
+    return model
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> LabelledImages:
+    return read_dataset(class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=3))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def encodings(model: DualBranch, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of crops of each run of the encoder."""
+    runs: list[int] = []
+    features = model.features
+    monkeypatch.setattr(model, "features", lambda inputs: (runs.append(len(inputs)), features(inputs))[1])
+    return runs
+
+
+def equal(one: PooledFeatures, other: PooledFeatures) -> bool:
+    return torch.equal(one.pooled, other.pooled) and torch.equal(one.labels, other.labels)
+
+
+# Equal to fresh ones.
+
+
+@pytest.mark.parametrize("views", [Views(), Views(3, seed=5)])
+def test_cached_features_are_the_fresh_ones_bit_for_bit_and_cost_no_forward_pass(
+    model: DualBranch, images: LabelledImages, cache: Path, encodings: list[int], views: Views
+) -> None:
+    fresh = pooled_features(model, images, INDEX_OF, views, cache_folder=None)
+    assert not cache.exists()
+    stored = pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
+    done = len(encodings)
+    found = pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
+    assert len(encodings) == done
+    assert equal(stored, fresh)
+    assert equal(found, fresh)
+    assert found.pooled.shape[:2] == (6, views.count)
+    assert found.pooled.dtype == torch.float32
+    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_the_default_backbones_features_come_back_bit_for_bit_and_are_those_of_explaining(
+    default_model: DualBranch, tmp_path: Path, cache: Path
+) -> None:
+    images = read_dataset(class_folders(tmp_path / "images", {"a": "red"}, count=2))
+    fresh = pooled_features(default_model, images, INDEX_OF, cache_folder=cache)
+    assert equal(pooled_features(default_model, images, INDEX_OF, cache_folder=cache), fresh)
+    crop = crop_image(images.samples[1].open(), default_model.preprocessing)
+    direct = default_model.softmax_head.pooled(default_model.features(input_tensor(crop, default_model.preprocessing)))
+    torch.testing.assert_close(fresh.pooled[1], direct, rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_view_is_the_evaluation_crop_whatever_the_number_of_views(
+    model: DualBranch, images: LabelledImages
+) -> None:
+    one = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=1)
+    for index, sample in enumerate(images.samples):
+        crop = crop_image(sample.open(), model.preprocessing)
+        direct = model.softmax_head.pooled(model.features(input_tensor(crop, model.preprocessing)))
+        assert torch.equal(one.pooled[index], direct)
+    three = pooled_features(model, images, INDEX_OF, Views(3), cache_folder=None)
+    torch.testing.assert_close(three.pooled[:, :1], one.pooled, rtol=1e-5, atol=1e-6)
+
+
+def test_samples_of_classes_that_the_model_does_not_have_are_left_out(
+    model: DualBranch, images: LabelledImages
+) -> None:
+    found = pooled_features(model, images, {"b": 7}, cache_folder=None)
+    assert found.labels.tolist() == [7, 7, 7]
+    assert torch.equal(found.pooled, pooled_features(model, images, INDEX_OF, cache_folder=None).pooled[3:])
+
+
+def test_progress_counts_every_picture(model: DualBranch, images: LabelledImages) -> None:
+    seen: list[tuple[int, int]] = []
+    pooled_features(model, images, INDEX_OF, batch_size=4, cache_folder=None, progress=lambda *done: seen.append(done))
+    assert seen == [(4, 6), (6, 6)]
+
+
+# The key.
+
+
+def key_of(model: DualBranch, images: LabelledImages, views: Views | None = None) -> str:
+    return cache_key(model, list(images.samples), views or Views())
+
+
+def test_the_key_is_the_same_for_the_same_things(model: DualBranch, images: LabelledImages) -> None:
+    assert key_of(model, images) == key_of(model, read_dataset(images.samples[0].path.parents[1]))
+
+
+def test_the_key_changes_with_a_single_weight_or_batch_norm_statistic_of_the_encoder(images: LabelledImages) -> None:
+    model = DualBranch(classifier_from_timm("test_resnet", pretrained=False))
+    keys = {key_of(model, images)}
+    with torch.no_grad():
+        next(model.encoder.parameters()).view(-1)[0] += 1e-4
+        keys.add(key_of(model, images))
+        next(buffer for name, buffer in model.encoder.named_buffers() if "running_var" in name)[0] += 1e-3
+        keys.add(key_of(model, images))
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"input_size_hw": (96, 96)}, {"resize_to": 80}, {"mean": (0.1, 0.5, 0.5)}, {"std": (0.1, 0.5, 0.5)},
+        {"interpolation": "nearest"}, {"crop_mode": "squash"},
+    ],
+)  # fmt: skip
+def test_the_key_changes_with_each_part_of_the_preprocessing(
+    model: DualBranch, images: LabelledImages, changed: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = key_of(model, images)
+    monkeypatch.setattr(model, "preprocessing", replace(model.preprocessing, **changed))
+    assert key_of(model, images) != before
+
+
+def test_the_key_changes_with_the_views_and_their_seed_only_where_there_is_more_than_one(
+    model: DualBranch, images: LabelledImages
+) -> None:
+    several = [Views(1), Views(2), Views(3), Views(2, seed=1), Views(2, smallest_area=0.5)]
+    assert len({key_of(model, images, views) for views in several}) == len(several)
+    assert key_of(model, images, Views(1)) == key_of(model, images, Views(1, 0.5, 9))  # the crop draws nothing
+
+
+@pytest.mark.parametrize("change", ["content", "time", "gone", "more", "order"])
+def test_the_key_changes_with_the_files(model: DualBranch, images: LabelledImages, change: str) -> None:
+    before, file = key_of(model, images), images.samples[0].path
+    if change == "content":
+        picture("green", 9, (50, 41)).save(file)
+    elif change == "time":
+        os.utime(file, ns=(1, 1))
+    elif change == "gone":
+        file.unlink()
+    samples = images.samples[::-1] if change == "order" else images.samples
+    if change == "more":
+        samples = (*samples, replace(samples[0], key="a/other.png", path=file.with_name("other.png")))
+    assert key_of(model, replace(images, samples=samples)) != before
+
+
+def test_the_key_does_not_change_with_the_heads_or_with_which_index_a_class_has(
+    model: DualBranch, images: LabelledImages, cache: Path, encodings: list[int]
+) -> None:
+    pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    other = DualBranch(classifier_from_timm("test_resnet", pretrained=False))
+    other.encoder, other.preprocessing = model.encoder, model.preprocessing
+    assert key_of(other, images) == key_of(model, images)
+    done = len(encodings)
+    found = pooled_features(model, images, {"a": 5, "b": 2}, cache_folder=cache)
+    assert len(encodings) == done
+    assert found.labels.tolist() == [5, 5, 5, 2, 2, 2]
+
+
+def test_a_changed_picture_is_encoded_again(model: DualBranch, images: LabelledImages, cache: Path) -> None:
+    before = pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    picture("green", 9, (50, 41)).save(images.samples[0].path)
+    after = pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    assert not torch.equal(after.pooled[0], before.pooled[0])
+    torch.testing.assert_close(after.pooled[1:], before.pooled[1:], rtol=1e-5, atol=1e-6)
+
+
+# Files on disk.
+
+
+@pytest.mark.parametrize("file", ["features", "list"])
+def test_a_run_that_dies_while_writing_leaves_nothing_that_a_later_one_would_use(
+    model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    save = np.save
+
+    def half(target: object, pooled: np.ndarray) -> None:
+        save(target, pooled[:2])
+        raise OSError(28, "No space left on device")
+
+    def no_list(path: Path, write: Callable) -> None:
+        raise OSError(28, "No space left on device")
+
+    if file == "features":
+        monkeypatch.setattr(np, "save", half)
+    else:
+        monkeypatch.setattr(feature_cache, "_write_whole", no_list)
+    with pytest.raises(InputError, match="No space left") as caught:
+        pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    assert "BSIG_CACHE" in str(caught.value)
+    monkeypatch.undo()
+    assert [path.suffix for path in cache.iterdir()] == ([".json"] if file == "features" else [])
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None)
+    assert equal(pooled_features(model, images, INDEX_OF, cache_folder=cache), fresh)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "fewer", "no list", "bad list"])
+def test_damaged_files_are_made_again(model: DualBranch, images: LabelledImages, cache: Path, damage: str) -> None:
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    (stored,), (said,) = cache.glob("*.npy"), cache.glob("*.json")
+    if damage == "cut":
+        stored.write_bytes(stored.read_bytes()[:200])
+    elif damage == "empty":
+        stored.write_bytes(b"")
+    elif damage == "other":
+        stored.write_bytes(b"not an array")
+    elif damage == "fewer":
+        np.save(stored, np.load(stored)[:3])
+    elif damage == "no list":
+        said.unlink()
+    else:
+        said.write_text("{")
+    assert equal(pooled_features(model, images, INDEX_OF, cache_folder=cache), fresh)
+    assert equal(pooled_features(model, images, INDEX_OF, cache_folder=cache), fresh)
+    assert np.load(stored).shape[:2] == (6, 1)
+
+
+def test_unreadable_files_are_left_out_and_listed_also_from_the_cache(
+    model: DualBranch, images: LabelledImages, cache: Path
+) -> None:
+    whole = pooled_features(model, images, INDEX_OF, cache_folder=None)
+    bad = [images.samples[index] for index in (1, 3)]
+    for sample in bad:
+        sample.path.write_bytes(b"not a picture")
+    for _ in range(2):
+        found = pooled_features(model, images, INDEX_OF, cache_folder=cache)
+        assert found.labels.tolist() == [0, 0, 1, 1]
+        torch.testing.assert_close(found.pooled, whole.pooled[[0, 2, 4, 5]], rtol=1e-5, atol=1e-6)
+        assert len(found.unreadable) == 2
+        for sample, sentence in zip(bad, found.unreadable, strict=True):
+            assert sample.key in sentence
+
+
+def test_where_nothing_can_be_read_the_data_set_is_refused_by_name(
+    model: DualBranch, images: LabelledImages, cache: Path
+) -> None:
+    for sample in images.samples:
+        sample.path.unlink()
+    with pytest.raises(InputError, match="none of the 6 pictures of 'images'"):
+        pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    with pytest.raises(InputError, match="none of the 0 pictures of 'images'"):
+        pooled_features(model, images, {}, cache_folder=None)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_refused_with_the_remedy(
+    model: DualBranch, images: LabelledImages, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(InputError, match="BSIG_CACHE"):
+        pooled_features(model, images, INDEX_OF, cache_folder=tmp_path / "file")
+
+
+def test_runs_that_share_a_cache_folder_give_the_same_features(
+    model: DualBranch, images: LabelledImages, cache: Path
+) -> None:
+    views = Views(2, seed=3)
+    fresh = pooled_features(model, images, INDEX_OF, views, cache_folder=None)
+
+    def run(number: int) -> PooledFeatures:
+        return pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(equal(found, fresh) for found in pool.map(run, range(12)))
+    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
+
+
+# Views.
+
+
+def test_a_view_is_the_same_for_the_same_seed_sample_and_number_and_another_otherwise() -> None:
+    source, preprocessing = picture("red", 0, (120, 90)), Preprocessing((64, 64), 72)
+
+    def pixels(seed: int, sample: int, view: int) -> bytes:
+        return view_of(source, preprocessing, Views(9, seed=seed), sample, view).tobytes()
+
+    assert pixels(3, 1, 2) == pixels(3, 1, 2)
+    assert len({pixels(3, 1, 2), pixels(4, 1, 2), pixels(3, 2, 2), pixels(3, 1, 3)}) == 4
+    assert pixels(3, 1, 0) == pixels(4, 7, 0) == crop_image(source, preprocessing).tobytes()
+
+
+def test_drawing_views_leaves_the_global_generator_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    view_of(picture("red", 0), Preprocessing((64, 64), 72), Views(2), 0, 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_views_have_the_input_size_whatever_the_pictures() -> None:
+    preprocessing = Preprocessing((64, 96), 96)
+    for size_wh in ((1, 1), (300, 2), (2, 300), (97, 65)):
+        for view in range(4):
+            crop = view_of(Image.new("RGB", size_wh), preprocessing, Views(4), 0, view)
+            assert crop.size == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [((0,), "views"), ((2, 0.0), "smallest_area"), ((2, 1.1), "smallest_area")]
+)
+def test_views_out_of_range_are_refused_by_name(settings: tuple, name: str) -> None:
+    with pytest.raises(InputError, match=rf"`{name}` \(={settings[-1]}\)"):
+        Views(*settings)
