@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         chosen.run(chosen)
+        sys.stdout.flush()
     except InputError as error:
         print(f"bsig: {error}", file=sys.stderr)
         return 2
@@ -51,12 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("bsig: stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        # The reader has gone (`| head`); what is left in the buffer must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit code 2."""
+        self.exit(2, f"bsig: {message}; see {self.prog} --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bsig", description="Softmax and sigmoid CAMs side by side.")
+    parser = _Parser(prog="python -m bsig", description="Softmax and sigmoid CAMs side by side.")
     parser.add_argument("--version", action="version", version=f"bsig {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_explain(commands)

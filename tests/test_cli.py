@@ -1,0 +1,355 @@
+"""The commands as people type them: five files, exit codes, and one line on stderr for whatever cannot be used."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generated import class_folders, picture
+from PIL import Image
+
+from bsig import cli
+from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS, load_checkpoint
+from bsig.cli import main
+from bsig.explain import Explainer
+from bsig.finetune import finetune
+
+ROOT = Path(__file__).resolve().parents[1]
+CAT = ROOT / "assets" / "examples" / "cat.jpg"
+FIVE_FILES = ["centred.npy", "comparison.png", "explanation.json", "sigmoid.npy", "softmax.npy"]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`python -m bsig` as a process of its own, without the type checks of the tests."""
+    command = [sys.executable, "-m", "bsig", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr of a command that ends with exit code 2."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as ended:  # argparse
+        code = ended.code
+    said = capsys.readouterr()
+    assert code == 2
+    assert said.out == ""
+    assert said.err.startswith("bsig: ")
+    assert said.err.count("\n") == 1
+    assert said.err.endswith(".\n")
+    assert "Traceback" not in said.err
+    return said.err
+
+
+# As a process.
+
+
+def test_explain_as_a_process_writes_five_files_and_prints_their_json(out: Path) -> None:
+    done = run("explain", CAT, "--out", out)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert sorted(path.name for path in out.iterdir()) == FIVE_FILES
+    assert json.loads(done.stdout) == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
+
+
+def test_a_bad_picture_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a picture")
+    done = run("explain", tmp_path / "text.jpg", "--out", out)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "text.jpg' is not a picture that can be opened" in done.stderr
+    assert not out.exists()
+
+
+def test_a_setting_of_another_kind_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out: Path) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
+    done = run("finetune", folder, "--out", out, "--branch", "both", "--fit-softmax-head")
+    assert done.returncode == 2
+    assert done.stderr == "bsig: `branch` (=both) must be 'full' or 'shift'.\n"
+
+
+# explain
+
+
+def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(CAT), "--class", "golf ball", "--weights", "nonnegative", "--out", str(out)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
+    explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball", "cam", "nonnegative")
+    for branch in ("softmax", "sigmoid", "centred"):
+        stored = np.load(out / f"{branch}.npy")
+        assert stored.dtype == np.float32
+        np.testing.assert_array_equal(stored, getattr(explanation, branch).map)
+        assert said[branch]["logit"] == getattr(explanation, branch).logit
+    assert (said["class_name"], said["method"], said["weights"]) == ("golf ball", "cam", "nonnegative")
+    assert said["checkpoint"] == DEFAULT_CHECKPOINT
+    assert said["checkpoint_sha256"] == load_checkpoint().metadata["tensors_sha256"]
+    assert "golf ball" in said["finding"]
+    with Image.open(out / "comparison.png") as comparison:
+        assert comparison.width > 1000
+
+
+@pytest.mark.parametrize("wanted", ["574", "golf ball", "n03445777"])
+def test_a_class_can_be_given_by_index_name_or_id(wanted: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(CAT), "--class", wanted, "--out", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out)["class_index"] == 574
+
+
+def test_score_cam_takes_a_budget_of_channels(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(CAT), "--method", "score-cam", "--channels", "3", "--out", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out)["method"] == "score-cam"
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds no pixel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+BAD_FILES = {
+    "text.jpg": (b"This is no picture.", "is not a picture"),
+    "empty.png": (b"", "is empty (0 bytes)"),
+    "huge.png": (png_header(20_000, 20_000), "the limit is 64 million"),
+    "cut.jpg": (CAT.read_bytes()[:3000], "cut short"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_is_no_usable_picture_is_refused_by_name(
+    name: str, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, said = BAD_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    text = refusal(capsys, "explain", tmp_path / name, "--out", out)
+    assert name in text
+    assert said in text
+    assert not out.exists()
+
+
+def saved(image: Image.Image, form: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def good_files() -> dict[str, bytes]:
+    plain = picture("red", 0, (90, 70))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey = Image.fromarray((np.arange(70 * 90, dtype=np.uint16) * 10).reshape(70, 90))
+    return {
+        "animated.gif": saved(plain, "GIF", save_all=True, append_images=[picture("blue", 1, (90, 70))]),
+        "cmyk.jpg": saved(plain.convert("CMYK"), "JPEG"),
+        "deep.png": saved(grey, "PNG"),
+        "clear.png": saved(plain.convert("RGBA"), "PNG"),
+        "turned.jpg": saved(plain, "JPEG", exif=turned),
+        "dot.png": saved(Image.new("RGB", (1, 1), (9, 200, 9)), "PNG"),
+    }
+
+
+@pytest.mark.parametrize("name", good_files())
+def test_every_kind_of_picture_is_explained(
+    name: str, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(good_files()[name])
+    assert main(["explain", str(tmp_path / name), "--out", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out)["grid_hw"] == [7, 7]
+    assert sorted(path.name for path in out.iterdir()) == FIVE_FILES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--class", "unicorn"], "`class` (='unicorn')"),
+        (["--class", "1000"], "`class_index` (=1000) must be from 0 to 999"),
+        (["--method", "smooth-cam"], "`method` (='smooth-cam') must be one of cam, grad-cam"),
+        (["--weights", "absolute"], "`weights` (='absolute') must be one of signed, nonnegative, paper"),
+        (["--checkpoint", "nowhere"], "one of: birds10-efficientnet_lite0, imagenet1k-efficientnet_lite0"),
+        (["--device", "tpu"], "`device` (='tpu')"),
+        (["--method", "score-cam", "--channels", "0"], "at least 1"),
+        (["--channels", "few"], "--channels: invalid int value: 'few'"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_a_wrong_choice_is_refused_with_its_value(
+    arguments: list[str], said: str, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refusal(capsys, "explain", CAT, "--out", out, *arguments)
+    assert not out.exists()
+
+
+def test_a_missing_picture_and_an_out_that_is_a_file_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "nowhere.jpg" in refusal(capsys, "explain", tmp_path / "nowhere.jpg", "--out", tmp_path / "out")
+    assert "is a folder" in refusal(capsys, "explain", tmp_path, "--out", tmp_path / "out")
+    (tmp_path / "file").write_text("not a folder")
+    assert "`--out`" in refusal(capsys, "explain", CAT, "--out", tmp_path / "file")
+
+
+@pytest.mark.parametrize("damage", ["cut", "class count", "no JSON"])
+def test_a_damaged_checkpoint_is_refused_by_name(
+    damage: str, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "birds"
+    shutil.copytree(CHECKPOINTS_FOLDER / "birds10-efficientnet_lite0", folder)
+    if damage == "cut":
+        (folder / TENSORS).write_bytes((folder / TENSORS).read_bytes()[:1000])
+    elif damage == "class count":
+        said = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        said["class_names"], said["class_ids"] = said["class_names"][:9], said["class_ids"][:9]
+        (folder / DESCRIPTION).write_text(json.dumps(said))
+    else:
+        (folder / DESCRIPTION).write_text("{")
+    for address in (["--checkpoint", folder], ["--checkpoint", "birds", "--checkpoints", tmp_path]):
+        assert "checkpoint 'birds': " in refusal(capsys, "explain", CAT, "--out", out, *address)
+
+
+# checkpoints
+
+
+def test_checkpoints_lists_classes_backbone_size_and_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checkpoints"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{DEFAULT_CHECKPOINT}: "))
+    sha256 = load_checkpoint().metadata["tensors_sha256"]
+    for part in ("1000 classes", "tf_efficientnet_lite0", "full branch", " MB", sha256[:12]):
+        assert part in line
+    assert main(["checkpoints", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == [line.split(":")[0] for line in lines]
+
+
+def test_checkpoints_lists_a_broken_one_with_its_reason_and_refuses_an_empty_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "holds no checkpoint" in refusal(capsys, "checkpoints", "--checkpoints", tmp_path)
+    (tmp_path / "broken").mkdir()
+    assert main(["checkpoints", "--checkpoints", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("broken: cannot be loaded: checkpoint 'broken': has no")
+
+
+# finetune
+
+
+@pytest.fixture
+def features_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features go to the test's own folder."""
+    monkeypatch.setattr(cli, "finetune", functools.partial(finetune, cache_folder=tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("features_in")
+def test_finetune_writes_a_checkpoint_that_explain_takes(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=3)
+    (folder / "a" / "bad.jpg").write_bytes(b"not a picture")
+    command = ["finetune", str(folder), "--out", str(tmp_path / "ab"), "--fit-softmax-head", "--epochs", "2"]
+    assert main([*command, "--softmax-epochs", "5", "--learning-rate", "0.1", "--half-precision"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "ab")
+    assert "7 pictures of 2 classes" in said.err
+    assert "epoch 2: loss" in said.err
+    assert "left out: 'a/bad.jpg'" in said.err
+    assert load_checkpoint(tmp_path / "ab").sigmoid_head.linear.weight.shape == (2, 1280)
+    assert main(["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--out", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out)["class_name"] == "b"
+
+
+@pytest.mark.usefixtures("features_in")
+def test_finetune_lists_classes_that_the_model_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = class_folders(tmp_path / "images", {"tench": "red", "unicorn": "blue"}, count=1)
+    assert main(["finetune", str(folder), "--out", str(tmp_path / "out"), "--branch", "shift", "--epochs", "1"]) == 0
+    assert "no such class in the model: unicorn" in capsys.readouterr().err
+    assert torch.isfinite(load_checkpoint(tmp_path / "out").shift.vector).all()
+
+
+@pytest.mark.usefixtures("features_in")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--epochs", "0"], "`epochs` (=0) must be from 1"),
+        (["--learning-rate", "-1"], "`learning_rate` (=-1.0) must be above 0"),
+        (["--learning-rate", "nan"], "`learning_rate` (=nan) must be above 0"),
+        (["--batch-size", "0"], "`batch_size` (=0)"),
+        (["--views", "0"], "`views` (=0)"),
+        (["--seed", "-1"], "`seed` (=-1)"),
+        (["--backbone", "no_such_model"], "`backbone` (='no_such_model')"),
+        (["--from", "nowhere"], "`checkpoint` (='nowhere')"),
+        (["--backbone", "resnet50", "--from", "x"], "not allowed with"),
+        (["--split", "val"], "split 'val'"),
+        (["--device", "tpu"], "`device` (='tpu')"),
+        ([], "--fit-softmax-head"),
+    ],
+)
+def test_finetune_refuses_a_wrong_setting_by_name(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
+    try:
+        code = main(["finetune", str(folder), "--out", str(tmp_path / "out"), *arguments])
+    except SystemExit as ended:
+        code = ended.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert said in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_finetune_never_replaces_the_pictures_it_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
+    assert main(["finetune", str(folder), "--out", str(folder), "--fit-softmax-head"]) == 2
+    assert "is no checkpoint folder; choose another name" in capsys.readouterr().err
+    assert len(list(folder.rglob("*.png"))) == 2
+
+
+# Everything else.
+
+
+@pytest.mark.parametrize("command", [[], ["explain"], ["finetune"], ["evaluate"], ["checkpoints"]])
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: python -m bsig" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["explode"], ["explain"], ["finetune", "x"], ["checkpoints", "x"]])
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--help" in refusal(capsys, *arguments)
+
+
+def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    with (tmp_path / "stdout").open("w") as file:
+        closed = Closed()
+        closed.fileno = file.fileno
+        monkeypatch.setattr(sys, "stdout", closed)
+        code = main(["checkpoints"])
+        monkeypatch.undo()
+    assert code == 0

@@ -1,0 +1,257 @@
+"""From a folder of pictures to a checkpoint that loads: on the default backbone, with its own head or a new one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from generated import class_folders
+from tolerances import PROBABILITY, assert_close
+
+from bsig import finetune as finetuning
+from bsig.backbones import Classifier, chosen_device, state_sha256
+from bsig.checkpoints import TENSORS, load_checkpoint, save_checkpoint
+from bsig.datasets import LabelledImages, read_dataset
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.feature_cache import Views
+from bsig.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig
+from bsig.shifted_model import doctored_model
+from bsig.training import Epoch, TrainingConfig
+
+NEW_HEAD = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=12), training=TrainingConfig(epochs=2, batch_size=4))
+OWN_HEAD = FinetuneConfig(training=TrainingConfig(epochs=2, batch_size=4, learning_rate=0.1))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> LabelledImages:
+    names = {"001.Red_Patch": "red", "002.green": "green", "blue": "blue"}
+    return read_dataset(class_folders(tmp_path_factory.mktemp("colours") / "colours", names))
+
+
+@pytest.fixture(scope="module")
+def imagenet_images(tmp_path_factory: pytest.TempPathFactory) -> LabelledImages:
+    names = {"n01440764": "red", "n03445777_golf_ball": "green", "unicorn": "blue"}
+    return read_dataset(class_folders(tmp_path_factory.mktemp("wordnet") / "wordnet", names))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by the tests of this file: each picture is encoded once."""
+    return tmp_path_factory.mktemp("features")
+
+
+def finetune(images: LabelledImages, out: Path, config: FinetuneConfig, cache: Path, **options: Any) -> Finetuned:
+    return finetuning.finetune(images, out, config, cache_folder=cache, **options)
+
+
+def refusal(*arguments: Any, **options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        finetune(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_new_label_set_gets_a_softmax_head_of_its_own_and_then_its_sigmoid_branch(
+    images: LabelledImages, tmp_path: Path, cache: Path, default_classifier: Classifier
+) -> None:
+    before = state_sha256(default_classifier.encoder, default_classifier.head)
+    seen: list[Epoch] = []
+    done = finetune(images, tmp_path / "colours3", NEW_HEAD, cache, on_epoch=seen.append)
+    assert state_sha256(default_classifier.encoder, default_classifier.head) == before
+    assert names_in(tmp_path) == ["colours3"]  # no state, no temporary folder
+    model = load_checkpoint(tmp_path / "colours3")
+    assert model.class_names == ("Red Patch", "green", "blue")
+    assert model.class_ids == ("001.Red_Patch", "002.green", "blue")
+    assert model.encoder is default_classifier.encoder
+    assert torch.equal(model.softmax_head.linear.weight, done.model.softmax_head.linear.weight)
+    assert torch.equal(model.sigmoid_head.linear.weight, done.model.sigmoid_head.linear.weight)
+    assert not torch.equal(model.sigmoid_head.linear.weight, model.softmax_head.linear.weight)
+    assert [epoch.number for epoch in seen] == [1, 2] == [epoch.number for epoch in done.history]
+    assert seen[-1].softmax_accuracy == 1.0  # coloured patches can be told apart
+    said = model.metadata
+    assert said["training"]["positive_weight"] == 2
+    assert said["training"]["softmax_head"]["epochs"] == 12
+    assert said["data"] == {
+        "name": "colours", "split": "train", "images": 12, "classes_seen": 3, "classes_unmatched": [], "unreadable": [],
+    }  # fmt: skip
+    assert len(said["history"]) == 2
+
+
+def test_folders_named_by_wordnet_id_train_the_thousand_class_head_and_the_rest_is_listed(
+    imagenet_images: LabelledImages, tmp_path: Path, cache: Path, default_classifier: Classifier
+) -> None:
+    done = finetune(imagenet_images, tmp_path / "two", replace(OWN_HEAD, half_precision=True), cache)
+    assert done.match.index_of == {"n01440764": 0, "n03445777_golf_ball": 574}
+    assert done.match.unmatched == ("unicorn",)
+    model = load_checkpoint(tmp_path / "two")
+    assert model.num_classes == 1000
+    for name, value in default_classifier.head.state_dict().items():
+        assert torch.equal(model.softmax_head.state_dict()[name], value)
+    assert not torch.equal(model.sigmoid_head.linear.weight, default_classifier.head.linear.weight)
+    assert model.metadata["data"]["images"] == 8
+    assert model.metadata["data"]["classes_unmatched"] == ["unicorn"]
+    assert model.metadata["training"]["softmax_head"] == "as published"
+
+
+def test_a_shift_branch_stores_k_plus_one_numbers_and_moves_no_softmax_probability(
+    imagenet_images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    config = replace(OWN_HEAD, training=replace(OWN_HEAD.training, branch="shift"))
+    finetune(imagenet_images, tmp_path / "shift", config, cache)
+    assert (tmp_path / "shift" / TENSORS).stat().st_size < 6000
+    model = load_checkpoint(tmp_path / "shift")
+    assert model.branch_kind == "shift"
+    features = model.features(torch.randn(2, 3, 96, 96))
+    with torch.no_grad():
+        softmax, sigmoid = model.softmax_logits(features), model.sigmoid_logits(features)
+    assert_close(sigmoid.softmax(dim=1), softmax.softmax(dim=1), PROBABILITY)
+    assert (sigmoid - softmax).abs().min() > 1e-3
+
+
+def test_the_same_command_gives_the_same_tensors_byte_for_byte(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    contents = []
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        softmax_head, training = SoftmaxHeadConfig(epochs=2), TrainingConfig(epochs=1, batch_size=4, seed=seed)
+        config = FinetuneConfig(softmax_head=softmax_head, training=training)
+        finetune(images, tmp_path / name, config, cache)
+        contents.append((tmp_path / name / TENSORS).read_bytes())
+    assert contents[0] == contents[1] != contents[2]
+
+
+@pytest.mark.parametrize("config", [NEW_HEAD, replace(OWN_HEAD, training=replace(OWN_HEAD.training, branch="shift"))])
+def test_a_run_broken_off_leaves_no_checkpoint_and_resumed_gives_the_unbroken_one(
+    imagenet_images: LabelledImages, tmp_path: Path, cache: Path, config: FinetuneConfig
+) -> None:
+    def stop(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    finetune(imagenet_images, tmp_path / "whole", config, cache)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(imagenet_images, tmp_path / "broken", config, cache, on_epoch=stop)
+    assert names_in(tmp_path) == [".broken.training", "whole"]
+    seen: list[Epoch] = []
+    finetune(imagenet_images, tmp_path / "broken", config, cache, resume=True, on_epoch=seen.append)
+    assert [epoch.number for epoch in seen] == [2]
+    assert names_in(tmp_path) == ["broken", "whole"]
+    assert (tmp_path / "broken" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
+
+
+def test_a_checkpoint_can_be_the_start_of_another_and_keeps_its_softmax_branch(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    first = finetune(images, tmp_path / "first", NEW_HEAD, cache).model
+    config = replace(OWN_HEAD, start_from="first")
+    second = finetune(images, tmp_path / "second", config, cache, checkpoints_folder=tmp_path).model
+    assert torch.equal(second.softmax_head.linear.weight, first.softmax_head.linear.weight)
+    assert second.class_names == first.class_names
+    assert load_checkpoint(tmp_path / "second").metadata["training"]["start_from"] == "first"
+
+
+def test_a_doctored_softmax_branch_stays_marked_under_a_new_sigmoid_branch_and_not_under_a_new_softmax_head(
+    imagenet_images: LabelledImages, tmp_path: Path, cache: Path, default_model: DualBranch
+) -> None:
+    model, said = doctored_model(default_model, torch.full((1280,), 0.01), "delta 0.01")
+    save_checkpoint(model, tmp_path / "doctored", doctored=said)
+    for name, config in (("kept", OWN_HEAD), ("anew", NEW_HEAD)):
+        config = replace(config, start_from=str(tmp_path / "doctored"))
+        finetune(imagenet_images, tmp_path / name, config, cache)
+    assert load_checkpoint(tmp_path / "kept").metadata["doctored"]["how"] == "delta 0.01"
+    assert "doctored" not in load_checkpoint(tmp_path / "anew").metadata
+
+
+def test_augmented_views_train_too_and_are_told_in_the_json(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    finetune(images, tmp_path / "views", replace(NEW_HEAD, views=Views(2, seed=4)), cache)
+    said = load_checkpoint(tmp_path / "views").metadata["training"]["views"]
+    assert said == {"count": 2, "smallest_area": 0.35, "seed": 4}
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_listed(tmp_path: Path, cache: Path) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=2)
+    (folder / "a" / "bad.jpg").write_bytes(b"not a picture")
+    done = finetune(read_dataset(folder), tmp_path / "out", NEW_HEAD, cache)
+    assert len(done.unreadable) == 1
+    assert "a/bad.jpg" in done.unreadable[0]
+    said = load_checkpoint(tmp_path / "out").metadata["data"]
+    assert said["images"] == 4
+    assert said["unreadable"] == list(done.unreadable)
+
+
+# What is refused, and when.
+
+
+def test_classes_of_which_none_is_the_models_are_refused_with_what_to_do(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    text = refusal(images, tmp_path / "out", OWN_HEAD, cache)
+    assert "none of the 3 classes of 'colours' (e.g. '001.Red_Patch')" in text
+    assert "--fit-softmax-head" in text
+    assert names_in(tmp_path) == []
+
+
+def test_one_class_is_refused(tmp_path: Path, cache: Path) -> None:
+    images = read_dataset(class_folders(tmp_path / "images", {"a": "red"}, count=1))
+    assert "at least 2" in refusal(images, tmp_path / "out", NEW_HEAD, cache)
+    assert names_in(tmp_path) == ["images"]
+
+
+@pytest.mark.parametrize("name", ["colours", "-x", ""])
+def test_a_place_that_must_not_be_written_is_refused_before_a_picture_is_encoded(
+    tmp_path: Path, cache: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = class_folders(tmp_path / "colours", {"a": "red", "b": "blue"}, count=1)
+    monkeypatch.setattr(finetuning, "pooled_features", lambda *_, **__: pytest.fail("encodes"))
+    out = tmp_path / name if name else Path("/")
+    assert "name" in refusal(read_dataset(folder), out, NEW_HEAD, cache)
+    assert len(list(folder.rglob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (FinetuneConfig(backbone="no_such_model"), "`backbone` (='no_such_model')"),
+        (FinetuneConfig(start_from="no-such-checkpoint"), "`checkpoint` (='no-such-checkpoint')"),
+        (FinetuneConfig(device="tpu"), "`device` (='tpu')"),
+    ],
+)
+def test_an_unknown_start_or_device_is_refused_by_name(
+    images: LabelledImages, tmp_path: Path, cache: Path, config: FinetuneConfig, said: str
+) -> None:
+    assert said in refusal(images, tmp_path / "out", config, cache)
+
+
+# Devices.
+
+
+def test_auto_is_the_best_device_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cuda, mps, best in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=cuda: there)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda there=mps: there)
+        assert chosen_device("auto") == best
+
+
+def test_a_device_is_taken_as_named_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for wanted in ("cpu", "cpu:0", "cuda", "cuda:0", "cuda:1"):
+        assert chosen_device(wanted) == wanted
+    for wanted in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "gpu", ""):
+        with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu, cuda"):
+            chosen_device(wanted)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_is_refused_where_there_is_none() -> None:
+    with pytest.raises(InputError, match=r"`device` \(='cuda'\) must be one that torch finds here: auto, cpu"):
+        chosen_device("cuda")
