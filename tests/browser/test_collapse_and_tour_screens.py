@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
-from screens import beyond_the_edge, choose, open_tab, tick
 
+from browser.screens import beyond_the_edge, choose, open_tab, tick
 from bsig.diagnostics import DIAGNOSTICS
 from bsig.ui.tour import STEPS
 

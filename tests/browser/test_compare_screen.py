@@ -20,7 +20,8 @@ from bsig.ui.examples import bundled_examples
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
-from screens import (
+
+from browser.screens import (
     alt_texts,
     beyond_the_edge,
     choose,

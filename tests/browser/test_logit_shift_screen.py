@@ -15,7 +15,8 @@ from bsig.ui.examples import bundled_examples
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
-from screens import choose, finding, open_tab, sources, tick, until_changed
+
+from browser.screens import choose, finding, open_tab, sources, tick, until_changed
 
 UNCHANGED = 1e-5  # of any softmax probability; float32 logits of a thousand classes leave some 1e-7
 CELLS = 7
