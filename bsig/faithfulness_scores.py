@@ -18,7 +18,7 @@ from bsig.intervals import mean_over, resampling_weights
 
 Array = np.ndarray
 Values = dict[str, tuple[Float[Array, " r"], int]]
-KEYS = ("deletion_auc", "insertion_auc", "average_drop", "increase_in_confidence")
+KEYS = ("deletion_auc", "insertion_auc", "road", "average_drop", "increase_in_confidence")
 COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 
 
