@@ -228,8 +228,8 @@ def measure(work: Work, open_parts: Callable[[], PartialResults], team: Team, pr
 def _plan(measured: Measured) -> str | tuple[list[Any], list[Any]]:
     """What the later passes need to know of the first: samples of mosaics, and maps to score; or why there is none."""
     work = measured.work
-    if not len(measured.labels):
-        return nothing_left(work, measured.notes)
+    if not work.usable or not len(measured.labels):
+        return nothing_left(work, measured.notes if work.usable else Notes())
     measured.mosaics = mosaic_sources(
         measured.labels, measured.softmax_top1, measured.rows("confidence"), work.mosaics, work.seed
     )
