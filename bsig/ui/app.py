@@ -8,7 +8,6 @@ import gradio as gr
 
 from bsig import __version__
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.checkpoints import list_checkpoints
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.examples import ASSETS
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
@@ -103,4 +102,4 @@ def _add_endpoints(bench: Workbench) -> None:
         return sign_collapse_answer(bench, image, checkpoint, class_name, method)
 
     collapse.click(signs, [image, checkpoint, class_name, method], collapsed, api_name="sign_collapse")
-    listing.click(lambda: list_checkpoints(bench.folder), None, rows, api_name="checkpoints")
+    listing.click(bench.checkpoint_rows, None, rows, api_name="checkpoints")
