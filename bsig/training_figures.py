@@ -1,93 +1,118 @@
-"""A training's figures, epoch by epoch, as small plots; number 0 is the branch before its first epoch."""
+"""The figures after an epoch: what the curves of a run are drawn from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import plotly.graph_objects as go
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from bsig.figures import GREY, SERIES, base_figure
-
-Epochs = Sequence[dict[str, Any]]
-HEIGHT = 270
-SIGMOID, SOFTMAX, HELD_OUT = SERIES["sigmoid"]["colour"], SERIES["softmax"]["colour"], SERIES["centred"]["colour"]
-
-
-def loss_figure(epochs: Epochs) -> go.Figure:
-    """Class-balanced binary cross-entropy: of the training pictures while they train, of held-out ones after."""
-    figure = _figure("loss")
-    _add_line(figure, epochs, "loss", "training", SIGMOID, "solid", "circle")
-    _add_line(figure, epochs, "held_out_loss", "held out", HELD_OUT, "dash", "diamond")
-    return figure
+from bsig.backbones import PooledLinearHead
+from bsig.trainable_branch import TrainableBranch
+from bsig.training_features import TrainingFeatures
 
 
-def accuracy_figure(epochs: Epochs) -> go.Figure:
-    """Top-1 of the sigmoid branch beside the softmax branch's, which is frozen."""
-    figure = _figure("top-1 accuracy")
-    _add_line(figure, epochs, "sigmoid_accuracy", "sigmoid, training", SIGMOID, "solid", "circle")
-    _add_line(figure, epochs, "held_out_sigmoid_accuracy", "sigmoid, held out", HELD_OUT, "dash", "diamond")
-    _add_line(figure, epochs, "held_out_softmax_accuracy", "softmax, held out (frozen)", SOFTMAX, "dot", None)
-    if not _has(epochs, "held_out_softmax_accuracy"):
-        _add_line(figure, epochs, "softmax_accuracy", "softmax, training (frozen)", SOFTMAX, "dot", None)
-    figure.update_yaxes(tickformat=".0%")
-    return figure
+@dataclass(frozen=True)
+class Epoch:
+    """The figures after one epoch. Accuracies are top-1 over the first view, 0 to 1.
+
+    Attributes:
+        loss: mean over the epoch's steps of the class-balanced loss, each before its step.
+        own_probability, absent_probability: mean sigmoid of the class that is there, and of all others.
+        sign_disagreement: share of weights of the last layer whose sign is not the softmax head's.
+        shared_energy_share: of the last layer's energy, that of its mean row (`c |w_bar|^2 / |W|_F^2`).
+        held_out_loss, held_out_sigmoid_accuracy, held_out_softmax_accuracy: over the first view of pictures that are
+            not trained on, after the epoch; None where there are none.
+    """
+
+    number: int
+    loss: float
+    sigmoid_accuracy: float
+    softmax_accuracy: float
+    own_probability: float
+    absent_probability: float
+    sign_disagreement: float
+    shared_energy_share: float
+    held_out_loss: float | None = None
+    held_out_sigmoid_accuracy: float | None = None
+    held_out_softmax_accuracy: float | None = None
 
 
-def areas_figure(epochs: Epochs, start: dict[str, Any] | None) -> go.Figure:
-    """Positive area of classes that are there and of absent ones, against where the softmax maps stand."""
-    figure = _figure("positive area")
-    _add_line(figure, epochs, "absent_area", "absent classes", SIGMOID, "solid", "circle")
-    _add_line(figure, epochs, "own_area", "predicted class", HELD_OUT, "dash", "diamond")
-    if start and epochs:
-        last = max(epoch["number"] for epoch in epochs)
-        figure.add_scatter(
-            x=[0, max(last, 1)], y=[start["softmax_absent_area"]] * 2, mode="lines", name="softmax, absent classes",
-            line={"color": SOFTMAX, "dash": "dot", "width": 2}, hovertemplate="%{y:.1%}",
-        )  # fmt: skip
-    figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.02])
-    return figure
+@dataclass(frozen=True)
+class Measured:
+    """Means of a branch over the first views of some pictures."""
+
+    loss: float
+    accuracy: float
+    own_probability: float
+    absent_probability: float
 
 
-def branch_figure(epochs: Epochs) -> go.Figure:
-    """How far the branch has gone from the softmax head: weights of opposite sign, and the shared component."""
-    figure = _figure("share")
-    _add_line(figure, epochs, "sign_disagreement", "weights of opposite sign", SIGMOID, "solid", "circle")
-    _add_line(figure, epochs, "shared_energy_share", "shared by all classes", HELD_OUT, "dash", "diamond")
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
-    return figure
+def class_balanced_loss(
+    logits: Float[Tensor, "b c"], labels: Int[Tensor, " b"], positive_weight: float | None = None
+) -> Float[Tensor, ""]:
+    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid, t one-hot, p = C - 1.
+
+    Args:
+        logits: of the sigmoid branch.
+        labels: the one positive class of each image.
+        positive_weight: p, if not the class-balanced C - 1.
+    """
+    classes = logits.shape[1]
+    targets = F.one_hot(labels, classes).to(logits.dtype)
+    weight = logits.new_tensor(classes - 1 if positive_weight is None else positive_weight)
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight)
 
 
-FIGURES: dict[str, tuple[str, Callable[..., go.Figure]]] = {
-    "loss": ("Loss", loss_figure),
-    "accuracy": ("Accuracy", accuracy_figure),
-    "areas": ("Positive area of the maps", areas_figure),
-    "branch": ("Distance from the softmax head", branch_figure),
-}
+@torch.no_grad()
+def measured(branch: TrainableBranch, features: TrainingFeatures) -> Measured:
+    """Loss, accuracy and probabilities of the branch, summed in float64 so that the size of batches plays no part."""
+    device, classes = branch.start.device, branch.start.shape[0]
+    sums = torch.zeros(5, dtype=torch.float64)
+    for pooled, labels in features.first_views():
+        labels = labels.to(device)
+        logits = branch(pooled.to(device))
+        probabilities = logits.sigmoid()
+        loss = len(labels) * float(class_balanced_loss(logits, labels, branch.config.positive_weight))
+        hits = float((logits.argmax(dim=1) == labels).sum())
+        own = float(probabilities.gather(1, labels[:, None]).double().sum())
+        sums += torch.tensor([loss, hits, own, float(probabilities.double().sum()), len(labels)], dtype=torch.float64)
+    loss, hits, own, every, seen = sums.tolist()
+    return Measured(loss / seen, hits / seen, own / seen, (every - own) / (seen * (classes - 1)))
 
 
-def _figure(y_title: str) -> go.Figure:
-    figure = base_figure("epoch", y_title, HEIGHT)
-    figure.update_xaxes(rangemode="tozero", tickformat="d")
-    return figure
+@torch.no_grad()
+def softmax_accuracy(softmax_head: PooledLinearHead, features: TrainingFeatures) -> float:
+    """Top-1 of the frozen head over the first views: the same in every epoch."""
+    device, hits, seen = softmax_head.last_linear.weight.device, 0, 0
+    for pooled, labels in features.first_views():
+        hits += int((softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum())
+        seen += len(labels)
+    return hits / seen
 
 
-def _has(epochs: Epochs, key: str) -> bool:
-    return any(epoch.get(key) is not None for epoch in epochs)
+def figures(number: int, loss: float, branch: TrainableBranch, features: TrainingFeatures, softmax: float) -> Epoch:
+    """All figures of an epoch but those of held-out pictures.
 
-
-def _add_line(
-    figure: go.Figure, epochs: Epochs, key: str, name: str, colour: str, dash: str, marker: str | None
-) -> None:
-    points = [(epoch["number"], epoch[key]) for epoch in epochs if epoch.get(key) is not None]
-    if not points:
-        return
-    figure.add_scatter(
-        x=[number for number, _ in points],
-        y=[value for _, value in points],
-        mode="lines+markers" if marker else "lines",
-        name=name,
-        line={"color": colour, "dash": dash, "width": 2.5},
-        marker={"symbol": marker or "circle", "size": 7, "line": {"width": 1, "color": GREY}},
-        hovertemplate="%{y:.4f}" if key.endswith("loss") else "%{y:.1%}",
+    Args:
+        number: of the epoch, from 1.
+        loss: the mean over its steps.
+        branch: after the epoch.
+        features: the pictures it was trained on.
+        softmax: the softmax head's accuracy on them.
+    """
+    found = measured(branch, features)
+    weight = branch.head().last_linear.weight.detach().double()
+    energy = weight.square().sum()
+    return Epoch(
+        number=number,
+        loss=loss,
+        sigmoid_accuracy=found.accuracy,
+        softmax_accuracy=softmax,
+        own_probability=found.own_probability,
+        absent_probability=found.absent_probability,
+        sign_disagreement=float((weight.sign() != branch.start.sign()).float().mean()),
+        shared_energy_share=float(len(weight) * weight.mean(dim=0).square().sum() / energy) if energy else 0.0,
     )

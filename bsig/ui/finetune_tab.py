@@ -15,7 +15,7 @@ from bsig.comparison import Drawing
 from bsig.run_queue import RunQueue
 from bsig.run_words import can
 from bsig.runs import ENDED, EVENTS, STATE, Run
-from bsig.training_figures import FIGURES
+from bsig.training_plots import FIGURES
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.finetune_form import (
     BACKBONE,
