@@ -25,7 +25,7 @@ from torch import Tensor
 from bsig.backbones import state_sha256
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
-from bsig.feature_cache import PooledFeatures
+from bsig.training_features import PooledFeatures
 
 FORMAT_VERSION = 1
 BUNDLED_FEATURES = (

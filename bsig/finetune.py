@@ -211,10 +211,14 @@ def finetune_on(
     config: FinetuneConfig,
     *,
     resume: bool = False,
+    on_start: Callable[[DualBranch], None] | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: ShouldStop = never,
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
+
+    `on_start` gets the model as it is before the first epoch, with its own softmax head; `on_epoch` the figures and
+    the sigmoid head after each. Both are called in the caller's thread.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
     and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
@@ -226,6 +230,8 @@ def finetune_on(
     """
     out = _checked_target(out)
     classifier = _classifier(start, data, config, should_stop)
+    if on_start:
+        on_start(DualBranch(classifier, name=out.name))
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
     if not resume:
         shutil.rmtree(state_file.parent, ignore_errors=True)

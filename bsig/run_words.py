@@ -64,8 +64,8 @@ def status(run: Run, position: int | None) -> str:
         left = "" if at.seconds_left is None else f", {duration(at.seconds_left)} left"
         return f"Running: {at.words}{left}."
     if standing == "finished":
-        took = "" if run.state.started is None or run.state.ended is None else run.state.ended - run.state.started
-        seconds = f" in {duration(took)}" if took != "" else ""
+        both = run.state.started is not None and run.state.ended is not None
+        seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
         return f"Finished: {wanted} epochs{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."

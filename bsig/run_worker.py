@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
+from bsig.backbones import PooledLinearHead
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.data_check import train_and_held_out
 from bsig.dual_branch import DualBranch
@@ -33,7 +33,8 @@ from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, st
 from bsig.images import read_image
 from bsig.run_lock import locked
 from bsig.runs import DATA, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
-from bsig.training import Epoch
+from bsig.trainable_branch import TrainableBranch
+from bsig.training_figures import Epoch
 from bsig.watched import Watched
 
 logger = logging.getLogger(__name__)
@@ -167,20 +168,20 @@ class _Making:
             self._save_map("softmax", model.softmax_head)
             said |= {"probe_class": model.class_names[watched.probe_index], "method": watched.method}
         add_event(self.folder, "start", classes=model.num_classes, **said)
-        self._figures(0, model.sigmoid_head, {})
+        self._figures(0, TrainableBranch(model.softmax_head, self.request.config.training).head(), {})
 
-    def _on_epoch(self, epoch: Epoch, head: nn.Module) -> None:
+    def _on_epoch(self, epoch: Epoch, head: PooledLinearHead) -> None:
         self._figures(epoch.number, head, asdict(epoch))
         change_state(self.folder, epochs_done=epoch.number)
 
-    def _figures(self, number: int, head: nn.Module, figures: dict[str, Any]) -> None:
+    def _figures(self, number: int, head: PooledLinearHead, figures: dict[str, Any]) -> None:
         if self.watched:
             areas = self.watched.areas(head)
             self._save_map(f"sigmoid-{number:05d}", head)
             figures = {**figures, "own_area": areas.own, "absent_area": areas.absent}
         add_event(self.folder, "epoch", **{**figures, "number": number})
 
-    def _save_map(self, name: str, head: nn.Module) -> None:
+    def _save_map(self, name: str, head: PooledLinearHead) -> None:
         values = self.watched.probe_map(head) if self.watched else None
         if values is not None:
             temporary = self.folder / MAPS / f".{name}.partial"

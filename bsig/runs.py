@@ -29,7 +29,7 @@ from bsig.datasets import CACHE_FOLDER
 from bsig.errors import InputError
 from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
-from bsig.training import TrainingConfig
+from bsig.training_config import TrainingConfig
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]

@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
+from bsig.backbones import PooledLinearHead
 from bsig.cams import cam_method, class_scores_of, head_score, signed_map
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
@@ -84,7 +85,7 @@ class Watched:
             method,
         )
 
-    def areas(self, head: torch.nn.Module) -> Areas:
+    def areas(self, head: PooledLinearHead) -> Areas:
         """Positive areas of one head over the watched pictures."""
         count, asked = self.class_index.shape
         features = self.features.repeat_interleave(asked, dim=0)
@@ -92,7 +93,7 @@ class Watched:
         shares = positive.view(count, asked)
         return Areas(float(shares[:, 0].mean()), float(shares[:, 1:].mean()) if asked > 1 else 0.0)
 
-    def probe_map(self, head: torch.nn.Module) -> Float32[np.ndarray, "h w"] | None:
+    def probe_map(self, head: PooledLinearHead) -> Float32[np.ndarray, "h w"] | None:
         """The probe's signed map of its class under this head, in logits; None without a probe."""
         if self.probe is None:
             return None
@@ -116,7 +117,7 @@ def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
 
 
 def _maps(
-    head: torch.nn.Module, features: Float[Tensor, "b k h w"], class_index: Tensor, method: str
+    head: PooledLinearHead, features: Float[Tensor, "b k h w"], class_index: Tensor, method: str
 ) -> Float[Tensor, "b h w"]:
     scores = class_scores_of(class_index, head.last_linear.out_features, centred=False, dtype=features.dtype)
     return signed_map(cam_method(method), head_score(head, features, scores), clamp_weights=False)[0]

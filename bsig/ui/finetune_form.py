@@ -20,7 +20,7 @@ from bsig.feature_files import BUNDLED_FEATURES, features_fit
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.images import read_image
 from bsig.runs import DATA, PROBE, DataKind, RunFolder, RunRequest
-from bsig.training import TrainingConfig
+from bsig.training_config import TrainingConfig
 from bsig.ui.workbench import Workbench
 
 DATA_KINDS: dict[DataKind, str] = {

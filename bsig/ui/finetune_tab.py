@@ -185,13 +185,13 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     for button, action in ((stop, queue.stop), (resume, queue.resume), (delete, runs.delete)):
         button.click(acting(action), chosen, [chosen, timer, seen], **quiet)
     for control in (epoch, view):
-        control.input(
-            on_epoch, [chosen, epoch, view], [softmax, sigmoid, scale], trigger_mode="always_last", **quiet
-        )
+        control.input(on_epoch, [chosen, epoch, view], [softmax, sigmoid, scale], trigger_mode="always_last", **quiet)
     prepare.click(on_download, chosen, download, **quiet).success(
         None, None, None, js="() => document.querySelector('#run-download').click()"
     )
-    use.click(on_use, chosen, compare.checkpoint, **quiet).success(None, None, None, js=OPEN_COMPARE_JS)
+    used = use.click(on_use, chosen, compare.checkpoint, **quiet)
+    used.success(None, None, None, js=OPEN_COMPARE_JS)
+    compare.redraw(used)
     kind, _, _, _, labels = form[:5]
     for part in (kind, zip_file, dataset, labels, start):
         part.change(on_check, form, check, **quiet)
@@ -241,7 +241,7 @@ def _form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.File, g
         with gr.Row():
             decay = gr.Number(DEFAULT.weight_decay, label="Weight decay", min_width=120, info="Pull towards 0.")
             positive = gr.Number(None, label="Positive weight", min_width=120, elem_id="positive-weight",
-                                 placeholder="classes - 1", info="Of the one right class; empty: class-balanced.")  # fmt: skip
+                                 placeholder="classes - 1", info="Of the right class; empty: balanced.")  # fmt: skip
         with gr.Row():
             initialisation = gr.Dropdown(["clone", "fresh"], value=DEFAULT.initialisation, label="Initialisation",
                                          min_width=120, info="The softmax head's copy, or zeros.")  # fmt: skip

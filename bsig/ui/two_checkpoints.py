@@ -103,7 +103,7 @@ def _two_words(name: str, first: Explanation, second: Explanation, one: EncodedI
     softmax = ""
     if one.model.class_ids == other.model.class_ids:
         change = float((one.probabilities()[0] - other.probabilities()[0]).abs().max())
-        exact = "no softmax probability differs" if change == 0 else f"softmax probabilities differ by up to {change:.0e}"
+        exact = f"softmax probabilities differ by up to {change:.0e}" if change else "no softmax probability differs"
         softmax = f"<small data-softmax-change='{change:.3e}'>Of {one.model.num_classes} classes {exact}.</small>"
     return (
         f"<div class='bsig-finding' role='status'>Sigmoid branch on '{html.escape(name)}': {_said(first.sigmoid)} with "

@@ -76,7 +76,7 @@ class Workbench:
     """Models and encodings of one running app.
 
     A checkpoint's name is looked up among the registered models, in `folder`, then in `more_folders` (where fine-tunes
-    of this app are written).
+    of this app are written). A public bench takes no paths of this machine from its visitors.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Workbench:
         device: str = "cpu",
         *,
         more_folders: Sequence[Path] = (),
+        is_public: bool = False,
         models: int = 3,
         encodings: int = 64,
     ) -> None:
@@ -93,6 +94,7 @@ class Workbench:
         self.folder = folder
         self.more_folders = tuple(more_folders)
         self.device = device
+        self.is_public = is_public
         self._registered: dict[str, Callable[[], DualBranch]] = {}
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
