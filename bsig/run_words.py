@@ -57,8 +57,10 @@ def status(run: Run, position: int | None) -> str:
     """One sentence: waiting and where in line, running and what is left, or how it ended."""
     standing, wanted = run.state.standing, run.request.config.training.epochs
     if standing == "queued":
-        before = "It is the next one." if not position or position == 1 else f"{position - 1} more before it."
-        return f"Waiting: another run is being made on this device. {before}"
+        if not position:
+            return "Starting: the worker gets ready."
+        before = "this one is next" if position == 1 else f"place {position} in line"
+        return f"Waiting: another run is being made on this device; {before}."
     if standing == "running":
         at = progress(run)
         left = "" if at.seconds_left is None else f", {duration(at.seconds_left)} left"

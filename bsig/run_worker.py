@@ -28,7 +28,7 @@ from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.data_check import train_and_held_out
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError, StoppedEarly
-from bsig.feature_files import BUNDLED_FEATURES, load_features
+from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
 from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
 from bsig.images import read_image
 from bsig.run_lock import locked
@@ -138,7 +138,7 @@ class _Making:
 
     def _data(self, start: DualBranch) -> TrainingData:
         if self.request.data == "bundled":
-            stored = load_features(BUNDLED_FEATURES, start)
+            stored = load_bundle(BUNDLED_FEATURES, start)
             return TrainingData(stored.features, stored.held_out, start.class_ids, stored.said)
         images, held_out = train_and_held_out(self.request.address, self.request.config.training.seed)
         self._phase("encoding pictures")

@@ -54,7 +54,7 @@ def branch_figure(epochs: Epochs) -> go.Figure:
     figure = _figure("share")
     _add_line(figure, epochs, "sign_disagreement", "weights of opposite sign", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "shared_energy_share", "shared by all classes", HELD_OUT, "dash", "diamond")
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(tickformat=".3~p", rangemode="tozero")
     return figure
 
 

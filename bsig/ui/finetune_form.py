@@ -16,7 +16,7 @@ from bsig.data_check import DataCheck, check_data
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.feature_cache import Views
-from bsig.feature_files import BUNDLED_FEATURES, features_fit
+from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.images import read_image
 from bsig.runs import DATA, PROBE, DataKind, RunFolder, RunRequest
@@ -46,16 +46,16 @@ class Form:
     labels: str = "own"
     start: str = ""
     branch: str = "full"
-    epochs: float = 3
-    learning_rate: float = 0.03
+    epochs: float | int = 10
+    learning_rate: float | int = 0.2
     schedule: str = "cosine"
-    batch_size: float = 32
-    weight_decay: float = 5e-4
-    positive_weight: float | None = None
+    batch_size: float | int = 32
+    weight_decay: float | int = 5e-4
+    positive_weight: float | int | None = None
     initialisation: str = "clone"
-    views: float = 1
+    views: float | int = 1
     device: str = "auto"
-    seed: float = 0
+    seed: float | int = 0
 
     def config(self, bench: Workbench) -> FinetuneConfig:
         """The settings, each checked.
@@ -89,14 +89,14 @@ def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> Finet
     return replace(config, start_from=str(bench.checkpoint_path(start)))
 
 
-def _whole(name: str, value: float | None) -> int:
+def _whole(name: str, value: float | int | None) -> int:
     number = _number(name, value)
     if number != int(number):
         raise InputError(f"`{name}` (={value}) must be a whole number.")
     return int(number)
 
 
-def _number(name: str, value: float | None) -> float:
+def _number(name: str, value: float | int | None) -> float:
     if value is None or not abs(value) < float("inf"):
         raise InputError(f"`{name}` (={value}) must be a number; fill it in.")
     return float(value)
@@ -156,7 +156,7 @@ def looked_over(form: Form, bench: Workbench) -> DataCheck | None:
 def _check_bundled(model: DualBranch, *, new_head: bool) -> None:
     if new_head:
         raise InputError("the shipped features are of ImageNet's classes; choose your own data for a new label set.")
-    if not features_fit(BUNDLED_FEATURES, model):
+    if not bundle_fits(BUNDLED_FEATURES, model):
         raise InputError(
             f"the shipped features are of the default backbone and ImageNet's classes, not of '{model.name}'; choose "
             "your own data, or start from the default checkpoint."

@@ -78,11 +78,11 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
             chosen = gr.Dropdown([], label="Run", elem_id="run-chosen", info="Any tab can look at any run.")
             stands = gr.HTML(elem_id="run-status")
             with gr.Row():
-                stop = gr.Button("Stop", size="sm", interactive=False, elem_id="run-stop")
-                resume = gr.Button("Resume", size="sm", interactive=False, elem_id="run-resume")
-                use = gr.Button("Use in Compare", size="sm", interactive=False, elem_id="run-use")
-                prepare = gr.Button("Download checkpoint", size="sm", interactive=False, elem_id="run-prepare")
-                delete = gr.Button("Delete", size="sm", interactive=False, elem_id="run-delete")
+                stop = gr.Button("Stop", size="sm", min_width=90, interactive=False, elem_id="run-stop")
+                resume = gr.Button("Resume", size="sm", min_width=90, interactive=False, elem_id="run-resume")
+                use = gr.Button("Use in Compare", size="sm", min_width=90, interactive=False, elem_id="run-use")
+                prepare = gr.Button("Download", size="sm", min_width=90, interactive=False, elem_id="run-prepare")
+                delete = gr.Button("Delete", size="sm", min_width=90, interactive=False, elem_id="run-delete")
                 download = gr.DownloadButton("zip", elem_id="run-download", elem_classes="bsig-offscreen")
             with gr.Row(equal_height=False, elem_classes="bsig-two", visible=False) as probe_row:
                 softmax = MapImage(
@@ -119,7 +119,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     seen = gr.State("")
     shown = [stands, stop, resume, use, prepare, delete, probe_row, softmax, sigmoid, slider_row, epoch, scale,
              *plots.values(), settings, listed]  # fmt: skip
-    redrawn = [seen, timer, compare.checkpoint, *shown]
+    redrawn = [seen, timer, chosen, compare.checkpoint, *shown]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
 
     def look(run_name: str | None, shown_view: Any, at_epoch: float | None) -> list[Any]:
@@ -127,8 +127,10 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
         run = runs.read(run_name) if run_name in runs.names() else None
         active = run is not None and run.state.standing not in ENDED
         selectable = gr.Dropdown(choices=bench.checkpoint_names())
-        drawn = _shown(run, queue, runs_html(runs.read_all()), shown_view, at_epoch)
-        return [_signature(queue, run_name), gr.Timer(active=active), selectable, *drawn]
+        found = runs.read_all()
+        drawn = _shown(run, queue, runs_html(found), shown_view, at_epoch)
+        menu = gr.Dropdown(choices=list_rows(found))
+        return [_signature(queue, run_name), gr.Timer(active=active), menu, selectable, *drawn]
 
     @in_words
     def on_tick(run_name: str | None, last: str, shown_view: Any, at_epoch: float) -> list[Any]:
@@ -145,6 +147,13 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     def on_open(run_name: str | None) -> list[Any]:
         queue.warm_up()
         return [_menu(runs.read_all(), run_name), gr.Dropdown(choices=_starts(bench))]
+
+    @in_words
+    def on_load(request: gr.Request) -> list[Any]:
+        if request.query_params.get("tab") == "finetune":
+            queue.warm_up()
+        wanted = request.query_params.get("run")
+        return [_menu(runs.read_all(), wanted), gr.Dropdown(choices=bench.checkpoint_names())]
 
     @in_words
     def on_start(*values: Any) -> list[Any]:
@@ -201,7 +210,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
         kind, [zip_file, folder, dataset], **quiet,
     )  # fmt: skip
     demo.load(on_check, form, check, **quiet)
-    demo.load(lambda: gr.Dropdown(choices=bench.checkpoint_names()), None, compare.checkpoint, **quiet)
+    demo.load(on_load, None, [chosen, compare.checkpoint], **quiet)
 
 
 def _form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.File, gr.Textbox, gr.Dropdown]:

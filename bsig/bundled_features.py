@@ -1,4 +1,4 @@
-"""Pooled features and labels of a data set as one safetensors file: enough to train a head, without a picture.
+"""Bundled features: pooled features and labels of a data set as one safetensors file: enough to train a head, without a picture.
 
     pooled (n, v, ...) float16, labels (n,) int32                  the training pictures
     held_out.pooled, held_out.labels                               pictures that are only measured, where there are any
@@ -34,8 +34,8 @@ BUNDLED_FEATURES = (
 
 
 @dataclass(frozen=True)
-class FeatureFile:
-    """The content of a feature file.
+class FeatureBundle:
+    """The content of a bundle.
 
     Attributes:
         features: of the training pictures.
@@ -48,7 +48,7 @@ class FeatureFile:
     said: dict[str, Any]
 
 
-def save_features(
+def save_bundle(
     path: Path,
     model: DualBranch,
     features: PooledFeatures,
@@ -83,7 +83,7 @@ def save_features(
     return path
 
 
-def load_features(path: Path, model: DualBranch) -> FeatureFile:
+def load_bundle(path: Path, model: DualBranch) -> FeatureBundle:
     """The features, float32, checked to be of this model's encoder and classes.
 
     Raises:
@@ -96,13 +96,13 @@ def load_features(path: Path, model: DualBranch) -> FeatureFile:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  no mapping
         features = _features(tensors, "", model, path.name)
         held_out = _features(tensors, "held_out.", model, path.name) if "held_out.pooled" in tensors else None
-        return FeatureFile(features, held_out, json.loads(metadata["said"]))
+        return FeatureBundle(features, held_out, json.loads(metadata["said"]))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"features '{path.name}' cannot be read ({error}); copy or make the file again.") from error
 
 
-def features_fit(path: Path, model: DualBranch) -> bool:
-    """Whether `load_features` would take the file for this model, told from its header alone."""
+def bundle_fits(path: Path, model: DualBranch) -> bool:
+    """Whether `load_bundle` would take the file for this model, told from its header alone."""
     try:
         with safe_open(path, framework="pt") as stored:
             _check_fits(stored.metadata() or {}, model, path.name)
