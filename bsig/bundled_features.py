@@ -1,4 +1,4 @@
-"""Bundled features: pooled features and labels of a data set as one safetensors file: enough to train a head, without a picture.
+"""Pooled features and labels of a data set in one safetensors file: enough to train a head, without a picture.
 
     pooled (n, v, ...) float16, labels (n,) int32                  the training pictures
     held_out.pooled, held_out.labels                               pictures that are only measured, where there are any

@@ -96,11 +96,7 @@ def check_data(
     """
     images, held_out = train_and_held_out(address, seed)
     names = images.class_names
-    match = (
-        ClassMatch({name: index for index, name in enumerate(names)}, ())
-        if new_head
-        else match_classes(names, model.class_names, model.class_ids)
-    )
+    match = matched(images, model, new_head=new_head)
     check_match(images, match, model)
     listed = images.samples[:: max(1, len(images.samples) // HEADERS_READ)]
     unreadable = tuple(
@@ -124,6 +120,13 @@ def check_data(
         encoded / encoding_rate(model),
         steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width),
     )
+
+
+def matched(images: LabelledImages, model: DualBranch, *, new_head: bool) -> ClassMatch:
+    """The model's class of each class of the data; every class its own where a new head is fitted."""
+    if new_head:
+        return ClassMatch({name: index for index, name in enumerate(images.class_names)}, ())
+    return match_classes(images.class_names, model.class_names, model.class_ids)
 
 
 def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) -> None:

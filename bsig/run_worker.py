@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from bsig.backbones import PooledLinearHead
+from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.data_check import train_and_held_out
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError, StoppedEarly
-from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
 from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
 from bsig.images import read_image
 from bsig.run_lock import locked

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, no_type_check
 
 import gradio as gr
 
 from bsig.run_queue import RunQueue
 from bsig.run_words import status
 from bsig.runs import ENDED, Run
-from bsig.ui.finetune_form import Form, submitted
+from bsig.ui.finetune_form import Form, Number, submitted
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
@@ -35,9 +35,10 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
         said, listed = gr.JSON(label="run"), gr.JSON(label="runs")
         ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
 
+    @no_type_check  # a checked generator function is none to gradio
     def finetune(
-        data: str | None, name: str, start: str, labels: str, branch: str, epochs: float, learning_rate: float,
-        batch_size: float, seed: float,
+        data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
+        batch_size: Number, seed: Number,
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
         made = begin(data, name, start, labels, branch, epochs, learning_rate, batch_size, seed)
         while True:
@@ -49,8 +50,8 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
 
     @in_words
     def begin(
-        data: str | None, name: str, start: str, labels: str, branch: str, epochs: float, learning_rate: float,
-        batch_size: float, seed: float,
+        data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
+        batch_size: Number, seed: Number,
     ) -> str:  # fmt: skip
         filled = Form(
             kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,

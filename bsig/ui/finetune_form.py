@@ -7,16 +7,18 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, get_args
 
 from PIL import Image
 
 from bsig.archives import ZipLimits, extract_zip, extracted_zip
+from bsig.backbones import chosen_device
+from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
 from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint
-from bsig.data_check import DataCheck, check_data
-from bsig.dual_branch import DualBranch
+from bsig.data_check import DataCheck, check_data, check_match, matched, train_and_held_out
+from bsig.dual_branch import BranchKind, DualBranch
 from bsig.errors import InputError
 from bsig.feature_cache import Views
-from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.images import read_image
 from bsig.runs import DATA, PROBE, DataKind, RunFolder, RunRequest
@@ -33,6 +35,7 @@ TORCHVISION = ("Imagenette", "OxfordIIITPet", "Flowers102", "Caltech101", "FGVCA
 BACKBONE = "timm: "
 CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
 LARGEST_PROBE = 1024
+Number = float | int | None  # what an emptied field gives
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,16 @@ class Form:
     labels: str = "own"
     start: str = ""
     branch: str = "full"
-    epochs: float | int = 10
-    learning_rate: float | int = 0.2
+    epochs: Number = 10
+    learning_rate: Number = 0.2
     schedule: str = "cosine"
-    batch_size: float | int = 32
-    weight_decay: float | int = 5e-4
-    positive_weight: float | int | None = None
+    batch_size: Number = 32
+    weight_decay: Number = 5e-4
+    positive_weight: Number = None
     initialisation: str = "clone"
-    views: float | int = 1
+    views: Number = 1
     device: str = "auto"
-    seed: float | int = 0
+    seed: Number = 0
 
     def config(self, bench: Workbench) -> FinetuneConfig:
         """The settings, each checked.
@@ -64,21 +67,21 @@ class Form:
             InputError: a setting breaks its rule; the sentence names it.
         """
         training = TrainingConfig(
-            branch=self.branch,  # type: ignore[arg-type]
+            branch=_one_of("branch", self.branch, get_args(BranchKind)),
             epochs=_whole("epochs", self.epochs),
             learning_rate=_number("learning_rate", self.learning_rate),
-            schedule=self.schedule,  # type: ignore[arg-type]
+            schedule=_one_of("schedule", self.schedule, ("cosine", "constant")),
             batch_size=_whole("batch_size", self.batch_size),
             weight_decay=_number("weight_decay", self.weight_decay),
             positive_weight=None if not self.positive_weight else _number("positive_weight", self.positive_weight),
-            initialisation=self.initialisation,  # type: ignore[arg-type]
+            initialisation=_one_of("initialisation", self.initialisation, ("clone", "fresh")),
             seed=_whole("seed", self.seed),
         )
         config = FinetuneConfig(
             softmax_head=SoftmaxHeadConfig() if self.labels == "new" else None,
             training=training,
             views=Views(_whole("views", self.views), seed=training.seed),
-            device=self.device,
+            device=chosen_device(self.device),
         )
         return _started_from(config, self.start.strip() or bench.default_checkpoint, bench)
 
@@ -89,14 +92,20 @@ def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> Finet
     return replace(config, start_from=str(bench.checkpoint_path(start)))
 
 
-def _whole(name: str, value: float | int | None) -> int:
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise InputError(f"`{name}` (={value}) must be one of: {', '.join(allowed)}.")
+    return value
+
+
+def _whole(name: str, value: Number) -> int:
     number = _number(name, value)
     if number != int(number):
         raise InputError(f"`{name}` (={value}) must be a whole number.")
     return int(number)
 
 
-def _number(name: str, value: float | int | None) -> float:
+def _number(name: str, value: Number) -> float:
     if value is None or not abs(value) < float("inf"):
         raise InputError(f"`{name}` (={value}) must be a number; fill it in.")
     return float(value)
@@ -171,14 +180,17 @@ def submitted(
     Raises:
         InputError: a setting, the data or the probe cannot be used; nothing is left behind.
     """
-    config, address = form.config(bench), address_of(form)
+    config, address, model = form.config(bench), address_of(form), start_of(form, bench)
     if form.kind == "bundled":
-        _check_bundled(start_of(form, bench), new_head=form.labels == "new")
+        _check_bundled(model, new_head=form.labels == "new")
+    if form.kind == "folder":
+        _check_classes(address, model, config)
     wanted = name.strip() or f"{Path(address).stem.replace('torchvision:', '')}-{config.training.branch}"
     folder = runs.create(wanted, RunRequest(form.kind, address, config, probe_class))
     try:
         if form.kind == "zip":
             root = extract_zip(form.zip_file or "", folder / DATA)
+            _check_classes(str(root), model, config)
             runs.change_address(folder, str(root))
         if probe:
             picture = read_image(probe, "the probe picture")
@@ -191,6 +203,11 @@ def submitted(
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"run '{folder.name}' cannot be kept ({error}); free space.") from error
     return folder.name
+
+
+def _check_classes(address: str, model: DualBranch, config: FinetuneConfig) -> None:
+    images, _ = train_and_held_out(address, config.training.seed)
+    check_match(images, matched(images, model, new_head=config.softmax_head is not None), model)
 
 
 # Checkpoints in and out.

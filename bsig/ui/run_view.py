@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -140,7 +139,7 @@ def probe_text(run: Run, epoch: int) -> tuple[str, str]:
     )
 
 
-def _area(values: np.ndarray[Any, Any]) -> str:
+def _area(values: np.ndarray) -> str:
     return f"{100 * float((values > 0).mean()):.0f} % of the picture"
 
 
