@@ -208,7 +208,7 @@ def measure(work: Work, open_parts: Callable[[], PartialResults], team: Team, pr
         InputError: no picture is left.
     """
     parts = open_parts() if team.is_first else None
-    counter = _Counter(progress, work.size())
+    counter = _Counter(progress if team.is_first else _silent, work.size())
     _make(_picture_jobs(work), parts, team, counter)
     measured = Measured(work, parts) if parts else None
     plan = team.broadcast(_plan(measured) if measured else None)
@@ -300,6 +300,10 @@ def _make(jobs: Sequence[Job], parts: PartialResults | None, team: Team, counter
             if parts and arrays is not None:
                 parts.write(jobs[at].name, arrays)
         counter.add(sum(jobs[at].size for at in turn))
+
+
+def _silent(done: int, total: int) -> None:
+    """Only the first process shows progress."""
 
 
 class _Counter:
