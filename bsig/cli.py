@@ -338,9 +338,15 @@ def _evaluate_shipped(chosen: argparse.Namespace) -> None:
                 print(f"{name} on {one.data}", file=sys.stderr)
             partial = CACHE_FOLDER / "evaluations" / f"shipped-{name}-{one.data}"
             images = read_dataset(chosen.data / one.data, "val")
-            show = _progress("pictures or as long")
             found = evaluate_in_team(
-                model, images, team, class_map=one.class_map, partial=partial, progress=show, **SHIPPED_SETTINGS
+                model,
+                images,
+                team,
+                class_map=one.class_map,
+                faithfulness=one.faithfulness,
+                partial=partial,
+                progress=_progress("pictures or as long"),
+                **SHIPPED_SETTINGS,
             )
             if found:
                 runs.append(found)

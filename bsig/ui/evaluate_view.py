@@ -115,7 +115,7 @@ def first_table_html(table: Mapping[str, Any]) -> str:
     lines = [_first_line(row, columns, table) for row in first_rows(table)]
     words = (
         "↑ higher is better, ↓ lower. Intervals: paired bootstrap over pictures; * excludes zero. Untrained: 0.01 "
-        "taken from every softmax weight. Gated: softmax map times sigmoid probability. Without looking: the best of the "
+        "taken from every softmax weight. Gated: softmax map times sigmoid probability. Without looking: best of "
         "full picture, a centred box, a centred blob and noise."
     )
     return (
