@@ -47,8 +47,8 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
     y_key = "inside_auc" if all(one.get("inside_auc") is not None for one in points) else "cell_auc"
     if len(points) < 2:
         return None
-    y_title = "AUC inside against outside" if y_key == "inside_auc" else "AUC own against absent"
-    figure = base_figure("positive area of an absent class (less is better)", f"{y_title} (more is better)")
+    y_title = "AUC inside / outside" if y_key == "inside_auc" else "AUC own / absent"
+    figure = base_figure("positive area of an absent class (less is better)", y_title)
     figure.add_scatter(
         x=[one["absent_area"] for one in points],
         y=[one[y_key] for one in points],
@@ -59,15 +59,15 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
         customdata=[one["delta"] for one in points],
         hovertemplate="delta %{customdata:+g}: area %{x:.1%}, AUC %{y:.3f}<extra></extra>",
     )
-    symbols = {"softmax": "circle", "sigmoid": "diamond", "centred": "square"}
-    for key, symbol in symbols.items():
+    looks = {"centred": ("circle-open", 20), "softmax": ("circle", 12), "sigmoid": ("diamond", 14)}
+    for key, (symbol, size) in looks.items():
         metrics = table["columns"][key]["metrics"]
         figure.add_scatter(
             x=[metrics["absent_area"]["value"]],
             y=[metrics[y_key]["value"]],
             mode="markers",
             name=SERIES[key]["name"],
-            marker={"color": SERIES[key]["colour"], "size": 14, "symbol": symbol},
+            marker={"color": SERIES[key]["colour"], "size": size, "symbol": symbol, "line": {"width": 2}},
             hovertemplate=SERIES[key]["name"] + ": area %{x:.1%}, AUC %{y:.3f}<extra></extra>",
         )
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")

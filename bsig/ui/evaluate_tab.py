@@ -50,7 +50,7 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
                 gr.HTML(section(title, text))
                 plots[key] = gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
     gr.HTML(section("Where the branches differ most", "Pictures whose places one branch ranks much better than the "
-                     "other. A click opens the picture in Compare."))  # fmt: skip
+                     "other. Your own are shown, and open in Compare with a click."))  # fmt: skip
     gallery = gr.Gallery(
         label="Pictures that differ most", show_label=False, columns=6, height="auto", allow_preview=False,
         object_fit="cover", elem_id="evaluate-gallery", elem_classes="bsig-channels", buttons=[], interactive=False,

@@ -28,8 +28,8 @@ SHOWN_COLUMNS = {
 PLOTS = (
     ("localization", "Objects found, against the threshold", "Largest blob above the threshold, IoU 0.5 with the box. "
      "The best threshold is chosen afterwards, for every head its own."),
-    ("delta", "What training is worth", "The grey line needs no training: one number taken from every weight of the "
-     "softmax head. A branch earns its training where its mark lies to the upper left of it."),
+    ("delta", "What training is worth", "The grey line needs no training: one number taken from every softmax "
+     "weight. Training is worth it where the branch lies to the upper left."),
     ("classes", "Each class", "Sigmoid branch less softmax; a class has few pictures, so there are no intervals."),
 )  # fmt: skip
 
@@ -41,9 +41,16 @@ EVALUATE_CSS = """
 .dark .bsig-verdict.better { color: #69db9c; } .dark .bsig-verdict.worse { color: #ff8787; }
 .bsig-measured td small { display: block; color: var(--body-text-color-subdued); font-size: .84rem; line-height: 1.3; }
 .bsig-measured td, .bsig-measured th { vertical-align: top; }
+.bsig-measured, .bsig-all, .bsig-files { border: 0 !important; }
+.bsig-measured th, .bsig-measured td, .bsig-all th, .bsig-all td, .bsig-files th, .bsig-files td {
+  border-left: 0 !important; border-right: 0 !important; }
+.bsig-measured tr, .bsig-all tr, .bsig-files tr { border-left: 0 !important; border-right: 0 !important; }
+.bsig-files td:nth-child(2) { overflow-wrap: anywhere; }
 .bsig-measured td.main { font-weight: 650; }
 .bsig-all td.number, .bsig-all th { white-space: nowrap; font-size: .84rem; }
 @media (max-width: 720px) {
+  .bsig-files th:nth-child(3), .bsig-files td:nth-child(3) { display: none; }
+  .bsig-files th, .bsig-files td { padding: .2rem !important; font-size: .8rem; }
   .bsig-measured thead { display: none; }
   .bsig-measured tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); padding: .45rem 0;
     border-bottom: 1px solid var(--border-color-primary); }
@@ -179,7 +186,8 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> str:
         "pictures (below) they are, and open in Compare."
     )
     head = '<tr><th></th><th>file</th><th>class</th><th class="number">softmax</th><th class="number">sigmoid</th></tr>'
-    return f'<table class="bsig-table"><thead>{head}</thead><tbody>{lines}</tbody></table>{note(f"By {by}. {why}")}'
+    below = note(f"By {by}. {why}")
+    return f'<table class="bsig-table bsig-files"><thead>{head}</thead><tbody>{lines}</tbody></table>{below}'
 
 
 def progress_html(done: int, total: int, seconds: float) -> str:
