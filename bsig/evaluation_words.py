@@ -145,7 +145,8 @@ def _without_looking(table: Mapping[str, Any]) -> str:
     values = [one["value"] for one in branches if one and one["value"] is not None]
     if not blind or not values or float(blind[0]) <= max(values):
         return ""
-    return f" Mind that {blind[1].split(',')[0]} finds {100 * float(blind[0]):.0f} % of these objects without looking at any picture."
+    name, share = blind[1].split(",")[0], 100 * float(blind[0])
+    return f" Mind that {name} finds {share:.0f} % of these objects without looking at any picture."
 
 
 def _claim(softmax: Column, sigmoid: Column) -> str:
