@@ -134,8 +134,8 @@ def finding(table: Mapping[str, Any]) -> str:
         parts.append(f"clearly worse: {', '.join(words['worse'])}")
     if words["no clear difference"]:
         parts.append(f"no clear difference: {', '.join(words['no clear difference'])}")
-    said = f"{claims} Sigmoid branch against softmax, {'; '.join(parts)}." if parts else claims
-    return f"{said}{_without_looking(table)}"
+    sentence = f"{claims} Sigmoid branch against softmax, {'; '.join(parts)}." if parts else claims
+    return f"{sentence}{_without_looking(table)}"
 
 
 def _without_looking(table: Mapping[str, Any]) -> str:
