@@ -122,7 +122,7 @@ def _add_endpoints(bench: Workbench) -> None:
 
     @in_words
     def evaluated(
-        checkpoint: str, data: str, zip_file: str | None, methods: str, weights: str, limit: float | None
+        checkpoint: str, data: str, zip_file: str | None, methods: str, weights: str, limit: int | float | None
     ) -> Any:
         return evaluate_answer(bench, checkpoint, data, zip_file, methods, weights, limit)
 

@@ -79,7 +79,7 @@ def measured(
     folder: str,
     methods: Sequence[str],
     treatments: Sequence[str],
-    limit: float | None,
+    limit: int | float | None,
 ) -> Iterator[Step | str]:
     """Steps while it runs, and at last the title under which the results are kept."""
     if not methods or not treatments:
@@ -141,7 +141,7 @@ def evaluate_answer(
     zip_file: str | None,
     methods: str,
     weights: str,
-    limit: float | None,
+    limit: int | float | None,
 ) -> dict[str, Any]:
     """What `/evaluate` answers: the shipped results of a checkpoint, or those of an uploaded zip.
 

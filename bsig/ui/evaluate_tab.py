@@ -101,8 +101,8 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
 
     @steps_in_words
     def on_start(
-        name: str | None, zip_file: str | None, folder: str, methods: list[str], treatments: list[str], limit: float,
-        own: list[str],
+        name: str | None, zip_file: str | None, folder: str, methods: list[str], treatments: list[str],
+        limit: int | float | None, own: list[str],
     ) -> Iterator[list[Any]]:  # fmt: skip
         for step in measured(bench, own_sets, name, zip_file, folder, methods, treatments, limit):
             if isinstance(step, str):
