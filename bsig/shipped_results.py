@@ -139,18 +139,19 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
         raise InputError(f"checkpoint '{folder.name}': {RESULTS} is over {MAX_BYTES >> 20} MB; make it again.")
     try:
         said = json.loads(file.read_text(encoding="utf-8"))
-        version = said["format_version"]
-        if version > FORMAT_VERSION:
-            raise InputError(
-                f"checkpoint '{folder.name}': {RESULTS} has `format_version` (={version}), newer than "
-                f"{FORMAT_VERSION}; update bsig to read it."
-            )
-        return [expanded(run, said["metrics"]) for run in said["runs"]]
+        is_newer = said["format_version"] > FORMAT_VERSION
+        runs = [] if is_newer else [expanded(run, said["metrics"]) for run in said["runs"]]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration, RecursionError) as error:
         raise InputError(
             f"checkpoint '{folder.name}': {RESULTS} cannot be read ({type(error).__name__}); copy it again or make it "
             "again with evaluate-shipped."
         ) from error
+    if is_newer:
+        raise InputError(
+            f"checkpoint '{folder.name}': {RESULTS} has `format_version` (={said['format_version']}), newer than "
+            f"{FORMAT_VERSION}; update bsig to read it."
+        )
+    return runs
 
 
 def _found(results: Mapping[str, Any], method: str, weights: str) -> Mapping[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +43,12 @@ class OwnSets:
     def __init__(self) -> None:
         self._sets: dict[str, OwnSet] = {}
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="bsig-evaluate-", ignore_cleanup_errors=True)
+        self._folder = tempfile.mkdtemp(prefix="bsig-evaluate-")
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # at the latest with the app
 
     def new_folder(self) -> Path:
         """For one evaluation."""
-        return Path(tempfile.mkdtemp(dir=self._folder.name))
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
     def add(self, own: OwnSet) -> str:
         """Keeps it; returns its title."""
@@ -53,7 +56,8 @@ class OwnSets:
             title = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(own.results)}"
             self._sets[title] = own
             while len(self._sets) > OWN_SETS_KEPT:
-                del self._sets[next(iter(self._sets))]
+                oldest = self._sets.pop(next(iter(self._sets)))
+                shutil.rmtree(oldest.folder, ignore_errors=True)
             return title
 
     def get(self, title: str | None) -> OwnSet | None:
