@@ -138,7 +138,7 @@ def _classifier(
             features, len(ids), seed=config.training.seed, batch_size=config.training.batch_size,
             **asdict(config.softmax_head),
         ).to(start.device)  # fmt: skip
-    return Classifier(start.backbone_name, start.encoder, head, start.preprocessing, names, ids, {})
+    return start.classifier(head=head, class_names=names, class_ids=ids)
 
 
 def _said_of_training(config: FinetuneConfig, classes: int) -> dict[str, Any]:

@@ -28,10 +28,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bsig.backbones import PooledLinearHead, state_sha256
+from bsig.backbones import state_sha256
 from bsig.dual_branch import BranchKind, FittedShift
 from bsig.errors import InputError
 from bsig.feature_cache import PooledFeatures
+from bsig.heads import ClassificationHead, PooledLinearHead
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,13 @@ class Epoch:
 class TrainedBranch:
     """What training gives: the head, the fitted shift if that is its kind, and the figures of every epoch."""
 
-    head: PooledLinearHead
+    head: ClassificationHead
     shift: FittedShift | None
     history: tuple[Epoch, ...] = field(default_factory=tuple)
 
 
 def train_sigmoid_branch(
-    softmax_head: PooledLinearHead,
+    softmax_head: ClassificationHead,
     features: PooledFeatures,
     config: TrainingConfig,
     *,
@@ -209,7 +210,7 @@ def fit_softmax_head(
 class _Branch(nn.Module):
     """What is trained: a whole head, or the shift added to a frozen one."""
 
-    def __init__(self, softmax_head: PooledLinearHead, config: TrainingConfig) -> None:
+    def __init__(self, softmax_head: ClassificationHead, config: TrainingConfig) -> None:
         super().__init__()
         self.kind, self.config = config.branch, config
         self.base = copy.deepcopy(softmax_head).requires_grad_(config.branch == "full")
@@ -228,10 +229,11 @@ class _Branch(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Logits (b, c)."""
-        logits = self.base.logits(pooled)
+        inputs = self.base.last_inputs(pooled)
+        logits = self.base.last_linear(inputs)
         if self.kind == "shift":
             # `(W[c] + v) . z + b_c + b`: the same number for every class, so it is added once.
-            logits = logits + (pooled @ self.vector + self.bias)[:, None]
+            logits = logits + (inputs @ self.vector + self.bias)[:, None]
         return logits
 
     def distance_penalty(self) -> Tensor | float:
@@ -246,7 +248,7 @@ class _Branch(nn.Module):
             return None
         return FittedShift(self.vector.detach().clone(), self.bias.detach().clone())
 
-    def head(self) -> PooledLinearHead:
+    def head(self) -> ClassificationHead:
         shift = self.fitted_shift()
         head = shift.applied_to(self.base) if shift else copy.deepcopy(self.base)
         return head.requires_grad_(True)
@@ -294,7 +296,7 @@ def _step(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, epoch: in
 
 @torch.no_grad()
 def _figures(
-    number: int, loss: float, branch: _Branch, softmax_head: PooledLinearHead, features: PooledFeatures
+    number: int, loss: float, branch: _Branch, softmax_head: ClassificationHead, features: PooledFeatures
 ) -> Epoch:
     pooled, labels = features.pooled[:, 0], features.labels
     logits = branch(pooled)
@@ -356,7 +358,7 @@ def _restore(file: Path, settings: str, branch: _Branch, optimizer: torch.optim.
     return history
 
 
-def _settings(config: TrainingConfig, softmax_head: PooledLinearHead, features: PooledFeatures) -> str:
+def _settings(config: TrainingConfig, softmax_head: ClassificationHead, features: PooledFeatures) -> str:
     """Everything that must be the same for a run to be resumed: settings, softmax head, features and labels."""
     seen = {
         "softmax_head": state_sha256(softmax_head)[:12],

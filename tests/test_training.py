@@ -16,10 +16,10 @@ from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
 from bsig import training
-from bsig.backbones import PooledLinearHead
 from bsig.dual_branch import FittedShift
 from bsig.errors import InputError
 from bsig.feature_cache import PooledFeatures
+from bsig.heads import PooledLinearHead
 from bsig.training import (
     Epoch,
     TrainedBranch,
