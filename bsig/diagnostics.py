@@ -54,7 +54,7 @@ class DiagnosticInput:
 
     Attributes:
         features: (k, h, w).
-        softmax_weight, softmax_bias: (c, k), (c,), the frozen head.
+        softmax_weight, softmax_bias: (c, n), (c,), of the frozen head's last linear layer; n = k where CAM is exact.
         sigmoid_weight, sigmoid_bias: the same of the sigmoid branch.
         class_index: the explained class.
         maps: branch -> (h, w), signed, of the chosen method.
@@ -66,9 +66,9 @@ class DiagnosticInput:
     """
 
     features: Float[Tensor, "k h w"]
-    softmax_weight: Float[Tensor, "c k"]
+    softmax_weight: Float[Tensor, "c n"]
     softmax_bias: Float[Tensor, " c"]
-    sigmoid_weight: Float[Tensor, "c k"]
+    sigmoid_weight: Float[Tensor, "c n"]
     sigmoid_bias: Float[Tensor, " c"]
     class_index: int
     maps: dict[BranchName, Float[Tensor, "h w"]]

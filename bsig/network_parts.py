@@ -184,10 +184,10 @@ def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
     if not isinstance(native, Tensor):
         raise CutError("its feature map is not one tensor")
     layout = _layout(headless, native, example)
-    encoder = TimmEncoder(_only(headless, run.finished), layout)
     with torch.no_grad():
         _, in_head = _watched(headless, lambda: headless.forward_head(native))
-    tail = Tail(_without_own_tensors(_only(headless, in_head.finished)))
+    encoder = TimmEncoder(_without(headless, in_head.children - run.children), layout)
+    tail = Tail(_without_own_tensors(_only(headless, in_head.children)))
     if layout.axes == "NLC" and _grid_has_no_influence(tail, probe, native, layout):
         return _cut_behind(headless, probe, example, _before_last_block(headless))
     return _assembled(encoder, tail, probe, native, layout, LAST)
@@ -207,24 +207,26 @@ def _cut_behind(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Pa
         raise InputError(f"`feature_stage` (='{at}') must be '{LAST}' or a layer of the network.")
     with torch.no_grad():
         whole, run = _watched(headless, lambda: headless.forward_features(example), at=at)
+        _, in_head = _watched(headless, lambda: headless.forward_head(whole))
     if run.output is None:
         raise CutError(f"its layer '{at}' gives no single tensor")
-    behind = {name: Passed() for name in run.maximal(run.before, inverse=True)}
-    encoder_model = substituted(headless, behind)
+    behind = {name: Passed() for name in run.maximal(run.finished - run.before)}
+    encoder_model = _without(substituted(headless, behind), in_head.children - run.children)
     layout = _layout(headless, run.output, example)
-    tail = _blocks_tail(headless, at, run) or _rest_tail(headless, run)
+    tail = _blocks_tail(headless, at, run, in_head) or _rest_tail(headless, run, in_head)
     with torch.no_grad():
         if not _same(tail(run.output), headless.forward_head(whole).flatten(1)):
             raise CutError(f"what it runs behind '{at}' is not a chain of layers")
     return _assembled(TimmEncoder(encoder_model, layout), tail, probe, run.output, layout, at)
 
 
-def _rest_tail(headless: Any, run: _Run) -> Tail:
+def _rest_tail(headless: Any, run: _Run, in_head: _Run) -> Tail:
     before = {name: Passed() for name in run.maximal(run.before)}
-    return Tail(_without_own_tensors(substituted(headless, before)), runs_features=True)
+    model = _only(substituted(headless, before), run.children | in_head.children)
+    return Tail(_without_own_tensors(model), runs_features=True)
 
 
-def _blocks_tail(headless: Any, at: str, run: _Run) -> Tail | None:
+def _blocks_tail(headless: Any, at: str, run: _Run, in_head: _Run) -> Tail | None:
     """Transformer blocks are run one by one: what comes before them (class token, places) is not made of layers."""
     kind, _, number = at.rpartition(".")
     blocks = getattr(headless, "blocks", None)
@@ -234,9 +236,7 @@ def _blocks_tail(headless: Any, at: str, run: _Run) -> Tail | None:
     if not later or not all(id(block) in run.arguments for block in later):
         return None
     arguments = [run.arguments[id(block)] for block in later]
-    used = {name for name, child in headless.named_children() if name in ("norm", "head", "fc_norm", "head_drop")}
-    used |= {name for name in run.in_head(headless) if name != "blocks"}
-    model = substituted(headless, {name: Passed() for name, _ in headless.named_children() if name not in used})
+    model = _only(headless, in_head.children | {"norm"})
     return Tail(_without_own_tensors(model), blocks=nn.ModuleList(later), block_arguments=arguments)
 
 
@@ -260,27 +260,26 @@ class _Run:
     output: Tensor | None
     arguments: dict[int, dict[str, Any]]
 
-    def maximal(self, names: set[str], *, inverse: bool = False) -> list[str]:
-        """The largest subtrees all of whose layers that ran are in `names` (inverse: not in it, or never ran)."""
+    @property
+    def children(self) -> set[str]:
+        """Names of the model's own children that ran, or in which something ran."""
+        return {name.split(".")[0] for name in self.finished}
+
+    def maximal(self, names: set[str]) -> list[str]:
+        """The largest subtrees in which something ran, and all that ran is in `names`."""
         found: list[str] = []
 
         def visit(module: nn.Module, path: str) -> None:
             for name, child in module.named_children():
                 inner = f"{path}.{name}" if path else name
                 ran = {each for each in self.finished if each == inner or each.startswith(f"{inner}.")}
-                inside = bool(ran) and ran <= names
-                outside = not (ran & names)
-                if outside if inverse else inside:
+                if ran and ran <= names:
                     found.append(inner)
                 elif ran:
                     visit(child, inner)
 
         visit(self.model, "")
         return found
-
-    def in_head(self, model: Any) -> set[str]:
-        """Children that only the head runs: those that have not run here."""
-        return {name for name, _ in model.named_children() if not any(f.split(".")[0] == name for f in self.finished)}
 
 
 def _watched(model: nn.Module, run: Callable[[], Any], at: str = "") -> tuple[Any, _Run]:
@@ -324,10 +323,14 @@ def substituted(module: nn.Module, substitutes: Mapping[str, nn.Module], path: s
     return clone
 
 
-def _only(model: nn.Module, finished: set[str]) -> nn.Module:
-    """The model with its children that did not run replaced."""
-    used = {name.split(".")[0] for name in finished}
-    return substituted(model, {name: Passed() for name, _ in model.named_children() if name not in used})
+def _without(model: nn.Module, children: set[str]) -> nn.Module:
+    """The model with some of its children replaced."""
+    return substituted(model, {name: Passed() for name in children})
+
+
+def _only(model: nn.Module, children: set[str]) -> nn.Module:
+    """The model with all other children replaced."""
+    return _without(model, {name for name, _ in model.named_children()} - children)
 
 
 def _without_own_tensors(model: nn.Module) -> nn.Module:
