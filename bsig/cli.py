@@ -223,7 +223,7 @@ def _finetune(chosen: argparse.Namespace) -> None:
     print(done.path)
 
 
-def _print_epoch(epoch: Epoch) -> None:
+def _print_epoch(epoch: Epoch, _head: object) -> None:
     print(
         f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy sigmoid {epoch.sigmoid_accuracy:.3f} "
         f"(softmax {epoch.softmax_accuracy:.3f}), probability own {epoch.own_probability:.3f} "

@@ -8,3 +8,7 @@ raised is a defect of this project.
 
 class InputError(ValueError):
     """Something the caller handed in breaks a rule that the message states, with its remedy."""
+
+
+class StoppedEarly(InputError):  # noqa: N818  nothing went wrong
+    """Somebody asked to stop before anything worth keeping existed."""

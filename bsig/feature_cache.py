@@ -19,16 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from PIL import Image, ImageOps
-from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
 from bsig.backbones import state_sha256
 from bsig.datasets import CACHE_FOLDER, LabelledImages, Sample
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.images import Preprocessing, crop_image, input_batch
+from bsig.training_features import PooledFeatures
 
 Progress = Callable[[int, int], None]
 CACHE_VERSION = 1
@@ -54,21 +53,6 @@ class Views:
             raise InputError(f"`smallest_area` (={self.smallest_area}) must be above 0 and at most 1.")
 
 
-@dataclass(frozen=True)
-class PooledFeatures:
-    """Pooled features of every readable sample.
-
-    Attributes:
-        pooled: (n, v, ...) float32, n samples in v views, as `head.pooled` gives them.
-        labels: (n,) class indices.
-        unreadable: one sentence for each file that was left out.
-    """
-
-    pooled: Float[Tensor, "n v ..."]
-    labels: Int[Tensor, " n"]
-    unreadable: tuple[str, ...]
-
-
 def pooled_features(
     model: DualBranch,
     images: LabelledImages,
@@ -78,8 +62,12 @@ def pooled_features(
     batch_size: int = 32,
     cache_folder: Path | None = CACHE_FOLDER / "features",
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_note: Callable[[str], None] | None = None,  # noqa: ARG001
 ) -> PooledFeatures:
     """What the heads see of the samples, from the cache or from the encoder.
+
+    The callbacks are called in the caller's thread.
 
     Args:
         model: whose encoder and pooling are used.
@@ -89,8 +77,11 @@ def pooled_features(
         batch_size: pictures a forward pass.
         cache_folder: where features are kept; None keeps nothing.
         progress: called with (done, total) pictures.
+        should_stop: asked before each batch; True ends the run.
+        on_note: told, in one sentence, what did not go as planned and was got around.
 
     Raises:
+        StoppedEarly: `should_stop` said so.
         InputError: no sample is left, or the disk refuses.
     """
     samples = [sample for sample in images.samples if sample.class_name in index_of]
@@ -100,7 +91,7 @@ def pooled_features(
     if found:
         stored, unreadable = found
     else:
-        stored = _encoded(model, samples, views, batch_size, unreadable, progress)
+        stored = _encoded(model, samples, views, batch_size, unreadable, progress, should_stop)
         if path:
             _store(path, stored, unreadable)
     kept = [index for index in range(len(samples)) if index not in unreadable]
@@ -146,9 +137,12 @@ def _encoded(
     batch_size: int,
     unreadable: dict[int, str],
     progress: Progress | None,
+    should_stop: Callable[[], bool],
 ) -> np.ndarray:
     rows: list[np.ndarray] = []
     for start in range(0, len(samples), batch_size):
+        if should_stop():
+            raise StoppedEarly(f"stopped on request after {start} of {len(samples)} pictures were encoded.")
         batch = range(start, min(start + batch_size, len(samples)))
         crops = [crop for index in batch for crop in _views(model, samples[index], index, views, unreadable)]
         inputs = input_batch(crops, model.preprocessing).to(model.device)

@@ -1,6 +1,14 @@
 """A data set -> a checkpoint: match classes, encode once, train the sigmoid branch, write the folder.
 
-What `python -m bsig finetune` and the Fine-tune screen both run.
+What `python -m bsig finetune` and the Fine-tune screen both run, whole (`finetune`) or in its parts:
+
+    start_model(config)                     -> the model that a run starts from
+    encoded_data(start, images, config)     -> TrainingData: features, labels, the data's classes
+    finetune_on(start, data, out, config)   -> a checkpoint folder
+
+Everything runs in the caller's thread, and so do its callbacks: `on_encoded(done, total)` after each batch of pictures,
+`on_epoch(figures, head)` after each epoch, `on_note(sentence)` where something had to be got around, `should_stop()`
+before each batch of pictures and each training step.
 """
 
 from __future__ import annotations
@@ -19,7 +27,19 @@ from bsig.datasets import CACHE_FOLDER, ClassMatch, LabelledImages, match_classe
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.feature_cache import PooledFeatures, Progress, Views, pooled_features
-from bsig.training import Epoch, TrainingConfig, fit_softmax_head, train_sigmoid_branch
+from bsig.training import (
+    Epoch,
+    OnEpoch,
+    ShouldStop,
+    TrainedBranch,
+    TrainingConfig,
+    fit_softmax_head,
+    never,
+    train_sigmoid_branch,
+)
+
+OnNote = Callable[[str], None]
+FEATURES_FOLDER = CACHE_FOLDER / "features"
 
 
 @dataclass(frozen=True)
@@ -52,14 +72,38 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """What a training needs of the pictures.
+
+    Attributes:
+        features: pooled features and labels. A label is the index of a class of the start model or, where a new
+            softmax head is fitted, of `class_names`.
+        held_out: the same of pictures that are only measured.
+        class_names: the data's own classes, in their order.
+        said: what `checkpoint.json` says of the data.
+    """
+
+    features: PooledFeatures
+    held_out: PooledFeatures | None
+    class_names: tuple[str, ...]
+    said: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Finetuned:
-    """What a fine-tune leaves: the model, its figures, what was matched and what could not be read."""
+    """What a fine-tune leaves: the model, its figures, what was matched and what could not be read.
+
+    Attributes:
+        stopped: why the run ended before its last epoch, in one sentence; None where it did not. The checkpoint is
+            that of the last finished epoch, and the run can be resumed.
+    """
 
     model: DualBranch
     path: Path
     history: tuple[Epoch, ...]
     match: ClassMatch
     unreadable: tuple[str, ...]
+    stopped: str | None = None
 
 
 def finetune(
@@ -67,36 +111,139 @@ def finetune(
     out: Path,
     config: FinetuneConfig,
     *,
+    held_out: LabelledImages | None = None,
     resume: bool = False,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     on_encoded: Progress | None = None,
+    on_note: OnNote | None = None,
+    should_stop: ShouldStop = never,
     checkpoints_folder: Path = CHECKPOINTS_FOLDER,
-    cache_folder: Path | None = CACHE_FOLDER / "features",
+    cache_folder: Path | None = FEATURES_FOLDER,
 ) -> Finetuned:
     """Trains a sigmoid branch on the images and writes the checkpoint folder `out`.
 
     Raises:
+        StoppedEarly: stopped before an epoch was finished.
         InputError: the images match too few classes, cannot be read, or the settings break a rule.
     """
-    out = Path(os.path.abspath(out))  # '.' has no name of its own
-    check_target(out)  # before hours of work, not after
-    config = replace(config, device=chosen_device(config.device))
-    start, match = _start_model(images, config, checkpoints_folder)
+    out = _checked_target(out)
+    start = start_model(config, checkpoints_folder)
+    data, match = encoded_data(
+        start,
+        images,
+        config,
+        held_out=held_out,
+        on_encoded=on_encoded,
+        on_note=on_note,
+        should_stop=should_stop,
+        cache_folder=cache_folder,
+    )
+    done = finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
+    return replace(done, match=match)
+
+
+def start_model(config: FinetuneConfig, checkpoints_folder: Path = CHECKPOINTS_FOLDER) -> DualBranch:
+    """The model that a run starts from, on its device: a checkpoint's, or a backbone's published weights.
+
+    Raises:
+        InputError: no such checkpoint, backbone or device.
+    """
+    device = chosen_device(config.device)
+    if config.start_from:
+        return load_checkpoint(config.start_from, device, checkpoints_folder)
+    return DualBranch(load_classifier(config.backbone, device))
+
+
+def encoded_data(
+    start: DualBranch,
+    images: LabelledImages,
+    config: FinetuneConfig,
+    *,
+    held_out: LabelledImages | None = None,
+    on_encoded: Progress | None = None,
+    on_note: OnNote | None = None,
+    should_stop: ShouldStop = never,
+    cache_folder: Path | None = FEATURES_FOLDER,
+) -> tuple[TrainingData, ClassMatch]:
+    """Features and labels of the pictures whose class the start model (or the new softmax head) has.
+
+    Raises:
+        StoppedEarly: `should_stop` said so.
+        InputError: no class matches, or no picture can be read.
+    """
+    match = _matched(start, images.class_names, images.class_names, config)
     if not match.index_of:
         raise InputError(
             f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
             f"of '{start.name}'; name folders by its class names, WordNet ids or indices, or fit a new head "
             "(--fit-softmax-head)."
         )
-    features = pooled_features(
-        start, images, match.index_of, config.views, progress=on_encoded, cache_folder=cache_folder
-    )
-    classifier = _classifier(start, images, features, config)
+
+    def encoded(some: LabelledImages, index_of: dict[str, int], views: Views) -> PooledFeatures:
+        return pooled_features(
+            start,
+            some,
+            index_of,
+            views,
+            progress=on_encoded,
+            cache_folder=cache_folder,
+            should_stop=should_stop,
+            on_note=on_note,
+        )
+
+    features = encoded(images, match.index_of, config.views)
+    said = _said_of_data(images, features, match)
+    measured = None
+    if held_out:
+        index_of = _matched(start, held_out.class_names, images.class_names, config).index_of
+        if index_of:
+            measured = encoded(held_out, index_of, Views())
+            said["held_out"] = {"split": held_out.split, "images": measured.count}
+        elif on_note:
+            on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
+    return TrainingData(features, measured, images.class_names, said), match
+
+
+def finetune_on(
+    start: DualBranch,
+    data: TrainingData,
+    out: Path,
+    config: FinetuneConfig,
+    *,
+    resume: bool = False,
+    on_start: Callable[[DualBranch], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    should_stop: ShouldStop = never,
+) -> Finetuned:
+    """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
+
+    `on_start` gets the model as it is before the first epoch, with its own softmax head; `on_epoch` the figures and
+    the sigmoid head after each. Both are called in the caller's thread.
+
+    A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
+    and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
+    are matched already.
+
+    Raises:
+        StoppedEarly: stopped before an epoch was finished.
+        InputError: the settings break a rule, or the disk refuses.
+    """
+    out = _checked_target(out)
+    classifier = _classifier(start, data, config, should_stop)
+    if on_start:
+        on_start(DualBranch(classifier, name=out.name))
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
     if not resume:
         shutil.rmtree(state_file.parent, ignore_errors=True)
     trained = train_sigmoid_branch(
-        classifier.head, features, config.training, on_epoch=on_epoch, state_file=state_file, resume=resume
+        classifier.head,
+        data.features,
+        config.training,
+        held_out=data.held_out,
+        on_epoch=on_epoch,
+        should_stop=should_stop,
+        state_file=state_file,
+        resume=resume,
     )
     head = None if trained.shift else trained.head
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
@@ -107,50 +254,59 @@ def finetune(
         model,
         out,
         half_precision=config.half_precision,
-        training=_said_of_training(config, model.num_classes),
-        data=_said_of_data(images, features, match),
+        training=_said_of_training(config, trained, model.num_classes, start),
+        data=data.said,
         history=[asdict(epoch) for epoch in trained.history],
         **inherited,
     )
-    shutil.rmtree(state_file.parent, ignore_errors=True)
-    return Finetuned(model, out, trained.history, match, features.unreadable)
+    if not trained.stopped:
+        shutil.rmtree(state_file.parent, ignore_errors=True)
+    nothing_matched = ClassMatch({}, ())
+    return Finetuned(model, out, trained.history, nothing_matched, data.features.unreadable, trained.stopped)
 
 
-def _start_model(images: LabelledImages, config: FinetuneConfig, folder: Path) -> tuple[DualBranch, ClassMatch]:
-    if config.start_from:
-        start = load_checkpoint(config.start_from, config.device, folder)
-    else:
-        start = DualBranch(load_classifier(config.backbone, config.device))
-    if config.softmax_head:
-        return start, ClassMatch({name: index for index, name in enumerate(images.class_names)}, ())
-    return start, match_classes(images.class_names, start.class_names, start.class_ids)
+def _checked_target(out: Path) -> Path:
+    out = Path(os.path.abspath(out))  # '.' has no name of its own
+    check_target(out)  # before hours of work, not after
+    return out
 
 
-def _classifier(
-    start: DualBranch, images: LabelledImages, features: PooledFeatures, config: FinetuneConfig
-) -> Classifier:
+def _matched(start: DualBranch, names: tuple[str, ...], trained: tuple[str, ...], config: FinetuneConfig) -> ClassMatch:
+    """Which class each name is: of the model or, where a new softmax head is fitted, of those trained on."""
+    if not config.softmax_head:
+        return match_classes(names, start.class_names, start.class_ids)
+    index_of = {name: index for index, name in enumerate(trained)}
+    known = {name: index_of[name] for name in names if name in index_of}
+    return ClassMatch(known, tuple(name for name in names if name not in known))
+
+
+def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, should_stop: ShouldStop) -> Classifier:
     """The start model's encoder with its own softmax head, or with one fitted on the data's classes."""
     head, names, ids = copy.deepcopy(start.softmax_head), start.class_names, start.class_ids
     if config.softmax_head:
-        ids = images.class_names
+        ids = data.class_names
         names = unique_names([plain_name(name) for name in ids], ids)
         head = fit_softmax_head(
-            features, len(ids), seed=config.training.seed, batch_size=config.training.batch_size,
-            **asdict(config.softmax_head),
-        ).to(start.device)  # fmt: skip
+            data.features, len(ids), seed=config.training.seed, batch_size=config.training.batch_size,
+            device=start.device, should_stop=should_stop, like=head, **asdict(config.softmax_head),
+        )  # fmt: skip
     return start.classifier(head=head, class_names=names, class_ids=ids)
 
 
-def _said_of_training(config: FinetuneConfig, classes: int) -> dict[str, Any]:
+def _said_of_training(
+    config: FinetuneConfig, trained: TrainedBranch, classes: int, start: DualBranch
+) -> dict[str, Any]:
     training = asdict(config.training)
     if training["positive_weight"] is None:
         training["positive_weight"] = classes - 1
+    stopped = {"finished_epochs": len(trained.history), "stopped": trained.stopped} if trained.stopped else {}
     return {
         **training,
+        **stopped,
         "views": asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
         "start_from": config.start_from or config.backbone,
-        "device": config.device,
+        "device": str(start.device),
     }
 
 
@@ -158,7 +314,7 @@ def _said_of_data(images: LabelledImages, features: PooledFeatures, match: Class
     return {
         "name": images.name,
         "split": images.split,
-        "images": len(features.labels),
+        "images": features.count,
         "classes_seen": len(match.index_of),
         "classes_unmatched": list(match.unmatched),
         "unreadable": list(features.unreadable),

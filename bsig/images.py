@@ -84,12 +84,29 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
     if isinstance(source, Image.Image):
         return _decoded(source, name or "the picture")
     name = name or (f"'{source}'" if not isinstance(source, bytes) else "the uploaded file")
+    with _opened(source, name) as picture:  # an animation keeps its file open
+        return _decoded(picture, name)
+
+
+def header_problem(path: Path, name: str | None = None) -> str | None:
+    """Why the file is no picture that can be used, told from its header alone, or None; quick, for whole data sets."""
+    name = name or f"'{path}'"
+    try:
+        with _opened(path, name) as picture:
+            _check_size(picture, name)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _opened(source: str | Path | bytes, name: str) -> Image.Image:
+    """The picture with its header read and its pixels not."""
     file = _open_bytes(source, name)
     try:
         with warnings.catch_warnings():
             # Pillow's own limits on pixels speak of "decompression bombs"; `_check_size` says it in our words.
             warnings.simplefilter("ignore")
-            picture = Image.open(file, formats=FORMATS)
+            return Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError:
         raise InputError(_too_large(name, "more than 170 million")) from None
     except Exception as error:
@@ -97,8 +114,6 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
         raise InputError(
             f"{name} is not a picture that can be opened ({_reason(error)}); use one of {', '.join(FORMATS)}."
         ) from error
-    with picture:  # an animation keeps its file open
-        return _decoded(picture, name)
 
 
 def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Image:

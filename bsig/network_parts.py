@@ -49,18 +49,35 @@ class _Beside(nn.Module):
         return torch.cat((inputs, nothing) if self.first else (nothing, inputs), dim=-1)
 
 
-class TimmEncoder(nn.Module):
-    """A timm model up to a feature map."""
+class _PrefixNorm(nn.Module):
+    """A block's first norm for the tokens without a place; those of the grid have had theirs in the encoder."""
 
-    def __init__(self, model: nn.Module, layout: GridLayout) -> None:
+    def __init__(self, norm: nn.Module, prefix: int) -> None:
+        super().__init__()
+        self.norm = norm
+        self.prefix = prefix
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return torch.cat((self.norm(tokens[:, : self.prefix]), tokens[:, self.prefix :]), dim=1)
+
+
+class TimmEncoder(nn.Module):
+    """A timm model up to a feature map; `grid_norm`, where there is one, is applied to the grid's tokens alone."""
+
+    def __init__(self, model: nn.Module, layout: GridLayout, grid_norm: nn.Module | None = None) -> None:
         super().__init__()
         self.model = model
         self.layout = layout
+        self.grid_norm = grid_norm
 
     def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """Features (b, k, h, w)."""
         model: Any = self.model
-        return self.layout.grid(model.forward_features(inputs))
+        native = model.forward_features(inputs)
+        if self.grid_norm is not None:
+            grid = self.grid_norm(native[:, self.layout.prefix :])
+            native = torch.cat((native[:, : self.layout.prefix], grid), dim=1)
+        return self.layout.grid(native)
 
 
 @dataclass(frozen=True)
@@ -82,8 +99,10 @@ class Parts:
 def cut_network(model: nn.Module, example: Float[Tensor, "1 3 H W"], at: str = LAST) -> Parts:
     """Encoder and head of a timm classifier, cut at its last feature map or behind the layer `at`.
 
-    With `last`, a transformer that reads its class token alone is cut before its last block: behind it the grid's
-    tokens have no influence any more. The parts hold the model's own layers; it must not be used afterwards.
+    With `last`, a transformer that reads its class token alone is cut inside of its last block, behind the block's
+    first norm: after the block the grid's tokens have no influence any more, and before that norm every product of
+    gradient and feature is zero by construction (a layer norm does not see the size of its input, so the gradient is
+    orthogonal to it). The parts hold the model's own layers; it must not be used afterwards.
 
     Raises:
         InputError: there is no such layer, or the parts do not give the logits of the whole.
@@ -189,15 +208,26 @@ def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
     encoder = TimmEncoder(_without(headless, in_head.children - run.children), layout)
     tail = Tail(_without_own_tensors(_only(headless, in_head.children)))
     if layout.axes == "NLC" and _grid_has_no_influence(tail, probe, native, layout):
-        return _cut_behind(headless, probe, example, _before_last_block(headless))
+        return _cut_inside_last_block(headless, probe, example)
     return _assembled(encoder, tail, probe, native, layout, LAST)
 
 
-def _before_last_block(model: Any) -> str:
-    blocks = getattr(model, "blocks", None)
-    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or len(blocks) < 2:
+def _cut_inside_last_block(headless: Any, probe: nn.Linear, example: Tensor) -> Parts:
+    """Behind the first norm of the last block, of a transformer whose head reads prefix tokens alone.
+
+    The block's own sum `x + attention(norm(x))` then holds normed tokens on the grid; nothing reads those.
+    """
+    blocks = getattr(headless, "blocks", None)
+    if not isinstance(blocks, nn.Sequential | nn.ModuleList) or len(blocks) < 2 or not hasattr(blocks[-1], "norm1"):
         raise CutError("its last feature map has no influence on its logits")
-    return f"blocks.{len(blocks) - 2}"
+    parts = _cut_behind(headless, probe, example, f"blocks.{len(blocks) - 2}")
+    head = parts.head
+    if not isinstance(head, TailHead) or not isinstance(head.body, Tail) or head.body.blocks is None:
+        raise CutError("its last block cannot be run alone")
+    block: Any = head.body.blocks[0]
+    parts.encoder.grid_norm = copy.deepcopy(block.norm1)
+    head.body.blocks[0] = substituted(block, {"norm1": _PrefixNorm(block.norm1, head.layout.prefix)})
+    return replace(parts, features_at=f"blocks.{len(blocks) - 1}.norm1")
 
 
 def _cut_behind(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bsig.run_queue import RunQueue
+from bsig.runs import RunFolder
 from bsig.ui import build_demo, launch_arguments
 from bsig.ui.workbench import Workbench
 
 
 @contextmanager
-def built_demo(bench: Workbench) -> Iterator[Any]:
-    """The page, not launched. Gradio makes an event loop for each of its locks and closes none; here all are closed."""
+def built_demo(bench: Workbench, queue: RunQueue | None = None) -> Iterator[Any]:
+    """The page, not launched. Gradio makes an event loop for each of its locks and closes none; here all are closed.
+
+    Without a queue of runs the page has one of its own in a temporary folder.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        runs = queue or RunQueue(RunFolder(Path(folder)), bench.folder)
+        try:
+            with _loops_closed(bench, runs) as demo:
+                yield demo
+        finally:
+            if queue is None:
+                runs.close()
+
+
+@contextmanager
+def _loops_closed(bench: Workbench, queue: RunQueue) -> Iterator[Any]:
     loops: list[asyncio.AbstractEventLoop] = []
     make = asyncio.new_event_loop
 
@@ -27,7 +46,7 @@ def built_demo(bench: Workbench) -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "new_event_loop", recorded)
-        demo = build_demo(bench)
+        demo = build_demo(bench, queue)
     try:
         yield demo
     finally:
@@ -37,9 +56,9 @@ def built_demo(bench: Workbench) -> Iterator[Any]:
 
 
 @contextmanager
-def served_demo(bench: Workbench) -> Iterator[str]:
+def served_demo(bench: Workbench, queue: RunQueue | None = None) -> Iterator[str]:
     """The address of the launched page."""
-    with built_demo(bench) as demo:
+    with built_demo(bench, queue) as demo:
         try:
             _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_arguments())
             yield url

@@ -12,13 +12,13 @@ from generated import class_folders
 from tolerances import PROBABILITY, assert_close
 
 from bsig import finetune as finetuning
-from bsig.backbones import Classifier, chosen_device, state_sha256
+from bsig.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
 from bsig.checkpoints import TENSORS, load_checkpoint, save_checkpoint
 from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.feature_cache import Views
-from bsig.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig
+from bsig.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model
 from bsig.shifted_model import doctored_model
 from bsig.training import Epoch, TrainingConfig
 
@@ -64,7 +64,7 @@ def test_a_new_label_set_gets_a_softmax_head_of_its_own_and_then_its_sigmoid_bra
 ) -> None:
     before = state_sha256(default_classifier.encoder, default_classifier.head)
     seen: list[Epoch] = []
-    done = finetune(images, tmp_path / "colours3", NEW_HEAD, cache, on_epoch=seen.append)
+    done = finetune(images, tmp_path / "colours3", NEW_HEAD, cache, on_epoch=lambda epoch, _head: seen.append(epoch))
     assert state_sha256(default_classifier.encoder, default_classifier.head) == before
     assert names_in(tmp_path) == ["colours3"]  # no state, no temporary folder
     model = load_checkpoint(tmp_path / "colours3")
@@ -132,7 +132,7 @@ def test_the_same_command_gives_the_same_tensors_byte_for_byte(
 def test_a_run_broken_off_leaves_no_checkpoint_and_resumed_gives_the_unbroken_one(
     imagenet_images: LabelledImages, tmp_path: Path, cache: Path, config: FinetuneConfig
 ) -> None:
-    def stop(epoch: Epoch) -> None:
+    def stop(epoch: Epoch, head: PooledLinearHead) -> None:
         raise KeyboardInterrupt
 
     finetune(imagenet_images, tmp_path / "whole", config, cache)
@@ -140,7 +140,14 @@ def test_a_run_broken_off_leaves_no_checkpoint_and_resumed_gives_the_unbroken_on
         finetune(imagenet_images, tmp_path / "broken", config, cache, on_epoch=stop)
     assert names_in(tmp_path) == [".broken.training", "whole"]
     seen: list[Epoch] = []
-    finetune(imagenet_images, tmp_path / "broken", config, cache, resume=True, on_epoch=seen.append)
+    finetune(
+        imagenet_images,
+        tmp_path / "broken",
+        config,
+        cache,
+        resume=True,
+        on_epoch=lambda epoch, _head: seen.append(epoch),
+    )
     assert [epoch.number for epoch in seen] == [2]
     assert names_in(tmp_path) == ["broken", "whole"]
     assert (tmp_path / "broken" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
@@ -186,6 +193,78 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_listed(tmp_path: Path, ca
     said = load_checkpoint(tmp_path / "out").metadata["data"]
     assert said["images"] == 4
     assert said["unreadable"] == list(done.unreadable)
+
+
+# Parts of a run, and runs that end early.
+
+
+def test_features_in_hand_give_the_checkpoint_that_the_pictures_give(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    finetune(images, tmp_path / "whole", NEW_HEAD, cache)
+    start = start_model(NEW_HEAD)
+    data, match = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
+    done = finetune_on(start, data, tmp_path / "parts", NEW_HEAD)
+    assert data.class_names == images.class_names
+    assert match.index_of == {"001.Red_Patch": 0, "002.green": 1, "blue": 2}
+    assert done.stopped is None
+    assert (tmp_path / "parts" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
+
+
+def test_held_out_pictures_are_measured_after_each_epoch_and_told(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    folder = class_folders(tmp_path / "held", {"001.Red_Patch": "red", "blue": "blue", "violet": "blue"}, count=2)
+    held_out = replace(read_dataset(folder), split="val")
+    done = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=held_out)
+    said = load_checkpoint(tmp_path / "out").metadata
+    assert said["data"]["held_out"] == {"split": "val", "images": 4}
+    assert [epoch["held_out_softmax_accuracy"] for epoch in said["history"]] == [1.0, 1.0]
+    assert said["history"][1]["held_out_loss"] == done.history[1].held_out_loss > 0
+    finetune(images, tmp_path / "without", NEW_HEAD, cache)
+    assert (tmp_path / "out" / TENSORS).read_bytes() == (tmp_path / "without" / TENSORS).read_bytes()
+
+
+def test_held_out_pictures_of_other_classes_are_told_and_left_out(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    other = read_dataset(class_folders(tmp_path / "held", {"violet": "blue"}, count=1))
+    notes: list[str] = []
+    done = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=other, on_note=notes.append)
+    assert notes == ["no picture of split 'train' has a class that is trained: nothing is held out."]
+    assert done.history[0].held_out_loss is None
+
+
+def test_a_stopped_run_leaves_the_checkpoint_of_its_last_epoch_and_can_go_on(
+    imagenet_images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    finetune(imagenet_images, tmp_path / "whole", OWN_HEAD, cache)
+    seen: list[PooledLinearHead] = []
+    done = finetune(
+        imagenet_images, tmp_path / "run", OWN_HEAD, cache,
+        on_epoch=lambda _epoch, head: seen.append(head), should_stop=lambda: bool(seen),
+    )  # fmt: skip
+    assert done.stopped == "stopped on request before epoch 2, step 1 of 2."
+    model = load_checkpoint(tmp_path / "run")
+    assert torch.equal(model.sigmoid_head.linear.weight, seen[0].linear.weight)
+    said = model.metadata["training"]
+    assert (said["finished_epochs"], said["epochs"], said["stopped"]) == (1, 2, done.stopped)
+    assert len(model.metadata["history"]) == 1
+    assert names_in(tmp_path) == [".run.training", "run", "whole"]
+    assert finetune(imagenet_images, tmp_path / "run", OWN_HEAD, cache, resume=True).stopped is None
+    assert names_in(tmp_path) == ["run", "whole"]
+    assert (tmp_path / "run" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
+    assert "stopped" not in load_checkpoint(tmp_path / "run").metadata["training"]
+
+
+@pytest.mark.parametrize("config", [NEW_HEAD, OWN_HEAD])
+def test_a_run_stopped_before_its_first_epoch_leaves_nothing(
+    imagenet_images: LabelledImages, tmp_path: Path, config: FinetuneConfig
+) -> None:
+    for cache in (None, tmp_path / "features"):
+        with pytest.raises(StoppedEarly, match="stopped on request after 0 of"):
+            finetune(imagenet_images, tmp_path / "out", config, cache, should_stop=lambda: True)
+    assert names_in(tmp_path) == []
 
 
 # What is refused, and when.

@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 import reference
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig import training
+from bsig import training, training_features, training_state
+from bsig.backbones import PooledLinearHead
 from bsig.dual_branch import FittedShift
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.feature_cache import PooledFeatures
-from bsig.heads import PooledLinearHead
 from bsig.training import (
     Epoch,
+    OnEpoch,
     TrainedBranch,
     TrainingConfig,
     class_balanced_loss,
@@ -137,8 +139,8 @@ def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_f
     rates, orders = [], []
     for epoch in range(4):
         seen: list[Tensor] = []
-        for rate, pooled, labels in training._batches(features, config, epoch):
-            rates.append(rate)
+        for step, pooled, labels in training._batches(features, config, epoch, torch.device("cpu")):
+            rates.append(step.rate)
             seen.append(pooled)
             assert len(pooled) == len(labels) <= 4
         rows = torch.cat(seen)
@@ -259,12 +261,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(branch: st
     assert not same(trained(replace(config, seed=1)), first)
 
 
+def numbers_into(seen: list[int]) -> OnEpoch:
+    return lambda epoch, _head: seen.append(epoch.number)
+
+
 class PowerCut(BaseException):
     """Ends a run from outside."""
 
 
 def run_until(epoch: int, config: TrainingConfig, state_file: Path) -> None:
-    def stop(done: Epoch) -> None:
+    def stop(done: Epoch, _head: PooledLinearHead) -> None:
         if done.number == epoch:
             raise PowerCut
 
@@ -282,10 +288,10 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(
     for epoch in (1, 3, 5):
         state_file = tmp_path / str(epoch) / "state.safetensors"
         run_until(epoch, config, state_file)
-        seen: list[Epoch] = []
-        found = trained(config, state_file=state_file, resume=True, on_epoch=seen.append)
+        seen: list[int] = []
+        found = trained(config, state_file=state_file, resume=True, on_epoch=numbers_into(seen))
         assert same(found, expected)
-        assert [done.number for done in seen] == list(range(epoch + 1, 6))
+        assert seen == list(range(epoch + 1, 6))
 
 
 def test_a_run_that_dies_while_keeping_its_state_goes_on_from_the_epoch_before(
@@ -300,7 +306,7 @@ def test_a_run_that_dies_while_keeping_its_state_goes_on_from_the_epoch_before(
         file.write_bytes(file.read_bytes()[:99])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training, "save_file", half)
+    monkeypatch.setattr(training_state, "save_file", half)
     assert "No space left" in refusal(config, state_file=state_file, resume=True)
     monkeypatch.undo()
     assert state_file.read_bytes() == before
@@ -363,14 +369,164 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path, damage: str)
     assert "is damaged" in refusal(config, state_file=state_file, resume=True)
 
 
+# Runs that end early.
+
+
+class AskedAfter:
+    """A `should_stop` that says yes once it was asked so often."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("branch", ["full", "shift"])
+def test_a_stopped_run_is_that_of_its_finished_epochs_and_goes_on_to_the_unbroken_one(
+    tmp_path: Path, branch: str
+) -> None:
+    config = TrainingConfig(branch=branch, epochs=5, learning_rate=0.1, batch_size=4)  # 8 steps an epoch
+    heads: list[PooledLinearHead] = []
+    whole = trained(config, on_epoch=lambda _epoch, head: heads.append(head))
+    for steps, finished in ((8, 1), (11, 1), (15, 1), (16, 2), (39, 4)):
+        state_file = tmp_path / f"{steps}.safetensors"
+        found = trained(config, state_file=state_file, should_stop=AskedAfter(steps))
+        assert found.stopped == f"stopped on request before epoch {finished + 1}, step {steps % 8 + 1} of 8."
+        assert found.history == whole.history[:finished]
+        assert torch.equal(found.head.linear.weight, heads[finished - 1].linear.weight)
+        assert torch.equal(found.head.linear.bias, heads[finished - 1].linear.bias)
+        assert same(trained(config, state_file=state_file, resume=True), whole)
+    assert trained(config, should_stop=AskedAfter(40)).stopped is None
+
+
+def test_a_run_stopped_before_its_first_epoch_has_nothing_to_keep(tmp_path: Path) -> None:
+    for steps in (0, 1, 7):
+        with pytest.raises(StoppedEarly, match=f"before epoch 1, step {steps + 1} of 8"):
+            trained(TrainingConfig(batch_size=4), should_stop=AskedAfter(steps), state_file=tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StoppedEarly, match="softmax head: stopped on request before epoch 3, step 2 of 8"):
+        fit_softmax_head(toy_features(), CLASSES, batch_size=4, should_stop=AskedAfter(17))
+
+
+class DamagedFrom:
+    """Features that are not finite from some epoch on."""
+
+    def __init__(self, epoch: int) -> None:
+        self.toy, self.epoch = toy_features(), epoch
+        self.count, self.unreadable = self.toy.count, ()
+        self.first_views, self.identity = self.toy.first_views, self.toy.identity
+
+    def batch(self, chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        pooled, labels = self.toy.batch(chosen, epoch)
+        return (pooled + (math.nan if epoch + 1 >= self.epoch and 3 in chosen else 0), labels)
+
+
+def test_a_loss_that_is_not_finite_later_keeps_the_last_good_epoch_and_says_where_it_broke() -> None:
+    config = TrainingConfig(epochs=5, learning_rate=0.1, batch_size=4)
+    whole, heads = toy_features(), []
+    train_sigmoid_branch(toy_head(), whole, config, on_epoch=lambda _epoch, head: heads.append(head))
+    found = train_sigmoid_branch(toy_head(), DamagedFrom(3), config)
+    assert torch.equal(found.head.linear.weight, heads[1].linear.weight)
+    assert [epoch.number for epoch in found.history] == [1, 2]
+    order = torch.randperm(31, generator=torch.Generator().manual_seed(2)).tolist()
+    step = order.index(3) // 4
+    rate = 0.1 * (1 + math.cos(math.pi * (16 + step) / 40)) / 2
+    assert found.stopped == (
+        f"the loss is nan in epoch 3, step {step + 1} of 8, at `learning_rate` {rate:.3g}; choose a smaller one."
+    )
+
+
+def test_the_head_of_each_epoch_is_a_frozen_copy() -> None:
+    heads: list[PooledLinearHead] = []
+    found = trained(TrainingConfig(epochs=3, learning_rate=0.1), on_epoch=lambda _epoch, head: heads.append(head))
+    assert not any(parameter.requires_grad for head in heads for parameter in head.parameters())
+    assert torch.equal(heads[2].linear.weight, found.head.linear.weight)
+    assert not torch.equal(heads[0].linear.weight, heads[1].linear.weight)
+
+
+def test_held_out_pictures_are_measured_and_change_nothing() -> None:
+    config, held_out = TrainingConfig(epochs=2, learning_rate=0.3), toy_features(images=11, views=1, seed=8)
+    found = trained(config, held_out=held_out)
+    assert torch.equal(found.head.linear.weight, trained(config).head.linear.weight)
+    logits = found.head.logits(held_out.pooled[:, 0]).detach()
+    last = found.history[-1]
+    loss = reference.class_balanced_loss(logits.double().numpy(), held_out.labels.tolist(), CLASSES - 1)
+    assert_close(last.held_out_loss, loss, FLOAT32)
+    assert_close(last.held_out_sigmoid_accuracy, float((logits.argmax(1) == held_out.labels).sum()) / 11, FLOAT32)
+    softmax = toy_head().logits(held_out.pooled[:, 0]).argmax(1)
+    assert_close(last.held_out_softmax_accuracy, float((softmax == held_out.labels).sum()) / 11, FLOAT32)
+    assert len({epoch.held_out_softmax_accuracy for epoch in found.history}) == 1
+    assert trained(config).history[-1].held_out_loss is None
+
+
+def test_the_figures_do_not_depend_on_how_many_pictures_are_measured_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TrainingConfig(epochs=1, learning_rate=0.3)
+    whole = trained(config).history[0]
+    monkeypatch.setattr(training_features, "FIGURES_BATCH", 3)
+    for name, value in asdict(trained(config).history[0]).items():
+        assert value is None or abs(value - asdict(whole)[name]) < 1e-6
+
+
+def test_a_state_of_a_version_before_held_out_figures_is_still_read(tmp_path: Path) -> None:
+    state_file, config = tmp_path / "state.safetensors", TrainingConfig(epochs=3, learning_rate=0.1)
+    run_until(2, config, state_file)
+    with safe_open(state_file, framework="pt") as stored:
+        told = stored.metadata()
+    old = [{key: value for key, value in epoch.items() if not key.startswith("held_out")} for epoch in
+           json.loads(told["history"])]  # fmt: skip
+    save_file(load_file(state_file), state_file, metadata={**told, "history": json.dumps(old)})
+    assert same(trained(config, state_file=state_file, resume=True), trained(config))
+
+
+# Heads of other kinds.
+
+
+class TwoLayerHead(PooledLinearHead):
+    """Flattened grid, a hidden layer, a last layer: what a VGG's classifier is made of."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(12, CHANNELS), nn.ReLU(), nn.Linear(CHANNELS, CLASSES))
+
+    @property
+    def last_linear(self) -> nn.Linear:
+        return self.layers[3]
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        return self.layers(pooled)
+
+
+@pytest.mark.parametrize("branch", ["full", "shift"])
+def test_a_head_of_several_layers_trains_on_features_of_any_shape(branch: str) -> None:
+    labels = torch.arange(20) % CLASSES
+    features = PooledFeatures(torch.rand(20, 2, 3, 2, 2) + labels[:, None, None, None, None], labels, ())
+    head = TwoLayerHead().requires_grad_(False)
+    before = {key: value.clone() for key, value in head.state_dict().items()}
+    found = train_sigmoid_branch(head, features, TrainingConfig(branch=branch, epochs=20, learning_rate=0.1))
+    assert all(torch.equal(value, before[key]) for key, value in head.state_dict().items())
+    assert found.history[-1].loss < found.history[0].loss
+    pooled = features.pooled[:, 0]
+    assert not torch.equal(found.head.logits(pooled), head.logits(pooled))
+    if branch == "shift":
+        assert_close(found.head.logits(pooled).softmax(1), head.logits(pooled).softmax(1), PROBABILITY)
+        assert torch.equal(found.head.last_linear.weight, head.last_linear.weight + found.shift.vector)
+    else:
+        assert not torch.equal(found.head.layers[1].weight, head.layers[1].weight)
+
+
 # What is refused.
 
 
-def test_a_loss_that_is_not_finite_is_refused_with_the_rate() -> None:
+def test_a_loss_that_is_not_finite_in_the_first_epoch_is_refused_with_step_and_rate() -> None:
     features = toy_features()
-    features = replace(features, pooled=1e18 * features.pooled)
-    with pytest.raises(InputError, match=r"the loss is (nan|inf).* `learning_rate` .*smaller"):
-        train_sigmoid_branch(toy_head(), features, TrainingConfig(epochs=20, learning_rate=99.0))
+    features = replace(features, pooled=1e38 * features.pooled)
+    said = r"the loss is (nan|inf) in epoch 1, step 1 of 8, at `learning_rate` 99; choose a smaller one\."
+    with pytest.raises(InputError, match=said):
+        train_sigmoid_branch(toy_head(), features, TrainingConfig(epochs=20, learning_rate=99.0, batch_size=4))
 
 
 def test_weights_that_overflow_in_the_very_last_step_are_refused_too() -> None:
@@ -383,7 +539,7 @@ def test_weights_that_overflow_in_the_very_last_step_are_refused_too() -> None:
 
 
 def test_a_penalty_too_strong_for_the_rate_is_refused_and_not_saved() -> None:
-    assert "smaller" in refusal(TrainingConfig(epochs=200, learning_rate=1.0, stay_near_softmax=1e5))
+    assert "smaller" in refusal(TrainingConfig(epochs=9, learning_rate=1.0, stay_near_softmax=1e5, batch_size=1))
 
 
 def test_one_class_is_refused() -> None:

@@ -15,6 +15,8 @@ from in_process import built_demo
 from PIL import Image
 
 from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError
+from bsig.checkpoints import save_checkpoint
+from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage
 from bsig.ui.examples import bundled_examples
 from bsig.ui.workbench import MAX_FILE_BYTES, RecentlyUsed, Workbench
@@ -216,3 +218,36 @@ def test_score_cam_alone_runs_the_network_again_and_only_once_a_budget(
     assert 1 < once <= 1 + 2 * 8 + 1
     handlers["on_choice"](str(PICTURE), None, *_choices(method="score-cam", class_name="zebra", view="signed"))
     assert sum(forwards) <= 2 * once
+
+
+def test_checkpoints_of_further_folders_and_registered_models_are_selectable(
+    tmp_path: Path, default_model: DualBranch
+) -> None:
+    bench = Workbench(more_folders=[tmp_path])
+    before = bench.checkpoint_names()
+    save_checkpoint(default_model, tmp_path / "mine")
+    assert bench.checkpoint_names() == [*before, "mine"]
+    assert bench.model("mine").name == "mine"
+    assert bench.model("mine") is bench.model("mine")
+    bench.register("in memory", lambda: default_model)
+    assert bench.checkpoint_names() == [*before, "mine", "in memory"]
+    assert bench.model("in memory") is default_model
+
+
+def test_a_checkpoint_written_again_under_its_name_is_the_new_one(tmp_path: Path, default_model: DualBranch) -> None:
+    bench = Workbench(more_folders=[tmp_path])
+    save_checkpoint(default_model, tmp_path / "mine", note="first")
+    assert bench.model("mine").metadata["note"] == "first"
+    save_checkpoint(default_model, tmp_path / "mine", note="second")
+    assert bench.model("mine").metadata["note"] == "second"
+
+
+@pytest.mark.parametrize("name", ["../checkpoints/birds10-efficientnet_lite0", ".", "", "no such", "/", "mine/.."])
+def test_a_name_from_outside_never_becomes_a_path(tmp_path: Path, name: str, default_model: DualBranch) -> None:
+    save_checkpoint(default_model, tmp_path / "mine")
+    bench = Workbench(more_folders=[tmp_path])
+    if name:
+        with pytest.raises(InputError, match="must be one of"):
+            bench.model(name)
+    with pytest.raises(InputError, match="must be one of"):
+        bench.checkpoint_path(name)

@@ -8,19 +8,22 @@ import gradio as gr
 
 from bsig import __version__
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.checkpoints import list_checkpoints
+from bsig.run_queue import RunQueue
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.examples import ASSETS
+from bsig.ui.finetune_api import add_finetune_endpoints
+from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
 from bsig.ui.theme import CSS, THEME, PictureInput, in_words
 from bsig.ui.tour import build_tour
-from bsig.ui.workbench import MAX_FILE_BYTES, Workbench
+from bsig.ui.workbench import Workbench
 
-TABS = ("compare", "logit-shift", "sign-collapse", "tour")
+TABS = ("compare", "logit-shift", "sign-collapse", "finetune", "tour")
+MAX_UPLOAD_BYTES = 2 * 2**30
 
 
-def build_demo(bench: Workbench) -> gr.Blocks:
+def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     """The whole page, not yet launched."""
     with gr.Blocks(title="bsig: can I trust this heatmap?", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         gr.HTML(
@@ -35,10 +38,13 @@ def build_demo(bench: Workbench) -> gr.Blocks:
                 build_logit_shift(bench, compare_screen, tab)
             with gr.Tab("Sign collapse", id="sign-collapse") as tab:
                 build_sign_collapse(bench, compare_screen, tab)
+            with gr.Tab("Fine-tune", id="finetune") as tab:
+                build_finetune(bench, queue, compare_screen, tab, demo)
             with gr.Tab("Guided tour", id="tour") as tab:
                 build_tour(bench, demo, tab)
         demo.load(opened_tab, None, tabs, api_visibility="private")
         _add_endpoints(bench)
+        add_finetune_endpoints(bench, queue)
         gr.HTML(
             f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. Pictures are '
             "processed in this app's memory and sent nowhere else.</p>"
@@ -57,9 +63,9 @@ def launch_arguments() -> dict[str, Any]:
     """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
     return {
         "theme": THEME,
-        "css": CSS + COLLAPSE_CSS,
+        "css": CSS + COLLAPSE_CSS + FINETUNE_CSS,
         "allowed_paths": [str(ASSETS)],
-        "max_file_size": MAX_FILE_BYTES,
+        "max_file_size": MAX_UPLOAD_BYTES,
         "footer_links": ["api", "settings"],
         "show_error": True,
     }
@@ -103,4 +109,4 @@ def _add_endpoints(bench: Workbench) -> None:
         return sign_collapse_answer(bench, image, checkpoint, class_name, method)
 
     collapse.click(signs, [image, checkpoint, class_name, method], collapsed, api_name="sign_collapse")
-    listing.click(lambda: list_checkpoints(bench.folder), None, rows, api_name="checkpoints")
+    listing.click(bench.checkpoint_rows, None, rows, api_name="checkpoints")

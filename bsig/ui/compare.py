@@ -6,6 +6,7 @@ import html
 import json
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,10 @@ BUDGET = 64
 
 @dataclass(frozen=True)
 class CompareScreen:
-    """The components that other tabs read: the current picture, checkpoint and class."""
+    """The components that other tabs read: the current picture, checkpoint and class.
+
+    `redraw(event)` draws everything anew after an event that has set some of them.
+    """
 
     image: gr.Image
     checkpoint: gr.Dropdown
@@ -53,6 +57,7 @@ class CompareScreen:
     method: gr.Dropdown
     weights: gr.Radio
     ready: gr.State
+    redraw: Callable[[Any], None]
 
 
 def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
@@ -214,7 +219,11 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     prepare.click(on_download, seen, download, **quiet).then(
         None, js="() => document.querySelector('#download').click()", api_visibility="private"
     )
-    return CompareScreen(image, checkpoint, class_name, method, weights, ready)
+
+    def redraw(event: Any) -> None:
+        event.then(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
+
+    return CompareScreen(image, checkpoint, class_name, method, weights, ready, redraw)
 
 
 def compare(

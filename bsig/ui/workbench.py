@@ -10,11 +10,18 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, list_checkpoints, load_checkpoint
+from bsig.checkpoints import (
+    CHECKPOINTS_FOLDER,
+    DEFAULT_CHECKPOINT,
+    DESCRIPTION,
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+)
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
@@ -56,12 +63,21 @@ class RecentlyUsed(Generic[Value]):
                     self._values.popitem(last=False)
             return value
 
+    def drop(self, key: Hashable) -> None:
+        """Lets the value go, if it is there."""
+        with self._lock:
+            self._values.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._values)
 
 
 class Workbench:
-    """Models and encodings of one running app."""
+    """Models and encodings of one running app.
+
+    A checkpoint's name is looked up among the registered models, in `folder`, then in `more_folders` (where fine-tunes
+    of this app are written). A public bench takes no paths of this machine from its visitors.
+    """
 
     def __init__(
         self,
@@ -69,19 +85,48 @@ class Workbench:
         folder: Path = CHECKPOINTS_FOLDER,
         device: str = "cpu",
         *,
+        more_folders: Sequence[Path] = (),
+        is_public: bool = False,
         models: int = 3,
         encodings: int = 64,
     ) -> None:
         self.default_checkpoint = checkpoint
         self.folder = folder
+        self.more_folders = tuple(more_folders)
         self.device = device
+        self.is_public = is_public
+        self._registered: dict[str, Callable[[], DualBranch]] = {}
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
 
     def checkpoint_names(self) -> list[str]:
-        """What can be chosen: the folder's checkpoints, and the default if it lies elsewhere."""
-        names = [row["name"] for row in list_checkpoints(self.folder) if "error" not in row]
+        """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
+        names = [row["name"] for row in self.checkpoint_rows() if "error" not in row]
+        names = list(dict.fromkeys([*names, *self._registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
+
+    def checkpoint_rows(self) -> list[dict[str, Any]]:
+        """`list_checkpoints` of all folders; of two with one name the first."""
+        rows = [row for folder in (self.folder, *self.more_folders) for row in list_checkpoints(folder)]
+        return list({row["name"]: row for row in reversed(rows)}.values())[::-1]
+
+    def register(self, name: str, load: Callable[[], DualBranch]) -> None:
+        """Makes a model that is in no folder selectable; a name that is taken is replaced."""
+        self._registered[name] = load
+        self._models.drop(name)
+
+    def checkpoint_path(self, name: str) -> Path:
+        """The folder of a checkpoint of this app.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        for folder in (self.folder, *self.more_folders):
+            if name in _names_in(folder):
+                return folder / name
+        if name == self.default_checkpoint:
+            return checkpoint_path(name, self.folder)
+        raise InputError(f"`checkpoint` (='{name}') must be one of: {', '.join(self.checkpoint_names())}.")
 
     def model(self, checkpoint: str | None) -> DualBranch:
         """The loaded model.
@@ -90,10 +135,12 @@ class Workbench:
             InputError: not one of `checkpoint_names`, or it cannot be loaded.
         """
         name = checkpoint or self.default_checkpoint
-        if name not in self.checkpoint_names():
-            known = ", ".join(self.checkpoint_names())
-            raise InputError(f"`checkpoint` (='{name}') must be one of: {known}.")
-        return self._models.get(name, lambda: load_checkpoint(name, self.device, self.folder))
+        if name in self._registered:
+            return self._models.get(name, self._registered[name])
+        # Of a checkpoint that was written again under the same name, the new one.
+        path = self.checkpoint_path(name)
+        key = (name, (path / DESCRIPTION).stat().st_mtime_ns)
+        return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder))
 
     def encode(self, image: str | Path | None, checkpoint: str | None) -> EncodedImage:
         """The picture's features and logits, from memory where this picture was seen before.
@@ -114,5 +161,14 @@ class Workbench:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(f"'{path.name}' cannot be read any more; upload the picture again.") from error
-        key = (model.name, model.metadata.get("tensors_sha256"), hashlib.sha256(content).hexdigest())
+        # A model without a file is told from another of its name by itself; its encodings keep it alive.
+        identity = model.metadata.get("tensors_sha256") or id(model)
+        key = (model.name, identity, hashlib.sha256(content).hexdigest())
         return self._encodings.get(key, lambda: Explainer(model).encode(content))
+
+
+def _names_in(folder: Path) -> set[str]:
+    """Names of the folders that hold a description: a name from outside is compared, never made into a path."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if (path / DESCRIPTION).is_file() and not path.name.startswith(".")}

@@ -1,0 +1,178 @@
+"""A data set looked over before a fine-tune: what is there, what matches, what cannot be read, how long it takes.
+
+Only headers of pictures are read here; one that is damaged further inside is found, and named, while it is encoded.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from bsig.datasets import ClassMatch, LabelledImages, match_classes, read_dataset
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.images import header_problem
+
+HELD_OUT_SHARE = 0.1
+FEWEST_TO_SHARE = 5
+HEADERS_READ = 2000
+RATE_BATCH = 8
+STEP_SECONDS_PER_WEIGHT = 4e-9
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What was found.
+
+    Attributes:
+        counts: pictures a class.
+        match: of the data's classes to the model's; every class where a new head is fitted.
+        unreadable: one sentence a file, of the headers that were read.
+        headers_read: of how many pictures the header was read.
+        held_out: pictures that are only measured, and where they come from.
+        seconds: estimated, encoding and training; None for what has to be measured first.
+    """
+
+    name: str
+    counts: dict[str, int]
+    match: ClassMatch
+    unreadable: tuple[str, ...]
+    headers_read: int
+    held_out: int
+    held_out_from: str
+    seconds_encoding: float
+    seconds_training: float
+
+    @property
+    def usable(self) -> int:
+        """Pictures of classes that matched."""
+        return sum(count for name, count in self.counts.items() if name in self.match.index_of)
+
+
+def train_and_held_out(
+    address: str, seed: int, images_root: str | None = None
+) -> tuple[LabelledImages, LabelledImages | None]:
+    """The pictures to train on and those that are only measured: the `val` split, else a tenth of each larger class.
+
+    Raises:
+        InputError: as `bsig.datasets.read_dataset`.
+    """
+    images = read_dataset(address, "train", images_root)
+    try:
+        return images, read_dataset(address, "val", images_root)
+    except InputError:
+        return held_out_part(images, seed)
+
+
+def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages | None]:
+    """A tenth of each class of at least five pictures set aside, drawn from `seed`; None where no class has as many."""
+    of_class = defaultdict(list)
+    for position, sample in enumerate(images.samples):
+        of_class[sample.class_name].append(position)
+    chosen: set[int] = set()
+    for name in sorted(of_class):
+        if len(of_class[name]) >= FEWEST_TO_SHARE:
+            count = max(1, round(HELD_OUT_SHARE * len(of_class[name])))
+            chosen |= set(random.Random(f"{seed} {name}").sample(of_class[name], count))
+    if not chosen:
+        return images, None
+    kept = tuple(sample for i, sample in enumerate(images.samples) if i not in chosen)
+    held = tuple(sample for i, sample in enumerate(images.samples) if i in chosen)
+    return LabelledImages(images.name, images.split, kept), LabelledImages(images.name, "held out", held)
+
+
+def check_data(
+    address: str, model: DualBranch, *, new_head: bool, views: int, epochs: int, batch_size: int, seed: int = 0
+) -> DataCheck:
+    """Looks the data set over for a fine-tune of this model.
+
+    Raises:
+        InputError: no data set there, fewer than two classes that match, or nothing that can be read.
+    """
+    images, held_out = train_and_held_out(address, seed)
+    names = images.class_names
+    match = matched(images, model, new_head=new_head)
+    check_match(images, match, model)
+    listed = images.samples[:: max(1, len(images.samples) // HEADERS_READ)]
+    unreadable = tuple(
+        problem for sample in listed if sample.path and (problem := header_problem(sample.path, f"'{sample.key}'"))
+    )
+    if len(unreadable) == len(listed):
+        raise InputError(f"none of the pictures of '{images.name}' can be read: {unreadable[0]}")
+    classes = len(names) if new_head else model.num_classes
+    count = len(images.samples)
+    encoded = count * views + (len(held_out.samples) if held_out else 0)
+    width = model.softmax_head.last_linear.in_features
+    steps = epochs * (count // batch_size + 1)
+    return DataCheck(
+        images.name,
+        images.counts(),
+        match,
+        unreadable,
+        len(listed),
+        len(held_out.samples) if held_out else 0,
+        "" if held_out is None else ("its val split" if held_out.split == "val" else "a tenth of each class"),
+        encoded / encoding_rate(model),
+        steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width),
+    )
+
+
+def matched(images: LabelledImages, model: DualBranch, *, new_head: bool) -> ClassMatch:
+    """The model's class of each class of the data; every class its own where a new head is fitted."""
+    if new_head:
+        return ClassMatch({name: index for index, name in enumerate(images.class_names)}, ())
+    return match_classes(images.class_names, model.class_names, model.class_ids)
+
+
+def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) -> None:
+    """Refuses data that cannot teach a branch to tell classes apart.
+
+    Raises:
+        InputError: fewer than two classes, or fewer than two that the model has.
+    """
+    names = images.class_names
+    if len(names) < 2:
+        raise InputError(
+            f"'{images.name}' holds one class ('{names[0]}'); a sigmoid branch needs at least 2 to tell apart."
+        )
+    if len(match.index_of) < 2:
+        raise InputError(
+            f"{len(match.index_of)} of the {len(names)} classes of '{images.name}' (e.g. '{names[0]}') are classes of "
+            f"'{model.name}', at least 2 are needed; name folders by its class names, WordNet ids or indices, or "
+            "choose 'a new label set'."
+        )
+
+
+def encoding_rate(model: DualBranch) -> float:
+    """Pictures a second that this machine encodes with this model, decoding included; measured once a model."""
+    return _rate(model.backbone_name, str(model.device), model.preprocessing.input_size_hw, _Encoder(model))
+
+
+class _Encoder:
+    """Equal to every other, so that the rate is kept by name, device and size alone."""
+
+    def __init__(self, model: DualBranch) -> None:
+        self.model = model
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Encoder)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _rate(_name: str, device: str, size_hw: tuple[int, int], encoder: _Encoder) -> float:
+    inputs = torch.zeros(RATE_BATCH, 3, *size_hw, device=device)
+    encoder.model.features(inputs)
+    started = time.perf_counter()
+    encoder.model.features(inputs)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    decoding = 0.008  # seconds a picture, of a JPEG of some hundred thousand pixels
+    return RATE_BATCH / (time.perf_counter() - started + RATE_BATCH * decoding)

@@ -1,0 +1,145 @@
+"""What a run is doing, in words and as a share of the whole: from its folder's state and events alone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from bsig.data_check import DataCheck
+from bsig.explain import percent
+from bsig.runs import ENDED, Run
+
+DATA_WORDS = {
+    "bundled": "the shipped features",
+    "folder": "a folder",
+    "zip": "an uploaded zip",
+    "torchvision": "a torchvision data set",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run's present phase is, 0 to 1, and its remaining time in seconds; None where nobody can know."""
+
+    share: float | None
+    seconds_left: float | None
+    words: str
+
+
+def progress(run: Run, now: float | None = None) -> Progress:
+    """Of the phase that the run is in."""
+    now = time.time() if now is None else now
+    if run.state.standing != "running":
+        return Progress(1.0 if run.state.standing == "finished" else None, None, run.state.standing)
+    began = next((event["at"] for event in reversed(run.events) if event["kind"] == "phase"), now)
+    if run.state.phase == "encoding pictures":
+        return _counted(run.last("encoded"), began, "pictures encoded")
+    if run.state.phase == "training":
+        done = [event for event in run.events if event["kind"] == "epoch" and event["at"] >= began]
+        wanted = run.request.config.training.epochs
+        number = max((event["number"] for event in done), default=0)
+        first = min((event["number"] for event in done), default=0)
+        made = number - first
+        left = (done[-1]["at"] - done[0]["at"]) / made * (wanted - number) if made else None
+        return Progress(number / wanted, left, f"epoch {number} of {wanted}")
+    return Progress(None, None, run.state.phase)
+
+
+def _counted(event: dict[str, Any] | None, began: float, what: str) -> Progress:
+    if not event or not event["done"]:
+        return Progress(0.0, None, what)
+    left = (event["at"] - began) / event["done"] * (event["total"] - event["done"])
+    return Progress(event["done"] / event["total"], left, f"{event['done']} of {event['total']} {what}")
+
+
+def status(run: Run, position: int | None) -> str:
+    """One sentence: waiting and where in line, running and what is left, or how it ended."""
+    standing, wanted = run.state.standing, run.request.config.training.epochs
+    if standing == "queued":
+        if not position:
+            return "Starting: the worker gets ready."
+        before = "this one is next" if position == 1 else f"place {position} in line"
+        return f"Waiting: another run is being made on this device; {before}."
+    if standing == "running":
+        at = progress(run)
+        left = "" if at.seconds_left is None else f", {duration(at.seconds_left)} left"
+        return f"Running: {at.words}{left}."
+    if standing == "finished":
+        both = run.state.started is not None and run.state.ended is not None
+        seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
+        return f"Finished: {wanted} epochs{seconds}. {effect(run)}".rstrip()
+    words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
+    sentence = run.state.sentence or "nothing more is known."
+    text = sentence if sentence.startswith(words) else f"{words}: {sentence}"
+    return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
+
+
+def effect(run: Run) -> str:
+    """What training did to the maps of absent classes, from the first to the last epoch; empty before there are two."""
+    epochs = [epoch for epoch in run.epochs() if "absent_area" in epoch]
+    if len(epochs) < 2:
+        return ""
+    first, last = epochs[0]["absent_area"], epochs[-1]["absent_area"]
+    verb = "fell" if last < first else "rose" if last > first else "stayed"
+    return (
+        f"Positive area for classes that are not there {verb} from {percent(first)} to {percent(last)} of the watched "
+        "pictures; the softmax branch is as it was."
+    )
+
+
+def can(run: Run) -> dict[str, bool]:
+    """What may be done with the run as it stands."""
+    ended = run.state.standing in ENDED
+    return {
+        "stop": not ended,
+        "resume": ended and run.state.standing != "finished",
+        "download": run.state.checkpoint is not None,
+        "delete": ended,
+    }
+
+
+def settings_rows(run: Run) -> list[tuple[str, str]]:
+    """Every setting of a run, for a table."""
+    request, config = run.request, run.request.config
+    training, start = config.training, run.last("start") or {}
+    weight = training.positive_weight
+    balanced = f"{start['classes'] - 1} (class-balanced)" if "classes" in start else "class-balanced"
+    return [
+        ("Data", f"{DATA_WORDS[request.data]}: {request.address}"),
+        ("Start from", config.start_from or config.backbone),
+        ("Labels", "a new label set" if config.softmax_head else "the classes of the start"),
+        ("Branch", "fitted shift" if training.branch == "shift" else "full clone"),
+        ("Initialisation", training.initialisation),
+        ("Epochs", str(training.epochs)),
+        ("Learning rate", f"{training.learning_rate:g}, {training.schedule}"),
+        ("Batch size", str(training.batch_size)),
+        ("Weight decay", f"{training.weight_decay:g}"),
+        ("Positive weight", balanced if weight is None else f"{weight:g}"),
+        ("Views of each picture", str(config.views.count)),
+        ("Device", config.device),
+        ("Seed", str(training.seed)),
+    ]
+
+
+def check_words(check: DataCheck, *, new_head: bool) -> str:
+    """The data in a sentence or two, before anything starts."""
+    classes = len(check.counts)
+    text = f"{sum(check.counts.values())} pictures of {classes} classes to train on"
+    if check.held_out:
+        text += f", {check.held_out} held out ({check.held_out_from})"
+    if not new_head:
+        text += f"; {len(check.match.index_of)} of {classes} classes are the model's"
+    if check.unreadable:
+        text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
+    seconds = check.seconds_encoding + check.seconds_training
+    return f"{text}. About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
+
+
+def duration(seconds: float) -> str:
+    """'under 1 s', '8 s', '3 min', '2.5 h'."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,213 @@
+"""The process that makes fine-tunes: names of runs in on stdin, their folders changed, `done NAME` out on stdout.
+
+    python -m bsig.run_worker WORK_FOLDER --checkpoints DIR
+
+A process of its own, at low priority, so that training takes nothing from Compare's answers and a crash takes nothing
+from the page. It ends when its stdin does: a worker never outlives its app, and what it was at is found as interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
+from bsig.checkpoints import CHECKPOINTS_FOLDER
+from bsig.data_check import train_and_held_out
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError, StoppedEarly
+from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
+from bsig.heads import ClassificationHead
+from bsig.images import read_image
+from bsig.run_lock import locked
+from bsig.runs import DATA, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
+from bsig.trainable_branch import TrainableBranch
+from bsig.training_figures import Epoch
+from bsig.watched import Watched
+
+logger = logging.getLogger(__name__)
+NICENESS = 10
+EVENT_EVERY_S = 0.25
+LOOK_FOR_STOP_EVERY_S = 0.1
+WATCHED_PICTURES = sorted((Path(__file__).resolve().parent.parent / "assets" / "examples").glob("*.jpg"))
+
+
+class Stop:
+    """Whether somebody has asked the run to stop; looks for the mark at most ten times a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._looked, self._asked = folder, 0.0, False
+
+    def __call__(self) -> bool:
+        """Asked at every step of training."""
+        now = time.monotonic()
+        if not self._asked and now - self._looked > LOOK_FOR_STOP_EVERY_S:
+            self._looked, self._asked = now, is_asked_to_stop(self._folder)
+        return self._asked
+
+
+def main() -> int:
+    """Makes runs until stdin ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work_folder", type=Path)
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER)
+    chosen = parser.parse_args()
+    with contextlib.suppress(AttributeError, OSError):  # no niceness on this system
+        os.nice(NICENESS)
+    names: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(names,), daemon=True).start()
+    runs = RunFolder(chosen.work_folder)
+    while True:
+        name = names.get()
+        make(runs, name, chosen.checkpoints)
+        print(f"done {name}", flush=True)  # noqa: T201  what the app waits for
+
+
+def _listen(names: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        names.put(line.strip())
+    # The app is gone. What is on disk is whole at any moment, so nothing has to be tidied up first.
+    os._exit(3)
+
+
+def make(runs: RunFolder, name: str, checkpoints: Path) -> None:
+    """Makes one run from its request to its end; whatever happens is said in its state."""
+    folder = runs.folder(name)
+    with locked(folder):
+        change_state(folder, standing="running", phase="loading the model", sentence="", started=time.time())
+        try:
+            done = _Making(runs.read(name), runs, checkpoints).make()
+            _end(folder, done)
+        except StoppedEarly as stopped:
+            change_state(folder, standing="stopped", sentence=str(stopped), ended=time.time())
+        except InputError as error:
+            change_state(folder, standing="failed", sentence=str(error), ended=time.time())
+        except Exception as error:
+            logger.exception("defect while making run '%s'", name)
+            sentence = f"something went wrong on our side ({type(error).__name__}); what was finished is kept."
+            change_state(folder, standing="failed", sentence=sentence, ended=time.time())
+    shutil.rmtree(folder / DATA, ignore_errors=True)
+
+
+def _end(folder: Path, done: Finetuned) -> None:
+    said: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "ended": time.time()}
+    if done.stopped is None:
+        (folder / PROBE).unlink(missing_ok=True)
+        change_state(folder, standing="finished", phase="", sentence="", **said)
+    else:
+        standing = "stopped" if is_asked_to_stop(folder) else "failed"
+        change_state(folder, standing=standing, phase="", sentence=done.stopped, **said)
+
+
+class _Making:
+    """One run being made: turns what the library reports into events, maps and states."""
+
+    def __init__(self, run: Run, runs: RunFolder, checkpoints: Path) -> None:
+        self.request, self.folder, self.checkpoints = run.request, run.folder, checkpoints
+        self.out = runs.checkpoints / run.name
+        self.stop = Stop(run.folder)
+        self.watched: Watched | None = None
+        self.last_written = 0.0
+
+    def make(self) -> Finetuned:
+        """The whole run; resumes where a state of the same settings is there.
+
+        Raises:
+            InputError: as `bsig.finetune.finetune`.
+        """
+        config = self.request.config
+        start = start_model(config, self.checkpoints)
+        data = self._data(start)
+        self._phase("fitting the softmax head" if config.softmax_head else "training")
+        return finetune_on(
+            start, data, self.out, config,
+            resume=True, on_start=self._on_start, on_epoch=self._on_epoch, should_stop=self.stop,
+        )  # fmt: skip
+
+    def _data(self, start: DualBranch) -> TrainingData:
+        if self.request.data == "bundled":
+            stored = load_bundle(BUNDLED_FEATURES, start)
+            return TrainingData(stored.features, stored.held_out, start.class_ids, stored.said)
+        images, held_out = train_and_held_out(self.request.address, self.request.config.training.seed)
+        self._phase("encoding pictures")
+        data, match = encoded_data(
+            start, images, self.request.config, held_out=held_out,
+            on_encoded=self._on_encoded, on_note=self._note, should_stop=self.stop,
+        )  # fmt: skip
+        for sentence in data.features.unreadable:
+            self._note(f"left out: {sentence}")
+        if match.unmatched:
+            self._note(f"left out, no such class in the model: {', '.join(match.unmatched)}")
+        return data
+
+    def _on_start(self, model: DualBranch) -> None:
+        """The model before its first epoch: both branches equal, unless the branch starts afresh."""
+        self._phase("training")
+        probe = self.folder / PROBE
+        found = read_image(probe) if probe.is_file() else None
+        pictures = [read_image(path) for path in WATCHED_PICTURES]
+        self.watched = watched = Watched.of(model, found, self.request.probe_class, pictures, default_method(model))
+        softmax = watched.areas(model.softmax_head)
+        said: dict[str, Any] = {"softmax_own_area": softmax.own, "softmax_absent_area": softmax.absent}
+        maps = self.folder / MAPS
+        maps.mkdir(exist_ok=True)
+        if watched.probe:
+            watched.probe.crop.save(maps / "crop.png")
+            self._save_map("softmax", model.softmax_head)
+            said |= {"probe_class": model.class_names[watched.probe_index], "method": watched.method}
+        add_event(self.folder, "start", classes=model.num_classes, **said)
+        self._figures(0, TrainableBranch(model.softmax_head, self.request.config.training).head(), {})
+
+    def _on_epoch(self, epoch: Epoch, head: ClassificationHead) -> None:
+        self._figures(epoch.number, head, asdict(epoch))
+        change_state(self.folder, epochs_done=epoch.number)
+
+    def _figures(self, number: int, head: ClassificationHead, figures: dict[str, Any]) -> None:
+        if self.watched:
+            areas = self.watched.areas(head)
+            self._save_map(f"sigmoid-{number:05d}", head)
+            figures = {**figures, "own_area": areas.own, "absent_area": areas.absent}
+        add_event(self.folder, "epoch", **{**figures, "number": number})
+
+    def _save_map(self, name: str, head: ClassificationHead) -> None:
+        values = self.watched.probe_map(head) if self.watched else None
+        if values is not None:
+            temporary = self.folder / MAPS / f".{name}.partial"
+            with temporary.open("wb") as file:
+                np.save(file, values)
+            temporary.replace(self.folder / MAPS / f"{name}.npy")
+
+    def _on_encoded(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - self.last_written > EVENT_EVERY_S:
+            self.last_written = now
+            add_event(self.folder, "encoded", done=done, total=total)
+
+    def _note(self, text: str) -> None:
+        add_event(self.folder, "note", text=text)
+
+    def _phase(self, phase: str) -> None:
+        change_state(self.folder, phase=phase)
+        add_event(self.folder, "phase", phase=phase)
+
+
+def default_method(model: DualBranch) -> str:
+    """CAM where it is exact, Grad-CAM elsewhere."""
+    return "cam" if model.softmax_head.cam_is_exact else "grad-cam"
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    sys.exit(main())

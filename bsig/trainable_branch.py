@@ -1,0 +1,81 @@
+"""What is trained: a whole cloned head, or one vector and one number added to a frozen one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bsig.dual_branch import FittedShift
+from bsig.heads import ClassificationHead
+from bsig.training_config import TrainingConfig
+
+
+class TrainableBranch(nn.Module):
+    """A sigmoid branch in training; the softmax head it starts from is copied, never changed."""
+
+    def __init__(self, softmax_head: ClassificationHead, config: TrainingConfig) -> None:
+        super().__init__()
+        self.kind, self.config = config.branch, config
+        self.base = copy.deepcopy(softmax_head).requires_grad_(config.branch == "full")
+        self.start = softmax_head.last_linear.weight.detach().clone()
+        # In a list, so that its tensors are not this module's.
+        self._softmax_head = [softmax_head]
+        linear = self.base.last_linear
+        if config.branch == "shift":
+            self.vector = nn.Parameter(linear.weight.new_zeros(linear.in_features))
+            self.bias = nn.Parameter(linear.weight.new_zeros(()))
+            _replace_module(self.base, linear, _ShiftedLinear(linear, self.vector, self.bias))
+        elif config.initialisation == "fresh":
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Only what is trained."""
+        return (parameter for parameter in super().parameters(recurse) if parameter.requires_grad)
+
+    def forward(self, pooled: Float[Tensor, "b ..."]) -> Float[Tensor, "b c"]:
+        """Logits."""
+        return self.base.logits(pooled)
+
+    def distance_penalty(self) -> Tensor | float:
+        """`stay_near_softmax * sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`, W of the last layer."""
+        if not self.config.stay_near_softmax or self.kind == "shift":
+            return 0.0
+        moved = self.base.last_linear.weight - self.start
+        return self.config.stay_near_softmax * (moved - moved.mean(dim=0)).square().sum()
+
+    def fitted_shift(self) -> FittedShift | None:
+        """The vector and the number, where that is its kind."""
+        if self.kind == "full":
+            return None
+        return FittedShift(self.vector.detach().clone(), self.bias.detach().clone())
+
+    def head(self) -> ClassificationHead:
+        """A copy of the branch as a head of its own."""
+        shift = self.fitted_shift()
+        return shift.applied_to(self._softmax_head[0]) if shift else copy.deepcopy(self.base)
+
+
+class _ShiftedLinear(nn.Linear):
+    """`(W[c] + v) . z + b_c + b`: the shift is the same number for every class, so it is added once."""
+
+    def __init__(self, linear: nn.Linear, vector: Tensor, bias: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, self.bias = linear.weight, linear.bias
+        self.shift = (vector, bias)
+
+    def forward(self, inputs: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        vector, bias = self.shift
+        return functional.linear(inputs, self.weight, self.bias) + (inputs @ vector + bias)[:, None]
+
+
+def _replace_module(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    for parent in root.modules():
+        for name, child in parent.named_children():
+            if child is old:
+                setattr(parent, name, new)

@@ -1,0 +1,87 @@
+"""What training sees of the pictures: pooled features and labels, by the batch.
+
+Training asks for pictures by number and never for files, so features may lie in memory, in a mapped file, or be made
+anew at every step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+FIGURES_BATCH = 2048
+KEPT_ON_DEVICE_BYTES = 4 * 2**30
+
+
+@runtime_checkable
+class TrainingFeatures(Protocol):
+    """Pictures that a head can be trained on."""
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are, in all processes together."""
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """One sentence for each file that was left out."""
+
+    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+        """Pooled features, as that epoch sees them, and labels of this process's part of the chosen pictures."""
+
+    def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pooled features of the evaluation crop and labels of this process's pictures, some thousand at a time."""
+
+    def identity(self) -> dict[str, str]:
+        """Hashes that tell these pictures from others: a run resumed must see the same."""
+
+
+@dataclass(frozen=True)
+class PooledFeatures:
+    """Pooled features of every readable sample.
+
+    Attributes:
+        pooled: (n, v, ...) float32, n samples in v views, as `head.pooled` gives them.
+        labels: (n,) class indices.
+        unreadable: one sentence for each file that was left out.
+    """
+
+    pooled: Float[Tensor, "n v ..."]
+    labels: Int[Tensor, " n"]
+    unreadable: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are."""
+        return len(self.labels)
+
+    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, " b"]]:
+        """The chosen pictures in the epoch's view: each epoch takes the next one, in turn."""
+        return self.pooled[chosen, epoch % self.pooled.shape[1]], self.labels[chosen]
+
+    def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The first view of all pictures, in order."""
+        for start in range(0, len(self.labels), FIGURES_BATCH):
+            yield self.pooled[start : start + FIGURES_BATCH, 0], self.labels[start : start + FIGURES_BATCH]
+
+    def identity(self) -> dict[str, str]:
+        """Hashes of features and labels."""
+        return {"pictures": _sha256(self.pooled)[:12], "labels": _sha256(self.labels)[:12]}
+
+    def on(self, device: torch.device) -> PooledFeatures:
+        """The same on a device, where they are small enough to stay there beside a training; otherwise themselves."""
+        if self.pooled.nbytes > KEPT_ON_DEVICE_BYTES:
+            return self
+        return replace(self, pooled=self.pooled.to(device), labels=self.labels.to(device))
+
+
+def _sha256(tensor: Tensor) -> str:
+    digest = hashlib.sha256(str(tuple(tensor.shape)).encode())
+    for rows in tensor.detach().split(FIGURES_BATCH):  # never all in memory, where they are a mapped file
+        digest.update(rows.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,118 @@
+"""The figures after an epoch: what the curves of a run are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bsig.heads import ClassificationHead
+from bsig.trainable_branch import TrainableBranch
+from bsig.training_features import TrainingFeatures
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures after one epoch. Accuracies are top-1 over the first view, 0 to 1.
+
+    Attributes:
+        loss: mean over the epoch's steps of the class-balanced loss, each before its step.
+        own_probability, absent_probability: mean sigmoid of the class that is there, and of all others.
+        sign_disagreement: share of weights of the last layer whose sign is not the softmax head's.
+        shared_energy_share: of the last layer's energy, that of its mean row (`c |w_bar|^2 / |W|_F^2`).
+        held_out_loss, held_out_sigmoid_accuracy, held_out_softmax_accuracy: over the first view of pictures that are
+            not trained on, after the epoch; None where there are none.
+    """
+
+    number: int
+    loss: float
+    sigmoid_accuracy: float
+    softmax_accuracy: float
+    own_probability: float
+    absent_probability: float
+    sign_disagreement: float
+    shared_energy_share: float
+    held_out_loss: float | None = None
+    held_out_sigmoid_accuracy: float | None = None
+    held_out_softmax_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Means of a branch over the first views of some pictures."""
+
+    loss: float
+    accuracy: float
+    own_probability: float
+    absent_probability: float
+
+
+def class_balanced_loss(
+    logits: Float[Tensor, "b c"], labels: Int[Tensor, " b"], positive_weight: float | None = None
+) -> Float[Tensor, ""]:
+    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid, t one-hot, p = C - 1.
+
+    Args:
+        logits: of the sigmoid branch.
+        labels: the one positive class of each image.
+        positive_weight: p, if not the class-balanced C - 1.
+    """
+    classes = logits.shape[1]
+    targets = F.one_hot(labels, classes).to(logits.dtype)
+    weight = logits.new_tensor(classes - 1 if positive_weight is None else positive_weight)
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight)
+
+
+@torch.no_grad()
+def measured(branch: TrainableBranch, features: TrainingFeatures) -> Measured:
+    """Loss, accuracy and probabilities of the branch, summed in float64 so that the size of batches plays no part."""
+    device, classes = branch.start.device, branch.start.shape[0]
+    sums = torch.zeros(5, dtype=torch.float64)
+    for pooled, labels in features.first_views():
+        labels = labels.to(device)
+        logits = branch(pooled.to(device))
+        probabilities = logits.sigmoid()
+        loss = len(labels) * float(class_balanced_loss(logits, labels, branch.config.positive_weight))
+        hits = float((logits.argmax(dim=1) == labels).sum())
+        own = float(probabilities.gather(1, labels[:, None]).double().sum())
+        sums += torch.tensor([loss, hits, own, float(probabilities.double().sum()), len(labels)], dtype=torch.float64)
+    loss, hits, own, every, seen = sums.tolist()
+    return Measured(loss / seen, hits / seen, own / seen, (every - own) / (seen * (classes - 1)))
+
+
+@torch.no_grad()
+def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeatures) -> float:
+    """Top-1 of the frozen head over the first views: the same in every epoch."""
+    device, hits, seen = softmax_head.last_linear.weight.device, 0, 0
+    for pooled, labels in features.first_views():
+        hits += int((softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum())
+        seen += len(labels)
+    return hits / seen
+
+
+def figures(number: int, loss: float, branch: TrainableBranch, features: TrainingFeatures, softmax: float) -> Epoch:
+    """All figures of an epoch but those of held-out pictures.
+
+    Args:
+        number: of the epoch, from 1.
+        loss: the mean over its steps.
+        branch: after the epoch.
+        features: the pictures it was trained on.
+        softmax: the softmax head's accuracy on them.
+    """
+    found = measured(branch, features)
+    weight = branch.head().last_linear.weight.detach().double()
+    energy = weight.square().sum()
+    return Epoch(
+        number=number,
+        loss=loss,
+        sigmoid_accuracy=found.accuracy,
+        softmax_accuracy=softmax,
+        own_probability=found.own_probability,
+        absent_probability=found.absent_probability,
+        sign_disagreement=float((weight.sign() != branch.start.sign()).float().mean()),
+        shared_energy_share=float(len(weight) * weight.mean(dim=0).square().sum() / energy) if energy else 0.0,
+    )

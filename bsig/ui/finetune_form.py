@@ -1,0 +1,249 @@
+"""The Fine-tune form's values -> a checked request; and a checkpoint's zip, both ways."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from PIL import Image
+
+from bsig.archives import ZipLimits, extract_zip, extracted_zip
+from bsig.backbones import chosen_device
+from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
+from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint
+from bsig.data_check import DataCheck, check_data, check_match, matched, train_and_held_out
+from bsig.dual_branch import BranchKind, DualBranch
+from bsig.errors import InputError
+from bsig.feature_cache import Views
+from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
+from bsig.images import read_image
+from bsig.runs import DATA, PROBE, DataKind, RunFolder, RunRequest
+from bsig.training_config import TrainingConfig
+from bsig.ui.workbench import Workbench
+
+DATA_KINDS: dict[DataKind, str] = {
+    "bundled": "Shipped features: 1,000 ImageNet classes",
+    "zip": "Upload a zip",
+    "folder": "A folder on this machine",
+    "torchvision": "A torchvision data set",
+}
+TORCHVISION = ("Imagenette", "OxfordIIITPet", "Flowers102", "Caltech101", "FGVCAircraft", "StanfordCars", "EuroSAT")
+BACKBONE = "timm: "
+CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
+LARGEST_PROBE = 1024
+Number = float | int | None  # what an emptied field gives
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the visitor filled in, in the order of the screen's components."""
+
+    kind: DataKind = "bundled"
+    zip_file: str | None = None
+    folder: str = ""
+    dataset: str = TORCHVISION[0]
+    labels: str = "own"
+    start: str = ""
+    branch: str = "full"
+    epochs: Number = 10
+    learning_rate: Number = 0.2
+    schedule: str = "cosine"
+    batch_size: Number = 32
+    weight_decay: Number = 5e-4
+    positive_weight: Number = None
+    initialisation: str = "clone"
+    views: Number = 1
+    device: str = "auto"
+    seed: Number = 0
+
+    def config(self, bench: Workbench) -> FinetuneConfig:
+        """The settings, each checked.
+
+        Raises:
+            InputError: a setting breaks its rule; the sentence names it.
+        """
+        training = TrainingConfig(
+            branch=_one_of("branch", self.branch, get_args(BranchKind)),
+            epochs=_whole("epochs", self.epochs),
+            learning_rate=_number("learning_rate", self.learning_rate),
+            schedule=_one_of("schedule", self.schedule, ("cosine", "constant")),
+            batch_size=_whole("batch_size", self.batch_size),
+            weight_decay=_number("weight_decay", self.weight_decay),
+            positive_weight=None if not self.positive_weight else _number("positive_weight", self.positive_weight),
+            initialisation=_one_of("initialisation", self.initialisation, ("clone", "fresh")),
+            seed=_whole("seed", self.seed),
+        )
+        config = FinetuneConfig(
+            softmax_head=SoftmaxHeadConfig() if self.labels == "new" else None,
+            training=training,
+            views=Views(_whole("views", self.views), seed=training.seed),
+            device=chosen_device(self.device),
+        )
+        return _started_from(config, self.start.strip() or bench.default_checkpoint, bench)
+
+
+def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> FinetuneConfig:
+    if start.startswith(BACKBONE):
+        return replace(config, backbone=start.removeprefix(BACKBONE).strip())
+    return replace(config, start_from=str(bench.checkpoint_path(start)))
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise InputError(f"`{name}` (={value}) must be one of: {', '.join(allowed)}.")
+    return value
+
+
+def _whole(name: str, value: Number) -> int:
+    number = _number(name, value)
+    if number != int(number):
+        raise InputError(f"`{name}` (={value}) must be a whole number.")
+    return int(number)
+
+
+def _number(name: str, value: Number) -> float:
+    if value is None or not abs(value) < float("inf"):
+        raise InputError(f"`{name}` (={value}) must be a number; fill it in.")
+    return float(value)
+
+
+def start_of(form: Form, bench: Workbench) -> DualBranch:
+    """The model that the form starts from; a checkpoint that the page has loaded is not loaded twice."""
+    if form.start.startswith(BACKBONE):
+        return start_model(form.config(bench), bench.folder)
+    return bench.model(form.start.strip() or None)
+
+
+def address_of(form: Form) -> str:
+    """What the data is called, or where it lies.
+
+    Raises:
+        InputError: nothing is chosen.
+    """
+    if form.kind == "bundled":
+        return BUNDLED_FEATURES.stem
+    if form.kind == "torchvision":
+        return f"torchvision:{form.dataset.strip()}"
+    if form.kind == "folder":
+        if not form.folder.strip():
+            raise InputError("`folder` (empty) must be the path of a folder of class folders; fill it in.")
+        return form.folder.strip()
+    if not form.zip_file:
+        raise InputError("no zip is chosen; upload one that holds a folder of pictures for each class.")
+    return Path(form.zip_file).name
+
+
+def looked_over(form: Form, bench: Workbench) -> DataCheck | None:
+    """The data, checked before anything starts; None for the shipped features, which need no check.
+
+    Raises:
+        InputError: it cannot be used, in a sentence.
+    """
+    model, new_head, config = start_of(form, bench), form.labels == "new", form.config(bench)
+    address = address_of(form)
+    if form.kind == "bundled":
+        _check_bundled(model, new_head=new_head)
+        return None
+    training = config.training
+
+    def checked(where: str) -> DataCheck:
+        return check_data(
+            where, model, new_head=new_head, views=config.views.count, epochs=training.epochs,
+            batch_size=training.batch_size, seed=training.seed,
+        )  # fmt: skip
+
+    if form.kind == "zip":
+        with extracted_zip(form.zip_file or "") as folder:
+            return checked(str(folder))
+    return checked(address)
+
+
+def _check_bundled(model: DualBranch, *, new_head: bool) -> None:
+    if new_head:
+        raise InputError("the shipped features are of ImageNet's classes; choose your own data for a new label set.")
+    if not bundle_fits(BUNDLED_FEATURES, model):
+        raise InputError(
+            f"the shipped features are of the default backbone and ImageNet's classes, not of '{model.name}'; choose "
+            "your own data, or start from the default checkpoint."
+        )
+
+
+def submitted(
+    form: Form, bench: Workbench, runs: RunFolder, name: str, probe: str | None, probe_class: str | None
+) -> str:
+    """A run's folder with everything it needs, ready for the line; returns its name.
+
+    Raises:
+        InputError: a setting, the data or the probe cannot be used; nothing is left behind.
+    """
+    config, address, model = form.config(bench), address_of(form), start_of(form, bench)
+    if form.kind == "bundled":
+        _check_bundled(model, new_head=form.labels == "new")
+    if form.kind == "folder":
+        _check_classes(address, model, config)
+    wanted = name.strip() or f"{Path(address).stem.replace('torchvision:', '')}-{config.training.branch}"
+    folder = runs.create(wanted, RunRequest(form.kind, address, config, probe_class))
+    try:
+        if form.kind == "zip":
+            root = extract_zip(form.zip_file or "", folder / DATA)
+            _check_classes(str(root), model, config)
+            runs.change_address(folder, str(root))
+        if probe:
+            picture = read_image(probe, "the probe picture")
+            picture.thumbnail((LARGEST_PROBE, LARGEST_PROBE), Image.Resampling.BICUBIC)
+            picture.save(folder / PROBE)
+    except InputError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f"run '{folder.name}' cannot be kept ({error}); free space.") from error
+    return folder.name
+
+
+def _check_classes(address: str, model: DualBranch, config: FinetuneConfig) -> None:
+    images, _ = train_and_held_out(address, config.training.seed)
+    check_match(images, matched(images, model, new_head=config.softmax_head is not None), model)
+
+
+# Checkpoints in and out.
+
+
+def checkpoint_zip(path: Path) -> Path:
+    """The checkpoint folder as a zip in a temporary folder, ready to be downloaded and loaded elsewhere."""
+    file = Path(tempfile.mkdtemp(prefix="bsig-")) / f"{path.name}.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
+        for part in sorted(path.iterdir()):
+            if part.is_file() and not part.name.startswith("."):
+                archive.write(part, f"{path.name}/{part.name}")
+    return file
+
+
+def taken_in(zip_file: str | None, runs: RunFolder, device: str) -> str:
+    """An uploaded checkpoint zip, loaded once to be sure of it and kept beside this app's own; returns its name.
+
+    Raises:
+        InputError: no zip of a checkpoint folder, or a checkpoint that cannot be loaded; nothing is kept then.
+    """
+    if not zip_file:
+        raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
+    with extracted_zip(zip_file, CHECKPOINT_LIMITS) as folder:
+        if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
+            raise InputError(
+                f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
+            )
+        load_checkpoint(folder, device)
+        name = runs.free_name(Path(zip_file).stem)
+        target = runs.checkpoints / name
+        try:
+            target.mkdir(parents=True)
+            for part in (TENSORS, DESCRIPTION):  # nothing else is taken
+                shutil.copyfile(folder / part, target / part)
+        except OSError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            raise InputError(f"checkpoint '{name}' cannot be kept ({error}); free space.") from error
+    return name

@@ -1,0 +1,98 @@
+"""What is said of a data set before training is true of it: counts, matches, held-out pictures, unreadable files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from generated import class_folders
+
+from bsig.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out
+from bsig.datasets import read_dataset
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.run_words import check_words
+from bsig.ui.run_view import check_html
+
+NAMES = {"n01440764_tench": "red", "golf ball": "green", "unicorn": "blue"}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    return class_folders(tmp_path / "data", NAMES, count=10)
+
+
+def checked(address: Path, model: DualBranch, *, new_head: bool = False) -> DataCheck:
+    return check_data(str(address), model, new_head=new_head, views=1, epochs=3, batch_size=32)
+
+
+def test_counts_matches_and_unreadable_files(folders: Path, default_model: DualBranch) -> None:
+    (folders / "golf ball" / "broken.png").write_text("no picture")
+    found = checked(folders, default_model)
+    assert found.match.index_of == {"n01440764_tench": 0, "golf ball": 574}
+    assert found.match.unmatched == ("unicorn",)
+    assert sum(found.counts.values()) + found.held_out == 31
+    assert found.usable == sum(found.counts.values()) - found.counts["unicorn"]
+    assert [text.split("'")[1] for text in found.unreadable] == ["golf ball/broken.png"]
+    words = check_words(found, new_head=False)
+    assert f"{sum(found.counts.values())} pictures of 3 classes" in words
+    assert "2 of 3 classes are the model's" in words
+    assert "1 files cannot be read" in words
+    table = check_html(found, default_model.class_names, new_head=False)
+    assert table.index("unicorn") < table.index("golf ball")  # what did not match comes first
+    assert "no such class: left out" in table
+
+
+def test_names_of_folders_are_shown_as_text(tmp_path: Path, default_model: DualBranch) -> None:
+    names = {"<img src=x onerror=alert(1)>": "red", "b": "green"}
+    found = checked(class_folders(tmp_path / "data", names), default_model, new_head=True)
+    assert "<img" not in check_html(found, default_model.class_names, new_head=True)
+
+
+def test_a_tenth_of_each_class_is_set_aside_and_nothing_is_in_both(folders: Path) -> None:
+    images = read_dataset(folders)
+    train, held_out = held_out_part(images, seed=0)
+    assert held_out is not None
+    assert Counter(sample.class_name for sample in held_out.samples) == dict.fromkeys(sorted(NAMES), 1)
+    assert sorted(sample.key for sample in (*train.samples, *held_out.samples)) == [s.key for s in images.samples]
+    again, other = held_out_part(images, seed=0)[1], held_out_part(images, seed=1)[1]
+    assert again == held_out != other
+
+
+def test_small_classes_keep_all_their_pictures(tmp_path: Path) -> None:
+    images = read_dataset(class_folders(tmp_path / "data", NAMES, count=4))
+    assert held_out_part(images, seed=0) == (images, None)
+
+
+def test_a_val_split_is_what_is_held_out(tmp_path: Path) -> None:
+    class_folders(tmp_path / "data" / "train", {"a": "red", "b": "blue"}, count=6)
+    class_folders(tmp_path / "data" / "val", {"a": "red", "b": "blue"}, count=2)
+    train, held_out = train_and_held_out(str(tmp_path / "data"), seed=0)
+    assert held_out is not None
+    assert (len(train.samples), len(held_out.samples), held_out.split) == (12, 4, "val")
+
+
+def test_one_class_too_little_that_matches_and_nothing_readable_are_refused(
+    tmp_path: Path, default_model: DualBranch
+) -> None:
+    one = class_folders(tmp_path / "one", {"golf ball": "red"})
+    with pytest.raises(InputError, match=r"holds one class \('golf ball'\).* at least 2"):
+        checked(one, default_model, new_head=True)
+    strange = class_folders(tmp_path / "strange", {"golf ball": "red", "unicorn": "blue"})
+    with pytest.raises(InputError, match=r"1 of the 2 classes .* choose 'a new label set'"):
+        checked(strange, default_model)
+    assert checked(strange, default_model, new_head=True).match.unmatched == ()
+    for name in ("a", "b"):
+        (tmp_path / "text" / name).mkdir(parents=True)
+        (tmp_path / "text" / name / "x.png").write_text("text")
+    with pytest.raises(InputError, match=r"none of the pictures .* can be read"):
+        checked(tmp_path / "text", default_model, new_head=True)
+
+
+def test_the_estimate_grows_with_pictures_views_and_epochs(folders: Path, default_model: DualBranch) -> None:
+    few = check_data(str(folders), default_model, new_head=True, views=1, epochs=1, batch_size=8)
+    more = check_data(str(folders), default_model, new_head=True, views=4, epochs=10, batch_size=8)
+    assert 0 < few.seconds_encoding < more.seconds_encoding
+    assert 0 < few.seconds_training < more.seconds_training
+    assert encoding_rate(default_model) == encoding_rate(default_model)  # measured once

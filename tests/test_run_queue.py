@@ -1,0 +1,183 @@
+"""Runs in line, made by a real worker: one at a time, stopped at once, killed without loss, resumed bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from generated import class_folders
+from safetensors.torch import load_file
+
+from bsig.backbones import Classifier, state_sha256
+from bsig.checkpoints import CHECKPOINTS_FOLDER, TENSORS, load_checkpoint
+from bsig.finetune import FinetuneConfig
+from bsig.run_queue import RunQueue
+from bsig.runs import ENDED, MAPS, Run, RunFolder, RunRequest
+from bsig.training_config import TrainingConfig
+from bsig.ui.examples import bundled_examples
+
+PATIENCE_S = 120.0
+START = str(CHECKPOINTS_FOLDER / "imagenet1k-efficientnet_lite0")
+LONG = 4000  # epochs: minutes, so that a run is surely still going when it is stopped or killed
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunQueue]:
+    """One line, and one worker that these tests share."""
+    made = RunQueue(RunFolder(tmp_path_factory.mktemp("app")), CHECKPOINTS_FOLDER)
+    made.warm_up()
+    yield made
+    made.close()
+
+
+def asked(
+    queue: RunQueue, name: str, epochs: int, *, data: str = "bundled", address: str = "shipped", **settings: Any
+) -> str:
+    """A run in line; with the cat as its probe."""
+    config = FinetuneConfig(start_from=START, training=TrainingConfig(epochs=epochs, **settings))
+    folder = queue.folder.create(name, RunRequest(data, address, config, "golf ball"))  # type: ignore[arg-type]
+    cat = next(example.path for example in bundled_examples() if example.key == "cat")
+    (folder / "probe.png").write_bytes(cat.read_bytes())
+    queue.submit(folder.name)
+    return folder.name
+
+
+def until(queue: RunQueue, name: str, holds: Callable[[Run], bool]) -> Run:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        run = queue.folder.read(name)
+        if holds(run):
+            return run
+        time.sleep(0.02)
+    raise AssertionError(f"run '{name}' is still {queue.folder.read(name).state}")
+
+
+def ended(queue: RunQueue, name: str) -> Run:
+    return until(queue, name, lambda run: run.state.standing in ENDED)
+
+
+def tensors(queue: RunQueue, name: str) -> dict[str, torch.Tensor]:
+    return load_file(queue.folder.checkpoints / name / TENSORS)
+
+
+def worker_pid(queue: RunQueue) -> int:
+    return queue._lanes["cpu"]._worker._process.pid  # type: ignore[union-attr]
+
+
+def test_a_run_leaves_a_checkpoint_curves_and_the_probe_after_every_epoch(
+    queue: RunQueue, default_classifier: Classifier
+) -> None:
+    before = state_sha256(default_classifier.head)
+    run = ended(queue, asked(queue, "short", 3, learning_rate=0.2))
+    assert (run.state.standing, run.state.epochs_done, run.state.checkpoint) == ("finished", 3, "short")
+    assert [epoch["number"] for epoch in run.epochs()] == [0, 1, 2, 3]
+    areas = [epoch["absent_area"] for epoch in run.epochs()]
+    assert areas[0] == run.last("start")["softmax_absent_area"]  # type: ignore[index]  a clone starts where softmax is
+    assert areas[3] < 0.6 * areas[0]
+    maps = [np.load(run.folder / MAPS / f"sigmoid-{number:05d}.npy") for number in range(4)]
+    np.testing.assert_array_equal(maps[0], np.load(run.folder / MAPS / "softmax.npy"))
+    assert (maps[3] > 0).mean() < (maps[0] > 0).mean()
+    assert not (run.folder / "probe.png").exists()
+    model = load_checkpoint(queue.folder.checkpoints / "short")
+    assert state_sha256(model.softmax_head) == before
+    assert model.metadata["training"]["epochs"] == 3
+
+
+def test_two_at_once_are_made_one_after_the_other_and_the_second_says_its_place(queue: RunQueue) -> None:
+    first = asked(queue, "first", LONG)
+    second = asked(queue, "second", 1)
+    until(queue, first, lambda run: run.state.standing == "running")
+    assert (queue.position(first), queue.position(second)) == (0, 1)
+    assert queue.folder.read(second).state.standing == "queued"
+    queue.stop(first)
+    assert ended(queue, first).state.standing == "stopped"
+    assert ended(queue, second).state.standing == "finished"
+    assert queue.position(second) is None
+
+
+def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> None:
+    name = asked(queue, "stopped", LONG)
+    until(queue, name, lambda run: run.state.epochs_done >= 2)
+    asked_at = time.time()
+    queue.stop(name)
+    run = ended(queue, name)
+    # A loose bound, since this machine may be busy; the figure is in the benchmark.
+    assert run.state.ended - asked_at < 30  # type: ignore[operator]
+    assert run.state.standing == "stopped"
+    model = load_checkpoint(queue.folder.checkpoints / name)
+    done = run.state.epochs_done
+    assert model.metadata["training"]["finished_epochs"] == done == len(model.metadata["history"]) >= 2
+
+
+def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
+    first, second = asked(queue, "goes", LONG), asked(queue, "waits", 1)
+    queue.stop(second)
+    assert queue.folder.read(second).state.standing == "stopped"
+    assert queue.position(second) is None
+    queue.stop(first)
+    ended(queue, first)
+
+
+def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothing_had_happened(queue: RunQueue) -> None:
+    whole = ended(queue, asked(queue, "whole", 40))
+    assert whole.state.standing == "finished"
+    name = asked(queue, "killed", 40)
+    until(queue, name, lambda run: run.state.epochs_done >= 2)
+    os.kill(worker_pid(queue), signal.SIGKILL)
+    run = ended(queue, name)
+    assert run.state.standing == "interrupted"
+    assert "SIGKILL" in run.state.sentence
+    assert "resume" in run.state.sentence
+    assert 2 <= run.state.epochs_done < 40
+    queue.resume(name)
+    run = ended(queue, name)
+    assert (run.state.standing, run.state.epochs_done) == ("finished", 40)
+    expected, found = tensors(queue, "whole"), tensors(queue, name)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    assert [epoch["number"] for epoch in run.epochs()] == list(range(41))
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_epoch_and_says_when(queue: RunQueue) -> None:
+    run = ended(queue, asked(queue, "explodes", 3, learning_rate=90.0, weight_decay=0.9, batch_size=1000))
+    assert run.state.standing == "failed"
+    assert "learning_rate" in run.state.sentence
+    after = ended(queue, asked(queue, "after", 1))
+    assert after.state.standing == "finished"
+
+
+def test_bad_data_fails_in_one_sentence_and_the_next_run_is_made(queue: RunQueue, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    run = ended(queue, asked(queue, "empty", 1, data="folder", address=str(tmp_path / "empty")))
+    assert run.state.standing == "failed"
+    assert "no labelled pictures" in run.state.sentence
+    folders = class_folders(tmp_path / "data", {"n01440764": "red", "n03445777": "green", "unicorn": "blue"}, count=6)
+    (folders / "n01440764" / "broken.png").write_text("no picture")
+    run = ended(queue, asked(queue, "pictures", 2, data="folder", address=str(folders)))
+    assert run.state.standing == "finished"
+    assert any("broken.png" in note for note in run.notes())
+    assert any("unicorn" in note for note in run.notes())
+    assert run.last("encoded")["done"] > 0  # type: ignore[index]
+    assert run.epochs()[-1]["held_out_loss"] is not None  # one picture of each class was set aside
+
+
+def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(tmp_path: Path) -> None:
+    queue = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    try:
+        name = asked(queue, "orphan", LONG)
+        until(queue, name, lambda run: run.state.epochs_done >= 1)
+        process = queue._lanes["cpu"]._worker._process  # type: ignore[union-attr]
+        process.stdin.close()  # what the kernel does when the app dies  # type: ignore[union-attr]
+        assert process.wait(timeout=PATIENCE_S) == 3
+    finally:
+        queue.close()
+    later = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    later.close()
+    assert later.folder.read(name).state.standing == "interrupted"
