@@ -28,6 +28,7 @@ from bsig.checkpoints import (
     load_checkpoint,
     record_results,
 )
+from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_progress import progress
 from bsig.comparison import comparison_picture
@@ -75,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     add_finetune_arguments(_command(commands, "finetune", run_finetune, text))
     _add_evaluate(commands)
     _add_checkpoints(commands)
+    text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
+    add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
     _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser
 

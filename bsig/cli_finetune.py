@@ -18,9 +18,10 @@ from pathlib import Path
 
 from bsig.backbones import DEFAULT_BACKBONE, PooledLinearHead, chosen_device
 from bsig.checkpoints import CHECKPOINTS_FOLDER
-from bsig.cli_progress import duration, progress
+from bsig.cli_progress import progress
 from bsig.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.descent import ShouldStop
+from bsig.durations import duration
 from bsig.encoding import EncodingConfig
 from bsig.errors import InputError, StoppedEarly
 from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from bsig.durations import duration
+
 
 def progress(what: str) -> Callable[[int, int], None]:
     """A line that is rewritten as `done` of `total` grows; it starts anew when they do."""
@@ -21,10 +23,3 @@ def progress(what: str) -> Callable[[int, int], None]:
             print(f"\r{done}/{total} {what}, {left} left ", end="\n" if done == total else "", file=sys.stderr)
 
     return show
-
-
-def duration(seconds: float) -> str:
-    """'48 s', '12 min', '3.4 h'."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
