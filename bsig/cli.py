@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bsig import __version__
-from bsig.backbones import DEFAULT_BACKBONE
+from bsig.backbones import chosen_device
 from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.checkpoints import (
     CHECKPOINTS_FOLDER,
@@ -28,16 +28,16 @@ from bsig.checkpoints import (
     load_checkpoint,
     record_results,
 )
+from bsig.cli_bundle import add_bundle_arguments, run_bundle
+from bsig.cli_finetune import add_finetune_arguments, run_finetune
+from bsig.cli_progress import progress
 from bsig.comparison import comparison_picture
 from bsig.datasets import SPLITS, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate
 from bsig.evaluation_table import format_table
 from bsig.explain import Explainer, Explanation, finding, summary
-from bsig.feature_cache import Views
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, chosen_device, finetune
-from bsig.training import Epoch, TrainingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except InputError as error:
         print(f"bsig: {error}", file=sys.stderr)
-        return 2
+        return 130 if isinstance(error, StoppedEarly) else 2
     except KeyboardInterrupt:
         print("bsig: stopped.", file=sys.stderr)
         return 130
@@ -72,9 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bsig {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_explain(commands)
-    _add_finetune(commands)
+    text = "Train the sigmoid branch and write a checkpoint folder."
+    add_finetune_arguments(_command(commands, "finetune", run_finetune, text))
     _add_evaluate(commands)
     _add_checkpoints(commands)
+    text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
+    add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
     _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser
 
@@ -113,7 +116,7 @@ def _explain(chosen: argparse.Namespace) -> None:
         chosen.method,
         chosen.weights,
         score_cam_channels=chosen.channels,
-        progress=_progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
+        progress=progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
     )
     said = {
         **summary(explanation),
@@ -145,91 +148,6 @@ def write_explanation(folder: Path, explanation: Explanation, said: dict[str, An
     except OSError as error:
         raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error
     return sorted(folder.iterdir())
-
-
-def _add_finetune(commands: Any) -> None:
-    parser = _command(commands, "finetune", _finetune, "Train the sigmoid branch and write a checkpoint folder.")
-    training, softmax, views = TrainingConfig(), SoftmaxHeadConfig(), Views()
-    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--backbone", default=DEFAULT_BACKBONE, help="timm name")
-    start.add_argument("--from", dest="start_from", default=None, help="checkpoint whose softmax branch to take")
-    _add_checkpoint_folder(parser)
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
-    parser.add_argument("--split", default="train", choices=SPLITS)
-    parser.add_argument("--branch", default=training.branch, help="full (cloned head) or shift (one vector and bias)")
-    parser.add_argument("--initialisation", default=training.initialisation, help="clone or fresh")
-    parser.add_argument("--epochs", type=int, default=training.epochs)
-    parser.add_argument("--learning-rate", type=float, default=training.learning_rate)
-    parser.add_argument("--schedule", default=training.schedule, help="cosine or constant")
-    parser.add_argument("--batch-size", type=int, default=training.batch_size)
-    parser.add_argument("--weight-decay", type=float, default=training.weight_decay)
-    parser.add_argument("--positive-weight", type=float, default=None, help="default: number of classes - 1")
-    parser.add_argument(
-        "--stay-near-softmax",
-        type=float,
-        default=training.stay_near_softmax,
-        help="penalty on what is not a shift shared by all classes",
-    )
-    parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--seed", type=int, default=training.seed)
-    parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes")
-    parser.add_argument("--softmax-epochs", type=int, default=softmax.epochs)
-    parser.add_argument("--softmax-learning-rate", type=float, default=softmax.learning_rate)
-    parser.add_argument("--half-precision", action="store_true", help="store the sigmoid head as float16")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
-
-
-def _finetune(chosen: argparse.Namespace) -> None:
-    training = TrainingConfig(
-        branch=chosen.branch,
-        epochs=chosen.epochs,
-        learning_rate=chosen.learning_rate,
-        schedule=chosen.schedule,
-        batch_size=chosen.batch_size,
-        weight_decay=chosen.weight_decay,
-        positive_weight=chosen.positive_weight,
-        stay_near_softmax=chosen.stay_near_softmax,
-        initialisation=chosen.initialisation,
-        seed=chosen.seed,
-    )
-    softmax = SoftmaxHeadConfig(chosen.softmax_epochs, chosen.softmax_learning_rate)
-    config = FinetuneConfig(
-        backbone=chosen.backbone,
-        start_from=chosen.start_from,
-        softmax_head=softmax if chosen.fit_softmax_head else None,
-        training=training,
-        views=Views(chosen.views, seed=chosen.seed),
-        device=chosen_device(chosen.device),
-        half_precision=chosen.half_precision,
-    )
-    images = read_dataset(chosen.data, chosen.split, chosen.images)
-    print(f"{len(images.samples)} pictures of {len(images.class_names)} classes", file=sys.stderr)
-    done = finetune(
-        images,
-        chosen.out,
-        config,
-        resume=chosen.resume,
-        on_epoch=_print_epoch,
-        on_encoded=_progress("pictures encoded"),
-        checkpoints_folder=chosen.checkpoints,
-    )
-    for sentence in done.unreadable:
-        print(f"left out: {sentence}", file=sys.stderr)
-    if done.match.unmatched:
-        print(f"left out, no such class in the model: {', '.join(done.match.unmatched)}", file=sys.stderr)
-    print(done.path)
-
-
-def _print_epoch(epoch: Epoch, _head: object) -> None:
-    print(
-        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy sigmoid {epoch.sigmoid_accuracy:.3f} "
-        f"(softmax {epoch.softmax_accuracy:.3f}), probability own {epoch.own_probability:.3f} "
-        f"absent {epoch.absent_probability:.4f}",
-        file=sys.stderr,
-    )
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -266,7 +184,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         limit=chosen.limit,
         class_map=_class_map(chosen.class_map),
         seed=chosen.seed,
-        progress=_progress("pictures"),
+        progress=progress("pictures"),
     )
     if chosen.out:
         _write_json(chosen.out, results)
@@ -326,15 +244,3 @@ def diagnostics_table() -> str:
     """All diagnostics with unit, direction of better and meaning: the README's table."""
     rows = [f"| {one.title} | {one.unit} | {one.better or ''} | {one.meaning} |" for one in DIAGNOSTICS.values()]
     return "\n".join(["| number | unit | better | meaning |", "| --- | --- | --- | --- |", *rows])
-
-
-def _progress(what: str) -> Callable[[int, int], None]:
-    """A line on stderr that is rewritten, with the remaining time; only on a terminal."""
-    started = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            left = (time.monotonic() - started) / done * (total - done)
-            print(f"\r{done}/{total} {what}, {left:.0f} s left ", end="\n" if done == total else "", file=sys.stderr)
-
-    return show

@@ -27,9 +27,9 @@ from typing import Any, Literal
 from bsig.checkpoints import NAME_PATTERN
 from bsig.datasets import CACHE_FOLDER
 from bsig.errors import InputError
-from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.training_config import TrainingConfig
+from bsig.views import Views
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]

@@ -41,6 +41,11 @@ class TrainableBranch(nn.Module):
         """Logits."""
         return self.base.logits(pooled)
 
+    @property
+    def softmax_head(self) -> ClassificationHead:
+        """The frozen head that the branch starts from."""
+        return self._softmax_head[0]
+
     def distance_penalty(self) -> Tensor | float:
         """`stay_near_softmax * sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`, W of the last layer."""
         if not self.config.stay_near_softmax or self.kind == "shift":
@@ -57,7 +62,7 @@ class TrainableBranch(nn.Module):
     def head(self) -> ClassificationHead:
         """A copy of the branch as a head of its own."""
         shift = self.fitted_shift()
-        return shift.applied_to(self._softmax_head[0]) if shift else copy.deepcopy(self.base)
+        return shift.applied_to(self.softmax_head) if shift else copy.deepcopy(self.base)
 
 
 class _ShiftedLinear(nn.Linear):

@@ -18,7 +18,7 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig import cli
+from bsig import cli_finetune
 from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS, load_checkpoint
 from bsig.cli import main
 from bsig.explain import Explainer
@@ -255,7 +255,7 @@ def test_checkpoints_lists_a_broken_one_with_its_reason_and_refuses_an_empty_fol
 @pytest.fixture
 def features_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features go to the test's own folder."""
-    monkeypatch.setattr(cli, "finetune", functools.partial(finetune, cache_folder=tmp_path / "cache"))
+    monkeypatch.setattr(cli_finetune, "finetune", functools.partial(finetune, cache_folder=tmp_path / "cache"))
 
 
 @pytest.mark.usefixtures("features_in")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,14 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig import feature_cache
 from bsig.backbones import classifier_from_timm
 from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
-from bsig.feature_cache import PooledFeatures, Views, cache_key, pooled_features, view_of
+from bsig.feature_cache import cache_key, pooled_features
 from bsig.images import Preprocessing, crop_image, input_tensor
+from bsig.training_features import PooledFeatures
+from bsig.views import Views, view_of
 
 INDEX_OF = {"a": 0, "b": 1}
 
@@ -95,7 +95,7 @@ def test_the_first_view_is_the_evaluation_crop_whatever_the_number_of_views(
     for index, sample in enumerate(images.samples):
         crop = crop_image(sample.open(), model.preprocessing)
         direct = model.softmax_head.pooled(model.features(input_tensor(crop, model.preprocessing)))
-        assert torch.equal(one.pooled[index], direct)
+        torch.testing.assert_close(one.pooled[index], direct, rtol=1e-5, atol=1e-6)
     three = pooled_features(model, images, INDEX_OF, Views(3), cache_folder=None)
     torch.testing.assert_close(three.pooled[:, :1], one.pooled, rtol=1e-5, atol=1e-6)
 
@@ -198,33 +198,7 @@ def test_a_changed_picture_is_encoded_again(model: DualBranch, images: LabelledI
 # Files on disk.
 
 
-@pytest.mark.parametrize("file", ["features", "list"])
-def test_a_run_that_dies_while_writing_leaves_nothing_that_a_later_one_would_use(
-    model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
-    save = np.save
-
-    def half(target: object, pooled: np.ndarray) -> None:
-        save(target, pooled[:2])
-        raise OSError(28, "No space left on device")
-
-    def no_list(path: Path, write: Callable) -> None:
-        raise OSError(28, "No space left on device")
-
-    if file == "features":
-        monkeypatch.setattr(np, "save", half)
-    else:
-        monkeypatch.setattr(feature_cache, "_write_whole", no_list)
-    with pytest.raises(InputError, match="No space left") as caught:
-        pooled_features(model, images, INDEX_OF, cache_folder=cache)
-    assert "BSIG_CACHE" in str(caught.value)
-    monkeypatch.undo()
-    assert [path.suffix for path in cache.iterdir()] == ([".json"] if file == "features" else [])
-    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None)
-    assert equal(pooled_features(model, images, INDEX_OF, cache_folder=cache), fresh)
-
-
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "fewer", "no list", "bad list"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "fewer", "longer", "no list", "bad list"])
 def test_damaged_files_are_made_again(model: DualBranch, images: LabelledImages, cache: Path, damage: str) -> None:
     fresh = pooled_features(model, images, INDEX_OF, cache_folder=cache)
     (stored,), (said,) = cache.glob("*.npy"), cache.glob("*.json")
@@ -236,6 +210,8 @@ def test_damaged_files_are_made_again(model: DualBranch, images: LabelledImages,
         stored.write_bytes(b"not an array")
     elif damage == "fewer":
         np.save(stored, np.load(stored)[:3])
+    elif damage == "longer":
+        stored.write_bytes(stored.read_bytes() + b"1234")
     elif damage == "no list":
         said.unlink()
     else:
@@ -270,14 +246,6 @@ def test_where_nothing_can_be_read_the_data_set_is_refused_by_name(
         pooled_features(model, images, INDEX_OF, cache_folder=cache)
     with pytest.raises(InputError, match="none of the 0 pictures of 'images'"):
         pooled_features(model, images, {}, cache_folder=None)
-
-
-def test_a_cache_folder_that_cannot_be_made_is_refused_with_the_remedy(
-    model: DualBranch, images: LabelledImages, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(InputError, match="BSIG_CACHE"):
-        pooled_features(model, images, INDEX_OF, cache_folder=tmp_path / "file")
 
 
 def test_runs_that_share_a_cache_folder_give_the_same_features(
