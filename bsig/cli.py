@@ -102,6 +102,7 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--class", dest="class_name", default=None, help="class name, id or index (default: predicted)")
     parser.add_argument("--method", default="cam", help=f"CAM variant: {', '.join(CAM_METHODS)}")
     parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
+    parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--out", type=Path, default=Path("explanation"), help="folder to write into")
@@ -115,6 +116,7 @@ def _explain(chosen: argparse.Namespace) -> None:
         chosen.class_name,
         chosen.method,
         chosen.weights,
+        with_bias=chosen.bias,
         score_cam_channels=chosen.channels,
         progress=progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
     )
