@@ -174,7 +174,8 @@ def asked_to_stop(*, quiet: bool = False) -> Iterator[ShouldStop]:
             raise KeyboardInterrupt
         asked.append(number)
         if not quiet:
-            print("\nstopping; once more to stop at once", file=sys.stderr)
+            # Not `print`: the signal may have come in the middle of one.
+            os.write(2, b"\nstopping; once more to stop at once\n")
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
         yield lambda: False
