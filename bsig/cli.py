@@ -37,6 +37,7 @@ from bsig.evaluation_table import format_table
 from bsig.explain import Explainer, Explanation, finding, summary
 from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, chosen_device, finetune
+from bsig.flat_finetune import FlatShiftConfig
 from bsig.training import Epoch, TrainingConfig
 
 
@@ -172,6 +173,14 @@ def _add_finetune(commands: Any) -> None:
         default=training.stay_near_softmax,
         help="penalty on what is not a shift shared by all classes",
     )
+    parser.add_argument(
+        "--flat-shift",
+        type=float,
+        default=None,
+        metavar="AREA",
+        help="fit the flattest shift that leaves absent classes positive on this share of the cells, e.g. 0.1: all "
+        "of a shift branch, the start of a full one",
+    )
     parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--seed", type=int, default=training.seed)
@@ -204,6 +213,7 @@ def _finetune(chosen: argparse.Namespace) -> None:
         views=Views(chosen.views, seed=chosen.seed),
         device=chosen_device(chosen.device),
         half_precision=chosen.half_precision,
+        flat_shift=None if chosen.flat_shift is None else FlatShiftConfig(absent_area=chosen.flat_shift),
     )
     images = read_dataset(chosen.data, chosen.split, chosen.images)
     print(f"{len(images.samples)} pictures of {len(images.class_names)} classes", file=sys.stderr)

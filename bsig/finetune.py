@@ -19,7 +19,8 @@ from bsig.datasets import CACHE_FOLDER, ClassMatch, LabelledImages, match_classe
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.feature_cache import PooledFeatures, Progress, Views, pooled_features
-from bsig.training import Epoch, TrainingConfig, fit_softmax_head, train_sigmoid_branch
+from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
+from bsig.training import Epoch, TrainedBranch, TrainingConfig, fit_softmax_head, train_sigmoid_branch
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class FinetuneConfig:
         start_from: a checkpoint whose softmax branch (and encoder) is taken instead.
         softmax_head: fit a new softmax head on the data's own classes first.
         half_precision: store the sigmoid head as float16.
+        flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -49,6 +51,7 @@ class FinetuneConfig:
     views: Views = field(default_factory=Views)
     device: str = "cpu"
     half_precision: bool = False
+    flat_shift: FlatShiftConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,15 @@ def finetune(
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
     if not resume:
         shutil.rmtree(state_file.parent, ignore_errors=True)
-    trained = train_sigmoid_branch(
-        classifier.head, features, config.training, on_epoch=on_epoch, state_file=state_file, resume=resume
-    )
+    flat = _flat_fit(classifier, images, match, config, on_encoded)
+    if flat and config.training.branch == "shift":
+        trained = TrainedBranch(flat.shift.applied_to(classifier.head), flat.shift)
+    else:
+        # Softmax cannot see a shift: for the training the shifted head is the softmax head.
+        start_head = flat.shift.applied_to(classifier.head) if flat else classifier.head
+        trained = train_sigmoid_branch(
+            start_head, features, config.training, on_epoch=on_epoch, state_file=state_file, resume=resume
+        )
     head = None if trained.shift else trained.head
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
     # A doctored softmax branch stays doctored under a new sigmoid branch.
@@ -107,7 +116,7 @@ def finetune(
         model,
         out,
         half_precision=config.half_precision,
-        training=_said_of_training(config, model.num_classes),
+        training={**_said_of_training(config, model.num_classes), **_said_of_flat(config, flat)},
         data=_said_of_data(images, features, match),
         history=[asdict(epoch) for epoch in trained.history],
         **inherited,
@@ -139,6 +148,21 @@ def _classifier(
             **asdict(config.softmax_head),
         ).to(start.device)  # fmt: skip
     return Classifier(start.backbone_name, start.encoder, head, start.preprocessing, names, ids, {})
+
+
+def _flat_fit(
+    classifier: Classifier, images: LabelledImages, match: ClassMatch, config: FinetuneConfig, progress: Progress | None
+) -> FlatFit | None:
+    if config.flat_shift is None:
+        return None
+    return fit_flat_shift(DualBranch(classifier), images, match.index_of, config.flat_shift, progress=progress)
+
+
+def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any]:
+    if config.flat_shift is None or flat is None:
+        return {}
+    found = {"level": flat.level, "held_out_flatness": flat.flatness, "pictures": flat.pictures}
+    return {"flat_shift": {**asdict(config.flat_shift), **found}}
 
 
 def _said_of_training(config: FinetuneConfig, classes: int) -> dict[str, Any]:
