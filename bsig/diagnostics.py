@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.cams import CamMethod, cam_method, signed_map
 from bsig.errors import InputError
 from bsig.logit_shift import (
     MapMovement,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 BranchName = Literal["softmax", "sigmoid", "centred"]
 TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")
+RUN_CLASSES = 20
+"""Absent classes where each costs a run of the head."""
 TITLES: dict[BranchName, str] = {"softmax": "softmax", "sigmoid": "sigmoid branch", "centred": "class-centred"}
 
 
@@ -51,23 +54,40 @@ class DiagnosticInput:
 
     Attributes:
         features: (k, h, w).
-        softmax_weight, softmax_bias: (c, k), (c,), the frozen head.
+        softmax_weight, softmax_bias: (c, n), (c,), of the frozen head's last linear layer; n = k where CAM is exact.
         sigmoid_weight, sigmoid_bias: the same of the sigmoid branch.
         class_index: the explained class.
         maps: branch -> (h, w), signed, of the chosen method.
         channel_weights: branch -> (k,) of the chosen method, or None where it has none.
         method: its key, for the sentences.
+        cam_is_exact: whether the heads are average pool and one linear layer, so that `W[c] . F` is a map.
+        softmax_logits: (c,); None: worked out from pooled features and weights (exact heads only).
+        class_maps: the chosen method's maps of other classes, for heads whose weights make none.
     """
 
     features: Float[Tensor, "k h w"]
-    softmax_weight: Float[Tensor, "c k"]
+    softmax_weight: Float[Tensor, "c n"]
     softmax_bias: Float[Tensor, " c"]
-    sigmoid_weight: Float[Tensor, "c k"]
+    sigmoid_weight: Float[Tensor, "c n"]
     sigmoid_bias: Float[Tensor, " c"]
     class_index: int
     maps: dict[BranchName, Float[Tensor, "h w"]]
     channel_weights: dict[BranchName, Float[Tensor, " k"] | None]
     method: str = "cam"
+    cam_is_exact: bool = True
+    softmax_logits: Float[Tensor, " c"] | None = None
+    class_maps: Callable[[BranchName, list[int]], Float[Tensor, "n h w"]] | None = None
+
+    def require_exact(self, what: str) -> None:
+        """Raises: InputError: the head's weights are not those of a map."""
+        if not self.cam_is_exact:
+            raise InputError(f"{what} needs a head of average pool and one linear layer, which this model has not.")
+
+    def logits(self) -> Float[Tensor, " c"]:
+        """Of the softmax branch."""
+        if self.softmax_logits is not None:
+            return self.softmax_logits
+        return self.softmax_weight @ self.features.mean(dim=(1, 2)) + self.softmax_bias
 
     @cached_property
     def _softmax_shared(self) -> Float[Tensor, " k"]:
@@ -81,11 +101,12 @@ class DiagnosticInput:
         """
         weights = self.channel_weights[branch]
         if weights is None:
-            raise InputError(f"`method` (='{self.method}') has no channel weights; choose 'cam', which has.")
+            other = "cam" if self.cam_is_exact else "grad-cam"
+            raise InputError(f"`method` (='{self.method}') has no channel weights; choose '{other}', which has.")
         return weights
 
     def rows(self, branch: BranchName, classes: list[int]) -> Float[Tensor, "n k"]:
-        """The head's own rows for some classes."""
+        """The head's own rows for some classes; of a head of average pool and one linear layer."""
         if branch == "sigmoid":
             return self.sigmoid_weight[classes]
         rows = self.softmax_weight[classes]
@@ -115,7 +136,16 @@ def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> Diagnos
             for name, x in evidences.items()
         },
         method=explanation.method,
+        cam_is_exact=model.softmax_head.cam_is_exact,
+        softmax_logits=encoded.softmax_logits,
+        class_maps=partial(_maps_of, encoded, cam_method(explanation.method)),
     )
+
+
+def _maps_of(encoded: EncodedImage, method: CamMethod, branch: BranchName, classes: list[int]) -> Tensor:
+    if method.is_slow or method.weights is None:
+        raise InputError(f"`method` (='{method.key}') is not asked for a hundred classes; choose 'grad-cam'.")
+    return torch.stack([signed_map(method, encoded.score(branch, index))[0][0] for index in classes])
 
 
 @dataclass(frozen=True)
@@ -174,12 +204,12 @@ def _shared_component() -> Iterator[Diagnostic]:
     yield Diagnostic(
         "softmax_shared_map", "Shared map beside this class's map, softmax", "ratio of norms", None,
         "How large the map common to all classes is on this picture, beside this class's own map (CAM weights).",
-        lambda x: shared_map_share(x.features, x.softmax_weight, x.class_index),
+        lambda x: _shared_map(x, x.softmax_weight),
     )  # fmt: skip
     yield Diagnostic(
         "sigmoid_shared_map", "Shared map beside this class's map, sigmoid", "ratio of norms", None,
         "The same for the sigmoid branch (CAM weights).",
-        lambda x: shared_map_share(x.features, x.sigmoid_weight, x.class_index),
+        lambda x: _shared_map(x, x.sigmoid_weight),
     )  # fmt: skip
     yield Diagnostic(
         "learnt_shift_share", "Shift's share of what the sigmoid branch learnt", "share of energy", None,
@@ -283,6 +313,11 @@ def _learnt_shift_share(inputs: DiagnosticInput) -> float:
     return share
 
 
+def _shared_map(inputs: DiagnosticInput, weight: Tensor) -> float:
+    inputs.require_exact("the shared map")
+    return shared_map_share(inputs.features, weight, inputs.class_index)
+
+
 def _moved(inputs: DiagnosticInput, branch: BranchName, name: str) -> float:
     movement: MapMovement = map_movement(inputs.maps["softmax"], inputs.maps[branch])
     if movement.reason is not None:
@@ -295,14 +330,22 @@ def _positive_area(inputs: DiagnosticInput, branch: BranchName) -> float:
 
 
 def _absent_maps(inputs: DiagnosticInput, branch: BranchName) -> Float[Tensor, "n h w"]:
-    """The chosen class's map first, then those of the absent ones, with CAM's weights whatever the method."""
-    logits = inputs.softmax_weight @ inputs.features.mean(dim=(1, 2)) + inputs.softmax_bias
+    """The chosen class's map first, then those of the absent ones.
+
+    With CAM's weights whatever the method, or, where the head has none, of the method itself and for fewer classes:
+    each takes a run of the head.
+    """
+    logits = inputs.logits()
     present = [inputs.class_index, *logits.topk(min(5, len(logits))).indices.tolist()]
-    absent = absent_classes(len(logits), present)
+    absent = absent_classes(len(logits), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
     if not absent:
         raise InputError(
             f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."
         )
+    if not inputs.cam_is_exact:
+        if inputs.class_maps is None:
+            raise InputError("maps of absent classes need runs of this head; ask through `diagnostic_input`.")
+        return inputs.class_maps(branch, [inputs.class_index, *absent])
     return torch.einsum("nk,khw->nhw", inputs.rows(branch, [inputs.class_index, *absent]), inputs.features)
 
 
@@ -329,6 +372,7 @@ def _margin(inputs: DiagnosticInput, branch: BranchName, reading: Reading) -> fl
 
 def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
     """With the head's own row, whatever the method: a method's weights may be in another unit than the head's."""
+    inputs.require_exact("a collapse margin that is a shift of the head")
     margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.class_index])
     if margin.delta is None:
         raise InputError(margin.reason or "")

@@ -5,7 +5,7 @@
     sigmoid branch:  q = sigmoid(clone(F))    one yes or no a class; explains
 
 Source: Oh and Noh, "Beyond Softmax: Dual-Branch Sigmoid Architecture for Accurate Class Activation Maps", BMVC 2025,
-arXiv 2511.05590, section 3. The head is any module with the members named in `bsig.backbones.PooledLinearHead`.
+arXiv 2511.05590, section 3. The head is any `bsig.heads.ClassificationHead`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bsig.backbones import Classifier, PooledLinearHead
+from bsig.backbones import Classifier
+from bsig.heads import ClassificationHead
 from bsig.images import Preprocessing
 
 BranchKind = Literal["full", "shift"]
@@ -28,14 +29,15 @@ BranchKind = Literal["full", "shift"]
 class FittedShift:
     """The second kind of sigmoid branch: the softmax head plus one vector and one number, shared by all classes.
 
-    `logit_c = (W[c] + vector) . pool(F) + b_c + bias`. As a softmax classifier it is the original on every image; as
+    `logit_c = (W[c] + vector) . z + b_c + bias`, z what the last linear layer sees (the pooled features of a pool +
+    linear head). As a softmax classifier it is the original on every image; as
     a set of sigmoids it says yes or no. It fixes the freedom that softmax leaves open with k + 1 numbers.
     """
 
     vector: Float[Tensor, " k"]
     bias: Float[Tensor, ""]
 
-    def applied_to(self, head: PooledLinearHead) -> PooledLinearHead:
+    def applied_to(self, head: ClassificationHead) -> ClassificationHead:
         """A copy of the head with the shift added to every class row of its last linear layer."""
         shifted = copy.deepcopy(head)
         with torch.no_grad():
@@ -57,12 +59,13 @@ class DualBranch(nn.Module):
         class_ids: one stable id a class (a WordNet id for ImageNet), for matching data sets.
         metadata: what `checkpoint.json` says of where all this comes from.
         branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
+        options, features_at, grid_hw: of the backbone (`bsig.backbones.Classifier`).
     """
 
     def __init__(
         self,
         classifier: Classifier,
-        sigmoid_head: PooledLinearHead | None = None,
+        sigmoid_head: ClassificationHead | None = None,
         *,
         shift: FittedShift | None = None,
         name: str | None = None,
@@ -74,6 +77,9 @@ class DualBranch(nn.Module):
         self.class_names = classifier.class_names
         self.class_ids = classifier.class_ids
         self.preprocessing: Preprocessing = classifier.preprocessing
+        self.options = classifier.options
+        self.features_at = classifier.features_at
+        self.grid_hw = classifier.grid_hw
         self.metadata = metadata or {}
         self.encoder = classifier.encoder
         self.softmax_head = classifier.head
@@ -95,10 +101,40 @@ class DualBranch(nn.Module):
         """Where the model's weights are."""
         return self.softmax_head.last_linear.weight.device
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether the sigmoid branch differs from the softmax branch: before any fine-tune it is its clone."""
+        softmax, sigmoid = self.softmax_head.state_dict(), self.sigmoid_head.state_dict()
+        return any(not torch.equal(value, sigmoid[key]) for key, value in reversed(softmax.items()))
+
+    def classifier(self, **changed: Any) -> Classifier:
+        """Encoder and softmax branch by themselves, with some attributes changed."""
+        parts: dict[str, Any] = {
+            "name": self.backbone_name,
+            "encoder": self.encoder,
+            "head": self.softmax_head,
+            "preprocessing": self.preprocessing,
+            "class_names": self.class_names,
+            "class_ids": self.class_ids,
+            "weights": {},
+            "options": self.options,
+            "features_at": self.features_at,
+            "grid_hw": self.grid_hw,
+        }
+        return Classifier(**{**parts, **changed})
+
     def features(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """The encoder's last feature map, without gradient; `inputs` are normalised (`bsig.images.input_tensor`)."""
+        """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.images.input_tensor`).
+
+        A head that reads tokens without a place (a class token) has them carried along behind the k channels of the
+        grid (`bsig.heads`); `map_features` leaves them out.
+        """
         with torch.no_grad():
             return self.encoder(inputs)
+
+    def map_features(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b k h w"]:
+        """The channels of features that maps are sums over."""
+        return self.softmax_head.map_features(features)
 
     def softmax_logits(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c"]:
         """Logits of the pretrained head; `softmax` over the classes gives the prediction."""

@@ -19,9 +19,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bsig.backbones import PooledLinearHead
 from bsig.cams import Branch
 from bsig.dual_branch import DualBranch, FittedShift
+from bsig.heads import ClassificationHead
 
 Probability = Literal["softmax", "sigmoid"]
 DELTAS = (-0.01, -0.02, -0.04)
@@ -41,7 +41,7 @@ class Column:
 
     key: str
     title: str
-    head: PooledLinearHead
+    head: ClassificationHead
     branch: Branch
     gate: Probability | None = None
     delta: float | None = None
@@ -78,12 +78,12 @@ def delta_key(delta: float) -> str:
     return f"delta{delta:+g}"
 
 
-def _shifted(head: PooledLinearHead, delta: float) -> PooledLinearHead:
+def _shifted(head: ClassificationHead, delta: float) -> ClassificationHead:
     vector = torch.full_like(head.last_linear.weight[0].detach(), delta)
     return FittedShift(vector, vector.new_zeros(())).applied_to(head)
 
 
-def _head_of(head: PooledLinearHead, weights: Callable[[Tensor], Tensor]) -> PooledLinearHead:
+def _head_of(head: ClassificationHead, weights: Callable[[Tensor], Tensor]) -> ClassificationHead:
     """A copy of the head with other weights in its last linear layer, without bias."""
     changed = copy.deepcopy(head)
     with torch.no_grad():

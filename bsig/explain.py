@@ -36,6 +36,7 @@ from bsig.cams import (
     signed_map,
     strongest_channels,
 )
+from bsig.default_method import default_method
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
@@ -71,7 +72,8 @@ class Evidence:
 class Explanation:
     """Both branches' evidence for one class, and everything that made it.
 
-    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these.
+    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these. `with_bias`: each map includes its
+    branch's bias of the class.
     """
 
     class_index: int
@@ -85,6 +87,7 @@ class Explanation:
     predicted_name: str
     crop: Image.Image
     checkpoint: str
+    with_bias: bool = False
 
 
 class Explainer:
@@ -117,7 +120,9 @@ class Explainer:
             )
         with torch.no_grad():
             softmax, sigmoid = self.model.softmax_logits(features)[0], self.model.sigmoid_logits(features)[0]
-        return EncodedImage(self.model, crop, preprocessing, features, softmax, sigmoid)
+        carried = features[:, self.model.map_features(features).shape[1] :]
+        features = self.model.map_features(features)
+        return EncodedImage(self.model, crop, preprocessing, features, softmax, sigmoid, carried)
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,9 @@ class EncodedImage:
     """A picture's features with both branches' logits; every question after that is answered from these.
 
     Attributes:
-        features: (1, k, h, w).
+        features: (1, k, h, w), what maps are sums over.
         softmax_logits, sigmoid_logits: (c,).
+        carried: (1, n, h, w), what the heads read beside them (`bsig.heads`); None or n = 0 for most.
     """
 
     model: DualBranch
@@ -135,8 +141,14 @@ class EncodedImage:
     features: Tensor
     softmax_logits: Tensor
     sigmoid_logits: Tensor
-    _masked: dict[int | None, Tensor] = field(default_factory=dict, repr=False)
+    carried: Tensor | None = None
+    _masked: dict[int | None, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     _masking: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def head_features(self) -> Tensor:
+        """What the heads read, as `DualBranch.features` gave it."""
+        return self.features if self.carried is None else torch.cat((self.features, self.carried), dim=1)
 
     @property
     def predicted_index(self) -> int:
@@ -155,9 +167,10 @@ class EncodedImage:
     def explain(
         self,
         class_index: int | str | None = None,
-        method: str = "cam",
+        method: str | None = None,
         weights: str = "signed",
         *,
+        with_bias: bool = False,
         score_cam_channels: int | None = None,
         progress: Progress | None = None,
     ) -> Explanation:
@@ -165,26 +178,35 @@ class EncodedImage:
 
         Args:
             class_index: a number, a class name or id; None for the softmax branch's prediction.
-            method: a key of `CAM_METHODS`.
+            method: a key of `CAM_METHODS`; None for the model's own (`default_method`): `cam` wherever it is exact.
             weights: a key of `TREATMENTS`: what is done with negative channel weights.
+            with_bias: add each branch's bias of the class to every cell: the logit that the cell would have alone, so
+                that the map's mean is the branch's logit. It moves where zero lies and no place. CAM, signed, alone.
             score_cam_channels: Score-CAM's budget: only the strongest so many channels; None for all.
             progress: called with (done, total) channels while Score-CAM runs the network.
 
         Raises:
-            InputError: unknown class, method or treatment; a method that this head does not allow.
+            InputError: unknown class, method or treatment; a method that this head does not allow; a bias where the map
+                and the bias do not make the logit.
         """
-        chosen = cam_method(method)
+        chosen = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
         index = self.predicted_index if class_index is None else find_class(self.model, class_index)
-        masked = self._masked_features(score_cam_channels, progress) if chosen.is_slow else None
+        if with_bias and not can_add_bias(self.model, chosen.key, weights):
+            raise InputError(
+                f"`with_bias` needs the method 'cam' (=`{chosen.key}`), signed weights (=`{weights}`) and a head of "
+                "average pool and one linear layer: only there map and bias make the logit; leave it out."
+            )
+        masked = self._masked_logits(score_cam_channels, progress) if chosen.is_slow else None
 
         def evidence(branch: Branch) -> Evidence:
-            return self._evidence(branch, index, chosen, weights, masked)
+            found = self._evidence(branch, index, chosen, weights, masked)
+            return replace(found, map=found.map + np.float32(self.bias(branch, index))) if with_bias else found
 
         return Explanation(
             class_index=index,
             class_name=self.model.class_names[index],
-            method=method,
+            method=chosen.key,
             weights=weights,
             softmax=evidence("softmax"),
             sigmoid=evidence("sigmoid"),
@@ -193,17 +215,26 @@ class EncodedImage:
             predicted_name=self.model.class_names[self.predicted_index],
             crop=self.crop,
             checkpoint=self.model.name,
+            with_bias=with_bias,
         )
 
-    def score(self, branch: Branch, class_index: int, masked: Tensor | None = None) -> Score:
-        """The score that a branch's map explains, with its gradient through the head."""
+    def bias(self, branch: Branch, class_index: int) -> float:
+        """The branch's bias of the class, in logits; for the class-centred evidence less the mean over all classes."""
         head = self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
+        biases = head.last_linear.bias.detach()
+        return float(biases[class_index] - biases.mean() if branch == "centred" else biases[class_index])
+
+    def score(self, branch: Branch, class_index: int, masked: dict[str, Tensor] | None = None) -> Score:
+        """The score that a branch's map explains, with its gradient through the head."""
+        name: Literal["softmax", "sigmoid"] = "sigmoid" if branch == "sigmoid" else "softmax"
+        head = self.model.sigmoid_head if name == "sigmoid" else self.model.softmax_head
         index = torch.tensor([class_index], device=self.features.device)
         class_scores = class_scores_of(index, self.model.num_classes, centred=branch == "centred")
-        logits = None if masked is None else _masked_logits(head, masked)
-        return head_score(head, self.features, class_scores, logits)
+        return head_score(head, self.head_features, class_scores, None if masked is None else masked[name])
 
-    def _evidence(self, branch: Branch, index: int, method: CamMethod, weights: str, masked: Tensor | None) -> Evidence:
+    def _evidence(
+        self, branch: Branch, index: int, method: CamMethod, weights: str, masked: dict[str, Tensor] | None
+    ) -> Evidence:
         score = self.score(branch, index, masked)
         grid, channel_weights = signed_map(method, score, clamp_weights=clamps_weights(weights, branch))
         softmax, sigmoid = self.probabilities()
@@ -214,10 +245,11 @@ class EncodedImage:
             channel_weights=None if channel_weights is None else _array(channel_weights[0]),
         )
 
-    def _masked_features(self, budget: int | None, progress: Progress | None) -> Tensor:
-        """(k, k, h, w) would be too large: pooled per masked input, (1, k, pooled); inf where a channel is left out.
+    def _masked_logits(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
+        """Both branches' logits of the input masked by each channel, (1, k, c); -inf where a channel is left out.
 
-        Kept, because classes and branches share these runs of the network.
+        Kept, because classes and branches share these runs of the network; its features, (k, k, h, w), would be too
+        large to keep.
         """
         if budget is not None and budget < 1:
             raise InputError(f"`score_cam_channels` (={budget}) must be at least 1.")
@@ -226,21 +258,26 @@ class EncodedImage:
                 self._masked[budget] = self._run_masked(budget, progress)
             return self._masked[budget]
 
-    def _run_masked(self, budget: int | None, progress: Progress | None) -> Tensor:
+    def _run_masked(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
         inputs = input_tensor(self.crop, self.preprocessing).to(self.features.device)
         channels = strongest_channels(self.features[0], budget)
-        head = self.model.softmax_head
-        pooled = torch.empty(0)
+        shape = (1, self.features.shape[1], self.model.num_classes)
+        logits = {branch: self.features.new_full(shape, -torch.inf) for branch in ("softmax", "sigmoid")}
         for start in range(0, len(channels), SCORE_CAM_BATCH):
             batch = channels[start : start + SCORE_CAM_BATCH]
             masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
-            seen = head.pooled(self.model.features(inputs * masks[:, None]))
-            if start == 0:
-                pooled = seen.new_full((1, self.features.shape[1], *seen.shape[1:]), torch.inf)
-            pooled[0, batch] = seen
+            seen = self.model.features(inputs * masks[:, None])
+            with torch.no_grad():
+                logits["softmax"][0, batch] = self.model.softmax_logits(seen)
+                logits["sigmoid"][0, batch] = self.model.sigmoid_logits(seen)
             if progress:
                 progress(min(start + SCORE_CAM_BATCH, len(channels)), len(channels))
-        return pooled
+        return logits
+
+
+def can_add_bias(model: DualBranch, method: str, weights: str) -> bool:
+    """Whether `mean_hw map + bias = logit` holds, so that the bias belongs to the map as much as to the logit."""
+    return method == "cam" and weights == "signed" and model.softmax_head.cam_is_exact
 
 
 def find_class(model: DualBranch, wanted: int | str) -> int:
@@ -292,6 +329,7 @@ def summary(explanation: Explanation) -> dict[str, Any]:
         "predicted_name": explanation.predicted_name,
         "method": explanation.method,
         "weights": explanation.weights,
+        "with_bias": explanation.with_bias,
         "unit": cam_method(explanation.method).unit,
         "grid_hw": list(explanation.softmax.map.shape),
         "softmax": numbers(explanation.softmax),
@@ -331,14 +369,6 @@ def percent(share: float) -> str:
     if share > 0.999:
         return "over 99.9 %"
     return f"{share:.0%}".replace("%", " %") if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
-
-
-def _masked_logits(head: Any, masked: Tensor) -> Tensor:
-    """Logits of the masked inputs, (1, k, c), from their pooled features; -inf for channels that were left out."""
-    left_out = masked[0].flatten(1).isinf().any(dim=1)
-    with torch.no_grad():
-        logits = head.logits(masked[0].masked_fill(left_out.view(-1, *[1] * (masked.ndim - 2)), 0.0))
-    return logits.masked_fill(left_out[:, None], -torch.inf)[None]
 
 
 def _array(tensor: Tensor) -> Array:

@@ -1,80 +1,68 @@
 """Pictures -> pooled features on disk, so that an epoch of a head's training costs no run of the encoder.
 
 The encoder is frozen, so its features are the same in every epoch. They are stored once as one `.npy` of shape
-(samples, views, ...) under a name that is the hash of everything that changes them: encoder weights, preprocessing,
-augmentation, files. A file is written under a temporary name and renamed, so a half-written one is never used; two
-runs that write the same features write the same bytes.
+(samples, views, ...) under a name that is the hash of everything that changes them: encoder weights, precision,
+preprocessing, augmentation, files (`bsig.feature_file`). A disk that refuses does not end a run: its features then stay
+in memory, where there is enough of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
-from torchvision.transforms import RandomResizedCrop
+from torch import Tensor
 
 from bsig.backbones import state_sha256
 from bsig.datasets import CACHE_FOLDER, LabelledImages, Sample
 from bsig.dual_branch import DualBranch
+from bsig.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
 from bsig.errors import InputError, StoppedEarly
-from bsig.images import Preprocessing, crop_image, input_batch
-from bsig.training_features import PooledFeatures
+from bsig.feature_file import FeatureFile, make_room, read_features
+from bsig.images import Preprocessing
+from bsig.processes import Processes
+from bsig.training_features import PooledFeatures, SplitFeatures, TrainingFeatures
+from bsig.views import ONE_VIEW, Views, view_of
 
 Progress = Callable[[int, int], None]
-CACHE_VERSION = 1
-_DRAWING = threading.Lock()
+CACHE_VERSION = 2
+FEATURES_FOLDER = CACHE_FOLDER / "features"
 
 
-@dataclass(frozen=True)
-class Views:
-    """How many versions of each picture are encoded, and how they differ.
-
-    The first view is the evaluation crop. Every further one is a random part of the picture (`smallest_area` to all of
-    its area, sides 3:4 to 4:3) resized to the input, flipped every second time; drawn from `seed`, sample and view.
-    """
-
-    count: int = 1
-    smallest_area: float = 0.35
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"`views` (={self.count}) must be at least 1.")
-        if not 0 < self.smallest_area <= 1:
-            raise InputError(f"`smallest_area` (={self.smallest_area}) must be above 0 and at most 1.")
+def never() -> bool:
+    """A `should_stop` that lets a run go to its end."""
+    return False
 
 
 def pooled_features(
     model: DualBranch,
     images: LabelledImages,
     index_of: dict[str, int],
-    views: Views = Views(),
+    views: Views = ONE_VIEW,
     *,
-    batch_size: int = 32,
-    cache_folder: Path | None = CACHE_FOLDER / "features",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    cache_folder: Path | None = FEATURES_FOLDER,
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_note: Callable[[str], None] | None = None,  # noqa: ARG001
+    should_stop: Callable[[], bool] = never,
+    on_note: Callable[[str], None] | None = None,
 ) -> PooledFeatures:
     """What the heads see of the samples, from the cache or from the encoder.
 
-    The callbacks are called in the caller's thread.
+    Pictures are decoded in threads; the callbacks are called in the caller's.
 
     Args:
         model: whose encoder and pooling are used.
         images: samples; those whose class `index_of` does not hold are left out.
         index_of: the model's class index of each class name.
         views: how many versions of each picture.
-        batch_size: pictures a forward pass.
+        batch_size, workers: as in `EncodingConfig`.
         cache_folder: where features are kept; None keeps nothing.
         progress: called with (done, total) pictures.
         should_stop: asked before each batch; True ends the run.
@@ -82,121 +70,249 @@ def pooled_features(
 
     Raises:
         StoppedEarly: `should_stop` said so.
-        InputError: no sample is left, or the disk refuses.
+        InputError: no sample is left, or neither disk nor memory holds the features.
     """
-    samples = [sample for sample in images.samples if sample.class_name in index_of]
-    path = cache_folder / f"{cache_key(model, samples, views)}.npy" if cache_folder else None
-    unreadable: dict[int, str] = {}
-    found = _found(path, (len(samples), views.count)) if path else None
-    if found:
-        stored, unreadable = found
-    else:
-        stored = _encoded(model, samples, views, batch_size, unreadable, progress, should_stop)
-        if path:
-            _store(path, stored, unreadable)
-    kept = [index for index in range(len(samples)) if index not in unreadable]
-    if not kept:
-        raise InputError(f"none of the {len(samples)} pictures of '{images.name}' can be used for these classes.")
-    labels = torch.tensor([index_of[samples[index].class_name] for index in kept])
-    # A copy: training indexes it at random, which a memory map on a slow disk would make slow.
-    return PooledFeatures(torch.from_numpy(np.array(stored[kept])), labels, tuple(unreadable.values()))
+    run = _Extraction(model, views, batch_size, workers, cache_folder, progress, should_stop, on_note)
+    samples = known_samples(images, index_of)
+    pooled, unreadable = run.features_of(samples, range(len(samples)))
+    labels = [index_of[sample.class_name] for index, sample in enumerate(samples) if index not in unreadable]
+    refuse_nothing(len(labels), len(samples), images.name)
+    return PooledFeatures(pooled, torch.tensor(labels), tuple(unreadable.values()))
 
 
-def cache_key(model: DualBranch, samples: list[Sample], views: Views) -> str:
-    """A hash of everything that changes the pooled features: encoder, pooling, preprocessing, views, files."""
+def split_features(
+    processes: Processes,
+    model: DualBranch,
+    images: LabelledImages,
+    index_of: dict[str, int],
+    views: Views = ONE_VIEW,
+    **options: Any,
+) -> TrainingFeatures:
+    """As `pooled_features`, each process encoding and holding its own share of the samples.
+
+    Raises:
+        StoppedEarly, InputError: as there, in all processes, where one of them has cause.
+    """
+    if processes.count == 1:
+        return pooled_features(model, images, index_of, views, **options)
+    run = _Extraction(model, views, **options)
+    samples = known_samples(images, index_of)
+    own = processes.share(len(samples))
+    pooled, unreadable = processes.together(lambda: run.features_of(samples, own))
+    every = [entry for part in processes.gathered(unreadable) for entry in part.items()]
+    labels = [index_of[samples[index].class_name] for index in own if index not in unreadable]
+    refuse_nothing(len(samples) - len(every), len(samples), images.name)
+    counts = processes.gathered(len(labels))
+    shapes = processes.gathered(tuple(pooled.shape[2:]) if labels else None)
+    if not labels:  # a share that is empty has the shape of the others' rows
+        pooled = torch.zeros((0, views.count, *next(shape for shape in shapes if shape is not None)))
+    told = tuple(sentence for _, sentence in every)
+    features = PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), told)
+    return SplitFeatures(features, sum(counts[: processes.rank]), sum(counts), processes)
+
+
+def known_samples(images: LabelledImages, index_of: dict[str, int]) -> list[Sample]:
+    """Those of a class that the model has."""
+    return [sample for sample in images.samples if sample.class_name in index_of]
+
+
+def refuse_nothing(left: int, samples: int, name: str) -> None:
+    """Refuses to train on no picture.
+
+    Raises:
+        InputError: none is left.
+    """
+    if not left:
+        raise InputError(f"none of the {samples} pictures of '{name}' can be used for these classes.")
+
+
+def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first: int = 0) -> str:
+    """A hash of everything that changes the pooled features: encoder, pooling, precision, preprocessing, views, files.
+
+    Args:
+        model: whose encoder and pooling are used.
+        samples: in their order.
+        views: how many versions of each.
+        first: number of the first sample in its data set: random views are drawn by it.
+    """
     said = {
         "version": CACHE_VERSION,
         "encoder": state_sha256(model.encoder),
         "pooling": type(model.softmax_head).__name__,
+        "precision": precision_on(model.device),
         "preprocessing": asdict(model.preprocessing),
-        "views": asdict(views) if views.count > 1 else {"count": 1},
+        "views": {**asdict(views), "first": first} if views.count > 1 else {"count": 1},
         "files": [(str(sample.path), sample.stamp()) for sample in samples],
     }
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
 
-def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sample: int, view: int) -> Image.Image:
-    """One version of a picture as the model's crop; the same for the same seed, sample and view."""
-    if view == 0:
-        return crop_image(picture, preprocessing)
-    # torchvision draws from torch's global generator: one thread at a time, or two would draw from each other's seed.
-    with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.SeedSequence((views.seed, sample, view)).generate_state(1)[0]))
-        scale, ratio = [views.smallest_area, 1.0], [3 / 4, 4 / 3]
-        top, left, height, width = RandomResizedCrop.get_params(picture, scale, ratio)
-        flipped = bool(torch.rand(()) < 0.5)
-    part = picture.crop((left, top, left + width, top + height))
-    crop = crop_image(part, replace(preprocessing, crop_mode="squash"))
-    return ImageOps.mirror(crop) if flipped else crop
+def available_memory() -> int:
+    """Bytes of memory that are free or can be freed; a very large number where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return 2**62
 
 
-def _encoded(
-    model: DualBranch,
-    samples: list[Sample],
-    views: Views,
-    batch_size: int,
-    unreadable: dict[int, str],
-    progress: Progress | None,
-    should_stop: Callable[[], bool],
-) -> np.ndarray:
-    rows: list[np.ndarray] = []
-    for start in range(0, len(samples), batch_size):
-        if should_stop():
-            raise StoppedEarly(f"stopped on request after {start} of {len(samples)} pictures were encoded.")
-        batch = range(start, min(start + batch_size, len(samples)))
-        crops = [crop for index in batch for crop in _views(model, samples[index], index, views, unreadable)]
-        inputs = input_batch(crops, model.preprocessing).to(model.device)
-        with torch.no_grad():
-            pooled = model.softmax_head.pooled(model.features(inputs)).float().cpu().numpy()
-        rows.append(pooled.reshape(len(batch), views.count, *pooled.shape[1:]))
-        if progress:
-            progress(batch.stop, len(samples))
-    return np.concatenate(rows) if rows else np.zeros((0, views.count, 0), np.float32)
-
-
-def _views(
-    model: DualBranch, sample: Sample, index: int, views: Views, unreadable: dict[int, str]
-) -> list[Image.Image]:
+def view_crops(sample: Sample, index: int, preprocessing: Preprocessing, views: Views) -> np.ndarray | str:
+    """Pixels (v, H, W, 3) of the sample's views, or one sentence why it cannot be read."""
     try:
         picture = sample.open()
     except InputError as error:
-        unreadable[index] = str(error)
-        rows, columns = model.preprocessing.input_size_hw
-        return [Image.new("RGB", (columns, rows))] * views.count  # keeps the rows aligned; dropped by the caller
-    return [view_of(picture, model.preprocessing, views, index, view) for view in range(views.count)]
+        return str(error)
+    return np.stack([np.asarray(view_of(picture, preprocessing, views, index, view)) for view in range(views.count)])
 
 
-def _found(path: Path, samples_and_views: tuple[int, int]) -> tuple[np.ndarray, dict[int, str]] | None:
-    """Stored features and the unreadable samples; None where either is missing or damaged: they are made again."""
-    try:
-        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        stored = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    if stored.shape[:2] != samples_and_views or stored.dtype != np.float32:
-        return None
-    return stored, {int(index): text for index, text in said.items()}
+def _unheard(_sentence: str) -> None:
+    """Where nobody asked for notes."""
 
 
-def _store(path: Path, pooled: np.ndarray, unreadable: dict[int, str]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The list of unreadable files first: features are only found once their own file is there.
-        _write_whole(path.with_suffix(".json"), lambda file: file.write(json.dumps(unreadable).encode()))
-        _write_whole(path, lambda file: np.save(file, pooled))
-    except OSError as error:
-        raise InputError(
-            f"features cannot be kept in '{path.parent}' ({error}); free space or set BSIG_CACHE to another folder."
-        ) from error
+class _Extraction:
+    """One run of the encoder over samples: what stays the same for all of them."""
+
+    def __init__(
+        self,
+        model: DualBranch,
+        views: Views,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        cache_folder: Path | None = FEATURES_FOLDER,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] = never,
+        on_note: Callable[[str], None] | None = None,
+    ) -> None:
+        self.model, self.views, self.encoding = model, views, EncodingConfig(batch_size, workers)
+        self.cache_folder = cache_folder
+        self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or _unheard
+
+    def features_of(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
+        """Features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
+        if self.should_stop():
+            raise StoppedEarly(f"stopped on request after 0 of {len(own)} pictures were encoded.")
+        path = self._path(samples, own)
+        found = self._found(samples, own, path)
+        if found:
+            return found
+        sink = _Rows(path, len(own), self.on_note)
+        unreadable: dict[int, str] = {}
+        try:
+            self._encode(samples, own, sink, unreadable)
+            pooled = sink.finished(unreadable, own.start)
+        finally:
+            sink.discard()
+        return torch.from_numpy(pooled), unreadable
+
+    def _path(self, samples: list[Sample], own: range) -> Path | None:
+        if not self.cache_folder:
+            return None
+        return self.cache_folder / f"{cache_key(self.model, samples[own.start : own.stop], self.views, own.start)}.npy"
+
+    def _found(self, samples: list[Sample], own: range, path: Path | None) -> tuple[Tensor, dict[int, str]] | None:
+        """From the file of this share or, in one of several processes, from that of all samples."""
+        stored = read_features(path, len(own), self.views.count) if path else None
+        if stored:
+            rows, unreadable = stored
+            return torch.from_numpy(rows), {own.start + index: text for index, text in unreadable.items()}
+        whole = range(len(samples))
+        path = self._path(samples, whole) if own != whole else None
+        stored = read_features(path, len(samples), self.views.count) if path else None
+        if not stored:
+            return None
+        rows, unreadable = stored
+        before = sum(index not in unreadable for index in range(own.start))
+        mine = {index: text for index, text in unreadable.items() if index in own}
+        return torch.from_numpy(rows[before : before + len(own) - len(mine)]), mine
+
+    def _encode(self, samples: list[Sample], own: range, sink: _Rows, unreadable: dict[int, str]) -> None:
+        encoder = Encoder(self.model, self.on_note)
+        preprocessing, views = self.model.preprocessing, self.views
+        batch_size = max(1, self.encoding.batch_size_on(self.model.device) // views.count)
+
+        def decode(index: int) -> np.ndarray | str:
+            return view_crops(samples[index], index, preprocessing, views)
+
+        done = 0
+        for kept, crops, failed in decoded_batches(own, decode, batch_size, self.encoding.threads()):
+            if self.should_stop():
+                raise StoppedEarly(f"stopped on request after {done} of {len(own)} pictures were encoded.")
+            unreadable.update(failed)
+            if crops is not None:
+                pooled = encoder.pooled(crops).cpu().numpy()
+                sink.append(pooled.reshape(len(kept), views.count, *pooled.shape[1:]))
+            done += len(kept) + len(failed)
+            if self.progress:
+                self.progress(done, len(own))
 
 
-def _write_whole(path: Path, write: Callable) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+class _Rows:
+    """Takes rows in order, into a file of the cache or, where that cannot be, into memory."""
+
+    def __init__(self, path: Path | None, rows: int, on_note: Callable[[str], None]) -> None:
+        self.path, self.rows, self.on_note = path, rows, on_note
+        self.file: FeatureFile | None = None
+        self.memory: np.ndarray | None = None
+        self.filled = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        if self.file is None and self.memory is None:
+            self._begin(rows.shape[1:])
+        if self.file is not None:
+            try:
+                self.file.append(rows)
+            except OSError as error:
+                self._go_on_in_memory(error)
+        if self.memory is not None:
+            self.memory[self.filled : self.filled + len(rows)] = rows
+        self.filled += len(rows)
+
+    def finished(self, unreadable: dict[int, str], first: int) -> np.ndarray:
+        """All rows; published, where they are in a file."""
+        if self.file is not None:
+            try:
+                return self.file.publish({index - first: text for index, text in unreadable.items()})
+            except OSError as error:
+                self._go_on_in_memory(error)
+        return self.memory[: self.filled] if self.memory is not None else np.zeros((0, 1), np.float32)
+
+    def discard(self) -> None:
+        if self.file is not None:
+            self.file.discard()
+
+    def _begin(self, row_shape: tuple[int, ...]) -> None:
+        if self.path is not None:
+            try:
+                make_room(self.path.parent, 4 * self.rows * int(np.prod(row_shape)))
+                self.file = FeatureFile(self.path, self.rows, row_shape)
+            except OSError as error:
+                self._tell(error)
+        if self.file is None:
+            self.memory = self._allocated(row_shape)
+
+    def _go_on_in_memory(self, error: OSError) -> None:
+        file, self.file = self.file, None
+        if file is None:
+            return
+        try:
+            self._tell(error)
+            self.memory = self._allocated(file.row_shape)
+            self.memory[: self.filled] = file.written()[: self.filled]
+        finally:
+            file.discard()
+
+    def _tell(self, error: OSError) -> None:
+        where = self.path.parent if self.path else ""
+        self.on_note(
+            f"features cannot be kept in '{where}' ({error}), so they stay in memory for this run alone; free space, "
+            "or set BSIG_CACHE to another folder."
+        )
+
+    def _allocated(self, row_shape: tuple[int, ...]) -> np.ndarray:
+        size = 4 * self.rows * int(np.prod(row_shape))
+        if size > 0.8 * available_memory():
+            raise InputError(
+                f"the features of {self.rows} pictures take {size / 1e9:.3g} GB, which neither the cache nor memory "
+                "holds; free space, set BSIG_CACHE to a larger disk (and BSIG_CACHE_GB), or use --no-cache."
+            )
+        return np.empty((self.rows, *row_shape), np.float32)

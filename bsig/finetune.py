@@ -23,10 +23,13 @@ from typing import Any
 
 from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
 from bsig.checkpoints import CHECKPOINTS_FOLDER, check_target, load_checkpoint, save_checkpoint
-from bsig.datasets import CACHE_FOLDER, ClassMatch, LabelledImages, match_classes, plain_name
+from bsig.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
-from bsig.feature_cache import PooledFeatures, Progress, Views, pooled_features
+from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
+from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
+from bsig.fresh_features import FreshFeatures
+from bsig.processes import ALONE, Processes
 from bsig.training import (
     Epoch,
     OnEpoch,
@@ -37,9 +40,10 @@ from bsig.training import (
     never,
     train_sigmoid_branch,
 )
+from bsig.training_features import TrainingFeatures
+from bsig.views import ONE_VIEW, Views
 
 OnNote = Callable[[str], None]
-FEATURES_FOLDER = CACHE_FOLDER / "features"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class FinetuneConfig:
         start_from: a checkpoint whose softmax branch (and encoder) is taken instead.
         softmax_head: fit a new softmax head on the data's own classes first.
         half_precision: store the sigmoid head as float16.
+        flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
+        encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
+            like the published code (`views` plays no part).
+        workers: threads that decode pictures; None for one a core.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -69,6 +77,9 @@ class FinetuneConfig:
     views: Views = field(default_factory=Views)
     device: str = "cpu"
     half_precision: bool = False
+    flat_shift: FlatShiftConfig | None = None
+    encode_every_step: bool = False
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +94,8 @@ class TrainingData:
         said: what `checkpoint.json` says of the data.
     """
 
-    features: PooledFeatures
-    held_out: PooledFeatures | None
+    features: TrainingFeatures
+    held_out: TrainingFeatures | None
     class_names: tuple[str, ...]
     said: dict[str, Any]
 
@@ -119,8 +130,11 @@ def finetune(
     should_stop: ShouldStop = never,
     checkpoints_folder: Path = CHECKPOINTS_FOLDER,
     cache_folder: Path | None = FEATURES_FOLDER,
+    processes: Processes = ALONE,
 ) -> Finetuned:
     """Trains a sigmoid branch on the images and writes the checkpoint folder `out`.
+
+    Of several `processes` each one runs this; the first one writes.
 
     Raises:
         StoppedEarly: stopped before an epoch was finished.
@@ -137,8 +151,17 @@ def finetune(
         on_note=on_note,
         should_stop=should_stop,
         cache_folder=cache_folder,
+        processes=processes,
     )
-    done = finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
+
+    def flat_fit(model: DualBranch) -> FlatFit:
+        settings = config.flat_shift or FlatShiftConfig()
+        return fit_flat_shift(model, images, match.index_of, settings, progress=on_encoded)
+
+    done = finetune_on(
+        start, data, out, config,
+        resume=resume, flat_fit=flat_fit if config.flat_shift else None, on_epoch=on_epoch, should_stop=should_stop,
+    )  # fmt: skip
     return replace(done, match=match)
 
 
@@ -164,6 +187,7 @@ def encoded_data(
     on_note: OnNote | None = None,
     should_stop: ShouldStop = never,
     cache_folder: Path | None = FEATURES_FOLDER,
+    processes: Processes = ALONE,
 ) -> tuple[TrainingData, ClassMatch]:
     """Features and labels of the pictures whose class the start model (or the new softmax head) has.
 
@@ -179,25 +203,34 @@ def encoded_data(
             "(--fit-softmax-head)."
         )
 
-    def encoded(some: LabelledImages, index_of: dict[str, int], views: Views) -> PooledFeatures:
-        return pooled_features(
+    def encoded(some: LabelledImages, index_of: dict[str, int], views: Views) -> TrainingFeatures:
+        return split_features(
+            processes,
             start,
             some,
             index_of,
             views,
+            workers=config.workers,
             progress=on_encoded,
             cache_folder=cache_folder,
             should_stop=should_stop,
             on_note=on_note,
         )
 
-    features = encoded(images, match.index_of, config.views)
+    features: TrainingFeatures
+    if config.encode_every_step:
+        features = FreshFeatures(
+            start, images, match.index_of, seed=config.views.seed, workers=config.workers, on_note=on_note,
+            processes=processes,
+        )  # fmt: skip
+    else:
+        features = encoded(images, match.index_of, config.views)
     said = _said_of_data(images, features, match)
     measured = None
     if held_out:
         index_of = _matched(start, held_out.class_names, images.class_names, config).index_of
         if index_of:
-            measured = encoded(held_out, index_of, Views())
+            measured = encoded(held_out, index_of, ONE_VIEW)
             said["held_out"] = {"split": held_out.split, "images": measured.count}
         elif on_note:
             on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
@@ -211,13 +244,15 @@ def finetune_on(
     config: FinetuneConfig,
     *,
     resume: bool = False,
+    flat_fit: Callable[[DualBranch], FlatFit] | None = None,
     on_start: Callable[[DualBranch], None] | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: ShouldStop = never,
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    `on_start` gets the model as it is before the first epoch, with its own softmax head; `on_epoch` the figures and
+    `flat_fit` fits the flattest shift of the model's softmax head (`bsig.flat_finetune`): a `shift` branch is that and
+    nothing more, a `full` one is trained from it. `on_start` gets the model as it is before the first epoch, with its own softmax head; `on_epoch` the figures and
     the sigmoid head after each. Both are called in the caller's thread.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
@@ -228,41 +263,51 @@ def finetune_on(
         StoppedEarly: stopped before an epoch was finished.
         InputError: the settings break a rule, or the disk refuses.
     """
-    out = _checked_target(out)
+    out, processes = _checked_target(out), data.features.processes
     classifier = _classifier(start, data, config, should_stop)
     if on_start:
         on_start(DualBranch(classifier, name=out.name))
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
-    if not resume:
+    if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
-    trained = train_sigmoid_branch(
-        classifier.head,
-        data.features,
-        config.training,
-        held_out=data.held_out,
-        on_epoch=on_epoch,
-        should_stop=should_stop,
-        state_file=state_file,
-        resume=resume,
-    )
+    flat = flat_fit(DualBranch(classifier)) if flat_fit else None
+    if flat and config.training.branch == "shift":
+        trained = TrainedBranch(flat.shift.applied_to(classifier.head), flat.shift)
+    else:
+        trained = train_sigmoid_branch(
+            # Softmax cannot see a shift: for the training the shifted head is the softmax head.
+            flat.shift.applied_to(classifier.head) if flat else classifier.head,
+            data.features,
+            config.training,
+            held_out=data.held_out,
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+            state_file=state_file,
+            resume=resume,
+        )
     head = None if trained.shift else trained.head
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
     # A doctored softmax branch stays doctored under a new sigmoid branch.
     keeps_softmax = config.softmax_head is None
     inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
-    save_checkpoint(
-        model,
-        out,
-        half_precision=config.half_precision,
-        training=_said_of_training(config, trained, model.num_classes, start),
-        data=data.said,
-        history=[asdict(epoch) for epoch in trained.history],
-        **inherited,
-    )
-    if not trained.stopped:
-        shutil.rmtree(state_file.parent, ignore_errors=True)
-    nothing_matched = ClassMatch({}, ())
-    return Finetuned(model, out, trained.history, nothing_matched, data.features.unreadable, trained.stopped)
+    said = _said_of_training(config, trained, model.num_classes, start) | _said_of_flat(config, flat)
+    unreadable = data.features.unreadable
+
+    def saved() -> None:
+        save_checkpoint(
+            model,
+            out,
+            half_precision=config.half_precision,
+            training=said,
+            data={**data.said, "unreadable": list(unreadable)},
+            history=[asdict(epoch) for epoch in trained.history],
+            **inherited,
+        )
+        if not trained.stopped:
+            shutil.rmtree(state_file.parent, ignore_errors=True)
+
+    processes.together(lambda: saved() if processes.is_first else None)
+    return Finetuned(model, out, trained.history, ClassMatch({}, ()), unreadable, trained.stopped)
 
 
 def _checked_target(out: Path) -> Path:
@@ -288,9 +333,16 @@ def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, s
         names = unique_names([plain_name(name) for name in ids], ids)
         head = fit_softmax_head(
             data.features, len(ids), seed=config.training.seed, batch_size=config.training.batch_size,
-            device=start.device, should_stop=should_stop, **asdict(config.softmax_head),
+            device=start.device, should_stop=should_stop, like=head, **asdict(config.softmax_head),
         )  # fmt: skip
-    return Classifier(start.backbone_name, start.encoder, head, start.preprocessing, names, ids, {})
+    return start.classifier(head=head, class_names=names, class_ids=ids)
+
+
+def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any]:
+    if config.flat_shift is None or flat is None:
+        return {}
+    found = {"level": flat.level, "held_out_flatness": flat.flatness, "pictures": flat.pictures}
+    return {"flat_shift": {**asdict(config.flat_shift), **found}}
 
 
 def _said_of_training(
@@ -303,14 +355,14 @@ def _said_of_training(
     return {
         **training,
         **stopped,
-        "views": asdict(config.views),
+        "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
         "start_from": config.start_from or config.backbone,
         "device": str(start.device),
     }
 
 
-def _said_of_data(images: LabelledImages, features: PooledFeatures, match: ClassMatch) -> dict[str, Any]:
+def _said_of_data(images: LabelledImages, features: TrainingFeatures, match: ClassMatch) -> dict[str, Any]:
     return {
         "name": images.name,
         "split": images.split,

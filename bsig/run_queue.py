@@ -229,7 +229,10 @@ class _Lane:
             change_state(run.folder, standing="interrupted", sentence=sentence, ended=time.time())
 
     def _ready_worker(self) -> _Worker:
-        if self._worker is None or self._worker.has_ended():
+        if self._worker and self._worker.has_ended():
+            self._worker.end()
+            self._worker = None
+        if self._worker is None:
             self._worker = _Worker(self._folder, self._checkpoints)
         return self._worker
 
@@ -252,7 +255,8 @@ class _Worker:
                 env={**os.environ, "PYTHONPATH": paths},
             )
         self._made: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
@@ -286,13 +290,18 @@ class _Worker:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self.end()
 
     def end(self) -> None:
         """Closes its stdin, at which it ends at once."""
-        if self._process.stdin:
-            self._process.stdin.close()
+        with contextlib.suppress(OSError):  # what was still to be written to a dead worker
+            if self._process.stdin:
+                self._process.stdin.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+            self._process.wait()
+        self._listener.join()
+        if self._process.stdout:
+            self._process.stdout.close()

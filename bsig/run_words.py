@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bsig.data_check import DataCheck
+from bsig.durations import duration
 from bsig.explain import percent
 from bsig.runs import ENDED, Run
 
@@ -134,12 +135,3 @@ def check_words(check: DataCheck, *, new_head: bool) -> str:
         text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training
     return f"{text}. About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
-
-
-def duration(seconds: float) -> str:
-    """'under 1 s', '8 s', '3 min', '2.5 h'."""
-    if seconds < 1:
-        return "under 1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from bsig.backbones import PooledLinearHead
 from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.data_check import train_and_held_out
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError, StoppedEarly
 from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
+from bsig.heads import ClassificationHead
 from bsig.images import read_image
 from bsig.run_lock import locked
 from bsig.runs import DATA, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
@@ -158,7 +158,7 @@ class _Making:
         probe = self.folder / PROBE
         found = read_image(probe) if probe.is_file() else None
         pictures = [read_image(path) for path in WATCHED_PICTURES]
-        self.watched = watched = Watched.of(model, found, self.request.probe_class, pictures, default_method(model))
+        self.watched = watched = Watched.of(model, found, self.request.probe_class, pictures)
         softmax = watched.areas(model.softmax_head)
         said: dict[str, Any] = {"softmax_own_area": softmax.own, "softmax_absent_area": softmax.absent}
         maps = self.folder / MAPS
@@ -170,18 +170,18 @@ class _Making:
         add_event(self.folder, "start", classes=model.num_classes, **said)
         self._figures(0, TrainableBranch(model.softmax_head, self.request.config.training).head(), {})
 
-    def _on_epoch(self, epoch: Epoch, head: PooledLinearHead) -> None:
+    def _on_epoch(self, epoch: Epoch, head: ClassificationHead) -> None:
         self._figures(epoch.number, head, asdict(epoch))
         change_state(self.folder, epochs_done=epoch.number)
 
-    def _figures(self, number: int, head: PooledLinearHead, figures: dict[str, Any]) -> None:
+    def _figures(self, number: int, head: ClassificationHead, figures: dict[str, Any]) -> None:
         if self.watched:
             areas = self.watched.areas(head)
             self._save_map(f"sigmoid-{number:05d}", head)
             figures = {**figures, "own_area": areas.own, "absent_area": areas.absent}
         add_event(self.folder, "epoch", **{**figures, "number": number})
 
-    def _save_map(self, name: str, head: PooledLinearHead) -> None:
+    def _save_map(self, name: str, head: ClassificationHead) -> None:
         values = self.watched.probe_map(head) if self.watched else None
         if values is not None:
             temporary = self.folder / MAPS / f".{name}.partial"
@@ -201,11 +201,6 @@ class _Making:
     def _phase(self, phase: str) -> None:
         change_state(self.folder, phase=phase)
         add_event(self.folder, "phase", phase=phase)
-
-
-def default_method(model: DualBranch) -> str:
-    """CAM where it is exact, Grad-CAM elsewhere."""
-    return "cam" if model.softmax_head.cam_is_exact else "grad-cam"
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.backbones import Classifier, PooledLinearHead
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage
+from bsig.heads import ClassificationHead
 
 
 def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmoid: bool = True) -> DualBranch:
@@ -35,17 +35,10 @@ def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmo
     weight = model.softmax_head.last_linear.weight
     if vector.shape != weight.shape[1:] or not bool(vector.isfinite().all()):
         raise InputError(
-            f"`vector` (={tuple(vector.shape)}) must hold {weight.shape[1]} finite numbers, one a channel."
+            f"`vector` (={tuple(vector.shape)}) must hold {weight.shape[1]} finite numbers, one for each input of the "
+            "head's last linear layer."
         )
-    classifier = Classifier(
-        model.backbone_name,
-        model.encoder,
-        _shifted(model.softmax_head, vector),
-        model.preprocessing,
-        model.class_names,
-        model.class_ids,
-        {},
-    )
+    classifier = model.classifier(head=_shifted(model.softmax_head, vector))
     sigmoid_head = _shifted(model.sigmoid_head, vector) if shift_sigmoid else copy.deepcopy(model.sigmoid_head)
     return DualBranch(classifier, sigmoid_head, name=model.name)
 
@@ -54,7 +47,8 @@ def shifted_image(encoded: EncodedImage, vector: Float[Tensor, " k"]) -> Encoded
     """The same picture and features under both shifted heads; the backbone does not run."""
     model = shifted_model(encoded.model, vector)
     with torch.no_grad():
-        softmax, sigmoid = model.softmax_logits(encoded.features)[0], model.sigmoid_logits(encoded.features)[0]
+        features = encoded.head_features
+        softmax, sigmoid = model.softmax_logits(features)[0], model.sigmoid_logits(features)[0]
     return replace(encoded, model=model, softmax_logits=softmax, sigmoid_logits=sigmoid, _masked={})
 
 
@@ -75,7 +69,7 @@ def doctored_model(model: DualBranch, vector: Float[Tensor, " k"], how: str) -> 
     return shifted_model(model, vector, shift_sigmoid=False), said
 
 
-def _shifted(head: PooledLinearHead, vector: Tensor) -> PooledLinearHead:
+def _shifted(head: ClassificationHead, vector: Tensor) -> ClassificationHead:
     shifted = copy.deepcopy(head)
     with torch.no_grad():
         shifted.last_linear.weight += vector.to(shifted.last_linear.weight)

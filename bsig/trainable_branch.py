@@ -9,15 +9,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bsig.backbones import PooledLinearHead
 from bsig.dual_branch import FittedShift
+from bsig.heads import ClassificationHead
 from bsig.training_config import TrainingConfig
 
 
 class TrainableBranch(nn.Module):
     """A sigmoid branch in training; the softmax head it starts from is copied, never changed."""
 
-    def __init__(self, softmax_head: PooledLinearHead, config: TrainingConfig) -> None:
+    def __init__(self, softmax_head: ClassificationHead, config: TrainingConfig) -> None:
         super().__init__()
         self.kind, self.config = config.branch, config
         self.base = copy.deepcopy(softmax_head).requires_grad_(config.branch == "full")
@@ -41,6 +41,11 @@ class TrainableBranch(nn.Module):
         """Logits."""
         return self.base.logits(pooled)
 
+    @property
+    def softmax_head(self) -> ClassificationHead:
+        """The frozen head that the branch starts from."""
+        return self._softmax_head[0]
+
     def distance_penalty(self) -> Tensor | float:
         """`stay_near_softmax * sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`, W of the last layer."""
         if not self.config.stay_near_softmax or self.kind == "shift":
@@ -54,10 +59,10 @@ class TrainableBranch(nn.Module):
             return None
         return FittedShift(self.vector.detach().clone(), self.bias.detach().clone())
 
-    def head(self) -> PooledLinearHead:
+    def head(self) -> ClassificationHead:
         """A copy of the branch as a head of its own."""
         shift = self.fitted_shift()
-        return shift.applied_to(self._softmax_head[0]) if shift else copy.deepcopy(self.base)
+        return shift.applied_to(self.softmax_head) if shift else copy.deepcopy(self.base)
 
 
 class _ShiftedLinear(nn.Linear):

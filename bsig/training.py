@@ -13,8 +13,7 @@ Seeded: the same features, settings and seed give the same weights, also when a 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,17 +21,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsig.backbones import PooledLinearHead
+from bsig.descent import CutShort, Descent, ShouldStop
 from bsig.dual_branch import FittedShift
 from bsig.errors import InputError, StoppedEarly
+from bsig.heads import ClassificationHead, PooledLinearHead, with_classes
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_config import TrainingConfig
 from bsig.training_features import PooledFeatures, TrainingFeatures
 from bsig.training_figures import Epoch, class_balanced_loss, figures, measured, softmax_accuracy
-from bsig.training_state import keep_state, restore_state, resume_settings
+from bsig.training_state import TrainingState
 
-OnEpoch = Callable[[Epoch, PooledLinearHead], None]
-ShouldStop = Callable[[], bool]
+OnEpoch = Callable[[Epoch, ClassificationHead], None]
 
 
 def never() -> bool:
@@ -49,14 +48,14 @@ class TrainedBranch:
             of the last finished epoch, the last one of `history`.
     """
 
-    head: PooledLinearHead
+    head: ClassificationHead
     shift: FittedShift | None
     history: tuple[Epoch, ...] = field(default_factory=tuple)
     stopped: str | None = None
 
 
 def train_sigmoid_branch(
-    softmax_head: PooledLinearHead,
+    softmax_head: ClassificationHead,
     features: TrainingFeatures,
     config: TrainingConfig,
     *,
@@ -92,18 +91,20 @@ def train_sigmoid_branch(
     device = softmax_head.last_linear.weight.device
     features, held_out = _near(device, features), _near(device, held_out) if held_out else None
     branch = TrainableBranch(softmax_head, config)
-    optimizer = _optimizer(branch.parameters(), config)
-    history: list[Epoch] = []
-    settings = resume_settings(config, softmax_head, features) if state_file else ""
-    if resume and state_file and state_file.is_file():
-        history = restore_state(state_file, settings, branch, optimizer)
+
+    def loss_of(pooled: Tensor, labels: Tensor) -> Tensor:
+        return class_balanced_loss(branch(pooled), labels, config.positive_weight)
+
+    descent = Descent(branch.parameters(), features, config, loss_of, branch.distance_penalty, should_stop)
+    state = TrainingState(state_file, branch, descent.optimizer, features) if state_file else None
+    history = state.restored() if state and resume else []
     softmax = softmax_accuracy(softmax_head, features)
     held_out_softmax = softmax_accuracy(softmax_head, held_out) if held_out else 0.0
     finished, stopped = _copied(branch), None
     for number in range(len(history), config.epochs):
         try:
-            loss = _run_epoch(branch, optimizer, features, number, should_stop)
-        except _CutShort as cut:
+            loss = descent.run_epoch(number)
+        except CutShort as cut:
             if not history:
                 raise (StoppedEarly if cut.wanted else InputError)(cut.sentence) from None
             branch.load_state_dict(finished)
@@ -112,8 +113,8 @@ def train_sigmoid_branch(
         epoch = figures(number + 1, loss, branch, features, softmax)
         history.append(_with_held_out(epoch, branch, held_out, held_out_softmax) if held_out else epoch)
         finished = _copied(branch)
-        if state_file:
-            keep_state(state_file, settings, branch, optimizer, history)
+        if state:
+            state.keep(history)
         if on_epoch:
             on_epoch(history[-1], branch.head().requires_grad_(False))
     return TrainedBranch(branch.head().requires_grad_(True), branch.fitted_shift(), tuple(history), stopped)
@@ -130,12 +131,14 @@ def fit_softmax_head(
     seed: int = 0,
     device: str | torch.device = "cpu",
     should_stop: ShouldStop = never,
-) -> PooledLinearHead:
+    like: ClassificationHead | None = None,
+) -> ClassificationHead:
     """A linear softmax head for a new label set (the "vanilla" model): cross-entropy from zero weights.
 
     From zero, each step of cross-entropy moves the class rows by amounts that sum to zero, and weight decay keeps that
     sum: the head has no shared component to begin with. `should_stop` is asked before every step, in the caller's
-    thread.
+    thread. `like` is the backbone's own head: where it has more layers than one, they stay as they are and only a last
+    linear layer is fitted behind them.
 
     Raises:
         StoppedEarly: `should_stop` said so.
@@ -143,106 +146,28 @@ def fit_softmax_head(
     """
     if num_classes < 2:
         raise InputError(f"`num_classes` (={num_classes}) must be at least 2: softmax over one class is always 1.")
-    width = features.batch(torch.zeros(1, dtype=torch.long), 0)[0].shape[-1]
-    linear = nn.Linear(width, num_classes, device=device)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    if like is None:
+        width = features.batch(torch.zeros(1, dtype=torch.long), 0)[0].shape[-1]
+        like = PooledLinearHead(nn.Linear(width, num_classes))
+    head = with_classes(like, num_classes).to(device).eval()
+    linear = head.last_linear.requires_grad_(True)
     config = TrainingConfig(
         epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, weight_decay=weight_decay, seed=seed
     )
-    optimizer = _optimizer(linear.parameters(), config)
+
+    def loss_of(pooled: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            inputs = head.last_inputs(pooled)
+        return F.cross_entropy(linear(inputs), labels)
+
     near = _near(linear.weight.device, features)
+    descent = Descent(linear.parameters(), near, config, loss_of, lambda: 0.0, should_stop)
     try:
         for number in range(epochs):
-            for step, pooled, labels in _batches(near, config, number, linear.weight.device, should_stop):
-                _step(optimizer, F.cross_entropy(linear(pooled), labels), step)
-    except _CutShort as cut:
+            descent.run_epoch(number)
+    except CutShort as cut:
         raise (StoppedEarly if cut.wanted else InputError)(f"softmax head: {cut.sentence}") from None
-    return PooledLinearHead(linear).eval().requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """Where in a training one step is, and its learning rate."""
-
-    epoch: int
-    number: int
-    steps: int
-    rate: float
-
-    def __str__(self) -> str:
-        return f"epoch {self.epoch + 1}, step {self.number + 1} of {self.steps}"
-
-
-class _CutShort(Exception):  # noqa: N818  not an error: it never leaves this file
-    """Ends an epoch in its middle; `wanted` where somebody asked for it."""
-
-    def __init__(self, sentence: str, *, wanted: bool) -> None:
-        super().__init__(sentence)
-        self.sentence, self.wanted = sentence, wanted
-
-
-def _optimizer(parameters: Iterator[nn.Parameter], config: TrainingConfig) -> torch.optim.SGD:
-    return torch.optim.SGD(
-        parameters,
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        nesterov=config.momentum > 0,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _run_epoch(
-    branch: TrainableBranch,
-    optimizer: torch.optim.Optimizer,
-    features: TrainingFeatures,
-    number: int,
-    should_stop: ShouldStop,
-) -> float:
-    total, seen, config = 0.0, 0, branch.config
-    for step, pooled, labels in _batches(features, config, number, branch.start.device, should_stop):
-        loss = class_balanced_loss(branch(pooled), labels, config.positive_weight)
-        _step(optimizer, loss + branch.distance_penalty(), step)
-        total, seen = total + float(loss.detach()) * len(labels), seen + len(labels)
-    if not all(bool(parameter.isfinite().all()) for parameter in branch.parameters()):
-        raise _CutShort(
-            f"the weights are not finite after {step} at `learning_rate` {step.rate:.3g}; choose a smaller one.",
-            wanted=False,
-        )
-    return total / seen
-
-
-def _batches(
-    features: TrainingFeatures,
-    config: TrainingConfig,
-    epoch: int,
-    device: torch.device,
-    should_stop: ShouldStop = never,
-) -> Iterator[tuple[_Step, Tensor, Tensor]]:
-    """Each step of one epoch with its pooled features and labels, in an order drawn from seed and epoch."""
-    order = torch.randperm(features.count, generator=torch.Generator().manual_seed(config.seed * 1_000_003 + epoch))
-    steps = math.ceil(features.count / config.batch_size)
-    for number, chosen in enumerate(order.split(config.batch_size)):
-        done = (epoch * steps + number) / (config.epochs * steps)
-        factor = 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 1.0
-        step = _Step(epoch, number, steps, config.learning_rate * factor)
-        if should_stop():
-            raise _CutShort(f"stopped on request before {step}.", wanted=True)
-        pooled, labels = features.batch(chosen, epoch)
-        yield step, pooled.to(device), labels.to(device)
-
-
-def _step(optimizer: torch.optim.Optimizer, loss: Tensor, step: _Step) -> None:
-    if not torch.isfinite(loss):
-        raise _CutShort(
-            f"the loss is {float(loss.detach())} in {step}, at `learning_rate` {step.rate:.3g}; choose a smaller one.",
-            wanted=False,
-        )
-    for group in optimizer.param_groups:
-        group["lr"] = step.rate
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
+    return head.requires_grad_(False)
 
 
 def _with_held_out(epoch: Epoch, branch: TrainableBranch, held_out: TrainingFeatures, softmax: float) -> Epoch:

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bsig.processes import ALONE, Processes
+
 FIGURES_BATCH = 2048
 KEPT_ON_DEVICE_BYTES = 4 * 2**30
 
@@ -30,6 +32,10 @@ class TrainingFeatures(Protocol):
     @property
     def unreadable(self) -> tuple[str, ...]:
         """One sentence for each file that was left out."""
+
+    @property
+    def processes(self) -> Processes:
+        """Among which processes the pictures are split."""
 
     def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
         """Pooled features, as that epoch sees them, and labels of this process's part of the chosen pictures."""
@@ -60,6 +66,11 @@ class PooledFeatures:
         """How many pictures there are."""
         return len(self.labels)
 
+    @property
+    def processes(self) -> Processes:
+        """This one has all of them."""
+        return ALONE
+
     def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, " b"]]:
         """The chosen pictures in the epoch's view: each epoch takes the next one, in turn."""
         return self.pooled[chosen, epoch % self.pooled.shape[1]], self.labels[chosen]
@@ -85,3 +96,44 @@ def _sha256(tensor: Tensor) -> str:
     for rows in tensor.detach().split(FIGURES_BATCH):  # never all in memory, where they are a mapped file
         digest.update(rows.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SplitFeatures:
+    """Pooled features of which each process of a run holds its own part.
+
+    Attributes:
+        own: of this process.
+        first: number of its first picture among all.
+        count: how many pictures there are in all processes.
+    """
+
+    own: PooledFeatures
+    first: int
+    count: int
+    processes: Processes
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Of all processes."""
+        return self.own.unreadable
+
+    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+        """Those of the chosen pictures that this process holds."""
+        mine = chosen[(chosen >= self.first) & (chosen < self.first + self.own.count)]
+        return self.own.batch(mine - self.first, epoch)
+
+    def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of this process's pictures."""
+        return self.own.first_views()
+
+    def identity(self) -> dict[str, str]:
+        """Hashes of all parts: a run of another number of processes sums in another order and is another one."""
+        parts = self.processes.gathered(self.own.identity())
+        joined = {name: "".join(part[name] for part in parts) for name in parts[0]}
+        hashes = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in joined.items()}
+        return {**hashes, "processes": str(self.processes.count)}
+
+    def on(self, device: torch.device) -> SplitFeatures:
+        """As `PooledFeatures.on`."""
+        return replace(self, own=self.own.on(device))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.backbones import PooledLinearHead
+from bsig.heads import ClassificationHead
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_features import TrainingFeatures
 
@@ -79,18 +79,21 @@ def measured(branch: TrainableBranch, features: TrainingFeatures) -> Measured:
         hits = float((logits.argmax(dim=1) == labels).sum())
         own = float(probabilities.gather(1, labels[:, None]).double().sum())
         sums += torch.tensor([loss, hits, own, float(probabilities.double().sum()), len(labels)], dtype=torch.float64)
+    features.processes.sum_up([sums])
     loss, hits, own, every, seen = sums.tolist()
     return Measured(loss / seen, hits / seen, own / seen, (every - own) / (seen * (classes - 1)))
 
 
 @torch.no_grad()
-def softmax_accuracy(softmax_head: PooledLinearHead, features: TrainingFeatures) -> float:
+def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeatures) -> float:
     """Top-1 of the frozen head over the first views: the same in every epoch."""
-    device, hits, seen = softmax_head.last_linear.weight.device, 0, 0
+    device, sums = softmax_head.last_linear.weight.device, torch.zeros(2, dtype=torch.float64)
     for pooled, labels in features.first_views():
-        hits += int((softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum())
-        seen += len(labels)
-    return hits / seen
+        hits = (softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum()
+        sums += torch.tensor([float(hits), len(labels)], dtype=torch.float64)
+    features.processes.sum_up([sums])
+    hits_in_all, seen = sums.tolist()
+    return hits_in_all / seen
 
 
 def figures(number: int, loss: float, branch: TrainableBranch, features: TrainingFeatures, softmax: float) -> Epoch:

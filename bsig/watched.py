@@ -17,11 +17,12 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from bsig.backbones import PooledLinearHead
 from bsig.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.default_method import default_method
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer, find_class
+from bsig.heads import ClassificationHead
 from bsig.positive_area import absent_classes
 
 ABSENT_PER_PICTURE = 12
@@ -62,7 +63,7 @@ class Watched:
         probe: Image.Image | None,
         probe_class: str | None,
         pictures: Sequence[Image.Image],
-        method: str = "cam",
+        method: str | None = None,
     ) -> Watched:
         """Encodes the probe and the first `PICTURES` pictures; needs one of the two.
 
@@ -80,12 +81,12 @@ class Watched:
         return cls(
             seen,
             _class_or_predicted(seen, probe_class) if seen else 0,
-            torch.cat([one.features for one in encoded]),
+            torch.cat([one.head_features for one in encoded]),
             torch.tensor([row[:fewest] for row in rows], device=model.device),
-            method,
+            method or default_method(model.softmax_head),
         )
 
-    def areas(self, head: PooledLinearHead) -> Areas:
+    def areas(self, head: ClassificationHead) -> Areas:
         """Positive areas of one head over the watched pictures."""
         count, asked = self.class_index.shape
         features = self.features.repeat_interleave(asked, dim=0)
@@ -93,12 +94,12 @@ class Watched:
         shares = positive.view(count, asked)
         return Areas(float(shares[:, 0].mean()), float(shares[:, 1:].mean()) if asked > 1 else 0.0)
 
-    def probe_map(self, head: PooledLinearHead) -> Float32[np.ndarray, "h w"] | None:
+    def probe_map(self, head: ClassificationHead) -> Float32[np.ndarray, "h w"] | None:
         """The probe's signed map of its class under this head, in logits; None without a probe."""
         if self.probe is None:
             return None
         index = torch.tensor([self.probe_index], device=self.probe.features.device)
-        return _maps(head, self.probe.features, index, self.method)[0].detach().float().cpu().numpy()
+        return _maps(head, self.probe.head_features, index, self.method)[0].detach().float().cpu().numpy()
 
 
 def _asked_classes(encoded: EncodedImage, position: int) -> list[int]:
@@ -117,7 +118,7 @@ def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
 
 
 def _maps(
-    head: PooledLinearHead, features: Float[Tensor, "b k h w"], class_index: Tensor, method: str
+    head: ClassificationHead, features: Float[Tensor, "b k h w"], class_index: Tensor, method: str
 ) -> Float[Tensor, "b h w"]:
     scores = class_scores_of(class_index, head.last_linear.out_features, centred=False, dtype=features.dtype)
     return signed_map(cam_method(method), head_score(head, features, scores), clamp_weights=False)[0]

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tolerances import FINITE_DIFFERENCE, FLOAT32, IDENTITY, PROBABILITY, SUBSPACE, assert_close
 from torch import Tensor, nn
 
-from bsig.backbones import PooledLinearHead
 from bsig.cams import (
     CAM_METHODS,
     TREATMENTS,
@@ -29,6 +28,7 @@ from bsig.cams import (
 )
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
+from bsig.heads import PooledLinearHead
 
 IMAGES, CLASSES, CHANNELS, ROWS, COLUMNS = 2, 5, 11, 3, 7
 CELLS = ROWS * COLUMNS
@@ -46,6 +46,9 @@ class MultilayerHead(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(CHANNELS * CELLS, 13)
         self.last_linear = nn.Linear(13, CLASSES)
+
+    def map_features(self, features: Tensor) -> Tensor:
+        return features
 
     def pooled(self, features: Tensor) -> Tensor:
         return features.flatten(1)

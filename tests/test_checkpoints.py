@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bsig import checkpoints
-from bsig.backbones import Classifier, PooledLinearHead, classifier_from_timm, state_sha256
+from bsig.backbones import Classifier, classifier_from_timm, state_sha256
 from bsig.checkpoints import (
     CHECKPOINTS_FOLDER,
     DEFAULT_CHECKPOINT,
@@ -30,6 +30,7 @@ from bsig.checkpoints import (
 )
 from bsig.dual_branch import DualBranch, FittedShift
 from bsig.errors import InputError
+from bsig.heads import PooledLinearHead
 from bsig.shifted_model import doctored_model
 
 SHIPPED = ["birds10-efficientnet_lite0", "imagenet1k-efficientnet_lite0", "imagenet1k-efficientnet_lite0-shift"]

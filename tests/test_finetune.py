@@ -17,10 +17,10 @@ from bsig.checkpoints import TENSORS, load_checkpoint, save_checkpoint
 from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError, StoppedEarly
-from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model
 from bsig.shifted_model import doctored_model
 from bsig.training import Epoch, TrainingConfig
+from bsig.views import Views
 
 NEW_HEAD = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=12), training=TrainingConfig(epochs=2, batch_size=4))
 OWN_HEAD = FinetuneConfig(training=TrainingConfig(epochs=2, batch_size=4, learning_rate=0.1))
@@ -290,7 +290,7 @@ def test_a_place_that_must_not_be_written_is_refused_before_a_picture_is_encoded
     tmp_path: Path, cache: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = class_folders(tmp_path / "colours", {"a": "red", "b": "blue"}, count=1)
-    monkeypatch.setattr(finetuning, "pooled_features", lambda *_, **__: pytest.fail("encodes"))
+    monkeypatch.setattr(finetuning, "split_features", lambda *_, **__: pytest.fail("encodes"))
     out = tmp_path / name if name else Path("/")
     assert "name" in refusal(read_dataset(folder), out, NEW_HEAD, cache)
     assert len(list(folder.rglob("*.png"))) == 2

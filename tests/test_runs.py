@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bsig.durations import duration
 from bsig.errors import InputError
-from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.run_lock import is_locked, locked
 from bsig.run_queue import mark_interrupted
-from bsig.run_words import can, duration, progress, settings_rows, status
+from bsig.run_words import can, progress, settings_rows, status
 from bsig.runs import (
     ENDED,
     EVENTS,
@@ -34,6 +34,7 @@ from bsig.runs import (
     request_to_json,
 )
 from bsig.training_config import TrainingConfig
+from bsig.views import Views
 
 REQUESTS = [
     RunRequest("bundled", "features", FinetuneConfig()),

@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig import training, training_features, training_state
+from bsig import training_features, training_state
 from bsig.backbones import PooledLinearHead
+from bsig.descent import steps_of
 from bsig.dual_branch import FittedShift
 from bsig.errors import InputError, StoppedEarly
-from bsig.feature_cache import PooledFeatures
+from bsig.processes import ALONE
 from bsig.training import (
     Epoch,
     OnEpoch,
@@ -30,6 +31,7 @@ from bsig.training import (
     fit_softmax_head,
     train_sigmoid_branch,
 )
+from bsig.training_features import PooledFeatures
 
 CLASSES, CHANNELS = 5, 7
 
@@ -139,7 +141,8 @@ def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_f
     rates, orders = [], []
     for epoch in range(4):
         seen: list[Tensor] = []
-        for step, pooled, labels in training._batches(features, config, epoch, torch.device("cpu")):
+        for step in steps_of(features.count, config, epoch):
+            pooled, labels = features.batch(step.chosen, epoch)
             rates.append(step.rate)
             seen.append(pooled)
             assert len(pooled) == len(labels) <= 4
@@ -415,7 +418,7 @@ class DamagedFrom:
 
     def __init__(self, epoch: int) -> None:
         self.toy, self.epoch = toy_features(), epoch
-        self.count, self.unreadable = self.toy.count, ()
+        self.count, self.unreadable, self.processes = self.toy.count, (), ALONE
         self.first_views, self.identity = self.toy.first_views, self.toy.identity
 
     def batch(self, chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,12 @@ from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint
 from bsig.data_check import DataCheck, check_data, check_match, matched, train_and_held_out
 from bsig.dual_branch import BranchKind, DualBranch
 from bsig.errors import InputError
-from bsig.feature_cache import Views
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.images import read_image
 from bsig.runs import DATA, PROBE, DataKind, RunFolder, RunRequest
 from bsig.training_config import TrainingConfig
 from bsig.ui.workbench import Workbench
+from bsig.views import Views
 
 DATA_KINDS: dict[DataKind, str] = {
     "bundled": "Shipped features: 1,000 ImageNet classes",

@@ -17,18 +17,9 @@ from bsig.run_words import can
 from bsig.runs import ENDED, EVENTS, STATE, Run
 from bsig.training_plots import FIGURES
 from bsig.ui.compare import CompareScreen, scale_html
-from bsig.ui.finetune_form import (
-    BACKBONE,
-    DATA_KINDS,
-    TORCHVISION,
-    Form,
-    checkpoint_zip,
-    looked_over,
-    start_of,
-    submitted,
-)
+from bsig.ui.finetune_fields import POSITIVE, build_form, checked, starts
+from bsig.ui.finetune_form import Form, checkpoint_zip, submitted
 from bsig.ui.run_view import (
-    check_html,
     list_rows,
     probe_epochs,
     probe_pictures,
@@ -55,12 +46,7 @@ FINETUNE_CSS = """
   .bsig-plots, .bsig-three { grid-template-columns: minmax(0, 1fr); }
 }
 """
-DEFAULT = Form()
 OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
-BUNDLED_WORDS = (
-    '<p class="bsig-note" role="status">Pooled features of 1,000 pictures, one a class of ImageNet, and of 500 more '
-    "that are only measured: numbers that the default backbone made, no pictures. Starts at once, takes seconds.</p>"
-)
 
 
 def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> None:
@@ -68,7 +54,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     runs = queue.folder
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
-            form, start, check, zip_file, folder, dataset = _form(bench)
+            form, start, check, zip_file, folder, dataset = build_form(bench)
             name = gr.Textbox(
                 label="Name of the run", placeholder="made from data and branch", max_lines=1, elem_id="run-name",
                 info="The checkpoint gets this name.",
@@ -146,7 +132,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     @in_words
     def on_open(run_name: str | None) -> list[Any]:
         queue.warm_up()
-        return [_menu(runs.read_all(), run_name), gr.Dropdown(choices=_starts(bench))]
+        return [_menu(runs.read_all(), run_name), gr.Dropdown(choices=starts(bench))]
 
     @in_words
     def on_load(request: gr.Request) -> list[Any]:
@@ -163,8 +149,13 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
         return [_menu(runs.read_all(), made), ""]
 
     @in_words
-    def on_check(*values: Any) -> str:
-        return _check_words(Form(*values), bench)
+    def on_check(*values: Any) -> list[Any]:
+        filled = Form(*values)
+        words, classes = checked(filled, bench)
+        return [
+            words,
+            gr.Number(placeholder=str(classes - 1), info=f"Of the right class; empty: balanced, {classes - 1}."),
+        ]
 
     def acting(action: Callable[[str], None]) -> Callable[[str | None], list[Any]]:
         @in_words
@@ -203,70 +194,14 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     compare.redraw(used)
     kind, _, _, _, labels = form[:5]
     for part in (kind, zip_file, dataset, labels, start):
-        part.change(on_check, form, check, **quiet)
-    folder.submit(on_check, form, check, **quiet)
+        part.change(on_check, form, [check, form[POSITIVE]], **quiet)
+    folder.submit(on_check, form, [check, form[POSITIVE]], **quiet)
     kind.change(
         lambda value: [gr.update(visible=value == key) for key in ("zip", "folder", "torchvision")],
         kind, [zip_file, folder, dataset], **quiet,
     )  # fmt: skip
-    demo.load(on_check, form, check, **quiet)
+    demo.load(on_check, form, [check, form[POSITIVE]], **quiet)
     demo.load(on_load, None, [chosen, compare.checkpoint], **quiet)
-
-
-def _form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.File, gr.Textbox, gr.Dropdown]:
-    """The components in the order of `Form`'s fields, and those of them that others need by name."""
-    kinds = [(words, key) for key, words in DATA_KINDS.items() if not (bench.is_public and key == "folder")]
-    kind = gr.Radio(kinds, value=DEFAULT.kind, label="What to train on", elem_id="data-kind")
-    zip_file = gr.File(label="Zip of class folders", file_types=[".zip"], visible=False, elem_id="data-zip", height=110)
-    folder = gr.Textbox(label="Folder", visible=False, elem_id="data-folder", max_lines=1, info="Enter looks it over.")
-    dataset = gr.Dropdown(
-        list(TORCHVISION), value=DEFAULT.dataset, label="Data set of torchvision", visible=False,
-        allow_custom_value=True, elem_id="data-torchvision", info="Downloaded once; needs a network.",
-    )  # fmt: skip
-    check = gr.HTML(elem_id="data-check")
-    labels = gr.Radio(
-        [("The classes of the start", "own"), ("A new label set", "new")], value=DEFAULT.labels, label="Labels",
-        elem_id="labels", info="A new label set first gets a softmax head of its own, then the sigmoid branch.",
-    )  # fmt: skip
-    start = gr.Dropdown(
-        _starts(bench), value=bench.default_checkpoint, label="Start from", allow_custom_value=True, elem_id="start",
-        info=f"A checkpoint, or '{BACKBONE}' and any model name of timm.",
-    )  # fmt: skip
-    branch = gr.Radio(
-        [("Full clone of the head", "full"), ("Fitted shift", "shift")], value=DEFAULT.branch, label="Branch",
-        elem_id="branch", info="The shift learns one vector and one number for all classes; the clone every weight.",
-    )  # fmt: skip
-    with gr.Row():
-        epochs = gr.Number(DEFAULT.epochs, label="Epochs", minimum=1, precision=0, elem_id="epochs", min_width=120,
-                           info="Passes over the data.")  # fmt: skip
-        rate = gr.Number(DEFAULT.learning_rate, label="Learning rate", elem_id="learning-rate", min_width=120,
-                         info="0.03 as published; more moves zero further.")  # fmt: skip
-    with gr.Accordion("More settings", open=False):
-        with gr.Row():
-            schedule = gr.Dropdown(["cosine", "constant"], value=DEFAULT.schedule, label="Schedule", min_width=120,
-                                   info="Of the learning rate; cosine falls to 0.")  # fmt: skip
-            batch = gr.Number(DEFAULT.batch_size, label="Batch size", minimum=1, precision=0, min_width=120,
-                              info="Pictures a step.")  # fmt: skip
-        with gr.Row():
-            decay = gr.Number(DEFAULT.weight_decay, label="Weight decay", min_width=120, info="Pull towards 0.")
-            positive = gr.Number(None, label="Positive weight", min_width=120, elem_id="positive-weight",
-                                 placeholder="classes - 1", info="Of the right class; empty: balanced.")  # fmt: skip
-        with gr.Row():
-            initialisation = gr.Dropdown(["clone", "fresh"], value=DEFAULT.initialisation, label="Initialisation",
-                                         min_width=120, info="The softmax head's copy, or zeros.")  # fmt: skip
-            views = gr.Number(DEFAULT.views, label="Views", minimum=1, precision=0, min_width=120,
-                              info="Cuts of each picture; one an epoch.")  # fmt: skip
-        with gr.Row():
-            device = gr.Dropdown(["auto", "cpu", "cuda", "mps"], value=DEFAULT.device, label="Device", min_width=120,
-                                 info="auto: the best that is there.")  # fmt: skip
-            seed = gr.Number(DEFAULT.seed, label="Seed", precision=0, min_width=120, info="The same gives the same.")
-    form = [kind, zip_file, folder, dataset, labels, start, branch, epochs, rate, schedule, batch, decay, positive,
-            initialisation, views, device, seed]  # fmt: skip
-    return form, start, check, zip_file, folder, dataset
-
-
-def _starts(bench: Workbench) -> list[str]:
-    return [*bench.checkpoint_names(), f"{BACKBONE}tf_efficientnet_lite0", f"{BACKBONE}resnet50.a1_in1k"]
 
 
 def _menu(found: list[Run], wanted: str | None) -> Any:
@@ -275,19 +210,6 @@ def _menu(found: list[Run], wanted: str | None) -> Any:
     going = [run.name for run in found if run.state.standing == "running"]
     value = wanted if wanted in names else next(iter([*going, *names]), None)
     return gr.Dropdown(choices=list_rows(found), value=value)
-
-
-def _check_words(form: Form, bench: Workbench) -> str:
-    hints = {
-        "zip": "A zip with one folder of pictures a class, named as the class; or with an index.csv.",
-        "folder": "A folder with one folder of pictures a class, named as the class; or with an index.csv.",
-    }
-    if (form.kind == "zip" and not form.zip_file) or (form.kind == "folder" and not form.folder.strip()):
-        return f'<p class="bsig-note">{hints[form.kind]}</p>'
-    found = looked_over(form, bench)
-    if found is None:
-        return BUNDLED_WORDS
-    return check_html(found, start_of(form, bench).class_names, new_head=form.labels == "new")
 
 
 def _signature(queue: RunQueue, run_name: str | None) -> str:

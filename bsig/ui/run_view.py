@@ -10,9 +10,10 @@ from PIL import Image
 
 from bsig.comparison import PICTURE_SIZE
 from bsig.data_check import DataCheck
+from bsig.durations import duration
 from bsig.panels import number_text
 from bsig.pictures import View, overlay, shared_limit
-from bsig.run_words import check_words, duration, progress, settings_rows, status
+from bsig.run_words import check_words, progress, settings_rows, status
 from bsig.runs import MAPS, Run
 
 CLASSES_SHOWN = 12

@@ -72,7 +72,7 @@ def main() -> int:
         "size": 224,
         "machine": platform.processor() or platform.machine(),
     }
-    print(json.dumps(said, indent=1))  # noqa: T201
+    print(json.dumps(said, indent=1))
     if chosen.out:
         chosen.out.write_text(json.dumps(said, indent=1) + "\n")
     return 0 if ours >= 20 else 1

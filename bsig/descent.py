@@ -1,0 +1,140 @@
+"""Stochastic gradient descent over pictures that several processes may hold: the same steps as one process takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bsig.training_config import TrainingConfig
+from bsig.training_features import TrainingFeatures
+
+LossOf = Callable[[Tensor, Tensor], Tensor]
+ShouldStop = Callable[[], bool]
+
+
+class CutShort(Exception):  # noqa: N818  not an error: it never leaves training
+    """Ends an epoch in its middle; `wanted` where somebody asked for it."""
+
+    def __init__(self, sentence: str, *, wanted: bool) -> None:
+        super().__init__(sentence)
+        self.sentence, self.wanted = sentence, wanted
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where in a training one step is, its learning rate, and the numbers of its pictures."""
+
+    epoch: int
+    number: int
+    steps: int
+    rate: float
+    chosen: Tensor
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch + 1}, step {self.number + 1} of {self.steps}"
+
+
+def steps_of(count: int, config: TrainingConfig, epoch: int) -> Iterator[Step]:
+    """The steps of one epoch over `count` pictures, in an order drawn from seed and epoch."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(config.seed * 1_000_003 + epoch))
+    steps = math.ceil(count / config.batch_size)
+    for number, chosen in enumerate(order.split(config.batch_size)):
+        done = (epoch * steps + number) / (config.epochs * steps)
+        factor = 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 1.0
+        yield Step(epoch, number, steps, config.learning_rate * factor, chosen)
+
+
+class Descent:
+    """Minimises `loss_of(pooled, labels) + penalty()` with SGD and Nesterov momentum.
+
+    Args:
+        parameters: what is trained, in place.
+        features: the pictures.
+        config: the settings.
+        loss_of: mean loss of some pictures.
+        penalty: what is added to it in each step.
+        should_stop: asked before each step, in the caller's thread.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterator[nn.Parameter],
+        features: TrainingFeatures,
+        config: TrainingConfig,
+        loss_of: LossOf,
+        penalty: Callable[[], Tensor | float],
+        should_stop: ShouldStop,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.features, self.config = features, config
+        self.loss_of, self.penalty, self.should_stop = loss_of, penalty, should_stop
+        self.optimizer = torch.optim.SGD(
+            self.parameters,
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            nesterov=config.momentum > 0,
+            weight_decay=config.weight_decay,
+        )
+
+    def run_epoch(self, number: int) -> float:
+        """Takes the steps of one epoch (from 0); returns the mean loss, each step's before it, without the penalty.
+
+        Raises:
+            CutShort: `should_stop` said so, or a loss or the weights after the epoch are not finite.
+        """
+        total = 0.0
+        for step in steps_of(self.features.count, self.config, number):
+            total += self._take(step) * len(step.chosen)
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+            raise CutShort(
+                f"the weights are not finite after {step} at `learning_rate` {step.rate:.3g}; choose a smaller one.",
+                wanted=False,
+            )
+        return total / self.features.count
+
+    def _take(self, step: Step) -> float:
+        """One step, on the sum of what all processes find for those of its pictures that they hold."""
+        stop = float(self.should_stop())
+        if not stop or self.features.processes.count > 1:  # the others have to know first
+            loss, penalty, stop = self._summed(*self._own_losses(step), stop)
+        if stop:
+            raise CutShort(f"stopped on request before {step}.", wanted=True)
+        if not math.isfinite(loss + penalty):
+            raise CutShort(
+                f"the loss is {loss + penalty} in {step}, at `learning_rate` {step.rate:.3g}; choose a smaller one.",
+                wanted=False,
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = step.rate
+        self.optimizer.step()
+        return loss
+
+    def _own_losses(self, step: Step) -> tuple[float, float]:
+        """This process's part of loss and penalty of a step; their gradients lie with the parameters."""
+        device = self.parameters[0].device
+        pooled, labels = (tensor.to(device) for tensor in self.features.batch(step.chosen, step.epoch))
+        penalty = self.penalty() / self.features.processes.count
+        # Weighed so that the sum over processes is the mean over all pictures of the step.
+        loss = self.loss_of(pooled, labels) * (len(labels) / len(step.chosen)) if len(labels) else penalty * 0.0
+        self.optimizer.zero_grad(set_to_none=True)
+        total = loss + penalty
+        if isinstance(total, Tensor):
+            total.backward()
+        return float(torch.as_tensor(loss).detach()), float(torch.as_tensor(penalty).detach())
+
+    def _summed(self, loss: float, penalty: float, stop: float) -> tuple[float, float, float]:
+        """Loss, penalty and the wish to stop, and all gradients, summed over the processes."""
+        processes = self.features.processes
+        if processes.count == 1:
+            return loss, penalty, stop
+        for parameter in self.parameters:
+            if parameter.grad is None:  # no picture of this step lies here
+                parameter.grad = torch.zeros_like(parameter)
+        said = torch.tensor([loss, penalty, stop], device=self.parameters[0].device)
+        processes.sum_up([*(parameter.grad for parameter in self.parameters if parameter.grad is not None), said])
+        loss, penalty, stop = said.tolist()
+        return loss, penalty, stop

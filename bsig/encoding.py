@@ -1,0 +1,151 @@
+"""Pictures -> pooled features: decode in threads while the encoder runs, in float32 or, on CUDA, mixed precision.
+
+The encoder is only read. Pixels travel to the device as bytes, channels last, and are normalised there; on CUDA from
+pinned memory, while the batch before is computed. What does not fit into memory is tried again in halves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.images import Preprocessing
+
+BATCHES_AHEAD = 2
+Crops = UInt8[np.ndarray, "v H W 3"]
+Batch = UInt8[np.ndarray, "b H W 3"]
+
+
+@dataclass(frozen=True)
+class EncodingConfig:
+    """How pictures are fed to the encoder; no setting changes features by more than rounding.
+
+    Attributes:
+        batch_size: pictures a forward pass; None for 16 on a CPU and 128 elsewhere.
+        workers: threads that decode; None for one a core, at most 8.
+    """
+
+    batch_size: int | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and not 1 <= self.batch_size <= 65_536:
+            raise InputError(f"`batch_size` (={self.batch_size}) must be from 1 to 65536.")
+        if self.workers is not None and not 1 <= self.workers <= 256:
+            raise InputError(f"`workers` (={self.workers}) must be from 1 to 256.")
+
+    def batch_size_on(self, device: torch.device) -> int:
+        """Pictures a forward pass there. On a CPU small, so that stopping takes well under a second."""
+        return self.batch_size or (16 if device.type == "cpu" else 128)
+
+    def threads(self) -> int:
+        """Threads that decode."""
+        return self.workers or min(8, os.cpu_count() or 1)
+
+
+def precision_on(device: torch.device) -> str:
+    """How the encoder computes there; part of the key of cached features."""
+    return "float16 autocast" if device.type == "cuda" else "float32"
+
+
+class Encoder:
+    """A model's encoder and pooling, over batches of crops.
+
+    Args:
+        model: whose encoder and pooling are used.
+        on_note: told when a batch had to be halved.
+    """
+
+    def __init__(self, model: DualBranch, on_note: Callable[[str], None] | None = None) -> None:
+        self.model, self.device, self.on_note = model, model.device, on_note
+        self.largest: int | None = None
+
+    def pooled(self, crops: UInt8[np.ndarray, "b H W 3"]) -> Float[Tensor, "b ..."]:
+        """Pooled features of the crops on the encoder's device, float32, in pieces where memory is short.
+
+        Raises:
+            InputError: there is no memory even for one picture.
+        """
+        size = min(self.largest or len(crops), len(crops))
+        parts: list[Tensor] = []
+        start = 0
+        while start < len(crops):
+            try:
+                parts.append(self._forward(crops[start : start + size]))
+                start += size
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                size = self._halved(min(size, len(crops) - start), error)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    @torch.no_grad()
+    def _forward(self, crops: np.ndarray) -> Tensor:
+        pixels = torch.from_numpy(crops)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        inputs = normalised(pixels.to(self.device, non_blocking=True), self.model.preprocessing)
+        with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
+            features = self.model.features(inputs)
+        return self.model.softmax_head.pooled(features.float())
+
+    def _halved(self, size: int, error: BaseException) -> int:
+        if size <= 1:
+            raise InputError(
+                f"the memory of `device` (='{self.device}') does not hold one picture's features of "
+                f"'{self.model.backbone_name}'; choose another device or a smaller backbone."
+            ) from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.largest = size // 2
+        if self.on_note:
+            self.on_note(f"out of memory with {size} pictures at a time: going on with {self.largest}.")
+        return self.largest
+
+
+def normalised(pixels: UInt8[Tensor, "b H W 3"], preprocessing: Preprocessing) -> Float[Tensor, "b 3 H W"]:
+    """`(value / 255 - mean) / std` per channel, channels last in memory; bit for bit `images.input_batch`."""
+    mean = torch.tensor(preprocessing.mean, device=pixels.device)
+    std = torch.tensor(preprocessing.std, device=pixels.device)
+    return pixels.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+def decoded_batches(
+    indices: Sequence[int], decode: Callable[[int], Crops | str], batch_size: int, threads: int
+) -> Iterator[tuple[list[int], Batch | None, dict[int, str]]]:
+    """Batches in order, each decoded in threads while the ones before are used.
+
+    Args:
+        indices: of the pictures.
+        decode: the crops of a picture, or one sentence why there are none; called in the threads.
+        batch_size: pictures a batch.
+        threads: how many decode at once.
+
+    Yields:
+        Indices that could be read, their crops (n * v, H, W, 3) or None for none, and what could not be read.
+    """
+    batches = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    pending: deque[list[Future[Crops | str]]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        try:
+            for number, batch in enumerate(batches):
+                for later in batches[number + len(pending) : number + 1 + BATCHES_AHEAD]:
+                    pending.append([pool.submit(decode, index) for index in later])
+                yield _collected(batch, [future.result() for future in pending.popleft()])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _collected(batch: Sequence[int], decoded: list[Crops | str]) -> tuple[list[int], Batch | None, dict[int, str]]:
+    outcomes = dict(zip(batch, decoded, strict=True))
+    unreadable = {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, str)}
+    crops = {index: outcome for index, outcome in outcomes.items() if not isinstance(outcome, str)}
+    return list(crops), np.concatenate(list(crops.values())) if crops else None, unreadable

@@ -1,0 +1,281 @@
+"""Classification heads: everything after the feature map that maps are drawn on, so that it can be cloned.
+
+A head takes features `F[b,k,h,w]` to logits `(b, c)`. Two kinds cover every classifier:
+
+    PooledLinearHead    logit = W . mean_hw F + b       the only kind whose class activation map is exact
+    TailHead            whatever a network runs after its feature map, and a last linear layer
+
+A `TailHead` holds the network's own layers (`bsig.network_parts` cuts them out), so VGG's three layers, MobileNetV3's
+convolution after the pool, ConvNeXt's norm, a transformer's last block: all are cloned, and trained, as they are.
+
+Tokens that are no place of the picture (a transformer's class token and registers) are needed by such a head beside the
+grid. They travel *inside* the features, as additional channels behind the real ones, written row by row into the cells
+(`GridLayout.carried_channels`; 4 for one token of 768 numbers on a 14 x 14 grid). So features stay one plain tensor
+`(b, k, h, w)` that can be sliced by picture, moved and repeated, and nothing is hidden in a model that threads share. A
+hook or an attribute would be such a state; a tensor subclass loses its companion in the first operation that does not
+know it; a second return value would change what `DualBranch.features` promises. Maps are drawn on
+`head.map_features(features)` alone, which leaves the carried channels out.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+ABLATED_AT_ONCE = 32
+Axes = Literal["NCHW", "NHWC", "NLC"]
+HeadType = TypeVar("HeadType", bound="ClassificationHead")
+
+
+class ClassificationHead(nn.Module):
+    """What maps, shifts, training and checkpoints need of a head.
+
+    Attributes:
+        cam_is_exact: whether `mean_hw(W[c] . F) + b_c = logit_c`.
+        pools_first: whether the head sees nothing of the features but their mean over the grid.
+    """
+
+    cam_is_exact: bool = False
+    pools_first: bool = False
+    linear: nn.Linear
+
+    @property
+    def last_linear(self) -> nn.Linear:
+        """The layer whose rows are the classes, weight (c, n) and bias (c,), to which a logit shift is added."""
+        return self.linear
+
+    def map_features(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b k h w"]:
+        """The channels that have a place in the picture: what maps are sums over."""
+        return features
+
+    def pooled(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b ..."]:
+        """What training caches: all that comes before anything trainable."""
+        raise NotImplementedError
+
+    def last_inputs(self, pooled: Float[Tensor, "b ..."]) -> Float[Tensor, "b n"]:
+        """What the last linear layer sees: a shift `v` of its rows adds `v . last_inputs` to every logit."""
+        raise NotImplementedError
+
+    def logits(self, pooled: Float[Tensor, "b ..."]) -> Float[Tensor, "b c"]:
+        """The trainable rest: one logit a class."""
+        return self.linear(self.last_inputs(pooled))
+
+    def forward(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b c"]:
+        """`logits(pooled(features))`."""
+        return self.logits(self.pooled(features))
+
+    def ablated_logits(
+        self, features: Float[Tensor, "b kk h w"], class_scores: Float[Tensor, "b c"]
+    ) -> Float[Tensor, "b k"]:
+        """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k."""
+        raise NotImplementedError
+
+
+class PooledLinearHead(ClassificationHead):
+    """Global average pool, then one linear layer: `logit_c = W[c] . mean_hw F + b_c`.
+
+    The only head for which the class activation map is exact: `mean_hw(W[c] . F) + b_c = logit_c` (Zhou et al. 2016,
+    eq. 2).
+    """
+
+    cam_is_exact = True
+    pools_first = True
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+
+    def pooled(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k"]:
+        """The mean of each channel over the grid."""
+        return features.mean(dim=(2, 3))
+
+    def last_inputs(self, pooled: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """The pooled features themselves."""
+        return pooled
+
+    def ablated_logits(
+        self, features: Float[Tensor, "b k h w"], class_scores: Float[Tensor, "b c"]
+    ) -> Float[Tensor, "b k"]:
+        """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k: the score less that channel's part.
+
+        The same numbers as running the head k times (tests/test_cams.py), in one product.
+        """
+        pooled = self.pooled(features)
+        score = (class_scores * self.logits(pooled)).sum(dim=1, keepdim=True)
+        return score - (class_scores @ self.linear.weight) * pooled
+
+
+@dataclass(frozen=True)
+class GridLayout:
+    """How a network lays out its feature map, and how to get to `(b, k, h, w)` and back.
+
+    Attributes:
+        axes: of the network's own tensor: `NCHW`, `NHWC`, or `NLC` for tokens.
+        prefix: tokens before the grid's (class token, registers); only for `NLC`.
+        grid_hw: rows and columns of the tokens' grid; only for `NLC`.
+        carries_prefix: whether the rest of the network reads the prefix tokens, so that they must travel along.
+        channels: k, the channels that have a place in the picture.
+    """
+
+    axes: Axes
+    channels: int
+    prefix: int = 0
+    grid_hw: tuple[int, int] = (0, 0)
+    carries_prefix: bool = False
+
+    @property
+    def carried_channels(self) -> int:
+        """How many channels behind the first k hold the prefix tokens: `ceil(prefix * k / (h * w))`, or 0."""
+        if not self.carries_prefix:
+            return 0
+        return math.ceil(self.prefix * self.channels / (self.grid_hw[0] * self.grid_hw[1]))
+
+    def grid(self, native: Tensor) -> Float[Tensor, "b k h w"]:
+        """The network's tensor as features."""
+        if self.axes == "NCHW":
+            return native
+        if self.axes == "NHWC":
+            return native.permute(0, 3, 1, 2).contiguous()
+        grid = native[:, self.prefix :].mT.unflatten(2, self.grid_hw)
+        if not self.carries_prefix:
+            return grid.contiguous()
+        cells = self.grid_hw[0] * self.grid_hw[1]
+        prefix = native[:, : self.prefix].flatten(1)
+        filled = torch.nn.functional.pad(prefix, (0, self.carried_channels * cells - prefix.shape[1]))
+        return torch.cat((grid, filled.view(len(native), self.carried_channels, *self.grid_hw)), dim=1)
+
+    def native(self, features: Float[Tensor, "b k h w"]) -> Tensor:
+        """Features as the network's tensor; prefix tokens that nothing reads are zeros."""
+        if self.axes == "NCHW":
+            return features
+        if self.axes == "NHWC":
+            return features.permute(0, 2, 3, 1)
+        tokens = features[:, : self.channels].flatten(2).mT
+        if not self.prefix:
+            return tokens
+        if self.carries_prefix:
+            packed = features[:, self.channels :].flatten(1)[:, : self.prefix * self.channels]
+            prefix = packed.unflatten(1, (self.prefix, self.channels))
+        else:
+            prefix = tokens.new_zeros(len(tokens), self.prefix, self.channels)
+        return torch.cat((prefix, tokens), dim=1)
+
+
+class TailHead(ClassificationHead):
+    """What a network runs after its feature map: `logits = linear(body(F))`, cloned as it is.
+
+    Class activation maps are not exact here: between features and the last linear layer lies something that is not an
+    average. Gradients go through the whole of it (`bsig.cams`).
+
+    Attributes:
+        body: the network's own layers, from its own layout of features to the last linear layer's input.
+        linear: the last linear layer. Two heads whose logits are averaged (distilled DeiT) are one linear layer on
+            both inputs side by side.
+        layout: between features and the network's tensor.
+        pools_first: the body sees only the mean over the grid (MobileNetV3, ConvNeXt), so training caches that.
+    """
+
+    def __init__(self, body: nn.Module, linear: nn.Linear, layout: GridLayout, *, pools_first: bool) -> None:
+        super().__init__()
+        self.body = body
+        self.linear = linear
+        self.layout = layout
+        self.pools_first = pools_first
+        self.body_is_fixed = not any(True for _ in body.parameters())
+
+    def map_features(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b k h w"]:
+        """The channels that have a place in the picture, without carried tokens."""
+        return features[:, : self.layout.channels]
+
+    def pooled(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b ..."]:
+        """What comes before anything trainable: the body's output if it has no weights, the mean, or the features."""
+        if self.body_is_fixed:
+            return self.body(self.layout.native(features))
+        return features.mean(dim=(2, 3)) if self.pools_first else features
+
+    def last_inputs(self, pooled: Float[Tensor, "b ..."]) -> Float[Tensor, "b n"]:
+        """The body's output."""
+        if self.body_is_fixed:
+            return pooled
+        if self.pools_first:
+            pooled = pooled[:, :, None, None]
+        return self.body(self.layout.native(pooled))
+
+    def ablated_logits(
+        self, features: Float[Tensor, "b kk h w"], class_scores: Float[Tensor, "b c"]
+    ) -> Float[Tensor, "b k"]:
+        """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k: the head is really run k times."""
+        scores = features.new_empty(len(features), self.layout.channels)
+        for index, (picture, wanted) in enumerate(zip(features, class_scores, strict=True)):
+            for start in range(0, self.layout.channels, ABLATED_AT_ONCE):
+                channels = torch.arange(start, min(start + ABLATED_AT_ONCE, self.layout.channels))
+                without = picture.repeat(len(channels), 1, 1, 1)
+                without[torch.arange(len(channels)), channels] = 0.0
+                scores[index, channels] = self(without) @ wanted
+        return scores
+
+
+class Tail(nn.Module):
+    """The layers of a timm model after a cut, run as the model runs them; its last linear layer is left out.
+
+    Args:
+        model: a model of which only what is needed is left; the rest passes its input on.
+        runs_features: whether part of `forward_features` lies behind the cut.
+        blocks: transformer blocks behind the cut, run one by one in place of `forward_features`.
+        block_arguments: what each block gets beside the tokens, the same for every picture (rotary positions).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        runs_features: bool = False,
+        blocks: nn.ModuleList | None = None,
+        block_arguments: list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.blocks = blocks
+        self.runs_features = runs_features
+        self._arguments: list[dict[str, Any]] = []
+        for number, arguments in enumerate(block_arguments or []):
+            kept: dict[str, Any] = {}
+            for key, value in arguments.items():
+                if isinstance(value, Tensor):
+                    # Saved with the head: some come from trained weights of the encoder.
+                    self.register_buffer(f"argument_{number}_{key}", value.detach().clone())
+                    kept[key] = f"argument_{number}_{key}"
+                else:
+                    kept[key] = value
+            self._arguments.append(kept)
+
+    def forward(self, native: Tensor) -> Float[Tensor, "b k"]:
+        """The network's own feature tensor -> the input of the last linear layer."""
+        model: Any = self.model
+        if self.blocks is not None:
+            for block, arguments in zip(self.blocks, self._arguments, strict=True):
+                native = block(native, **{key: self._argument(value) for key, value in arguments.items()})
+            native = model.norm(native)
+        elif self.runs_features:
+            native = model.forward_features(native)
+        return model.forward_head(native).flatten(1)
+
+    def _argument(self, value: Any) -> Any:
+        return getattr(self, value) if isinstance(value, str) and value.startswith("argument_") else value
+
+
+def with_classes(head: HeadType, num_classes: int) -> HeadType:
+    """A copy of a head for another label set: the same layers, a last linear layer of zeros with `num_classes` rows."""
+    changed: Any = copy.deepcopy(head)
+    old = changed.last_linear
+    linear = nn.Linear(old.in_features, num_classes, device=old.weight.device, dtype=old.weight.dtype)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    changed.linear = linear.requires_grad_(old.weight.requires_grad)
+    return changed

@@ -1,0 +1,68 @@
+"""Versions of a picture that a head is trained on: the evaluation crop, and random parts of it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torchvision.transforms import RandomResizedCrop
+
+from bsig.errors import InputError
+from bsig.images import RESAMPLING, Preprocessing, crop_image
+
+_DRAWING = threading.Lock()
+PUBLISHED_RESIZE = 256 / 224
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many versions of each picture are encoded, and how they differ.
+
+    The first view is the evaluation crop. Every further one is a random part of the picture (`smallest_area` to all of
+    its area, sides 3:4 to 4:3) resized to the input, flipped every second time; drawn from `seed`, sample and view.
+    """
+
+    count: int = 1
+    smallest_area: float = 0.35
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise InputError(f"`views` (={self.count}) must be at least 1.")
+        if not 0 < self.smallest_area <= 1:
+            raise InputError(f"`smallest_area` (={self.smallest_area}) must be above 0 and at most 1.")
+
+
+ONE_VIEW = Views()
+
+
+def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sample: int, view: int) -> Image.Image:
+    """One version of a picture as the model's crop; the same for the same seed, sample and view."""
+    if view == 0:
+        return crop_image(picture, preprocessing)
+    # torchvision draws from torch's global generator: one thread at a time, or two would draw from each other's seed.
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.SeedSequence((views.seed, sample, view)).generate_state(1)[0]))
+        scale, ratio = [views.smallest_area, 1.0], [3 / 4, 4 / 3]
+        top, left, height, width = RandomResizedCrop.get_params(picture, scale, ratio)
+        flipped = bool(torch.rand(()) < 0.5)
+    part = picture.crop((left, top, left + width, top + height))
+    crop = crop_image(part, replace(preprocessing, crop_mode="squash"))
+    return ImageOps.mirror(crop) if flipped else crop
+
+
+def fresh_view(picture: Image.Image, preprocessing: Preprocessing, seed: int, epoch: int, sample: int) -> Image.Image:
+    """The published code's augmentation: squashed to 8/7 of the input, a random crop of its size, flipped every second.
+
+    256 x 256 and 224 for the usual input; drawn from seed, epoch and sample.
+    """
+    rows, columns = preprocessing.input_size_hw
+    tall, wide = round(rows * PUBLISHED_RESIZE), round(columns * PUBLISHED_RESIZE)
+    generator = np.random.default_rng((seed, epoch, sample))
+    top, left = int(generator.integers(tall - rows + 1)), int(generator.integers(wide - columns + 1))
+    squashed = picture.resize((wide, tall), RESAMPLING[preprocessing.interpolation])
+    crop = squashed.crop((left, top, left + columns, top + rows))
+    return ImageOps.mirror(crop) if generator.random() < 0.5 else crop
