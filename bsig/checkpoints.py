@@ -29,7 +29,6 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -47,7 +46,9 @@ from bsig.backbones import (
 from bsig.dual_branch import DualBranch, FittedShift
 from bsig.errors import InputError
 from bsig.heads import ClassificationHead, with_classes
+from bsig.hub import hub_folder
 from bsig.images import RESAMPLING, Preprocessing, Triple
+from bsig.published_models import empty_published_classifier, published_network
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION = "checkpoint.safetensors", "checkpoint.json"
@@ -195,7 +196,7 @@ def checkpoint_path(name: str | Path, folder: Path) -> Path:
     """
     text = str(name)
     if text.startswith("hf:"):
-        return _from_hub(text)
+        return hub_folder(text, [TENSORS, DESCRIPTION])
     with contextlib.suppress(OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
         for candidate in (folder / text, Path(text).expanduser()):
             if (candidate / DESCRIPTION).is_file():
@@ -309,6 +310,8 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
     options = _options(backbone)
     stores_encoder = any(key.startswith("encoder.") for key in keys)
     if not stores_encoder:
+        if published_network(backbone["name"]) is not None:
+            raise InputError(f"{TENSORS} lacks the encoder of '{backbone['name']}'; {AGAIN}.")
         classifier = load_classifier(backbone["name"], device, options)
     else:
         classifier = empty_classifier(backbone["name"], options)
@@ -330,6 +333,9 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
 
 def empty_classifier(name: str, options: BackboneOptions) -> Classifier:
     """A backbone's encoder and head with any weights, to be filled from a file."""
+    network = published_network(name)
+    if network is not None:
+        return empty_published_classifier(network)
     return classifier_from_timm(name, pretrained=False, options=options)
 
 
@@ -497,17 +503,3 @@ def _named(name: str) -> Iterator[None]:
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith("checkpoint '") else f"checkpoint '{name}': {text}") from error
-
-
-def _from_hub(address: str) -> Path:
-    repository, _, revision = address.removeprefix("hf:").partition("@")
-    if repository.count("/") != 1:
-        raise InputError(f"`checkpoint` (='{address}') must be 'hf:owner/repo', with '@revision' behind it if wanted.")
-    try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[TENSORS, DESCRIPTION]))
-    except Exception as error:
-        # The hub client raises its own kinds, httpx's and the operating system's for "not there" and "no network".
-        raise InputError(
-            f"`checkpoint` (='{address}') cannot be fetched from the Hugging Face Hub ({type(error).__name__}); check "
-            "the name and the network, or give the path of a downloaded folder."
-        ) from error

@@ -26,8 +26,11 @@ from bsig.comparison import (
     difference_picture,
     shared_limit_of,
 )
+from bsig.default_method import methods_of, why_not_cam
+from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explanation, area_text, find_class, finding, percent, summary
+from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.examples import bundled_examples, example_by_key
@@ -149,7 +152,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     choices = [class_name, method, weights, budget, show, view, grid, contour, threshold, opacity, colormap, own_scale]
     outputs = [
         finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, single,
-        weights, view, budget,
+        weights, view, budget, method,
     ]  # fmt: skip
 
     def drawn(image_file: str | None, checkpoint_name: str | None, *chosen: Any, progress: Any = None) -> list[Any]:
@@ -231,7 +234,7 @@ def compare(
 ) -> tuple[Any, Any, Any, dict[str, Any]]:
     """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
-    explanation = encoded.explain(class_name or None, method or "cam", weights or "signed", score_cam_channels=BUDGET)
+    explanation = encoded.explain(class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET)
     pictures = [branch_picture(explanation, branch, Drawing()) for branch in BRANCHES]
     said = {**summary(explanation), "finding": finding(explanation)}
     for branch in BRANCHES:
@@ -243,7 +246,9 @@ def _explained(
     encoded: EncodedImage, class_name: str | None, method: str, weights: str, budget: int, *, progress: Any = None
 ) -> Explanation:
     show = None if progress is None else lambda done, total: progress((done, total), desc="Score-CAM", unit="channels")
-    return encoded.explain(class_name or None, method, weights, score_cam_channels=int(budget), progress=show)
+    # Another checkpoint may have a head that does not allow the method that was chosen for the one before.
+    allowed = method if method in methods_of(encoded.model.softmax_head) else None
+    return encoded.explain(class_name or None, allowed, weights, score_cam_channels=int(budget), progress=show)
 
 
 def _drawing(
@@ -289,13 +294,14 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
         *(gr.update(value=pictures[branch], alt_text=alt_text(explanation, branch)) for branch in BRANCHES),
         *(_facts(explanation, branch) for branch in BRANCHES),
         bar,
-        _note(explanation, drawing),
+        _note(explanation, drawing, encoded.model),
         gr.Row(visible=side_by_side),
         wipe,
         single,
         gr.Radio(info=TREATMENTS[explanation.weights]),
         gr.Radio(info=VIEWS[drawing.view] + "."),
         gr.Slider(visible=explanation.method == "score-cam"),
+        gr.Dropdown(choices=_method_choices(encoded.model), value=explanation.method),
     ]
 
 
@@ -303,7 +309,7 @@ def _nothing() -> list[Any]:
     """`_answers` without its first entry, for no picture."""
     empty = gr.update(value=None, alt_text="")
     words = ["", "", ""]
-    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider()]
+    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider(), gr.skip()]
     return [empty, "", empty, empty, empty, *words, "", "", *rest]
 
 
@@ -329,6 +335,12 @@ def _class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
         for index in top
     ]
     return first + [(names[index], names[index]) for index in rest]
+
+
+def _method_choices(model: DualBranch) -> list[tuple[str, str]]:
+    """(label, key) of the methods that this model's head allows, in the order of `CAM_METHODS`."""
+    allowed = methods_of(model.softmax_head)
+    return [(_method_label(key), key) for key in CAM_METHODS if key in allowed]
 
 
 def _method_label(key: str) -> str:
@@ -382,14 +394,17 @@ def _facts_list(rows: list[tuple[str, str]]) -> str:
     ) + "</dl>"  # fmt: skip
 
 
-def _note(explanation: Explanation, drawing: Drawing) -> str:
+def _note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> str:
     method = CAM_METHODS[explanation.method]
     scale = "Each map has its own scale: brightness cannot be compared. " if drawing.own_scale else ""
     rows, columns = explanation.softmax.map.shape
+    where = "" if model.features_at == "last" else f"Features are taken at layer '{model.features_at}'. "
+    head = " ".join(text for text in (where + why_not_cam(model.softmax_head), not_trained(model)) if text)
+    head = f'<p class="bsig-note">{html.escape(head)}</p>' if head else ""
     return (
         f'<p class="bsig-note">{html.escape(scale)}{html.escape(method.title)}: {html.escape(method.note)} '
         f"{html.escape(TREATMENTS[explanation.weights])} The maps have {rows} x {columns} cells; finer detail is "
-        "interpolation. Positive area counts cells above zero.</p>"
+        f"interpolation. Positive area counts cells above zero.</p>{head}"
     )
 
 
