@@ -252,8 +252,8 @@ def finetune_on(
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
     `flat_fit` fits the flattest shift of the model's softmax head (`bsig.flat_finetune`): a `shift` branch is that and
-    nothing more, a `full` one is trained from it. `on_start` gets the model as it is before the first epoch, with its own softmax head; `on_epoch` the figures and
-    the sigmoid head after each. Both are called in the caller's thread.
+    nothing more, a `full` one is trained from it. `on_start` gets the model as it is before the first epoch, with its
+    own softmax head; `on_epoch` the figures and the sigmoid head after each.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
     and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
