@@ -106,6 +106,7 @@ def _add_explain(commands: Any) -> None:
         "--method", default=None, help=f"CAM variant: {', '.join(CAM_METHODS)} (default: cam where it is exact)"
     )
     parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
+    parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--out", type=Path, default=Path("explanation"), help="folder to write into")
@@ -119,6 +120,7 @@ def _explain(chosen: argparse.Namespace) -> None:
         chosen.class_name,
         chosen.method,
         chosen.weights,
+        with_bias=chosen.bias,
         score_cam_channels=chosen.channels,
         progress=progress("channels") if chosen.method in CAM_METHODS and CAM_METHODS[chosen.method].is_slow else None,
     )

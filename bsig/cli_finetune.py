@@ -25,6 +25,7 @@ from bsig.durations import duration
 from bsig.encoding import EncodingConfig
 from bsig.errors import InputError, StoppedEarly
 from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
+from bsig.flat_finetune import FlatShiftConfig
 from bsig.heads import ClassificationHead
 from bsig.processes import Processes, joined_processes
 from bsig.training import Epoch, TrainingConfig
@@ -58,6 +59,14 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=training.stay_near_softmax,
         help="penalty on what is not a shift shared by all classes",
+    )
+    parser.add_argument(
+        "--flat-shift",
+        type=float,
+        default=None,
+        metavar="AREA",
+        help="fit the flattest shift that leaves absent classes positive on this share of the cells, e.g. 0.1: all "
+        "of a shift branch, the start of a full one",
     )
     parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
     parser.add_argument(
@@ -145,6 +154,7 @@ def _config(chosen: argparse.Namespace) -> FinetuneConfig:
         views=Views(chosen.views, seed=chosen.seed),
         device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device,
         half_precision=chosen.half_precision,
+        flat_shift=None if chosen.flat_shift is None else FlatShiftConfig(absent_area=chosen.flat_shift),
         encode_every_step=chosen.no_cache,
         workers=EncodingConfig(workers=chosen.workers).workers,
     )
@@ -174,7 +184,8 @@ def asked_to_stop(*, quiet: bool = False) -> Iterator[ShouldStop]:
             raise KeyboardInterrupt
         asked.append(number)
         if not quiet:
-            print("\nstopping; once more to stop at once", file=sys.stderr)
+            # Not `print`: the signal may have come in the middle of one.
+            os.write(2, b"\nstopping; once more to stop at once\n")
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
         yield lambda: False

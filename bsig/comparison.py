@@ -112,11 +112,12 @@ def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -
         _shown_crop(explanation),
         is_map=False,
     )
+    weights = f"{explanation.weights} weights" + (", with the bias" if explanation.with_bias else "")
     columns = [crop, *(_column(explanation, branch, drawing) for branch in BRANCHES)]
     return comparison_panel(
         columns,
         title=f"Evidence for '{explanation.class_name}'",
-        subtitle=f"{method.title} · {explanation.weights} weights · checkpoint {explanation.checkpoint}",
+        subtitle=" · ".join([method.title, weights, f"checkpoint {explanation.checkpoint}"]),
         finding=finding(explanation),
         footer=(
             f"bsig · grid {explanation.softmax.map.shape[0]} x {explanation.softmax.map.shape[1]} cells, "

@@ -72,7 +72,8 @@ class Evidence:
 class Explanation:
     """Both branches' evidence for one class, and everything that made it.
 
-    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these.
+    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these. `with_bias`: each map includes its
+    branch's bias of the class.
     """
 
     class_index: int
@@ -86,6 +87,7 @@ class Explanation:
     predicted_name: str
     crop: Image.Image
     checkpoint: str
+    with_bias: bool = False
 
 
 class Explainer:
@@ -168,6 +170,7 @@ class EncodedImage:
         method: str | None = None,
         weights: str = "signed",
         *,
+        with_bias: bool = False,
         score_cam_channels: int | None = None,
         progress: Progress | None = None,
     ) -> Explanation:
@@ -177,19 +180,28 @@ class EncodedImage:
             class_index: a number, a class name or id; None for the softmax branch's prediction.
             method: a key of `CAM_METHODS`; None for the model's own (`default_method`): `cam` wherever it is exact.
             weights: a key of `TREATMENTS`: what is done with negative channel weights.
+            with_bias: add each branch's bias of the class to every cell: the logit that the cell would have alone, so
+                that the map's mean is the branch's logit. It moves where zero lies and no place. CAM, signed, alone.
             score_cam_channels: Score-CAM's budget: only the strongest so many channels; None for all.
             progress: called with (done, total) channels while Score-CAM runs the network.
 
         Raises:
-            InputError: unknown class, method or treatment; a method that this head does not allow.
+            InputError: unknown class, method or treatment; a method that this head does not allow; a bias where the map
+                and the bias do not make the logit.
         """
         chosen = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
         index = self.predicted_index if class_index is None else find_class(self.model, class_index)
+        if with_bias and not can_add_bias(self.model, chosen.key, weights):
+            raise InputError(
+                f"`with_bias` needs the method 'cam' (=`{chosen.key}`), signed weights (=`{weights}`) and a head of "
+                "average pool and one linear layer: only there map and bias make the logit; leave it out."
+            )
         masked = self._masked_logits(score_cam_channels, progress) if chosen.is_slow else None
 
         def evidence(branch: Branch) -> Evidence:
-            return self._evidence(branch, index, chosen, weights, masked)
+            found = self._evidence(branch, index, chosen, weights, masked)
+            return replace(found, map=found.map + np.float32(self.bias(branch, index))) if with_bias else found
 
         return Explanation(
             class_index=index,
@@ -203,7 +215,14 @@ class EncodedImage:
             predicted_name=self.model.class_names[self.predicted_index],
             crop=self.crop,
             checkpoint=self.model.name,
+            with_bias=with_bias,
         )
+
+    def bias(self, branch: Branch, class_index: int) -> float:
+        """The branch's bias of the class, in logits; for the class-centred evidence less the mean over all classes."""
+        head = self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
+        biases = head.last_linear.bias.detach()
+        return float(biases[class_index] - biases.mean() if branch == "centred" else biases[class_index])
 
     def score(self, branch: Branch, class_index: int, masked: dict[str, Tensor] | None = None) -> Score:
         """The score that a branch's map explains, with its gradient through the head."""
@@ -256,6 +275,11 @@ class EncodedImage:
         return logits
 
 
+def can_add_bias(model: DualBranch, method: str, weights: str) -> bool:
+    """Whether `mean_hw map + bias = logit` holds, so that the bias belongs to the map as much as to the logit."""
+    return method == "cam" and weights == "signed" and model.softmax_head.cam_is_exact
+
+
 def find_class(model: DualBranch, wanted: int | str) -> int:
     """The index of a class given as index, name or id (as text or number), upper or lower case.
 
@@ -305,6 +329,7 @@ def summary(explanation: Explanation) -> dict[str, Any]:
         "predicted_name": explanation.predicted_name,
         "method": explanation.method,
         "weights": explanation.weights,
+        "with_bias": explanation.with_bias,
         "unit": cam_method(explanation.method).unit,
         "grid_hw": list(explanation.softmax.map.shape),
         "softmax": numbers(explanation.softmax),

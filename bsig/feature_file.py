@@ -75,8 +75,8 @@ class FeatureFile:
         shape, start = (self.rows, *self.row_shape), len(_header((self.rows, *self.row_shape)))
         return np.fromfile(self.temporary, np.float32, math.prod(shape), offset=start).reshape(shape)
 
-    def publish(self, unreadable: dict[int, str]) -> None:
-        """Gives the file its name.
+    def publish(self, unreadable: dict[int, str]) -> np.ndarray:
+        """Gives the file its name; returns its rows, which stay also where the file is evicted.
 
         Raises:
             OSError: the disk refuses.
@@ -87,8 +87,11 @@ class FeatureFile:
         self.file.seek(0)
         _write_all(self.file, _header((self.rows, *self.row_shape)))
         os.fsync(self.file.fileno())
+        _lock(self.file, exclusive=False)  # from now on as one of its readers
+        rows = _in_memory(_mapped(self.temporary))
         self.temporary.replace(self.path)
         self.file.close()
+        return rows
 
     def discard(self) -> None:
         """Takes away what was written."""
@@ -112,8 +115,7 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
         return None
     if stored.shape[:2] != (pictures - len(unreadable), views) or stored.dtype != np.float32:
         return None
-    # A copy where it is small: training takes rows at random, which a map on a slow disk would make slow.
-    return (stored.copy() if stored.nbytes <= IN_MEMORY_BYTES else stored), unreadable
+    return _in_memory(stored), unreadable
 
 
 def make_room(folder: Path, wanted: int) -> None:
@@ -199,6 +201,11 @@ def _mapped(path: Path) -> np.ndarray:
         _lock(file, exclusive=False)  # a duplicate of this file handle lives in the map, and the lock with it
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return np.frombuffer(mapped, dtype, math.prod(shape), start).reshape(shape)
+
+
+def _in_memory(stored: np.ndarray) -> np.ndarray:
+    """A copy where it is small: training takes rows at random, which a map on a slow disk would make slow."""
+    return stored.copy() if stored.nbytes <= IN_MEMORY_BYTES else stored
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

@@ -27,6 +27,7 @@ from bsig.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
+from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
 from bsig.fresh_features import FreshFeatures
 from bsig.processes import ALONE, Processes
 from bsig.training import (
@@ -63,6 +64,7 @@ class FinetuneConfig:
         start_from: a checkpoint whose softmax branch (and encoder) is taken instead.
         softmax_head: fit a new softmax head on the data's own classes first.
         half_precision: store the sigmoid head as float16.
+        flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
         encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
             like the published code (`views` plays no part).
         workers: threads that decode pictures; None for one a core.
@@ -75,6 +77,7 @@ class FinetuneConfig:
     views: Views = field(default_factory=Views)
     device: str = "cpu"
     half_precision: bool = False
+    flat_shift: FlatShiftConfig | None = None
     encode_every_step: bool = False
     workers: int | None = None
 
@@ -150,7 +153,15 @@ def finetune(
         cache_folder=cache_folder,
         processes=processes,
     )
-    done = finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
+
+    def flat_fit(model: DualBranch) -> FlatFit:
+        settings = config.flat_shift or FlatShiftConfig()
+        return fit_flat_shift(model, images, match.index_of, settings, progress=on_encoded)
+
+    done = finetune_on(
+        start, data, out, config,
+        resume=resume, flat_fit=flat_fit if config.flat_shift else None, on_epoch=on_epoch, should_stop=should_stop,
+    )  # fmt: skip
     return replace(done, match=match)
 
 
@@ -233,14 +244,16 @@ def finetune_on(
     config: FinetuneConfig,
     *,
     resume: bool = False,
+    flat_fit: Callable[[DualBranch], FlatFit] | None = None,
     on_start: Callable[[DualBranch], None] | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: ShouldStop = never,
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    `on_start` gets the model as it is before the first epoch, with its own softmax head; `on_epoch` the figures and
-    the sigmoid head after each. Both are called in the caller's thread.
+    `flat_fit` fits the flattest shift of the model's softmax head (`bsig.flat_finetune`): a `shift` branch is that and
+    nothing more, a `full` one is trained from it. `on_start` gets the model as it is before the first epoch, with its
+    own softmax head; `on_epoch` the figures and the sigmoid head after each.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
     and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
@@ -257,22 +270,27 @@ def finetune_on(
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
-    trained = train_sigmoid_branch(
-        classifier.head,
-        data.features,
-        config.training,
-        held_out=data.held_out,
-        on_epoch=on_epoch,
-        should_stop=should_stop,
-        state_file=state_file,
-        resume=resume,
-    )
+    flat = flat_fit(DualBranch(classifier)) if flat_fit else None
+    if flat and config.training.branch == "shift":
+        trained = TrainedBranch(flat.shift.applied_to(classifier.head), flat.shift)
+    else:
+        trained = train_sigmoid_branch(
+            # Softmax cannot see a shift: for the training the shifted head is the softmax head.
+            flat.shift.applied_to(classifier.head) if flat else classifier.head,
+            data.features,
+            config.training,
+            held_out=data.held_out,
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+            state_file=state_file,
+            resume=resume,
+        )
     head = None if trained.shift else trained.head
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
     # A doctored softmax branch stays doctored under a new sigmoid branch.
     keeps_softmax = config.softmax_head is None
     inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
-    said = _said_of_training(config, trained, model.num_classes, start)
+    said = _said_of_training(config, trained, model.num_classes, start) | _said_of_flat(config, flat)
     unreadable = data.features.unreadable
 
     def saved() -> None:
@@ -318,6 +336,13 @@ def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, s
             device=start.device, should_stop=should_stop, like=head, **asdict(config.softmax_head),
         )  # fmt: skip
     return start.classifier(head=head, class_names=names, class_ids=ids)
+
+
+def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any]:
+    if config.flat_shift is None or flat is None:
+        return {}
+    found = {"level": flat.level, "held_out_flatness": flat.flatness, "pictures": flat.pictures}
+    return {"flat_shift": {**asdict(config.flat_shift), **found}}
 
 
 def _said_of_training(

@@ -153,12 +153,21 @@ def empty_published_classifier(network: PublishedNetwork, num_classes: int = 1) 
 class _ResNet50(nn.Module):
     """torchvision's ResNet-50 up to `layer4`, which has stride 1."""
 
+    conv1: nn.Module
+    bn1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
+    layer1: nn.Module
+    layer2: nn.Module
+    layer3: nn.Module
+    layer4: nn.Module
+
     def __init__(self, layer3_stride: int) -> None:
         super().__init__()
         whole: Any = ResNet(Bottleneck, [3, 4, 6, 3])
         for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
             setattr(self, name, getattr(whole, name))
-        for stage, stride in ((self.layer3, layer3_stride), (self.layer4, 1)):
+        for stage, stride in ((whole.layer3, layer3_stride), (whole.layer4, 1)):
             first: Any = stage[0]
             first.conv2.stride = first.downsample[0].stride = (stride, stride)
 

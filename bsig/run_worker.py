@@ -158,7 +158,7 @@ class _Making:
         probe = self.folder / PROBE
         found = read_image(probe) if probe.is_file() else None
         pictures = [read_image(path) for path in WATCHED_PICTURES]
-        self.watched = watched = Watched.of(model, found, self.request.probe_class, pictures, default_method(model))
+        self.watched = watched = Watched.of(model, found, self.request.probe_class, pictures)
         softmax = watched.areas(model.softmax_head)
         said: dict[str, Any] = {"softmax_own_area": softmax.own, "softmax_absent_area": softmax.absent}
         maps = self.folder / MAPS
@@ -201,11 +201,6 @@ class _Making:
     def _phase(self, phase: str) -> None:
         change_state(self.folder, phase=phase)
         add_event(self.folder, "phase", phase=phase)
-
-
-def default_method(model: DualBranch) -> str:
-    """CAM where it is exact, Grad-CAM elsewhere."""
-    return "cam" if model.softmax_head.cam_is_exact else "grad-cam"
 
 
 if __name__ == "__main__":

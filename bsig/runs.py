@@ -28,6 +28,7 @@ from bsig.checkpoints import NAME_PATTERN
 from bsig.datasets import CACHE_FOLDER
 from bsig.errors import InputError
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
+from bsig.flat_finetune import FlatShiftConfig
 from bsig.training_config import TrainingConfig
 from bsig.views import Views
 
@@ -265,12 +266,13 @@ def request_from_json(said: dict[str, Any]) -> RunRequest:
         InputError, KeyError, TypeError: not a request.
     """
     config = dict(said["config"])
-    softmax, views = config.pop("softmax_head"), config.pop("views")
+    softmax, views, flat = config.pop("softmax_head"), config.pop("views"), config.pop("flat_shift", None)
     training = TrainingConfig(**config.pop("training"))
     built = FinetuneConfig(
         softmax_head=SoftmaxHeadConfig(**softmax) if softmax else None,
         views=Views(**views),
         training=training,
+        flat_shift=FlatShiftConfig(**flat) if flat else None,
         **config,
     )
     return RunRequest(said["data"], said["address"], built, said["probe_class"])

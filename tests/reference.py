@@ -654,3 +654,30 @@ def nesterov_step(
     slope = gradient + decay * value
     velocity = momentum * velocity + slope
     return value - rate * (slope + momentum * velocity), velocity
+
+
+# --- the flattest shift ---
+
+
+def cell_moments(features: Array) -> tuple[Array, Array]:
+    """Mean over all cells (k,) and covariance within pictures (k, k) of features (n, k, h, w)."""
+    n, k, h, w = features.shape
+    mean, covariance = np.zeros(k), np.zeros((k, k))
+    for one in features:
+        own_mean = [sum(one[i, y, x] for y in range(h) for x in range(w)) / (h * w) for i in range(k)]
+        for y in range(h):
+            for x in range(w):
+                for i in range(k):
+                    mean[i] += one[i, y, x] / (n * h * w)
+                    for j in range(k):
+                        product = (one[i, y, x] - own_mean[i]) * (one[j, y, x] - own_mean[j])
+                        covariance[i, j] += product / (n * h * w)
+    return mean, covariance
+
+
+def positive_share(absent: Array, flat: Array, level: float) -> float:
+    """Share of cells with `absent - level * flat > 0`; a cell where `flat` is not above zero counts."""
+    count = 0
+    for value, one in zip(absent, flat, strict=True):
+        count += value - level * one > 0 or one <= 0
+    return count / len(absent)

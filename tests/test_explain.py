@@ -21,6 +21,7 @@ from bsig.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_sco
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
+from bsig.ui.examples import bundled_examples
 
 CAT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "cat.jpg"
 BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
@@ -385,3 +386,27 @@ def test_the_finding_of_eigen_cam_claims_nothing_of_the_class() -> None:
 def test_positive_area_counts_cells_above_zero_alone() -> None:
     evidence = Evidence(np.array([[0.0, 1e-9, -3.0, 2.0]], dtype=np.float32), 0.0, 0.5, None)
     assert_close(evidence.positive_area, 0.5, IDENTITY)
+
+
+@pytest.mark.parametrize("branch", ["softmax", "sigmoid", "centred"])
+def test_drawn_with_its_bias_a_maps_mean_is_the_logit_and_no_place_has_moved(
+    perturbed_model: DualBranch, branch: Branch
+) -> None:
+    encoded = Explainer(perturbed_model).encode(bundled_examples()[0].path)
+    without, with_bias = encoded.explain("golf ball"), encoded.explain("golf ball", with_bias=True)
+    plain, lifted = getattr(without, branch), getattr(with_bias, branch)
+    assert_close(lifted.map.mean(dtype=np.float64), np.float64(lifted.logit), FLOAT32)
+    assert_close(lifted.map - plain.map, np.full_like(plain.map, encoded.bias(branch, 574)), FLOAT32)
+    assert (without.with_bias, with_bias.with_bias) == (False, True)
+    assert lifted.logit == plain.logit
+
+
+@pytest.mark.parametrize(
+    ("method", "weights"), [("grad-cam", "signed"), ("cam", "nonnegative"), ("layer-cam", "paper")]
+)
+def test_a_bias_is_only_added_where_map_and_bias_make_the_logit(
+    default_model: DualBranch, method: str, weights: str
+) -> None:
+    encoded = Explainer(default_model).encode(bundled_examples()[0].path)
+    with pytest.raises(InputError, match="`with_bias` needs"):
+        encoded.explain(None, method, weights, with_bias=True)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +17,14 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
+from bsig import feature_cache, feature_file
 from bsig.backbones import classifier_from_timm
 from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.encoding import decoded_batches, normalised
+from bsig.errors import InputError, StoppedEarly
 from bsig.feature_cache import cache_key, pooled_features
-from bsig.images import Preprocessing, crop_image, input_tensor
+from bsig.images import Preprocessing, crop_image, input_batch, input_tensor
 from bsig.training_features import PooledFeatures
 from bsig.views import Views, view_of
 
@@ -260,6 +266,144 @@ def test_runs_that_share_a_cache_folder_give_the_same_features(
     with ThreadPoolExecutor(6) as pool:
         assert all(equal(found, fresh) for found in pool.map(run, range(12)))
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
+
+
+# Disks and memory that refuse.
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """The operating system refuses to let any file of this process grow further: a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("reserved", [True, False])
+def test_a_full_disk_is_told_in_one_sentence_and_features_stay_in_memory(
+    model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch, reserved: bool
+) -> None:
+    if not reserved:  # a file system on which the disk turns out to be full in the middle
+        monkeypatch.setattr(feature_file, "_reserve", lambda *_: None)
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=2)
+    notes: list[str] = []
+    with no_file_above(128 + 4 * 96 * 3):
+        found = pooled_features(model, images, INDEX_OF, cache_folder=cache, batch_size=2, on_note=notes.append)
+    assert equal(found, fresh)
+    (note,) = notes
+    assert "File too large" in note
+    assert "BSIG_CACHE" in note
+    assert "\n" not in note
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_folder_that_cannot_be_made_is_told_with_the_remedy(
+    model: DualBranch, images: LabelledImages, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    notes: list[str] = []
+    found = pooled_features(model, images, INDEX_OF, cache_folder=tmp_path / "file", on_note=notes.append)
+    assert equal(found, pooled_features(model, images, INDEX_OF, cache_folder=None))
+    assert "BSIG_CACHE" in notes[0]
+
+
+def test_features_over_the_limit_stay_in_memory_and_the_cache_keeps_what_it_has(
+    model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pooled_features(model, images, INDEX_OF, cache_folder=cache)
+    monkeypatch.setenv("BSIG_CACHE_GB", "0.000001")
+    notes: list[str] = []
+    pooled_features(model, images, INDEX_OF, Views(2), cache_folder=cache, on_note=notes.append)
+    assert "over the limit" in notes[0]
+    assert len(list(cache.glob("*.npy"))) == 1
+
+
+def test_what_neither_cache_nor_memory_holds_is_refused_in_words(
+    model: DualBranch, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_cache, "available_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"neither the cache nor memory holds.*--no-cache"):
+        pooled_features(model, images, INDEX_OF, cache_folder=None)
+
+
+def test_a_list_of_unreadable_files_that_cannot_be_written_leaves_no_features_that_would_be_found(
+    model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_list(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_file, "write_whole", no_list)
+    notes: list[str] = []
+    found = pooled_features(model, images, INDEX_OF, cache_folder=cache, on_note=notes.append)
+    assert "No space left" in notes[0]
+    assert list(cache.iterdir()) == []
+    assert equal(found, pooled_features(model, images, INDEX_OF, cache_folder=None))
+
+
+class SmallMemory:
+    """An encoder whose device holds so many pictures at a time."""
+
+    def __init__(self, model: DualBranch, holds: int) -> None:
+        self.encode, self.holds, self.sizes = model.features, holds, []
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(inputs))
+        if len(inputs) > self.holds:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.encode(inputs)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on_saying_so(
+    model: DualBranch, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=5)
+    small, notes = SmallMemory(model, 2), []
+    monkeypatch.setattr(model, "features", small)
+    found = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=5, on_note=notes.append)
+    torch.testing.assert_close(found.pooled, fresh.pooled, rtol=1e-5, atol=1e-6)
+    assert notes == ["out of memory with 5 pictures at a time: going on with 2."]
+    assert small.sizes == [5, 2, 2, 1, 1]  # once learnt, it is not tried again
+    small.holds = 0
+    with pytest.raises(InputError, match="does not hold one picture's features of 'test_resnet'"):
+        pooled_features(model, images, INDEX_OF, cache_folder=None)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_pixels_are_normalised_as_for_explaining_bit_for_bit(images: LabelledImages, batch_size: int) -> None:
+    preprocessing = Preprocessing((32, 48), 56, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    crops = [crop_image(sample.open(), preprocessing) for sample in images.samples[:batch_size]]
+    pixels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
+    assert torch.equal(normalised(pixels, preprocessing), input_batch(crops, preprocessing))
+
+
+def test_pictures_come_in_order_whatever_the_threads_and_none_runs_far_ahead() -> None:
+    started: list[int] = []
+
+    def decode(index: int) -> np.ndarray | str:
+        started.append(index)
+        time.sleep(0.002 * (index % 3))
+        return f"{index} is bad" if index % 5 == 0 else np.full((1, 2, 3, 3), index, np.uint8)
+
+    seen: list[int] = []
+    for kept, crops, failed in decoded_batches(range(3, 40), decode, 4, threads=3):
+        assert max(started) <= 3 + len(seen) + 4 * 3  # this batch and two ahead
+        assert crops[:, 0, 0, 0].tolist() == kept
+        assert failed == {index: f"{index} is bad" for index in failed}
+        seen += sorted([*kept, *failed])
+    assert seen == list(range(3, 40))
+
+
+def test_stopping_ends_extraction_at_the_next_batch(model: DualBranch, images: LabelledImages, cache: Path) -> None:
+    seen: list[int] = []
+    with pytest.raises(StoppedEarly, match="after 4 of 6 pictures were encoded"):
+        pooled_features(
+            model, images, INDEX_OF, batch_size=2, cache_folder=cache,
+            progress=lambda done, _total: seen.append(done), should_stop=lambda: bool(seen) and seen[-1] == 4,
+        )  # fmt: skip
+    assert list(cache.iterdir()) == []
 
 
 # Views.

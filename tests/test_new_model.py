@@ -103,7 +103,7 @@ def test_a_pickle_with_more_than_tensors_is_refused(tmp_path: Path) -> None:
 def test_without_network_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match="published weights of backbone 'resnet18.a1_in1k'") as caught:
+    with pytest.raises(InputError, match="published weights of backbone") as caught:
         new_model("resnet18.a1_in1k")
     assert DEFAULT_BACKBONE in str(caught.value)
 
@@ -186,7 +186,7 @@ def test_escaped_text_is_one_line_without_markup() -> None:
 @pytest.mark.parametrize("address", ["hf:", "hf:owner", "hf:owner/a/b", "hf:../x", "hf:o/r@"])
 def test_an_address_that_is_none_is_refused_before_anything_is_asked(address: str, tmp_path: Path) -> None:
     client = FolderHub(tmp_path)
-    with pytest.raises(InputError, match="hf:owner/repo"):
+    with pytest.raises(InputError, match="hf:owner"):
         hub_folder(address, [DESCRIPTION], client)
     assert client.asked == []
 

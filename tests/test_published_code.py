@@ -42,7 +42,7 @@ def published_tensors(network: PublishedNetwork) -> dict[str, Tensor]:
     """The tensors of a file of this network: the encoder's names are torchvision's, the heads' the published ones."""
     generator = torch.Generator().manual_seed(9)
     classifier = empty_published_classifier(network, CLASSES)
-    shapes = {key: value for key, value in classifier.encoder.state_dict().items()}
+    shapes = dict(classifier.encoder.state_dict())
     head = classifier.head.state_dict()
     for branch in (network.softmax_head, network.sigmoid_head):
         shapes |= {theirs: head[ours] for ours, theirs in network.head_names(branch).items()}

@@ -187,9 +187,9 @@ def handlers(bench: Workbench) -> Iterator[dict[str, Callable[..., Any]]]:
 
 def _choices(**changed: Any) -> list[Any]:
     chosen = {
-        "class_name": "Egyptian cat", "method": "cam", "weights": "signed", "budget": 8, "show": "overlay",
-        "view": "positive", "grid": False, "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno",
-        "own_scale": False,
+        "class_name": "Egyptian cat", "method": "cam", "weights": "signed", "budget": 8, "bias": False,
+        "show": "overlay", "view": "positive", "grid": False, "contour": False,
+        "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own_scale": False,
     }  # fmt: skip
     assert set(changed) <= set(chosen)
     return list({**chosen, **changed}.values())

@@ -26,10 +26,10 @@ from bsig.comparison import (
     difference_picture,
     shared_limit_of,
 )
-from bsig.default_method import methods_of, why_not_cam
+from bsig.default_method import default_method, methods_of, why_not_cam
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
-from bsig.explain import EncodedImage, Explanation, area_text, find_class, finding, percent, summary
+from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, find_class, finding, percent, summary
 from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
@@ -45,6 +45,11 @@ EXPLAINED: dict[Branch, str] = {
 }
 SHORT: dict[Branch, str] = {"softmax": "Softmax branch", "sigmoid": "Sigmoid branch", "centred": "Class-centred"}
 BUDGET = 64
+BIAS_WORDS = {
+    True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "
+    "branch's logit.",
+    False: "Drawn without the bias, as everywhere in the literature.",
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,10 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                     [("For the class", "positive"), ("For and against", "signed")], value="positive", label="Evidence",
                     info=VIEWS["positive"] + ".", elem_id="view",
                 )  # fmt: skip
+                bias = gr.Checkbox(
+                    False, label="With the bias: each cell's own logit", elem_id="bias",
+                    info="Moves where zero lies and no place. For CAM with signed weights.",
+                )  # fmt: skip
                 grid = gr.Checkbox(False, label="Grid cells as they are, not interpolated", elem_id="grid")
                 contour = gr.Checkbox(False, label="Contour and box", elem_id="contour")
                 threshold = gr.Slider(5, 95, 50, step=5, label="… at this % of each map's maximum", elem_id="threshold")
@@ -149,7 +158,21 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                 )
 
     ready = gr.State(0)
-    choices = [class_name, method, weights, budget, show, view, grid, contour, threshold, opacity, colormap, own_scale]
+    choices = [
+        class_name,
+        method,
+        weights,
+        budget,
+        bias,
+        show,
+        view,
+        grid,
+        contour,
+        threshold,
+        opacity,
+        colormap,
+        own_scale,
+    ]
     outputs = [
         finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, single,
         weights, view, budget, method,
@@ -157,8 +180,8 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
 
     def drawn(image_file: str | None, checkpoint_name: str | None, *chosen: Any, progress: Any = None) -> list[Any]:
         encoded = bench.encode(image_file, checkpoint_name)
-        explanation = _explained(encoded, *chosen[:4], progress=progress)
-        return _answers(encoded, explanation, _drawing(*chosen[4:]), chosen[4])
+        explanation = _explained(encoded, *chosen[:5], progress=progress)
+        return _answers(encoded, explanation, _drawing(*chosen[5:]), chosen[5])
 
     @in_words
     def on_choice(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
@@ -199,7 +222,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     @in_words
     def on_download(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
         encoded = bench.encode(image_file, checkpoint_name)
-        return str(_zipped(encoded, _explained(encoded, *chosen[:4]), _drawing(*chosen[4:])))
+        return str(_zipped(encoded, _explained(encoded, *chosen[:5]), _drawing(*chosen[5:])))
 
     seen = [image, checkpoint, *choices]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
@@ -243,12 +266,18 @@ def compare(
 
 
 def _explained(
-    encoded: EncodedImage, class_name: str | None, method: str, weights: str, budget: int, *, progress: Any = None
-) -> Explanation:
+    encoded: EncodedImage, class_name: str | None, method: str, weights: str, budget: int, with_bias: bool,
+    *, progress: Any = None,
+) -> Explanation:  # fmt: skip
+    """The explanation; the bias is added where it and the map make the logit, and `_note` says which is drawn."""
     show = None if progress is None else lambda done, total: progress((done, total), desc="Score-CAM", unit="channels")
     # Another checkpoint may have a head that does not allow the method that was chosen for the one before.
-    allowed = method if method in methods_of(encoded.model.softmax_head) else None
-    return encoded.explain(class_name or None, allowed, weights, score_cam_channels=int(budget), progress=show)
+    head = encoded.model.softmax_head
+    method = method if method in methods_of(head) else default_method(head)
+    with_bias = with_bias and can_add_bias(encoded.model, method, weights)
+    return encoded.explain(
+        class_name or None, method, weights, with_bias=with_bias, score_cam_channels=int(budget), progress=show
+    )
 
 
 def _drawing(
@@ -396,16 +425,22 @@ def _facts_list(rows: list[tuple[str, str]]) -> str:
 
 def _note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> str:
     method = CAM_METHODS[explanation.method]
-    scale = "Each map has its own scale: brightness cannot be compared. " if drawing.own_scale else ""
     rows, columns = explanation.softmax.map.shape
-    where = "" if model.features_at == "last" else f"Features are taken at layer '{model.features_at}'. "
-    head = " ".join(text for text in (where + why_not_cam(model.softmax_head), not_trained(model)) if text)
-    head = f'<p class="bsig-note">{html.escape(head)}</p>' if head else ""
-    return (
-        f'<p class="bsig-note">{html.escape(scale)}{html.escape(method.title)}: {html.escape(method.note)} '
-        f"{html.escape(TREATMENTS[explanation.weights])} The maps have {rows} x {columns} cells; finer detail is "
-        f"interpolation. Positive area counts cells above zero.</p>{head}"
-    )
+    sentences = [
+        "Each map has its own scale: brightness cannot be compared." if drawing.own_scale else "",
+        f"{method.title}: {method.note}",
+        TREATMENTS[explanation.weights],
+        BIAS_WORDS[explanation.with_bias],
+        f"The maps have {rows} x {columns} cells; finer detail is interpolation.",
+        "Positive area counts cells above zero.",
+    ]
+    of_model = [
+        "" if model.features_at == "last" else f"Features are taken at layer '{model.features_at}'.",
+        why_not_cam(model.softmax_head),
+        not_trained(model),
+    ]
+    paragraphs = [" ".join(filter(None, part)) for part in (sentences, of_model)]
+    return "".join(f'<p class="bsig-note">{html.escape(text)}</p>' for text in paragraphs if text)
 
 
 def scale_html(limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None) -> str:

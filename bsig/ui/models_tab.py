@@ -61,7 +61,7 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
             titles = [one.title for one in feature_stages(DEFAULT_BACKBONE)]
             stage = gr.Dropdown(
                 titles, value=titles[0],
-                label="Features taken at", elem_id="model-stage", info="A finer grid, or an earlier layer with more head.",
+                label="Features taken at", elem_id="model-stage", info="A finer grid, or an earlier layer.",
             )  # fmt: skip
             with gr.Row():
                 load = gr.Button("Load into Compare", variant="primary", elem_id="model-load")

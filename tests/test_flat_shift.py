@@ -1,0 +1,153 @@
+"""A shift with a flat map moves the zero and nothing else; the flattest one is a minimum; its level is the smallest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import torch
+from generated import class_folders
+from tolerances import IDENTITY, PROBABILITY, assert_close
+from torch import Tensor
+
+from bsig.checkpoints import load_checkpoint
+from bsig.datasets import read_dataset
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.finetune import FinetuneConfig, finetune
+from bsig.flat_finetune import FlatShiftConfig, fit_flat_shift
+from bsig.flat_shift import CellMoments, flatness, flattest_vector, level_for_absent_area
+from bsig.localization import score_map
+from bsig.regions import inside_auc
+from bsig.training import TrainingConfig
+
+CHANNELS, ROWS, COLUMNS = 7, 3, 5
+
+
+def toy_features(pictures: int = 11, seed: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(pictures, CHANNELS, ROWS, COLUMNS, generator=generator, dtype=torch.float64)
+
+
+def moments_of(features: Tensor) -> CellMoments:
+    moments = CellMoments.empty(features.shape[1])
+    for batch in features.split(4):
+        moments.add(batch)
+    return moments
+
+
+def test_moments_added_in_batches_are_the_loops_over_all_cells() -> None:
+    features = toy_features()
+    mean, covariance = reference.cell_moments(features.numpy())
+    moments = moments_of(features)
+    assert moments.cells == 11 * ROWS * COLUMNS
+    assert_close(moments.mean, mean, IDENTITY)
+    assert_close(moments.covariance, covariance, IDENTITY)
+
+
+def test_the_level_is_one_and_every_step_that_keeps_it_makes_the_penalized_variance_larger() -> None:
+    moments, ridge = moments_of(toy_features()), 0.3
+    vector = flattest_vector(moments, ridge)
+    assert_close(moments.mean @ vector, torch.tensor(1.0, dtype=torch.float64), IDENTITY)
+    size = moments.covariance.diagonal().mean()
+    penalized = moments.covariance + ridge * size * torch.eye(CHANNELS, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        step = torch.randn(CHANNELS, generator=generator, dtype=torch.float64)
+        step -= (step @ moments.mean) / (moments.mean @ moments.mean) * moments.mean  # keeps m . u = 1
+        other = vector + 0.1 * step
+        assert other @ penalized @ other > vector @ penalized @ vector
+
+
+def test_where_one_channel_is_constant_the_map_is_too_and_only_the_zero_moves() -> None:
+    features = toy_features()
+    features[:, 3] = 2.0
+    moments = moments_of(features)
+    vector = flattest_vector(moments, 1e-9)
+    assert flatness(vector, moments) < 1e-6
+    weight = torch.randn(CHANNELS, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    before = torch.einsum("k,bkhw->bhw", weight, features).numpy()
+    after = torch.einsum("k,bkhw->bhw", weight - 1.5 * vector, features).numpy()
+    np.testing.assert_allclose(before - after, 1.5, rtol=1e-6)
+    coverage = np.zeros((len(features), ROWS, COLUMNS))
+    coverage[:, :2, :2] = 1
+    assert_close(inside_auc(after, coverage), inside_auc(before, coverage), IDENTITY)
+    np.testing.assert_allclose(score_map(after[0]), score_map(before[0]), atol=1e-5)
+
+
+def test_flatness_is_the_deviation_within_pictures_over_the_mean() -> None:
+    features = torch.zeros(2, 2, 1, 2, dtype=torch.float64)
+    features[0, 0, 0] = torch.tensor([1.0, 3.0])  # mean 2, deviation 1
+    features[1, 0, 0] = torch.tensor([5.0, 5.0])  # another level between pictures does not count
+    moments = moments_of(features)
+    # Variance within: (1 + 1 + 0 + 0) / 4; mean: 14 / 4.
+    assert flatness(torch.tensor([1.0, 0.0]), moments) == pytest.approx(0.5**0.5 / 3.5)
+    assert flatness(torch.tensor([-2.0, 0.0]), moments) == pytest.approx(0.5**0.5 / 3.5)
+
+
+@pytest.mark.parametrize("area", [0.0, 0.1, 0.25, 0.6])
+def test_the_level_is_the_smallest_that_keeps_the_area(area: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    absent = torch.randn(97, generator=generator, dtype=torch.float64)
+    flat = 1 + 0.3 * torch.randn(97, generator=generator, dtype=torch.float64)
+    assert (flat > 0).all()
+    level = level_for_absent_area(absent, flat, area)
+    assert reference.positive_share(absent.numpy(), flat.numpy(), level * (1 + 1e-12)) <= area
+    if level > 0:
+        assert reference.positive_share(absent.numpy(), flat.numpy(), level * (1 - 1e-9)) > area
+
+
+def test_the_level_by_hand_and_cells_that_no_level_reaches() -> None:
+    absent, flat = torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.tensor([1.0, 1.0, 2.0, 1.0])
+    assert level_for_absent_area(absent, flat, 0.25) == 3.0
+    assert level_for_absent_area(absent, flat, 0.5) == 1.0
+    assert level_for_absent_area(-absent, flat, 0.1) == 0.0
+    beyond = torch.tensor([1.0, -1.0, 2.0, 1.0])  # the second cell counts as positive whatever the level
+    assert level_for_absent_area(absent, beyond, 0.5) == 1.0
+    with pytest.raises(InputError, match="cannot be had: 1 of 4 cells"):
+        level_for_absent_area(absent, beyond, 0.2)
+    with pytest.raises(InputError, match="absent_area"):
+        level_for_absent_area(absent, flat, 1.0)
+
+
+def test_no_cells_no_ridge_and_no_variance_are_refused() -> None:
+    with pytest.raises(InputError, match="moments"):
+        flattest_vector(CellMoments.empty(3))
+    with pytest.raises(InputError, match="ridge"):
+        flattest_vector(moments_of(toy_features()), 0.0)
+    with pytest.raises(InputError, match="variance"):
+        flattest_vector(moments_of(torch.ones(2, 3, 2, 2)))
+
+
+def test_on_the_default_model_it_is_the_same_classifier_with_a_flat_map(
+    tmp_path: Path, default_model: DualBranch
+) -> None:
+    names = {"n01440764": "red", "n03445777_golf_ball": "green"}
+    images = read_dataset(class_folders(tmp_path / "pictures", names))
+    index_of = {"n01440764": 0, "n03445777_golf_ball": 574}
+    fit = fit_flat_shift(default_model, images, index_of, FlatShiftConfig(absent_area=0.2))
+    again = fit_flat_shift(default_model, images, index_of, FlatShiftConfig(absent_area=0.2), batch_size=3)
+    assert (fit.pictures, float(fit.shift.bias)) == (8, 0)
+    assert fit.level > 0
+    assert_close(again.shift.vector, fit.shift.vector, PROBABILITY._replace(absolute=1e-4))
+    features = torch.rand(2, 1280, 7, 7, generator=torch.Generator().manual_seed(0))
+    shifted = fit.shift.applied_to(default_model.softmax_head)
+    assert_close(shifted(features).softmax(1), default_model.softmax_logits(features).softmax(1), PROBABILITY)
+
+
+@pytest.mark.parametrize("branch", ["shift", "full"])
+def test_finetune_writes_it_as_a_shift_branch_or_trains_a_full_one_from_it(branch: str, tmp_path: Path) -> None:
+    images = read_dataset(class_folders(tmp_path / "pictures", {"n01440764": "red", "n03445777_golf_ball": "green"}))
+    training = TrainingConfig(branch=branch, epochs=1, learning_rate=1e-6)
+    config = FinetuneConfig(training=training, flat_shift=FlatShiftConfig(absent_area=0.2))
+    finetune(images, tmp_path / "flat", config, cache_folder=None)
+    model = load_checkpoint(tmp_path / "flat")
+    assert model.branch_kind == branch
+    said = model.metadata["training"]["flat_shift"]
+    assert said["absent_area"] == 0.2
+    assert min(said["level"], said["held_out_flatness"]) > 0
+    moved = (model.sigmoid_head.last_linear.weight - model.softmax_head.last_linear.weight).detach()
+    assert moved.abs().max() > 1e-3
+    torch.testing.assert_close(moved, moved.mean(dim=0).expand_as(moved), rtol=0, atol=1e-5)  # one vector for all

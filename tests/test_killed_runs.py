@@ -1,0 +1,93 @@
+"""Killed with signal 9 at the worst moments, a run loses nothing that was saved and goes on to the same weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from generated import class_folders
+from safetensors import safe_open
+
+from bsig.checkpoints import DESCRIPTION, TENSORS, read_description
+from bsig.feature_file import remove_left_behind
+
+SCRIPT = Path(__file__).with_name("killed_finetune.py")
+ROOT = SCRIPT.parents[1]
+
+
+CASES = ("cache", "epoch", "state", "checkpoint")
+AGAIN = ("epoch-again", "checkpoint-again")  # over a checkpoint that is there
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the killed and the resumed runs left; `nowhere` is the run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("killed")
+    for where in ("nowhere", *CASES, *AGAIN):
+        class_folders(folder / where / "images", {"a": "red", "b": "green", "c": "blue"}, count=8)
+    for where in AGAIN:
+        (folder / where / "run").mkdir()
+        for name in (TENSORS, DESCRIPTION):
+            (folder / where / "run" / name).write_text("what was there")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SCRIPT), str(folder), "nowhere", *CASES, *AGAIN]
+    subprocess.run(command, cwd=ROOT, env=environment, timeout=500, check=True)
+    return folder
+
+
+def ended(folder: Path, where: str) -> tuple[int, int]:
+    killed, resumed = json.loads((folder / "ended.json").read_text())[where]
+    return killed, resumed
+
+
+def partial_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.is_file() and "partial" in path.name]
+
+
+@pytest.mark.parametrize("where", CASES)
+def test_a_killed_run_leaves_no_half_checkpoint_and_a_whole_state(folder: Path, where: str) -> None:
+    assert ended(folder, where) == (-signal.SIGKILL, 0)
+    left = folder / f"{where}-killed"
+    assert not (left / "run").exists()
+    state = left / ".run.training" / "state.safetensors"
+    assert state.exists() == (where != "cache")
+    if state.exists():
+        finished = {"epoch": 2, "state": 2, "checkpoint": 4}[where]
+        with safe_open(state, framework="pt") as stored:
+            assert len(json.loads(stored.metadata()["history"])) == finished
+    features = list((left / "cache").glob("*.npy"))
+    if where == "cache":
+        assert features == []
+        assert len(partial_files(left / "cache")) == 1
+    else:
+        assert len(features) == 1
+
+
+@pytest.mark.parametrize("where", [*CASES, *AGAIN])
+def test_resumed_it_gives_the_weights_of_the_undisturbed_run_bit_for_bit(folder: Path, where: str) -> None:
+    assert ended(folder, where)[1] == 0
+    resumed, undisturbed = folder / where / "run", folder / "nowhere" / "run"
+    assert (resumed / TENSORS).read_bytes() == (undisturbed / TENSORS).read_bytes()
+    assert read_description(resumed)["history"] == read_description(undisturbed)["history"]
+    assert not (folder / where / ".run.training").exists()
+
+
+@pytest.mark.parametrize("where", AGAIN)
+def test_a_killed_run_leaves_the_checkpoint_that_was_there(folder: Path, where: str) -> None:
+    assert ended(folder, where)[0] == -signal.SIGKILL
+    for name in (TENSORS, DESCRIPTION):
+        assert (folder / f"{where}-killed" / "run" / name).read_text() == "what was there"
+
+
+def test_what_a_killed_writer_left_is_taken_away_once_it_is_old(folder: Path) -> None:
+    cache = folder / "cache" / "cache"
+    for left in partial_files(cache):
+        os.utime(left, (1, 1))
+    remove_left_behind(cache)
+    assert partial_files(cache) == []
+    assert len(list(cache.glob("*.npy"))) == 1
