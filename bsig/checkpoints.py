@@ -1,10 +1,11 @@
-"""A dual-branch model <-> a checkpoint folder of two files: tensors as safetensors, everything said of them as JSON.
+"""A dual-branch model <-> a checkpoint folder: tensors as safetensors, everything said of them as JSON.
 
     NAME/checkpoint.safetensors     sigmoid_head.* (or sigmoid_shift.*) always; softmax_head.* and encoder.* only
                                     where they are not the backbone's published weights
     NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training
                                     settings, data description, measured results, library versions, time, hash of the
                                     tensors
+    NAME/results.json               the whole evaluation, where there is one (`bsig.shipped_results`)
 
 Never pickle. A folder is written whole under a temporary name and renamed, so a crash leaves the old one or none. On
 loading, sizes and hashes are checked from the headers before a tensor is read.
@@ -51,7 +52,7 @@ from bsig.images import RESAMPLING, Preprocessing, Triple
 from bsig.published_models import empty_published_classifier, published_network
 
 FORMAT_VERSION = 1
-TENSORS, DESCRIPTION = "checkpoint.safetensors", "checkpoint.json"
+TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "results.json"
 CHECKPOINTS_FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
 MAX_DESCRIPTION_BYTES = 16 * 2**20
@@ -122,7 +123,7 @@ def check_target(path: Path) -> None:
             "with a sign."
         )
     if path.is_dir():
-        other = sorted({file.name for file in path.iterdir()} - {TENSORS, DESCRIPTION})
+        other = sorted({file.name for file in path.iterdir()} - {TENSORS, DESCRIPTION, RESULTS})
     else:
         other = [path.name] if path.exists() else []
     if other:
