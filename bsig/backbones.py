@@ -62,6 +62,9 @@ class BackboneOptions:
     global_pool: str | None = None
 
 
+OWN_OPTIONS = BackboneOptions()
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A pretrained classifier in two parts, with what is needed to use and to name it.

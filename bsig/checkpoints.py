@@ -22,6 +22,7 @@ import platform
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -30,7 +31,6 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -48,7 +48,9 @@ from bsig.backbones import (
 from bsig.dual_branch import DualBranch, FittedShift
 from bsig.errors import InputError
 from bsig.heads import ClassificationHead, with_classes
+from bsig.hub import hub_folder
 from bsig.images import RESAMPLING, Preprocessing, Triple
+from bsig.published_models import empty_published_classifier, published_network
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "results.json"
@@ -57,6 +59,7 @@ DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
 KEPT_METADATA = ("training", "data", "results", "note", "doctored")
+LEFTOVER_AFTER_S = 3600
 AGAIN = "copy the checkpoint again or train it again"
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -99,6 +102,8 @@ def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool
     tensors = _tensors_to_store(model, torch.float16 if half_precision else torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _put_back(path)
+        _clear_leftovers(path)
         with _written_whole(path) as temporary:
             save_file(tensors, temporary / TENSORS)
             text = json.dumps(_description(model, temporary / TENSORS, tensors, said), indent=1, ensure_ascii=False)
@@ -196,9 +201,10 @@ def checkpoint_path(name: str | Path, folder: Path) -> Path:
     """
     text = str(name)
     if text.startswith("hf:"):
-        return _from_hub(text)
+        return hub_folder(text, [TENSORS, DESCRIPTION, RESULTS])
     with contextlib.suppress(OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
         for candidate in (folder / text, Path(text).expanduser()):
+            _put_back(candidate)
             if (candidate / DESCRIPTION).is_file():
                 return Path(os.path.abspath(candidate))  # so that '.' has a name
     known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
@@ -310,6 +316,8 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
     options = _options(backbone)
     stores_encoder = any(key.startswith("encoder.") for key in keys)
     if not stores_encoder:
+        if published_network(backbone["name"]) is not None:
+            raise InputError(f"{TENSORS} lacks the encoder of '{backbone['name']}'; {AGAIN}.")
         classifier = load_classifier(backbone["name"], device, options)
     else:
         classifier = empty_classifier(backbone["name"], options)
@@ -331,6 +339,9 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
 
 def empty_classifier(name: str, options: BackboneOptions) -> Classifier:
     """A backbone's encoder and head with any weights, to be filled from a file."""
+    network = published_network(name)
+    if network is not None:
+        return empty_published_classifier(network)
     return classifier_from_timm(name, pretrained=False, options=options)
 
 
@@ -490,6 +501,25 @@ def _written_whole(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _put_back(path: Path) -> None:
+    """A writer that was killed between its two renames leaves the old checkpoint under a hidden name: back with it."""
+    if path.exists() or not NAME_PATTERN.fullmatch(path.name) or not path.parent.is_dir():
+        return
+    for hidden in path.parent.glob(f".{path.name}.*.previous"):
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.[^.]{{8}}\.previous", hidden.name):
+            with contextlib.suppress(OSError):
+                hidden.rename(path)
+                return
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Removes what writers of this checkpoint that were killed have left; a living one is younger than an hour."""
+    for hidden in path.parent.glob(f".{path.name}.*"):
+        is_ours = re.fullmatch(rf"\.{re.escape(path.name)}\.[^.]{{8}}(\.previous)?", hidden.name)
+        if is_ours and hidden.is_dir() and time.time() - hidden.stat().st_mtime > LEFTOVER_AFTER_S:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[None]:
     """Puts the checkpoint's name before what is wrong with it, once."""
@@ -498,19 +528,3 @@ def _named(name: str) -> Iterator[None]:
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith("checkpoint '") else f"checkpoint '{name}': {text}") from error
-
-
-def _from_hub(address: str) -> Path:
-    repository, _, revision = address.removeprefix("hf:").partition("@")
-    if repository.count("/") != 1:
-        raise InputError(f"`checkpoint` (='{address}') must be 'hf:owner/repo', with '@revision' behind it if wanted.")
-    try:
-        return Path(
-            snapshot_download(repository, revision=revision or None, allow_patterns=[TENSORS, DESCRIPTION, RESULTS])
-        )
-    except Exception as error:
-        # The hub client raises its own kinds, httpx's and the operating system's for "not there" and "no network".
-        raise InputError(
-            f"`checkpoint` (='{address}') cannot be fetched from the Hugging Face Hub ({type(error).__name__}); check "
-            "the name and the network, or give the path of a downloaded folder."
-        ) from error

@@ -32,6 +32,7 @@ from bsig.checkpoints import (
 )
 from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
+from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
 from bsig.comparison import comparison_picture
 from bsig.datasets import CACHE_FOLDER, SPLITS, LabelledImages, read_dataset
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_checkpoints(commands)
     text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
     add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
+    add_model_commands(commands, _command)
     _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser
 
@@ -113,7 +115,9 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="name, folder or hf:owner/repo")
     _add_checkpoint_folder(parser)
     parser.add_argument("--class", dest="class_name", default=None, help="class name, id or index (default: predicted)")
-    parser.add_argument("--method", default="cam", help=f"CAM variant: {', '.join(CAM_METHODS)}")
+    parser.add_argument(
+        "--method", default=None, help=f"CAM variant: {', '.join(CAM_METHODS)} (default: cam where it is exact)"
+    )
     parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
     parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
@@ -131,7 +135,7 @@ def _explain(chosen: argparse.Namespace) -> None:
         chosen.weights,
         with_bias=chosen.bias,
         score_cam_channels=chosen.channels,
-        progress=progress("channels") if CAM_METHODS.get(chosen.method, CAM_METHODS["cam"]).is_slow else None,
+        progress=progress("channels") if chosen.method in CAM_METHODS and CAM_METHODS[chosen.method].is_slow else None,
     )
     said = {
         **summary(explanation),
@@ -325,7 +329,8 @@ def _checkpoints(chosen: argparse.Namespace) -> None:
             print(f"{row['name']}: cannot be loaded: {row['error']}")
         else:
             print(
-                f"{row['name']}: {row['classes']} classes, {row['backbone']}, {row['branch']} branch, "
+                f"{row['name']}: {row['classes']} classes, {row['backbone']}, {row['branch']} branch"
+                f"{'' if row['trained'] else ' (not fine-tuned yet: still the clone)'}, "
                 f"{row['megabytes']} MB, sha256 {row['sha256'][:12]}"
             )
 

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.cams import CAM_METHODS, cam_method
+from bsig.default_method import default_method
 from bsig.diagnostics import diagnose, diagnostic_input
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Evidence, Explanation, percent
@@ -126,18 +127,21 @@ class CollapseReport:
         return self.curves["softmax"].deltas
 
 
-def collapse_report(encoded: EncodedImage, class_name: int | str | None, method: str = "cam") -> CollapseReport:
+def collapse_report(encoded: EncodedImage, class_name: int | str | None, method: str | None = None) -> CollapseReport:
     """All numbers of the Sign collapse screen, from stored features.
 
     Args:
         encoded: the picture.
         class_name: as for `EncodedImage.explain`; None for the prediction.
-        method: a key of `CAM_METHODS`; `method_with_signs` takes its place where it has no signed channel weights.
+        method: a key of `CAM_METHODS`, None for the model's own; `method_with_signs` takes its place
+            where it has no signed channel weights.
 
     Raises:
         InputError: unknown class or method.
     """
-    method, note = method_with_signs(method, cam_is_exact=encoded.model.softmax_head.cam_is_exact)
+    method, note = method_with_signs(
+        method or default_method(encoded.model.softmax_head), cam_is_exact=encoded.model.softmax_head.cam_is_exact
+    )
     explanation = encoded.explain(class_name, method, "signed")
     features = encoded.features[0]
     weights = {branch: _weights(evidence_of(explanation, branch), features) for branch in TRAINED}

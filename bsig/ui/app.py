@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from bsig import __version__
-from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.cams import TREATMENTS
 from bsig.run_queue import RunQueue
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.evaluate_own import evaluate_answer
@@ -17,12 +17,13 @@ from bsig.ui.examples import ASSETS
 from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
+from bsig.ui.models_tab import build_models, connect_finetune
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
 from bsig.ui.theme import CSS, THEME, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.workbench import Workbench
 
-TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "tour")
+TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 MAX_UPLOAD_BYTES = 2 * 2**30
 
 
@@ -44,9 +45,12 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
             with gr.Tab("Evaluate", id="evaluate") as tab:
                 build_evaluate(bench, compare_screen, tab, demo)
             with gr.Tab("Fine-tune", id="finetune") as tab:
-                build_finetune(bench, queue, compare_screen, tab, demo)
+                start = build_finetune(bench, queue, compare_screen, tab, demo)
+            with gr.Tab("Models", id="models"):
+                models = build_models(bench, compare_screen)
             with gr.Tab("Guided tour", id="tour") as tab:
                 build_tour(bench, demo, tab)
+        connect_finetune(models, bench, start, tabs)
         demo.load(opened_tab, None, tabs, api_visibility="private")
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
@@ -82,7 +86,7 @@ def _add_endpoints(bench: Workbench) -> None:
         image = PictureInput(type="filepath", image_mode=None, label="image")
         checkpoint = gr.Textbox(label="checkpoint", value=bench.default_checkpoint)
         class_name = gr.Textbox(label="class", value="")
-        method = gr.Textbox(label="method", value=next(iter(CAM_METHODS)))
+        method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
         weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
         pictures = [gr.Image(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
         numbers = gr.JSON(label="explanation")

@@ -26,8 +26,11 @@ from bsig.comparison import (
     difference_picture,
     shared_limit_of,
 )
+from bsig.default_method import default_method, methods_of, why_not_cam
+from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, find_class, finding, percent, summary
+from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.examples import bundled_examples, example_by_key
@@ -172,7 +175,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     ]
     outputs = [
         finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, single,
-        weights, view, budget,
+        weights, view, budget, method,
     ]  # fmt: skip
 
     def drawn(image_file: str | None, checkpoint_name: str | None, *chosen: Any, progress: Any = None) -> list[Any]:
@@ -254,7 +257,7 @@ def compare(
 ) -> tuple[Any, Any, Any, dict[str, Any]]:
     """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
-    explanation = encoded.explain(class_name or None, method or "cam", weights or "signed", score_cam_channels=BUDGET)
+    explanation = encoded.explain(class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET)
     pictures = [branch_picture(explanation, branch, Drawing()) for branch in BRANCHES]
     said = {**summary(explanation), "finding": finding(explanation)}
     for branch in BRANCHES:
@@ -268,6 +271,9 @@ def _explained(
 ) -> Explanation:  # fmt: skip
     """The explanation; the bias is added where it and the map make the logit, and `_note` says which is drawn."""
     show = None if progress is None else lambda done, total: progress((done, total), desc="Score-CAM", unit="channels")
+    # Another checkpoint may have a head that does not allow the method that was chosen for the one before.
+    head = encoded.model.softmax_head
+    method = method if method in methods_of(head) else default_method(head)
     with_bias = with_bias and can_add_bias(encoded.model, method, weights)
     return encoded.explain(
         class_name or None, method, weights, with_bias=with_bias, score_cam_channels=int(budget), progress=show
@@ -317,13 +323,14 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
         *(gr.update(value=pictures[branch], alt_text=alt_text(explanation, branch)) for branch in BRANCHES),
         *(_facts(explanation, branch) for branch in BRANCHES),
         bar,
-        _note(explanation, drawing),
+        _note(explanation, drawing, encoded.model),
         gr.Row(visible=side_by_side),
         wipe,
         single,
         gr.Radio(info=TREATMENTS[explanation.weights]),
         gr.Radio(info=VIEWS[drawing.view] + "."),
         gr.Slider(visible=explanation.method == "score-cam"),
+        gr.Dropdown(choices=_method_choices(encoded.model), value=explanation.method),
     ]
 
 
@@ -331,7 +338,7 @@ def _nothing() -> list[Any]:
     """`_answers` without its first entry, for no picture."""
     empty = gr.update(value=None, alt_text="")
     words = ["", "", ""]
-    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider()]
+    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider(), gr.skip()]
     return [empty, "", empty, empty, empty, *words, "", "", *rest]
 
 
@@ -357,6 +364,12 @@ def _class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
         for index in top
     ]
     return first + [(names[index], names[index]) for index in rest]
+
+
+def _method_choices(model: DualBranch) -> list[tuple[str, str]]:
+    """(label, key) of the methods that this model's head allows, in the order of `CAM_METHODS`."""
+    allowed = methods_of(model.softmax_head)
+    return [(_method_label(key), key) for key in CAM_METHODS if key in allowed]
 
 
 def _method_label(key: str) -> str:
@@ -410,7 +423,7 @@ def _facts_list(rows: list[tuple[str, str]]) -> str:
     ) + "</dl>"  # fmt: skip
 
 
-def _note(explanation: Explanation, drawing: Drawing) -> str:
+def _note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> str:
     method = CAM_METHODS[explanation.method]
     rows, columns = explanation.softmax.map.shape
     sentences = [
@@ -421,7 +434,13 @@ def _note(explanation: Explanation, drawing: Drawing) -> str:
         f"The maps have {rows} x {columns} cells; finer detail is interpolation.",
         "Positive area counts cells above zero.",
     ]
-    return f'<p class="bsig-note">{html.escape(" ".join(filter(None, sentences)))}</p>'
+    of_model = [
+        "" if model.features_at == "last" else f"Features are taken at layer '{model.features_at}'.",
+        why_not_cam(model.softmax_head),
+        not_trained(model),
+    ]
+    paragraphs = [" ".join(filter(None, part)) for part in (sentences, of_model)]
+    return "".join(f'<p class="bsig-note">{html.escape(text)}</p>' for text in paragraphs if text)
 
 
 def scale_html(limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None) -> str:

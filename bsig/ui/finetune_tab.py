@@ -49,8 +49,8 @@ FINETUNE_CSS = """
 OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
 
 
-def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> None:
-    """Lays out the tab and connects it."""
+def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> Any:
+    """Lays out the tab and connects it; returns the field that says what a run starts from."""
     runs = queue.folder
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
@@ -202,6 +202,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     )  # fmt: skip
     demo.load(on_check, form, [check, form[POSITIVE]], **quiet)
     demo.load(on_load, None, [chosen, compare.checkpoint], **quiet)
+    return start
 
 
 def _menu(found: list[Run], wanted: str | None) -> Any:

@@ -17,9 +17,11 @@ from torch import Tensor
 from bsig.cams import CAM_METHODS, Branch
 from bsig.checkpoints import save_checkpoint
 from bsig.comparison import BRANCHES, Drawing, map_picture
+from bsig.default_method import default_method, require_exact
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explanation, find_class, percent
 from bsig.figures import grouped_bars, lines_over_delta
+from bsig.heads import ClassificationHead
 from bsig.logit_shift import (
     channel_shift,
     class_centred_head,
@@ -42,6 +44,8 @@ from bsig.ui.workbench import Workbench
 
 KINDS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
 LARGEST_DELTA = 0.05
+UNPAINTED_DELTA = -0.02
+"""What is added to every weight where painting is asked of a head that does not allow it."""
 DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
 SEEN_FROM = 0.05
 CHANNELS_OFFERED = 12
@@ -99,8 +103,15 @@ def shifted_by(encoded: EncodedImage, class_index: int, method: str, wanted: Wan
     )
 
 
-def shown_method(method: str) -> tuple[str, str]:
+def shown_method(method: str, head: ClassificationHead) -> tuple[str, str]:
     """The CAM variant that this screen draws for the one chosen in Compare, and why if it is another."""
+    if not head.cam_is_exact:
+        default = default_method(head)
+        title = CAM_METHODS[default].title
+        return default, (
+            "A map is painted by solving for the head's weights, which takes average pool and one linear layer; this "
+            f"head is another, so it is shifted in its last layer and run, and {title} shows what moves."
+        )
     if method == "eigen-cam":
         return "cam", "Eigen-CAM looks at no class, so no shift moves it; CAM is shown instead."
     if CAM_METHODS[method].is_slow:
@@ -117,6 +128,8 @@ def shown_method(method: str) -> tuple[str, str]:
 def _vector(encoded: EncodedImage, class_index: int, wanted: Wanted) -> tuple[Tensor, str]:
     features = encoded.features[0]
     row = encoded.model.softmax_head.last_linear.weight[class_index].detach()
+    if wanted.kind == "paint":
+        require_exact(encoded.model.softmax_head, "Painting a map")
     if wanted.kind == "uniform":
         return uniform_shift(len(row), wanted.delta).to(
             row
@@ -161,6 +174,11 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
     """Whether this head's own shared component distorts its published map; and that nothing would have told."""
     weight, features = encoded.model.softmax_head.last_linear.weight.detach(), encoded.features[0]
     head_share = shared_energy_share(weight)
+    if not encoded.model.softmax_head.cam_is_exact:
+        return (
+            f"This softmax head's last layer has a shared component of {_share(head_share)} of its energy; how much of "
+            "this map that is cannot be read from its weights, because other layers lie between them and the map."
+        )
     try:
         here = shared_map_share(features, weight, class_index)
     except InputError:
@@ -263,6 +281,8 @@ def fitted_shift_of(bench: Workbench, encoded: EncodedImage) -> tuple[Tensor, st
 
 def figures(bench: Workbench, encoded: EncodedImage, class_index: int) -> tuple[Any, Any, Any]:
     """Over delta: correlation with the original map, overlap of the strongest cells, positive area."""
+    if not encoded.model.softmax_head.cam_is_exact:
+        return None, None, None
     model, features = encoded.model, encoded.features[0]
     softmax, sigmoid = model.softmax_head.last_linear, model.sigmoid_head.last_linear
     weights = {"softmax": softmax.weight.detach(), "sigmoid": sigmoid.weight.detach()}
@@ -306,6 +326,12 @@ def figures(bench: Workbench, encoded: EncodedImage, class_index: int) -> tuple[
 
 def where_is_zero(bench: Workbench, encoded: EncodedImage, class_index: int) -> str:
     """The absent-class test on this picture, as an HTML table: positive area by head and kind of class."""
+    if not encoded.model.softmax_head.cam_is_exact:
+        return (
+            "<p class='bsig-note'>This table and the curves below follow from the head's weights alone, which takes a "
+            "head of average pool and one linear layer. For this model the same question is answered, by running its "
+            "head, in the table of numbers on the Sign collapse screen.</p>"
+        )
     softmax = encoded.model.softmax_head.last_linear.weight.detach()
     fitted, fitted_words = fitted_shift_of(bench, encoded)
     heads = {
@@ -352,6 +378,7 @@ def shared_figure(encoded: EncodedImage, class_index: int) -> Any:
     for key, head in (("softmax", encoded.model.softmax_head), ("sigmoid", encoded.model.sigmoid_head)):
         weight = head.last_linear.weight.detach()
         try:
+            require_exact(head, "the shared map")
             here: float | None = shared_map_share(encoded.features[0], weight, class_index)
         except InputError:
             here = None
@@ -463,7 +490,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
     def answer(image: str, checkpoint: str, class_name: str, method: str, *wished: Any) -> list[Any]:
         encoded, index = current(image, checkpoint, class_name)
         wanted = _wanted(encoded, index, *wished)
-        drawn_method, why = shown_method(method)
+        drawn_method, why = shown_method(method, encoded.model.softmax_head)
         shifted = shifted_by(encoded, index, drawn_method, wanted)
         return _answers(encoded, shifted, wanted, why)
 
@@ -510,7 +537,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
     def on_prove(*arguments: Any) -> str:
         encoded, index = current(*arguments[:3])
         vector, _ = _vector(encoded, index, _wanted(encoded, index, *arguments[4:]))
-        return proof_table(bench, arguments[1], vector, shown_method(arguments[3])[0])
+        return proof_table(bench, arguments[1], vector, shown_method(arguments[3], encoded.model.softmax_head)[0])
 
     @in_words
     def on_export(*arguments: Any) -> Any:
@@ -538,8 +565,14 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
 
 def strongest_channels_for(encoded: EncodedImage, class_index: int) -> list[int]:
     """The channels with most evidence `|w[k]| * mean F[k]` for the class on this picture, strongest first."""
-    row = encoded.model.softmax_head.last_linear.weight[class_index].detach()
-    mass = row.abs() * encoded.features[0].abs().mean(dim=(1, 2))
+    head = encoded.model.softmax_head
+    row = head.last_linear.weight[class_index].detach()
+    if head.cam_is_exact:
+        active = encoded.features[0].abs().mean(dim=(1, 2))
+    else:  # what the last layer sees in place of channels
+        with torch.no_grad():
+            active = head.last_inputs(head.pooled(encoded.head_features))[0].abs()
+    mass = row.abs() * active
     return mass.topk(min(CHANNELS_OFFERED, len(mass))).indices.tolist()
 
 
@@ -563,7 +596,7 @@ def shift_answer(
     encoded = bench.encode(image, checkpoint)
     index = find_class(encoded.model, class_name) if class_name else encoded.predicted_index
     wanted = Wanted("paint", target) if target else Wanted("uniform", delta=float(delta))
-    shifted = shifted_by(encoded, index, "cam", wanted)
+    shifted = shifted_by(encoded, index, default_method(encoded.model.softmax_head), wanted)
     before, after = shifted.before, shifted.after
     return {
         "class_index": index,
@@ -591,6 +624,8 @@ def _wanted(
     channel: Any,
     channel_delta: float,
 ) -> Wanted:
+    if kind == "paint" and not encoded.model.softmax_head.cam_is_exact:
+        kind, delta = "uniform", delta or UNPAINTED_DELTA
     if channel is None:
         channel = strongest_channels_for(encoded, index)[0]
     return Wanted(kind, target, tuple(cell) if cell else None, float(delta), int(channel), float(channel_delta))
@@ -619,7 +654,9 @@ def _answers(encoded: EncodedImage, shifted: Shifted, wanted: Wanted, why: str) 
         scale_html(limit, drawing, before.method),
         probability_table(shifted, names, "softmax"),
         probability_table(shifted, names, "sigmoid"),
-        _thumbnail(encoded, wanted.channel) if wanted.kind == "channel" else gr.update(visible=False),
+        _thumbnail(encoded, wanted.channel)
+        if wanted.kind == "channel" and encoded.model.softmax_head.cam_is_exact
+        else gr.update(visible=False),
     ]
 
 

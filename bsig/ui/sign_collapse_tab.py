@@ -170,7 +170,7 @@ def sign_collapse_answer(
     bench: Workbench, image: str, checkpoint: str | None, class_name: str | None, method: str | None
 ) -> dict[str, Any]:
     """What the `/sign_collapse` endpoint answers: quadrants, flipped channels, margins, curve, budget, diagnostics."""
-    return report_json(collapse_report(bench.encode(image, checkpoint), class_name or None, method or "cam"))
+    return report_json(collapse_report(bench.encode(image, checkpoint), class_name or None, method or None))
 
 
 def _report(

@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 
 from bsig.comparison import PICTURE_SIZE, Drawing
+from bsig.default_method import methods_of
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Evidence, Explanation, area_text, find_class, percent
 from bsig.pictures import overlay, shared_limit
@@ -83,6 +84,8 @@ def two_answers(one: EncodedImage, other: EncodedImage, class_name: str | None, 
     """
     index = find_class(one.model, class_name) if class_name else one.predicted_index
     name = one.model.class_names[index]
+    both = [key for key in methods_of(other.model.softmax_head) if key in methods_of(one.model.softmax_head)]
+    method = method if method in both else both[0]
     first, second = one.explain(index, method), other.explain(find_class(other.model, name), method)
     shown = {"before": first.sigmoid, "after": second.sigmoid, "softmax": second.softmax}
     limit = shared_limit(*(evidence.map for evidence in shown.values()), positive_only=True)

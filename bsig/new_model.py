@@ -1,0 +1,192 @@
+"""A dual-branch model that nobody has fine-tuned yet: any timm classifier, from its own weights, a file or the hub.
+
+    model = new_model("convnext_atto")                                  published weights, over the network once
+    model = new_model("resnet50", weights="resnet50.safetensors")       a local file
+    model = new_model("hf:timm/resnet18.a1_in1k")                       a timm repository on the Hugging Face Hub
+
+The sigmoid branch is the softmax branch's clone (`DualBranch.is_trained` is False): its maps are softmax's maps until a
+fine-tune has moved them.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bsig.backbones import (
+    OWN_OPTIONS,
+    BackboneOptions,
+    Classifier,
+    chosen_device,
+    load_classifier,
+    shared_encoder,
+    state_sha256,
+    take_apart,
+    timm_network,
+)
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.hub import hub_folder
+
+NOT_TRAINED = (
+    "This model's sigmoid branch has not been fine-tuned: it is still the clone of the softmax branch, so both "
+    "maps are the same."
+)
+
+
+def not_trained(model: DualBranch) -> str:
+    """`NOT_TRAINED` for a model of which it is true; else empty."""
+    return "" if model.is_trained else NOT_TRAINED
+
+
+HUB_FILES = ("config.json", "model.safetensors")
+MAX_CONFIG_BYTES = 4 * 2**20
+
+
+def new_model(
+    backbone: str,
+    weights: Path | str | None = None,
+    options: BackboneOptions = OWN_OPTIONS,
+    device: str = "cpu",
+    api: Any = None,
+) -> DualBranch:
+    """Encoder, softmax branch and its clone.
+
+    Args:
+        backbone: a timm name, or `hf:owner/repo@revision` of a timm model.
+        weights: a `.safetensors` file, or a `.pth` of tensors alone; None for the published ones.
+        options: feature stage and pooling.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        api: the hub's client, if not the ordinary one.
+
+    Raises:
+        InputError: no such network, weights that cannot be had or do not fit, or a head that cannot be cut off.
+    """
+    device = chosen_device(device)
+    if backbone.startswith("hf:"):
+        if weights is not None:
+            raise InputError("`weights` must be left out for a hub address, which brings its own.")
+        return DualBranch(_moved(_from_hub(backbone, options, api), device), name=model_name(backbone, options))
+    if weights is None:
+        return DualBranch(load_classifier(backbone, device, options), name=model_name(backbone, options))
+    path = Path(weights).expanduser()
+    classifier = filled_classifier(backbone, read_weights(path), path.name, options)
+    return DualBranch(_moved(classifier, device), name=model_name(f"{backbone}-{path.stem}", options))
+
+
+def model_name(backbone: str, options: BackboneOptions) -> str:
+    """What a new model is called: made of what it was made from, fit for a folder's name."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", backbone.removeprefix("hf:")).strip("-._")
+    parts = [stem, *(part for part in (options.feature_stage, options.global_pool) if part not in (None, "last"))]
+    return "-".join(str(part) for part in parts)[:100]
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict on disk; nothing but tensors is ever read.
+
+    Raises:
+        InputError: no such file, another format, or a file that holds more than tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"`weights` (='{path}') is not there; give a .safetensors or .pth file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix not in (".pth", ".pt", ".bin", ".tar"):
+            raise InputError(f"`weights` (='{path.name}') must end in .safetensors or .pth.")
+        said = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:160]
+        raise InputError(
+            f"'{path.name}' cannot be read as tensors alone ({reason}); save it as safetensors."
+        ) from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(said, dict) and isinstance(said.get(key), dict):
+            said = said[key]
+    tensors = {str(key).removeprefix("module."): value for key, value in _items(said) if isinstance(value, Tensor)}
+    if not tensors:
+        raise InputError(f"'{path.name}' holds no tensors by name; save the network's state_dict.")
+    return tensors
+
+
+def filled_classifier(
+    backbone: str, tensors: dict[str, Tensor], source: str, options: BackboneOptions, num_classes: int | None = None
+) -> Classifier:
+    """A timm network filled with tensors under its own names, in two parts.
+
+    Raises:
+        InputError: the tensors are not this network's; which are missing or unexpected is said.
+    """
+    bare = timm_network(backbone, pretrained=False, options=options)
+    network = timm_network(
+        backbone, pretrained=False, options=options, num_classes=num_classes or _classes(bare, tensors)
+    )
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    missing = [key for key in wanted if key not in tensors and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in tensors if key not in wanted]
+    other = [key for key, shape in wanted.items() if key in tensors and tuple(tensors[key].shape) != shape]
+    said = [
+        f"{what}: {', '.join(found[:8])}{f' and {len(found) - 8} more' if len(found) > 8 else ''}"
+        for what, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
+        if found
+    ]
+    if said:
+        raise InputError(f"'{source}' does not hold the weights of '{backbone}'; {'; '.join(said)}.")
+    broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise InputError(f"'{source}' holds NaN or infinite numbers in '{broken[0]}'; the file is damaged.")
+    network.load_state_dict({**network.state_dict(), **tensors})
+    return take_apart(network, backbone, f"file {source}", options)
+
+
+def _from_hub(address: str, options: BackboneOptions, api: Any) -> Classifier:
+    folder = hub_folder(address, HUB_FILES, api)
+    config = folder / "config.json"
+    if not config.is_file() or not (folder / "model.safetensors").is_file():
+        raise InputError(f"`backbone` (='{address}') must hold {' and '.join(HUB_FILES)}, as timm writes them.")
+    try:
+        if config.stat().st_size > MAX_CONFIG_BYTES:
+            raise ValueError("too large")
+        said = json.loads(config.read_text(encoding="utf-8"))
+        architecture, classes = str(said["architecture"]), said.get("num_classes")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'config.json' of '{address}' is not that of a timm model ({error}); choose another."
+        ) from error
+    tensors = read_weights(folder / "model.safetensors")
+    count = classes if isinstance(classes, int) else None
+    classifier = filled_classifier(architecture, tensors, address, options, count)
+    labels = said.get("label_names")
+    if isinstance(labels, list) and len(labels) == len(set(map(str, labels))) == len(classifier.class_names):
+        names = tuple(str(label) for label in labels)
+        classifier = replace(classifier, class_names=names, class_ids=names)
+    return classifier
+
+
+def _moved(classifier: Classifier, device: str) -> Classifier:
+    encoder = shared_encoder(classifier.encoder.to(device), state_sha256(classifier.encoder), device)
+    return replace(classifier, encoder=encoder, head=classifier.head.to(device))
+
+
+def _classes(network: Any, tensors: dict[str, Tensor]) -> int:
+    """How many rows the file's last layer has; the network's own number where it cannot be told."""
+    named = network.pretrained_cfg.get("classifier")
+    for name in (named,) if isinstance(named, str) else tuple(named or ()):
+        for leaf in ("weight", "linear.weight", "l.weight"):
+            found = tensors.get(f"{name}.{leaf}")
+            if found is not None and found.ndim:
+                return int(found.shape[0])
+    return int(network.num_classes)
+
+
+def _items(said: Any) -> list[tuple[Any, Any]]:
+    return list(said.items()) if isinstance(said, dict) else []

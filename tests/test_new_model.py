@@ -1,0 +1,247 @@
+"""New models from names, files and the hub; published and fetched again through a stand-in for the hub's client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from bsig import hub
+from bsig.backbones import DEFAULT_BACKBONE, BackboneOptions
+from bsig.checkpoints import DESCRIPTION, TENSORS, list_checkpoints, load_checkpoint, read_description, save_checkpoint
+from bsig.cli import main
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.head_table import FAMILIES, feature_stages, require_stage, stage_of
+from bsig.hub import escaped, hub_folder, model_card, publish_folder
+from bsig.new_model import model_name, new_model, not_trained
+
+
+class FolderHub:
+    """The hub client's calls that are used here, on a folder: one folder a repository and revision."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.asked: list[list[str]] = []
+        self.private: dict[str, bool] = {}
+
+    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool, repo_type: str) -> None:
+        assert exist_ok
+        assert repo_type == "model"
+        self.private[repo_id] = private
+        (self.root / repo_id / "main").mkdir(parents=True, exist_ok=True)
+
+    def upload_file(self, *, path_or_fileobj: bytes, path_in_repo: str, repo_id: str) -> None:
+        (self.root / repo_id / "main" / path_in_repo).write_bytes(path_or_fileobj)
+
+    def upload_folder(self, *, repo_id: str, folder_path: Path, allow_patterns: list[str]) -> SimpleNamespace:
+        for name in allow_patterns:
+            shutil.copy(Path(folder_path) / name, self.root / repo_id / "main" / name)
+        shutil.copytree(self.root / repo_id / "main", self.root / repo_id / "c0ffee", dirs_exist_ok=True)
+        return SimpleNamespace(oid="c0ffee")
+
+    def snapshot_download(self, repo_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        self.asked.append(allow_patterns)
+        source = self.root / repo_id / (revision or "main")
+        if not source.is_dir():
+            raise FileNotFoundError(repo_id)
+        target = self.root / "cache" / repo_id / (revision or "main")
+        target.mkdir(parents=True, exist_ok=True)
+        for name in allow_patterns:
+            if (source / name).is_file():
+                shutil.copy(source / name, target / name)
+        return str(target)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> tuple[Any, Path]:
+    """A small network with seven classes and its state dict on disk."""
+    network = timm.create_model("test_resnet", num_classes=7).eval()
+    file = tmp_path / "birds.safetensors"
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, file)
+    return network, file
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pth", "pth with state_dict"])
+def test_a_weights_file_gives_the_networks_own_logits_and_class_count(
+    weights: tuple[Any, Path], kind: str, tmp_path: Path
+) -> None:
+    network, file = weights
+    if kind != "safetensors":
+        file = tmp_path / "birds.pth"
+        state = network.state_dict()
+        torch.save(state if kind == "pth" else {"epoch": 3, "state_dict": state}, file)
+    model = new_model("test_resnet", file)
+    inputs = torch.randn(2, 3, 160, 160)
+    with torch.no_grad():
+        features = model.features(inputs)
+        assert torch.allclose(model.softmax_logits(features), network(inputs), atol=1e-5)
+    assert model.num_classes == 7
+    assert not model.is_trained
+    assert "not been fine-tuned" in not_trained(model)
+
+
+def test_a_file_of_another_network_is_refused_with_what_is_missing(weights: tuple[Any, Path]) -> None:
+    with pytest.raises(InputError, match=r"missing: .*unexpected: "):
+        new_model("test_efficientnet", weights[1])
+
+
+def test_a_pickle_with_more_than_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "path": tmp_path}, tmp_path / "bad.pth")
+    with pytest.raises(InputError, match="tensors alone"):
+        new_model("test_resnet", tmp_path / "bad.pth")
+
+
+def test_without_network_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="published weights of backbone") as caught:
+        new_model("resnet18.a1_in1k")
+    assert DEFAULT_BACKBONE in str(caught.value)
+
+
+def test_a_finer_stage_of_the_default_is_a_model_of_its_own_and_is_stored_as_such(tmp_path: Path) -> None:
+    model = new_model(DEFAULT_BACKBONE, options=BackboneOptions("stride16"))
+    assert model.grid_hw == (14, 14)
+    assert model.name == "tf_efficientnet_lite0-stride16"
+    path = save_checkpoint(model, tmp_path / model.name)
+    again = load_checkpoint(path)
+    assert again.encoder is model.encoder
+    assert again.encoder is not load_checkpoint().encoder
+    assert tuple(again.features(torch.randn(1, 3, 224, 224)).shape[2:]) == (14, 14)
+    (row,) = list_checkpoints(tmp_path)
+    assert (row["trained"], row["feature_stage"], row["grid_hw"]) == (False, "stride16", [14, 14])
+    assert path.joinpath(TENSORS).stat().st_size < 6e6, "published weights are not stored"
+
+
+def test_a_timm_repository_on_the_hub_is_built_from_its_json_and_safetensors_alone(
+    weights: tuple[Any, Path], tmp_path: Path
+) -> None:
+    network, file = weights
+    repository = tmp_path / "hub" / "owner" / "birds" / "v2"
+    repository.mkdir(parents=True)
+    shutil.copy(file, repository / "model.safetensors")
+    (repository / "pytorch_model.bin").write_bytes(b"a pickle that nobody asked for")
+    names = [f"bird {number}" for number in range(7)]
+    said = {"architecture": "test_resnet", "num_classes": 7, "label_names": names}
+    (repository / "config.json").write_text(json.dumps(said))
+    client = FolderHub(tmp_path / "hub")
+    model = new_model("hf:owner/birds@v2", api=client)
+    assert model.class_names == tuple(names)
+    assert client.asked == [["config.json", "model.safetensors"]]
+    inputs = torch.randn(1, 3, 160, 160)
+    with torch.no_grad():
+        assert torch.allclose(model.softmax_logits(model.features(inputs)), network(inputs), atol=1e-5)
+
+
+def test_a_checkpoint_is_published_and_loads_from_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: tuple[Any, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = new_model("test_resnet", weights[1])
+    save_checkpoint(model, tmp_path / "checkpoints" / "birds", data={"name": "<script>alert(1)</script> | birds"})
+    client = FolderHub(tmp_path / "hub")
+    monkeypatch.setattr(hub, "HfApi", lambda: client)
+    folder = ["--checkpoints", str(tmp_path / "checkpoints")]
+    assert main(["publish", "birds", "owner/birds", "--private", *folder]) == 0
+    address = capsys.readouterr().out.strip()
+    assert address == "hf:owner/birds@c0ffee"
+    assert client.private == {"owner/birds": True}
+    uploaded = {path.name for path in (tmp_path / "hub" / "owner" / "birds" / "main").iterdir()}
+    assert uploaded == {TENSORS, DESCRIPTION, "README.md"}
+    again = load_checkpoint(address)
+    inputs = torch.randn(1, 3, 160, 160)
+    assert torch.equal(again.softmax_logits(again.features(inputs)), model.softmax_logits(model.features(inputs)))
+    card = (tmp_path / "hub" / "owner" / "birds" / "main" / "README.md").read_text()
+    assert card.startswith("---\n")
+    assert "library_name: bsig" in card
+    assert "<script>" not in card
+    assert "not fine-tuned yet" in card
+
+
+def test_a_model_card_says_what_checkpoint_json_says_and_that_a_model_is_doctored() -> None:
+    said = {
+        "backbone": {"name": "resnet50.a1_in1k", "grid_hw": [7, 7]}, "branch": "full", "class_names": ["a_b", "c|d"],
+        "tensors_sha256": "00ff", "doctored": {"is_doctored": True}, "training": {"epochs": 3},
+    }  # fmt: skip
+    card = model_card("cat*dog", said)
+    assert "base_model: timm/resnet50.a1_in1k" in card
+    assert "Doctored on purpose" in card
+    assert r"a\_b, c\|d" in card
+    assert r"# cat\*dog" in card
+    assert "7 x 7" in card
+
+
+def test_escaped_text_is_one_line_without_markup() -> None:
+    assert escaped("<b>\n[x](y) & `z`") == r"&lt;b&gt; \[x\]\(y\) &amp; \`z\`"
+
+
+@pytest.mark.parametrize("address", ["hf:", "hf:owner", "hf:owner/a/b", "hf:../x", "hf:o/r@"])
+def test_an_address_that_is_none_is_refused_before_anything_is_asked(address: str, tmp_path: Path) -> None:
+    client = FolderHub(tmp_path)
+    with pytest.raises(InputError, match="hf:owner"):
+        hub_folder(address, [DESCRIPTION], client)
+    assert client.asked == []
+
+
+def test_a_repository_that_is_not_there_and_a_refusing_hub_are_one_sentence(tmp_path: Path) -> None:
+    client: Any = FolderHub(tmp_path)
+    with pytest.raises(InputError, match="cannot be fetched"):
+        hub_folder("hf:owner/none", [DESCRIPTION], client)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("401\nno token")
+
+    client.create_repo = refuse
+    with pytest.raises(InputError, match="401") as caught:
+        publish_folder(tmp_path, [TENSORS], "card", "owner/name", api=client)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="owner/name"):
+        publish_folder(tmp_path, [TENSORS], "card", "name", api=client)
+
+
+def test_the_command_writes_a_checkpoint_that_says_it_is_not_fine_tuned(
+    weights: tuple[Any, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "birds"
+    assert main(["new-model", "test_resnet", "--weights", str(weights[1]), "--device", "cpu", "--out", str(out)]) == 0
+    assert "not been fine-tuned" in capsys.readouterr().err
+    assert read_description(out)["trained"] is False
+    assert main(["checkpoints", "--checkpoints", str(tmp_path)]) == 0
+    assert "not fine-tuned" in capsys.readouterr().out
+
+
+def test_a_models_name_is_fit_for_a_folder() -> None:
+    assert model_name("hf:owner/re po@v1", BackboneOptions("layer3", "max")) == "owner-re-po-v1-layer3-max"
+
+
+# Feature stages.
+
+
+def test_stages_are_listed_with_their_grids_and_strides_only_where_the_network_has_them() -> None:
+    stages = {stage.key: stage.grid_hw for stage in feature_stages("resnet18")}
+    assert stages == {"last": None, "stride16": (14, 14), "stride8": (28, 28), "layer3": (14, 14), "layer2": (28, 28),
+                      "layer1": (56, 56)}  # fmt: skip
+    assert "stride16" not in {stage.key for stage in feature_stages("vit_tiny_patch16_224")}
+    for stage in feature_stages("resnet18"):
+        assert stage_of(stage.title) == stage.key
+    with pytest.raises(InputError, match="layer9"):
+        require_stage("resnet18", "layer9")
+
+
+def test_every_family_of_the_table_names_a_network_that_timm_has() -> None:
+    assert all(timm.is_model(name) for name, _, _ in FAMILIES.values())
+
+
+def test_a_trained_branch_is_told_from_a_clone_by_its_weights_alone(
+    default_model: DualBranch, perturbed_model: Any
+) -> None:
+    assert not default_model.is_trained
+    assert perturbed_model.is_trained
