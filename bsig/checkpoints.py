@@ -1,10 +1,11 @@
-"""A dual-branch model <-> a checkpoint folder of two files: tensors as safetensors, everything said of them as JSON.
+"""A dual-branch model <-> a checkpoint folder: tensors as safetensors, everything said of them as JSON.
 
     NAME/checkpoint.safetensors     sigmoid_head.* (or sigmoid_shift.*) always; softmax_head.* and encoder.* only
                                     where they are not the backbone's published weights
     NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training
                                     settings, data description, measured results, library versions, time, hash of the
                                     tensors
+    NAME/results.json               the whole evaluation, where there is one (`bsig.shipped_results`)
 
 Never pickle. A folder is written whole under a temporary name and renamed, so a crash leaves the old one or none. On
 loading, sizes and hashes are checked from the headers before a tensor is read.
@@ -21,6 +22,7 @@ import platform
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -51,12 +53,13 @@ from bsig.images import RESAMPLING, Preprocessing, Triple
 from bsig.published_models import empty_published_classifier, published_network
 
 FORMAT_VERSION = 1
-TENSORS, DESCRIPTION = "checkpoint.safetensors", "checkpoint.json"
+TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "results.json"
 CHECKPOINTS_FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
 KEPT_METADATA = ("training", "data", "results", "note", "doctored")
+LEFTOVER_AFTER_S = 3600
 AGAIN = "copy the checkpoint again or train it again"
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -99,6 +102,8 @@ def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool
     tensors = _tensors_to_store(model, torch.float16 if half_precision else torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _put_back(path)
+        _clear_leftovers(path)
         with _written_whole(path) as temporary:
             save_file(tensors, temporary / TENSORS)
             text = json.dumps(_description(model, temporary / TENSORS, tensors, said), indent=1, ensure_ascii=False)
@@ -122,7 +127,7 @@ def check_target(path: Path) -> None:
             "with a sign."
         )
     if path.is_dir():
-        other = sorted({file.name for file in path.iterdir()} - {TENSORS, DESCRIPTION})
+        other = sorted({file.name for file in path.iterdir()} - {TENSORS, DESCRIPTION, RESULTS})
     else:
         other = [path.name] if path.exists() else []
     if other:
@@ -196,9 +201,10 @@ def checkpoint_path(name: str | Path, folder: Path) -> Path:
     """
     text = str(name)
     if text.startswith("hf:"):
-        return hub_folder(text, [TENSORS, DESCRIPTION])
+        return hub_folder(text, [TENSORS, DESCRIPTION, RESULTS])
     with contextlib.suppress(OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
         for candidate in (folder / text, Path(text).expanduser()):
+            _put_back(candidate)
             if (candidate / DESCRIPTION).is_file():
                 return Path(os.path.abspath(candidate))  # so that '.' has a name
     known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
@@ -493,6 +499,25 @@ def _written_whole(path: Path) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_back(path: Path) -> None:
+    """A writer that was killed between its two renames leaves the old checkpoint under a hidden name: back with it."""
+    if path.exists() or not NAME_PATTERN.fullmatch(path.name) or not path.parent.is_dir():
+        return
+    for hidden in path.parent.glob(f".{path.name}.*.previous"):
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.[^.]{{8}}\.previous", hidden.name):
+            with contextlib.suppress(OSError):
+                hidden.rename(path)
+                return
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Removes what writers of this checkpoint that were killed have left; a living one is younger than an hour."""
+    for hidden in path.parent.glob(f".{path.name}.*"):
+        is_ours = re.fullmatch(rf"\.{re.escape(path.name)}\.[^.]{{8}}(\.previous)?", hidden.name)
+        if is_ours and hidden.is_dir() and time.time() - hidden.stat().st_mtime > LEFTOVER_AFTER_S:
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,10 @@ Exit code 0 on success; 2 on wrong usage or bad input, with one sentence on stde
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -33,12 +35,21 @@ from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
 from bsig.comparison import comparison_picture
-from bsig.datasets import SPLITS, read_dataset
+from bsig.datasets import CACHE_FOLDER, SPLITS, LabelledImages, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.errors import InputError, StoppedEarly
-from bsig.evaluation import evaluate
-from bsig.evaluation_table import format_table
+from bsig.evaluation import evaluate_in_team
+from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.shipped_results import (
+    RESULTS,
+    SHIPPED_SETTINGS,
+    compact,
+    shipped_runs,
+    short_results,
+    written_results,
+)
+from bsig.team import Team
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen.run(chosen)
         sys.stdout.flush()
     except InputError as error:
-        print(f"bsig: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # under torchrun every process meets the same error
+            print(f"bsig: {error}", file=sys.stderr)
         return 130 if isinstance(error, StoppedEarly) else 2
     except KeyboardInterrupt:
         print("bsig: stopped.", file=sys.stderr)
@@ -76,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "Train the sigmoid branch and write a checkpoint folder."
     add_finetune_arguments(_command(commands, "finetune", run_finetune, text))
     _add_evaluate(commands)
+    _add_evaluate_shipped(commands)
     _add_checkpoints(commands)
     text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
     add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
@@ -168,20 +181,27 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--class-map", default="", help="data class=model class, with commas, where names do not match")
     parser.add_argument("--limit", type=int, default=None, help="only so many pictures, drawn over the whole split")
     parser.add_argument("--absent-from", default="model", choices=("model", "data"), help="whose classes are asked for")
-    parser.add_argument("--faithfulness", type=int, default=0, help="pictures for insertion, deletion and drop; slow")
+    parser.add_argument("--faithfulness", type=int, default=0, help="pictures for deletion, ROAD, ...; slow")
     parser.add_argument("--mosaics", type=int, default=150, help="2 x 2 mosaics of the grid pointing game; 0 for none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--out", type=Path, default=None, help="JSON file to write")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file to write, with a CSV of all rows beside it")
     parser.add_argument("--record", action="store_true", help="put the main figures into the checkpoint's own JSON")
+    parser.add_argument("--progress", default="auto", choices=("auto", "lines"), help="lines: for programs")
+    parser.add_argument("--nice", type=int, default=0, help="lower the priority by so much, so that others come first")
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:
+    if chosen.nice > 0 and hasattr(os, "nice"):
+        os.nice(chosen.nice)
+    team = Team.from_environment()
     images = read_dataset(chosen.data, chosen.split, chosen.images)
     model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
-    results = evaluate(
+    partial = _partial_folder(chosen, images)
+    results = evaluate_in_team(
         model,
         images,
+        team,
         methods=_listed(chosen.methods),
         weights=_listed(chosen.weights),
         mosaics=chosen.mosaics,
@@ -190,13 +210,78 @@ def _evaluate(chosen: argparse.Namespace) -> None:
         limit=chosen.limit,
         class_map=_class_map(chosen.class_map),
         seed=chosen.seed,
-        progress=progress("pictures"),
+        progress=_progress_lines if chosen.progress == "lines" else progress("pictures or as long"),
+        partial=partial,
     )
+    team.leave()
+    if results is None:
+        return
     if chosen.out:
         _write_json(chosen.out, results)
+        _written(chosen.out.with_suffix(".csv"), csv_of(results))
     if chosen.record:
         record_results(checkpoint_path(chosen.checkpoint, chosen.checkpoints), results)
+    shutil.rmtree(partial, ignore_errors=True)
     print(format_table(results))
+
+
+def _partial_folder(chosen: argparse.Namespace, images: LabelledImages) -> Path:
+    """Where parts are kept until the end: beside `--out`, else in the cache, one folder a question asked."""
+    if chosen.out:
+        return chosen.out.with_name(f".{chosen.out.name}.partial")
+    asked = [str(chosen.checkpoint), images.name, images.split, chosen.methods, chosen.weights, str(chosen.limit)]
+    return CACHE_FOLDER / "evaluations" / hashlib.sha256("|".join(asked).encode()).hexdigest()[:16]
+
+
+def _progress_lines(done: int, total: int) -> None:
+    """One line a step on stderr, for a program that reads along."""
+    print(f"progress {done} {total}", file=sys.stderr, flush=True)
+
+
+def _add_evaluate_shipped(commands: Any) -> None:
+    parser = _command(
+        commands, "evaluate-shipped", _evaluate_shipped, "Measure the shipped checkpoints; write their results.json."
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds imagenet20, shapes5 and birds10")
+    _add_checkpoint_folder(parser)
+    parser.add_argument("--only", default=None, help="this checkpoint alone")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+def _evaluate_shipped(chosen: argparse.Namespace) -> None:
+    team = Team.from_environment()
+    names = [row["name"] for row in list_checkpoints(chosen.checkpoints) if chosen.only in (None, row["name"])]
+    if not names:
+        raise InputError(f"`--only` (='{chosen.only}') must name a checkpoint in '{chosen.checkpoints}'.")
+    for name in names:
+        folder = checkpoint_path(name, chosen.checkpoints)
+        model = load_checkpoint(name, chosen_device(chosen.device), chosen.checkpoints)
+        runs = []
+        for one in shipped_runs(model):
+            if team.is_first:
+                print(f"{name} on {one.data}", file=sys.stderr)
+            partial = CACHE_FOLDER / "evaluations" / f"shipped-{name}-{one.data}"
+            images = read_dataset(chosen.data / one.data, "val")
+            found = evaluate_in_team(
+                model,
+                images,
+                team,
+                class_map=one.class_map,
+                faithfulness=one.faithfulness,
+                partial=partial,
+                progress=progress("pictures or as long"),
+                **SHIPPED_SETTINGS,
+            )
+            if found:
+                runs.append(found)
+                record_results(folder, short_results(found))
+        if team.is_first and runs:
+            made_by = "python -m bsig evaluate-shipped --data DATA"
+            _written(folder / RESULTS, written_results([compact(run) for run in runs], runs[0]["metrics"], made_by))
+            for one in shipped_runs(model):
+                shutil.rmtree(CACHE_FOLDER / "evaluations" / f"shipped-{name}-{one.data}", ignore_errors=True)
+            print(folder / RESULTS)
+    team.leave()
 
 
 def _listed(text: str) -> list[str]:
@@ -212,9 +297,16 @@ def _class_map(text: str) -> dict[str, str]:
 
 
 def _write_json(path: Path, said: dict[str, Any]) -> None:
+    _written(path, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+
+
+def _written(path: Path, text: str) -> None:
+    """Written whole under a temporary name, then renamed."""
+    temporary = path.with_name(f".{path.name}.writing")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     except OSError as error:
         raise InputError(f"`--out` (='{path}') cannot be written ({error}); choose another file.") from error
 

@@ -43,6 +43,9 @@ class Sample:
         path: the file, or None where `opener` gives the picture.
         boxes_xyxy: ground-truth boxes in pixels of the stored picture; empty if there are none.
         mask: path of a PNG mask (1 object, 0 background), or None.
+        ignore_mask: path of a PNG mask of what does not count, or None; what is object stays object.
+        more_masks: further masks of the same picture (OpenImages has one an instance); their union counts.
+        listed_size_wh: the picture's size as the index has it, in which its boxes count; None where it says nothing.
     """
 
     key: str
@@ -52,6 +55,13 @@ class Sample:
     mask: Path | None = None
     ignore_mask: Path | None = None
     opener: Callable[[], Image.Image] | None = None
+    more_masks: tuple[Path, ...] = ()
+    listed_size_wh: tuple[int, int] | None = None
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """All masks of objects."""
+        return (self.mask, *self.more_masks) if self.mask else ()
 
     def open(self) -> Image.Image:
         """The picture as upright RGB.
@@ -220,7 +230,17 @@ def _index_sample(folder: Path, row: dict[str, str], number: int) -> Sample:
         _inside(folder, row["file"], where),
         boxes_xyxy(row.get("boxes_xyxy") or "", where),
         _inside(folder, mask, where) if mask else None,
+        listed_size_wh=_size_wh(row.get("width") or "", row.get("height") or "", where),
     )
+
+
+def _size_wh(width: str, height: str, where: str) -> tuple[int, int] | None:
+    """Width and height, or None where both are empty."""
+    if not width.strip() and not height.strip():
+        return None
+    if not (width.strip().isdecimal() and height.strip().isdecimal() and int(width) > 0 and int(height) > 0):
+        raise InputError(f"{where}: `width` (='{width[:20]}') and `height` (='{height[:20]}') must be whole pixels.")
+    return int(width), int(height)
 
 
 def boxes_xyxy(text: str, where: str) -> tuple[Box, ...]:
@@ -262,6 +282,25 @@ def _wsol_folder(folder: Path, split: str) -> Path | None:
 def _wsol_samples(folder: Path, images_root: Path | None) -> list[Sample]:
     if images_root is None:
         raise InputError(f"'{folder.name}' is WSOL metadata: say with --images where its pictures lie.")
+    labels = _wsol_labels(folder)
+    sizes = _wsol_sizes(folder)
+    boxes, masks, ignored = _wsol_places(folder, images_root)
+    samples = []
+    for key in _lines(folder / "image_ids.txt"):
+        if key not in labels:
+            raise InputError(f"class_labels.txt of '{folder.name}' has no line for '{key}'.")
+        path = _inside(images_root, key, "image_ids.txt")
+        first, *more = masks.get(key, [None])
+        samples.append(
+            Sample(
+                key, labels[key], path, tuple(boxes.get(key, ())), first, ignored.get(key),
+                more_masks=tuple(mask for mask in more if mask), listed_size_wh=sizes.get(key),
+            )
+        )  # fmt: skip
+    return samples
+
+
+def _wsol_labels(folder: Path) -> dict[str, str]:
     labels: dict[str, str] = {}
     for line in _lines(folder / "class_labels.txt"):
         key, comma, label = line.rpartition(",")
@@ -270,24 +309,41 @@ def _wsol_samples(folder: Path, images_root: Path | None) -> list[Sample]:
                 f"class_labels.txt of '{folder.name}': '{line[:100]}' must be a picture, a comma, a class."
             )
         labels[key] = label
+    return labels
+
+
+def _wsol_sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    sizes: dict[str, tuple[int, int]] = {}
+    for line in _lines(folder / "image_sizes.txt", needed=False):
+        key, *rest = line.split(",")
+        size = _size_wh(rest[0], rest[1], f"image_sizes.txt, '{key}'") if len(rest) == 2 else None
+        if size is None:
+            raise InputError(f"image_sizes.txt of '{folder.name}': '{line[:100]}' must be a picture, width, height.")
+        sizes[key] = size
+    return sizes
+
+
+def _wsol_places(
+    folder: Path, images_root: Path
+) -> tuple[dict[str, list[Box]], dict[str, list[Path]], dict[str, Path]]:
+    """Boxes, masks and the region to ignore of each picture; several lines of a picture add up."""
     boxes: dict[str, list[Box]] = defaultdict(list)
-    masks: dict[str, tuple[Path, Path | None]] = {}
+    masks: dict[str, list[Path]] = defaultdict(list)
+    ignored: dict[str, Path] = {}
     for line in _lines(folder / "localization.txt", needed=False):
         key, *rest = line.split(",")
+        where = f"localization.txt, '{key}'"
         if len(rest) == 4:
-            boxes[key] += boxes_xyxy(" ".join(rest), f"localization.txt, '{key}'")
-        elif rest:
-            where = f"localization.txt, '{key}'"
-            ignore = _inside(images_root, rest[1], where) if len(rest) > 1 and rest[1] else None
-            masks[key] = (_inside(images_root, rest[0], where), ignore)
-    samples = []
-    for key in _lines(folder / "image_ids.txt"):
-        if key not in labels:
-            raise InputError(f"class_labels.txt of '{folder.name}' has no line for '{key}'.")
-        mask, ignore = masks.get(key, (None, None))
-        path = _inside(images_root, key, "image_ids.txt")
-        samples.append(Sample(key, labels[key], path, tuple(boxes[key]), mask, ignore))
-    return samples
+            boxes[key] += boxes_xyxy(" ".join(rest), where)
+        elif len(rest) in (1, 2) and rest[0]:
+            masks[key].append(_inside(images_root, rest[0], where))
+            if len(rest) == 2 and rest[1]:
+                region = _inside(images_root, rest[1], where)
+                if ignored.setdefault(key, region) != region:
+                    raise InputError(f"{where}: two regions to ignore; give one a picture, with its first mask.")
+        else:
+            raise InputError(f"{where}: '{line[:100]}' must be a picture and four numbers, or a mask and its region.")
+    return boxes, masks, ignored
 
 
 def _lines(file: Path, *, needed: bool = True) -> list[str]:

@@ -1,12 +1,13 @@
 """One pass over labelled pictures: each is read and encoded once, and leaves its maps and its ground truth behind.
 
-Pictures are squashed to the input size, as the localization protocol has it, so that boxes scale with them. Features
-are dropped batch by batch; what stays is a few maps a picture at grid resolution. What cannot be used is left out and
-said, never averaged in.
+Pictures are squashed to the input size, as the localization protocol has it, so that boxes scale with them. A part of
+a few pictures leaves arrays: signed maps at grid resolution, which thresholds localize it, pixel counts against its
+mask. Features and pixels are dropped. What cannot be used is left out and said, never averaged in.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,34 +19,19 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bsig.cams import CamMethod
-from bsig.datasets import Box, ClassMatch, LabelledImages, Sample
+from bsig.datasets import Box, Sample
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
-from bsig.evidence_columns import Column, Probability, column_maps
+from bsig.evidence_columns import Probability
 from bsig.images import Preprocessing, crop_image, input_batch, read_image
+from bsig.localization_scores import place_arrays
+from bsig.map_sources import MapSource, class_maps
 from bsig.regions import covered_by_boxes, covered_by_mask
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]
 MASK_SIZE = 224
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is asked of each picture: one method and treatment, in all these columns."""
-
-    method: CamMethod
-    treatment: str
-    columns: dict[str, Column]
-
-
-@dataclass(frozen=True)
-class ColumnMaps:
-    """One column's signed maps: of the picture's own class and of `a` absent ones."""
-
-    own: Float[Array, "n h w"]
-    absent: Float[Array, "n a h w"]
+SHAPE_TOLERANCE = 0.02
 
 
 @dataclass
@@ -76,88 +62,120 @@ class Picture:
     crop: Image.Image | None
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """Everything that the scores of an evaluation are made of, a picture a row.
-
-    Attributes:
-        coverage: share of each cell inside boxes or mask (the mask where there are both); NaN without either.
-        softmax_top1, sigmoid_top1: 1 where the branch's likeliest class is the picture's, else 0.
-        confidence: softmax probability of the likeliest class.
-        maps: by the position of its `Ask`, then by column.
-    """
-
-    pictures: tuple[Picture, ...]
-    labels: Int[Array, " n"]
-    absent: Int[Array, "n a"]
-    coverage: Float[Array, "n h w"]
-    softmax_top1: Float[Array, " n"]
-    sigmoid_top1: Float[Array, " n"]
-    confidence: Float[Array, " n"]
-    maps: list[dict[str, ColumnMaps]]
-    notes: Notes
-
-
 def squashed(model: DualBranch) -> Preprocessing:
     """The model's preprocessing with the whole picture squashed to the input size."""
     return replace(model.preprocessing, crop_mode="squash")
 
 
-def gather(
-    model: DualBranch,
-    images: LabelledImages,
-    match: ClassMatch,
-    asks: Sequence[Ask],
-    absent_pool: Sequence[int],
-    *,
-    absent_per_image: int,
-    batch_size: int,
-    seed: int,
-    progress: Progress,
-) -> Gathered:
-    """Runs the encoder once over all usable pictures.
+@dataclass(frozen=True)
+class PicturePass:
+    """What every part of the pass over the pictures needs.
 
-    Args:
-        images: samples; those whose class `match` does not hold are left out.
-        asks: which maps are kept.
+    Attributes:
+        sources: the distinct maps that are kept.
         absent_pool: classes that absent ones are drawn from; the picture's own is never drawn.
-        absent_per_image: how many at most.
-        batch_size: pictures a forward pass.
+        absent_count: how many a picture.
         seed: of the absent classes; a picture has the same ones whatever else is in the data set's other places.
-        progress: called with (done, total) listed pictures.
-
-    Raises:
-        InputError: no picture is left, or there is no class to be absent.
     """
-    count = min(absent_per_image, len(set(absent_pool)) - 1)
-    if count < 1:
-        raise InputError(
-            f"`absent_from` gives {len(set(absent_pool))} class; at least 2 are needed to ask for one that is absent."
-        )
-    notes, batches = Notes(), []
-    usable = [(at, sample) for at, sample in enumerate(images.samples) if sample.class_name in match.index_of]
-    preprocessing = squashed(model)
-    for start in range(0, len(usable), batch_size):
-        part = usable[start : start + batch_size]
-        pictures = [
-            picture
-            for at, sample in part
-            if (picture := _picture(sample, at, match.index_of[sample.class_name], preprocessing, notes))
-        ]
-        if pictures:
-            batches.append(_encoded(model, pictures, preprocessing, asks, absent_pool, count, seed, notes))
-        progress(start + len(part), len(usable))
-    batches = [batch for batch in batches if batch.pictures]
-    if not batches:
-        raise InputError(_nothing_left(images, match, notes))
-    return _joined(batches, notes)
+
+    model: DualBranch
+    sources: dict[str, MapSource]
+    absent_pool: Sequence[int]
+    absent_count: int
+    seed: int
+
+    def part(self, samples: Sequence[tuple[int, Sample, int]]) -> dict[str, Array]:
+        """All arrays of a few pictures (position, sample, label), each encoded once; unusable ones are only noted.
+
+        Rows are pictures. `maps KEY` (n, 1 + a, h, w) is of the own class first; `gate softmax` and `gate sigmoid`
+        (n, 1 + a) are the classes' probabilities; `places KEY` has a row a picture with boxes, `pixels KEY` one a
+        picture with a mask.
+        """
+        notes, preprocessing = Notes(), squashed(self.model)
+        read = (_picture(sample, at, label, preprocessing, notes) for at, sample, label in samples)
+        pictures = [one for one in read if one]
+        inputs = input_batch([one.crop for one in pictures if one.crop], preprocessing) if pictures else None
+        arrays = self._encoded(pictures, inputs, notes)
+        return arrays | {"notes": _as_bytes(notes)}
+
+    def _encoded(self, pictures: list[Picture], inputs: Tensor | None, notes: Notes) -> dict[str, Array]:
+        if inputs is None:
+            rows, columns = self.model.preprocessing.input_size_hw
+            inputs = torch.zeros(1, 3, rows, columns)  # for the grid's size: an empty part has its arrays too
+        features = self.model.features(inputs.to(self.model.device))[: len(pictures)]
+        labels = np.array([one.label for one in pictures], dtype=np.int64)
+        absent = np.array(
+            [
+                absent_classes(self.absent_pool, one.label, self.absent_count, self.seed, one.position)
+                for one in pictures
+            ],
+            dtype=np.int64,
+        ).reshape(len(pictures), self.absent_count)
+        asked = np.concatenate([labels[:, None], absent], axis=1)
+        maps, gates = maps_and_gates(self.model, features, asked, self.sources)
+        kept = np.flatnonzero(_are_finite(features, maps))
+        for i in sorted(set(range(len(pictures))) - set(kept.tolist())):
+            notes.unreadable.append(f"'{pictures[i].sample.key}' gives maps that are not finite numbers; left out.")
+        arrays = {"label": labels, "absent": absent, **gates, **{f"maps {key}": one for key, one in maps.items()}}
+        arrays |= branch_answers(self.model, features, labels)
+        arrays = {key: value[kept] for key, value in arrays.items()}
+        pictures = [pictures[i] for i in kept]
+        grid_hw = (features.shape[2], features.shape[3])
+        arrays["position"] = np.array([one.position for one in pictures], np.int64)
+        arrays["coverage"] = np.array([_coverage(one, grid_hw) for one in pictures]).reshape(-1, *grid_hw)
+        arrays["boxed"] = np.array([bool(one.boxes_xyxy) for one in pictures], bool)
+        arrays["masked"] = np.array([one.mask is not None for one in pictures], bool)
+        own = {key: arrays[f"maps {key}"][:, 0] for key, source in self.sources.items() if source.is_localized}
+        return arrays | place_arrays(pictures, own, self.seed)
 
 
-def _nothing_left(images: LabelledImages, match: ClassMatch, notes: Notes) -> str:
-    text = f"none of the {len(images.samples)} pictures of '{images.name}' ({images.split}) can be evaluated: "
-    if not match.index_of:
-        return text + f"the checkpoint has no class '{match.unmatched[0]}'; give a class map or another checkpoint."
-    return text + (notes.unreadable[0] if notes.unreadable else "none falls into a class of the checkpoint.")
+def maps_and_gates(
+    model: DualBranch,
+    features: Float[Tensor, "b k h w"],
+    asked: Int[Array, "b m"],
+    sources: dict[str, MapSource],
+) -> tuple[dict[str, Float[Array, "b m h w"]], dict[str, Float[Array, "b m"]]]:
+    """Each source's maps of the asked classes, and both branches' probabilities of them."""
+    classes = torch.from_numpy(asked).to(features.device)
+    maps = {
+        key: np.ascontiguousarray(class_maps(source, features, classes).detach().float().cpu().numpy())
+        for key, source in sources.items()
+    }
+    probabilities = branch_probabilities(model, features)
+    gates = {f"gate {branch}": one.gather(1, classes).float().cpu().numpy() for branch, one in probabilities.items()}
+    return maps, gates
+
+
+def branch_answers(model: DualBranch, features: Float[Tensor, "b k h w"], labels: Int[Array, " b"]) -> dict[str, Array]:
+    """Whether each branch's likeliest class is the picture's (1 or 0), and softmax's confidence in its own."""
+    softmax, sigmoid = (one.cpu().numpy() for one in branch_probabilities(model, features).values())
+    return {
+        "softmax_top1": (softmax.argmax(axis=1) == labels).astype(np.float64),
+        "sigmoid_top1": (sigmoid.argmax(axis=1) == labels).astype(np.float64),
+        "confidence": softmax.max(axis=1).astype(np.float64),
+    }
+
+
+def _are_finite(features: Tensor, maps: dict[str, Array]) -> Bool[Array, " b"]:
+    found = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
+    for one in maps.values():
+        found = found & np.isfinite(one).all(axis=(1, 2, 3))
+    return found
+
+
+def _as_bytes(notes: Notes) -> UInt8[Array, " bytes"]:
+    text = json.dumps([notes.unreadable, notes.regions])
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def notes_of(stored: Sequence[UInt8[Array, " _"]]) -> Notes:
+    """The notes of several parts, one after the other."""
+    notes = Notes()
+    for one in stored:
+        unreadable, regions = json.loads(one.tobytes())
+        notes.unreadable += unreadable
+        notes.regions += regions
+    return notes
 
 
 def _picture(sample: Sample, at: int, label: int, preprocessing: Preprocessing, notes: Notes) -> Picture | None:
@@ -166,8 +184,26 @@ def _picture(sample: Sample, at: int, label: int, preprocessing: Preprocessing, 
     except InputError as error:
         notes.unreadable.append(str(error))
         return None
-    boxes, mask = _boxes_inside(sample, whole.size, notes), _labelled_mask(sample, notes)
+    boxes, mask = (
+        _boxes_inside(_in_pixels_of(whole.size, sample, notes), whole.size, notes),
+        _labelled_mask(sample, notes),
+    )
     return Picture(sample, at, label, whole.size, boxes, mask, crop_image(whole, preprocessing))
+
+
+def _in_pixels_of(size_wh: tuple[int, int], sample: Sample, notes: Notes) -> Sample:
+    """The sample with its boxes scaled to the picture, where the index lists another size than the file has."""
+    listed = sample.listed_size_wh
+    if listed is None or listed == size_wh or not sample.boxes_xyxy:
+        return sample
+    across, down = size_wh[0] / listed[0], size_wh[1] / listed[1]
+    said = f"'{sample.key}': listed as {listed[0]} x {listed[1]}, the file has {size_wh[0]} x {size_wh[1]} pixels;"
+    if abs(across / down - 1) > SHAPE_TOLERANCE:
+        notes.regions.append(f"{said} another shape, so its boxes are left out.")
+        return replace(sample, boxes_xyxy=())
+    notes.regions.append(f"{said} its boxes are scaled.")
+    boxes = tuple((x0 * across, y0 * down, x1 * across, y1 * down) for x0, y0, x1, y1 in sample.boxes_xyxy)
+    return replace(sample, boxes_xyxy=boxes)
 
 
 def _boxes_inside(sample: Sample, size_wh: tuple[int, int], notes: Notes) -> tuple[Box, ...]:
@@ -190,14 +226,20 @@ def _labelled_mask(sample: Sample, notes: Notes) -> UInt8[Array, "H W"] | None:
 
     Nearest neighbour, and any value above 0 is the object, as the public evaluation code has it (Choe et al. 2020).
     """
-    objects = _mask(sample, sample.mask, notes)
-    if objects is None:
+    found = [one for one in (_mask(sample, path, notes) for path in sample.masks) if one is not None]
+    if not found:
         return None
+    if len(found) < len(sample.masks):
+        notes.regions.append(f"'{sample.key}': not all of its masks can be read; all are left out.")
+        return None
+    objects = np.logical_or.reduce(found)
     if not objects.any():
         notes.regions.append(f"'{sample.key}': its mask is empty; left out.")
         return None
     ignored = _mask(sample, sample.ignore_mask, notes)
-    return objects.astype(np.uint8) if ignored is None else np.where(objects, 1, 255 * ignored).astype(np.uint8)
+    if ignored is None:
+        return objects.astype(np.uint8)
+    return np.where(objects, 1, 255 * ignored.astype(np.uint8)).astype(np.uint8)
 
 
 def _mask(sample: Sample, path: Path | None, notes: Notes) -> Bool[Array, "H W"] | None:
@@ -209,45 +251,6 @@ def _mask(sample: Sample, path: Path | None, notes: Notes) -> Bool[Array, "H W"]
         notes.regions.append(str(error))
         return None
     return cv2.resize(mask, (MASK_SIZE, MASK_SIZE), interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _encoded(
-    model: DualBranch,
-    pictures: list[Picture],
-    preprocessing: Preprocessing,
-    asks: Sequence[Ask],
-    pool: Sequence[int],
-    absent_count: int,
-    seed: int,
-    notes: Notes,
-) -> Gathered:
-    features = model.features(input_batch([one.crop for one in pictures if one.crop], preprocessing).to(model.device))
-    finite = torch.isfinite(features).flatten(1).all(dim=1)
-    for picture, is_finite in zip(pictures, finite.tolist(), strict=True):
-        if not is_finite:
-            notes.unreadable.append(f"'{picture.sample.key}' gives features that are not finite numbers; left out.")
-    pictures = [one for one, is_finite in zip(pictures, finite.tolist(), strict=True) if is_finite]
-    features = features[finite]
-    labels = np.array([one.label for one in pictures], dtype=np.int64)
-    absent = np.stack(
-        [absent_classes(pool, one.label, absent_count, seed, one.position) for one in pictures]
-        or [np.zeros(absent_count, np.int64)]
-    )[: len(pictures)]
-    probabilities = branch_probabilities(model, features)
-    asked = torch.from_numpy(np.concatenate([labels[:, None], absent], axis=1)).to(features.device)
-    grid_hw = (features.shape[2], features.shape[3])
-    softmax = probabilities["softmax"].cpu().numpy()
-    return Gathered(
-        tuple(replace(one, crop=None) for one in pictures),
-        labels,
-        absent,
-        np.array([_coverage(one, grid_hw) for one in pictures]).reshape(-1, *grid_hw),
-        (softmax.argmax(axis=1) == labels).astype(np.float64),
-        (probabilities["sigmoid"].cpu().numpy().argmax(axis=1) == labels).astype(np.float64),
-        softmax.max(axis=1),
-        [_split(column_maps(ask.columns, features, asked, probabilities, ask.method, ask.treatment)) for ask in asks],
-        notes,
-    )
 
 
 def branch_probabilities(
@@ -276,29 +279,3 @@ def _coverage(picture: Picture, grid_hw: tuple[int, int]) -> Float[Array, "h w"]
     if picture.boxes_xyxy:
         return covered_by_boxes(picture.boxes_xyxy, picture.size_wh, grid_hw)
     return np.full(grid_hw, np.nan)
-
-
-def _split(maps: dict[str, Tensor]) -> dict[str, ColumnMaps]:
-    arrays = {key: value.detach().float().cpu().numpy() for key, value in maps.items()}
-    return {key: ColumnMaps(value[:, 0], value[:, 1:]) for key, value in arrays.items()}
-
-
-def _joined(batches: list[Gathered], notes: Notes) -> Gathered:
-    def rows(name: str) -> Array:
-        return np.concatenate([getattr(batch, name) for batch in batches])
-
-    def maps(ask: int, key: str) -> ColumnMaps:
-        parts = [batch.maps[ask][key] for batch in batches]
-        return ColumnMaps(np.concatenate([p.own for p in parts]), np.concatenate([p.absent for p in parts]))
-
-    return Gathered(
-        tuple(picture for batch in batches for picture in batch.pictures),
-        rows("labels"),
-        rows("absent"),
-        rows("coverage"),
-        rows("softmax_top1"),
-        rows("sigmoid_top1"),
-        rows("confidence"),
-        [{key: maps(ask, key) for key in found} for ask, found in enumerate(batches[0].maps)],
-        notes,
-    )

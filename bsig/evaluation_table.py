@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 COLUMNS_ABREAST = 6
@@ -68,9 +70,7 @@ def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
 
 
 def _cell(found: dict[str, Any] | None) -> str:
-    difference = (found or {}).get("difference")
-    is_clear = difference and difference["low"] is not None and (difference["low"] > 0 or difference["high"] < 0)
-    return _number(found) + ("*" if is_clear else " ")
+    return _number(found) + ("*" if excludes_zero((found or {}).get("difference")) else " ")
 
 
 def _number(found: dict[str, Any] | None, *, signed: bool = False) -> str:
@@ -83,3 +83,30 @@ def _interval(found: dict[str, Any] | None, *, signed: bool = False) -> str:
     if found is None or found["low"] is None:
         return ""
     return f"[{found['low']:+.3f} {found['high']:+.3f}]" if signed else f"{found['low']:.3f}-{found['high']:.3f}"
+
+
+CSV_COLUMNS = ("method", "weights", "column", "metric", "better", "value", "low", "high", "n", "difference",
+               "difference_low", "difference_high", "excludes_zero")  # fmt: skip
+
+
+def csv_of(results: dict[str, Any]) -> str:
+    """All numbers of all tables, one a line: value with its interval, difference to softmax with its own."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for table in results["tables"]:
+        for column, found in table["columns"].items():
+            for key, number in found["metrics"].items():
+                difference = number.get("difference") or {}
+                own = [number[name] for name in ("value", "low", "high", "n")]
+                to_softmax = [difference.get(name) for name in ("value", "low", "high")]
+                names = [table["method"], table["weights"], column, key, results["metrics"][key]["better"]]
+                writer.writerow([*names, *own, *to_softmax, excludes_zero(difference) if difference else None])
+    return text.getvalue()
+
+
+def excludes_zero(difference: dict[str, Any] | None) -> bool:
+    """Whether a difference's interval lies on one side of zero."""
+    if not difference or difference["low"] is None:
+        return False
+    return difference["low"] > 0 or difference["high"] < 0

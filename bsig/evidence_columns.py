@@ -17,18 +17,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.cams import Branch, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.cams import Branch
 from bsig.dual_branch import DualBranch, FittedShift
-from bsig.errors import InputError
 from bsig.heads import ClassificationHead
 
 Probability = Literal["softmax", "sigmoid"]
 DELTAS = (-0.01, -0.02, -0.04)
 CURVE_DELTAS = (0.01, 0.005, 0.0, -0.0025, -0.005, -0.01, -0.015, -0.02, -0.03, -0.04, -0.06)
-MAPS_AT_ONCE = 64
 RANDOM_HEAD_SEED = 0
 
 
@@ -98,62 +95,3 @@ def _head_of(head: ClassificationHead, weights: Callable[[Tensor], Tensor]) -> C
 def _random_like(weight: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(RANDOM_HEAD_SEED)
     return (torch.randn(weight.shape, generator=generator) * weight.std().cpu()).to(weight)
-
-
-def column_maps(
-    columns: dict[str, Column],
-    features: Float[Tensor, "b k h w"],
-    class_index: Int[Tensor, "b m"],
-    probabilities: dict[Probability, Float[Tensor, "b c"]],
-    method: CamMethod,
-    treatment: str,
-) -> dict[str, Float[Tensor, "b m h w"]]:
-    """Each column's signed maps of `m` classes of each picture.
-
-    Raises:
-        InputError: the method needs runs of the whole network, or a head of another kind.
-    """
-    if method.is_slow:
-        raise InputError(
-            f"`methods` (='{method.key}') runs the whole network once a channel, which is too slow to evaluate; "
-            "leave it out."
-        )
-    maps: dict[str, Tensor] = {}
-    for column in columns.values():
-        if column.gate is None:
-            clamp = clamps_weights(treatment, column.branch)
-            maps[column.key] = _class_maps(column, features, class_index, method, clamp)
-        else:
-            gate = probabilities[column.gate].gather(1, class_index)[:, :, None, None]
-            maps[column.key] = maps[column.source] * gate
-    return maps
-
-
-def _class_maps(column: Column, features: Tensor, class_index: Tensor, method: CamMethod, clamp: bool) -> Tensor:
-    if method.weights is None:  # Eigen-CAM: one map for all classes and heads
-        return _signed(column, features, class_index[:, 0], method, clamp)[:, None].expand(
-            -1, class_index.shape[1], -1, -1
-        )
-    if method.key == "cam" and column.head.cam_is_exact:  # `signed_map` in one product for all classes
-        weights = column.head.last_linear.weight.detach()
-        chosen = (weights - weights.mean(dim=0) if column.branch == "centred" else weights)[class_index]
-        return torch.einsum("bmk,bkhw->bmhw", chosen.clamp(min=0) if clamp else chosen, features)
-    count, classes = class_index.shape
-    step = max(MAPS_AT_ONCE // classes, 1)
-    parts = [
-        _signed(
-            column,
-            features[start : start + step].repeat_interleave(classes, dim=0),
-            class_index[start : start + step].flatten(),
-            method,
-            clamp,
-        )
-        for start in range(0, count, step)
-    ]
-    return torch.cat(parts).unflatten(0, (count, classes))
-
-
-def _signed(column: Column, features: Tensor, class_index: Tensor, method: CamMethod, clamp: bool) -> Tensor:
-    classes = column.head.last_linear.out_features
-    scores = class_scores_of(class_index, classes, centred=column.branch == "centred", dtype=features.dtype)
-    return signed_map(method, head_score(column.head, features, scores), clamp_weights=clamp)[0]

@@ -3,6 +3,7 @@
     deletion    from the picture to its mean colour, strongest pixels first; area under the probability, lower is better
     insertion   from the blurred picture to the picture, strongest first; area under the probability, higher is better
     drop        `max(p - p_masked, 0) / p` where the picture is multiplied by the map; lower is better
+    road        what is lost without the strongest pixels against without the weakest (`bsig.road`); higher is better
     increase    whether `p_masked > p`; higher is better
 
 Petsiuk et al., "RISE", BMVC 2018, arXiv 1806.07421 (deletion, insertion); Chattopadhay et al., "Grad-CAM++", WACV 2018,
@@ -23,6 +24,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from bsig.errors import InputError
+from bsig.road import road
 
 Probability = Callable[[Tensor], Tensor]
 STEPS = 16
@@ -31,10 +33,11 @@ BLUR_PIXELS, BLUR_SIGMA = 11, 5.0
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """One map's scores, each from 0 to 1; of `drop` only the part that is lost counts."""
+    """One map's scores, each from 0 to 1, `road` from -0.5 to 0.5; of `drop` only the part that is lost counts."""
 
     deletion_auc: float
     insertion_auc: float
+    road: float
     drop: float
     increase: float
 
@@ -60,7 +63,7 @@ def faithfulness(
     deleted = probability(partly(inputs, torch.zeros_like(inputs), first_pixels(ranks, steps)))
     inserted = probability(partly(blurred(inputs), inputs, first_pixels(ranks, steps)))
     drop, increase = drop_and_increase(probability, inputs, one_map)
-    return Faithfulness(area_under(deleted), area_under(inserted), drop, increase)
+    return Faithfulness(area_under(deleted), area_under(inserted), road(probability, inputs, ranks), drop, increase)
 
 
 def enlarged(one_map: Float[Tensor, "h w"], size_hw: tuple[int, int]) -> Float[Tensor, "H W"]:

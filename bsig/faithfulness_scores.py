@@ -2,69 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import astuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from bsig.datasets import Sample
 from bsig.dual_branch import DualBranch
-from bsig.evaluation_pass import ColumnMaps, Gathered, squashed
+from bsig.evaluation_pass import squashed
 from bsig.faithfulness import STEPS, faithfulness
 from bsig.images import crop_image, input_tensor
-from bsig.intervals import mean_over, resampling_weights
 
 Array = np.ndarray
-Values = dict[str, tuple[Float[Array, " r"], int]]
-KEYS = ("deletion_auc", "insertion_auc", "average_drop", "increase_in_confidence")
+KEYS = ("deletion_auc", "insertion_auc", "road", "average_drop", "increase_in_confidence")
 COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 
 
-def faithfulness_values(
-    model: DualBranch,
-    gathered: Gathered,
-    asked: list[dict[str, ColumnMaps]],
-    count: int,
-    *,
-    resamples: int,
-    seed: int,
-    progress: Callable[[int], None],
-) -> list[dict[str, Values]]:
-    """By table, then by column: metric key -> its value for each draw, and how many pictures it rests on.
+def faithful_pictures(softmax_top1: Float[Array, " n"], count: int, seed: int) -> Int[Array, " m"]:
+    """Up to `count` pictures that the softmax branch gets right, drawn over all of them."""
+    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(softmax_top1 == 1))[: max(count, 0)])
 
-    Args:
-        model: whose softmax branch judges.
-        gathered: the pictures; those that the softmax branch gets right are drawn from.
-        asked: each table's maps, by column.
-        count: pictures, at most; each costs about 2 * `STEPS` forward passes a map.
-        resamples: draws of the intervals.
-        seed: of the choice of pictures and of the draws.
-        progress: called with the number of pictures that are done.
-    """
-    right = np.flatnonzero(gathered.softmax_top1 == 1)
-    chosen = np.sort(np.random.default_rng(seed).permutation(right)[:count])
-    if len(chosen) == 0:
-        return [{} for _ in asked]
-    scores = np.zeros((len(asked), len(COLUMNS), len(KEYS), len(chosen)))
-    for at, i in enumerate(chosen):
-        picture = gathered.pictures[i]
-        inputs = input_tensor(crop_image(picture.sample.open(), squashed(model)), squashed(model)).to(model.device)[0]
-        probability = softmax_probability(model, int(gathered.labels[i]))
-        for table, maps in enumerate(asked):
-            for column, key in enumerate(COLUMNS):
-                one = torch.from_numpy(maps[key].own[i]).to(model.device)
-                scores[table, column, :, at] = astuple(faithfulness(probability, inputs, one, STEPS))
-        progress(at + 1)
-    draws = resampling_weights(len(chosen), resamples, seed)
-    return [
-        {
-            key: {name: (mean_over(scores[table, column, at], draws), len(chosen)) for at, name in enumerate(KEYS)}
-            for column, key in enumerate(COLUMNS)
-        }
-        for table in range(len(asked))
-    ]
+
+def faithfulness_part(
+    model: DualBranch, sample: Sample, label: int, maps: Mapping[str, Float[Array, "h w"]]
+) -> dict[str, Array]:
+    """`scores KEY` (1, len(KEYS)) of each map of the picture's own class; some 45 forward passes each."""
+    preprocessing = squashed(model)
+    inputs = input_tensor(crop_image(sample.open(), preprocessing), preprocessing).to(model.device)[0]
+    probability = softmax_probability(model, label)
+    return {
+        f"scores {key}": np.array([astuple(faithfulness(probability, inputs, torch.from_numpy(one).to(inputs), STEPS))])
+        for key, one in maps.items()
+    }
 
 
 def softmax_probability(model: DualBranch, class_index: int) -> Callable[[Tensor], Tensor]:

@@ -129,18 +129,16 @@ class BestIous:
 
 def best_ious(maps: Float[Array, "n h w"], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
     """Every picture's IoUs at every threshold; `maps` are signed, of the class that is asked for."""
-    boxes = (boxes_at_thresholds(score_map(one)) for one in maps)
-    return _joined([_best_ious(found, truth) for found, truth in zip(boxes, truths, strict=True)])
+    return best_ious_of_boxes([boxes_at_thresholds(score_map(one)) for one in maps], truths)
 
 
-def best_ious_of_one(one: Float[Array, "h w"], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
-    """The same for one map that is laid over every picture: a baseline that looks at no picture."""
-    boxes = boxes_at_thresholds(score_map(one))
-    return _joined([_best_ious(boxes, truth) for truth in truths])
-
-
-def _joined(rows: Sequence[tuple[Array, Array]]) -> BestIous:
-    return BestIous(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]))
+def best_ious_of_boxes(boxes: Sequence[BoxesAtThresholds], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
+    """The same for boxes that are known: of a baseline, the same for every picture."""
+    rows = [_best_ious(found, truth) for found, truth in zip(boxes, truths, strict=True)]
+    empty = np.zeros((0, len(THRESHOLDS)))
+    return BestIous(
+        np.array([row[0] for row in rows]) if rows else empty, np.array([row[1] for row in rows]) if rows else empty
+    )
 
 
 def _best_ious(boxes: BoxesAtThresholds, truth: Int[Array, "g 4"]) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
@@ -150,18 +148,48 @@ def _best_ious(boxes: BoxesAtThresholds, truth: Int[Array, "g 4"]) -> tuple[Floa
     return best[boxes.entry], box_ious(boxes.largest, truth).max(axis=1)[boxes.entry]
 
 
+@dataclass(frozen=True)
+class Localized:
+    """Which pictures are localized at which threshold, a bit each: what accuracies need of `BestIous`.
+
+    Attributes:
+        largest: the largest contour at IoU 0.5.
+        all_contours: by IoU level, in the order of `IOU_LEVELS`.
+    """
+
+    largest: Bool[Array, "n t"]
+    all_contours: tuple[Bool[Array, "n t"], ...]
+
+    def packed(self) -> UInt8[Array, "n 4 bytes"]:
+        """Eight thresholds a byte, for keeping."""
+        return np.packbits(np.stack([self.largest, *self.all_contours], axis=1), axis=2)
+
+
+def localized(ious: BestIous) -> Localized:
+    """IoUs against the protocol's levels."""
+    return Localized(ious.largest >= 0.5, tuple(ious.all_contours >= level for level in IOU_LEVELS))
+
+
+def unpacked(packed: UInt8[Array, "n 4 bytes"]) -> Localized:
+    """The inverse of `Localized.packed`."""
+    bits = np.unpackbits(packed, axis=2, count=len(THRESHOLDS)).astype(bool)
+    return Localized(bits[:, 0], tuple(bits[:, 1 + at] for at in range(len(IOU_LEVELS))))
+
+
 def box_accuracies(
-    ious: BestIous, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
+    found: Localized, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> dict[str, Float[Array, " r"]]:
     """Metric key (`bsig.metrics.METRICS`) -> share of pictures localized, for each draw; the best threshold of each."""
     fixed = int(np.argmin(np.abs(THRESHOLDS - FIXED_THRESHOLD)))
-    levels = {level: _accuracies(ious.all_contours >= level, weights) for level in IOU_LEVELS}
-    known = _accuracies(ious.largest >= 0.5, weights)
-    top1 = _accuracies((ious.largest >= 0.5) & (is_top1 == 1)[:, None], weights)
-    found = {f"max_box_acc_{round(100 * level)}": values.max(axis=1) for level, values in levels.items()}
+    levels = {
+        f"max_box_acc_{round(100 * level)}": _accuracies(is_right, weights).max(axis=1)
+        for level, is_right in zip(IOU_LEVELS, found.all_contours, strict=True)
+    }
+    known = _accuracies(found.largest, weights)
+    top1 = _accuracies(found.largest & (is_top1 == 1)[:, None], weights)
     return {
-        "max_box_acc_v2": np.mean(list(found.values()), axis=0),
-        **found,
+        "max_box_acc_v2": np.mean(list(levels.values()), axis=0),
+        **levels,
         "gt_known": known.max(axis=1),
         "gt_known_at_20": known[:, fixed],
         "top1_loc": top1.max(axis=1),
@@ -176,9 +204,9 @@ def _accuracies(is_right: Bool[Array, "n t"], weights: Float[Array, "r n"]) -> F
         return right.astype(np.float64) / weights.sum(axis=1, keepdims=True)
 
 
-def accuracy_curve(ious: BestIous, points: int = 51) -> list[dict[str, float]]:
+def accuracy_curve(found: Localized, points: int = 51) -> list[dict[str, float]]:
     """GT-known localization against the threshold, for drawing."""
-    share = (ious.largest >= 0.5).mean(axis=0)
+    share = found.largest.mean(axis=0)
     chosen = np.linspace(0, len(THRESHOLDS) - 1, points).round().astype(int)
     return [{"threshold": float(THRESHOLDS[i]), "gt_known": float(share[i])} for i in chosen]
 

@@ -1,22 +1,32 @@
-"""Localization of a whole data set: the pictures with boxes against their boxes, those with a mask against it."""
+"""Localization of a whole data set: the pictures with boxes against their boxes, those with a mask against it.
+
+A part of the pass leaves, for each distinct map, bits (which threshold localizes which picture) and pixel counts;
+accuracies are formed from those of all parts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int, UInt8, UInt16
 
-from bsig.evaluation_pass import Gathered
 from bsig.localization import (
-    BestIous,
+    Box,
+    BoxesAtThresholds,
+    Localized,
     accuracy_curve,
     best_ious,
-    best_ious_of_one,
+    best_ious_of_boxes,
     box_accuracies,
+    boxes_at_thresholds,
     centred_box_map,
     centred_gaussian_map,
     full_box_map,
+    localized,
     pixel_average_precision,
     pixel_histograms,
     random_map,
@@ -32,73 +42,98 @@ BLIND_TITLES = {
     "centred-gaussian": "baseline: a centred Gaussian",
     "random": "baseline: a random map",
 }
+FIXED_MAPS: dict[str, Callable[[], Array]] = {
+    "full-box": full_box_map,
+    "centred-box": centred_box_map,
+    "centred-gaussian": centred_gaussian_map,
+}
+
+
+@runtime_checkable
+class Annotated(Protocol):
+    """What is used of a picture: its ground truth."""
+
+    @property
+    def position(self) -> int:
+        """In the data set; it seeds the random map."""
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Of the stored picture, the pixels that boxes count in."""
+
+    @property
+    def boxes_xyxy(self) -> tuple[Box, ...]:
+        """Boxes; empty without."""
+
+    @property
+    def mask(self) -> UInt8[Array, "H W"] | None:
+        """1 object, 255 ignored, 0 the rest."""
+
+
+def place_arrays(
+    pictures: Sequence[Annotated], maps: Mapping[str, Float[Array, "n h w"]], seed: int
+) -> dict[str, Array]:
+    """`places KEY` and `pixels KEY` of each map and of the baselines that look at no picture (`BLIND_TITLES`)."""
+    boxed = np.array([i for i, one in enumerate(pictures) if one.boxes_xyxy], dtype=np.int64)
+    masks = [(i, one.mask) for i, one in enumerate(pictures) if one.mask is not None]
+    truths = [scaled_boxes(pictures[i].boxes_xyxy, pictures[i].size_wh) for i in boxed]
+    grid_h, grid_w = next(iter(maps.values())).shape[1:]
+    noise = np.array([random_map((grid_h, grid_w), seed, one.position) for one in pictures], np.float32)
+    noise = noise.reshape(-1, grid_h, grid_w)
+    arrays: dict[str, Array] = {}
+    for key, found in [*maps.items(), ("random", noise)]:
+        ious = best_ious(found[boxed], truths)
+        arrays[f"places {key}"] = localized(ious).packed()
+        arrays[f"pixels {key}"] = _pixel_counts([(score_map(found[i]), mask) for i, mask in masks])
+    for key in FIXED_MAPS:
+        score, boxes = _fixed(key)
+        arrays[f"places {key}"] = localized(best_ious_of_boxes([boxes] * len(boxed), truths)).packed()
+        arrays[f"pixels {key}"] = _pixel_counts([(score, mask) for _, mask in masks])
+    return arrays
+
+
+@lru_cache(maxsize=len(FIXED_MAPS))
+def _fixed(key: str) -> tuple[Float32[Array, "H W"], BoxesAtThresholds]:
+    score = score_map(FIXED_MAPS[key]())
+    return score, boxes_at_thresholds(score)
+
+
+def _pixel_counts(pairs: Sequence[tuple[Array, UInt8[Array, "H W"]]]) -> UInt16[Array, "m 2 t"]:
+    """Object pixels and others in each thousandth of the score; a picture has fewer than 65,536."""
+    found = [pixel_histograms(score, mask) for score, mask in pairs]
+    return np.array(found, np.uint16).reshape(len(found), 2, -1) if found else np.zeros((0, 2, 1002), np.uint16)
 
 
 @dataclass(frozen=True)
 class Places:
-    """What localization scores are made of.
+    """What localization scores of one map are made of.
 
     Attributes:
-        ious: of the pictures with boxes, in their order; None without any.
-        objects, others: pixel histograms of the pictures with a mask; None without any.
+        found: of the pictures with boxes, in their order; None without any.
+        pixels: object pixels and others of the pictures with a mask; None without any.
     """
 
-    ious: BestIous | None
-    objects: Float[Array, "m t"] | None
-    others: Float[Array, "m t"] | None
+    found: Localized | None
+    pixels: UInt16[Array, "m 2 t"] | None
 
     def curve(self) -> list[dict[str, float]]:
         """GT-known localization against the threshold, for drawing."""
-        return accuracy_curve(self.ious) if self.ious else []
+        return accuracy_curve(self.found) if self.found else []
 
 
-def places_of_maps(maps: Float[Array, "n h w"], gathered: Gathered) -> Places:
-    """Every picture's own map against its boxes and its mask."""
-    boxed, masked = _with_boxes(gathered), _with_mask(gathered)
-    ious = best_ious(maps[boxed], _truths(gathered, boxed)) if len(boxed) else None
-    return Places(ious, *_histograms([score_map(maps[i]) for i in masked], gathered, masked))
-
-
-def blind_places(gathered: Gathered, seed: int) -> dict[str, Places]:
-    """Baselines that look at no picture, by the keys of `BLIND_TITLES`."""
-    boxed, masked = _with_boxes(gathered), _with_mask(gathered)
-    fixed = {"full-box": full_box_map(), "centred-box": centred_box_map(), "centred-gaussian": centred_gaussian_map()}
-    found = {}
-    for key, one in fixed.items():
-        ious = best_ious_of_one(one, _truths(gathered, boxed)) if len(boxed) else None
-        found[key] = Places(ious, *_histograms([one] * len(masked), gathered, masked))
-    grid_hw = (gathered.coverage.shape[1], gathered.coverage.shape[2])
-    noise = np.stack([random_map(grid_hw, seed, picture.position) for picture in gathered.pictures])
-    return found | {"random": places_of_maps(noise, gathered)}
-
-
-def localization_values(places: Places, gathered: Gathered, weights: Float[Array, "r n"]) -> Values:
+def localization_values(
+    places: Places,
+    boxed: Int[Array, " m"],
+    masked: Int[Array, " l"],
+    softmax_top1: Float[Array, " n"],
+    weights: Float[Array, "r n"],
+) -> Values:
     """Metric key (`bsig.metrics.METRICS`) -> its value for each draw, and how many pictures it rests on."""
     values: Values = {}
-    if places.ious is not None:
-        boxed = _with_boxes(gathered)
-        accuracies = box_accuracies(places.ious, gathered.softmax_top1[boxed], weights[:, boxed])
+    if places.found is not None:
+        accuracies = box_accuracies(places.found, softmax_top1[boxed], weights[:, boxed])
         values |= {key: (found, len(boxed)) for key, found in accuracies.items()}
-    if places.objects is not None and places.others is not None:
-        masked = _with_mask(gathered)
-        values["pxap"] = (pixel_average_precision(places.objects, places.others, weights[:, masked]), len(masked))
+    if places.pixels is not None:
+        objects, others = (places.pixels[:, at].astype(np.float64) for at in (0, 1))
+        values["pxap"] = (pixel_average_precision(objects, others, weights[:, masked]), len(masked))
     return values
-
-
-def _with_boxes(gathered: Gathered) -> Int[Array, " m"]:
-    return np.array([i for i, one in enumerate(gathered.pictures) if one.boxes_xyxy], dtype=np.int64)
-
-
-def _with_mask(gathered: Gathered) -> Int[Array, " m"]:
-    return np.array([i for i, one in enumerate(gathered.pictures) if one.mask is not None], dtype=np.int64)
-
-
-def _truths(gathered: Gathered, boxed: Int[Array, " m"]) -> list[Int[Array, "_ 4"]]:
-    return [scaled_boxes(gathered.pictures[i].boxes_xyxy, gathered.pictures[i].size_wh) for i in boxed]
-
-
-def _histograms(scores: list[Array], gathered: Gathered, masked: Int[Array, " m"]) -> tuple[Array | None, Array | None]:
-    if not len(masked):
-        return None, None
-    found = [pixel_histograms(one, gathered.pictures[i].mask) for one, i in zip(scores, masked, strict=True)]
-    return np.array([one for one, _ in found]), np.array([one for _, one in found])

@@ -92,6 +92,7 @@ def _faithfulness() -> Iterator[Metric]:
     family = "faithfulness, judged by softmax"
     yield Metric("insertion_auc", "insertion AUC", family, "higher", "From the blurred picture, strongest first.")
     yield Metric("deletion_auc", "deletion AUC", family, "lower", "To the mean colour, strongest first.")
+    yield Metric("road", "ROAD", family, "higher", "Weakest less strongest pixels guessed from neighbours; half of it.")
     yield Metric("average_drop", "average drop", family, "lower", "Picture times relu(map); favours large maps.")
     yield Metric("increase_in_confidence", "increase in confidence", family, "higher", "Picture times relu(map).")
 

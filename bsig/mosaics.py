@@ -1,7 +1,8 @@
 """Mosaics of four pictures for the grid pointing game, made on the fly (Boehle et al., CVPR 2021).
 
 Sources are pictures of four classes that the softmax branch gets right with a confidence above `MOSAIC_CONFIDENCE` when
-it sees them alone. The whole mosaic is one input.
+it sees them alone. The whole mosaic is one input, twice the input size in rows and columns, so that each picture keeps
+the pixels that it had alone.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from PIL import Image
 
+from bsig.datasets import Sample
 from bsig.dual_branch import DualBranch
-from bsig.evaluation_pass import Ask, Gathered, Progress, branch_probabilities, squashed
-from bsig.evidence_columns import column_maps
+from bsig.evaluation_pass import maps_and_gates, squashed
 from bsig.images import crop_image, input_batch
+from bsig.map_sources import MapSource
 
 Array = np.ndarray
 MOSAIC_CONFIDENCE = 0.8
 
 
-def mosaic_sources(gathered: Gathered, count: int, seed: int) -> Int[Array, "n 4"]:
+def mosaic_sources(
+    labels: Int[Array, " n"], softmax_top1: Float[Array, " n"], confidence: Float[Array, " n"], count: int, seed: int
+) -> Int[Array, "m 4"]:
     """For each mosaic four pictures of four classes, drawn by class, each right and above `MOSAIC_CONFIDENCE` alone.
 
     Empty where fewer than four classes have such a picture.
     """
-    sure = (gathered.softmax_top1 == 1) & (gathered.confidence > MOSAIC_CONFIDENCE)
-    of_class = {int(label): np.flatnonzero(sure & (gathered.labels == label)) for label in gathered.labels[sure]}
-    if len(of_class) < 4:
+    sure = (softmax_top1 == 1) & (confidence > MOSAIC_CONFIDENCE)
+    of_class = {int(label): np.flatnonzero(sure & (labels == label)) for label in labels[sure]}
+    if len(of_class) < 4 or count < 1:
         return np.zeros((0, 4), np.int64)
     random = np.random.default_rng(seed)
     classes = np.array(sorted(of_class))
@@ -38,34 +41,16 @@ def mosaic_sources(gathered: Gathered, count: int, seed: int) -> Int[Array, "n 4
     )
 
 
-def mosaic_maps(
-    model: DualBranch,
-    gathered: Gathered,
-    sources: Int[Array, "n 4"],
-    asks: Sequence[Ask],
-    *,
-    batch_size: int,
-    progress: Progress,
-) -> list[dict[str, Float[Array, "n 4 h w"]]]:
-    """Each column's maps of the four classes of each mosaic, by the position of its `Ask`: one forward pass a mosaic.
-
-    A mosaic is twice the input size in rows and columns: each picture keeps the pixels that it had alone.
-    """
-    parts: list[list[dict[str, Array]]] = [[] for _ in asks]
-    step, preprocessing = max(batch_size // 4, 1), squashed(model)
-    for start in range(0, len(sources), step):
-        chosen = sources[start : start + step]
-        tiles = [
-            _mosaic([crop_image(gathered.pictures[i].sample.open(), preprocessing) for i in four]) for four in chosen
-        ]
-        features = model.features(input_batch(tiles, preprocessing).to(model.device))
-        classes = torch.from_numpy(gathered.labels[chosen]).to(features.device)
-        probabilities = branch_probabilities(model, features)
-        for kept, ask in zip(parts, asks, strict=True):
-            maps = column_maps(ask.columns, features, classes, probabilities, ask.method, ask.treatment)
-            kept.append({key: value.detach().float().cpu().numpy() for key, value in maps.items()})
-        progress(start + len(chosen), len(sources))
-    return [{key: np.concatenate([part[key] for part in kept]) for key in kept[0]} for kept in parts]
+def mosaic_part(
+    model: DualBranch, sources: dict[str, MapSource], mosaics: Sequence[Sequence[tuple[Sample, int]]]
+) -> dict[str, Array]:
+    """Arrays of a few mosaics of four (sample, label), one forward pass each: `maps KEY` (n, 4, h, w), gates (n, 4)."""
+    preprocessing = squashed(model)
+    tiles = [_mosaic([crop_image(sample.open(), preprocessing) for sample, _ in four]) for four in mosaics]
+    features = model.features(input_batch(tiles, preprocessing).to(model.device))
+    labels = np.array([[label for _, label in four] for four in mosaics], np.int64)
+    maps, gates = maps_and_gates(model, features, labels, sources)
+    return gates | {f"maps {key}": one for key, one in maps.items()}
 
 
 def _mosaic(crops: Sequence[Image.Image]) -> Image.Image:

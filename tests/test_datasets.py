@@ -267,6 +267,22 @@ def test_wsol_metadata_gives_masks_with_their_ignore_regions(wsol: Path, tmp_pat
     assert one.boxes_xyxy == ()
 
 
+def test_several_masks_of_a_picture_all_count(wsol: Path, tmp_path: Path) -> None:
+    """OpenImages: one line an instance, the region to ignore in the first; the public code takes the union."""
+    (wsol / "localization.txt").write_text(
+        "birds/1.jpg,masks/1a.png,masks/1_ignore.png\nbirds/2.jpg,masks/2.png,\nbirds/1.jpg,masks/1b.png,\n"
+    )
+    one, two = read_dataset(wsol, "val", tmp_path).samples
+    assert one.masks == (tmp_path / "masks/1a.png", tmp_path / "masks/1b.png")
+    assert one.ignore_mask == tmp_path / "masks/1_ignore.png"
+    assert two.masks == (tmp_path / "masks/2.png",)
+
+
+def test_sizes_of_the_index_travel_with_the_boxes(wsol: Path, tmp_path: Path) -> None:
+    one, _ = read_dataset(wsol, "val", tmp_path).samples
+    assert one.listed_size_wh == (48, 40)
+
+
 def test_wsol_metadata_without_localization_is_classification_data(wsol: Path, tmp_path: Path) -> None:
     (wsol / "localization.txt").unlink()
     assert [sample.boxes_xyxy for sample in read_dataset(wsol, "val", tmp_path).samples] == [(), ()]
@@ -286,6 +302,10 @@ def test_wsol_metadata_without_localization_is_classification_data(wsol: Path, t
         ("localization.txt", "birds/1.jpg,5,2,3,4\n", "0 <= x0 <= x1"),
         ("localization.txt", "birds/1.jpg,a,b,c,d\n", "must be four numbers"),
         ("localization.txt", "birds/1.jpg,../../mask.png\n", "must lie inside"),
+        ("localization.txt", "birds/1.jpg,1,2,3\n", "four numbers, or a mask"),
+        ("localization.txt", "birds/1.jpg,a.png,x.png\nbirds/1.jpg,b.png,y.png\n", "two regions to ignore"),
+        ("image_sizes.txt", "birds/1.jpg,48\n", "width, height"),
+        ("image_sizes.txt", "birds/1.jpg,48,none\n", "whole pixels"),
     ],
 )
 def test_damaged_wsol_metadata_is_refused(

@@ -13,14 +13,13 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.backbones import Classifier
-from bsig.cams import CAM_METHODS, class_scores_of, head_score, signed_map
 from bsig.datasets import LabelledImages, Sample, read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.evaluation import evaluate, matched
 from bsig.evaluation_pass import absent_classes
 from bsig.evaluation_table import format_table
-from bsig.evidence_columns import column_maps, columns_of, delta_key
+from bsig.evidence_columns import delta_key
 from bsig.heads import PooledLinearHead
 from bsig.metrics import METRICS, Metric
 
@@ -98,44 +97,6 @@ def test_the_same_seed_gives_the_same_numbers_whatever_the_batch(
     many = evaluate(perturbed_model, images, mosaics=0, resamples=5)["tables"][0]["columns"]["sigmoid"]
     for key, found in one["metrics"].items():
         assert_close(found["value"], many["metrics"][key]["value"], FLOAT32)
-
-
-def test_columns_are_the_maps_that_explaining_draws(perturbed_model: DualBranch) -> None:
-    features = torch.randn(2, 1280, 3, 5).relu()
-    classes = torch.tensor([[7, 1], [3, 9]])
-    probabilities = {"softmax": torch.rand(2, 1000), "sigmoid": torch.rand(2, 1000)}
-    columns = columns_of(perturbed_model)
-    for key in ("cam", "grad-cam++", "layer-cam"):
-        for treatment in ("signed", "paper"):
-            maps = column_maps(columns, features, classes, probabilities, CAM_METHODS[key], treatment)
-            for i in range(2):
-                for j in range(2):
-                    for name, head in (
-                        ("softmax", perturbed_model.softmax_head),
-                        ("sigmoid", perturbed_model.sigmoid_head),
-                    ):
-                        score = head_score(head, features[i : i + 1], class_scores_of(classes[i, j : j + 1], 1000))
-                        clamp = treatment == "paper" and name == "sigmoid"
-                        expected = signed_map(CAM_METHODS[key], score, clamp_weights=clamp)[0][0]
-                        assert_close(maps[name][i, j], expected, FLOAT32)
-            gate = probabilities["sigmoid"][0, 7]
-            assert_close(maps["softmax*sigmoid"][0, 0], maps["softmax"][0, 0] * gate, FLOAT32)
-
-
-def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBranch) -> None:
-    features, classes = torch.randn(1, 1280, 3, 5).relu(), torch.tensor([[7, 1]])
-    probabilities = {"softmax": torch.rand(1, 1000), "sigmoid": torch.rand(1, 1000)}
-    maps = column_maps(
-        columns_of(perturbed_model, [-0.25]),
-        features,
-        classes,
-        probabilities,
-        CAM_METHODS["cam"],
-        "signed",
-    )
-    moved = maps["delta-0.25"] - maps["softmax"]
-    assert_close(moved[0, 0], -0.25 * features[0].sum(dim=0), FLOAT32)
-    assert_close(moved[0, 1], moved[0, 0], FLOAT32)
 
 
 def test_absent_classes_are_never_the_own_one_and_do_not_depend_on_other_pictures() -> None:

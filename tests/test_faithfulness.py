@@ -77,7 +77,7 @@ def test_insertion_starts_from_the_blurred_picture_and_ends_at_the_picture() -> 
         return share_of_sum(batch) / 1000
 
     faithfulness(watch, inputs, torch.rand(4, 4, dtype=torch.float64), steps=3)
-    deleted, inserted, _ = seen
+    deleted, inserted, *_ = seen
     assert torch.equal(deleted[0], inputs)
     assert (deleted[-1] == 0).all()
     assert_close(inserted[0], blurred(inputs), IDENTITY)

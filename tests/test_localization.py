@@ -16,18 +16,20 @@ from bsig.localization import (
     BestIous,
     accuracy_curve,
     best_ious,
-    best_ious_of_one,
+    best_ious_of_boxes,
     box_accuracies,
     box_ious,
     boxes_at_thresholds,
     centred_box_map,
     centred_gaussian_map,
     full_box_map,
+    localized,
     pixel_average_precision,
     pixel_histograms,
     random_map,
     scaled_boxes,
     score_map,
+    unpacked,
 )
 
 EVERYONE = np.ones((1, 3), np.float32)
@@ -145,14 +147,14 @@ def test_the_best_of_several_contours_and_several_ground_truths(two_blobs: np.nd
     assert ious.largest[:, at].tolist() == [0.0, 1.0, 1.0]
     # Above the weak blob only the strong one is left, as the largest too.
     assert ious.largest[:, 600].tolist() == [1.0, 0.0, 0.0]
-    same = best_ious_of_one(enlarged, truths)
+    same = best_ious_of_boxes([boxes_at_thresholds(enlarged)] * 3, truths)
     assert (same.largest == ious.largest).all()
-    accuracies = box_accuracies(ious, np.array([1.0, 0.0, 1.0]), EVERYONE)
+    accuracies = box_accuracies(localized(ious), np.array([1.0, 0.0, 1.0]), EVERYONE)
     assert accuracies["max_box_acc_v2"][0] == 1.0
     assert accuracies["gt_known"][0] == pytest.approx(2 / 3)
     assert accuracies["gt_known_at_20"][0] == pytest.approx(2 / 3)
     assert accuracies["top1_loc"][0] == pytest.approx(1 / 3)
-    assert accuracy_curve(ious, 3)[0] == {"threshold": 0.0, "gt_known": pytest.approx(2 / 3)}
+    assert accuracy_curve(localized(ious), 3)[0] == {"threshold": 0.0, "gt_known": pytest.approx(2 / 3)}
 
 
 def test_each_iou_level_has_its_own_best_threshold() -> None:
@@ -160,7 +162,7 @@ def test_each_iou_level_has_its_own_best_threshold() -> None:
     ious[:, 100] = [0.45, 0.45, 0.45]  # all right at 0.3
     ious[:, 500] = [0.71, 0.2, 0.2]  # one right at 0.7
     ious[:, 200] = [0.5, 0.69, 0.0]
-    found = box_accuracies(BestIous(ious, ious), np.ones(3), EVERYONE)
+    found = box_accuracies(localized(BestIous(ious, ious)), np.ones(3), EVERYONE)
     assert [found[f"max_box_acc_{level}"][0] for level in (30, 50, 70)] == pytest.approx([1, 2 / 3, 1 / 3])
     assert found["max_box_acc_v2"][0] == pytest.approx(2 / 3)
     assert found["gt_known_at_20"][0] == pytest.approx(2 / 3)
@@ -170,7 +172,16 @@ def test_every_draw_chooses_its_threshold_anew() -> None:
     ious = np.zeros((2, 1001))
     ious[0, 100], ious[1, 700] = 1.0, 1.0
     weights = np.array([[1, 1], [2, 0], [0, 2]], np.float32)
-    assert box_accuracies(BestIous(ious, ious), np.ones(2), weights)["gt_known"].tolist() == [0.5, 1.0, 1.0]
+    assert box_accuracies(localized(BestIous(ious, ious)), np.ones(2), weights)["gt_known"].tolist() == [0.5, 1.0, 1.0]
+
+
+def test_what_is_kept_is_what_was_found() -> None:
+    """A thousand thresholds do not fill their bytes; none is lost or added."""
+    ious = BestIous(*np.random.default_rng(5).random((2, 3, 1001)))
+    before, after = localized(ious), unpacked(localized(ious).packed())
+    assert (before.largest == after.largest).all()
+    for one, other in zip(before.all_contours, after.all_contours, strict=True):
+        assert (one == other).all()
 
 
 def test_pxap_by_hand() -> None:

@@ -21,6 +21,7 @@ FINITE_DIFFERENCE = Tolerance(1e-6, 1e-8)  # a gradient by central differences, 
 FLOAT32 = Tolerance(1e-4, 1e-5)  # sums over a thousand channels in another order, float32
 PROBABILITY = Tolerance(0, 2e-6)  # softmax over a thousand float32 logits: rounding of the logits, about 20 * 1e-7
 LIBRARY = Tolerance(1e-3, 1e-4)  # another package's float32 arithmetic, maps scaled to [0, 1]
+SOLVER = Tolerance(1e-7, 1e-8)  # an iteration that stops at a residual of 1e-9 and less, float64
 SUBSPACE = Tolerance(1e-6, 1e-8)  # an eigenvector from a Gram matrix: squared condition, float64
 
 

@@ -10,6 +10,9 @@ from bsig import __version__
 from bsig.cams import TREATMENTS
 from bsig.run_queue import RunQueue
 from bsig.ui.compare import build_compare, compare
+from bsig.ui.evaluate_own import evaluate_answer
+from bsig.ui.evaluate_tab import build_evaluate
+from bsig.ui.evaluate_view import EVALUATE_CSS
 from bsig.ui.examples import ASSETS
 from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
@@ -20,7 +23,7 @@ from bsig.ui.theme import CSS, THEME, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.workbench import Workbench
 
-TABS = ("compare", "logit-shift", "sign-collapse", "finetune", "models", "tour")
+TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 MAX_UPLOAD_BYTES = 2 * 2**30
 
 
@@ -39,6 +42,8 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 build_logit_shift(bench, compare_screen, tab)
             with gr.Tab("Sign collapse", id="sign-collapse") as tab:
                 build_sign_collapse(bench, compare_screen, tab)
+            with gr.Tab("Evaluate", id="evaluate") as tab:
+                build_evaluate(bench, compare_screen, tab, demo)
             with gr.Tab("Fine-tune", id="finetune") as tab:
                 start = build_finetune(bench, queue, compare_screen, tab, demo)
             with gr.Tab("Models", id="models"):
@@ -67,7 +72,7 @@ def launch_arguments() -> dict[str, Any]:
     """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
     return {
         "theme": THEME,
-        "css": CSS + COLLAPSE_CSS + FINETUNE_CSS,
+        "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS,
         "allowed_paths": [str(ASSETS)],
         "max_file_size": MAX_UPLOAD_BYTES,
         "footer_links": ["api", "settings"],
@@ -92,6 +97,11 @@ def _add_endpoints(bench: Workbench) -> None:
         shift = gr.Button("logit shift")
         collapsed, collapse = gr.JSON(label="sign collapse"), gr.Button("sign collapse")
         ask, listing = gr.Button("compare"), gr.Button("checkpoints")
+        data = gr.Textbox(label="data", value="shipped")
+        zip_file = gr.File(label="zip", file_types=[".zip"])
+        methods = gr.Textbox(label="methods", value="cam")
+        limit = gr.Number(label="limit", value=200)
+        measured, measure = gr.JSON(label="evaluation"), gr.Button("evaluate")
 
     @in_words
     def answer(image: str, checkpoint: str, class_name: str, method: str, weights: str) -> Any:
@@ -113,4 +123,15 @@ def _add_endpoints(bench: Workbench) -> None:
         return sign_collapse_answer(bench, image, checkpoint, class_name, method)
 
     collapse.click(signs, [image, checkpoint, class_name, method], collapsed, api_name="sign_collapse")
+
+    @in_words
+    def evaluated(
+        checkpoint: str, data: str, zip_file: str | None, methods: str, weights: str, limit: int | float | None
+    ) -> Any:
+        return evaluate_answer(bench, checkpoint, data, zip_file, methods, weights, limit)
+
+    measure.click(
+        evaluated, [checkpoint, data, zip_file, methods, weights, limit], measured, api_name="evaluate",
+        concurrency_limit=1, concurrency_id="evaluate-own",
+    )  # fmt: skip
     listing.click(bench.checkpoint_rows, None, rows, api_name="checkpoints")

@@ -88,6 +88,8 @@ CSS = """
   .bsig-main > * { width: 100% !important; min-width: 0 !important; flex: none !important; }
   .bsig-grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 @media (max-width: 720px) {
+  /* Else the strip of tabs is as wide as all of them, and the page with it; the rest goes into its menu. */
+  .tab-wrapper, .tab-container { max-width: calc(100vw - 2.5rem); min-width: 0; }
   .bsig-facts { grid-template-columns: 1fr; }
   .bsig-facts dd { text-align: left; margin-bottom: .2rem; }
   .gradio-container { padding: .5rem !important; }

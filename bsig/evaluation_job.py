@@ -1,0 +1,124 @@
+"""An evaluation in a process of its own, at low priority, so that explaining stays fast; its progress, stop, answer.
+
+job = EvaluationJob.start(data, checkpoint, folder, methods=["cam"], weights=["signed"], split="val", limit=200)
+while job.is_running: job.done, job.total
+job.results()           # as `bsig.evaluation.evaluate`, or InputError with the sentence that the process said
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bsig.datasets import LabelledImages, read_dataset
+from bsig.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+NICENESS = 10
+PATIENCE_S = 10
+
+
+def labelled_split(data: Path) -> LabelledImages:
+    """The split to measure on: `val` if there is one, else `test`, else all there is.
+
+    Raises:
+        InputError: no labelled pictures at all.
+    """
+    for split in ("val", "test"):
+        with contextlib.suppress(InputError):
+            return read_dataset(data, split)
+    return read_dataset(data, "train")
+
+
+class EvaluationJob:
+    """One running `python -m bsig evaluate`.
+
+    Attributes:
+        done, total: forward passes, about; total 0 while nothing is known.
+    """
+
+    def __init__(self, command: Sequence[str], out: Path) -> None:
+        self.done, self.total = 0, 0
+        self._out, self._said, self._stopped = out, "", False
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        for name in ("RANK", "WORLD_SIZE"):  # an app under torchrun would make the job wait for others
+            environment.pop(name, None)
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, errors="replace",
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @classmethod
+    def start(
+        cls,
+        data: Path,
+        checkpoint: Path,
+        folder: Path,
+        *,
+        methods: Sequence[str],
+        weights: Sequence[str],
+        split: str,
+        limit: int | None,
+    ) -> EvaluationJob:
+        """Starts it; `folder` takes its results and what is left of a stop."""
+        out = folder / "results.json"
+        command = [
+            sys.executable, "-m", "bsig", "evaluate", str(data), "--checkpoint", str(checkpoint), "--split", split,
+            "--methods", ",".join(methods), "--weights", ",".join(weights), "--out", str(out), "--progress", "lines",
+            "--nice", str(NICENESS),
+        ]  # fmt: skip
+        return cls([*command, "--limit", str(limit)] if limit else command, out)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is at work."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ends the process; does nothing to one that has ended."""
+        if self.is_running:
+            self._stopped = True
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_S)
+            if self.is_running:
+                self._process.kill()
+        self._process.wait()
+        self._reader.join(PATIENCE_S)
+
+    def results(self) -> dict[str, Any]:
+        """The finished evaluation.
+
+        Raises:
+            InputError: it was stopped or failed; with the sentence that it said.
+        """
+        code = self._process.wait()
+        self._reader.join(PATIENCE_S)
+        if self._stopped:
+            raise InputError("the evaluation was stopped; nothing of it is shown.")
+        if code == 2:
+            raise InputError(self._said.removeprefix("bsig: ") or "the data cannot be evaluated; check its layout.")
+        if code != 0:
+            raise InputError(f"the evaluation ended early (exit code {code}); try fewer pictures or start it again.")
+        return json.loads(self._out.read_text(encoding="utf-8"))
+
+    def _read(self) -> None:
+        stderr = self._process.stderr
+        if stderr is None:
+            return
+        with stderr:
+            for line in stderr:
+                word, *numbers = line.split()[:3] or [""]
+                if word == "progress" and len(numbers) == 2 and all(number.isdecimal() for number in numbers):
+                    self.done, self.total = int(numbers[0]), int(numbers[1])
+                elif line.startswith("bsig: "):
+                    self._said = line.strip()

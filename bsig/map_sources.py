@@ -1,0 +1,161 @@
+"""Which maps of an evaluation are different maps at all: each is computed, kept and scored once.
+
+A table is a method and a treatment, a column a head. Many of their combinations are the same map, or the same map times
+one positive number, which changes no place, no sign and no share:
+
+    average pool + linear      grad-cam, xgrad-cam and hires-cam are cam over the number of cells, and layer-cam is cam
+                               with clamped weights over that number (`bsig.cams`; tests/test_map_sources.py)
+    grad-cam++                 has no negative weights to clamp
+    eigen-cam                  knows neither class nor head
+    a gated map                is a map times a probability
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bsig.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.errors import InputError
+from bsig.evidence_columns import DELTAS, Column
+
+MAPS_AT_ONCE = 64
+CAM_PER_CELL = ("grad-cam", "xgrad-cam", "hires-cam")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of each picture: one method and treatment, in all these columns."""
+
+    method: CamMethod
+    treatment: str
+    columns: dict[str, Column]
+
+    def source(self, key: str) -> MapSource:
+        """Where the maps of a column come from, without its gate."""
+        return source_of(self.columns[self.columns[key].source], self.method, self.treatment)
+
+
+@dataclass(frozen=True)
+class MapSource:
+    """One map of a class: a head, a method, clamped or not.
+
+    Attributes:
+        per_cell: the map that was asked for is this one over the number of cells.
+    """
+
+    column: Column
+    method: CamMethod
+    clamped: bool
+    per_cell: bool = False
+
+    @property
+    def is_localized(self) -> bool:
+        """Whether boxes are searched in it; not where it is a point of the delta curve alone."""
+        return self.column.delta is None or self.column.delta in DELTAS
+
+    @property
+    def key(self) -> str:
+        """By which its arrays are kept; the same for maps that differ by `per_cell` alone."""
+        return f"{self.column.key} {self.method.key} {'clamped' if self.clamped else 'signed'}"
+
+
+def source_of(column: Column, method: CamMethod, treatment: str) -> MapSource:
+    """The map that stands for a column's maps by this method and treatment.
+
+    Raises:
+        InputError: the method needs runs of the whole network, or a head of another kind.
+    """
+    if method.is_slow:
+        raise InputError(
+            f"`methods` (='{method.key}') runs the whole network once a channel, which is too slow to evaluate; "
+            "leave it out."
+        )
+    clamped = clamps_weights(treatment, column.branch)
+    if method.key == "grad-cam++":
+        clamped = False
+    if not column.head.cam_is_exact:
+        return MapSource(column, method, clamped and method.weights is not None)
+    if method.key in CAM_PER_CELL:
+        return MapSource(column, CAM_METHODS["cam"], clamped and column.key != "features", per_cell=True)
+    if method.key == "layer-cam":
+        return MapSource(column, CAM_METHODS["cam"], column.key != "features", per_cell=True)
+    is_positive = column.key == "features" and method.key == "cam"  # a head of ones
+    return MapSource(column, method, clamped and method.weights is not None and not is_positive)
+
+
+def distinct_sources(asks: Sequence[Ask], columns: Sequence[str] | None = None) -> dict[str, MapSource]:
+    """By key, the maps that all columns of all tables rest on; of Eigen-CAM one for all heads."""
+    found: dict[str, MapSource] = {}
+    for ask in asks:
+        for key in ask.columns:
+            if columns is None or key in columns:
+                source = shared_source(ask, key)
+                found.setdefault(source.key, source)
+    return found
+
+
+def shared_source(ask: Ask, key: str) -> MapSource:
+    """As `Ask.source`; for a method without weights that of the softmax head, whichever column asks."""
+    return (
+        ask.source(key)
+        if ask.method.weights is not None
+        else source_of(ask.columns["softmax"], ask.method, ask.treatment)
+    )
+
+
+def class_maps(
+    source: MapSource, features: Float[Tensor, "b k h w"], class_index: Int[Tensor, "b m"]
+) -> Float[Tensor, "b m h w"]:
+    """The signed maps of `m` classes of each picture, without the division of `per_cell`."""
+    if source.method.weights is None:  # Eigen-CAM: one map for all classes and heads
+        one = _signed(source, features, class_index[:, 0])
+        return one[:, None].expand(-1, class_index.shape[1], -1, -1)
+    if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
+        weights = pooled_head_weights(source, features, class_index)
+        return torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
+    count, classes = class_index.shape
+    step = max(MAPS_AT_ONCE // classes, 1)
+    parts = [
+        _signed(
+            source,
+            features[start : start + step].repeat_interleave(classes, dim=0),
+            class_index[start : start + step].flatten(),
+        )
+        for start in range(0, max(count, 1), step)
+    ]
+    return torch.cat(parts).unflatten(0, (count, classes))
+
+
+def pooled_head_weights(
+    source: MapSource, features: Float[Tensor, "b k h w"], class_index: Int[Tensor, "b m"]
+) -> Float[Tensor, "b m k"]:
+    """The channel weights of `bsig.cams` for average pool + linear, where `G = w / (h w)` in every cell."""
+    linear = source.column.head.last_linear
+    weight, bias = linear.weight.detach(), linear.bias.detach()
+    if source.column.branch == "centred":
+        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()
+    chosen = weight[class_index]
+    if source.method.key == "cam":
+        return chosen
+    cells = features.shape[2] * features.shape[3]
+    total = features.sum(dim=(2, 3))[:, None]
+    if source.method.key == "ablation-cam":
+        value = ((chosen * total).sum(dim=2) / cells + bias[class_index])[:, :, None].abs()
+        return chosen * total / cells / torch.where(value == 0, 1.0, value)
+    gradient = chosen / cells
+    square = gradient.square()
+    denominator = 2 * square + total * square * gradient + 1e-6
+    alpha = torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
+    return cells * alpha * gradient.clamp(min=0)
+
+
+def _signed(source: MapSource, features: Tensor, class_index: Tensor) -> Tensor:
+    head, column = source.column.head, source.column
+    classes = head.last_linear.out_features
+    scores = class_scores_of(class_index, classes, centred=column.branch == "centred", dtype=features.dtype)
+    return signed_map(source.method, head_score(head, features, scores), clamp_weights=source.clamped)[0]

@@ -1,0 +1,91 @@
+"""Parts of an evaluation on disk, so that memory stays flat and a run that was killed goes on where it was.
+
+    folder/fingerprint.txt      what the parts belong to: model, data, settings; parts of anything else are thrown away
+    folder/NAME.npz             the arrays of one part, written whole or not at all
+
+A part holds a few pictures; tables read one array of all parts at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bsig.errors import InputError
+
+Array = np.ndarray
+STAMP = "fingerprint.txt"
+
+
+class PartialResults:
+    """The parts in one folder.
+
+    Raises:
+        InputError: the folder cannot be written, or holds something else.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder = folder
+        with self._in_words():
+            if folder.exists() and not self._is_ours():
+                raise InputError(
+                    f"'{folder}' must be free for partial results, but holds other files; move them or choose another "
+                    "--out."
+                )
+            if folder.exists() and self._stamp() != fingerprint:
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / STAMP).write_text(fingerprint, encoding="utf-8")
+
+    def has(self, name: str) -> bool:
+        """Whether the part is there and whole."""
+        return zipfile.is_zipfile(self._path(name))
+
+    def write(self, name: str, arrays: Mapping[str, Array]) -> None:
+        """Writes one part under a temporary name and renames it."""
+        temporary = self.folder / f".{name}.partial"
+        with self._in_words():
+            with temporary.open("wb") as file:
+                named: dict[str, Any] = dict(arrays)
+                np.savez(file, **named)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path(name))
+
+    def rows(self, names: Sequence[str], key: str) -> Array:
+        """One array of all the named parts, one after the other."""
+        return np.concatenate([self.read(name, key) for name in names])
+
+    def read(self, name: str, key: str) -> Array:
+        """One array of one part."""
+        with np.load(self._path(name), allow_pickle=False) as part:
+            return part[key]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+    def _stamp(self) -> str:
+        file = self.folder / STAMP
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+    def _is_ours(self) -> bool:
+        if not self.folder.is_dir():
+            return False
+        names = [path.name for path in self.folder.iterdir()]
+        return STAMP in names or not names
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"partial results cannot be written to '{self.folder}' ({error}); free space or choose another --out."
+            ) from error

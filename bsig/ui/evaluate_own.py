@@ -1,0 +1,183 @@
+"""A visitor's own pictures measured in a process of its own, and what is kept of them while the app runs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bsig.archives import extracted_zip
+from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.datasets import LabelledImages
+from bsig.errors import InputError
+from bsig.evaluation_job import EvaluationJob, labelled_split
+from bsig.evaluation_words import result_title
+from bsig.shipped_results import read_results
+from bsig.ui.workbench import Workbench
+
+LOOK_EVERY_S = 0.4
+OWN_SETS_KEPT = 8
+SIDES = {"sigmoid_better": "Sigmoid better", "softmax_better": "Softmax better"}
+QUICK_METHODS = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
+
+
+@dataclass
+class OwnSet:
+    """An evaluation of a visitor's pictures, and thumbnails' files of those that differ most."""
+
+    results: dict[str, Any]
+    folder: Path
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+class OwnSets:
+    """The last few evaluations of this app's visitors, by title; their pictures go with them."""
+
+    def __init__(self) -> None:
+        self._sets: dict[str, OwnSet] = {}
+        self._lock = threading.Lock()
+        self._folder = tempfile.mkdtemp(prefix="bsig-evaluate-")
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # at the latest with the app
+
+    def new_folder(self) -> Path:
+        """For one evaluation."""
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
+    def add(self, own: OwnSet) -> str:
+        """Keeps it; returns its title."""
+        with self._lock:
+            title = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(own.results)}"
+            self._sets[title] = own
+            while len(self._sets) > OWN_SETS_KEPT:
+                oldest = self._sets.pop(next(iter(self._sets)))
+                shutil.rmtree(oldest.folder, ignore_errors=True)
+            return title
+
+    def get(self, title: str | None) -> OwnSet | None:
+        """By its title; None for one that is not kept."""
+        return self._sets.get(title or "")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a visitor's evaluation is."""
+
+    job: EvaluationJob
+    done: int
+    total: int
+    seconds: float
+
+
+def measured(
+    bench: Workbench,
+    own_sets: OwnSets,
+    name: str | None,
+    zip_file: str | None,
+    folder: str,
+    methods: Sequence[str],
+    treatments: Sequence[str],
+    limit: int | float | None,
+) -> Iterator[Step | str]:
+    """Steps while it runs, and at last the title under which the results are kept."""
+    if not methods or not treatments:
+        raise InputError("choose at least one CAM variant and one treatment.")
+    checkpoint = bench.checkpoint_path(name or bench.default_checkpoint)
+    with own_pictures(bench, zip_file, folder) as where:
+        images = labelled_split(where)
+        work = own_sets.new_folder()
+        job = EvaluationJob.start(
+            where, checkpoint, work, methods=methods, weights=treatments, split=images.split,
+            limit=int(limit) if limit else None,
+        )  # fmt: skip
+        started = time.monotonic()
+        try:
+            while job.is_running:
+                yield Step(job, job.done, job.total, time.monotonic() - started)
+                time.sleep(LOOK_EVERY_S)
+            results = job.results()
+        finally:
+            job.stop()
+        yield own_sets.add(OwnSet(results, work, kept_pictures(results, images, work)))
+
+
+@contextlib.contextmanager
+def own_pictures(bench: Workbench, zip_file: str | None, folder: str) -> Iterator[Path]:
+    """The folder that is to be measured.
+
+    Raises:
+        InputError: neither is given, the zip is refused, or a folder is asked for in a public app.
+    """
+    if zip_file:
+        with extracted_zip(zip_file) as where:
+            yield where
+        return
+    text = folder.strip()
+    if not text or bench.is_public:
+        raise InputError("no pictures are chosen; upload a zip of class folders.")
+    yield Path(text).expanduser()
+
+
+def kept_pictures(results: Mapping[str, Any], images: LabelledImages, folder: Path) -> dict[str, Path]:
+    """Copies of the pictures that differ most, small, since the zip goes."""
+    samples = {sample.key: sample for sample in images.samples}
+    wanted = {row["key"] for table in results["tables"] for side in SIDES for row in table["differ_most"][side]}
+    kept: dict[str, Path] = {}
+    for number, key in enumerate(sorted(wanted & samples.keys())):
+        with contextlib.suppress(InputError):
+            picture = samples[key].open()
+            picture.thumbnail((1024, 1024))
+            kept[key] = folder / f"{number}.png"
+            picture.save(kept[key])
+    return kept
+
+
+def evaluate_answer(
+    bench: Workbench,
+    checkpoint: str,
+    data: str,
+    zip_file: str | None,
+    methods: str,
+    weights: str,
+    limit: int | float | None,
+) -> dict[str, Any]:
+    """What `/evaluate` answers: the shipped results of a checkpoint, or those of an uploaded zip.
+
+    Raises:
+        InputError: nothing ships, the zip or its pictures cannot be used, or a method or treatment is unknown.
+    """
+    chosen, treatments = (
+        _listed(methods, QUICK_METHODS, "methods"),
+        _listed(weights, tuple(TREATMENTS), "weights"),
+    )
+    name = checkpoint or bench.default_checkpoint
+    if zip_file or data not in ("", "shipped"):
+        if not zip_file:
+            raise InputError(f"`data` (='{data}') must be 'shipped', or a zip must be uploaded.")
+        sets = OwnSets()
+        steps = measured(bench, sets, name, zip_file, "", chosen, treatments, limit)
+        title = next(step for step in steps if isinstance(step, str))
+        found = sets.get(title)
+        return {"checkpoint": name, "runs": [found.results] if found else []}
+    runs = read_results(bench.checkpoint_path(name))
+    if not runs:
+        raise InputError(f"`checkpoint` (='{name}') ships no results; upload a zip of pictures.")
+    kept = [
+        {**run, "tables": [one for one in run["tables"] if one["method"] in chosen and one["weights"] in treatments]}
+        for run in runs
+    ]
+    return {"checkpoint": name, "runs": kept}
+
+
+def _listed(text: str, known: Sequence[str], name: str) -> list[str]:
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [part for part in found if part not in known]
+    if unknown or not found:
+        raise InputError(f"`{name}` (='{text}') must be some of {', '.join(known)}, with commas.")
+    return found

@@ -1,0 +1,130 @@
+"""The words of the Evaluate screen, from made-up numbers: who is better, what is said, what is never hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bsig.evaluation_figures import classes_figure, delta_figure, localization_figure
+from bsig.evaluation_words import FIRST_ROWS, best_blind, finding, first_rows, left_out, result_title, signed, verdict
+from bsig.metrics import METRICS
+
+
+def number(value: float | None, change: tuple[float, float, float] | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"value": value, "low": value, "high": value, "n": 9}
+    if change:
+        found["difference"] = dict(zip(("value", "low", "high"), change, strict=True)) | {"n": 9}
+    return found
+
+
+def table(**changes: tuple[float, float, float, float, float]) -> dict[str, Any]:
+    """Columns softmax and sigmoid; a change is (softmax, sigmoid, difference, low, high) of a metric."""
+    softmax = {key: number(one[0]) for key, one in changes.items()}
+    sigmoid = {key: number(one[1], (one[2], one[3], one[4])) for key, one in changes.items()}
+    blind = {"gt_known": number(0.9, (0.2, 0.1, 0.3))}
+    return {
+        "method": "cam",
+        "weights": "signed",
+        "columns": {
+            "softmax": {"title": "softmax", "metrics": softmax},
+            "sigmoid": {"title": "sigmoid", "metrics": sigmoid},
+            "centred-box": {"title": "baseline: a centred box", "metrics": blind},
+        },
+    }
+
+
+WORSE = table(absent_area=(0.4, 0.5, 0.1, 0.05, 0.15), inside_auc=(0.9, 0.8, -0.1, -0.2, -0.05),
+              gt_known=(0.7, 0.71, 0.01, -0.05, 0.06))  # fmt: skip
+BETTER = table(absent_area=(0.4, 0.1, -0.3, -0.31, -0.29), inside_auc=(0.8, 0.9, 0.1, 0.05, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "word"),
+    [
+        ("absent_area", (-0.1, -0.2, -0.05), "better"),
+        ("absent_area", (0.1, 0.05, 0.2), "worse"),
+        ("inside_auc", (0.1, 0.05, 0.2), "better"),
+        ("inside_auc", (-0.1, -0.2, -0.05), "worse"),
+        ("inside_auc", (-0.1, -0.2, 0.05), "no clear difference"),
+        ("inside_auc", (0.0, 0.0, 0.0), "no clear difference"),
+        ("own_area", (0.1, 0.05, 0.2), "differs"),
+    ],
+)
+def test_better_goes_by_the_metrics_direction_and_the_interval(
+    key: str, change: tuple[float, float, float], word: str
+) -> None:
+    assert verdict(key, number(0.5, change)["difference"]).word == word
+
+
+def test_no_difference_is_not_measured() -> None:
+    assert verdict("pxap", None).word == "not measured"
+    assert verdict("pxap", {"value": None, "low": None, "high": None, "n": 0}).word == "not measured"
+
+
+def test_the_finding_says_where_the_sigmoid_branch_is_worse() -> None:
+    said = finding(WORSE)
+    assert "even 50 %" in said
+    assert "clearly worse: AUC inside against outside (0.900 to 0.800)" in said
+    assert "no clear difference: GT-known Loc" in said
+    assert "better" not in said.split("Mind")[0]
+    assert "a centred box finds 90 % of these objects without looking" in said
+
+
+def test_the_finding_says_where_it_is_better() -> None:
+    said = finding(BETTER)
+    assert "40 % of the picture, the sigmoid map only 10 %" in said
+    assert "clearly better: AUC inside against outside" in said
+    assert "worse" not in said
+
+
+def test_rows_come_in_order_and_without_what_was_not_measured() -> None:
+    rows = first_rows(WORSE)
+    assert [row.key for row in rows] == ["absent_area", "inside_auc", "gt_known"]
+    assert [row.arrow for row in rows] == ["↓", "↑", "↑"]
+    assert rows[1].values["sigmoid"] == "0.800*"
+    assert rows[2].values["sigmoid"] == "0.710"
+    assert set(FIRST_ROWS) <= set(METRICS)
+
+
+def test_the_best_baseline_without_looking_is_named() -> None:
+    assert best_blind(WORSE, "gt_known") == ("0.900", "a centred box")
+    assert best_blind(WORSE, "absent_area") is None
+
+
+def test_a_real_minus_sign() -> None:
+    assert signed(-0.1234) == "−0.123"
+
+
+def test_what_was_left_out_is_said() -> None:
+    counts = {
+        "used": 3, "unreadable": 2, "of_unmatched_classes": 4, "unmatched_classes": ["unicorn"], "with_boxes": 0,
+        "with_mask": 0, "boxes_or_masks_cut_or_left_out": 1, "mosaics": 0, "sentences": ["'a.png' is empty."],
+    }  # fmt: skip
+    said = " ".join(left_out({"counts": counts}))
+    for part in (
+        "2 pictures",
+        "4 pictures",
+        "unicorn",
+        "1 boxes",
+        "localization is not measured",
+        "No mosaics",
+        "a.png",
+    ):
+        assert part in said
+    assert result_title({"data": "d", "split": "val", "counts": counts}) == "d (val): 3 pictures, class labels only"
+
+
+def test_figures_are_drawn_only_of_what_there_is() -> None:
+    assert localization_figure({"localization_curves": {"softmax": []}}) is None
+    assert delta_figure({**BETTER, "delta_curve": [{"delta": 0.0, "absent_area": 0.4}]}) is None
+    assert classes_figure([{"class": "a", "softmax": {}, "sigmoid": {}}]) is None
+    curve = [{"threshold": 0.0, "gt_known": 0.2}, {"threshold": 1.0, "gt_known": 0.0}]
+    drawn = localization_figure({"localization_curves": {"softmax": curve, "sigmoid": curve, "delta-0.01": curve}})
+    assert [trace.name for trace in drawn.data] == ["Softmax", "Sigmoid"]
+    rows = [
+        {"class": f"c{i}", "softmax": {"absent_area": 0.4, "inside_auc": 0.9},
+         "sigmoid": {"absent_area": 0.1, "inside_auc": 0.9 - i / 100}}
+        for i in range(40)
+    ]  # fmt: skip
+    assert len(classes_figure(rows).data[0].y) == 30

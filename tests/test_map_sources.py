@@ -1,0 +1,82 @@
+"""Which maps are the same map: every column equals the map that explaining draws, up to a named positive number."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tolerances import FLOAT32, LIBRARY, assert_close
+
+from bsig.cams import CAM_METHODS, TREATMENTS, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+from bsig.evidence_columns import columns_of
+from bsig.map_sources import Ask, class_maps, distinct_sources, shared_source, source_of
+
+QUICK = [key for key, method in CAM_METHODS.items() if not method.is_slow]
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(2, 1280, 3, 5, generator=torch.Generator().manual_seed(0)).relu()
+
+
+@pytest.mark.parametrize("treatment", TREATMENTS)
+@pytest.mark.parametrize("key", QUICK)
+def test_columns_are_the_maps_that_explaining_draws(
+    perturbed_model: DualBranch, features: torch.Tensor, key: str, treatment: str
+) -> None:
+    classes = torch.tensor([[7, 1], [3, 9]])
+    columns = columns_of(perturbed_model, [-0.01])
+    ask = Ask(CAM_METHODS[key], treatment, columns)
+    for name in ("softmax", "sigmoid", "centred", "delta-0.01", "features", "random-head"):
+        source, column = shared_source(ask, name), columns[name]
+        found = class_maps(source, features, classes) / (15 if source.per_cell else 1)
+        for i in range(2):
+            for j in range(2):
+                scores = class_scores_of(classes[i, j : j + 1], 1000, centred=name == "centred")
+                score = head_score(column.head, features[i : i + 1], scores)
+                clamp = clamps_weights(treatment, column.branch)
+                expected = signed_map(CAM_METHODS[key], score, clamp_weights=clamp)[0][0]
+                scale = float(expected.abs().max())
+                assert_close(found[i, j] / scale, expected / scale, LIBRARY)
+
+
+def test_a_gated_column_is_its_map_without_the_gate(perturbed_model: DualBranch) -> None:
+    ask = Ask(CAM_METHODS["cam"], "paper", columns_of(perturbed_model))
+    assert shared_source(ask, "softmax*sigmoid") == shared_source(ask, "softmax")
+    assert shared_source(ask, "sigmoid*sigmoid").clamped
+    assert not shared_source(ask, "softmax*softmax").clamped
+
+
+def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBranch, features: torch.Tensor) -> None:
+    classes = torch.tensor([[7, 1], [3, 9]])
+    columns = columns_of(perturbed_model, [-0.25])
+    shifted, plain = (
+        class_maps(source_of(columns[key], CAM_METHODS["cam"], "signed"), features, classes)
+        for key in ("delta-0.25", "softmax")
+    )
+    moved = shifted - plain
+    assert_close(moved[:, 0], -0.25 * features.sum(dim=1), FLOAT32)
+    assert_close(moved[:, 1], moved[:, 0], FLOAT32)
+
+
+def test_equal_maps_are_kept_once(perturbed_model: DualBranch) -> None:
+    """Eight methods in three treatments are CAM (clamped or not), Grad-CAM++, Ablation-CAM (twice) and Eigen-CAM."""
+    asks = [
+        Ask(CAM_METHODS[key], treatment, columns_of(perturbed_model, ())) for key in QUICK for treatment in TREATMENTS
+    ]
+    found = distinct_sources(asks)
+    heads = len(("softmax", "centred", "sigmoid", "features", "random-head"))
+    assert len(found) == (2 * heads - 1) + heads + 2 * heads + 1
+    assert len(distinct_sources(asks, ["softmax"])) == 2 + 1 + 2 + 1
+
+
+def test_score_cam_is_too_slow(perturbed_model: DualBranch) -> None:
+    with pytest.raises(InputError, match="too slow"):
+        source_of(columns_of(perturbed_model)["softmax"], CAM_METHODS["score-cam"], "signed")
+
+
+def test_no_picture_gives_no_map(perturbed_model: DualBranch) -> None:
+    for key in QUICK:
+        source = source_of(columns_of(perturbed_model)["softmax"], CAM_METHODS[key], "signed")
+        assert class_maps(source, torch.zeros(0, 1280, 3, 5), torch.zeros(0, 4, dtype=torch.long)).shape == (0, 4, 3, 5)
