@@ -74,16 +74,16 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     @in_words
     def on_backbone(name: str | None) -> Any:
         if not name or name.startswith("hf:"):
-            return gr.Dropdown(choices=["last", "stride16", "stride8"], value="last")
+            return [gr.Dropdown(choices=["last", "stride16", "stride8"], value="last"), _facts_of_nothing()]
         titles = [one.title for one in feature_stages(name)]
-        return gr.Dropdown(choices=titles, value=titles[0])
+        return [gr.Dropdown(choices=titles, value=titles[0]), _facts_of_nothing()]
 
     @in_words
     def on_load(name: str | None, file: str | None, title: str | None) -> list[Any]:
         model = loaded(bench, name, file, title)
         return [facts_html(model), models_html(bench), gr.Dropdown(choices=bench.checkpoint_names(), value=model.name)]
 
-    backbone.change(on_backbone, backbone, stage, **quiet)
+    backbone.change(on_backbone, backbone, [stage, facts], **quiet)
     done = load.click(on_load, [backbone, weights, stage], [facts, listed, compare.checkpoint], **quiet)
     compare.redraw(done)
     return ModelsScreen(backbone, weights, stage, facts, finetune)
@@ -176,8 +176,8 @@ def facts_html(model: DualBranch) -> str:
     body = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in told.items())
     words = " ".join(text for text in (why_not_cam(head), not_trained(model)) if text)
     return (
-        f"<table class='bsig-table' id='model-table'><tbody>{body}</tbody></table>"
-        f"<p class='bsig-note' role='status'>{html.escape(words)}</p>"
+        f"<div class='bsig-scroll'><table class='bsig-table' id='model-table'><tbody>{body}</tbody></table></div>"
+        f"<p class='bsig-note' role='status'>Compare shows it now. {html.escape(words)}</p>"
     )
 
 

@@ -93,6 +93,7 @@ CSS = """
   .bsig-facts { grid-template-columns: 1fr; }
   .bsig-facts dd { text-align: left; margin-bottom: .2rem; }
   .gradio-container { padding: .5rem !important; }
+  #tabs .tab-wrapper { max-width: calc(100vw - 4rem); }
   #examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important; }
   .bsig-grid .bsig-head { min-height: 5.6em; }
 }

@@ -1,0 +1,57 @@
+"""The Models screen in a real browser: found by typing, loaded, shown in Compare, led on to a fine-tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
+from playwright.sync_api import expect
+
+from browser.screens import beyond_the_edge, choose, open_tab
+
+
+@pytest.fixture
+def models_page(visit: Callable[..., Any]) -> Any:
+    page = visit("?tab=models")
+    expect(page.locator("#model-load")).to_be_visible()
+    return page
+
+
+def test_a_finer_grid_of_the_default_backbone_is_loaded_and_shown_in_compare(models_page: Any) -> None:
+    box = models_page.locator("#model-stage input")
+    box.click()
+    models_page.locator("ul[role=listbox] li").filter(has_text="stride16").first.click()
+    models_page.locator("#model-load").click()
+    expect(models_page.locator("#model-table")).to_contain_text("14 x 14 cells")
+    expect(models_page.locator("#model-table")).to_contain_text("not fine-tuned yet")
+    open_tab(models_page, "Compare")
+    expect(models_page.locator("#note")).to_contain_text("14 x 14 cells")
+    expect(models_page.locator("#note")).to_contain_text("still the clone")
+    expect(models_page.locator("#checkpoint input")).to_have_value("tf_efficientnet_lite0-stride16")
+
+
+def test_typing_finds_timms_names_and_the_button_leads_to_a_fine_tune_of_it(models_page: Any) -> None:
+    choose(models_page, "model-backbone", "resnet50.a1_in1k")
+    expect(models_page.locator("#model-stage input")).to_have_value("last: the last feature map on which places matter")
+    models_page.locator("#model-finetune").click()
+    expect(models_page.locator("#run-start")).to_be_visible()
+    expect(models_page.locator("#start input")).to_have_value("timm: resnet50.a1_in1k")
+
+
+def test_a_name_that_timm_does_not_know_is_refused_in_words(models_page: Any) -> None:
+    box = models_page.locator("#model-backbone input")
+    box.click()
+    box.clear()
+    box.press_sequentially("resnet51")
+    box.press("Enter")
+    expect(models_page.locator(".toast-body").first).to_contain_text("must be a model name that timm")
+
+
+def test_the_screen_fits_a_phone_with_a_model_loaded(visit: Callable[..., Any]) -> None:
+    page = visit("?__theme=dark&tab=models", viewport={"width": 400, "height": 900})
+    page.locator("#model-load").click()
+    page.locator("#model-table").wait_for()
+    assert beyond_the_edge(page) == []

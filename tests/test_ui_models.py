@@ -1,0 +1,102 @@
+"""The Models screen without a browser: what is loaded, how it is told, and what a public app refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from bsig.backbones import DEFAULT_BACKBONE
+from bsig.errors import InputError
+from bsig.ui.compare import _method_choices, compare
+from bsig.ui.examples import bundled_examples
+from bsig.ui.models_tab import facts_html, loaded, models_html, pretrained_names, start_of
+from bsig.ui.workbench import Workbench
+
+PICTURE = str(bundled_examples()[0].path)
+NETWORKS = ["test_resnet", "test_convnext", "test_vit", "test_vit2", "test_vit3", "mobilenetv3_small_050"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    return Workbench(more_folders=[tmp_path / "made"], models=2)
+
+
+def weights_of(name: str, folder: Path) -> str:
+    torch.manual_seed(1)
+    network = timm.create_model(name, num_classes=5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / f"{name}.safetensors")
+    return str(folder / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
+    name: str, bench: Workbench, tmp_path: Path
+) -> None:
+    model = loaded(bench, name, weights_of(name, tmp_path), "last")
+    assert model.name in bench.checkpoint_names()
+    *pictures, said = compare(bench, PICTURE, model.name, None, "", "signed")
+    assert len(pictures) == 3
+    assert said["grid_hw"] == list(model.grid_hw or ())
+    keys = [key for _, key in _method_choices(model)]
+    assert said["method"] in keys
+    assert ("cam" in keys) == model.softmax_head.cam_is_exact == (said["method"] == "cam")
+    assert said["softmax"]["map"] == said["sigmoid"]["map"], "the branch is still the clone"
+    facts = facts_html(model)
+    assert "not fine-tuned yet" in facts
+    assert ("CAM needs average pooling" in facts) == (not model.softmax_head.cam_is_exact)
+    assert f"{model.name}</td><td>loaded here" in models_html(bench)
+
+
+def test_cam_asked_for_by_name_is_refused_in_one_sentence_where_it_is_not_exact(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    model = loaded(bench, "test_convnext", weights_of("test_convnext", tmp_path), "last")
+    with pytest.raises(InputError, match="average pool and one linear layer"):
+        compare(bench, PICTURE, model.name, None, "cam", "signed")
+
+
+def test_a_model_that_left_memory_is_made_again(bench: Workbench, tmp_path: Path) -> None:
+    file = weights_of("test_resnet", tmp_path)
+    first = loaded(bench, "test_resnet", file, "last")
+    for name in ("imagenet1k-efficientnet_lite0", "birds10-efficientnet_lite0"):
+        bench.model(name)
+    again = bench.model(first.name)
+    assert again is not first
+    assert torch.equal(again.softmax_head.last_linear.weight, first.softmax_head.last_linear.weight)
+
+
+def test_a_public_app_reads_no_files_of_its_machine(tmp_path: Path) -> None:
+    public = Workbench(is_public=True)
+    with pytest.raises(InputError, match="public"):
+        loaded(public, "test_resnet", weights_of("test_resnet", tmp_path), "last")
+
+
+def test_a_fine_tune_starts_from_a_name_or_from_a_saved_checkpoint(bench: Workbench, tmp_path: Path) -> None:
+    assert start_of(bench, "resnet50.a1_in1k", None, "last: …") == "timm: resnet50.a1_in1k"
+    name = start_of(bench, "test_vit", weights_of("test_vit", tmp_path), "last")
+    assert (tmp_path / "made" / name / "checkpoint.json").is_file()
+    assert bench.checkpoint_path(name).is_dir()
+    with pytest.raises(InputError, match="no folder for new checkpoints"):
+        start_of(Workbench(), DEFAULT_BACKBONE, None, "stride16, 14 x 14 cells: the same weights")
+
+
+def test_nothing_typed_is_refused(bench: Workbench) -> None:
+    empty: Any = None
+    for name in (empty, " "):
+        with pytest.raises(InputError, match="empty"):
+            loaded(bench, name, None, "last")
+
+
+def test_the_installed_backbone_comes_first_and_timms_names_follow() -> None:
+    names = pretrained_names()
+    assert names[0] == DEFAULT_BACKBONE
+    assert "resnet50.a1_in1k" in names
+    assert len(names) > 1000
