@@ -1,0 +1,104 @@
+"""A damped change is the minimum of its two aims: near the change on all cells, flat where the class is likely."""
+
+from __future__ import annotations
+
+import pytest
+import reference
+import torch
+from tolerances import FLOAT32, IDENTITY, assert_close
+from torch import Tensor
+
+from bsig.damped_change import STEADINESS, LikelyPictures, damped_changes, likely_pictures
+from bsig.errors import InputError
+
+PICTURES, CHANNELS, CLASSES = 6, 5, 3
+
+
+def toy() -> tuple[Tensor, Tensor, LikelyPictures]:
+    """Features (n, k, 2, 3), changes (c, k), and for each class two pictures."""
+    generator = torch.Generator().manual_seed(4)
+    features = torch.rand(PICTURES, CHANNELS, 2, 3, generator=generator, dtype=torch.float64)
+    changes = torch.randn(CLASSES, CHANNELS, generator=generator, dtype=torch.float64)
+    weights = torch.tensor([[0.7, 0.3], [1.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
+    return features, changes, LikelyPictures(torch.tensor([[0, 3], [1, 2], [5, 4]]), weights)
+
+
+def spread_within(change: Tensor, features: Tensor) -> float:
+    """Mean over pictures of the variance of `change . F` within each."""
+    return float(torch.einsum("k,nkhw->nhw", change, features).flatten(1).var(dim=1, unbiased=False).mean())
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 20.0])
+def test_it_is_the_loops_and_a_solved_system(strength: float) -> None:
+    features, changes, likely = toy()
+    damped = damped_changes(changes, features, likely, strength)
+    for at in range(CLASSES):
+        positions, weights = likely.positions[at].tolist(), likely.weights[at].tolist()
+        expected = reference.damped_change(changes[at].numpy(), features.numpy(), positions, weights, strength)
+        assert_close(damped[at], expected, IDENTITY)
+
+
+def test_strength_zero_leaves_every_change_as_it_is() -> None:
+    features, changes, likely = toy()
+    assert_close(damped_changes(changes, features, likely, 0.0), changes, IDENTITY)
+
+
+def test_every_step_away_makes_the_sum_of_both_aims_larger() -> None:
+    features, changes, likely = toy()
+    strength, at = 3.0, 2
+    cells = features.transpose(0, 1).flatten(1)
+    ridge = STEADINESS * float((cells**2).mean())
+
+    def aims(row: Tensor) -> float:
+        off = row - changes[at]
+        near = float(((off @ cells) ** 2).mean()) + ridge * float(off @ off)
+        return near + strength * spread_within(row, features[likely.positions[at]])
+
+    best = damped_changes(changes, features, likely, strength)[at]
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        step = 0.1 * torch.randn(CHANNELS, generator=generator, dtype=torch.float64)
+        assert aims(best + step) > aims(best)
+
+
+def test_more_strength_is_flatter_within_the_likely_pictures_and_a_flat_change_stays() -> None:
+    features, changes, likely = toy()
+    own = features[likely.positions[0][:1]]
+    alone = LikelyPictures(likely.positions[:, :1], torch.ones(CLASSES, 1, dtype=torch.float64))
+    spreads = [spread_within(damped_changes(changes, features, alone, s)[0], own) for s in (0.0, 1.0, 10.0, 1e4)]
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[3] < 1e-3 * spreads[0]
+    features[:, 0] = 1.0  # a channel that is the same on every cell: its change tilts nothing
+    constant = torch.zeros(CLASSES, CHANNELS, dtype=torch.float64)
+    constant[:, 0] = -2.0
+    assert_close(damped_changes(constant, features, likely, 1e3), constant, IDENTITY)
+
+
+def test_half_precision_features_give_the_same_to_their_rounding() -> None:
+    features, changes, likely = toy()
+    rounded = features.half()
+    expected = damped_changes(changes, rounded.double(), likely)
+    assert_close(damped_changes(changes.float(), rounded, likely), expected, FLOAT32)
+
+
+def test_own_pictures_come_first_then_the_most_probable_and_weights_follow_the_temper() -> None:
+    probabilities = torch.tensor([[0.1, 0.9], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1])
+    likely = likely_pictures(probabilities.log(), labels, count=3, temper=1.0)
+    assert likely.positions.tolist() == [[1, 0, 2], [3, 2, 0]]
+    expected = torch.tensor([[0.6, 0.1, 0.7], [0.8, 0.3, 0.9]], dtype=torch.float64)
+    assert_close(likely.weights, expected / expected.sum(dim=1, keepdim=True), IDENTITY)
+    even = likely_pictures(probabilities.log(), labels, count=9, temper=0.0)
+    assert_close(even.weights, torch.full((2, 4), 0.25, dtype=torch.float64), IDENTITY)
+
+
+def test_settings_out_of_range_and_empty_features_are_refused_by_name() -> None:
+    features, changes, likely = toy()
+    with pytest.raises(InputError, match=r"`strength` \(=-1\.0\)"):
+        damped_changes(changes, features, likely, -1.0)
+    with pytest.raises(InputError, match=r"mean square \(=0\)"):
+        damped_changes(changes, torch.zeros_like(features), likely)
+    with pytest.raises(InputError, match=r"`count` \(=0\)"):
+        likely_pictures(torch.zeros(2, 2), torch.tensor([0, 1]), count=0)
+    with pytest.raises(InputError, match=r"`temper` \(=nan\)"):
+        likely_pictures(torch.zeros(2, 2), torch.tensor([0, 1]), temper=float("nan"))
