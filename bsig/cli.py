@@ -29,6 +29,7 @@ from bsig.checkpoints import (
     record_results,
 )
 from bsig.comparison import comparison_picture
+from bsig.damped_finetune import DampingConfig
 from bsig.datasets import SPLITS, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.errors import InputError
@@ -181,6 +182,13 @@ def _add_finetune(commands: Any) -> None:
         help="fit the flattest shift that leaves absent classes positive on this share of the cells, e.g. 0.1: all "
         "of a shift branch, the start of a full one",
     )
+    parser.add_argument(
+        "--damp",
+        type=float,
+        default=None,
+        metavar="STRENGTH",
+        help="damp what a full branch learned where its class is likely, e.g. 20: more of the order of places stays",
+    )
     parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--seed", type=int, default=training.seed)
@@ -214,6 +222,7 @@ def _finetune(chosen: argparse.Namespace) -> None:
         device=chosen_device(chosen.device),
         half_precision=chosen.half_precision,
         flat_shift=None if chosen.flat_shift is None else FlatShiftConfig(absent_area=chosen.flat_shift),
+        damping=None if chosen.damp is None else DampingConfig(strength=chosen.damp),
     )
     images = read_dataset(chosen.data, chosen.split, chosen.images)
     print(f"{len(images.samples)} pictures of {len(images.class_names)} classes", file=sys.stderr)

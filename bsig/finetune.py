@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.backbones import DEFAULT_BACKBONE, Classifier, PooledLinearHead, chosen_device, load_classifier, unique_names
 from bsig.checkpoints import CHECKPOINTS_FOLDER, check_target, load_checkpoint, save_checkpoint
+from bsig.damped_finetune import DampingConfig, damped_head
 from bsig.datasets import CACHE_FOLDER, ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
@@ -42,6 +43,7 @@ class FinetuneConfig:
         softmax_head: fit a new softmax head on the data's own classes first.
         half_precision: store the sigmoid head as float16.
         flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
+        damping: damp a trained `full` branch's change where a class is likely.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -52,6 +54,7 @@ class FinetuneConfig:
     device: str = "cpu"
     half_precision: bool = False
     flat_shift: FlatShiftConfig | None = None
+    damping: DampingConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ def finetune(
         InputError: the images match too few classes, cannot be read, or the settings break a rule.
     """
     out = Path(os.path.abspath(out))  # '.' has no name of its own
+    if config.damping and config.training.branch != "full":
+        raise InputError(
+            f"`damping` needs a full branch, not `branch` (={config.training.branch}): a shift has no row of its own "
+            "for each class."
+        )
     check_target(out)  # before hours of work, not after
     config = replace(config, device=chosen_device(config.device))
     start, match = _start_model(images, config, checkpoints_folder)
@@ -107,7 +115,7 @@ def finetune(
         trained = train_sigmoid_branch(
             start_head, features, config.training, on_epoch=on_epoch, state_file=state_file, resume=resume
         )
-    head = None if trained.shift else trained.head
+    head = None if trained.shift else _damped(trained, classifier, images, match, config, on_encoded)
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
     # A doctored softmax branch stays doctored under a new sigmoid branch.
     keeps_softmax = config.softmax_head is None
@@ -158,6 +166,20 @@ def _flat_fit(
     return fit_flat_shift(DualBranch(classifier), images, match.index_of, config.flat_shift, progress=progress)
 
 
+def _damped(
+    trained: TrainedBranch,
+    classifier: Classifier,
+    images: LabelledImages,
+    match: ClassMatch,
+    config: FinetuneConfig,
+    progress: Progress | None,
+) -> PooledLinearHead:
+    if config.damping is None:
+        return trained.head
+    model = DualBranch(classifier)
+    return damped_head(model, trained.head, images, match.index_of, config.damping, progress=progress)
+
+
 def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any]:
     if config.flat_shift is None or flat is None:
         return {}
@@ -173,6 +195,7 @@ def _said_of_training(config: FinetuneConfig, classes: int) -> dict[str, Any]:
         **training,
         "views": asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
+        "damping": asdict(config.damping) if config.damping else None,
         "start_from": config.start_from or config.backbone,
         "device": config.device,
     }

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from pathlib import Path
+
 import pytest
 import reference
 import torch
+from generated import class_folders
 from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor
 
+from bsig.checkpoints import load_checkpoint
 from bsig.damped_change import STEADINESS, LikelyPictures, damped_changes, likely_pictures
+from bsig.damped_finetune import DampingConfig, damped_head
+from bsig.datasets import read_dataset
+from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
+from bsig.feature_cache import Views
+from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, finetune
+from bsig.flat_finetune import encoded_twice
+from bsig.training import TrainingConfig
 
 PICTURES, CHANNELS, CLASSES = 6, 5, 3
 
@@ -102,3 +114,38 @@ def test_settings_out_of_range_and_empty_features_are_refused_by_name() -> None:
         likely_pictures(torch.zeros(2, 2), torch.tensor([0, 1]), count=0)
     with pytest.raises(InputError, match=r"`temper` \(=nan\)"):
         likely_pictures(torch.zeros(2, 2), torch.tensor([0, 1]), temper=float("nan"))
+
+
+def test_finetune_writes_the_damped_branch_and_strength_zero_is_the_undamped_one(tmp_path: Path) -> None:
+    images = read_dataset(class_folders(tmp_path / "pictures", {"n01440764": "red", "n03445777_golf_ball": "green"}))
+    # A head of two classes: a thousand damped rows take a minute.
+    softmax = SoftmaxHeadConfig(epochs=2)
+    training = TrainingConfig(epochs=1, learning_rate=0.1)
+    config = FinetuneConfig(softmax_head=softmax, training=training, views=Views(1))
+    weights = {}
+    for strength in (None, 0.0, 20.0):
+        damping = None if strength is None else DampingConfig(strength)
+        target = tmp_path / f"damped-{strength}"
+        finetune(images, target, replace(config, damping=damping), cache_folder=None)
+        model = load_checkpoint(target)
+        assert model.metadata["training"]["damping"] == (None if damping is None else asdict(damping))
+        weights[strength] = (model.sigmoid_head.last_linear.weight - model.softmax_head.last_linear.weight).detach()
+        bias = model.sigmoid_head.last_linear.bias
+    torch.testing.assert_close(weights[0.0], weights[None], rtol=1e-4, atol=1e-6)
+    model = load_checkpoint(tmp_path / "damped-None")
+    assert_close(bias, model.sigmoid_head.last_linear.bias, IDENTITY)
+    features = torch.cat([one for _, one in encoded_twice(model, list(images.samples), list(range(8)), [])])
+    # Of few pictures all are among the sixteen likeliest of every class.
+    before, after = (spread_within(weights[key][1].double(), features.double()) for key in (None, 20.0))
+    assert 0 < after < 0.5 * before
+
+
+def test_a_shift_branch_and_no_pictures_are_refused(tmp_path: Path, default_model: DualBranch) -> None:
+    images = read_dataset(class_folders(tmp_path / "pictures", {"n01440764": "red", "n03445777_golf_ball": "green"}))
+    config = FinetuneConfig(training=TrainingConfig(branch="shift"), damping=DampingConfig())
+    with pytest.raises(InputError, match=r"`damping` needs a full branch"):
+        finetune(images, tmp_path / "out", config, cache_folder=None)
+    with pytest.raises(InputError, match=r"no usable picture"):
+        damped_head(default_model, default_model.softmax_head, images, {})
+    with pytest.raises(InputError, match=r"`most_pictures` \(=0\)"):
+        damped_head(default_model, default_model.softmax_head, images, {}, DampingConfig(most_pictures=0))
