@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.balanced_bias import balanced_bias
 from bsig.checkpoints import CHECKPOINTS_FOLDER, check_target, load_checkpoint, save_checkpoint
 from bsig.damped_finetune import DampingConfig, damped_head
 from bsig.datasets import ClassMatch, LabelledImages, match_classes, plain_name
@@ -308,6 +309,7 @@ def finetune_on(
     keeps_softmax = config.softmax_head is None
     inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
     said = _said_of_training(config, trained, model.num_classes, start) | _said_of_flat(config, flat)
+    said["balanced_bias"] = balanced_bias(classifier.head, data.features)
     unreadable = data.features.unreadable
 
     def saved() -> None:
