@@ -31,6 +31,9 @@ from bsig.explain import EncodedImage, Explainer
 from bsig.heads import GridLayout, PooledLinearHead, TailHead, with_classes
 from bsig.network_parts import cut_network
 from bsig.shifted_model import shifted_image
+from bsig.training import fit_softmax_head, train_sigmoid_branch
+from bsig.training_config import TrainingConfig
+from bsig.training_features import PooledFeatures
 
 CLASSES = 7
 
@@ -392,6 +395,46 @@ def test_every_diagnostic_is_a_number_or_a_reason(key: str) -> None:
     assert needs_exact & missing == (set() if encoded.model.softmax_head.cam_is_exact else needs_exact)
     if not encoded.model.softmax_head.cam_is_exact:
         assert "probability_change_at_margin" in missing
+
+
+# Trained.
+
+
+@pytest.mark.parametrize("branch", ["full", "shift"])
+@pytest.mark.parametrize("key", KEYS)
+def test_three_steps_move_the_sigmoid_branch_and_leave_softmax_and_encoder_bit_identical(key: str, branch: Any) -> None:
+    model = dual_branch(key)
+    before = {name: value.clone() for name, value in model.softmax_head.state_dict().items()}
+    with torch.no_grad():
+        pooled = model.softmax_head.pooled(model.features(inputs_for(key, 3)))
+    features = PooledFeatures(pooled[:, None].contiguous(), torch.tensor([0, 3, 6]), ())
+    config = TrainingConfig(branch=branch, epochs=3, learning_rate=1e-3, batch_size=3)
+    trained = train_sigmoid_branch(model.softmax_head, features, config)
+    assert trained.history[-1].loss < trained.history[0].loss
+    after = model.softmax_head.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    moved = {name for name, value in trained.head.named_parameters() if not torch.equal(value.cpu(), before[name])}
+    expected = (
+        {"linear.weight", "linear.bias"} if branch == "shift" else {n for n, _ in trained.head.named_parameters()}
+    )
+    assert moved <= expected
+    assert "linear.weight" in moved
+    if branch == "full" and isinstance(trained.head, TailHead) and not trained.head.body_is_fixed:
+        assert any(name.startswith("body.") for name in moved), "the whole head is trained, not its last layer"
+
+
+@pytest.mark.parametrize("key", ["norm after the pool (ConvNeXt)", "class token (ViT)", "pool + linear"])
+def test_a_softmax_head_for_new_labels_keeps_the_layers_before_its_last(key: str) -> None:
+    model = dual_branch(key)
+    with torch.no_grad():
+        pooled = model.softmax_head.pooled(model.features(inputs_for(key, 4)))
+    features = PooledFeatures(pooled[:, None].contiguous(), torch.tensor([0, 1, 2, 0]), ())
+    head = fit_softmax_head(features, 3, epochs=2, batch_size=4, like=model.softmax_head)
+    assert head.last_linear.weight.shape == (3, model.softmax_head.last_linear.in_features)
+    kept = model.softmax_head.state_dict()
+    for name, value in head.state_dict().items():
+        assert name.startswith("linear.") or torch.equal(value, kept[name])
+    assert float(head.last_linear.weight.mean(dim=0).abs().max()) < 1e-6
 
 
 # Stored.

@@ -24,6 +24,9 @@ from bsig.ui.finetune_form import BACKBONE
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
+# A table wider than a phone scrolls by itself; the page does not.
+SCROLLS = "<div style='overflow-x: auto; max-width: calc(100vw - 6rem)'>"
+
 
 @dataclass(frozen=True)
 class ModelsScreen:
@@ -176,7 +179,7 @@ def facts_html(model: DualBranch) -> str:
     body = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in told.items())
     words = " ".join(text for text in (why_not_cam(head), not_trained(model)) if text)
     return (
-        f"<div class='bsig-scroll'><table class='bsig-table' id='model-table'><tbody>{body}</tbody></table></div>"
+        f"{SCROLLS}<table class='bsig-table' id='model-table'><tbody>{body}</tbody></table></div>"
         f"<p class='bsig-note' role='status'>Compare shows it now. {html.escape(words)}</p>"
     )
 
@@ -203,7 +206,7 @@ def models_html(bench: Workbench) -> str:
         if name not in names
     ]
     return (
-        "<div class='bsig-scroll'><table class='bsig-table'><thead><tr><th>Checkpoint</th><th>Backbone</th>"
+        f"{SCROLLS}<table class='bsig-table'><thead><tr><th>Checkpoint</th><th>Backbone</th>"
         f"<th>Features</th><th>Sigmoid branch</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

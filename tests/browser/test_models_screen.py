@@ -45,7 +45,7 @@ def test_a_name_that_timm_does_not_know_is_refused_in_words(models_page: Any) ->
     box = models_page.locator("#model-backbone input")
     box.click()
     box.clear()
-    box.press_sequentially("resnet51")
+    box.press_sequentially("resnet5x")
     box.press("Enter")
     expect(models_page.locator(".toast-body").first).to_contain_text("must be a model name that timm")
 
