@@ -15,7 +15,7 @@ import torch
 from bsig.damped_change import PICTURES, STRENGTH, TEMPER, damped_changes, likely_pictures
 from bsig.datasets import LabelledImages
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.flat_finetune import encoded_twice
 from bsig.heads import ClassificationHead
 
@@ -48,10 +48,12 @@ def damped_head(
     *,
     batch_size: int = 16,
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> ClassificationHead:
     """A copy of the trained `head` whose rows differ from the softmax branch's by the damped change; its bias stays.
 
     Raises:
+        StoppedEarly: `should_stop` said so.
         InputError: no readable picture of these classes, or settings out of range.
     """
     if not model.softmax_head.cam_is_exact:
@@ -65,6 +67,11 @@ def damped_head(
     samples = samples[:: max(-(-len(samples) // config.most_pictures), 1)]
     kept, log_probabilities, labels = [], [], []
     for start in range(0, len(samples), batch_size):
+        if should_stop():
+            raise StoppedEarly(
+                f"stopped on request after {start} of {len(samples)} pictures of the damping; the trained epochs are kept: "
+                "--resume goes on."
+            )
         positions = list(range(start, min(start + batch_size, len(samples))))
         for at, features in encoded_twice(model, samples, positions, []):
             kept.append(features.half().cpu())

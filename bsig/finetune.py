@@ -166,10 +166,11 @@ def finetune(
 
     def flat_fit(model: DualBranch) -> FlatFit:
         settings = config.flat_shift or FlatShiftConfig()
-        return fit_flat_shift(model, images, match.index_of, settings, progress=on_encoded)
+        return fit_flat_shift(model, images, match.index_of, settings, progress=on_encoded, should_stop=should_stop)
 
     def damp(model: DualBranch, head: ClassificationHead) -> ClassificationHead:
-        return damped_head(model, head, images, match.index_of, config.damping or DampingConfig(), progress=on_encoded)
+        settings = config.damping or DampingConfig()
+        return damped_head(model, head, images, match.index_of, settings, progress=on_encoded, should_stop=should_stop)
 
     done = finetune_on(
         start, data, out, config,

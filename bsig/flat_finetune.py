@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bsig.datasets import LabelledImages, Sample
 from bsig.dual_branch import DualBranch, FittedShift
-from bsig.errors import InputError
+from bsig.errors import InputError, StoppedEarly
 from bsig.flat_shift import ABSENT_AREA, RIDGE, CellMoments, flatness, flattest_vector, level_for_absent_area
 from bsig.images import crop_image, input_batch
 
@@ -67,10 +67,12 @@ def fit_flat_shift(
     *,
     batch_size: int = 16,
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> FlatFit:
     """The flat shift of the model's softmax head, from pictures whose class `index_of` knows.
 
     Raises:
+        StoppedEarly: `should_stop` said so.
         InputError: fewer than two classes or two readable pictures, or settings out of range.
     """
     if not model.softmax_head.cam_is_exact:
@@ -87,6 +89,8 @@ def fit_flat_shift(
     absent: list[Tensor] = []
     unreadable: list[str] = []
     for start in range(0, len(samples), batch_size):
+        if should_stop():
+            raise StoppedEarly(f"stopped on request after {start} of {len(samples)} pictures of the flat shift.")
         positions = list(range(start, min(start + batch_size, len(samples))))
         for at, features in encoded_twice(model, samples, positions, unreadable):
             halves[at % 2].add(features)
