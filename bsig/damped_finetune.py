@@ -69,8 +69,8 @@ def damped_head(
     for start in range(0, len(samples), batch_size):
         if should_stop():
             raise StoppedEarly(
-                f"stopped on request after {start} of {len(samples)} pictures of the damping; the trained epochs are kept: "
-                "--resume goes on."
+                f"stopped on request after {start} of {len(samples)} pictures of the damping; the trained epochs "
+                "are kept: --resume goes on."
             )
         positions = list(range(start, min(start + batch_size, len(samples))))
         for at, features in encoded_twice(model, samples, positions, []):
