@@ -19,6 +19,7 @@ from pathlib import Path
 from bsig.backbones import DEFAULT_BACKBONE, chosen_device
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.cli_progress import progress
+from bsig.damped_finetune import DampingConfig
 from bsig.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.descent import ShouldStop
 from bsig.durations import duration
@@ -67,6 +68,13 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AREA",
         help="fit the flattest shift that leaves absent classes positive on this share of the cells, e.g. 0.1: all "
         "of a shift branch, the start of a full one",
+    )
+    parser.add_argument(
+        "--damp",
+        type=float,
+        default=None,
+        metavar="STRENGTH",
+        help="damp what a full branch learned where its class is likely, e.g. 20: more of the order of places stays",
     )
     parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
     parser.add_argument(
@@ -154,6 +162,7 @@ def _config(chosen: argparse.Namespace) -> FinetuneConfig:
         views=Views(chosen.views, seed=chosen.seed),
         device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device,
         half_precision=chosen.half_precision,
+        damping=None if chosen.damp is None else DampingConfig(strength=chosen.damp),
         flat_shift=None if chosen.flat_shift is None else FlatShiftConfig(absent_area=chosen.flat_shift),
         encode_every_step=chosen.no_cache,
         workers=EncodingConfig(workers=chosen.workers).workers,

@@ -219,13 +219,13 @@ def _asks(model: DualBranch, methods: Sequence[str], weights: Sequence[str]) -> 
     if not methods or not weights:
         raise InputError("`methods` and `weights` must each name at least one, e.g. 'cam' and 'signed'.")
     every = columns_of(model, _curve_deltas())  # heads are copies: made once, shared by all tables
-    plain = {key: column for key, column in every.items() if column.delta is None}
+    plain = {key: column for key, column in every.items() if column.delta is None and not column.with_bias}
     asks = []
     for key in dict.fromkeys(methods):
         for treatment in dict.fromkeys(weights):
             method = cam_method(key)
             clamps_weights(treatment, "softmax")  # refuses an unknown treatment before anything is computed
-            # A delta moves the zero of CAM's signed map; clamped weights have given the zero up.
+            # A delta or a bias moves the zero of CAM's signed map; clamped weights have given the zero up.
             ask = Ask(method, treatment, every if key == "cam" and treatment == "signed" else plain)
             source_of(ask.columns["softmax"], method, treatment)  # refuses a method that cannot be evaluated
             asks.append(ask)

@@ -37,6 +37,7 @@ class Column:
         head, branch: whose map, and which treatment of negative weights applies to it.
         gate: the probability of the class that multiplies the map, or None.
         delta: added to every weight of the softmax head, or None.
+        with_bias: the head's bias of the class is added to every cell: another zero, the same order of places.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Column:
     branch: Branch
     gate: Probability | None = None
     delta: float | None = None
+    with_bias: bool = False
 
     @property
     def source(self) -> str:
@@ -67,10 +69,30 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
         Column("softmax*sigmoid", f"softmax map x {learned} probability", softmax, "softmax", "sigmoid"),
         Column("sigmoid*sigmoid", f"{learned} map x its probability", sigmoid, "sigmoid", "sigmoid"),
         Column("softmax*softmax", "softmax map x softmax probability", softmax, "softmax", "softmax"),
+        *_with_bias(model, learned),
         Column("features", "sum of all features, no class", _head_of(softmax, torch.ones_like), "softmax"),
         Column("random-head", "a head of random weights", _head_of(softmax, _random_like), "softmax"),
     ]
     return {column.key: column for column in columns}
+
+
+def _with_bias(model: DualBranch, learned: str) -> list[Column]:
+    """Both branches drawn with their bias, and softmax with one number fitted from labels (`bsig.balanced_bias`)."""
+    softmax = model.softmax_head
+    if not softmax.cam_is_exact:
+        return []
+    columns = [Column("softmax+bias", "softmax, drawn with its bias", softmax, "softmax", with_bias=True)]
+    fitted = model.metadata.get("training", {}).get("balanced_bias")
+    if isinstance(fitted, float):
+        lifted = copy.deepcopy(softmax)
+        with torch.no_grad():
+            lifted.last_linear.bias.add_(fitted)
+        title = "softmax, drawn with its bias and one fitted number"
+        columns.append(Column("softmax+fitted", title, lifted, "softmax", with_bias=True))
+    return [
+        *columns,
+        Column("sigmoid+bias", f"{learned}, drawn with its bias", model.sigmoid_head, "sigmoid", with_bias=True),
+    ]
 
 
 def delta_key(delta: float) -> str:

@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.balanced_bias import balanced_bias
 from bsig.checkpoints import CHECKPOINTS_FOLDER, check_target, load_checkpoint, save_checkpoint
+from bsig.damped_finetune import DampingConfig, damped_head
 from bsig.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
 from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
 from bsig.fresh_features import FreshFeatures
+from bsig.heads import ClassificationHead
 from bsig.processes import ALONE, Processes
 from bsig.training import (
     Epoch,
@@ -65,6 +68,7 @@ class FinetuneConfig:
         softmax_head: fit a new softmax head on the data's own classes first.
         half_precision: store the sigmoid head as float16.
         flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
+        damping: damp a trained `full` branch's change where a class is likely.
         encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
             like the published code (`views` plays no part).
         workers: threads that decode pictures; None for one a core.
@@ -78,6 +82,7 @@ class FinetuneConfig:
     device: str = "cpu"
     half_precision: bool = False
     flat_shift: FlatShiftConfig | None = None
+    damping: DampingConfig | None = None
     encode_every_step: bool = False
     workers: int | None = None
 
@@ -141,6 +146,11 @@ def finetune(
         InputError: the images match too few classes, cannot be read, or the settings break a rule.
     """
     out = _checked_target(out)
+    if config.damping and config.training.branch != "full":
+        raise InputError(
+            f"`damping` needs a full branch, not `branch` (={config.training.branch}): a shift has no row of its own "
+            "for each class."
+        )
     start = start_model(config, checkpoints_folder)
     data, match = encoded_data(
         start,
@@ -158,9 +168,13 @@ def finetune(
         settings = config.flat_shift or FlatShiftConfig()
         return fit_flat_shift(model, images, match.index_of, settings, progress=on_encoded)
 
+    def damp(model: DualBranch, head: ClassificationHead) -> ClassificationHead:
+        return damped_head(model, head, images, match.index_of, config.damping or DampingConfig(), progress=on_encoded)
+
     done = finetune_on(
         start, data, out, config,
-        resume=resume, flat_fit=flat_fit if config.flat_shift else None, on_epoch=on_epoch, should_stop=should_stop,
+        resume=resume, flat_fit=flat_fit if config.flat_shift else None, damp=damp if config.damping else None,
+        on_epoch=on_epoch, should_stop=should_stop,
     )  # fmt: skip
     return replace(done, match=match)
 
@@ -245,6 +259,7 @@ def finetune_on(
     *,
     resume: bool = False,
     flat_fit: Callable[[DualBranch], FlatFit] | None = None,
+    damp: Callable[[DualBranch, ClassificationHead], ClassificationHead] | None = None,
     on_start: Callable[[DualBranch], None] | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: ShouldStop = never,
@@ -252,8 +267,9 @@ def finetune_on(
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
     `flat_fit` fits the flattest shift of the model's softmax head (`bsig.flat_finetune`): a `shift` branch is that and
-    nothing more, a `full` one is trained from it. `on_start` gets the model as it is before the first epoch, with its
-    own softmax head; `on_epoch` the figures and the sigmoid head after each.
+    nothing more, a `full` one is trained from it. `damp` gets the model before training and the trained head and gives
+    back the head that is kept (`bsig.damped_finetune`). `on_start` gets the model as it is before the first epoch, with
+    its own softmax head; `on_epoch` the figures and the sigmoid head after each.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
     and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
@@ -286,11 +302,14 @@ def finetune_on(
             resume=resume,
         )
     head = None if trained.shift else trained.head
+    if head is not None and damp and not trained.stopped:
+        head = damp(DualBranch(classifier), head)
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
     # A doctored softmax branch stays doctored under a new sigmoid branch.
     keeps_softmax = config.softmax_head is None
     inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
     said = _said_of_training(config, trained, model.num_classes, start) | _said_of_flat(config, flat)
+    said["balanced_bias"] = balanced_bias(classifier.head, data.features)
     unreadable = data.features.unreadable
 
     def saved() -> None:
@@ -357,6 +376,7 @@ def _said_of_training(
         **stopped,
         "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
+        "damping": asdict(config.damping) if config.damping else None,
         "start_from": config.start_from or config.backbone,
         "device": str(start.device),
     }

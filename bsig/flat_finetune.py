@@ -88,7 +88,7 @@ def fit_flat_shift(
     unreadable: list[str] = []
     for start in range(0, len(samples), batch_size):
         positions = list(range(start, min(start + batch_size, len(samples))))
-        for at, features in _encoded(model, samples, positions, unreadable):
+        for at, features in encoded_twice(model, samples, positions, unreadable):
             halves[at % 2].add(features)
             cells = _some_cells(features, config.seed, at)
             classes = _absent(model.num_classes, index_of[samples[at].class_name], config.seed, at)
@@ -107,9 +107,10 @@ def fit_flat_shift(
     return FlatFit(shift, level, held_out, len(kept), tuple(unreadable))
 
 
-def _encoded(
+def encoded_twice(
     model: DualBranch, samples: list[Sample], positions: list[int], unreadable: list[str]
 ) -> list[tuple[int, Float[Tensor, "v k h w"]]]:
+    """Each readable picture's position with its features, cropped and whole; a sentence for each that is not."""
     whole = replace(model.preprocessing, crop_mode="squash")
     crops, read = [], []
     for at in positions:

@@ -117,7 +117,10 @@ def class_maps(
         return one[:, None].expand(-1, class_index.shape[1], -1, -1)
     if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
         weights = pooled_head_weights(source, features, class_index)
-        return torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
+        maps = torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
+        if source.column.with_bias:
+            maps = maps + source.column.head.last_linear.bias.detach()[class_index][:, :, None, None]
+        return maps
     count, classes = class_index.shape
     step = max(MAPS_AT_ONCE // classes, 1)
     parts = [

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bsig.checkpoints import NAME_PATTERN
+from bsig.damped_finetune import DampingConfig
 from bsig.datasets import CACHE_FOLDER
 from bsig.errors import InputError
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
@@ -267,12 +268,14 @@ def request_from_json(said: dict[str, Any]) -> RunRequest:
     """
     config = dict(said["config"])
     softmax, views, flat = config.pop("softmax_head"), config.pop("views"), config.pop("flat_shift", None)
+    damping = config.pop("damping", None)
     training = TrainingConfig(**config.pop("training"))
     built = FinetuneConfig(
         softmax_head=SoftmaxHeadConfig(**softmax) if softmax else None,
         views=Views(**views),
         training=training,
         flat_shift=FlatShiftConfig(**flat) if flat else None,
+        damping=DampingConfig(**damping) if damping else None,
         **config,
     )
     return RunRequest(said["data"], said["address"], built, said["probe_class"])

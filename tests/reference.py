@@ -681,3 +681,20 @@ def positive_share(absent: Array, flat: Array, level: float) -> float:
     for value, one in zip(absent, flat, strict=True):
         count += value - level * one > 0 or one <= 0
     return count / len(absent)
+
+
+# --- changes damped where a class is likely ---
+
+
+def damped_change(change: Array, features: Array, likely: list[int], weights: list[float], strength: float) -> Array:
+    """`(G + strength * S_c)^-1 G d` with `G` and `S_c` as loops; features (n, k, h, w), change (k,)."""
+    n, k, h, w = features.shape
+    moment, within = np.zeros((k, k)), np.zeros((k, k))
+    for one in features:
+        for y in range(h):
+            for x in range(w):
+                moment += np.outer(one[:, y, x], one[:, y, x]) / (n * h * w)
+    moment += 1e-3 * np.trace(moment) / k * np.eye(k)
+    for position, weight in zip(likely, weights, strict=True):
+        within += weight * cell_moments(features[position][None])[1]
+    return np.linalg.solve(moment + strength * within, moment @ change)

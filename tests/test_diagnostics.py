@@ -156,6 +156,6 @@ def test_grad_cam_has_the_shares_of_cam(encoded: EncodedImage) -> None:
     assert_close(cells * grad_cam["softmax_collapse_margin"]["value"], cam["softmax_collapse_margin"]["value"], FLOAT32)
 
 
-def test_the_readme_holds_the_table_that_the_command_prints() -> None:
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-    assert diagnostics_table() in readme
+def test_the_page_holds_the_table_that_the_command_prints() -> None:
+    page = Path(__file__).resolve().parents[1] / "assets" / "docs" / "diagnostics.md"
+    assert diagnostics_table() in page.read_text(encoding="utf-8")

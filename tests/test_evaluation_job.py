@@ -54,7 +54,8 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
     shown = screen_of(own.results, "cam", "signed", own)
     assert "claims" in shown[0]
     assert "localization is not measured" in shown[0]
-    assert shown[-1] == ""
+    assert "less that of absent ones" in shown[-1]
+    assert "set (train): 8 pictures" in steps[-1]  # named as the zip, not as where it was unpacked
     assert "was not measured here" in screen_of(own.results, "eigen-cam", "signed", own)[0]
 
 

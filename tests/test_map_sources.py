@@ -62,9 +62,8 @@ def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBr
 
 def test_equal_maps_are_kept_once(perturbed_model: DualBranch) -> None:
     """Eight methods in three treatments are CAM (clamped or not), Grad-CAM++, Ablation-CAM (twice) and Eigen-CAM."""
-    asks = [
-        Ask(CAM_METHODS[key], treatment, columns_of(perturbed_model, ())) for key in QUICK for treatment in TREATMENTS
-    ]
+    columns = {key: one for key, one in columns_of(perturbed_model, ()).items() if not one.with_bias}
+    asks = [Ask(CAM_METHODS[key], treatment, columns) for key in QUICK for treatment in TREATMENTS]
     found = distinct_sources(asks)
     heads = len(("softmax", "centred", "sigmoid", "features", "random-head"))
     assert len(found) == (2 * heads - 1) + heads + 2 * heads + 1
@@ -80,3 +79,18 @@ def test_no_picture_gives_no_map(perturbed_model: DualBranch) -> None:
     for key in QUICK:
         source = source_of(columns_of(perturbed_model)["softmax"], CAM_METHODS[key], "signed")
         assert class_maps(source, torch.zeros(0, 1280, 3, 5), torch.zeros(0, 4, dtype=torch.long)).shape == (0, 4, 3, 5)
+
+
+def test_a_column_with_bias_is_the_explainers_map_with_bias_and_moves_no_place(perturbed_model: DualBranch) -> None:
+    features = perturbed_model.features(torch.randn(2, 3, 96, 96))
+    asked = torch.tensor([[3, 574], [999, 0]])
+    columns = columns_of(perturbed_model)
+    cam = CAM_METHODS["cam"]
+    for branch in ("softmax", "sigmoid"):
+        plain = class_maps(source_of(columns[branch], cam, "signed"), features, asked)
+        lifted = class_maps(source_of(columns[f"{branch}+bias"], cam, "signed"), features, asked)
+        head = columns[branch].head
+        assert_close(lifted - plain, head.last_linear.bias[asked][:, :, None, None].expand_as(plain), FLOAT32)
+        logits = head(features).gather(1, asked)
+        assert_close(lifted.mean(dim=(2, 3)), logits.detach(), FLOAT32)
+    assert "softmax+fitted" not in columns  # nothing was fitted for this model

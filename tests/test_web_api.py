@@ -63,7 +63,7 @@ def picture() -> Image.Image:
 
 def test_the_names_of_the_api(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert {"/compare", "/checkpoints", "/logit_shift", "/sign_collapse"} <= set(endpoints)
+    assert {"/compare", "/checkpoints", "/logit_shift", "/sign_collapse", "/evaluate"} <= set(endpoints)
     names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
     assert names[:2] == ["image", "checkpoint"]
     assert names[3:] == ["method", "weights"]
@@ -125,6 +125,16 @@ def test_sign_collapse_answers_the_diagnostics(client: Client) -> None:
     said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", "cam", api_name="/sign_collapse")
     assert isinstance(said, dict)
     assert said
+
+
+def test_evaluate_answers_the_results_that_ship(client: Client) -> None:
+    name = "birds10-efficientnet_lite0"
+    said = client.predict(name, "shipped", None, "cam", "signed", 200, api_name="/evaluate")
+    (run,) = said["runs"]
+    (table,) = run["tables"]
+    assert (run["data"], table["method"], table["weights"]) == ("birds10", "cam", "signed")
+    assert table["columns"]["sigmoid"]["metrics"]["absent_area"]["difference"]["high"] < 0
+    assert "methods" in _refusal(lambda: client.predict(name, "shipped", None, "x", "signed", 9, api_name="/evaluate"))
 
 
 # --- pictures of every kind: the right picture ------------------------------------------------------------------------

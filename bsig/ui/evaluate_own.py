@@ -101,7 +101,7 @@ def measured(
             while job.is_running:
                 yield Step(job, job.done, job.total, time.monotonic() - started)
                 time.sleep(LOOK_EVERY_S)
-            results = job.results()
+            results = {**job.results(), "data": Path(zip_file).stem if zip_file else where.name}
         finally:
             job.stop()
         yield own_sets.add(OwnSet(results, work, kept_pictures(results, images, work)))

@@ -92,7 +92,9 @@ def screen_of(results: Mapping[str, Any] | None, method: str, weights: str, own:
         delta_figure(table),
         classes_figure(table["by_class"]),
         gr.Gallery(value=pictures, visible=bool(pictures)),
-        "" if pictures else differing_html(table, own is not None),
+        note(f"Numbers: {_differ_by(table)}, softmax → sigmoid.")
+        if pictures
+        else differing_html(table, own is not None),
     ]
 
 
@@ -167,6 +169,11 @@ def all_rows_html(table: Mapping[str, Any]) -> str:
     )
 
 
+def _differ_by(table: Mapping[str, Any]) -> str:
+    is_auc = table["differ_most"]["by"] == "inside_auc"
+    return "AUC inside against outside" if is_auc else "positive area of the own class less that of absent ones"
+
+
 def differing_html(table: Mapping[str, Any], is_own: bool) -> str:
     """The files whose maps differ most, by name."""
     differ = table["differ_most"]
@@ -178,7 +185,7 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> str:
     )
     if not lines:
         return note("No picture differs.")
-    by = "AUC inside against outside" if differ["by"] == "inside_auc" else "own less absent area"
+    by = _differ_by(table)
     why = (
         ""
         if is_own
