@@ -36,9 +36,14 @@ def why_not_cam(head: ClassificationHead) -> str:
     if head.cam_is_exact:
         return ""
     if head.pools_first:
+        zero = (
+            " A norm behind the pool makes every map's mean zero: read where the evidence is, not how much."
+            if head.maps_balance
+            else ""
+        )
         return (
             "CAM needs average pooling and one linear layer; this head has more layers behind the pool, so Grad-CAM, "
-            "whose gradient is here the same on every cell, is the default."
+            f"whose gradient is here the same on every cell, is the default.{zero}"
         )
     return (
         "CAM needs average pooling and one linear layer; this head looks at the cells in another way, so HiResCAM, "

@@ -39,10 +39,13 @@ class ClassificationHead(nn.Module):
     Attributes:
         cam_is_exact: whether `mean_hw(W[c] . F) + b_c = logit_c`.
         pools_first: whether the head sees nothing of the features but their mean over the grid.
+        maps_balance: whether a gradient map's mean over the grid is zero by construction, as behind a layer norm that
+            follows the pool: such a norm does not see the size of its input, so the gradient is orthogonal to it.
     """
 
     cam_is_exact: bool = False
     pools_first: bool = False
+    maps_balance: bool = False
     linear: nn.Linear
 
     @property

@@ -424,7 +424,17 @@ def _assembled(
         head = TailHead(tail, probe, layout, pools_first=_pools_first(tail, probe, layout, features, expected))
     if not _same(head(features), expected):
         raise CutError("its parts do not give the logits of the whole")
+    head.maps_balance = head.pools_first and not head.cam_is_exact and _maps_balance(head, features)
     return Parts(encoder, head, at, grid_hw, layout.channels)
+
+
+def _maps_balance(head: ClassificationHead, features: Tensor) -> bool:
+    """Whether gradient times feature sums to nothing over channels and cells, beside the size of its terms."""
+    leaf = features.clone().requires_grad_(True)
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(head(leaf)[:, 0].sum(), leaf)
+    product = gradient * leaf.detach().mean(dim=(2, 3), keepdim=True)
+    return float(product.sum().abs()) < 0.01 * float(product.abs().sum())
 
 
 def _pools_first(tail: Tail, probe: nn.Linear, layout: GridLayout, features: Tensor, expected: Tensor) -> bool:

@@ -346,6 +346,18 @@ def test_behind_a_pool_grad_cam_and_hires_cam_are_the_same_map(key: str) -> None
     assert_close(one.sigmoid.map / size, other.sigmoid.map / size, FLOAT32)
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_maps_sum_to_nothing_exactly_where_a_norm_follows_the_pool_and_the_screen_says_so(key: str) -> None:
+    encoded = encoded_picture(key)
+    head = encoded.model.softmax_head
+    expected = "norm" in key or key == "average of tokens (ViT)"
+    assert head.maps_balance == expected
+    assert ("mean zero" in why_not_cam(head)) == expected
+    if expected:
+        grid = encoded.explain(2, "grad-cam").softmax.map
+        assert abs(float(grid.mean())) < 1e-3 * float(np.abs(grid).mean())
+
+
 @pytest.mark.parametrize("key", ["average and max pool", "average beside max pool", "max pool"])
 def test_behind_max_pooling_the_sum_of_hires_cam_and_the_bias_are_the_logit(key: str) -> None:
     head, features = double_head(key)
