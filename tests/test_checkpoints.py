@@ -24,6 +24,7 @@ from bsig.checkpoints import (
     CHECKPOINTS_FOLDER,
     DEFAULT_CHECKPOINT,
     DESCRIPTION,
+    RESULTS,
     TENSORS,
     list_checkpoints,
     load_checkpoint,
@@ -224,7 +225,7 @@ def test_a_model_can_be_loaded_by_name_by_path_and_from_another_folder(
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_checkpoint_loads_and_is_under_6_mb(name: str, default_classifier: Classifier) -> None:
     folder = CHECKPOINTS_FOLDER / name
-    assert sorted(file.name for file in folder.iterdir()) == [DESCRIPTION, TENSORS]
+    assert sorted(file.name for file in folder.iterdir()) == [DESCRIPTION, TENSORS, RESULTS]
     assert sum(file.stat().st_size for file in folder.iterdir()) < 6e6
     model = load_checkpoint(name)
     assert model.name == name
