@@ -41,6 +41,7 @@ from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.results_page import results_markdown
 from bsig.shipped_results import (
     RESULTS,
     SHIPPED_SETTINGS,
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
     add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
     add_model_commands(commands, _command)
+    _add_checkpoint_folder(_command(commands, "results", _results, "The shipped results, as Markdown."))
     _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser
 
@@ -333,6 +335,11 @@ def _checkpoints(chosen: argparse.Namespace) -> None:
                 f"{'' if row['trained'] else ' (not fine-tuned yet: still the clone)'}, "
                 f"{row['megabytes']} MB, sha256 {row['sha256'][:12]}"
             )
+
+
+def _results(chosen: argparse.Namespace) -> None:
+    folders = [chosen.checkpoints / row["name"] for row in list_checkpoints(chosen.checkpoints) if "error" not in row]
+    print(results_markdown([folder for folder in folders if (folder / RESULTS).is_file()]))
 
 
 def _diagnostics(_chosen: argparse.Namespace) -> None:

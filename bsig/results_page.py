@@ -1,0 +1,83 @@
+"""The shipped results as Markdown: what the README quotes, row by row, from `checkpoints/*/results.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bsig.metrics import METRICS
+from bsig.shipped_results import read_results
+
+ROWS = (
+    "own_area", "absent_area", "absent_area_at_own_70", "inside_auc", "box_iou", "mosaic", "mosaic_quarter",
+    "gt_known", "top1_loc", "max_box_acc_v2", "pxap",
+)  # fmt: skip
+COLUMNS = ("softmax", "sigmoid", "softmax+fitted", "delta-0.01", "softmax*sigmoid")
+TITLES = {
+    "softmax": "softmax", "sigmoid": "sigmoid", "softmax+fitted": "softmax, one fitted bias", "delta-0.01":
+    "untrained delta −0.01", "softmax*sigmoid": "softmax map × sigmoid probability", "centred": "class-centred",
+    "full-box": "full-image box", "centred-box": "centred box", "centred-gaussian": "centred Gaussian",
+    "random": "random map", "random-head": "random head", "features": "sum of features",
+}  # fmt: skip
+BASELINES = ("centred", "features", "random-head", "full-box", "centred-box", "centred-gaussian", "random")
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+
+
+def results_markdown(checkpoints: Sequence[Path]) -> str:
+    """All tables of signed CAM: a section a checkpoint and data set."""
+    return "\n\n".join(_section(run) for folder in checkpoints for run in read_results(folder))
+
+
+def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> str:
+    """Rows of `ROWS`, columns of heads, and the paired difference of the sigmoid branch with its interval."""
+    found = _signed_cam(run)["columns"]
+    shown = [key for key in columns if key in found]
+    head = [*shown[:2], "sigmoid − softmax [95 %]", *shown[2:]]
+    lines = [
+        f"| {run['counts']['used']} pictures, `cam`, signed | "
+        + " | ".join(TITLES.get(key, key) for key in head)
+        + " |",
+        "| --- |" + " --- |" * len(head),
+    ]
+    for key in ROWS:
+        if key not in found["softmax"]["metrics"]:
+            continue
+        cells = [_value(found[column]["metrics"].get(key)) for column in shown]
+        cells.insert(2, _difference(found["sigmoid"]["metrics"].get(key)))
+        lines.append(f"| {METRICS[key].title}{ARROWS[METRICS[key].better]} | " + " | ".join(cells) + " |")
+    lines.append(_accuracy(run, len(head)))
+    return "\n".join(lines)
+
+
+def _section(run: Mapping[str, Any]) -> str:
+    tables = [
+        f"## {run['checkpoint']} on {run['data']} ({run['split']})",
+        main_table(run),
+        "Baselines, the same rows:",
+        main_table(run, ("softmax", "sigmoid", *BASELINES)),
+    ]
+    return "\n\n".join(tables)
+
+
+def _signed_cam(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next(table for table in run["tables"] if (table["method"], table["weights"]) == ("cam", "signed"))
+
+
+def _accuracy(run: Mapping[str, Any], width: int) -> str:
+    accuracy = run["accuracy"]
+    cells = [_value(accuracy["softmax_top1"]), _value(accuracy["sigmoid_top1"])]
+    low, high, value = (accuracy["difference"][key] for key in ("low", "high", "value"))
+    cells.append(f"{value:+.3f} [{low:+.3f}, {high:+.3f}]")
+    return "| top-1 of the branch as a classifier ↑ | " + " | ".join([*cells, *["as softmax"] * (width - 3)]) + " |"
+
+
+def _value(found: Mapping[str, Any] | None) -> str:
+    return "" if not found or found["value"] is None else f"{found['value']:.3f}"
+
+
+def _difference(found: Mapping[str, Any] | None) -> str:
+    difference = (found or {}).get("difference")
+    if not difference or difference["low"] is None:
+        return ""
+    return f"{difference['value']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]"
