@@ -8,6 +8,7 @@ Needs playwright and chromium (see .ci/requirements.txt).
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -20,6 +21,9 @@ SCREENS = {
     "compare": ("compare", "#map-centred img"),
     "logit-shift": ("screens/logit-shift", "#plot-shared .js-plotly-plot"),
     "sign-collapse": ("screens/sign-collapse", ".bsig-plot .js-plotly-plot"),
+    "evaluate": ("screens/evaluate", "#evaluate-table table"),
+    "finetune": ("screens/finetune", "#run-status [data-standing=finished]"),
+    "models": ("screens/models", "#model-list table"),
     "tour": ("screens/tour", "#tour-picture-0 img"),
 }
 
@@ -30,7 +34,9 @@ def main() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app = subprocess.Popen([sys.executable, "app.py", "--port", str(port)], cwd=ROOT)
+    work = tempfile.TemporaryDirectory()
+    command = [sys.executable, "app.py", "--port", str(port), "--work-folder", work.name]
+    app = subprocess.Popen(command, cwd=ROOT)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_until_up(address)
@@ -44,6 +50,7 @@ def main() -> int:
     finally:
         app.terminate()
         app.wait(20)
+        work.cleanup()
     return 0
 
 
@@ -57,7 +64,10 @@ def _pictures(tab: str, name: str, folder: Path | None) -> list[tuple[int, str, 
 
 def _shoot(page: Page, address: str, last_part: str, file: Path, *, whole: bool) -> None:
     page.goto(address)
-    page.wait_for_selector(last_part, state="visible", timeout=60_000)
+    if "tab=finetune" in address and not page.locator("#run-status [data-standing]").count():
+        page.locator("#data-check [role=status]").wait_for()
+        page.locator("#run-start").click()  # a run to look at; the first picture waits for its end
+    page.wait_for_selector(last_part, state="visible", timeout=120_000)
     page.wait_for_function("[...document.images].every(image => !image.offsetParent || image.complete)")
     page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
     file.parent.mkdir(parents=True, exist_ok=True)
