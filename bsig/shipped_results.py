@@ -190,11 +190,11 @@ def _estimate(numbers: Numbers, factor: float = 1.0) -> dict[str, Any]:
 
 
 def _without_unit(body: dict[str, Any]) -> dict[str, Any]:
-    """What is compared: all but evidence in the map's own unit."""
+    """What is compared: all but evidence in the map's own unit, and columns that stand in one table alone."""
     columns = {
         key: {name: numbers for name, numbers in column["metrics"].items() if name not in IN_THE_MAPS_UNIT}
         for key, column in body["columns"].items()
-        if not key.startswith("delta")
+        if not key.startswith("delta") and "+" not in key
     }
     return {"columns": columns, "curves": body["localization_curves"].get("sigmoid"), "by_class": body["by_class"]}
 

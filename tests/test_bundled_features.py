@@ -116,5 +116,5 @@ def test_the_shipped_features_are_of_the_default_model_and_teach_it_to_say_no(de
     )
     assert trained.stopped is None
     assert seen[1].held_out_loss < seen[0].held_out_loss
-    assert seen[1].absent_probability < 0.3 < 0.44  # half before training, by the symmetry of the balanced loss
+    assert seen[1].absent_probability < seen[0].absent_probability < 0.4  # from one half, where the loss is balanced
     assert seen[1].held_out_softmax_accuracy == seen[0].held_out_softmax_accuracy > 0.65

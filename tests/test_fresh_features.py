@@ -67,7 +67,7 @@ def test_each_epoch_sees_other_crops_and_the_same_seed_the_same_ones(model: Dual
     assert not torch.equal(features.batch(chosen, 1)[0], pooled)
     assert not torch.equal(FreshFeatures(model, images, INDEX_OF, seed=1).batch(chosen, 0)[0], pooled)
     crop = fresh_view(images.samples[2].open(), model.preprocessing, 0, 0, 2)
-    inputs = normalised(torch.from_numpy(np.asarray(crop)[None]), model.preprocessing)
+    inputs = normalised(torch.from_numpy(np.array(crop)[None]), model.preprocessing)
     direct = model.softmax_head.pooled(model.features(inputs))
     torch.testing.assert_close(pooled[1:2], direct, rtol=1e-5, atol=1e-6)
 

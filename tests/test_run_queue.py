@@ -149,9 +149,12 @@ def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothin
 
 
 def test_a_loss_that_is_no_number_keeps_the_last_good_epoch_and_says_when(queue: RunQueue) -> None:
-    run = ended(queue, asked(queue, "explodes", 3, learning_rate=90.0, weight_decay=0.9, batch_size=1000))
+    # One step an epoch; each multiplies the weights by about -80, until float32 ends.
+    run = ended(queue, asked(queue, "explodes", 200, learning_rate=90.0, weight_decay=0.9, batch_size=1000))
     assert run.state.standing == "failed"
     assert "learning_rate" in run.state.sentence
+    kept = load_checkpoint(queue.folder.checkpoints / "explodes")
+    assert kept.metadata["training"]["finished_epochs"] == run.state.epochs_done >= 1
     after = ended(queue, asked(queue, "after", 1))
     assert after.state.standing == "finished"
 
