@@ -24,6 +24,7 @@ BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.
 DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
 ENCRYPTED = 0x1
+LAST_RECORD, LAST_RECORD_BYTES = b"PK\x05\x06", 22 + 2**16
 LONGEST_NAME = 1000
 RATIO_COUNTS_FROM = 2**20
 LEFT_FREE = 256 * 2**20
@@ -67,19 +68,20 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
     """
     name = Path(file).name
     try:
+        _check_table(Path(file), name, limits)
         with zipfile.ZipFile(file) as archive:
             entries = _checked(archive, name, limits)
             _check_room(entries, target, name)
             _unpack(archive, entries, target, name)
+    except InputError:  # before ValueError, which it is a kind of
+        _empty(target)
+        raise
     except DAMAGE as error:
         _empty(target)
         raise InputError(f"'{name}' is not a whole zip file ({error}); make it again.") from error
     except (OSError, ValueError) as error:
         _empty(target)
         raise InputError(f"'{name}' cannot be unpacked ({error}); free space or make it again.") from error
-    except InputError:
-        _empty(target)
-        raise
     return data_root(target)
 
 
@@ -91,6 +93,22 @@ def data_root(folder: Path) -> Path:
         if not is_wrapped or not any(path.is_dir() or path.suffix in (".csv", ".json") for path in inside[0].iterdir()):
             return folder
         folder = inside[0]
+
+
+def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
+    """Refuses a table of contents that would take memory to read, from the zip's last record alone.
+
+    The standard library reads as much of the table as that record says, and no more.
+    """
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES))
+        tail = opened.read()
+    at = tail.rfind(LAST_RECORD)
+    if at < 0 or len(tail) < at + 16:
+        return  # no zip: the standard library says so
+    entries, table_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
+    if entries > limits.files or table_bytes > limits.files * (46 + LONGEST_NAME):
+        raise InputError(f"'{name}' holds {entries} entries; the limit is {limits.files}.")
 
 
 def _checked(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zipfile.ZipInfo]:

@@ -97,6 +97,8 @@ def load_bundle(path: Path, model: DualBranch) -> FeatureBundle:
         features = _features(tensors, "", model, path.name)
         held_out = _features(tensors, "held_out.", model, path.name) if "held_out.pooled" in tensors else None
         return FeatureBundle(features, held_out, json.loads(metadata["said"]))
+    except InputError:  # before ValueError, which it is a kind of
+        raise
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"features '{path.name}' cannot be read ({error}); copy or make the file again.") from error
 

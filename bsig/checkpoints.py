@@ -60,6 +60,7 @@ MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
 KEPT_METADATA = ("training", "data", "results", "note", "doctored")
 LEFTOVER_AFTER_S = 3600
+SMALLEST_NETWORK = 20_000_000  # below this nothing is worth refusing
 AGAIN = "copy the checkpoint again or train it again"
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -249,6 +250,14 @@ def _checked(said: Any) -> dict[str, Any]:
     backbone = said.get("backbone")
     if not isinstance(backbone, dict) or not isinstance(backbone.get("name"), str):
         raise InputError(f"`backbone` in {DESCRIPTION} must name the timm model; {AGAIN}.")
+    grid = backbone.get("grid_hw")
+    if grid is not None and not (
+        isinstance(grid, list) and len(grid) == 2 and all(isinstance(side, int) and 0 < side < 10_000 for side in grid)
+    ):
+        raise InputError(f"`grid_hw` (={_short(grid)}) in {DESCRIPTION} must be two whole numbers; {AGAIN}.")
+    for key in ("training", "data", "results"):
+        if key in said and not isinstance(said[key], dict):
+            raise InputError(f"`{key}` (={_short(said[key])}) in {DESCRIPTION} must be an object; {AGAIN}.")
     if not isinstance(said.get("tensors_sha256"), str):
         raise InputError(f"{DESCRIPTION} lacks `tensors_sha256`, the hash of {TENSORS}; {AGAIN}.")
     return said
@@ -320,6 +329,7 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
             raise InputError(f"{TENSORS} lacks the encoder of '{backbone['name']}'; {AGAIN}.")
         classifier = load_classifier(backbone["name"], device, options)
     else:
+        _check_encoder_is_whole(backbone["name"], stored, keys)
         classifier = empty_classifier(backbone["name"], options)
         _fill(classifier.encoder, stored, "encoder.")
         weights = {**classifier.weights, "source": "stored in the checkpoint"}
@@ -335,6 +345,17 @@ def _base_classifier(said: dict[str, Any], stored: Any, keys: set[str], device: 
         return classifier
     # Shared only now that its bytes are known to be the same.
     return replace(classifier, encoder=shared_encoder(classifier.encoder.to(device), found, device))
+
+
+def _check_encoder_is_whole(name: str, stored: Any, keys: set[str]) -> None:
+    """Refuses a file that names a network far larger than what it stores, before that network takes memory."""
+    if published_network(name) is not None or not timm.is_model(name.split(".")[0]):
+        return
+    with torch.device("meta"):
+        needed = sum(value.numel() for value in timm.create_model(name.split(".")[0]).parameters())
+    there = sum(math.prod(stored.get_slice(key).get_shape()) for key in keys)
+    if needed > 2 * there + SMALLEST_NETWORK:
+        raise InputError(f"{TENSORS} holds {there} numbers, '{name}' alone has {needed}; {AGAIN}.")
 
 
 def empty_classifier(name: str, options: BackboneOptions) -> Classifier:

@@ -9,7 +9,6 @@ import random
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
@@ -23,6 +22,8 @@ FEWEST_TO_SHARE = 5
 HEADERS_READ = 2000
 RATE_BATCH = 8
 STEP_SECONDS_PER_WEIGHT = 4e-9
+DECODING_S = 0.008  # a JPEG of some hundred thousand pixels
+_RATES: dict[tuple[object, ...], float] = {}
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,14 @@ def train_and_held_out(
 ) -> tuple[LabelledImages, LabelledImages | None]:
     """The pictures to train on and those that are only measured: the `val` split, else a tenth of each larger class.
 
+    Of torchvision's sets always a tenth: some have one split only, some have no other than the test split.
+
     Raises:
         InputError: as `bsig.datasets.read_dataset`.
     """
     images = read_dataset(address, "train", images_root)
+    if address.startswith("torchvision:"):
+        return held_out_part(images, seed)
     try:
         return images, read_dataset(address, "val", images_root)
     except InputError:
@@ -105,8 +110,9 @@ def check_data(
     if len(unreadable) == len(listed):
         raise InputError(f"none of the pictures of '{images.name}' can be read: {unreadable[0]}")
     classes = len(names) if new_head else model.num_classes
-    count = len(images.samples)
-    encoded = count * views + (len(held_out.samples) if held_out else 0)
+    count = sum(sample.class_name in match.index_of for sample in images.samples)
+    kept = [sample for sample in held_out.samples if sample.class_name in match.index_of] if held_out else []
+    encoded = count * views + len(kept)
     width = model.softmax_head.last_linear.in_features
     steps = epochs * (count // batch_size + 1)
     return DataCheck(
@@ -115,7 +121,7 @@ def check_data(
         match,
         unreadable,
         len(listed),
-        len(held_out.samples) if held_out else 0,
+        len(kept),
         "" if held_out is None else ("its val split" if held_out.split == "val" else "a tenth of each class"),
         encoded / encoding_rate(model),
         steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width),
@@ -150,29 +156,17 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
 
 def encoding_rate(model: DualBranch) -> float:
     """Pictures a second that this machine encodes with this model, decoding included; measured once a model."""
-    return _rate(model.backbone_name, str(model.device), model.preprocessing.input_size_hw, _Encoder(model))
+    key = (model.backbone_name, model.features_at, str(model.device), model.preprocessing.input_size_hw)
+    if key not in _RATES:
+        _RATES[key] = _measured_rate(model)
+    return _RATES[key]
 
 
-class _Encoder:
-    """Equal to every other, so that the rate is kept by name, device and size alone."""
-
-    def __init__(self, model: DualBranch) -> None:
-        self.model = model
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Encoder)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=16)
-def _rate(_name: str, device: str, size_hw: tuple[int, int], encoder: _Encoder) -> float:
-    inputs = torch.zeros(RATE_BATCH, 3, *size_hw, device=device)
-    encoder.model.features(inputs)
+def _measured_rate(model: DualBranch) -> float:
+    inputs = torch.zeros(RATE_BATCH, 3, *model.preprocessing.input_size_hw, device=model.device)
+    model.features(inputs)
     started = time.perf_counter()
-    encoder.model.features(inputs)
-    if device.startswith("cuda"):
+    model.features(inputs)
+    if model.device.type == "cuda":
         torch.cuda.synchronize()
-    decoding = 0.008  # seconds a picture, of a JPEG of some hundred thousand pixels
-    return RATE_BATCH / (time.perf_counter() - started + RATE_BATCH * decoding)
+    return RATE_BATCH / (time.perf_counter() - started + RATE_BATCH * DECODING_S)

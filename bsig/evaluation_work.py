@@ -95,9 +95,14 @@ class Work:
         said = {
             "layout": LAYOUT_OF_PARTS,
             "model": state_sha256(self.model.encoder, self.model.softmax_head, self.model.sigmoid_head),
+            "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at],
+            "balanced_bias": self.model.metadata.get("training", {}).get("balanced_bias"),
             "preprocessing": repr(self.model.preprocessing),
             "samples": [
-                [sample.stamp(), sample.class_name, list(sample.boxes_xyxy), [str(path) for path in sample.masks]]
+                [
+                    sample.stamp(), sample.class_name, list(sample.boxes_xyxy), sample.listed_size_wh,
+                    [_stamp(path) for path in (*sample.masks, sample.ignore_mask) if path],
+                ]
                 for sample in self.images.samples
             ],
             "labels": self.labels,
@@ -107,6 +112,15 @@ class Work:
             "versions": library_versions(),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [str(path), "missing"]
+    return [str(path), status.st_size, status.st_mtime_ns]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from bsig.training_features import PooledFeatures, SplitFeatures, TrainingFeatur
 from bsig.views import ONE_VIEW, Views, view_of
 
 Progress = Callable[[int, int], None]
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 FEATURES_FOLDER = CACHE_FOLDER / "features"
 
 
@@ -138,7 +138,9 @@ def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first:
     said = {
         "version": CACHE_VERSION,
         "encoder": state_sha256(model.encoder),
-        "pooling": type(model.softmax_head).__name__,
+        # The same weights at another stride or under another pooling are another network.
+        "network": [model.backbone_name, asdict(model.options), model.features_at, model.grid_hw],
+        "pooling": [type(model.softmax_head).__name__, model.softmax_head.pools_first],
         "precision": precision_on(model.device),
         "preprocessing": asdict(model.preprocessing),
         "views": {**asdict(views), "first": first} if views.count > 1 else {"count": 1},

@@ -377,8 +377,9 @@ def _said_of_training(
         **stopped,
         "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
-        "damping": asdict(config.damping) if config.damping else None,
-        "start_from": config.start_from or config.backbone,
+        "damping": asdict(config.damping) if config.damping and not trained.stopped else None,
+        # The name of a checkpoint, not where it lay on this machine.
+        "start_from": Path(config.start_from).name if config.start_from else config.backbone,
         "device": str(start.device),
     }
 

@@ -48,6 +48,9 @@ def not_trained(model: DualBranch) -> str:
     return "" if model.is_trained else NOT_TRAINED
 
 
+# What torch and safetensors raise on a file that is cut, changed, or holds more than tensors.
+NOT_TENSORS = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError,
+               AttributeError, TypeError)  # fmt: skip
 HUB_FILES = ("config.json", "model.safetensors")
 MAX_CONFIG_BYTES = 4 * 2**20
 
@@ -104,7 +107,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix not in (".pth", ".pt", ".bin", ".tar"):
             raise InputError(f"`weights` (='{path.name}') must end in .safetensors or .pth.")
         said = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
+    except InputError:  # before ValueError, which it is a kind of
+        raise
+    except NOT_TENSORS as error:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0][:160]
         raise InputError(
             f"'{path.name}' cannot be read as tensors alone ({reason}); save it as safetensors."

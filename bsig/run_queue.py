@@ -71,7 +71,11 @@ class RunQueue:
             raise InputError(f"run '{name}' is {run.state.standing}; only a run that was cut off can be resumed.")
         (run.folder / STOP).unlink(missing_ok=True)
         change_state(run.folder, standing="queued", sentence="", ended=None)
-        self.submit(name)
+        try:
+            self.submit(name)
+        except InputError:
+            change_state(run.folder, standing=run.state.standing, sentence=run.state.sentence, ended=run.state.ended)
+            raise
 
     def stop(self, name: str) -> None:
         """Takes a waiting run out of the line, or stops the one that runs; an ended one stays as it is.
@@ -83,7 +87,9 @@ class RunQueue:
         ask_to_stop(folder)
         with self._lock:
             taken = any(lane.take_out(name) for lane in self._lanes.values())
-        if taken:
+        # Also what no line holds and nobody makes, whatever it was that lost it.
+        is_lost = not taken and self.position(name) is None and not is_locked(folder)
+        if (taken or is_lost) and self.folder.read(name).state.standing not in ENDED:
             change_state(folder, standing="stopped", sentence="Stopped before it began.", ended=time.time())
 
     def position(self, name: str) -> int | None:
@@ -143,7 +149,8 @@ class _Lane:
 
     def put(self, name: str) -> None:
         with self._changed:
-            if name != self._current and name not in self._waiting:
+            # Also one that has just ended and whose worker has not said so yet: it is resumed.
+            if name not in self._waiting:
                 self._waiting.append(name)
             self._changed.notify_all()
 
@@ -188,6 +195,7 @@ class _Lane:
                 self._attend(name)
             except Exception:
                 logger.exception("defect while attending run '%s'", name)  # the next one must still get its turn
+                self._say_lost(name)
             with self._changed:
                 self._current = None
 
@@ -208,6 +216,13 @@ class _Lane:
                 worker.kill()
                 self._say_stopped(name)
                 return
+
+    def _say_lost(self, name: str) -> None:
+        with contextlib.suppress(OSError, InputError):  # a full disk, or a run that was deleted meanwhile
+            run = self._folder.read(name)
+            if run.state.standing not in ENDED:
+                sentence = f"No worker could be started or reached (see {LOG}); resume it."
+                change_state(run.folder, standing="interrupted", sentence=sentence, ended=time.time())
 
     def _is_overdue(self, name: str, waited: float) -> bool:
         """While it trains or saves a worker stops by itself; what it encodes can be cut off at any moment."""

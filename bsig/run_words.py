@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bsig.data_check import DataCheck
@@ -39,9 +40,9 @@ def progress(run: Run, now: float | None = None) -> Progress:
     if run.state.phase == "training":
         done = [event for event in run.events if event["kind"] == "epoch" and event["at"] >= began]
         wanted = run.request.config.training.epochs
-        number = max((event["number"] for event in done), default=0)
-        first = min((event["number"] for event in done), default=0)
-        made = number - first
+        number = max([run.state.epochs_done, *(event["number"] for event in done)])
+        # Every turn begins with the figures of epoch 0; after a resume the epochs that it makes come later.
+        made = sum(event["number"] > 0 for event in done)
         left = (done[-1]["at"] - done[0]["at"]) / made * (wanted - number) if made else None
         return Progress(number / wanted, left, f"epoch {number} of {wanted}")
     return Progress(None, None, run.state.phase)
@@ -107,8 +108,8 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
     weight = training.positive_weight
     balanced = f"{start['classes'] - 1} (class-balanced)" if "classes" in start else "class-balanced"
     return [
-        ("Data", f"{DATA_WORDS[request.data]}: {request.address}"),
-        ("Start from", config.start_from or config.backbone),
+        ("Data", DATA_WORDS[request.data] + ("" if request.data == "zip" else f": {request.address}")),
+        ("Start from", Path(config.start_from).name if config.start_from else config.backbone),
         ("Labels", "a new label set" if config.softmax_head else "the classes of the start"),
         ("Branch", "fitted shift" if training.branch == "shift" else "full clone"),
         ("Initialisation", training.initialisation),
@@ -126,11 +127,12 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
 def check_words(check: DataCheck, *, new_head: bool) -> str:
     """The data in a sentence or two, before anything starts."""
     classes = len(check.counts)
-    text = f"{sum(check.counts.values())} pictures of {classes} classes to train on"
+    text = f"{check.usable} pictures to train on"
     if check.held_out:
         text += f", {check.held_out} held out ({check.held_out_from})"
-    if not new_head:
-        text += f"; {len(check.match.index_of)} of {classes} classes are the model's"
+    text += (
+        f"; {classes} classes" if new_head else f"; {len(check.match.index_of)} of {classes} classes are the model's"
+    )
     if check.unreadable:
         text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training

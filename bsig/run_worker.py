@@ -98,7 +98,8 @@ def make(runs: RunFolder, name: str, checkpoints: Path) -> None:
             logger.exception("defect while making run '%s'", name)
             sentence = f"something went wrong on our side ({type(error).__name__}); what was finished is kept."
             change_state(folder, standing="failed", sentence=sentence, ended=time.time())
-    shutil.rmtree(folder / DATA, ignore_errors=True)
+    if runs.read(name).state.standing == "finished":  # one that was cut off is resumed from its data
+        shutil.rmtree(folder / DATA, ignore_errors=True)
 
 
 def _end(folder: Path, done: Finetuned) -> None:

@@ -5,7 +5,7 @@
     RUNS/NAME/events.jsonl     what happened, a line each: pictures encoded, epochs with their figures, notes
     RUNS/NAME/probe.png        the probe picture, until the run has finished
     RUNS/NAME/maps/            the probe's crop and its maps, one a branch and epoch
-    RUNS/NAME/data/            an uploaded data set, removed when the run has ended
+    RUNS/NAME/data/            an uploaded data set, removed when the run has finished or is deleted
     RUNS/NAME/stop             is there once somebody has asked it to stop
 
 Files, because the run is made in another process (`bsig.run_worker`), read from any tab, and must be found again after
@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -115,7 +115,7 @@ class RunFolder:
         if not self.runs.is_dir():
             return []
         found = [path for path in self.runs.iterdir() if (path / REQUEST).is_file() and not path.name.startswith(".")]
-        return [path.name for path in sorted(found, key=lambda path: path.stat().st_ctime_ns, reverse=True)]
+        return [path.name for path in sorted(found, key=_asked_at, reverse=True)]
 
     def folder(self, name: str) -> Path:
         """The folder of a run.
@@ -127,16 +127,18 @@ class RunFolder:
             raise InputError(f"`run` (='{name}') must be one of: {', '.join(self.names()) or 'none yet'}.")
         return self.runs / name
 
-    def create(self, wanted_name: str, request: RunRequest) -> Path:
-        """A new run's folder with its request, not queued anywhere yet; the name is made unique.
+    def create(self, wanted_name: str, request: RunRequest, taken: Collection[str] = ()) -> Path:
+        """A new run's folder with its request, not queued anywhere yet; the name is made unique, also among `taken`.
 
         Raises:
             InputError: the name cannot be a folder's, or the disk refuses.
         """
-        name = self.free_name(wanted_name)
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
-            (self.runs / name).mkdir()
+            name = self._made_folder(wanted_name, taken)
+        except OSError as error:
+            raise InputError(f"no run can be kept in '{self.runs}' ({error}); free space.") from error
+        try:
             write_json(self.runs / name / REQUEST, request_to_json(request))
             write_state(self.runs / name, RunState(created=time.time()))
         except OSError as error:
@@ -185,7 +187,16 @@ class RunFolder:
         request = request_from_json(json.loads((folder / REQUEST).read_text(encoding="utf-8")))
         write_json(folder / REQUEST, request_to_json(replace(request, address=address)))
 
-    def free_name(self, wanted: str) -> str:
+    def _made_folder(self, wanted: str, taken: Collection[str]) -> str:
+        while True:
+            name = self.free_name(wanted, taken)
+            try:
+                (self.runs / name).mkdir()
+            except FileExistsError:
+                continue  # another start was a moment faster
+            return name
+
+    def free_name(self, wanted: str, taken: Collection[str] = ()) -> str:
         """The wanted name as a folder can have it, with a number behind it where it is taken.
 
         Raises:
@@ -197,9 +208,17 @@ class RunFolder:
         number = 1
         while True:
             name = stem if number == 1 else f"{stem}-{number}"
-            if not (self.runs / name).exists() and not (self.checkpoints / name).exists():
+            if name not in taken and not (self.runs / name).exists() and not (self.checkpoints / name).exists():
                 return name
             number += 1
+
+
+def _asked_at(folder: Path) -> int:
+    """When the run was asked for: its request is written once (and again when an upload has been unpacked)."""
+    try:
+        return (folder / REQUEST).stat().st_mtime_ns
+    except OSError:  # deleted a moment ago
+        return 0
 
 
 # Files.

@@ -94,7 +94,7 @@ def test_limits_are_read_from_the_table_of_contents(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(archives, "_unpack", unpacked)
     small = zipped(tmp_path / "small.zip", {f"a/{i}.png": bytes(100) for i in range(5)}, compression=zipfile.ZIP_STORED)
-    assert "5 entries; the limit is 4" in refusal(small, tmp_path / "out", ZipLimits(files=4))
+    assert refusal(small, tmp_path / "out", ZipLimits(files=4)) == "'small.zip' holds 5 entries; the limit is 4."
     assert "a file" in refusal(small, tmp_path / "out", ZipLimits(file_bytes=99))
     assert "unpacks to" in refusal(small, tmp_path / "out", ZipLimits(total_bytes=499))
     bomb = zipped(tmp_path / "bomb.zip", {"a/bomb.bmp": bytes(20 * 2**20)})
@@ -159,3 +159,15 @@ def test_any_bytes_are_unpacked_inside_or_refused(
     except InputError:
         assert not any((folder / "out").rglob("*")) if (folder / "out").exists() else True
     assert sorted(path.name for path in folder.iterdir()) in (["out", "x.zip"], ["x.zip"])
+
+
+def test_a_table_of_contents_that_is_itself_too_large_is_never_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = zipped(tmp_path / "many.zip", {f"a/{number}": b"" for number in range(300)}, compression=0)
+
+    def parsed(*_: object) -> None:
+        raise AssertionError("the table must not be parsed")
+
+    monkeypatch.setattr(archives.zipfile, "ZipFile", parsed)
+    assert "holds 300 entries; the limit is 299" in refusal(file, tmp_path / "out", ZipLimits(files=299))

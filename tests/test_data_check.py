@@ -32,11 +32,12 @@ def test_counts_matches_and_unreadable_files(folders: Path, default_model: DualB
     found = checked(folders, default_model)
     assert found.match.index_of == {"n01440764_tench": 0, "golf ball": 574}
     assert found.match.unmatched == ("unicorn",)
-    assert sum(found.counts.values()) + found.held_out == 31
+    assert sum(found.counts.values()) + 3 == 31  # one of each class is held out, two of them can be used
+    assert found.held_out == 2
     assert found.usable == sum(found.counts.values()) - found.counts["unicorn"]
     assert [text.split("'")[1] for text in found.unreadable] == ["golf ball/broken.png"]
     words = check_words(found, new_head=False)
-    assert f"{sum(found.counts.values())} pictures of 3 classes" in words
+    assert f"{found.usable} pictures to train on, 2 held out" in words  # the unicorn's are not counted
     assert "2 of 3 classes are the model's" in words
     assert "1 files cannot be read" in words
     table = check_html(found, default_model.class_names, new_head=False)

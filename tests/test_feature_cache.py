@@ -18,7 +18,7 @@ from generated import class_folders, picture
 from PIL import Image
 
 from bsig import feature_cache, feature_file
-from bsig.backbones import classifier_from_timm
+from bsig.backbones import BackboneOptions, classifier_from_timm, state_sha256
 from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.encoding import decoded_batches, normalised
@@ -442,3 +442,19 @@ def test_views_have_the_input_size_whatever_the_pictures() -> None:
 def test_views_out_of_range_are_refused_by_name(settings: tuple, name: str) -> None:
     with pytest.raises(InputError, match=rf"`{name}` \(={settings[-1]}\)"):
         Views(*settings)
+
+
+def test_the_same_weights_at_another_stride_or_under_another_pooling_have_features_of_their_own(
+    images: LabelledImages,
+) -> None:
+    torch.manual_seed(0)
+    plain = classifier_from_timm("resnet18", pretrained=False)
+    state = plain.encoder.state_dict()
+    keys = {key_of(DualBranch(plain), images)}
+    for options in (BackboneOptions("stride16"), BackboneOptions(global_pool="max"), BackboneOptions("layer3")):
+        other = classifier_from_timm("resnet18", pretrained=False, options=options)
+        if options.feature_stage != "layer3":
+            other.encoder.load_state_dict(state)
+            assert state_sha256(other.encoder) == state_sha256(plain.encoder)
+        keys.add(key_of(DualBranch(other), images))
+    assert len(keys) == 4

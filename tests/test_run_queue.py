@@ -119,6 +119,35 @@ def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> 
     assert model.metadata["training"]["finished_epochs"] == done == len(model.metadata["history"]) >= 2
 
 
+def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
+    queue: RunQueue, tmp_path: Path
+) -> None:
+    name = asked(queue, "zip", LONG, data="zip", address="later", batch_size=4)
+    queue.stop(name)
+    ended(queue, name)
+    folder = queue.folder.folder(name)
+    class_folders(folder / "data", {"n01440764": "red", "n03445777": "green"}, count=3)
+    queue.folder.change_address(folder, str(folder / "data"))
+    queue.resume(name)
+    until(queue, name, lambda run: run.state.epochs_done >= 1)
+    queue.stop(name)
+    run = ended(queue, name)
+    assert run.state.standing == "stopped"
+    assert (folder / "data").is_dir()
+    queue.resume(name)
+    until(queue, name, lambda again: again.state.epochs_done > run.state.epochs_done)
+    queue.stop(name)
+    assert ended(queue, name).state.standing == "stopped"
+
+
+def test_a_run_that_no_line_knows_can_be_stopped_and_deleted(queue: RunQueue) -> None:
+    folder = queue.folder.create("lost", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START)))
+    queue.stop(folder.name)
+    assert queue.folder.read("lost").state.standing == "stopped"
+    queue.folder.delete("lost")
+    assert "lost" not in queue.folder.names()
+
+
 def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
     first, second = asked(queue, "goes", LONG), asked(queue, "waits", 1)
     queue.stop(second)

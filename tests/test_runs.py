@@ -210,7 +210,17 @@ def test_remaining_time_of_training_counts_epochs_of_this_turn_alone() -> None:
     phase = {"kind": "phase", "at": 100.0}
     new = [{"kind": "epoch", "at": 100.0, "number": 0}, {"kind": "epoch", "at": 104.0, "number": 2}]
     at = progress(run(running, *old, phase, *new))
-    assert (at.share, at.seconds_left) == (2 / 3, 2.0)
+    assert (at.share, at.seconds_left) == (2 / 3, 4.0)  # one epoch has been made in this turn, in 4 s; one is left
+
+
+def test_a_resumed_run_goes_on_from_what_is_kept_not_from_zero() -> None:
+    resumed = RunState("running", phase="training", epochs_done=2)
+    at = progress(run(resumed, {"kind": "phase", "at": 0.0}, {"kind": "epoch", "at": 1.0, "number": 0}))
+    assert (at.share, at.words, at.seconds_left) == (2 / 3, "epoch 2 of 3", None)
+
+
+def test_a_taken_name_is_not_given_again(runs: RunFolder) -> None:
+    assert runs.create("birds", REQUESTS[0], ["birds", "birds-2"]).name == "birds-3"
 
 
 @pytest.mark.parametrize(

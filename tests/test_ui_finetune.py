@@ -139,33 +139,36 @@ def test_a_checkpoint_goes_out_as_a_zip_and_comes_in_again_with_the_same_answers
     bench: Workbench, runs: RunFolder
 ) -> None:
     file = checkpoint_zip(CHECKPOINTS_FOLDER / BIRDS)
-    name = taken_in(str(file), runs, "cpu")
-    assert name == BIRDS
+    name = taken_in(str(file), runs, bench)
+    assert name == f"{BIRDS}-2"  # a shipped one has the name: neither hides the other
     assert {path.name for path in (runs.checkpoints / name).iterdir()} == {TENSORS, DESCRIPTION}
     encoded, again = Explainer(load_checkpoint(BIRDS)).encode(PICTURE), bench.encode(PICTURE, name)
     assert torch.equal(encoded.softmax_logits, again.softmax_logits)
     assert torch.equal(encoded.sigmoid_logits, again.sigmoid_logits)
-    assert taken_in(str(file), runs, "cpu") == f"{BIRDS}-2"
+    assert taken_in(str(file), runs, bench) == f"{BIRDS}-3"
+    assert checkpoint_zip(CHECKPOINTS_FOLDER / BIRDS) == file  # made once
 
 
-def test_what_is_no_whole_checkpoint_is_not_taken_in(runs: RunFolder, tmp_path: Path, pictures_zip: str) -> None:
+def test_what_is_no_whole_checkpoint_is_not_taken_in(
+    bench: Workbench, runs: RunFolder, tmp_path: Path, pictures_zip: str
+) -> None:
     before = sorted(runs.checkpoints.iterdir()) if runs.checkpoints.is_dir() else []
     with pytest.raises(InputError, match="must hold one checkpoint folder"):
-        taken_in(pictures_zip, runs, "cpu")
+        taken_in(pictures_zip, runs, bench)
     with pytest.raises(InputError, match="no zip is chosen"):
-        taken_in(None, runs, "cpu")
+        taken_in(None, runs, bench)
     content = (CHECKPOINTS_FOLDER / BIRDS / TENSORS).read_bytes()
     with zipfile.ZipFile(tmp_path / "hurt.zip", "w") as archive:
         archive.writestr(f"x/{TENSORS}", content[:-1] + bytes([content[-1] ^ 1]))
         archive.write(CHECKPOINTS_FOLDER / BIRDS / DESCRIPTION, f"x/{DESCRIPTION}")
     with pytest.raises(InputError, match="cut short or changed"):
-        taken_in(str(tmp_path / "hurt.zip"), runs, "cpu")
+        taken_in(str(tmp_path / "hurt.zip"), runs, bench)
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr("../../evil/checkpoint.json", "{}")
     (tmp_path / "evil.zip").write_bytes(data.getvalue())
     with pytest.raises(InputError, match="outside its folder"):
-        taken_in(str(tmp_path / "evil.zip"), runs, "cpu")
+        taken_in(str(tmp_path / "evil.zip"), runs, bench)
     assert (sorted(runs.checkpoints.iterdir()) if runs.checkpoints.is_dir() else []) == before
 
 

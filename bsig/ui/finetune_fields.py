@@ -27,7 +27,7 @@ def build_form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.Fi
     folder = gr.Textbox(label="Folder", visible=False, elem_id="data-folder", max_lines=1, info="Enter looks it over.")
     dataset = gr.Dropdown(
         list(TORCHVISION), value=DEFAULT.dataset, label="Data set of torchvision", visible=False,
-        allow_custom_value=True, elem_id="data-torchvision", info="Downloaded once; needs a network.",
+        allow_custom_value=not bench.is_public, elem_id="data-torchvision", info="Downloaded once; needs a network.",
     )  # fmt: skip
     check = gr.HTML(elem_id="data-check")
     labels = gr.Radio(
@@ -73,7 +73,7 @@ def build_form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.Fi
 
 def starts(bench: Workbench) -> list[str]:
     """What a run can start from: every checkpoint, and two of timm's names to begin with."""
-    return [*bench.checkpoint_names(), f"{BACKBONE}tf_efficientnet_lite0", f"{BACKBONE}resnet50.a1_in1k"]
+    return [*bench.saved_names(), f"{BACKBONE}tf_efficientnet_lite0", f"{BACKBONE}resnet50.a1_in1k"]
 
 
 def checked(form: Form, bench: Workbench) -> tuple[str, int]:
@@ -82,6 +82,9 @@ def checked(form: Form, bench: Workbench) -> tuple[str, int]:
         "zip": "A zip with one folder of pictures a class, named as the class; or with an index.csv.",
         "folder": "A folder with one folder of pictures a class, named as the class; or with an index.csv.",
     }
+    if form.kind == "torchvision":
+        words = "Downloaded by torchvision when the run begins; a tenth of each class is held out."
+        return f'<p class="bsig-note">{words}</p>', start_of(form, bench).num_classes
     if (form.kind == "zip" and not form.zip_file) or (form.kind == "folder" and not form.folder.strip()):
         return f'<p class="bsig-note">{hints[form.kind]}</p>', start_of(form, bench).num_classes
     found, new_head = looked_over(form, bench), form.labels == "new"

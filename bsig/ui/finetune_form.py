@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import zipfile
@@ -31,7 +32,7 @@ DATA_KINDS: dict[DataKind, str] = {
     "folder": "A folder on this machine",
     "torchvision": "A torchvision data set",
 }
-TORCHVISION = ("Imagenette", "OxfordIIITPet", "Flowers102", "Caltech101", "FGVCAircraft", "StanfordCars", "EuroSAT")
+TORCHVISION = ("Imagenette", "OxfordIIITPet", "Flowers102", "Caltech101", "FGVCAircraft", "EuroSAT", "DTD")
 BACKBONE = "timm: "
 CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
 LARGEST_PROBE = 1024
@@ -186,7 +187,7 @@ def submitted(
     if form.kind == "folder":
         _check_classes(address, model, config)
     wanted = name.strip() or f"{Path(address).stem.replace('torchvision:', '')}-{config.training.branch}"
-    folder = runs.create(wanted, RunRequest(form.kind, address, config, probe_class))
+    folder = runs.create(wanted, RunRequest(form.kind, address, config, probe_class), bench.checkpoint_names())
     try:
         if form.kind == "zip":
             root = extract_zip(form.zip_file or "", folder / DATA)
@@ -215,7 +216,11 @@ def _check_classes(address: str, model: DualBranch, config: FinetuneConfig) -> N
 
 def checkpoint_zip(path: Path) -> Path:
     """The checkpoint folder as a zip in a temporary folder, ready to be downloaded and loaded elsewhere."""
-    file = Path(tempfile.mkdtemp(prefix="bsig-")) / f"{path.name}.zip"
+    stamp = (path / DESCRIPTION).stat().st_mtime_ns  # one zip a checkpoint, made again when it is another one
+    file = Path(tempfile.gettempdir()) / f"bsig-checkpoints-{os.getpid()}" / str(stamp) / f"{path.name}.zip"
+    if file.is_file():
+        return file
+    file.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
         for part in sorted(path.iterdir()):
             if part.is_file() and not part.name.startswith("."):
@@ -223,7 +228,7 @@ def checkpoint_zip(path: Path) -> Path:
     return file
 
 
-def taken_in(zip_file: str | None, runs: RunFolder, device: str) -> str:
+def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
     """An uploaded checkpoint zip, loaded once to be sure of it and kept beside this app's own; returns its name.
 
     Raises:
@@ -236,14 +241,17 @@ def taken_in(zip_file: str | None, runs: RunFolder, device: str) -> str:
             raise InputError(
                 f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
             )
-        load_checkpoint(folder, device)
-        name = runs.free_name(Path(zip_file).stem)
-        target = runs.checkpoints / name
+        load_checkpoint(folder, bench.device)
+        runs.checkpoints.mkdir(parents=True, exist_ok=True)
+        target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())
         try:
-            target.mkdir(parents=True)
+            target.mkdir()
+        except OSError as error:  # no room, or another upload was a moment faster: its folder is not ours to touch
+            raise InputError(f"checkpoint '{target.name}' cannot be kept ({error}); try again.") from error
+        try:
             for part in (TENSORS, DESCRIPTION):  # nothing else is taken
                 shutil.copyfile(folder / part, target / part)
         except OSError as error:
             shutil.rmtree(target, ignore_errors=True)
-            raise InputError(f"checkpoint '{name}' cannot be kept ({error}); free space.") from error
-    return name
+            raise InputError(f"checkpoint '{target.name}' cannot be kept ({error}); free space.") from error
+    return target.name

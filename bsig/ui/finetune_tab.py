@@ -6,6 +6,7 @@ their folders, on a timer while one is going on.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -157,6 +158,12 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
             gr.Number(placeholder=str(classes - 1), info=f"Of the right class; empty: balanced, {classes - 1}."),
         ]
 
+    def on_first_check(*values: Any) -> list[Any]:
+        try:
+            return on_check(*values)
+        except gr.Error as error:  # nobody has asked yet: said below the choice, not thrown at a visitor of Compare
+            return [f'<p class="bsig-note">{html.escape(str(error.message))}</p>', gr.skip()]
+
     def acting(action: Callable[[str], None]) -> Callable[[str | None], list[Any]]:
         @in_words
         def on_action(run_name: str | None) -> list[Any]:
@@ -200,7 +207,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
         lambda value: [gr.update(visible=value == key) for key in ("zip", "folder", "torchvision")],
         kind, [zip_file, folder, dataset], **quiet,
     )  # fmt: skip
-    demo.load(on_check, form, [check, form[POSITIVE]], **quiet)
+    demo.load(on_first_check, form, [check, form[POSITIVE]], **quiet)
     demo.load(on_load, None, [chosen, compare.checkpoint], **quiet)
     return start
 

@@ -62,7 +62,7 @@ def build_two_checkpoints(bench: Workbench, runs: RunFolder, compare: CompareScr
 
     @in_words
     def on_upload(file: str | None) -> list[Any]:
-        name = taken_in(file, runs, bench.device)
+        name = taken_in(file, runs, bench)
         names = bench.checkpoint_names()
         text = f'<p class="bsig-note" role="status">Taken in as <b>{html.escape(name)}</b>; it can be chosen now.</p>'
         return [text, gr.Dropdown(choices=names), gr.Dropdown(choices=names, value=name), gr.Dropdown(choices=names)]

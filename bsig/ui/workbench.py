@@ -63,6 +63,17 @@ class RecentlyUsed(Generic[Value]):
                     self._values.popitem(last=False)
             return value
 
+    def values(self) -> list[Value]:
+        """What is kept now."""
+        with self._lock:
+            return list(self._values.values())
+
+    def keep_only(self, wanted: Callable[[Value], bool]) -> None:
+        """Lets go of every value that is not wanted."""
+        with self._lock:
+            for key in [key for key, value in self._values.items() if not wanted(value)]:
+                del self._values[key]
+
     def drop(self, key: Hashable) -> None:
         """Lets the value go, if it is there."""
         with self._lock:
@@ -104,6 +115,10 @@ class Workbench:
         names = [row["name"] for row in self.checkpoint_rows() if "error" not in row]
         names = list(dict.fromkeys([*names, *self._registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
+
+    def saved_names(self) -> list[str]:
+        """Those of `checkpoint_names` that lie in a folder: what a fine-tune can start from."""
+        return [name for name in self.checkpoint_names() if name not in self._registered]
 
     def checkpoint_rows(self) -> list[dict[str, Any]]:
         """`list_checkpoints` of all folders; of two with one name the first."""
@@ -164,6 +179,9 @@ class Workbench:
         # A model without a file is told from another of its name by itself; its encodings keep it alive.
         identity = model.metadata.get("tensors_sha256") or id(model)
         key = (model.name, identity, hashlib.sha256(content).hexdigest())
+        # An encoding holds its model: those of models that have gone would keep them in memory.
+        alive = {id(kept) for kept in (model, *self._models.values())}
+        self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)
         return self._encodings.get(key, lambda: Explainer(model).encode(content))
 
 
