@@ -68,7 +68,10 @@ def _shoot(page: Page, address: str, last_part: str, file: Path, *, whole: bool)
         page.locator("#data-check [role=status]").wait_for()
         page.locator("#run-start").click()  # a run to look at; the first picture waits for its end
     page.wait_for_selector(last_part, state="visible", timeout=120_000)
-    page.wait_for_function("[...document.images].every(image => !image.offsetParent || image.complete)")
+    # A picture that loads when it is scrolled to is not waited for: on a narrow page it may never be.
+    page.wait_for_function(
+        "[...document.images].every(image => !image.offsetParent || image.complete || image.loading === 'lazy')"
+    )
     page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
     file.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=file, full_page=whole)
