@@ -44,7 +44,7 @@ FINETUNE_CSS = """
 .bsig-two { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .8rem !important; }
 .bsig-two > * { min-width: 0 !important; }
 @media (max-width: 720px) {
-  .bsig-plots, .bsig-three { grid-template-columns: minmax(0, 1fr); }
+  .bsig-plots, .bsig-two, .bsig-three { grid-template-columns: minmax(0, 1fr); }
 }
 """
 OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
