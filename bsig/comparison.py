@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bsig.cams import Branch, cam_method
+from bsig.duration_parts import part
 from bsig.explain import Evidence, Explanation, area_text, finding, percent
 from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.pictures import View, difference_map, heatmap, overlay, shared_limit, with_contour_and_box
@@ -53,6 +54,7 @@ def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
     return shared_limit(*maps, positive_only=drawing.view == "positive")
 
 
+@part("drawing")
 def branch_picture(explanation: Explanation, branch: Branch, drawing: Drawing) -> Image.Image:
     """One branch's map as a picture; words instead of colour where it has nothing positive to show."""
     values = getattr(explanation, branch).map
@@ -80,6 +82,7 @@ def map_picture(explanation: Explanation, values: np.ndarray, limit: float, draw
     return with_contour_and_box(picture, values, drawing.threshold_share, smooth=drawing.smooth)
 
 
+@part("drawing")
 def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Image.Image, float]:
     """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
     values = difference_map(explanation.sigmoid.map, explanation.softmax.map)

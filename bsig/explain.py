@@ -38,6 +38,7 @@ from bsig.cams import (
 )
 from bsig.default_method import default_method
 from bsig.dual_branch import DualBranch
+from bsig.duration_parts import part
 from bsig.errors import InputError
 from bsig.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
 
@@ -111,9 +112,11 @@ class Explainer:
             if crop_mode not in ("center", "squash"):
                 raise InputError(f"`crop_mode` (='{crop_mode}') must be 'center' or 'squash'.")
             preprocessing = replace(preprocessing, crop_mode=crop_mode)
-        crop = crop_image(read_image(image), preprocessing)
-        inputs = input_tensor(crop, preprocessing).to(self.model.device)
-        features = self.model.features(inputs)
+        with part("decode"):
+            crop = crop_image(read_image(image), preprocessing)
+        with part("encode"):
+            inputs = input_tensor(crop, preprocessing).to(self.model.device)
+            features = self.model.features(inputs)
         if not torch.isfinite(features).all():
             raise InputError(
                 f"checkpoint '{self.model.name}' gives features that are not finite numbers; its weights are damaged."
@@ -164,6 +167,7 @@ class EncodedImage:
         """(c,) softmax over the classes and (c,) sigmoid of each."""
         return self.softmax_logits.softmax(dim=0), self.sigmoid_logits.sigmoid()
 
+    @part("maps")
     def explain(
         self,
         class_index: int | str | None = None,

@@ -18,8 +18,9 @@ from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.models_tab import build_models, connect_finetune
+from bsig.ui.request_log import LoggedBlocks
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
-from bsig.ui.theme import CSS, THEME, PictureInput, in_words
+from bsig.ui.theme import CSS, THEME, MapImage, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.workbench import Workbench
 
@@ -29,7 +30,9 @@ MAX_UPLOAD_BYTES = 2 * 2**30
 
 def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     """The whole page, not yet launched."""
-    with gr.Blocks(title="bsig: can I trust this heatmap?", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+    with LoggedBlocks(
+        title="bsig: can I trust this heatmap?", analytics_enabled=False, delete_cache=(3600, 3600)
+    ) as demo:
         gr.HTML(
             "<h1>bsig: can I trust this heatmap?</h1><p>Softmax decides the class. The sigmoid branch says where the "
             "evidence is, and where there is none.</p>",
@@ -88,7 +91,7 @@ def _add_endpoints(bench: Workbench) -> None:
         class_name = gr.Textbox(label="class", value="")
         method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
         weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
-        pictures = [gr.Image(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
+        pictures = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
         numbers = gr.JSON(label="explanation")
         rows = gr.JSON(label="checkpoints")
         delta = gr.Number(label="delta", value=0.0)

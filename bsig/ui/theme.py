@@ -15,7 +15,9 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from PIL import Image
 
+from bsig.duration_parts import part
 from bsig.errors import InputError
+from bsig.ui.request_log import defect, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +139,7 @@ class MapImage(gr.Image):
 
     is_template = True
 
+    @part("png")
     def postprocess(self, value: Any) -> Any:
         """The picture as a file in Gradio's cache, named by its content."""
         if not isinstance(value, Image.Image):
@@ -161,11 +164,11 @@ def in_words(handler: Callable) -> Callable:
         try:
             return handler(*arguments, **named)
         except InputError as error:
-            raise gr.Error(str(error), title="This cannot be used", duration=15, print_exception=False) from error
+            raise refusal(str(error)) from error
         except gr.Error:
             raise
         except Exception as error:
             logger.exception("defect in %s", handler.__name__)
-            raise gr.Error("Something went wrong on our side; the app keeps running.", print_exception=False) from error
+            raise defect() from error
 
     return wrapped

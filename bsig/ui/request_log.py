@@ -1,0 +1,173 @@
+"""One line a request, and the border where whatever goes wrong becomes a sentence.
+
+    {"time": "2026-11-25T10:00:00.123+00:00", "endpoint": "compare", "outcome": "ok", "ms": 231.4, "queued_ms": 3.1,
+     "parts_ms": {"decode": 8.1, "encode": 97.0, "maps": 4.2, "drawing": 31.5, "png": 44.8}}
+
+Handlers run in one of the server's threads and the pictures of their answers are encoded after them, in others:
+`Blocks.process_api` is around all of it. No content, no file name and nothing about the visitor is written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+import traceback
+import weakref
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import gradio as gr
+from gradio.exceptions import InvalidPathError
+
+from bsig.duration_parts import collected
+from bsig.errors import InputError
+
+logger = logging.getLogger("bsig.requests")
+defects = logging.getLogger(__name__)
+LONGEST_RULE = 160
+DEFECT_WORDS = "Something went wrong on our side; the app keeps running."
+FOREIGN_FILE = "the file was not uploaded to this app; upload it here first."
+WRONG_INPUTS = "the request's values are not those that this endpoint takes; `/gradio_api/info` lists them."
+
+
+def log_requests() -> None:
+    """Lets the lines go to stderr, once however often it is called."""
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+@dataclass
+class Record:
+    """A request under way.
+
+    Attributes:
+        endpoint: its name in the web API, or the handler's.
+        queued_ms: between its arrival and its start; None where it did not wait in the queue.
+        seconds: by part.
+    """
+
+    endpoint: str
+    queued_ms: float | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    start: float = field(default_factory=time.perf_counter)
+
+    def write(self, outcome: str, **more: str) -> None:
+        """Writes the line."""
+        line: dict[str, Any] = {
+            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "endpoint": self.endpoint,
+            "outcome": outcome,
+            **more,
+            "ms": round(1000 * (time.perf_counter() - self.start), 1),
+        }
+        if self.queued_ms is not None:
+            line["queued_ms"] = round(self.queued_ms, 1)
+        line["parts_ms"] = {name: round(1000 * seconds, 1) for name, seconds in self.seconds.items()}
+        logger.info(json.dumps(line))
+
+
+class LoggedBlocks(gr.Blocks):
+    """A page whose requests are logged, and whose answers hold no words but ours when something fails."""
+
+    _streaming: weakref.WeakKeyDictionary[Any, tuple[Record, Any]] | None = None
+
+    def queue(self, *arguments: Any, **named: Any) -> gr.Blocks:
+        """As gradio's, without its statistics: a pandas table of the last 10,000 requests after every single one."""
+        os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+        os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+        return super().queue(*arguments, **named)
+
+    async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """As gradio's: takes the inputs in, runs the handler, makes the outputs ready. Of a generator, one step."""
+        if self._streaming is None:
+            self._streaming = weakref.WeakKeyDictionary()
+        iterator = named.get("iterator")
+        record, left = self._streaming.pop(iterator, (None, None)) if iterator is not None else (None, None)
+        if left is not None:
+            left.detach()
+        record = record or Record(_name_of(self, block_fn), self._waited_ms(named.get("event_id")))
+        try:
+            with collected(record.seconds):
+                answer = await super().process_api(block_fn, *arguments, **named)
+        except Exception as error:
+            said, outcome = _in_words(error, record.endpoint)
+            record.write(**outcome)
+            if said is error:
+                raise
+            raise said from error
+        if answer.get("is_generating") and answer.get("iterator") is not None:
+            # A visitor who goes away ends the generator, and nothing is asked any more.
+            left = weakref.finalize(answer["iterator"], record.write, "left")
+            left.atexit = False
+            self._streaming[answer["iterator"]] = (record, left)
+        else:
+            record.write("ok")
+        return answer
+
+    def _waited_ms(self, event_id: str | None) -> float | None:
+        event = self._queue.event_ids_to_events.get(event_id) if event_id else None
+        return None if event is None else 1000 * (time.monotonic() - event.enqueue_time)
+
+
+def _name_of(blocks: gr.Blocks, block_fn: Any) -> str:
+    known = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
+    return str(getattr(known, "api_name", None) or getattr(known, "name", None) or "unknown")
+
+
+def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str]]:
+    """What the visitor is told in place of `error`, and what the log says of it."""
+    cause = error.__cause__ if isinstance(error, gr.Error) else error
+    if isinstance(cause, InputError):
+        said = error if isinstance(error, gr.Error) else refusal(str(cause))
+        return said, {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
+    if isinstance(cause, InvalidPathError):
+        return refusal(FOREIGN_FILE), {"outcome": "refused", "rule": FOREIGN_FILE, "by": "gradio"}
+    if _while_reading_inputs(error) and not isinstance(error, gr.Error):
+        return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
+    if isinstance(error, gr.Error) and cause is None:
+        return error, {"outcome": "refused", "rule": rule_of(str(error.message)), "by": _place(error)}
+    if not isinstance(error, gr.Error):  # `in_words` has logged those that come from a handler
+        defects.error("defect in %s", endpoint, exc_info=error)
+    return defect(), {"outcome": "defect", "kind": type(cause).__name__, "by": _place(cause or error)}
+
+
+def refusal(sentence: str) -> gr.Error:
+    """The app's message for an input that cannot be used."""
+    return gr.Error(sentence, title="This cannot be used", duration=15, print_exception=False)
+
+
+def defect() -> gr.Error:
+    """The app's message for a fault of its own."""
+    return gr.Error(DEFECT_WORDS, print_exception=False)
+
+
+def rule_of(sentence: str) -> str:
+    """The sentence without whatever it quotes (file names, values that came from outside), shortened."""
+    bare = re.sub(r"'.*'", "'…'", sentence, flags=re.DOTALL)
+    bare = re.sub(r"\(=(?![-+0-9.e]*\)).*?\)", "(=…)", bare, flags=re.DOTALL)
+    bare = re.sub(r"\S*/\S*", "…", bare)
+    return bare if len(bare) <= LONGEST_RULE else f"{bare[: LONGEST_RULE - 1]}…"
+
+
+def _while_reading_inputs(error: BaseException) -> bool:
+    """Whether gradio failed on what was sent, before any handler ran."""
+    names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return "preprocess_data" in names
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised: `bsig.images._check_size`, or the innermost place in this package."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if str(frame.f_globals.get("__name__", "")).startswith("bsig")]
+    if not ours:
+        return "gradio"
+    return f"{ours[-1].f_globals['__name__']}.{ours[-1].f_code.co_name}"

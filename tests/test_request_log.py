@@ -1,0 +1,148 @@
+"""One line a request: where the time went and how it ended, and nothing of what the visitor sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from in_process import served_demo
+
+from bsig.duration_parts import collected, part
+from bsig.ui.examples import bundled_examples
+from bsig.ui.request_log import rule_of
+from bsig.ui.workbench import Workbench
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+CHECKPOINT = "imagenet1k-efficientnet_lite0"
+CAT = next(example.path for example in bundled_examples() if example.key == "cat")
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_parts_of_one_name_are_added_up_also_from_a_thread_of_the_same_request() -> None:
+    def work() -> None:
+        with part("encode"):
+            time.sleep(0.02)
+
+    with collected() as seconds:
+        work()
+        thread = threading.Thread(target=copy_context().run, args=(work,))
+        thread.start()
+        thread.join()
+    assert 0.04 <= seconds["encode"] < 5
+
+
+def test_a_part_that_fails_counts_and_a_part_outside_counts_nowhere() -> None:
+    with collected() as seconds, pytest.raises(ValueError, match="so"), part("maps"):
+        raise ValueError("so")
+    with part("maps"):
+        time.sleep(0.05)
+    assert list(seconds) == ["maps"]
+    assert seconds["maps"] < 0.05
+
+
+def test_requests_side_by_side_do_not_share_their_parts() -> None:
+    with collected() as first:
+        with collected() as second, part("png"):
+            pass
+        with part("maps"):
+            pass
+    assert (list(first), list(second)) == (["maps"], ["png"])
+
+
+# --- what a rule says -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sentence", "secret"),
+    [
+        ("'grandma's house.jpg' has 400 million pixels; the limit is 64 million.", "grandma"),
+        ("`image` (=/home/me/grandma.jpg) cannot be read; check the path.", "grandma"),
+        ("checkpoint 'grandma': tensor 'x' holds NaN; train it again.", "grandma"),
+        ("cannot be unpacked ([Errno 28] no space: '/tmp/grandma'); free space.", "grandma"),
+    ],
+)
+def test_a_rule_keeps_its_words_and_loses_names(sentence: str, secret: str) -> None:
+    rule = rule_of(sentence)
+    assert secret not in rule
+    assert "…" in rule
+    assert sentence.split(";")[1].strip() in rule
+    assert len(rule_of(sentence * 50)) <= 160
+
+
+def test_a_rule_keeps_numbers() -> None:
+    sentence = "`epochs` (=900) must be from 1 to 100."
+    assert rule_of(sentence) == sentence
+
+
+# --- lines of the running app -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with served_demo(Workbench()) as url:
+        yield Client(url, verbose=False, download_files=str(tmp_path_factory.mktemp("answers")))
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(logging.getLogger("bsig.requests"), "propagate", True)
+    caplog.set_level(logging.INFO, "bsig.requests")
+    return lambda: [json.loads(record.getMessage()) for record in caplog.records if record.name == "bsig.requests"]
+
+
+def _ask(client: Client, file: Path, class_name: str = "") -> Any:
+    return client.predict(handle_file(str(file)), CHECKPOINT, class_name, "cam", "signed", api_name="/compare")
+
+
+def test_an_answer_is_one_line_with_all_its_parts(client: Client, lines: Any, tmp_path: Path) -> None:
+    file = tmp_path / "grandma.jpg"
+    file.write_bytes(CAT.read_bytes() + b"never seen before")
+    _ask(client, file)
+    (line,) = lines()
+    assert (line["endpoint"], line["outcome"]) == ("compare", "ok")
+    assert set(line["parts_ms"]) == {"decode", "encode", "maps", "drawing", "png"}
+    assert all(milliseconds > 0 for milliseconds in line["parts_ms"].values())
+    assert sum(line["parts_ms"].values()) <= line["ms"]
+    assert line["queued_ms"] >= 0
+    assert "grandma" not in json.dumps(line)
+
+
+def test_a_refusal_is_one_line_that_names_the_rule_and_not_the_file(client: Client, lines: Any, tmp_path: Path) -> None:
+    file = tmp_path / "grandma.jpg"
+    file.write_bytes(b"these are words\n" * 20)
+    with pytest.raises(AppError, match="not a picture"):
+        _ask(client, file)
+    (line,) = lines()
+    assert (line["outcome"], line["by"]) == ("refused", "bsig.images._opened")
+    assert "use one of JPEG" in line["rule"]
+    assert "grandma" not in json.dumps(line)
+    with pytest.raises(AppError, match="purple"):
+        _ask(client, CAT, "purple cow")
+    assert "purple" not in json.dumps(lines()[1])
+
+
+def test_a_defect_is_told_without_its_words_and_logged_with_its_place(
+    client: Client, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **named: Any) -> Any:
+        raise KeyError("secret")
+
+    monkeypatch.setattr("bsig.ui.app.compare", broken)
+    with pytest.raises(AppError) as caught:
+        _ask(client, CAT)
+    assert "secret" not in str(caught.value)
+    assert "the app keeps running" in str(caught.value)
+    (line,) = lines()
+    assert (line["outcome"], line["kind"]) == ("defect", "KeyError")
+    assert "secret" not in json.dumps(line)
