@@ -146,14 +146,16 @@ def published(name: str, options: BackboneOptions = BackboneOptions()) -> Publis
 
 
 def shared_encoder(encoder: nn.Module, sha256: str, device: str) -> nn.Module:
-    """The encoder of these very weights that is already in memory on this device, or else this one.
+    """The encoder of these very weights that is already in memory on this device, or else this one, channels last.
 
     Two checkpoints of one backbone so hold it once, also where each of them stores it. It goes with its last user.
+    Its weights lie in memory as pictures do, channels last, which on a CPU is 1.2 to 2.3 times as fast for networks of
+    depthwise convolutions and no slower for others (LOG.md); the numbers are the same up to rounding.
     """
     # The layout belongs to the key: two cuts at the same place may differ in what they carry along.
     key = (sha256, device, f"{type(encoder).__name__} {getattr(encoder, 'layout', None)} {_strides(encoder)}")
     with _SHARING:
-        return _ENCODERS.setdefault(key, encoder)
+        return _ENCODERS.setdefault(key, encoder.to(memory_format=torch.channels_last))
 
 
 def _strides(encoder: nn.Module) -> str:

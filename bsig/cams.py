@@ -87,6 +87,7 @@ def head_score(
     features: Float[Tensor, "b kk h w"],
     class_scores: Float[Tensor, "b c"],
     masked_logits: Float[Tensor, "b k c"] | None = None,
+    rows: Float[Tensor, "b k"] | None = None,
 ) -> Score:
     """The score `sum_c class_scores[b,c] * logit_c` of a head on given features, with its gradient.
 
@@ -96,20 +97,36 @@ def head_score(
             token) are read by the head and left out of the map.
         class_scores: which combination of logits, see `class_scores_of`.
         masked_logits: for Score-CAM: the head's logits for the input masked by each channel, -inf where left out.
+        rows: `class_scores @ W` of an average pool + linear head, where the caller has it without reading all of `W`.
     """
-    leaf = features.detach().requires_grad_(True)
+    features = features.detach()
+    masked = _masked_scores(masked_logits, class_scores)
+    if head.cam_is_exact:
+        return _linear_score(head, features, class_scores, rows, masked)
+    leaf = features.requires_grad_(True)
     with torch.enable_grad():
         value = (head(leaf) * class_scores).sum(dim=1)
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
     features = features.detach()
-    weights = class_scores @ head.last_linear.weight.detach() if head.cam_is_exact else None
 
     def ablated() -> Tensor:
         with torch.no_grad():
             return head.ablated_logits(features, class_scores)
 
-    masked = _masked_scores(masked_logits, class_scores)
-    return Score(head.map_features(features), value.detach(), head.map_features(gradient), weights, ablated, masked)
+    return Score(head.map_features(features), value.detach(), head.map_features(gradient), None, ablated, masked)
+
+
+def _linear_score(
+    head: ClassifierHead, features: Tensor, class_scores: Tensor, rows: Tensor | None, masked: Tensor | None
+) -> Score:
+    """`y = w . mean_hw F + s . b` with `w = s W`: its gradient is `w / (h w)` in every cell, no graph is needed."""
+    weight, bias = head.last_linear.weight.detach(), head.last_linear.bias.detach()
+    if rows is None:
+        rows = class_scores @ weight
+    parts = rows * features.mean(dim=(2, 3))
+    value = parts.sum(dim=1) + class_scores @ bias
+    gradient = (rows / (features.shape[2] * features.shape[3]))[:, :, None, None].expand_as(features)
+    return Score(features, value, gradient, rows, lambda: value[:, None] - parts, masked)
 
 
 def class_scores_of(

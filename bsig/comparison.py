@@ -15,7 +15,7 @@ from bsig.cams import Branch, cam_method
 from bsig.duration_parts import part
 from bsig.explain import Evidence, Explanation, area_text, finding, percent
 from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
-from bsig.pictures import View, difference_map, heatmap, overlay, shared_limit, with_contour_and_box
+from bsig.pictures import View, difference_map, greyed, heatmap, overlay_on, shared_limit, with_contour_and_box
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -55,22 +55,35 @@ def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
 
 
 @part("drawing")
-def branch_picture(explanation: Explanation, branch: Branch, drawing: Drawing) -> Image.Image:
-    """One branch's map as a picture; words instead of colour where it has nothing positive to show."""
+def branch_pictures(explanation: Explanation, drawing: Drawing) -> dict[Branch, Image.Image]:
+    """`branch_picture` of every branch; the crop under them is made ready once."""
+    backdrop = greyed(_shown_crop(explanation)) if drawing.overlay else None
+    return {branch: branch_picture(explanation, branch, drawing, backdrop) for branch in BRANCHES}
+
+
+def branch_picture(
+    explanation: Explanation, branch: Branch, drawing: Drawing, backdrop: Image.Image | None = None
+) -> Image.Image:
+    """One branch's map as a picture; words instead of colour where it has nothing positive to show.
+
+    `backdrop`: the greyed crop at the size of the drawings, where the caller has it.
+    """
     values = getattr(explanation, branch).map
     if drawing.view == "positive" and not (values > 0).any():
         return no_evidence_notice(
             _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
         )
     limit = shared_limit(values) if drawing.own_scale else shared_limit_of(explanation, drawing)
-    return map_picture(explanation, values, limit, drawing)
+    return map_picture(explanation, values, limit, drawing, backdrop)
 
 
-def map_picture(explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing) -> Image.Image:
+def map_picture(
+    explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing, backdrop: Image.Image | None = None
+) -> Image.Image:
     """Any map on the explanation's grid over its crop, with the contour if the drawing asks for one."""
     if drawing.overlay:
-        picture = overlay(
-            _shown_crop(explanation), values, limit, view=drawing.view, colormap=drawing.colormap,
+        picture = overlay_on(
+            backdrop or greyed(_shown_crop(explanation)), values, limit, view=drawing.view, colormap=drawing.colormap,
             heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth,
         )  # fmt: skip
     else:

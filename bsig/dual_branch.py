@@ -89,6 +89,7 @@ class DualBranch(nn.Module):
             sigmoid_head = shift.applied_to(classifier.head) if shift else copy.deepcopy(classifier.head)
         self.sigmoid_head = sigmoid_head
         self.sigmoid_head.requires_grad_(True)
+        self._mean_row: tuple[tuple[int, int], Tensor] | None = None
         self.eval()
 
     @property
@@ -143,6 +144,18 @@ class DualBranch(nn.Module):
     def sigmoid_logits(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c"]:
         """Logits of the fine-tuned clone; a `sigmoid` of each gives that class's yes or no."""
         return self.sigmoid_head(features)
+
+    def mean_softmax_row(self) -> Float[Tensor, " k"]:
+        """`mean_c W[c]` of the softmax head, kept: it is of all classes, and that head never changes.
+
+        Worked out again where the weights were written to after all, which a tensor counts.
+        """
+        weight = self.softmax_head.last_linear.weight.detach()
+        written = (weight.data_ptr(), weight._version)
+        kept = self._mean_row
+        if kept is None or kept[0] != written:
+            kept = self._mean_row = (written, weight.mean(dim=0))
+        return kept[1]
 
     def train(self, mode: bool = True) -> DualBranch:
         """Training mode for the sigmoid head alone."""

@@ -20,18 +20,18 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
 from bsig.cams import (
     Branch,
-    CamMethod,
     Score,
     cam_method,
     channel_masks,
     clamps_weights,
     class_scores_of,
+    eigen_cam_map,
     head_score,
     signed_map,
     strongest_channels,
@@ -40,6 +40,7 @@ from bsig.default_method import default_method
 from bsig.dual_branch import DualBranch
 from bsig.duration_parts import part
 from bsig.errors import InputError
+from bsig.heads import ClassificationHead
 from bsig.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
 
 Array = np.ndarray
@@ -123,7 +124,8 @@ class Explainer:
             )
         with torch.no_grad():
             softmax, sigmoid = self.model.softmax_logits(features)[0], self.model.sigmoid_logits(features)[0]
-        carried = features[:, self.model.map_features(features).shape[1] :]
+        channels = self.model.map_features(features).shape[1]
+        carried = features[:, channels:] if channels < features.shape[1] else None
         features = self.model.map_features(features)
         return EncodedImage(self.model, crop, preprocessing, features, softmax, sigmoid, carried)
 
@@ -135,7 +137,7 @@ class EncodedImage:
     Attributes:
         features: (1, k, h, w), what maps are sums over.
         softmax_logits, sigmoid_logits: (c,).
-        carried: (1, n, h, w), what the heads read beside them (`bsig.heads`); None or n = 0 for most.
+        carried: (1, n, h, w), what the heads read beside them (`bsig.heads`); None for most.
     """
 
     model: DualBranch
@@ -202,10 +204,19 @@ class EncodedImage:
                 "average pool and one linear layer: only there map and bias make the logit; leave it out."
             )
         masked = self._masked_logits(score_cam_channels, progress) if chosen.is_slow else None
+        same = None if chosen.weights else eigen_cam_map(self.features)  # of every class and branch
 
         def evidence(branch: Branch) -> Evidence:
-            found = self._evidence(branch, index, chosen, weights, masked)
-            return replace(found, map=found.map + np.float32(self.bias(branch, index))) if with_bias else found
+            score = self.score(branch, index, masked)
+            clamped = clamps_weights(weights, branch)
+            grid, row = (same, None) if same is not None else signed_map(chosen, score, clamp_weights=clamped)
+            bias = self.bias(branch, index) if with_bias else 0.0
+            return Evidence(
+                map=_array(grid[0]) + np.float32(bias),
+                logit=float(score.value[0]),
+                probability=self._probability(branch, index),
+                channel_weights=None if row is None else _array(row[0]),
+            )
 
         return Explanation(
             class_index=index,
@@ -222,6 +233,10 @@ class EncodedImage:
             with_bias=with_bias,
         )
 
+    def _probability(self, branch: Branch, class_index: int) -> float:
+        softmax, sigmoid = self.probabilities()
+        return float((sigmoid if branch == "sigmoid" else softmax)[class_index])
+
     def bias(self, branch: Branch, class_index: int) -> float:
         """The branch's bias of the class, in logits; for the class-centred evidence less the mean over all classes."""
         head = self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
@@ -234,20 +249,13 @@ class EncodedImage:
         head = self.model.sigmoid_head if name == "sigmoid" else self.model.softmax_head
         index = torch.tensor([class_index], device=self.features.device)
         class_scores = class_scores_of(index, self.model.num_classes, centred=branch == "centred")
-        return head_score(head, self.head_features, class_scores, None if masked is None else masked[name])
+        rows = self._row(head, class_index, centred=branch == "centred") if head.cam_is_exact else None
+        return head_score(head, self.head_features, class_scores, None if masked is None else masked[name], rows)
 
-    def _evidence(
-        self, branch: Branch, index: int, method: CamMethod, weights: str, masked: dict[str, Tensor] | None
-    ) -> Evidence:
-        score = self.score(branch, index, masked)
-        grid, channel_weights = signed_map(method, score, clamp_weights=clamps_weights(weights, branch))
-        softmax, sigmoid = self.probabilities()
-        return Evidence(
-            map=_array(grid[0]),
-            logit=float(score.value[0]),
-            probability=float((sigmoid if branch == "sigmoid" else softmax)[index]),
-            channel_weights=None if channel_weights is None else _array(channel_weights[0]),
-        )
+    def _row(self, head: ClassificationHead, class_index: int, *, centred: bool) -> Float[Tensor, "1 k"]:
+        """`onehot(c) @ W` without reading all of `W`; with `centred` less the mean row."""
+        row = head.last_linear.weight.detach()[class_index : class_index + 1]
+        return row - self.model.mean_softmax_row() if centred else row
 
     def _masked_logits(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
         """Both branches' logits of the input masked by each channel, (1, k, c); -inf where a channel is left out.

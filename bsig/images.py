@@ -145,11 +145,11 @@ def input_tensor(crop: Image.Image, preprocessing: Preprocessing) -> Float[Tenso
 
 
 def input_batch(crops: Sequence[Image.Image], preprocessing: Preprocessing) -> Float[Tensor, "b 3 H W"]:
-    """Several crops of one size as one normalised batch."""
+    """Several crops of one size as one normalised batch, channels last in memory as pixels are and encoders like it."""
     pixels = torch.from_numpy(np.stack([np.asarray(crop, dtype=np.uint8) for crop in crops]))
     mean = torch.tensor(preprocessing.mean)
     std = torch.tensor(preprocessing.std)
-    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
+    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def _source_span(side: int, resized: int, wanted: int) -> tuple[int, float, float, int]:

@@ -174,11 +174,31 @@ def overlay(
     Raises:
         InputError: as `heatmap`, and an opacity outside [0, 1].
     """
+    return overlay_on(
+        greyed(crop), map, limit, view=view, colormap=colormap, heatmap_opacity=heatmap_opacity, smooth=smooth
+    )
+
+
+def overlay_on(
+    backdrop: Image.Image,
+    map: Float[np.ndarray, "h w"],
+    limit: float,
+    *,
+    view: View = "positive",
+    colormap: str | None = None,
+    heatmap_opacity: float = 0.8,
+    smooth: bool = True,
+) -> Image.Image:
+    """`overlay` on a crop that is `greyed` already: several maps over one crop share that work.
+
+    Raises:
+        InputError: as `overlay`.
+    """
     if not 0 <= heatmap_opacity <= 1:
         raise InputError(f"`heatmap_opacity` (={heatmap_opacity}) must be between 0 and 1.")
     paint, keep = _paint(view, colormap_of(view, colormap), float(heatmap_opacity))
-    index = _colour_index(map, limit, view, crop.size, smooth)
-    photo = np.asarray(greyed(crop), dtype=np.uint16)
+    index = _colour_index(map, limit, view, backdrop.size, smooth)
+    photo = np.asarray(backdrop, dtype=np.uint16)
     return Image.fromarray(((photo * keep.take(index, axis=0) + paint.take(index, axis=0) + 128) >> 8).astype(np.uint8))
 
 

@@ -315,6 +315,17 @@ def test_ablation_weights_are_each_channels_part_of_the_logit() -> None:
     assert_close((weights.sum(dim=1) * score.value.abs()) + bias, score.value, IDENTITY)
 
 
+def test_a_pool_linear_heads_score_in_closed_form_is_the_one_that_a_graph_gives() -> None:
+    head, leaf = pooled_linear_head(), torch.rand(2, CHANNELS, 3, 5, dtype=torch.float64, requires_grad=True)
+    class_scores = torch.randn(2, CLASSES, dtype=torch.float64)
+    value = (head(leaf) * class_scores).sum(dim=1)
+    (gradient,) = torch.autograd.grad(value.sum(), leaf)
+    score = head_score(head, leaf, class_scores)
+    assert_close(score.value, value, IDENTITY)
+    assert_close(score.gradient, gradient, IDENTITY)
+    assert_close(score.ablated(), head.ablated_logits(leaf.detach(), class_scores), IDENTITY)
+
+
 def test_a_pool_linear_heads_shortcut_is_the_same_as_running_it_without_each_channel() -> None:
     head, features = pooled_linear_head(), active_features()
     by_running = MultilayerHead.ablated_logits(head, features, scores_of())

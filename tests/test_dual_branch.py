@@ -149,3 +149,18 @@ def test_a_model_knows_its_classes_and_where_it_lives(default_model: DualBranch)
     assert default_model.num_classes == len(default_model.class_names) == len(default_model.class_ids) == 1000
     assert default_model.device == torch.device("cpu")
     assert default_model.name == default_model.backbone_name == "tf_efficientnet_lite0"
+
+
+def test_the_mean_softmax_row_follows_weights_that_are_written_to_after_all(classifier: Classifier) -> None:
+    model = DualBranch(classifier)
+    weight = model.softmax_head.last_linear.weight
+    assert_close(model.mean_softmax_row(), weight.mean(dim=0), IDENTITY)
+    with torch.no_grad():
+        weight.add_(1.0)
+    assert_close(model.mean_softmax_row(), weight.mean(dim=0), IDENTITY)
+
+
+def test_encoders_keep_their_weights_channels_last(default_model: DualBranch) -> None:
+    convolutions = [one for one in default_model.encoder.modules() if isinstance(one, nn.Conv2d)]
+    assert convolutions
+    assert all(one.weight.is_contiguous(memory_format=torch.channels_last) for one in convolutions)

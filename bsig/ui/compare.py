@@ -21,7 +21,7 @@ from bsig.comparison import (
     BRANCHES,
     Drawing,
     alt_text,
-    branch_picture,
+    branch_pictures,
     comparison_picture,
     difference_picture,
     shared_limit_of,
@@ -33,6 +33,7 @@ from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, fin
 from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
+from bsig.png import png_bytes
 from bsig.ui.examples import bundled_examples, example_by_key
 from bsig.ui.theme import MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
@@ -258,11 +259,11 @@ def compare(
     """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
     explanation = encoded.explain(class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET)
-    pictures = [branch_picture(explanation, branch, Drawing()) for branch in BRANCHES]
+    pictures = branch_pictures(explanation, Drawing())
     said = {**summary(explanation), "finding": finding(explanation)}
     for branch in BRANCHES:
         said[branch]["map"] = getattr(explanation, branch).map.tolist()
-    return pictures[0], pictures[1], pictures[2], said
+    return pictures["softmax"], pictures["sigmoid"], pictures["centred"], said
 
 
 def _explained(
@@ -297,7 +298,7 @@ def _drawing(
 def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, show: str) -> list[Any]:
     """Every output of the screen, in the order of `outputs`."""
     side_by_side = show in ("overlay", "heatmap")
-    pictures = {branch: branch_picture(explanation, branch, drawing) for branch in BRANCHES}
+    pictures = branch_pictures(explanation, drawing)
     single, bar = (
         gr.update(visible=False),
         scale_html(shared_limit_of(explanation, drawing), drawing, explanation.method),
@@ -487,9 +488,8 @@ def _zipped(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -
         archive.writestr("explanation.json", json.dumps(said, indent=1, ensure_ascii=False))
         with archive.open("comparison.png", "w") as target:
             comparison_picture(explanation, drawing).save(target, "PNG")
-        for branch in BRANCHES:
-            with archive.open(f"{branch}.png", "w") as target:
-                branch_picture(explanation, branch, drawing).save(target, "PNG")
+        for branch, picture in branch_pictures(explanation, drawing).items():
+            archive.writestr(f"{branch}.png", png_bytes(picture))
             with archive.open(f"{branch}.npy", "w") as target:
                 np.save(target, getattr(explanation, branch).map)
         with archive.open("crop.png", "w") as target:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import logging
 import secrets
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from PIL import Image
 
 from bsig.duration_parts import part
 from bsig.errors import InputError
+from bsig.png import png_bytes
 from bsig.ui.request_log import defect, refusal
 
 logger = logging.getLogger(__name__)
@@ -131,10 +131,10 @@ def shown_js(element_id: str) -> str:
 
 
 class MapImage(gr.Image):
-    """A picture that is shown, encoded once, as PNG with the least compression that pays.
+    """A picture that is shown, encoded once, as PNG, because people download and measure it.
 
-    PNG, because people download and measure it; level 1, because at Pillow's default four maps take longer to encode
-    than the model to run. Handlers return `gr.update(value=picture)`: a component would encode it a second time.
+    By `bsig.png`, because with Pillow four maps take longer to encode than the model to run. Handlers return
+    `gr.update(value=picture)`: a component would encode it a second time.
     """
 
     is_template = True
@@ -144,9 +144,7 @@ class MapImage(gr.Image):
         """The picture as a file in Gradio's cache, named by its content."""
         if not isinstance(value, Image.Image):
             return super().postprocess(value)
-        data = io.BytesIO()
-        value.save(data, "PNG", compress_level=1)
-        content = data.getvalue()
+        content = png_bytes(value)
         path = Path(self.GRADIO_CACHE) / hashlib.sha256(content).hexdigest() / "image.png"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
