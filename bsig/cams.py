@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -27,6 +28,8 @@ from torch import Tensor
 
 from bsig.errors import InputError
 
+LARGEST_GRAM = 400
+"""Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""
 Treatment = Literal["signed", "nonnegative", "paper"]
 Branch = Literal["softmax", "sigmoid", "centred"]
 
@@ -242,13 +245,34 @@ def eigen_cam_map(features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
     of a singular vector is arbitrary; here it is the one in which the map grows with the summed features.
     """
     cells = features.flatten(2)
-    centred = cells - cells.mean(dim=2, keepdim=True)
-    # The projection `centred^T v1 = s1 u1` comes from the small (h*w) x (h*w) Gram matrix; k is much larger.
-    gram = centred.mT.double() @ centred.double()
-    values, vectors = torch.linalg.eigh(gram)
-    projection = vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
+    centred = (cells - cells.mean(dim=2, keepdim=True)).double()
+    project = _projection if centred.shape[2] <= LARGEST_GRAM else _projection_by_lanczos
+    projection = project(centred)
     along = (projection * centred.sum(dim=1)).sum(dim=1, keepdim=True)
     return (projection * torch.where(along < 0, -1.0, 1.0)).to(features.dtype).unflatten(1, features.shape[2:])
+
+
+def _projection(centred: Float[Tensor, "b k n"]) -> Float[Tensor, "b n"]:
+    """`centred^T v1 = s1 u1` from the (n, n) Gram matrix over the cells; k is much larger than n."""
+    values, vectors = torch.linalg.eigh(centred.mT @ centred)
+    return vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
+
+
+def _projection_by_lanczos(centred: Float[Tensor, "b k n"]) -> Float[Tensor, "b n"]:
+    """The same for many cells, whose Gram matrix takes seconds: its first eigenvector by products with it alone."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    found = []
+    for one in centred.cpu():
+        matrix, cells = one.numpy(), one.shape[1]
+        gram = LinearOperator((cells, cells), matvec=lambda v, m=matrix: m.T @ (m @ v), dtype=matrix.dtype)
+        if not matrix.any():
+            found.append(torch.zeros(cells, dtype=torch.float64))
+            continue
+        start = matrix[np.square(matrix).sum(axis=1).argmax()]  # fixed, so that the same features give the same map
+        values, vectors = eigsh(gram, k=1, which="LA", v0=start)
+        found.append(torch.from_numpy(vectors[:, 0] * np.sqrt(max(values[0], 0.0))))
+    return torch.stack(found).to(centred.device)
 
 
 def weighted_map(

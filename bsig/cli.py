@@ -30,6 +30,7 @@ from bsig.checkpoints import (
     load_checkpoint,
     record_results,
 )
+from bsig.cli_bench import add_bench_arguments, run_bench
 from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
@@ -94,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "Pooled features of a data set as one file that a head can be trained from, without a picture."
     add_bundle_arguments(_command(commands, "bundle-features", run_bundle, text))
     add_model_commands(commands, _command)
+    text = "Speed and memory on this machine, beside a bare forward pass, grad-cam and torch-cam."
+    add_bench_arguments(_command(commands, "bench", run_bench, text))
     _add_checkpoint_folder(_command(commands, "results", _results, "The shipped results, as Markdown."))
     _command(commands, "diagnostics", _diagnostics, "The table of all diagnostics, as Markdown.")
     return parser

@@ -21,6 +21,7 @@ from bsig.cams import (
     channel_masks,
     clamps_weights,
     class_scores_of,
+    eigen_cam_map,
     grad_cam_plus_plus_weights,
     head_score,
     signed_map,
@@ -157,6 +158,18 @@ def test_eigen_cam_is_the_first_singular_vector_up_to_its_sign() -> None:
         expected = reference.eigen_cam_map(image.numpy())
         sign = np.sign((expected * found.numpy()).sum())
         assert_close(found, sign * expected, SUBSPACE)
+
+
+def test_eigen_cam_of_a_fine_grid_is_that_of_its_whole_gram_matrix() -> None:
+    features = torch.rand(2, 37, 23, 29, dtype=torch.float64)
+    cells = features.flatten(2) - features.flatten(2).mean(dim=2, keepdim=True)
+    left, sizes, _ = torch.linalg.svd(cells.mT, full_matrices=False)
+    expected = (left[:, :, 0] * sizes[:, :1]).unflatten(1, (23, 29)).abs()
+    assert_close(eigen_cam_map(features).abs(), expected, SUBSPACE)
+
+
+def test_eigen_cam_of_a_fine_grid_without_any_structure_is_zero() -> None:
+    assert_close(eigen_cam_map(torch.ones(1, 3, 23, 29)), torch.zeros(1, 23, 29), IDENTITY)
 
 
 def test_eigen_cam_grows_with_the_summed_features() -> None:

@@ -1,0 +1,46 @@
+"""Resident memory of the app: at start, after answers, and with each further model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gradio_client import Client, handle_file
+
+from bsig.backbones import classifier_from_timm
+from bsig.bench.served import resident_mb, served
+from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, save_checkpoint
+from bsig.dual_branch import DualBranch
+
+OTHER = "resnet50"
+"""A model with an encoder of its own; of random weights, which weigh the same and need no network."""
+ANSWERS = 40
+Tell = Callable[[str], None]
+
+
+def memory_results(picture: Path, tell: Tell) -> dict[str, Any]:
+    """MB resident: with the default model, after answers, with checkpoints that share its encoder, with another."""
+    with tempfile.TemporaryDirectory(prefix="bsig-bench-") as name:
+        folder = Path(name)
+        shipped = [path for path in CHECKPOINTS_FOLDER.iterdir() if (path / "checkpoint.json").is_file()]
+        for path in shipped:
+            (folder / path.name).symlink_to(path)
+        tell(f"a {OTHER} of random weights")
+        save_checkpoint(DualBranch(classifier_from_timm(OTHER, pretrained=False)), folder / OTHER)
+        sharing = sorted(path.name for path in shipped if path.name != DEFAULT_CHECKPOINT)
+        steps = [("default model", [DEFAULT_CHECKPOINT]), (f"{ANSWERS} answers later", [DEFAULT_CHECKPOINT] * ANSWERS)]
+        steps += [(f"and {one}, same encoder", [one]) for one in sharing] + [(f"and {OTHER}", [OTHER])]
+        found: dict[str, Any] = {}
+        with served("--checkpoints", str(folder), "--models", str(len(shipped) + 1)) as app:
+            app.wait_until_ready()
+            found["page answers, default model loaded"] = resident_mb(app.process_id)
+            client = Client(app.url, verbose=False)
+            for title, checkpoints in steps:
+                tell(f"memory: {title}")
+                for checkpoint in checkpoints:
+                    client.predict(handle_file(str(picture)), checkpoint, "", "", "signed", api_name="/compare")
+                found[title] = resident_mb(app.process_id)
+            found["peak"] = resident_mb(app.process_id, peak=True)
+    return {"resident_mb": found}

@@ -1,0 +1,109 @@
+"""What a visitor waits for: `/compare` of the running app over HTTP, and where its time goes."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradio_client import Client, handle_file
+
+from bsig.bench.compare import forward, whole_networks
+from bsig.bench.rounds import times_of
+from bsig.bench.served import Served, resident_mb, served
+from bsig.checkpoints import DEFAULT_CHECKPOINT
+from bsig.dual_branch import DualBranch
+from bsig.images import crop_image, input_tensor, read_image
+
+PARTS = ("decode", "encode", "maps", "drawing", "png")
+LOG_COMES_WITHIN_S = 2.0
+Tell = Callable[[str], None]
+
+
+def page_results(model: DualBranch, pictures: Sequence[Path], rounds: int, tell: Tell) -> dict[str, Any]:
+    """Cold start, warm answers to pictures never seen and seen before, and their parts, beside a bare forward pass."""
+    network = whole_networks(model)["softmax"]
+    ready = input_tensor(crop_image(read_image(pictures[0]), model.preprocessing), model.preprocessing).contiguous()
+    with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
+        fresh = cropped_variants(pictures, rounds + 3, Path(folder))
+        tell("cold start")
+        started = time.perf_counter()
+        with served() as app:
+            app.wait_until_ready()
+            listening = time.perf_counter() - started
+            client = Client(app.url, verbose=False)
+            compare(client, pictures[0])
+            first = time.perf_counter() - started
+            for path in fresh[:3]:
+                compare(client, path)
+            found: dict[str, list[dict[str, float]]] = {"never seen": [], "seen before": []}
+            bare = []
+            for number, path in enumerate(fresh[3:]):
+                tell(f"/compare, round {number + 1} of {rounds}")
+                for kind in found:
+                    found[kind].append(_asked(client, app, path))
+                began = time.perf_counter()
+                forward(network, ready)
+                bare.append(time.perf_counter() - began)
+            peak = resident_mb(app.process_id, peak=True)
+    bare_ms = 1000 * times_of(bare).median
+    return {
+        "cold_start_s": {"page answers": round(listening, 2), "first /compare answered": round(first, 2)},
+        "bare_forward_ms": round(bare_ms, 2),
+        **{kind: _parts(rows, bare_ms) for kind, rows in found.items()},
+        "peak_resident_mb": peak,
+    }
+
+
+def cropped_variants(pictures: Sequence[Path], count: int, folder: Path) -> list[Path]:
+    """So many pictures that nobody has seen, each an example cut a little differently, as JPEG."""
+    made = []
+    for number in range(count):
+        picture = read_image(pictures[number % len(pictures)])
+        cut = 1 + number // len(pictures)
+        path = folder / f"{number}.jpg"
+        picture.crop((cut, cut, picture.width, picture.height)).save(path, "JPEG", quality=90)
+        made.append(path)
+    return made
+
+
+def compare(client: Client, picture: Path) -> Any:
+    """One answer: three pictures, downloaded, and the numbers."""
+    return client.predict(
+        handle_file(str(picture)), DEFAULT_CHECKPOINT, "golf ball", "cam", "signed", api_name="/compare"
+    )
+
+
+def _asked(client: Client, app: Served, picture: Path) -> dict[str, float]:
+    """Milliseconds of one answer, as the client counts them, by part as the app's log says."""
+    before = len(app.lines)
+    started = time.perf_counter()
+    compare(client, picture)
+    total = 1000 * (time.perf_counter() - started)
+    deadline = time.monotonic() + LOG_COMES_WITHIN_S
+    while not (said := _said(app.lines[before:])) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    parts = {name: float(said.get("parts_ms", {}).get(name, 0.0)) for name in PARTS}
+    inside = float(said.get("ms", 0.0))
+    rest = {"server, rest": inside - sum(parts.values()), "upload, queue, transfer": total - inside}
+    return {"total": total, **parts, **rest}
+
+
+def _said(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    return next((line for line in lines if line["endpoint"] == "compare"), {})
+
+
+def _parts(rows: list[dict[str, float]], bare_ms: float) -> dict[str, Any]:
+    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    drawn = medians["drawing"] + medians["png"]
+    totals = sorted(row["total"] for row in rows)
+    return {
+        "median_ms": {name: round(value, 2) for name, value in medians.items()},
+        "p95_ms": round(totals[min(len(totals) - 1, int(0.95 * len(totals)))], 1),
+        "rounds": len(rows),
+        "answer_against_bare_forward": round(medians["total"] / bare_ms, 2),
+        "drawing_and_png_against_bare_forward": round(drawn / bare_ms, 2),
+    }

@@ -1,0 +1,256 @@
+"""Results of a bench run as tables, as the performance page, and as its plots. Every number comes from the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+COMMAND = "python -m bsig bench"
+Rows = list[dict[str, Any]]
+
+
+def summary_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, figure, aim) of the figures that have an aim; those that were not measured are left out."""
+    rows: list[tuple[str, str, str]] = []
+    if "compare" in results:
+        rows += _compare_rows(results["compare"])
+    if "change" in results:
+        times = {name: said["median_ms"] for name, said in results["change"]["times"].items()}
+        slowest = max(times, key=lambda name: times[name])
+        rows.append(("another class, method or treatment, slowest", f"{times[slowest]:.2f} ms ({slowest})", "5 ms"))
+    if "page" in results:
+        new, old = results["page"]["never seen"], results["page"]["seen before"]
+        rows += [
+            (
+                "`/compare` over HTTP: new picture, known picture",
+                f"{new['median_ms']['total']:.0f} ms, {old['median_ms']['total']:.0f} ms",
+                "",
+            ),
+            (
+                "drawing and PNG of its three pictures against a bare forward pass",
+                f"{new['drawing_and_png_against_bare_forward']:.2f}",
+                "1",
+            ),
+            (
+                "cold start to the first answer",
+                f"{results['page']['cold_start_s']['first /compare answered']:.1f} s",
+                "",
+            ),
+        ]
+    if "finetune" in results:
+        said = results["finetune"]
+        rows += [
+            (
+                "extraction against the bare encoder's best rate",
+                f"{said['extraction_against_best_bare_encoder']:.2f}",
+                "",
+            ),
+            (
+                "3 epochs on 2,000 pictures, features cached",
+                f"{said['three_epochs_on_2000_cached_pictures_s']:.2f} s",
+                "",
+            ),
+            (
+                "the whole run, extraction included, against the published way",
+                f"{said['whole_run_against_published_way']:.1f} times as fast",
+                "",
+            ),
+        ]
+    if "evaluate" in results:
+        said = results["evaluate"]
+        rows.append(
+            (
+                "localization at 1,001 thresholds against the plain loop",
+                f"{said['ratio']:.1f} times ({said['maps_per_second']:.0f} maps a second a core)",
+                "",
+            )
+        )
+    if "memory" in results:
+        rows.append(
+            ("peak resident memory of the app, four models", f"{results['memory']['resident_mb']['peak']:.0f} MB", "")
+        )
+    return rows
+
+
+def _compare_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
+    bare, strict = said["against_bare_forward"], said["against_bare_forward_channels_last"]
+    ours = {name.removeprefix("bsig "): ratio for name, ratio in bare.items() if name.startswith("bsig ")}
+    single = {key: ratio for key, ratio in ours.items() if key not in ("all", "ablation-cam")}
+    worst = max(single, key=lambda key: single[key])
+    rows = [
+        (
+            "picture to signed maps of both branches, slowest variant, in bare forward passes",
+            f"{single[worst]:.2f} ({worst}); CAM {ours['cam']:.2f}",
+            "1.15",
+        ),
+        ("all variants together", f"{ours['all']:.2f}", "1.3"),
+        ("Ablation-CAM", f"{ours['ablation-cam']:.2f}", "1.5"),
+        ("CAM, in forward passes that are channels last too", f"{strict['bsig cam']:.2f}", ""),
+    ]
+    peers = said["peers_against_bsig"]
+    for name, title, aim in (
+        ("grad-cam grad-cam", "grad-cam for two Grad-CAM maps, against bsig", "4"),
+        ("grad-cam ablation-cam", "grad-cam for two Ablation-CAM maps, against bsig", "300"),
+        ("torch-cam cam", "torch-cam for two CAM maps, against bsig", ""),
+        ("torch-cam grad-cam", "torch-cam for two Grad-CAM maps, against bsig", ""),
+    ):
+        if name in peers:
+            rows.append((title, f"{peers[name]:,.1f} times as long", aim))
+    return rows
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def readme_table(results: dict[str, Any]) -> str:
+    """What the README shows."""
+    return markdown_table(("what", "measured", "aim"), summary_rows(results))
+
+
+def machine_words(results: dict[str, Any]) -> str:
+    """One sentence on where it was measured."""
+    said = results["machine"]
+    versions = said["versions"]
+    load = said["load_before"][0] if said.get("load_before") else "unknown"
+    return (
+        f"{said['processor']}, {said['cores']} cores, {said['torch_threads']} threads, load before {load}; Python "
+        f"{said['python']}, torch {versions.get('torch')}, gradio {versions.get('gradio', results.get('gradio'))}."
+    )
+
+
+def page(results: dict[str, Any], plots: Sequence[str]) -> str:
+    """The performance page, as Markdown."""
+    parts = [
+        "# Performance",
+        f"Made by `{COMMAND} --out assets/docs/performance.json --page assets/docs`. Within a table everything was "
+        "measured in turns in one run: ratios travel to other machines, seconds do not. A bare forward pass is timm's "
+        "own network as timm makes it, on a tensor that lies ready. Times are medians.",
+        f"Machine: {machine_words(results)}",
+        "## In short",
+        readme_table(results),
+    ]
+    for key, title, body in SECTIONS:
+        if key in results:
+            parts += [f"## {title}", body(results[key])]
+    parts += [f"![{_alt(name)}]({name})" for name in plots]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _compare_section(said: dict[str, Any]) -> str:
+    rows = []
+    for name, found in said["times"].items():
+        rows.append((name, found["median_ms"], said["against_bare_forward"].get(name, "")))
+    words = (
+        "bsig: crop, one run of the encoder, both heads, signed maps of the softmax branch, the sigmoid branch and the "
+        "class-centred evidence. The others: two networks with one head each, one map each, clamped and stretched."
+    )
+    notes = "".join(f"\n\nNot measured: {note}." for note in said["not_measured"])
+    return words + "\n\n" + markdown_table(("what", "ms", "in bare forward passes"), rows) + notes
+
+
+def _change_section(said: dict[str, Any]) -> str:
+    rows = [(name, found["median_ms"]) for name, found in said["times"].items()]
+    return markdown_table(("on a stored encoding, another", "ms"), rows)
+
+
+def _page_section(said: dict[str, Any]) -> str:
+    kinds = ("never seen", "seen before")
+    names = list(said[kinds[0]]["median_ms"])
+    rows = [(name, *(said[kind]["median_ms"][name] for kind in kinds)) for name in names]
+    rows.append(("95th percentile, total", *(said[kind]["p95_ms"] for kind in kinds)))
+    cold = ", ".join(f"{name} after {seconds} s" for name, seconds in said["cold_start_s"].items())
+    return (
+        f"One visitor, one server process, pictures of about 0.2 megapixels, answers downloaded. Cold start: {cold}. "
+        f"A bare forward pass in the same rounds: {said['bare_forward_ms']} ms.\n\n"
+        + markdown_table(("`/compare`, ms", *(f"picture {kind}" for kind in kinds)), rows)
+    )
+
+
+def _flat_section(said: dict[str, Any]) -> str:
+    rows: list[tuple[str, Any]] = []
+    for name, value in said.items():
+        if isinstance(value, dict):
+            rows += [(f"{name.replace('_', ' ')}: {key}", one) for key, one in value.items()]
+        else:
+            rows.append((name.replace("_", " "), value))
+    return markdown_table(("what", "measured"), rows)
+
+
+def _rows_section(said: dict[str, Any]) -> str:
+    rows: Rows = said["rows"]
+    names = list(rows[0])
+    unit = f" ({said['unit']})" if "unit" in said else ""
+    head = [f"{name.replace('_', ' ')}{unit if number else ''}" for number, name in enumerate(names)]
+    return markdown_table(head, [[row[name] for name in names] for row in rows])
+
+
+SECTIONS: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
+    ("compare", "Compare, beside the peers", _compare_section),
+    ("change", "Another class, method or treatment", _change_section),
+    ("page", "The page", _page_section),
+    ("visitors", "Visitors at once", _rows_section),
+    ("finetune", "Fine-tune", _flat_section),
+    ("evaluate", "Evaluate", _flat_section),
+    ("classes", "Number of classes", _rows_section),
+    ("grid", "Grid", _rows_section),
+    ("input", "Input size", _rows_section),
+    ("picture", "Picture size", _rows_section),
+    ("run", "Pictures in a run", _rows_section),
+    ("memory", "Memory", _flat_section),
+)
+
+# (file, title, section, across, its label, [(key, name, marker)], label of values, logarithmic across)
+PLOTS = (
+    ("classes", "Cost against number of classes", "classes", "classes", "classes",
+     [("whole_ms", "picture to maps", "o"), ("stored_ms", "from the stored encoding", "s")], "ms"),
+    ("grid", "Cost against the grid, from the stored encoding", "grid", "side", "cells a side",
+     [(key, key, marker) for key, marker in
+      zip(("cam", "grad-cam++", "hires-cam", "ablation-cam", "eigen-cam"), "osD^v", strict=True)], "ms"),
+    ("input", "Cost against the input's side", "input", "side", "pixels a side",
+     [("whole_ms", "picture to maps", "o")], "ms"),
+    ("picture", "Opening and cropping a JPEG", "picture", "megapixels", "megapixels",
+     [("decode_ms", "decode and crop", "o")], "ms"),
+    ("run", "Memory of a fine-tune", "run", "pictures", "pictures", [("peak_resident_mb", "peak resident", "o")], "MB"),
+    ("visitors", "Visitors at once: how long an answer takes", "visitors", "visitors", "visitors",
+     [("p50_ms", "median", "o"), ("p95_ms", "95th percentile", "s")], "ms"),
+)  # fmt: skip
+
+
+def write_plots(results: dict[str, Any], folder: Path) -> list[str]:
+    """One PNG a section that grows with something; returns the files' names."""
+    from matplotlib.figure import Figure
+
+    written = []
+    for name, title, section, across, across_label, lines, unit in PLOTS:
+        if section not in results:
+            continue
+        rows: Rows = [row for row in results[section]["rows"] if row.get(lines[0][0]) is not None]
+        figure = Figure(figsize=(6.4, 3.4), dpi=110, layout="constrained")
+        axes = figure.subplots()
+        values = [row[across] for row in rows]
+        for key, label, marker in lines:
+            axes.plot(values, [row[key] for row in rows], marker=marker, label=label)
+        axes.set_xscale("log")
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+        if name in ("classes", "grid", "picture"):
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel(across_label)
+        axes.set_ylabel(unit)
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        file = f"performance-{name}.png"
+        figure.savefig(folder / file, metadata={"Software": None})
+        written.append(file)
+    return written
+
+
+def _alt(file: str) -> str:
+    return next(title for name, title, *_ in PLOTS if file == f"performance-{name}.png")

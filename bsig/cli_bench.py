@@ -1,0 +1,176 @@
+"""`python -m bsig bench`: which parts, how long, where the figures go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bsig.backbones import DEFAULT_BACKBONE
+from bsig.bench import compare, learning, memory, page, report, scale
+from bsig.bench.rounds import machine
+from bsig.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint
+from bsig.dual_branch import DualBranch
+from bsig.errors import InputError
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+DATA_PICTURES = 256
+DATA_SIZE = (224, 224)
+
+
+def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}, with commas")
+    parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured, in turns")
+    parser.add_argument("--quick", action="store_true", help="three rounds, without what takes minutes")
+    parser.add_argument("--data", default=None, help="pictures for extraction: DATA; the examples, cut, without")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file to write; parts not measured now are kept")
+    parser.add_argument("--page", type=Path, default=None, help="folder for performance.md and its plots")
+    parser.add_argument("--table", type=Path, default=None, help="measure nothing: the table of this JSON file")
+
+
+def run_bench(chosen: argparse.Namespace) -> None:
+    """Measures, prints the table, writes what was asked for.
+
+    Raises:
+        InputError: an unknown part, a file that is no result, or a folder that cannot be written.
+    """
+    if chosen.table:
+        results = _read(chosen.table)
+    else:
+        results = _measured(chosen)
+    sys.stdout.write(f"{report.machine_words(results)}\n\n{report.readme_table(results)}")
+    try:
+        if chosen.out and not chosen.table:
+            chosen.out.parent.mkdir(parents=True, exist_ok=True)
+            chosen.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        if chosen.page:
+            chosen.page.mkdir(parents=True, exist_ok=True)
+            plots = report.write_plots(results, chosen.page)
+            (chosen.page / "performance.md").write_text(report.page(results, plots), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the results cannot be written ({error}); choose another place.") from error
+
+
+def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
+    wanted = [part.strip() for part in chosen.parts.split(",") if part.strip()]
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown or not wanted:
+        raise InputError(f"`--parts` (={chosen.parts}) must be some of {', '.join(PARTS)}, with commas.")
+    if not 1 <= chosen.rounds <= 1000:
+        raise InputError(f"`--rounds` (={chosen.rounds}) must be from 1 to 1000.")
+    if chosen.quick:
+        chosen.rounds = min(chosen.rounds, 3)
+        wanted = [part for part in wanted if part not in SLOW_PARTS]
+    results: dict[str, Any] = {"machine": machine()}  # first: the load before anything was measured
+    if chosen.out and chosen.out.is_file():
+        kept = _read(chosen.out)
+        results = {**kept, **results} if kept else results
+    model = load_checkpoint(DEFAULT_CHECKPOINT)
+    if model.backbone_name != DEFAULT_BACKBONE:
+        raise InputError(f"`checkpoint` (='{DEFAULT_CHECKPOINT}') must have the backbone '{DEFAULT_BACKBONE}'.")
+    for part in wanted:
+        results[part] = PARTS[part](model, chosen, _tell(part))
+    _tell("")("")
+    return results
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' cannot be read as results of bench ({error}); choose another file.") from error
+    if not isinstance(said, dict) or "machine" not in said:
+        raise InputError(f"'{path}' holds no results of `python -m bsig bench`; choose another file.")
+    return said
+
+
+def _tell(part: str) -> Callable[[str], None]:
+    def tell(text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\033[K{part}: {text}" if part else "\r\033[K")
+            sys.stderr.flush()
+
+    return tell
+
+
+Part = Callable[[DualBranch, argparse.Namespace, Callable[[str], None]], dict[str, Any]]
+PICTURE = EXAMPLES / "cat.jpg"
+
+
+def _examples() -> list[Path]:
+    return sorted(EXAMPLES.glob("*.jpg"))
+
+
+def _compare(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return compare.compare_results(model, PICTURE, chosen.rounds, tell, slow_peers=not chosen.quick)
+
+
+def _change(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return compare.change_results(model, PICTURE, chosen.rounds, tell)
+
+
+def _page(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return page.page_results(model, _examples(), 2 * chosen.rounds, tell)
+
+
+def _finetune(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    count, rounds = (32, 1) if chosen.quick else (DATA_PICTURES, max(1, chosen.rounds // 5))
+    with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
+        if chosen.data:
+            images = learning.given_pictures(chosen.data, count)
+        else:
+            images = learning.labelled_pictures(_examples(), count, Path(folder), DATA_SIZE)
+        found = learning.finetune_results(model, images, rounds, tell)
+    return {"data": chosen.data or f"examples cut to {DATA_SIZE[0]} x {DATA_SIZE[1]} JPEG", **found}
+
+
+def _evaluate(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    del model
+    return learning.evaluate_results(min(chosen.rounds, 3), tell)
+
+
+def _classes(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return scale.classes_results(model, PICTURE, chosen.rounds, tell)
+
+
+def _grid(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return scale.grid_results(model, max(1, chosen.rounds // 3), tell)
+
+
+def _input(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return scale.input_results(model, PICTURE, max(1, chosen.rounds // 3), tell)
+
+
+def _picture(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    return scale.picture_results(model, PICTURE, chosen.rounds, tell)
+
+
+def _run(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    del model, chosen
+    return scale.run_results(_examples(), tell)
+
+
+def _memory(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    del model, chosen
+    return memory.memory_results(PICTURE, tell)
+
+
+PARTS: dict[str, Part] = {
+    "compare": _compare,
+    "change": _change,
+    "page": _page,
+    "finetune": _finetune,
+    "evaluate": _evaluate,
+    "classes": _classes,
+    "grid": _grid,
+    "input": _input,
+    "picture": _picture,
+    "run": _run,
+    "memory": _memory,
+}
+SLOW_PARTS = ("run", "memory", "picture")
