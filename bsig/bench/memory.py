@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gradio_client import Client, handle_file
-
 from bsig.backbones import classifier_from_timm
 from bsig.bench.served import resident_mb, served
+from bsig.bench.visitor import Visitor
 from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, save_checkpoint
 from bsig.dual_branch import DualBranch
 
@@ -36,11 +35,11 @@ def memory_results(picture: Path, tell: Tell) -> dict[str, Any]:
         with served("--checkpoints", str(folder), "--models", str(len(shipped) + 1)) as app:
             app.wait_until_ready()
             found["page answers, default model loaded"] = resident_mb(app.process_id)
-            client = Client(app.url, verbose=False)
+            visitor = Visitor(app.url)
             for title, checkpoints in steps:
                 tell(f"memory: {title}")
                 for checkpoint in checkpoints:
-                    client.predict(handle_file(str(picture)), checkpoint, "", "", "signed", api_name="/compare")
+                    visitor.compare(picture, checkpoint, "", "")
                 found[title] = resident_mb(app.process_id)
             found["peak"] = resident_mb(app.process_id, peak=True)
     return {"resident_mb": found}

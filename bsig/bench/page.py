@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradio_client import Client, handle_file
-
 from bsig.bench.compare import forward, whole_networks
 from bsig.bench.rounds import times_of
 from bsig.bench.served import Served, resident_mb, served
+from bsig.bench.visitor import Visitor
 from bsig.checkpoints import DEFAULT_CHECKPOINT
 from bsig.dual_branch import DualBranch
 from bsig.images import crop_image, input_tensor, read_image
@@ -34,17 +33,17 @@ def page_results(model: DualBranch, pictures: Sequence[Path], rounds: int, tell:
         with served() as app:
             app.wait_until_ready()
             listening = time.perf_counter() - started
-            client = Client(app.url, verbose=False)
-            compare(client, pictures[0])
+            visitor = Visitor(app.url)
+            visitor.compare(pictures[0], DEFAULT_CHECKPOINT)
             first = time.perf_counter() - started
             for path in fresh[:3]:
-                compare(client, path)
+                visitor.compare(path, DEFAULT_CHECKPOINT)
             found: dict[str, list[dict[str, float]]] = {"never seen": [], "seen before": []}
             bare = []
             for number, path in enumerate(fresh[3:]):
                 tell(f"/compare, round {number + 1} of {rounds}")
                 for kind in found:
-                    found[kind].append(_asked(client, app, path))
+                    found[kind].append(_asked(visitor, app, path))
                 began = time.perf_counter()
                 forward(network, ready)
                 bare.append(time.perf_counter() - began)
@@ -70,18 +69,11 @@ def cropped_variants(pictures: Sequence[Path], count: int, folder: Path) -> list
     return made
 
 
-def compare(client: Client, picture: Path) -> Any:
-    """One answer: three pictures, downloaded, and the numbers."""
-    return client.predict(
-        handle_file(str(picture)), DEFAULT_CHECKPOINT, "golf ball", "cam", "signed", api_name="/compare"
-    )
-
-
-def _asked(client: Client, app: Served, picture: Path) -> dict[str, float]:
-    """Milliseconds of one answer, as the client counts them, by part as the app's log says."""
+def _asked(visitor: Visitor, app: Served, picture: Path) -> dict[str, float]:
+    """Milliseconds of one answer, its pictures fetched, as the visitor counts them, by part as the app's log says."""
     before = len(app.lines)
     started = time.perf_counter()
-    compare(client, picture)
+    visitor.compare(picture, DEFAULT_CHECKPOINT)
     total = 1000 * (time.perf_counter() - started)
     deadline = time.monotonic() + LOG_COMES_WITHIN_S
     while not (said := _said(app.lines[before:])) and time.monotonic() < deadline:

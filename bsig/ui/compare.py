@@ -35,7 +35,7 @@ from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.png import png_bytes
 from bsig.ui.examples import bundled_examples, example_by_key
-from bsig.ui.theme import MapImage, PictureInput, in_words
+from bsig.ui.theme import Choice, MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
@@ -116,14 +116,14 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                 sources=["upload", "clipboard", "webcam"], height=230, elem_id="picture",
             )  # fmt: skip
             reason = gr.HTML(_reason(first), elem_id="reason")
-            class_name = gr.Dropdown(
+            class_name = Choice(
                 [], label="Class to explain", filterable=True, elem_id="class",
                 info="Likeliest of both branches first; type to find any other.",
             )  # fmt: skip
-            checkpoint = gr.Dropdown(
+            checkpoint = Choice(
                 bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint"
             )
-            method = gr.Dropdown(
+            method = Choice(
                 [(_method_label(key), key) for key in CAM_METHODS], value="cam", label="CAM variant", elem_id="method"
             )
             budget = gr.Slider(
@@ -277,7 +277,12 @@ def _explained(
     method = method if method in methods_of(head) else default_method(head)
     with_bias = with_bias and can_add_bias(encoded.model, method, weights)
     return encoded.explain(
-        class_name or None, method, weights, with_bias=with_bias, score_cam_channels=int(budget), progress=show
+        _class_or_predicted(encoded, class_name),
+        method,
+        weights,
+        with_bias=with_bias,
+        score_cam_channels=int(budget),
+        progress=show,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from bsig.duration_parts import part
@@ -119,6 +120,20 @@ class PictureInput(gr.Image):
         return payload.path
 
 
+class Choice(gr.Dropdown):
+    """A dropdown whose value the handlers check, in our words.
+
+    Gradio checks it against the choices of another moment: who changes checkpoint and class in quick succession would
+    be told that the class is not in the list.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        """What the browser sent."""
+        return payload
+
+
 def shown_js(element_id: str) -> str:
     """Javascript that puts "is this element on the screen?" in place of the first input of an event.
 
@@ -144,14 +159,33 @@ class MapImage(gr.Image):
         """The picture as a file in Gradio's cache, named by its content."""
         if not isinstance(value, Image.Image):
             return super().postprocess(value)
-        content = png_bytes(value)
-        path = Path(self.GRADIO_CACHE) / hashlib.sha256(content).hexdigest() / "image.png"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{secrets.token_hex(8)}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
-        return ImageData(path=str(path), orig_name="image.png")
+        return ImageData(path=str(png_file(value, self.GRADIO_CACHE)), orig_name="image.png")
+
+
+def png_file(picture: Image.Image, cache: str) -> Path:
+    """The picture as a file in Gradio's cache, named by its content."""
+    content = png_bytes(picture)
+    path = Path(cache) / hashlib.sha256(content).hexdigest() / "image.png"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{secrets.token_hex(8)}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+    return path
+
+
+def encoded_updates(answer: Any) -> Any:
+    """A handler's answer with the pictures of its updates as files.
+
+    Gradio makes the values of updates ready on the event loop, where encoding a picture keeps every visitor waiting;
+    handlers have a thread of their own.
+    """
+    if type(answer) in (list, tuple):
+        return type(answer)(encoded_updates(one) for one in answer)
+    if isinstance(answer, dict) and answer.get("__type__") == "update" and isinstance(answer.get("value"), Image.Image):
+        with part("png"):
+            return {**answer, "value": str(png_file(answer["value"], get_upload_folder()))}
+    return answer
 
 
 def in_words(handler: Callable) -> Callable:
@@ -160,7 +194,7 @@ def in_words(handler: Callable) -> Callable:
     @functools.wraps(handler)
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
-            return handler(*arguments, **named)
+            return encoded_updates(handler(*arguments, **named))
         except InputError as error:
             raise refusal(str(error)) from error
         except gr.Error:
