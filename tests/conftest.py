@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hostile_files import hostile_checkpoints
+from http_visitor import AttackedApp, attacked_app_in
 from hypothesis import settings
 
 from bsig.backbones import Classifier, load_classifier
@@ -59,3 +62,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the project's pictures (../shared/data, not redistributable) are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def attacked_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedApp]:
+    """The app as strangers meet it, a process of its own, with hostile checkpoints beside those that ship."""
+    folder = tmp_path_factory.mktemp("attacked")
+    with attacked_app_in(folder, hostile_checkpoints) as app:
+        yield app

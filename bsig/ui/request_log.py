@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -26,6 +27,7 @@ from gradio.exceptions import InvalidPathError
 
 from bsig.duration_parts import collected
 from bsig.errors import InputError
+from bsig.ui.lean_sessions import LeanSessions
 
 logger = logging.getLogger("bsig.requests")
 defects = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class Record:
 class LoggedBlocks(gr.Blocks):
     """A page whose requests are logged, and whose answers hold no words but ours when something fails."""
 
+    health: Callable[[], dict[str, Any]]
     _streaming: weakref.WeakKeyDictionary[Any, tuple[Record, Any]] | None = None
 
     def queue(self, *arguments: Any, **named: Any) -> gr.Blocks:
@@ -101,6 +104,7 @@ class LoggedBlocks(gr.Blocks):
         except Exception as error:
             said, outcome = _in_words(error, record.endpoint)
             record.write(**outcome)
+            self._forget(**named)
             if said is error:
                 raise
             raise said from error
@@ -111,7 +115,13 @@ class LoggedBlocks(gr.Blocks):
             self._streaming[answer["iterator"]] = (record, left)
         else:
             record.write("ok")
+            self._forget(**named)
         return answer
+
+    def _forget(self, session_hash: str | None = None, event_id: str | None = None, **_: Any) -> None:
+        """Lets go of the session of a call that named none: gradio has called it like the call."""
+        if session_hash and session_hash == event_id and isinstance(self.state_holder, LeanSessions):
+            self.state_holder.forget(session_hash)
 
     def _waited_ms(self, event_id: str | None) -> float | None:
         event = self._queue.event_ids_to_events.get(event_id) if event_id else None
