@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 
@@ -76,6 +77,17 @@ class Visitor:
     ) -> list[Any]:  # fmt: skip
         """The three maps' files and all numbers."""
         return self.ask("compare", self.upload(picture, name), checkpoint, class_name, method, weights)
+
+
+def refusal(ask: Callable[[], Any]) -> str:
+    """The sentence of a refusal: one line, no path of the machine, no trace."""
+    with pytest.raises(RefusedError) as caught:
+        ask()
+    words = str(caught.value)
+    assert 15 < len(words) < 700
+    assert "\n" not in words.strip()
+    assert not any(secret in words for secret in ("Traceback", "site-packages", str(ROOT), str(Path.home()))), words
+    return words
 
 
 def file_data(path: str, **more: Any) -> dict[str, Any]:
@@ -155,8 +167,7 @@ def attacked_app_in(folder: Path, hostile: Callable[[Path], dict[str, str]]) -> 
     """`python app.py --public`, whose checkpoints are those that ship and the hostile ones."""
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir()
-    refusals = hostile(checkpoints)
     for path in CHECKPOINTS_FOLDER.iterdir():
         (checkpoints / path.name).symlink_to(path)
     with running_app(folder, "--public", "--checkpoints", str(checkpoints)) as (url, process):
-        yield AttackedApp(url, folder, checkpoints, refusals, psutil.Process(process.pid))
+        yield AttackedApp(url, folder, checkpoints, hostile(checkpoints), psutil.Process(process.pid))

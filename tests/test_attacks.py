@@ -12,56 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 from hostile_files import hostile_zips, png_of, small_picture, zip_of, zipped_folder
-from http_visitor import CHECKPOINT, ROOT, AttackedApp, RefusedError, Visitor, file_data
-from tolerances import FLOAT32, assert_close
+from http_visitor import CHECKPOINT, ROOT, AttackedApp, RefusedError, Visitor, file_data, refusal
 
-from bsig import Explainer, load_checkpoint
-from bsig.comparison import BRANCHES
 from bsig.ui.examples import bundled_examples
 
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 ZIPS = hostile_zips()
-
-
-@pytest.fixture(scope="module")
-def expected() -> dict[str, Any]:
-    explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball")
-    return {branch: getattr(explanation, branch).map for branch in BRANCHES}
-
-
-@pytest.fixture
-def visitor(attacked_app: AttackedApp, expected: dict[str, Any]) -> Iterator[Visitor]:
-    """A visitor, and another one after the attack who gets the right answer and finds no defect in the log."""
-    before = len(attacked_app.log())
-    attacker = Visitor(attacked_app.url)
-    yield attacker
-    attacker.close()
-    assert_answers_rightly(attacked_app, expected)
-    assert '"outcome": "defect"' not in attacked_app.log()[before:]
-
-
-def assert_answers_rightly(app: AttackedApp, expected: dict[str, Any]) -> None:
-    other = Visitor(app.url)
-    try:
-        *_, said = other.compare(CAT.read_bytes(), "golf ball")
-    finally:
-        other.close()
-    for branch, values in expected.items():
-        assert_close(np.array(said[branch]["map"], dtype=np.float32), values, FLOAT32)
-
-
-def refusal(ask: Any) -> str:
-    """The sentence of a refusal: one line, no path of the machine, no trace."""
-    with pytest.raises(RefusedError) as caught:
-        ask()
-    words = str(caught.value)
-    assert 15 < len(words) < 700
-    assert "\n" not in words.strip()
-    assert not any(secret in words for secret in ("Traceback", "site-packages", str(ROOT), str(Path.home()))), words
-    return words
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -79,18 +37,18 @@ def refusal(ask: Any) -> str:
         ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "use one of JPEG"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_usable_picture(visitor: Visitor, name: str, content: bytes, words: str) -> None:
-    assert words in refusal(lambda: visitor.compare(content, name=name))
+def test_a_file_that_is_no_usable_picture(attacker: Visitor, name: str, content: bytes, words: str) -> None:
+    assert words in refusal(lambda: attacker.compare(content, name=name))
 
 
 def test_a_picture_of_the_largest_size_is_read_and_its_memory_let_go(
-    visitor: Visitor, attacked_app: AttackedApp
+    attacker: Visitor, attacked_app: AttackedApp
 ) -> None:
     content = png_of(8000, 8000)
-    visitor.compare(content)
+    attacker.compare(content)
     before = attacked_app.process.memory_info().rss
     for width in range(7990, 7996):
-        visitor.compare(png_of(width, 8000))
+        attacker.compare(png_of(width, 8000))
     assert attacked_app.process.memory_info().rss - before < 400 * 2**20
 
 
@@ -98,60 +56,60 @@ def test_a_picture_of_the_largest_size_is_read_and_its_memory_let_go(
 
 
 @pytest.mark.parametrize("name", ZIPS)
-def test_a_hostile_zip_of_pictures(visitor: Visitor, attacked_app: AttackedApp, name: str) -> None:
+def test_a_hostile_zip_of_pictures(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
     content, words = ZIPS[name]
     before = {path for path in attacked_app.files() if path.suffix == ".png"}
-    file = visitor.upload(content, "pets.zip")
-    said = refusal(lambda: visitor.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
+    file = attacker.upload(content, "pets.zip")
+    said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
     assert words in said
     assert {path for path in attacked_app.files() if path.suffix == ".png"} == before
     assert not Path("/tmp/evil.png").exists()
 
 
-def test_a_zip_of_one_class_is_not_trained_on(visitor: Visitor) -> None:
+def test_a_zip_of_one_class_is_not_trained_on(attacker: Visitor) -> None:
     entries = {f"tench/{number}.png": small_picture(colour=f"#{number:06x}") for number in range(4)}
-    file = visitor.upload(zip_of(entries), "one.zip")
+    file = attacker.upload(zip_of(entries), "one.zip")
     values = (file, "one", CHECKPOINT, "new", "full", 1, 0.1, 8, 0)
-    assert "class" in refusal(lambda: visitor.ask("finetune", *values))
+    assert "class" in refusal(lambda: attacker.ask("finetune", *values))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
-def test_every_hostile_checkpoint_is_refused(visitor: Visitor, attacked_app: AttackedApp) -> None:
+def test_every_hostile_checkpoint_is_refused(attacker: Visitor, attacked_app: AttackedApp) -> None:
     before = attacked_app.process.memory_info().rss
-    picture = visitor.upload(CAT.read_bytes())
+    picture = attacker.upload(CAT.read_bytes())
     for name, words in attacked_app.refusals.items():
-        said = refusal(lambda name=name: visitor.ask("compare", picture, name, "", "cam", "signed"))
+        said = refusal(lambda name=name: attacker.ask("compare", picture, name, "", "cam", "signed"))
         assert words in said, name
     assert attacked_app.process.memory_info().rss - before < 500 * 2**20
 
 
 @pytest.mark.parametrize("name", ["million-classes", "nested", "cut", "tampered", "huge-tensor", "huge-header", "nan"])
-def test_a_hostile_checkpoint_zip_is_not_taken_in(visitor: Visitor, attacked_app: AttackedApp, name: str) -> None:
-    file = visitor.upload(zipped_folder(attacked_app.checkpoints / name), f"{name}.zip")
-    said = refusal(lambda: _bring_checkpoint(visitor, file))
+def test_a_hostile_checkpoint_zip_is_not_taken_in(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
+    file = attacker.upload(zipped_folder(attacked_app.checkpoints / name), f"{name}.zip")
+    said = refusal(lambda: _bring_checkpoint(attacker, file))
     assert attacked_app.refusals[name] in said
     kept = attacked_app.folder / "work" / "checkpoints"
     assert not any(path.name.startswith(name) for path in kept.rglob("*"))
 
 
-def _bring_checkpoint(visitor: Visitor, file: dict[str, Any]) -> Any:
+def _bring_checkpoint(attacker: Visitor, file: dict[str, Any]) -> Any:
     """What the page sends when a checkpoint's zip is dropped on the Fine-tune tab."""
-    config = visitor.http.get("/config").json()
+    config = attacker.http.get("/config").json()
     field = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "checkpoint-zip")
     handler = next(one["id"] for one in config["dependencies"] if [field, "upload"] in one["targets"])
     body = {"data": [file], "fn_index": handler, "session_hash": os.urandom(8).hex()}
-    joined = visitor.http.post("/gradio_api/queue/join", json=body)
+    joined = attacker.http.post("/gradio_api/queue/join", json=body)
     if joined.status_code != 200:
         raise RefusedError(joined.text)
-    return visitor.answer("compare", joined.json()["event_id"])
+    return attacker.answer("compare", joined.json()["event_id"])
 
 
 # --- files of the machine ---------------------------------------------------------------------------------------------
 
 
-def test_no_file_of_the_machine_can_be_fetched(visitor: Visitor, attacked_app: AttackedApp) -> None:
+def test_no_file_of_the_machine_can_be_fetched(attacker: Visitor, attacked_app: AttackedApp) -> None:
     link = attacked_app.folder / "gradio" / "link.png"
     link.parent.mkdir(exist_ok=True)
     link.symlink_to("/etc/passwd")
@@ -168,17 +126,17 @@ def test_no_file_of_the_machine_can_be_fetched(visitor: Visitor, attacked_app: A
     for path in plain:
         for written in {path, urllib.parse.quote(path), urllib.parse.quote(path, safe=""), path.replace("/", "%252f")}:
             for route in ("/gradio_api/file=", "/gradio_api/file/", "/static/", "/assets/", "/svelte/"):
-                request = visitor.http.build_request("GET", visitor.http.base_url)
+                request = attacker.http.build_request("GET", attacker.http.base_url)
                 request.url = httpx.URL(attacked_app.url).copy_with(
                     raw_path=f"{route}{written}".replace("\0", "%00").encode()
                 )
-                response = visitor.http.send(request)
+                response = attacker.http.send(request)
                 assert response.status_code in (400, 403, 404, 422), (route, written)
                 assert len(response.content) < 2000
 
 
-def test_pictures_that_ship_can_be_fetched(visitor: Visitor) -> None:
-    response = visitor.http.get(f"/gradio_api/file={CAT}")
+def test_pictures_that_ship_can_be_fetched(attacker: Visitor) -> None:
+    response = attacker.http.get(f"/gradio_api/file={CAT}")
     assert response.status_code == 200
     assert response.content == CAT.read_bytes()
 
@@ -188,27 +146,27 @@ def test_pictures_that_ship_can_be_fetched(visitor: Visitor) -> None:
     ["/etc/passwd", "/proc/self/environ", str(ROOT / "app.py"), "app.py", "../../etc/passwd", "", "/", "a\0b",
      "~/x.png"],
 )  # fmt: skip
-def test_a_path_of_the_machine_is_no_picture(visitor: Visitor, path: str) -> None:
+def test_a_path_of_the_machine_is_no_picture(attacker: Visitor, path: str) -> None:
     for sent in (
         file_data(path),
         file_data(path, url=path),
         file_data(path, orig_name="cat.jpg", is_stream=True),
         path,
     ):
-        said = refusal(lambda sent=sent: visitor.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
+        said = refusal(lambda sent=sent: attacker.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
         assert "root:" not in said
-    said = refusal(lambda: visitor.ask("evaluate", CHECKPOINT, "own", file_data(path), "cam", "signed", 10))
+    said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file_data(path), "cam", "signed", 10))
     assert "root:" not in said
 
 
-def test_no_address_is_fetched_for_a_visitor(visitor: Visitor, listener: Any) -> None:
+def test_no_address_is_fetched_for_a_visitor(attacker: Visitor, listener: Any) -> None:
     address = f"http://127.0.0.1:{listener.server_port}/cat.jpg"
-    upload = visitor.upload(CAT.read_bytes())
+    upload = attacker.upload(CAT.read_bytes())
     for sent in (file_data(address), file_data(address, url=address), {**upload, "path": address}, address):
-        refusal(lambda sent=sent: visitor.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
-    visitor.ask("compare", {**upload, "url": address}, CHECKPOINT, "", "cam", "signed")
+        refusal(lambda sent=sent: attacker.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
+    attacker.ask("compare", {**upload, "url": address}, CHECKPOINT, "", "cam", "signed")
     for route in ("/gradio_api/file=", "/gradio_api/proxy="):
-        assert visitor.http.get(f"{route}{address}").status_code == 404
+        assert attacker.http.get(f"{route}{address}").status_code == 404
     assert listener.asked == []
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bsig.duration_parts import part
 from bsig.errors import InputError
-from bsig.ui.request_log import defect, refusal
+from bsig.ui.request_log import VisitorLeftError, defect, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def in_words(handler: Callable) -> Callable:
             return handler(*arguments, **named)
         except InputError as error:
             raise refusal(str(error)) from error
-        except gr.Error:
+        except (gr.Error, VisitorLeftError):
             raise
         except Exception as error:
             logger.exception("defect in %s", handler.__name__)
