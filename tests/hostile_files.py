@@ -145,6 +145,12 @@ def hostile_checkpoints(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def markup_checkpoint(folder: Path) -> None:
+    """One that loads, whose class names are markup."""
+    names = [f"{SCRIPT}{number}" for number in range(1000)]
+    checkpoint_copy(folder / "markup", class_names=names, class_ids=names)
+
+
 def with_nan(folder: Path) -> Path:
     tensors = load_file(folder / TENSORS)
     key = next(key for key in sorted(tensors) if tensors[key].is_floating_point())

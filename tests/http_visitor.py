@@ -163,10 +163,13 @@ class AttackedApp:
 
 
 @contextlib.contextmanager
-def attacked_app_in(folder: Path, hostile: Callable[[Path], dict[str, str]]) -> Iterator[AttackedApp]:
+def attacked_app_in(
+    folder: Path, loadable: Callable[[Path], None], hostile: Callable[[Path], dict[str, str]]
+) -> Iterator[AttackedApp]:
     """`python app.py --public`, whose checkpoints are those that ship and the hostile ones."""
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir()
+    loadable(checkpoints)
     for path in CHECKPOINTS_FOLDER.iterdir():
         (checkpoints / path.name).symlink_to(path)
     with running_app(folder, "--public", "--checkpoints", str(checkpoints)) as (url, process):

@@ -17,7 +17,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
 from gradio.utils import get_upload_folder
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -40,7 +42,7 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 DISK_LEFT_BYTES = 512 * 2**20
 KEPT_SESSIONS = 1000
 # What gradio looks up without asking first: an endpoint, a handler, a component, an upload.
-NO_SUCH_THING = (LookupError, ValueError, TypeError, AttributeError)
+NO_SUCH_THING = (FnIndexInferError, LookupError, ValueError, TypeError, AttributeError)
 UPLOAD_PATH = "/gradio_api/upload"
 # Routes of gradio that this page does not use: they fetch addresses that a visitor names, copy a session's values into
 # a link, keep a connection busy for developers, or take recordings.
@@ -165,32 +167,33 @@ class Guard:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         is_upload = path.rstrip("/") == UPLOAD_PATH
-        body = _Body(receive, self.max_upload_bytes if is_upload else MAX_REQUEST_BYTES, self.patience_s)
+        limit = self.max_upload_bytes if is_upload else MAX_REQUEST_BYTES
+        body = _Body(receive, dict(scope["headers"]), limit, self.patience_s)
         answer = _Answer(send, body)
         if CLOSED.match(path):
             await _refusal(404, "this app has no such page.")(scope, receive, answer)
             return
         try:
-            body.check_announced(scope["headers"])
+            body.check_announced()
             if is_upload:
                 _check_disk(body)
             await self.app(scope, body, answer)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the visitor gets a sentence
             if not body.refused:
                 body.refused = _in_words(error)
-            if answer.has_started:
-                raise
+            if answer.has_started:  # gradio's stream of answers, which nobody had asked for
+                await answer.end()
+                return
         if body.refused and not answer.has_started:
             status, sentence = body.refused
             body.refused = None
-            response = _refusal(status, sentence)
-            response.headers["connection"] = "close"  # what is still being sent is not read
-            await response(scope, receive, answer)
+            await _refusal(status, sentence)(scope, receive, answer)
 
 
 def _in_words(error: Exception) -> tuple[int, str]:
     """Status and sentence of what gradio's routes raise. Handlers run in the queue and never fail here."""
-    if isinstance(error, NO_SUCH_THING):
+    # Starlette makes a RuntimeError of the 404 with which gradio ends a stream that has begun.
+    if isinstance(error, NO_SUCH_THING) or isinstance(error.__cause__, HTTPException):
         logger.warning("a request that fits nothing: %s", type(error).__name__)
         return 400, "the request names or holds nothing that this app knows; `/gradio_api/info` lists what it takes."
     logger.error("defect while answering a request", exc_info=error)
@@ -200,13 +203,16 @@ def _in_words(error: Exception) -> tuple[int, str]:
 class _Body:
     """`receive`, counted and timed. `refused`: status and sentence, once it has gone too far."""
 
-    def __init__(self, receive: Callable, limit: int, patience_s: float) -> None:
+    def __init__(self, receive: Callable, headers: dict[bytes, bytes], limit: int, patience_s: float) -> None:
         self._receive, self._limit, self._patience_s = receive, limit, patience_s
-        self._received, self._start, self._is_whole = 0, time.monotonic(), False
+        announced = headers.get(b"content-length", b"0")
+        self._announced = int(announced) if announced.isdigit() else 0
+        self._received, self._start = 0, time.monotonic()
+        self.is_whole = self._announced == 0 and b"transfer-encoding" not in headers
         self.refused: tuple[int, str] | None = None
 
     async def __call__(self) -> Any:
-        if self._is_whole:  # from here on only whether the visitor is still there
+        if self.is_whole:  # from here on only whether the visitor is still there
             return await self._receive()
         left_s = self._start + self._patience_s + self._received / SLOWEST_BYTES_PER_S - time.monotonic()
         try:
@@ -219,13 +225,12 @@ class _Body:
             raise MultiPartException("the visitor has gone.")
         self._received += len(message.get("body", b""))
         self._check_size(self._received)
-        self._is_whole = not message.get("more_body", False)
+        self.is_whole = not message.get("more_body", False)
         return message
 
-    def check_announced(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def check_announced(self) -> None:
         """Refuses by the announced length, before anything is read."""
-        announced = dict(headers).get(b"content-length", b"0")
-        self._check_size(int(announced) if announced.isdigit() else 0)
+        self._check_size(self._announced)
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
@@ -252,8 +257,15 @@ class _Answer:
             ours = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
             named = set(SECURITY_HEADERS)
             theirs = [pair for pair in message.get("headers", []) if pair[0].decode("latin-1").lower() not in named]
+            if not self._body.is_whole:  # what is still being sent is not read
+                ours.append((b"connection", b"close"))
             message = {**message, "headers": [*theirs, *ours]}
         await self._send(message)
+
+    async def end(self) -> None:
+        """Ends what was begun and broke off."""
+        with contextlib.suppress(Exception):  # it may have ended, or the visitor be gone
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _check_disk(body: _Body) -> None:
