@@ -16,7 +16,7 @@ import csv
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -203,7 +203,7 @@ def _folder_samples(folder: Path, split: str) -> list[Sample]:
 def _index_samples(folder: Path, split: str) -> list[Sample]:
     samples = []
     with (folder / "index.csv").open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, restkey="", restval="")  # columns too many, cells too few
         try:
             missing = {"file", "class"} - set(reader.fieldnames or ())
             if missing:
@@ -219,7 +219,7 @@ def _index_samples(folder: Path, split: str) -> list[Sample]:
     return samples
 
 
-def _index_sample(folder: Path, row: dict[str, str], number: int) -> Sample:
+def _index_sample(folder: Path, row: Mapping[str, Any], number: int) -> Sample:
     where = f"index.csv of '{folder.name}', line {number}"
     if not row["file"] or not row["class"]:
         raise InputError(f"{where}: `file` and `class` must both be given.")
@@ -238,7 +238,8 @@ def _size_wh(width: str, height: str, where: str) -> tuple[int, int] | None:
     """Width and height, or None where both are empty."""
     if not width.strip() and not height.strip():
         return None
-    if not (width.strip().isdecimal() and height.strip().isdecimal() and int(width) > 0 and int(height) > 0):
+    sides = (width.strip(), height.strip())
+    if not all(side.isdecimal() and len(side) < 10 and int(side) > 0 for side in sides):
         raise InputError(f"{where}: `width` (='{width[:20]}') and `height` (='{height[:20]}') must be whole pixels.")
     return int(width), int(height)
 

@@ -30,6 +30,14 @@ settings.register_profile("bsig", deadline=None, derandomize=True, max_examples=
 settings.load_profile("bsig")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves nightly tests out unless `-m` names them."""
+    if "nightly" in (config.getoption("-m") or ""):
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+    items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+
+
 @pytest.fixture(autouse=True)
 def _seeds() -> None:
     random.seed(0)
