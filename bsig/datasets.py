@@ -181,7 +181,7 @@ def _nonempty(name: str, split: str, samples: list[Sample]) -> LabelledImages:
         )
     doubled = [key for key, times in Counter(sample.key for sample in samples).items() if times > 1]
     if doubled:
-        raise InputError(f"'{name}' lists '{doubled[0]}' more than once in its split '{split}'; keep one line.")
+        raise InputError(f"'{name}' lists '{doubled[0][:100]}' more than once in its split '{split}'; keep one line.")
     return LabelledImages(name, split, tuple(samples))
 
 
@@ -255,9 +255,9 @@ def boxes_xyxy(text: str, where: str) -> tuple[Box, ...]:
         try:
             x0, y0, x1, y1 = (float(number) for number in part.split())
         except ValueError:
-            raise InputError(f"{where}: box '{part}' must be four numbers x0 y0 x1 y1.") from None
+            raise InputError(f"{where}: box '{part[:100]}' must be four numbers x0 y0 x1 y1.") from None
         if not (0 <= x0 <= x1 < float("inf") and 0 <= y0 <= y1 < float("inf")):
-            raise InputError(f"{where}: box '{part}' must have 0 <= x0 <= x1 and 0 <= y0 <= y1.")
+            raise InputError(f"{where}: box '{part[:100]}' must have 0 <= x0 <= x1 and 0 <= y0 <= y1.")
         boxes.append((x0, y0, x1, y1))
     return tuple(boxes)
 

@@ -29,6 +29,7 @@ from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.images import MAX_PIXELS, read_image
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 CASES = pytest.mark.parametrize("cases", [GATE_CASES, pytest.param(NIGHTLY_CASES, marks=pytest.mark.nightly)])
 LIMITS = ZipLimits(files=40, file_bytes=2**20, total_bytes=2**22, ratio=50)
 
