@@ -13,7 +13,7 @@ from bsig.finetune import chosen_device
 from bsig.run_queue import RunQueue
 from bsig.runs import WORK_FOLDER, RunFolder
 from bsig.ui import build_demo, launch_arguments
-from bsig.ui.request_log import log_requests
+from bsig.ui.server import prepare_process
 from bsig.ui.workbench import Workbench
 
 
@@ -44,7 +44,7 @@ def main() -> int:
     except InputError as error:
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    log_requests()
+    prepare_process()
     try:
         build_demo(bench, queue).launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments())
     finally:

@@ -113,6 +113,8 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
 
 def _checked(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zipfile.ZipInfo]:
     """The entries that are files, each allowed."""
+    if any(not entry.filename for entry in archive.infolist()):  # the standard library looks at its last letter
+        raise InputError(f"'{name}' holds an entry without a name; zip the folder again.")
     files = [entry for entry in archive.infolist() if not entry.is_dir()]
     if not files:
         raise InputError(f"'{name}' holds no files; zip the folder of class folders.")

@@ -283,7 +283,7 @@ def _load(path: Path, said: dict[str, Any], device: str) -> DualBranch:
         with safe_open(file, framework="pt") as stored:
             return _assembled(path.name, said, stored, device)
     except SafetensorError as error:
-        raise InputError(f"{TENSORS} is not a whole safetensors file ({error}); copy it again.") from error
+        raise InputError(f"{TENSORS} is not a whole safetensors file ({str(error)[:200]}); copy it again.") from error
 
 
 def _file_sha256(file: Path) -> str:

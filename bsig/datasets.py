@@ -16,7 +16,7 @@ import csv
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -181,7 +181,7 @@ def _nonempty(name: str, split: str, samples: list[Sample]) -> LabelledImages:
         )
     doubled = [key for key, times in Counter(sample.key for sample in samples).items() if times > 1]
     if doubled:
-        raise InputError(f"'{name}' lists '{doubled[0]}' more than once in its split '{split}'; keep one line.")
+        raise InputError(f"'{name}' lists '{doubled[0][:100]}' more than once in its split '{split}'; keep one line.")
     return LabelledImages(name, split, tuple(samples))
 
 
@@ -203,7 +203,7 @@ def _folder_samples(folder: Path, split: str) -> list[Sample]:
 def _index_samples(folder: Path, split: str) -> list[Sample]:
     samples = []
     with (folder / "index.csv").open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, restkey="", restval="")  # columns too many, cells too few
         try:
             missing = {"file", "class"} - set(reader.fieldnames or ())
             if missing:
@@ -219,7 +219,7 @@ def _index_samples(folder: Path, split: str) -> list[Sample]:
     return samples
 
 
-def _index_sample(folder: Path, row: dict[str, str], number: int) -> Sample:
+def _index_sample(folder: Path, row: Mapping[str, Any], number: int) -> Sample:
     where = f"index.csv of '{folder.name}', line {number}"
     if not row["file"] or not row["class"]:
         raise InputError(f"{where}: `file` and `class` must both be given.")
@@ -238,7 +238,8 @@ def _size_wh(width: str, height: str, where: str) -> tuple[int, int] | None:
     """Width and height, or None where both are empty."""
     if not width.strip() and not height.strip():
         return None
-    if not (width.strip().isdecimal() and height.strip().isdecimal() and int(width) > 0 and int(height) > 0):
+    sides = (width.strip(), height.strip())
+    if not all(side.isdecimal() and len(side) < 10 and int(side) > 0 for side in sides):
         raise InputError(f"{where}: `width` (='{width[:20]}') and `height` (='{height[:20]}') must be whole pixels.")
     return int(width), int(height)
 
@@ -254,9 +255,9 @@ def boxes_xyxy(text: str, where: str) -> tuple[Box, ...]:
         try:
             x0, y0, x1, y1 = (float(number) for number in part.split())
         except ValueError:
-            raise InputError(f"{where}: box '{part}' must be four numbers x0 y0 x1 y1.") from None
+            raise InputError(f"{where}: box '{part[:100]}' must be four numbers x0 y0 x1 y1.") from None
         if not (0 <= x0 <= x1 < float("inf") and 0 <= y0 <= y1 < float("inf")):
-            raise InputError(f"{where}: box '{part}' must have 0 <= x0 <= x1 and 0 <= y0 <= y1.")
+            raise InputError(f"{where}: box '{part[:100]}' must have 0 <= x0 <= x1 and 0 <= y0 <= y1.")
         boxes.append((x0, y0, x1, y1))
     return tuple(boxes)
 

@@ -5,9 +5,18 @@ a message once, at the border (`gr.Error` in the app, stderr and exit code 2 on 
 raised is a defect of this project.
 """
 
+import re
+
+# Line breaks, control letters, marks that turn the direction of what follows, halves of surrogate pairs: names from
+# outside hold them, and a message that quotes such a name must stay one line that can be shown and logged anywhere.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+
 
 class InputError(ValueError):
-    """Something the caller handed in breaks a rule that the message states, with its remedy."""
+    """Something the caller handed in breaks a rule that the message states, with its remedy; always one line."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(UNPRINTABLE.sub(" ", sentence))
 
 
 class StoppedEarly(InputError):  # noqa: N818  nothing went wrong

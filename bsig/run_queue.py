@@ -98,6 +98,12 @@ class RunQueue:
             found = [place for lane in self._lanes.values() if (place := lane.position(name)) is not None]
         return found[0] if found else None
 
+    def counts(self) -> dict[str, int]:
+        """How many runs wait and how many are being made."""
+        with self._lock:
+            lanes = list(self._lanes.values())
+        return {"waiting": sum(lane.waiting() for lane in lanes), "running": sum(lane.is_busy() for lane in lanes)}
+
     def warm_up(self, device: str = "cpu") -> None:
         """Starts the device's worker, so that the first run need not wait for it to load."""
         with self._lock:
@@ -164,6 +170,10 @@ class _Lane:
     def waiting(self) -> int:
         with self._changed:
             return len(self._waiting)
+
+    def is_busy(self) -> bool:
+        with self._changed:
+            return self._current is not None
 
     def position(self, name: str) -> int | None:
         with self._changed:

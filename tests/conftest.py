@@ -5,21 +5,37 @@ from __future__ import annotations
 import copy
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hostile_files import hostile_checkpoints, markup_checkpoint
+from http_visitor import AttackedApp, Visitor, attacked_app_in
 from hypothesis import settings
+from tolerances import FLOAT32, assert_close
 
+from bsig import Explainer, load_checkpoint
 from bsig.backbones import Classifier, load_classifier
+from bsig.comparison import BRANCHES
 from bsig.dual_branch import DualBranch
+from bsig.ui.examples import bundled_examples
 
+CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 torch.set_num_threads(min(4, os.cpu_count() or 1))
 settings.register_profile("bsig", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("bsig")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves nightly tests out unless `-m` names them."""
+    if "nightly" in (config.getoption("-m") or ""):
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+    items[:] = [item for item in items if not item.get_closest_marker("nightly")]
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +75,33 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the project's pictures (../shared/data, not redistributable) are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def attacked_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedApp]:
+    """The app as strangers meet it, a process of its own, with hostile checkpoints beside those that ship."""
+    folder = tmp_path_factory.mktemp("attacked")
+    with attacked_app_in(folder, markup_checkpoint, hostile_checkpoints) as app:
+        yield app
+
+
+@pytest.fixture(scope="session")
+def right_maps() -> dict[str, np.ndarray]:
+    """What `/compare` must answer for the cat and the golf ball."""
+    explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball")
+    return {branch: getattr(explanation, branch).map for branch in BRANCHES}
+
+
+@pytest.fixture
+def attacker(attacked_app: AttackedApp, right_maps: dict[str, np.ndarray]) -> Iterator[Visitor]:
+    """A visitor; afterwards another one must get the right answer, and the log must hold no defect."""
+    before = len(attacked_app.log())
+    attacker = Visitor(attacked_app.url)
+    yield attacker
+    attacker.close()
+    other = Visitor(attacked_app.url)
+    *_, said = other.compare(CAT.read_bytes(), "golf ball")
+    other.close()
+    for branch, values in right_maps.items():
+        assert_close(np.array(said[branch]["map"], dtype=np.float32), values, FLOAT32)
+    assert '"outcome": "defect"' not in attacked_app.log()[before:]

@@ -171,3 +171,12 @@ def test_a_table_of_contents_that_is_itself_too_large_is_never_read(
 
     monkeypatch.setattr(archives.zipfile, "ZipFile", parsed)
     assert "holds 300 entries; the limit is 299" in refusal(file, tmp_path / "out", ZipLimits(files=299))
+
+
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pets.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        entry = zipfile.ZipInfo("x")
+        entry.filename = ""
+        archive.writestr(entry, b"x")
+    assert "without a name" in refusal(file, tmp_path / "into")

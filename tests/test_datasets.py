@@ -428,3 +428,15 @@ def test_generated_pictures_differ_by_kind_and_number_and_not_by_chance() -> Non
     pictures = {picture(kind, number).tobytes() for kind in COLOURS for number in range(3)}
     assert len(pictures) == 9
     assert picture("red", 1).tobytes() == picture("red", 1).tobytes()
+
+
+def test_an_index_with_cells_too_many_too_few_or_too_long(tmp_path: Path) -> None:
+    index = tmp_path / "index.csv"
+    index.write_text("file,class,width,height\na.png,tench,4,3,more,and more\nb.png,tench\n")
+    assert [(one.key, one.listed_size_wh) for one in read_dataset(tmp_path).samples] == [
+        ("a.png", (4, 3)),
+        ("b.png", None),
+    ]
+    index.write_text(f"file,class,width,height\na.png,tench,{'9' * 5000},3\n")
+    with pytest.raises(InputError, match="must be whole pixels"):
+        read_dataset(tmp_path)

@@ -17,6 +17,7 @@ from gradio_client.exceptions import AppError
 from in_process import served_demo
 
 from bsig.duration_parts import collected, part
+from bsig.errors import InputError
 from bsig.ui.examples import bundled_examples
 from bsig.ui.request_log import rule_of
 from bsig.ui.workbench import Workbench
@@ -78,6 +79,14 @@ def test_a_rule_keeps_its_words_and_loses_names(sentence: str, secret: str) -> N
     assert "…" in rule
     assert sentence.split(";")[1].strip() in rule
     assert len(rule_of(sentence * 50)) <= 160
+
+
+@pytest.mark.parametrize("name", ["a\nb", 'a\r\n{"outcome": 1}', "a\x1b[31mb", "a\u202eb", "a\u2028b", "\ud800"])
+def test_a_message_stays_one_line_whatever_it_quotes(name: str) -> None:
+    words = str(InputError(f"'{name}' is not there; choose another."))
+    assert len(words.splitlines()) == 1
+    assert words.isprintable()
+    assert words.encode("utf-8")
 
 
 def test_a_rule_keeps_numbers() -> None:

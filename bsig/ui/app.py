@@ -19,6 +19,7 @@ from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.models_tab import build_models, connect_finetune
 from bsig.ui.request_log import LoggedBlocks
+from bsig.ui.server import health_of, server_arguments
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
 from bsig.ui.theme import CSS, THEME, MapImage, PictureInput, in_words
 from bsig.ui.tour import build_tour
@@ -61,6 +62,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
             f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. Pictures are '
             "processed in this app's memory and sent nowhere else.</p>"
         )
+    demo.health = health_of(demo, bench, queue)
     demo.queue(max_size=64, default_concurrency_limit=2)
     return demo
 
@@ -71,15 +73,15 @@ def opened_tab(request: gr.Request) -> Any:
     return gr.Tabs(selected=asked) if asked in TABS else gr.Tabs()
 
 
-def launch_arguments() -> dict[str, Any]:
+def launch_arguments(max_upload_bytes: int = MAX_UPLOAD_BYTES) -> dict[str, Any]:
     """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
     return {
         "theme": THEME,
         "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS,
         "allowed_paths": [str(ASSETS)],
-        "max_file_size": MAX_UPLOAD_BYTES,
         "footer_links": ["api", "settings"],
         "show_error": True,
+        **server_arguments(max_upload_bytes),
     }
 
 

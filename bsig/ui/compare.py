@@ -34,7 +34,8 @@ from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.png import png_bytes
-from bsig.ui.examples import bundled_examples, example_by_key
+from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
+from bsig.ui.request_log import leave_off_if_left
 from bsig.ui.theme import Choice, MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
@@ -209,7 +210,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
 
     @in_words
     def on_example(event: gr.SelectData, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
-        example = bundled_examples()[event.index]
+        example = chosen_example(event.index)
         answers = on_picture(str(example.path), checkpoint_name, example.class_name, *chosen[1:])
         return [str(example.path), _reason(example), *answers]
 
@@ -258,7 +259,9 @@ def compare(
 ) -> tuple[Any, Any, Any, dict[str, Any]]:
     """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
-    explanation = encoded.explain(class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET)
+    explanation = encoded.explain(
+        class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET, progress=leave_off_if_left
+    )
     pictures = branch_pictures(explanation, Drawing())
     said = {**summary(explanation), "finding": finding(explanation)}
     for branch in BRANCHES:
@@ -271,7 +274,12 @@ def _explained(
     *, progress: Any = None,
 ) -> Explanation:  # fmt: skip
     """The explanation; the bias is added where it and the map make the logit, and `_note` says which is drawn."""
-    show = None if progress is None else lambda done, total: progress((done, total), desc="Score-CAM", unit="channels")
+
+    def show(done: int, total: int) -> None:
+        leave_off_if_left(done, total)
+        if progress is not None:
+            progress((done, total), desc="Score-CAM", unit="channels")
+
     # Another checkpoint may have a head that does not allow the method that was chosen for the one before.
     head = encoded.model.softmax_head
     method = method if method in methods_of(head) else default_method(head)

@@ -143,8 +143,8 @@ def evaluate_answer(
     checkpoint: str,
     data: str,
     zip_file: str | None,
-    methods: str,
-    weights: str,
+    methods: str | None,
+    weights: str | None,
     limit: int | float | None,
 ) -> dict[str, Any]:
     """What `/evaluate` answers: the shipped results of a checkpoint, or those of an uploaded zip.
@@ -175,8 +175,8 @@ def evaluate_answer(
     return {"checkpoint": name, "runs": kept}
 
 
-def _listed(text: str, known: Sequence[str], name: str) -> list[str]:
-    found = [part.strip() for part in text.split(",") if part.strip()]
+def _listed(text: str | None, known: Sequence[str], name: str) -> list[str]:
+    found = [part.strip() for part in (text or "").split(",") if part.strip()]
     unknown = [part for part in found if part not in known]
     if unknown or not found:
         raise InputError(f"`{name}` (='{text}') must be some of {', '.join(known)}, with commas.")

@@ -123,7 +123,7 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
     def on_picture(event: gr.SelectData, name: str | None, title: str | None, method_key: str, treatment: str) -> Any:
         results, own = results_of(name, title)
         rows = gallery_rows(table_of(results, method_key, treatment) if results else None, own)
-        if event.index >= len(rows):
+        if not isinstance(event.index, int) or not 0 <= event.index < len(rows):
             raise InputError("this picture is no longer kept; measure again.")
         row, file, _ = rows[event.index]
         model = bench.model(name)

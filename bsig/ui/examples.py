@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from bsig.errors import InputError
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
@@ -39,6 +42,18 @@ def bundled_examples() -> tuple[Example, ...]:
         )
         for entry in entries
     )
+
+
+def chosen_example(position: Any) -> Example:
+    """The example that was clicked.
+
+    Raises:
+        InputError: there is none at that position.
+    """
+    examples = bundled_examples()
+    if not isinstance(position, int) or not 0 <= position < len(examples):
+        raise InputError(f"there are {len(examples)} examples and this is none of them; click one.")
+    return examples[position]
 
 
 def example_by_key(key: str | None) -> Example:

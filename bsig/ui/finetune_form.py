@@ -84,7 +84,7 @@ class Form:
             views=Views(_whole("views", self.views), seed=training.seed),
             device=chosen_device(self.device),
         )
-        return _started_from(config, self.start.strip() or bench.default_checkpoint, bench)
+        return _started_from(config, (self.start or "").strip() or bench.default_checkpoint, bench)
 
 
 def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> FinetuneConfig:
@@ -114,9 +114,10 @@ def _number(name: str, value: Number) -> float:
 
 def start_of(form: Form, bench: Workbench) -> DualBranch:
     """The model that the form starts from; a checkpoint that the page has loaded is not loaded twice."""
-    if form.start.startswith(BACKBONE):
+    start = form.start or ""  # what comes over HTTP may be empty
+    if start.startswith(BACKBONE):
         return start_model(form.config(bench), bench.folder)
-    return bench.model(form.start.strip() or None)
+    return bench.model(start.strip() or None)
 
 
 def address_of(form: Form) -> str:

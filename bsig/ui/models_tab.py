@@ -75,7 +75,8 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 
     @in_words
-    def on_backbone(name: str | None) -> Any:
+    def on_backbone(name: str | float | None) -> Any:  # what comes over HTTP may be a number
+        name = str(name or "")
         if not name or name.startswith("hf:"):
             return [gr.Dropdown(choices=["last", "stride16", "stride8"], value="last"), _facts_of_nothing()]
         titles = [one.title for one in feature_stages(name)]

@@ -17,6 +17,8 @@ import sys
 import time
 import traceback
 import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -26,13 +28,33 @@ from gradio.exceptions import InvalidPathError
 
 from bsig.duration_parts import collected
 from bsig.errors import InputError
+from bsig.ui.lean_sessions import LeanSessions
 
 logger = logging.getLogger("bsig.requests")
 defects = logging.getLogger(__name__)
-LONGEST_RULE = 160
+LONGEST_RULE, LONGEST_SENTENCE = 160, 500
 DEFECT_WORDS = "Something went wrong on our side; the app keeps running."
 FOREIGN_FILE = "the file was not uploaded to this app; upload it here first."
 WRONG_INPUTS = "the request's values are not those that this endpoint takes; `/gradio_api/info` lists them."
+
+
+# The request under way, as gradio's queue knows it; read by long work that nobody may be waiting for any more.
+_event: ContextVar[Any] = ContextVar("bsig_request", default=None)
+
+
+class VisitorLeftError(Exception):
+    """Nobody waits for this answer any more."""
+
+
+def leave_off_if_left(done: int, total: int) -> None:
+    """Progress of long work that ends it once its visitor has gone.
+
+    Raises:
+        VisitorLeftError: the visitor has closed the page or cancelled the request.
+    """
+    event = _event.get()
+    if event is not None and not event.alive and done < total:
+        raise VisitorLeftError
 
 
 def log_requests() -> None:
@@ -78,6 +100,7 @@ class Record:
 class LoggedBlocks(gr.Blocks):
     """A page whose requests are logged, and whose answers hold no words but ours when something fails."""
 
+    health: Callable[[], dict[str, Any]]
     _streaming: weakref.WeakKeyDictionary[Any, tuple[Record, Any]] | None = None
 
     def queue(self, *arguments: Any, **named: Any) -> gr.Blocks:
@@ -94,16 +117,22 @@ class LoggedBlocks(gr.Blocks):
         record, left = self._streaming.pop(iterator, (None, None)) if iterator is not None else (None, None)
         if left is not None:
             left.detach()
-        record = record or Record(_name_of(self, block_fn), self._waited_ms(named.get("event_id")))
+        event = self._queue.event_ids_to_events.get(named.get("event_id") or "")
+        waited_ms = None if event is None else 1000 * (time.monotonic() - event.enqueue_time)
+        record = record or Record(_name_of(self, block_fn), waited_ms)
+        asked = _event.set(event)
         try:
             with collected(record.seconds):
                 answer = await super().process_api(block_fn, *arguments, **named)
         except Exception as error:
             said, outcome = _in_words(error, record.endpoint)
             record.write(**outcome)
+            self._forget(**named)
             if said is error:
                 raise
             raise said from error
+        finally:
+            _event.reset(asked)
         if answer.get("is_generating") and answer.get("iterator") is not None:
             # A visitor who goes away ends the generator, and nothing is asked any more.
             left = weakref.finalize(answer["iterator"], record.write, "left")
@@ -111,11 +140,13 @@ class LoggedBlocks(gr.Blocks):
             self._streaming[answer["iterator"]] = (record, left)
         else:
             record.write("ok")
+            self._forget(**named)
         return answer
 
-    def _waited_ms(self, event_id: str | None) -> float | None:
-        event = self._queue.event_ids_to_events.get(event_id) if event_id else None
-        return None if event is None else 1000 * (time.monotonic() - event.enqueue_time)
+    def _forget(self, session_hash: str | None = None, event_id: str | None = None, **_: Any) -> None:
+        """Lets go of the session of a call that named none: gradio has called it like the call."""
+        if session_hash and session_hash == event_id and isinstance(self.state_holder, LeanSessions):
+            self.state_holder.forget(session_hash)
 
 
 def _name_of(blocks: gr.Blocks, block_fn: Any) -> str:
@@ -129,12 +160,15 @@ def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str
     if isinstance(cause, InputError):
         said = error if isinstance(error, gr.Error) else refusal(str(cause))
         return said, {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
+    if isinstance(cause, VisitorLeftError):
+        return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
         return refusal(FOREIGN_FILE), {"outcome": "refused", "rule": FOREIGN_FILE, "by": "gradio"}
     if _while_reading_inputs(error) and not isinstance(error, gr.Error):
         return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
     if isinstance(error, gr.Error) and cause is None:
-        return error, {"outcome": "refused", "rule": rule_of(str(error.message)), "by": _place(error)}
+        sentence = _shortened(str(error.message))  # gradio lists all of a thousand choices
+        return refusal(sentence), {"outcome": "refused", "rule": rule_of(sentence), "by": _place(error)}
     if not isinstance(error, gr.Error):  # `in_words` has logged those that come from a handler
         defects.error("defect in %s", endpoint, exc_info=error)
     return defect(), {"outcome": "defect", "kind": type(cause).__name__, "by": _place(cause or error)}
@@ -155,19 +189,24 @@ def rule_of(sentence: str) -> str:
     bare = re.sub(r"'.*'", "'…'", sentence, flags=re.DOTALL)
     bare = re.sub(r"\(=(?![-+0-9.e]*\)).*?\)", "(=…)", bare, flags=re.DOTALL)
     bare = re.sub(r"\S*/\S*", "…", bare)
-    return bare if len(bare) <= LONGEST_RULE else f"{bare[: LONGEST_RULE - 1]}…"
+    return _shortened(bare, LONGEST_RULE)
+
+
+def _shortened(text: str, length: int = LONGEST_SENTENCE) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _while_reading_inputs(error: BaseException) -> bool:
     """Whether gradio failed on what was sent, before any handler ran."""
     names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
-    return "preprocess_data" in names
+    return bool(names & {"preprocess_data", "special_args"})
 
 
 def _place(error: BaseException) -> str:
     """Where it was raised: `bsig.images._check_size`, or the innermost place in this package."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = [frame for frame in frames if str(frame.f_globals.get("__name__", "")).startswith("bsig")]
+    named = [(str(frame.f_globals.get("__name__", "")), frame.f_code.co_name) for frame in frames]
+    ours = [(module, name) for module, name in named if module.startswith("bsig.") and module != __name__]
     if not ours:
         return "gradio"
-    return f"{ours[-1].f_globals['__name__']}.{ours[-1].f_code.co_name}"
+    return ".".join(ours[-1])

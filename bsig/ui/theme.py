@@ -18,7 +18,7 @@ from PIL import Image
 from bsig.duration_parts import part
 from bsig.errors import InputError
 from bsig.png import png_bytes
-from bsig.ui.request_log import defect, refusal
+from bsig.ui.request_log import VisitorLeftError, defect, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def in_words(handler: Callable) -> Callable:
             return encoded_updates(handler(*arguments, **named))
         except InputError as error:
             raise refusal(str(error)) from error
-        except gr.Error:
+        except (gr.Error, VisitorLeftError):
             raise
         except Exception as error:
             logger.exception("defect in %s", handler.__name__)

@@ -151,7 +151,8 @@ def build_tour(bench: Workbench, demo: gr.Blocks, tab: gr.Tab) -> None:
                             )
                     panes.append((step, control, picture, words))
 
-    def shown(step: TourStep, choice: str) -> list[Any]:
+    def shown(step: TourStep, choice: str | None) -> list[Any]:
+        choice = choice or step.choices[0]
         encoded = bench.encode(example_by_key(PICTURE).path, bench.default_checkpoint)
         if any(choice == name and name not in encoded.model.class_names for name in ABSENT):
             return [None, _words(f"This checkpoint has no class '{choice}'.", "Start the tour with the default one.")]
@@ -175,8 +176,8 @@ def build_tour(bench: Workbench, demo: gr.Blocks, tab: gr.Tab) -> None:
     demo.load(on_start, None, everything, api_visibility="private", show_progress="hidden")
 
 
-def _bound(shown: Callable[[TourStep, str], list[Any]], step: TourStep) -> Callable[[str], list[Any]]:
-    def on_choice(choice: str) -> list[Any]:
+def _bound(shown: Callable[[TourStep, str | None], list[Any]], step: TourStep) -> Callable[[str | None], list[Any]]:
+    def on_choice(choice: str | None) -> list[Any]:
         return shown(step, choice)
 
     return on_choice

@@ -125,6 +125,10 @@ class Workbench:
         rows = [row for folder in (self.folder, *self.more_folders) for row in list_checkpoints(folder)]
         return list({row["name"]: row for row in reversed(rows)}.values())[::-1]
 
+    def loaded_names(self) -> list[str]:
+        """Names of the models in memory."""
+        return [model.name for model in self._models.values()]
+
     def register(self, name: str, load: Callable[[], DualBranch]) -> None:
         """Makes a model that is in no folder selectable; a name that is taken is replaced."""
         self._registered[name] = load

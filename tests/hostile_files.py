@@ -1,0 +1,167 @@
+"""Files that strangers send: pictures, zips and checkpoints, each made to do harm, all small."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
+
+SCRIPT = "<img src=x onerror=\"document.title='owned'\">"
+
+
+def png_of(width: int, height: int, rows: bytes | None = None) -> bytes:
+    """A black 1-bit PNG made by hand; `rows` in place of its compressed pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    if rows is None:
+        packer = zlib.compressobj(9)
+        row = bytes(1 + (width + 7) // 8)
+        rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def small_picture(kind: str = "PNG", colour: str = "red") -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(data, kind)
+    return data.getvalue()
+
+
+def zip_of(
+    entries: dict[str, bytes], links: dict[str, str] | None = None, compression: int = zipfile.ZIP_STORED
+) -> bytes:
+    """A zip with these names taken literally, and symbolic links."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
+        for name, content in entries.items():
+            entry = zipfile.ZipInfo("placeholder")
+            entry.filename, entry.compress_type = name, compression  # not cleaned, as `ZipInfo(name)` would
+            archive.writestr(entry, content)
+        for name, target in (links or {}).items():
+            entry = zipfile.ZipInfo(name)
+            entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(entry, target)
+    return data.getvalue()
+
+
+def bomb() -> bytes:
+    """A megabyte that unpacks to a gigabyte."""
+    data = io.BytesIO()
+    with (
+        zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a/1.png", "w", force_zip64=True) as file,
+    ):
+        for _ in range(256):
+            file.write(bytes(4 * 2**20))
+    return data.getvalue()
+
+
+def hostile_zips() -> dict[str, tuple[bytes, str]]:
+    """Zip by name, and words of its refusal."""
+    picture = small_picture()
+    whole = zip_of({"a/1.png": picture, "b/2.png": picture})
+    return {
+        "words": (b"these are words\n" * 30, "not a whole zip"),
+        "truncated": (whole[: len(whole) // 2], "not a whole zip"),
+        "upwards": (zip_of({"../../evil.png": picture, "a/1.png": picture}), "outside its folder"),
+        "absolute": (zip_of({"/tmp/evil.png": picture}), "outside its folder"),
+        "windows": (zip_of({"..\\..\\evil.png": picture, "C:\\evil.png": picture}), "outside its folder"),
+        "link": (zip_of({"a/1.png": picture}, {"b/2.png": "/etc/passwd"}), "a link or special file"),
+        "bomb": (bomb(), "the limit is 64 MB a file"),
+        "empty": (zip_of({"a/": b"", "b/": b""}), "holds no files"),
+        "nothing": (zip_of({}), "holds no files"),
+        "no pictures": (zip_of({"a/notes.txt": b"x", "b/notes.txt": b"x"}), "holds no labelled pictures"),
+        "index outside": (
+            zip_of({"index.csv": b"file,class\n../../../../etc/passwd,a\n1.png,b\n", "1.png": picture}),
+            "must lie inside the folder",
+        ),
+    }  # fmt: skip
+
+
+def checkpoint_copy(folder: Path, **changes: Any) -> Path:
+    """The shipped checkpoint copied to `folder` with changes of its description."""
+    shutil.copytree(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT, folder)
+    said = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps({**said, **changes}))
+    return folder
+
+
+def with_tensors(folder: Path, content: bytes) -> Path:
+    """Other bytes as the folder's tensors, with the hash that they have."""
+    (folder / TENSORS).write_bytes(content)
+    said = json.loads((folder / DESCRIPTION).read_text())
+    said["tensors_sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / DESCRIPTION).write_text(json.dumps(said))
+    return folder
+
+
+def safetensors_of(header: dict[str, Any], content: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + content
+
+
+def hostile_checkpoints(folder: Path) -> dict[str, str]:
+    """Checkpoint folders in `folder`; words of each one's refusal by name."""
+    million = [str(number) for number in range(1_000_001)]
+    no_ids = checkpoint_copy(folder / "million-classes", class_names=million, class_ids=None) / DESCRIPTION
+    no_ids.write_text(no_ids.read_text().replace(', "class_ids": null', ""))
+    checkpoint_copy(folder / "nested").joinpath(DESCRIPTION).write_text("[" * 200_000)
+    checkpoint_copy(folder / "huge-description").joinpath(DESCRIPTION).write_text(" " * (17 * 2**20))
+    checkpoint_copy(folder / "newer", format_version=2)
+    cut = checkpoint_copy(folder / "cut") / TENSORS
+    cut.write_bytes(cut.read_bytes()[:1000])
+    tampered = checkpoint_copy(folder / "tampered") / TENSORS
+    content = bytearray(tampered.read_bytes())
+    content[-1] ^= 1
+    tampered.write_bytes(content)
+    name = "sigmoid_head.classifier.weight"
+    huge = {name: {"dtype": "F32", "shape": [2**40, 2**20], "data_offsets": [0, 2**62]}}
+    with_tensors(checkpoint_copy(folder / "huge-tensor"), safetensors_of(huge))
+    with_tensors(checkpoint_copy(folder / "huge-header"), struct.pack("<Q", 2**60) + b"{}")
+    overlapping = {name: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]},
+                   "other": {"dtype": "F32", "shape": [4], "data_offsets": [8, 24]}}  # fmt: skip
+    with_tensors(checkpoint_copy(folder / "overlapping"), safetensors_of(overlapping, bytes(24)))
+    with_nan(checkpoint_copy(folder / "nan"))
+    return {
+        "million-classes": "are allowed", "nested": "is not JSON", "huge-description": "is no description",
+        "newer": "update bsig", "cut": "cut short or changed", "tampered": "cut short or changed",
+        "huge-tensor": "not a whole safetensors file", "huge-header": "not a whole safetensors file",
+        "overlapping": "not a whole safetensors file", "nan": "NaN or infinite",
+    }  # fmt: skip
+
+
+def markup_checkpoint(folder: Path) -> None:
+    """One that loads, whose class names are markup."""
+    names = [f"{SCRIPT}{number}" for number in range(1000)]
+    checkpoint_copy(folder / "markup", class_names=names, class_ids=names)
+
+
+def with_nan(folder: Path) -> Path:
+    tensors = load_file(folder / TENSORS)
+    key = next(key for key in sorted(tensors) if tensors[key].is_floating_point())
+    tensors[key].view(-1)[0] = torch.nan
+    save_file(tensors, folder / TENSORS)
+    return with_tensors(folder, (folder / TENSORS).read_bytes())
+
+
+def zipped_folder(folder: Path) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for part in sorted(folder.iterdir()):
+            archive.write(part, f"{folder.name}/{part.name}")
+    return data.getvalue()

@@ -1,0 +1,220 @@
+"""Many visitors against one running app over HTTP, each answer compared with what a single visitor was told.
+
+A visitor uploads a picture that the app has never seen, asks several questions about it, fetches the maps of every
+answer, and starts again with another one. Numbers, maps and the bytes of the pictures must be those of the quiet app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+from http_visitor import CHECKPOINT, file_data
+
+from bsig.ui.examples import bundled_examples
+
+METHODS = ("cam", "cam", "cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "eigen-cam")
+CLASSES = ("", "golf ball", "zebra", "tench", "Egyptian cat", "banana", "teapot")
+TREATMENTS = ("signed", "signed", "nonnegative", "paper")
+QUESTIONS_A_PICTURE = 3
+TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a bundled picture."""
+
+    picture: str
+    class_name: str
+    method: str
+    weights: str
+
+
+@dataclass
+class Answered:
+    """Seconds of one answer: until it was there, and with its pictures fetched; what was wrong with it."""
+
+    started: float
+    seconds: float
+    seconds_with_pictures: float
+    problem: str | None = None
+
+
+@dataclass
+class Load:
+    """What the visitors saw.
+
+    Attributes:
+        answers: all of them.
+        errors: what went wrong in words, however often.
+        upload_seconds: of every upload.
+        rss_bytes: of the app and its processes, twice a second: (seconds since the start, bytes).
+    """
+
+    answers: list[Answered] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    upload_seconds: list[float] = field(default_factory=list)
+    rss_bytes: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[str]:
+        """What was wrong with answers."""
+        return [answer.problem for answer in self.answers if answer.problem]
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """For people and JSON."""
+        answered = sorted(answer.seconds for answer in self.answers)
+        whole = sorted(answer.seconds_with_pictures for answer in self.answers)
+        third = seconds / 3
+        peaks = [
+            max((size for when, size in self.rss_bytes if third * part <= when < third * (part + 1)), default=0)
+            for part in range(3)
+        ]
+        return {
+            "answers": len(answered),
+            "errors": len(self.errors),
+            "wrong_answers": len(self.wrong),
+            "answers_a_second": round(len(answered) / seconds, 2),
+            "compare_s": {
+                "p50": percentile(answered, 50),
+                "p95": percentile(answered, 95),
+                "most": percentile(answered, 100),
+            },
+            "with_pictures_s": {"p50": percentile(whole, 50), "p95": percentile(whole, 95)},
+            "upload_s": {
+                "p50": percentile(sorted(self.upload_seconds), 50),
+                "p95": percentile(sorted(self.upload_seconds), 95),
+            },
+            "peak_rss_mb": {
+                name: round(peak / 2**20) for name, peak in zip(("start", "middle", "end"), peaks, strict=True)
+            },
+            "first_problems": [*self.errors, *self.wrong][:5],
+        }
+
+
+def percentile(ascending: list[float], share: float) -> float | None:
+    """Nearest rank; None of nothing."""
+    if not ascending:
+        return None
+    return round(ascending[min(len(ascending) - 1, int(share / 100 * len(ascending)))], 3)
+
+
+def questions(seed: int, count: int) -> list[Question]:
+    """Different pictures, classes, methods and treatments."""
+    chosen = random.Random(seed)
+    keys = [example.key for example in bundled_examples()]
+    return [
+        Question(chosen.choice(keys), chosen.choice(CLASSES), chosen.choice(METHODS), chosen.choice(TREATMENTS))
+        for _ in range(count)
+    ]
+
+
+async def loaded(
+    url: str, process: psutil.Process, visitors: int, seconds: float, *, pause_s: float = 0.0, seed: int = 0,
+    different: int = 60,
+) -> Load:  # fmt: skip
+    """So many visitors for so long, after a single one has asked every question.
+
+    Args:
+        url: of the app.
+        process: of the app, for its memory.
+        visitors: how many at a time.
+        seconds: how long they go on starting questions.
+        pause_s: what a visitor waits between two questions.
+        seed: of the questions.
+        different: how many different questions there are.
+    """
+    load, asked = Load(), questions(seed, different)
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as single:
+        expected = {}
+        for question in asked:
+            file = await _upload(single, question.picture, b"", load)
+            expected[question] = await _digest(single, await _ask(single, file, question))
+    load.upload_seconds.clear()
+    start = time.monotonic()
+    watching = asyncio.create_task(_watch(process, load, start))
+    await asyncio.gather(
+        *(_visit(url, number, start + seconds, pause_s, asked, expected, load, start) for number in range(visitors))
+    )
+    watching.cancel()
+    return load
+
+
+async def _visit(
+    url: str, number: int, until: float, pause_s: float, asked: list[Question], expected: dict[Question, str],
+    load: Load, start: float,
+) -> None:  # fmt: skip
+    chosen = random.Random(number)
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as one:
+        while time.monotonic() < until:
+            key = chosen.choice(asked).picture
+            try:
+                file = await _upload(one, key, chosen.randbytes(8), load)
+                for question in chosen.sample([q for q in asked if q.picture == key] * 3, QUESTIONS_A_PICTURE):
+                    if time.monotonic() < until:
+                        load.answers.append(await _answered(one, file, question, expected[question], start))
+                        await asyncio.sleep(pause_s)
+            except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
+                load.errors.append(f"{type(error).__name__}: {error}"[:200])
+                await asyncio.sleep(0.2)
+
+
+async def _answered(one: httpx.AsyncClient, file: Any, question: Question, expected: str, start: float) -> Answered:
+    begun = time.monotonic()
+    answer = await _ask(one, file, question)
+    there = time.monotonic()
+    is_right = await _digest(one, answer) == expected
+    return Answered(
+        begun - start, there - begun, time.monotonic() - begun, None if is_right else f"another answer to {question}"
+    )
+
+
+async def _upload(one: httpx.AsyncClient, key: str, tail: bytes, load: Load) -> dict[str, Any]:
+    """A bundled picture; with other bytes behind it, which no decoder reads, one that the app does not know."""
+    content = next(example.path for example in bundled_examples() if example.key == key).read_bytes() + tail
+    begun = time.monotonic()
+    response = await one.post("/gradio_api/upload", files={"files": (f"{key}.jpg", content)})
+    response.raise_for_status()
+    load.upload_seconds.append(time.monotonic() - begun)
+    return file_data(response.json()[0])
+
+
+async def _ask(one: httpx.AsyncClient, file: dict[str, Any], question: Question) -> list[Any]:
+    values = [file, CHECKPOINT, question.class_name, question.method, question.weights]
+    response = await one.post("/gradio_api/call/compare", json={"data": values})
+    response.raise_for_status()
+    stream = await one.get(f"/gradio_api/call/compare/{response.json()['event_id']}")
+    kind, said = stream.text.strip().split("\n\n")[-1].split("\n", 1)
+    if kind != "event: complete":
+        raise ValueError(f"refused: {said[:150]}")
+    return json.loads(said.removeprefix("data: "))
+
+
+async def _digest(one: httpx.AsyncClient, answer: list[Any]) -> str:
+    """Of all numbers, all values of the maps and the bytes of the three pictures."""
+    *files, said = answer
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for file in files:
+        response = await one.get(f"/gradio_api/file={file['path']}")
+        response.raise_for_status()
+        digest.update(response.content)
+    return digest.hexdigest()
+
+
+async def _watch(process: psutil.Process, load: Load, start: float) -> None:
+    while True:
+        size = 0
+        for one in (process, *process.children(recursive=True)):
+            try:
+                size += one.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        load.rss_bytes.append((time.monotonic() - start, size))
+        await asyncio.sleep(0.5)

@@ -1,0 +1,194 @@
+"""Files and values from strangers, sent over HTTP to `python app.py --public`: each refused in a sentence.
+
+After every attack the app answers `/compare` as before it.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hostile_files import hostile_zips, png_of, small_picture, zip_of, zipped_folder
+from http_visitor import CHECKPOINT, ROOT, AttackedApp, RefusedError, Visitor, file_data, refusal
+
+from bsig.ui.examples import bundled_examples
+
+CAT = next(example.path for example in bundled_examples() if example.key == "cat")
+ZIPS = hostile_zips()
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("words.jpg", b"these are words, not a picture\n" * 20, "is not a picture that can be opened"),
+        ("empty.jpg", b"", "is empty (0 bytes)"),
+        ("400-megapixels.png", png_of(20_000, 20_000), "the limit is 64 million"),
+        ("wide.png", png_of(2**31 - 1, 2**31 - 1, b""), "the limit is 64 million"),
+        ("cut.jpg", CAT.read_bytes()[:5000], "may be cut short"),
+        ("no-pixels.png", png_of(64, 64, b""), "cannot be decoded"),
+        ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "use one of JPEG"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_usable_picture(attacker: Visitor, name: str, content: bytes, words: str) -> None:
+    assert words in refusal(lambda: attacker.compare(content, name=name))
+
+
+def test_a_picture_of_the_largest_size_is_read_and_its_memory_let_go(
+    attacker: Visitor, attacked_app: AttackedApp
+) -> None:
+    content = png_of(8000, 8000)
+    attacker.compare(content)
+    before = attacked_app.process.memory_info().rss
+    for width in range(7990, 7996):
+        attacker.compare(png_of(width, 8000))
+    assert attacked_app.process.memory_info().rss - before < 400 * 2**20
+
+
+# --- zips -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ZIPS)
+def test_a_hostile_zip_of_pictures(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
+    content, words = ZIPS[name]
+    before = {path for path in attacked_app.files() if path.suffix == ".png"}
+    file = attacker.upload(content, "pets.zip")
+    said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
+    assert words in said
+    assert {path for path in attacked_app.files() if path.suffix == ".png"} == before
+    assert not Path("/tmp/evil.png").exists()
+
+
+def test_a_zip_of_one_class_is_not_trained_on(attacker: Visitor) -> None:
+    entries = {f"tench/{number}.png": small_picture(colour=f"#{number:06x}") for number in range(4)}
+    file = attacker.upload(zip_of(entries), "one.zip")
+    values = (file, "one", CHECKPOINT, "new", "full", 1, 0.1, 8, 0)
+    assert "class" in refusal(lambda: attacker.ask("finetune", *values))
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_every_hostile_checkpoint_is_refused(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    before = attacked_app.process.memory_info().rss
+    picture = attacker.upload(CAT.read_bytes())
+    for name, words in attacked_app.refusals.items():
+        said = refusal(lambda name=name: attacker.ask("compare", picture, name, "", "cam", "signed"))
+        assert words in said, name
+    assert attacked_app.process.memory_info().rss - before < 500 * 2**20
+
+
+@pytest.mark.parametrize("name", ["million-classes", "nested", "cut", "tampered", "huge-tensor", "huge-header", "nan"])
+def test_a_hostile_checkpoint_zip_is_not_taken_in(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
+    file = attacker.upload(zipped_folder(attacked_app.checkpoints / name), f"{name}.zip")
+    said = refusal(lambda: _bring_checkpoint(attacker, file))
+    assert attacked_app.refusals[name] in said
+    kept = attacked_app.folder / "work" / "checkpoints"
+    assert not any(path.name.startswith(name) for path in kept.rglob("*"))
+
+
+def _bring_checkpoint(attacker: Visitor, file: dict[str, Any]) -> Any:
+    """What the page sends when a checkpoint's zip is dropped on the Fine-tune tab."""
+    config = attacker.http.get("/config").json()
+    field = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "checkpoint-zip")
+    handler = next(one["id"] for one in config["dependencies"] if [field, "upload"] in one["targets"])
+    body = {"data": [file], "fn_index": handler, "session_hash": os.urandom(8).hex()}
+    joined = attacker.http.post("/gradio_api/queue/join", json=body)
+    if joined.status_code != 200:
+        raise RefusedError(joined.text)
+    return attacker.answer("compare", joined.json()["event_id"])
+
+
+# --- files of the machine ---------------------------------------------------------------------------------------------
+
+
+def test_no_file_of_the_machine_can_be_fetched(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    link = attacked_app.folder / "gradio" / "link.png"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to("/etc/passwd")
+    run = attacked_app.folder / "work" / "runs" / "secret.json"
+    run.parent.mkdir(parents=True, exist_ok=True)
+    run.write_text("secret")
+    log = attacked_app.folder / "log"
+    plain = [
+        "/etc/passwd", "/proc/self/environ", "/proc/self/cwd/app.py", str(run), str(log), str(link), "app.py",
+        "requirements.txt", "bsig/ui/server.py", "./app.py", f"{ROOT}/app.py", f"{ROOT}/.git/config",
+        f"{ROOT}/assets/../app.py", f"{ROOT}/assets/examples/../../pyproject.toml", "../app.py", "file:///etc/passwd",
+        f"{attacked_app.folder}/gradio/../log", "C:\\Windows\\win.ini", "~/.bashrc", "\\\\host\\share", "a\0b",
+    ]  # fmt: skip
+    for path in plain:
+        for written in {path, urllib.parse.quote(path), urllib.parse.quote(path, safe=""), path.replace("/", "%252f")}:
+            for route in ("/gradio_api/file=", "/gradio_api/file/", "/static/", "/assets/", "/svelte/"):
+                request = attacker.http.build_request("GET", attacker.http.base_url)
+                request.url = httpx.URL(attacked_app.url).copy_with(
+                    raw_path=f"{route}{written}".replace("\0", "%00").encode()
+                )
+                response = attacker.http.send(request)
+                assert response.status_code in (400, 403, 404, 422), (route, written)
+                assert len(response.content) < 2000
+
+
+def test_pictures_that_ship_can_be_fetched(attacker: Visitor) -> None:
+    response = attacker.http.get(f"/gradio_api/file={CAT}")
+    assert response.status_code == 200
+    assert response.content == CAT.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "/proc/self/environ", str(ROOT / "app.py"), "app.py", "../../etc/passwd", "", "/", "a\0b",
+     "~/x.png"],
+)  # fmt: skip
+def test_a_path_of_the_machine_is_no_picture(attacker: Visitor, path: str) -> None:
+    for sent in (
+        file_data(path),
+        file_data(path, url=path),
+        file_data(path, orig_name="cat.jpg", is_stream=True),
+        path,
+    ):
+        said = refusal(lambda sent=sent: attacker.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
+        assert "root:" not in said
+    said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file_data(path), "cam", "signed", 10))
+    assert "root:" not in said
+
+
+def test_no_address_is_fetched_for_a_visitor(attacker: Visitor, listener: Any) -> None:
+    address = f"http://127.0.0.1:{listener.server_port}/cat.jpg"
+    upload = attacker.upload(CAT.read_bytes())
+    for sent in (file_data(address), file_data(address, url=address), {**upload, "path": address}, address):
+        refusal(lambda sent=sent: attacker.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
+    attacker.ask("compare", {**upload, "url": address}, CHECKPOINT, "", "cam", "signed")
+    for route in ("/gradio_api/file=", "/gradio_api/proxy="):
+        assert attacker.http.get(f"{route}{address}").status_code == 404
+    assert listener.asked == []
+
+
+@pytest.fixture
+def listener() -> Iterator[Any]:
+    """A web server that notes what it is asked for."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Asked(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            server.asked.append(self.path)  # type: ignore[attr-defined]
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
+    server.asked = []  # type: ignore[attr-defined]
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,259 @@
+"""Requests from strangers: forged, cancelled, abandoned, far too many; the app goes on and mixes nobody up."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from conftest import CAT
+from hostile_files import SCRIPT, small_picture, zip_of
+from http_visitor import CHECKPOINT, AttackedApp, RefusedError, Visitor, refusal
+
+JUNK: list[Any] = [None, 1e308, {"path": "x"}, SCRIPT]
+EVENT_JUNK: list[Any] = [None, {"index": 10**9}, {"index": [3, 4], "value": {}}, "x"]
+
+
+def _join(visitor: Visitor, **body: Any) -> httpx.Response:
+    return visitor.http.post("/gradio_api/queue/join", json={"data": [], **body})
+
+
+def _wait_until(holds: Any, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+# --- values that no page would send -----------------------------------------------------------------------------------
+
+
+def test_junk_for_every_handler_of_the_page_is_no_defect(attacker: Visitor) -> None:
+    handlers = [one for one in attacker.http.get("/config").json()["dependencies"] if one["backend_fn"]]
+    assert len(handlers) > 50
+    session, refusals = os.urandom(8).hex(), []
+    for handler in handlers:
+        for junk in JUNK:
+            for event in EVENT_JUNK if junk is None and handler["collects_event_data"] else [None]:
+                values = [junk] * len(handler["inputs"])
+                joined = _join(attacker, data=values, fn_index=handler["id"], session_hash=session, event_data=event)
+                try:
+                    attacker.answer("x", joined.json()["event_id"])
+                except RefusedError as error:
+                    refusals.append((str(error), handler["api_name"], junk, event))
+    assert refusals
+    assert [one for one in refusals if "\n" in one[0] or "went wrong on our side" in one[0]] == []
+
+
+@pytest.mark.parametrize(
+    ("class_name", "method", "weights", "checkpoint"),
+    [
+        (SCRIPT, "cam", "signed", CHECKPOINT),
+        ("", SCRIPT, "signed", CHECKPOINT),
+        ("", "cam", SCRIPT, CHECKPOINT),
+        ("", "cam", "signed", SCRIPT),
+        ("9" * 5000, "cam", "signed", CHECKPOINT),
+        ("\ud800", "cam", "signed", CHECKPOINT),
+        ("\0", "cam", "signed", "a\0b"),
+        ("x" * 1_000_000, "cam", "signed", CHECKPOINT),
+        ("", "cam", "signed", "hf:owner/repo"),
+        ("", "cam", "signed", "/etc"),
+        ("", "cam", "signed", "~root"),
+    ],
+)
+def test_text_of_any_kind_is_refused_in_words(
+    attacker: Visitor, class_name: str, method: str, weights: str, checkpoint: str
+) -> None:
+    picture = attacker.upload(CAT.read_bytes())
+    body = json.dumps({"data": [picture, checkpoint, class_name, method, weights]}).encode()
+    response = attacker.http.post("/gradio_api/call/compare", content=body)
+    if response.status_code == 200:
+        refusal(lambda: attacker.answer("compare", response.json()["event_id"]))
+    else:
+        assert response.status_code < 500
+        assert isinstance(response.json()["detail"], str)
+
+
+# --- whose answer it is -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("session", ["a", "0" * 32, "../../x", "x" * 10_000, SCRIPT])
+def test_an_unknown_session_or_request_gives_nothing(attacker: Visitor, session: str) -> None:
+    for path, query in (("queue/data", {"session_hash": session}), ("call/compare/" + os.urandom(16).hex(), {})):
+        with attacker.http.stream("GET", f"/gradio_api/{path}", params=query) as stream:
+            said = stream.read().decode()
+        assert "process_completed" not in said
+        assert "event: complete" not in said
+
+
+def test_a_stranger_cannot_cancel_by_guessing(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    picture = attacker.upload(CAT.read_bytes())
+    event = attacker.send("compare", picture, CHECKPOINT, "golf ball", "ablation-cam", "signed")
+    stranger = Visitor(attacked_app.url)
+    for index in range(20):
+        body = {"session_hash": os.urandom(16).hex(), "fn_index": index, "event_id": os.urandom(16).hex()}
+        assert stranger.http.post("/gradio_api/cancel", json=body).status_code == 200
+    stranger.close()
+    *_, said = attacker.answer("compare", event)
+    assert said["method"] == "ablation-cam"
+
+
+def test_visitors_side_by_side_get_their_own_class(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    names = ["golf ball", "zebra", "tench", "banana", "teapot", "jeep"]
+
+    def asked(name: str) -> str:
+        one = Visitor(attacked_app.url)
+        *_, said = one.compare(CAT.read_bytes(), name)
+        one.close()
+        return said["class_name"]
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(asked, names * 2)) == names * 2
+
+
+# --- those who go away ------------------------------------------------------------------------------------------------
+
+
+def _fresh_picture() -> bytes:
+    return CAT.read_bytes() + os.urandom(8)
+
+
+def test_score_cam_ends_when_its_visitor_has_gone(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    before = len(attacked_app.log())
+    picture = attacker.upload(_fresh_picture())
+    event = attacker.send("compare", picture, CHECKPOINT, "", "score-cam", "signed")
+    with pytest.raises(httpx.ReadTimeout):
+        attacker.http.get(f"/gradio_api/call/compare/{event}", timeout=0.5)
+    assert _wait_until(lambda: '"outcome": "left"' in attacked_app.log()[before:], 10)
+
+
+def test_visitors_who_ask_and_never_listen_do_no_harm(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    picture = attacker.upload(_fresh_picture())
+    for _ in range(30):
+        attacker.send("compare", picture, CHECKPOINT, "", "cam", "signed")
+
+    def is_idle() -> bool:
+        return attacker.http.get("/health").json()["requests"] == {"waiting": 0, "running": 0}
+
+    assert _wait_until(is_idle, 60)
+
+
+def test_connections_cut_in_the_middle_do_no_harm(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    def cut(number: int) -> None:
+        one = httpx.Client(base_url=attacked_app.url, timeout=0.02 + 0.01 * number)
+        try:
+            sent = one.post("/gradio_api/upload", files={"files": ("cat.jpg", _fresh_picture())}).json()
+            body = {"data": [{"path": sent[0], "meta": {"_type": "gradio.FileData"}}, CHECKPOINT, "", "cam", "signed"]}
+            event = one.post("/gradio_api/call/compare", json=body).json()["event_id"]
+            one.get(f"/gradio_api/call/compare/{event}")
+        except httpx.TimeoutException:
+            pass
+        one.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(cut, range(40)))
+    assert attacker.http.get("/health").status_code == 200
+
+
+# --- too many ---------------------------------------------------------------------------------------------------------
+
+
+def test_hundreds_of_tiny_requests_leave_no_memory_behind(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    def flood(count: int) -> int:
+        one = httpx.Client(base_url=attacked_app.url, timeout=60)
+        refused = 0
+        for _ in range(count):
+            response = one.post("/gradio_api/call/checkpoints", json={"data": [], "session_hash": os.urandom(8).hex()})
+            refused += response.status_code != 200
+            one.get("/health")
+        one.close()
+        return refused
+
+    flood(60)
+    before = attacked_app.process.memory_info().rss
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(flood, [60] * 4))
+    assert attacked_app.process.memory_info().rss - before < 100 * 2**20
+    assert _wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
+
+
+def test_a_full_queue_says_so(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    picture = attacker.upload(_fresh_picture())
+    words = []
+    for _ in range(80):
+        try:
+            attacker.send("compare", picture, CHECKPOINT, "", "ablation-cam", "signed")
+        except RefusedError as error:
+            words.append(str(error))
+    assert all("Queue is full" in one for one in words)
+    assert _wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_starts_and_stops_at_once_leave_every_run_ended(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    pictures = {f"{name}/{number}.png": small_picture(colour=f"#{number:02x}00{shade}")
+                for name, shade in (("tench", "10"), ("banana", "f0")) for number in range(3)}  # fmt: skip
+    file = attacker.upload(zip_of(pictures), "pets.zip")
+    for name in ("left", "right", "left"):
+        attacker.send("finetune", file, name, CHECKPOINT, "own", "full", 50, 0.1, 4, 0)
+    done = threading.Event()
+    problems: list[str] = []
+
+    def stop() -> None:
+        one = Visitor(attacked_app.url)
+        one.http.cookies = attacker.http.cookies
+        while not done.is_set():
+            for run in one.ask("runs")[0]:
+                try:
+                    one.ask("stop_run", run["name"])
+                except RefusedError as error:
+                    if "went wrong" in str(error):
+                        problems.append(str(error))
+        one.close()
+
+    threads = [threading.Thread(target=stop) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    ended = {"finished", "stopped", "failed", "interrupted"}
+    try:
+        assert _wait_until(
+            lambda: (runs := attacker.ask("runs")[0]) and all(run["standing"] in ended for run in runs), 60
+        ), attacker.ask("runs")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert problems == []
+    assert {run["standing"] for run in attacker.ask("runs")[0]} <= {"finished", "stopped"}
+
+
+# --- names that are markup --------------------------------------------------------------------------------------------
+
+
+def test_markup_in_class_and_file_names_reaches_no_screen_as_markup(
+    attacker: Visitor, attacked_app: AttackedApp
+) -> None:
+    picture = attacker.upload(CAT.read_bytes(), f"{SCRIPT}.jpg")
+    fields = attacker.http.get("/config").json()
+    handlers = [one for one in fields["dependencies"] if one["api_name"] == "on_picture"]
+    values = {part["id"]: part["props"].get("value") for part in fields["components"]}
+    elements = {part["props"].get("elem_id"): part["id"] for part in fields["components"]}
+    values |= {elements["picture"]: picture, elements["checkpoint"]: "markup", elements["class"]: None}
+    body = [values[number] for number in handlers[0]["inputs"]]
+    joined = _join(attacker, data=body, fn_index=handlers[0]["id"], session_hash=os.urandom(8).hex())
+    said = json.dumps(attacker.answer("x", joined.json()["event_id"]))
+    html = [part["id"] for part in fields["components"] if part["type"] == "html"]
+    assert SCRIPT[1:10] in said
+    assert any(number in html for number in handlers[0]["outputs"])
+    for number, answer in zip(handlers[0]["outputs"], json.loads(said), strict=True):
+        if number in html:
+            assert "<img" not in json.dumps(answer)

@@ -1,0 +1,25 @@
+"""The load script, shortened: many visitors at once, no error, no wrong answer. Seconds are not asserted."""
+
+from __future__ import annotations
+
+import asyncio
+
+from http_visitor import AttackedApp
+from load import Load, loaded, percentile
+
+VISITORS, SECONDS = 8, 6.0
+
+
+def test_visitors_at_once_get_the_answers_of_a_single_one(attacked_app: AttackedApp) -> None:
+    load = asyncio.run(loaded(attacked_app.url, attacked_app.process, VISITORS, SECONDS, different=16))
+    assert load.errors == []
+    assert load.wrong == []
+    assert len(load.answers) > VISITORS
+    assert set(load.summary(SECONDS)) >= {"answers_a_second", "compare_s", "peak_rss_mb"}
+
+
+def test_percentiles_are_of_the_nearest_rank() -> None:
+    values = [float(number) for number in range(1, 101)]
+    assert (percentile(values, 50), percentile(values, 95), percentile(values, 100)) == (51.0, 96.0, 100.0)
+    assert percentile([], 95) is None
+    assert Load().summary(1.0)["answers"] == 0
