@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ def memory_results(picture: Path, tell: Tell) -> dict[str, Any]:
         steps = [("default model", [DEFAULT_CHECKPOINT]), (f"{ANSWERS} answers later", [DEFAULT_CHECKPOINT] * ANSWERS)]
         steps += [(f"and {one}, same encoder", [one]) for one in sharing] + [(f"and {OTHER}", [OTHER])]
         found: dict[str, Any] = {}
-        with served("--checkpoints", str(folder), "--models", str(len(shipped) + 1)) as app:
+        arguments = ("--checkpoints", str(folder), "--models", str(len(shipped) + 1))
+        with served(*arguments) as app, closing(Visitor(app.url)) as visitor:
             app.wait_until_ready()
             found["page answers, default model loaded"] = resident_mb(app.process_id)
-            visitor = Visitor(app.url)
             for title, checkpoints in steps:
                 tell(f"memory: {title}")
                 for checkpoint in checkpoints:

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,9 @@ def page_results(model: DualBranch, pictures: Sequence[Path], rounds: int, tell:
         fresh = cropped_variants(pictures, rounds + 3, Path(folder))
         tell("cold start")
         started = time.perf_counter()
-        with served() as app:
+        with served() as app, closing(Visitor(app.url)) as visitor:
             app.wait_until_ready()
             listening = time.perf_counter() - started
-            visitor = Visitor(app.url)
             visitor.compare(pictures[0], DEFAULT_CHECKPOINT)
             first = time.perf_counter() - started
             for path in fresh[:3]:

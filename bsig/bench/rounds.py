@@ -38,16 +38,22 @@ class Times:
 
 
 def alternating(
-    acts: Mapping[str, Callable[[], Any]], rounds: int, *, warm_up: int = 2, tell: Callable[[str], None] | None = None
+    acts: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    *,
+    warm_up: int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> dict[str, Times]:
     """Seconds of each act, all of them once in every round, in the same order; the first `warm_up` rounds do not count.
 
     Args:
         acts: name -> what is timed.
         rounds: how many count.
-        warm_up: how many come before.
+        warm_up: how many come before; None for two, or one before a single round.
         tell: told what is going on.
     """
+    if warm_up is None:
+        warm_up = min(2, rounds)
     taken: dict[str, list[float]] = {name: [] for name in acts}
     for number in range(warm_up + rounds):
         for name, act in acts.items():

@@ -35,7 +35,8 @@ class Served:
         self.url = url
         self.lines: list[dict[str, Any]] = []
         self._process = process
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         for line in self._process.stderr or ():
@@ -43,6 +44,14 @@ class Served:
                 said = json.loads(line)
                 if isinstance(said, dict) and "endpoint" in said:
                     self.lines.append(said)
+
+    def close(self) -> None:
+        """Ends the app."""
+        self._process.terminate()
+        self._process.wait()
+        self._listener.join()
+        if self._process.stderr:
+            self._process.stderr.close()
 
     @property
     def process_id(self) -> int:
@@ -75,11 +84,8 @@ def served(*arguments: str) -> Iterator[Served]:
             command, cwd=APP.parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip
-        try:
-            yield Served(process, f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
-            process.wait()
+        with contextlib.closing(Served(process, f"http://127.0.0.1:{port}")) as app:
+            yield app
 
 
 def resident_mb(process_id: int, *, peak: bool = False) -> float | None:

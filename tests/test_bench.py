@@ -1,0 +1,128 @@
+"""The bench measures by turns, compares like with like, and its tables hold what it measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tolerances import FLOAT32, LIBRARY, assert_close
+
+from bsig import cli
+from bsig.bench import learning, report
+from bsig.bench.compare import CLASS, peers, whole_networks
+from bsig.bench.rounds import alternating, times_of
+from bsig.bench.scale import with_random_classes
+from bsig.dual_branch import DualBranch
+from bsig.explain import Explainer
+from bsig.images import crop_image, input_tensor, read_image
+from bsig.localization import THRESHOLDS, best_ious
+
+ROOT = Path(__file__).resolve().parent.parent
+CAT = ROOT / "assets" / "examples" / "cat.jpg"
+SHIPPED = ROOT / "assets" / "docs" / "performance.json"
+
+
+def test_acts_take_turns_and_the_warm_up_does_not_count() -> None:
+    order: list[str] = []
+    times = alternating({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, warm_up=2)
+    assert order == ["a", "b"] * 5
+    assert {name: found.rounds for name, found in times.items()} == {"a": 3, "b": 3}
+
+
+def test_median_and_quartiles_are_those_worked_out_by_hand() -> None:
+    found = times_of([4.0, 1.0, 3.0, 2.0, 100.0])
+    assert (found.low, found.median, found.high) == (2.0, 3.0, 4.0)
+    assert found.said()["median_ms"] == 3000.0
+
+
+def test_the_peers_networks_give_each_branchs_logits(perturbed_model: DualBranch) -> None:
+    networks, preprocessing = whole_networks(perturbed_model), perturbed_model.preprocessing
+    inputs = input_tensor(crop_image(read_image(CAT), preprocessing), preprocessing)
+    encoded = Explainer(perturbed_model).encode(CAT)
+    with torch.no_grad():
+        assert_close(networks["softmax"](inputs)[0], encoded.softmax_logits, FLOAT32)
+        assert_close(networks["sigmoid"](inputs)[0], encoded.sigmoid_logits, FLOAT32)
+
+
+def test_grad_cam_is_asked_for_the_same_two_maps(perturbed_model: DualBranch, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pytorch_grad_cam
+
+    seen = []
+    original = pytorch_grad_cam.GradCAM.__call__
+    monkeypatch.setattr(
+        pytorch_grad_cam.GradCAM,
+        "__call__",
+        lambda self, *arguments: seen.append(original(self, *arguments)),
+    )
+    peers(whole_networks(perturbed_model), perturbed_model, read_image(CAT))["grad-cam grad-cam"]()
+    explanation = Explainer(perturbed_model).encode(CAT).explain(CLASS, "grad-cam")
+    for theirs, ours in zip(seen, (explanation.softmax.map, explanation.sigmoid.map), strict=True):
+        clamped = ours.clip(min=0)
+        stretched = cv2.resize((clamped - clamped.min()) / (clamped.max() - clamped.min()), (224, 224))
+        assert_close(theirs[0], (stretched - stretched.min()) / (stretched.max() - stretched.min()), LIBRARY)
+
+
+def test_the_loop_over_a_thousand_thresholds_finds_the_same_ious() -> None:
+    maps = np.random.default_rng(1).normal(size=(3, 7, 7)).astype(np.float32)
+    truths = [np.array([[10, 20, 90, 150]])] * 3
+    found = learning.thousand_thresholds(maps, truths)
+    assert found.shape == (3, len(THRESHOLDS))
+    np.testing.assert_array_equal(found, best_ious(maps, truths).all_contours)
+
+
+def test_a_model_of_many_classes_explains_the_last_one(perturbed_model: DualBranch) -> None:
+    wide = with_random_classes(perturbed_model, 5003)
+    explanation = Explainer(wide).encode(CAT).explain(5002)
+    assert explanation.class_name == "5002"
+    assert explanation.softmax.map.shape == (7, 7)
+
+
+def test_the_command_writes_results_and_page_and_keeps_parts_measured_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results.json"
+    for parts in ("compare", "classes,change"):
+        command = ["bench", "--quick", "--rounds", "1", "--parts", parts, "--out", str(out), "--page", str(tmp_path)]
+        assert cli.main(command) == 0
+    results = json.loads(out.read_text())
+    assert {"machine", "compare", "classes", "change"} <= set(results)
+    ratios = results["compare"]["against_bare_forward"]
+    assert ratios["bare forward"] == 1.0
+    assert set(results["compare"]["peers_against_bsig"]) >= {"grad-cam grad-cam", "grad-cam eigen-cam"}
+    assert report.readme_table(results) in capsys.readouterr().out
+    text = (tmp_path / "performance.md").read_text()
+    assert report.readme_table(results) in text
+    assert "![Cost against number of classes" in text
+    assert (tmp_path / "performance-classes.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--parts", "compare,colour"], "`--parts` (=compare,colour) must be some of compare, change"),
+        (["--rounds", "0"], "`--rounds` (=0) must be from 1 to 1000"),
+        (["--table", "no-such.json"], "cannot be read as results of bench"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["bench", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_the_page_part_divides_an_answer_into_all_of_its_parts(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    assert cli.main(["bench", "--quick", "--rounds", "1", "--parts", "page", "--out", str(out)]) == 0
+    said = json.loads(out.read_text())["page"]
+    for kind in ("never seen", "seen before"):
+        parts = dict(said[kind]["median_ms"])
+        total = parts.pop("total")
+        assert abs(sum(parts.values()) - total) < 0.1 * total
+    assert said["never seen"]["median_ms"]["encode"] > said["seen before"]["median_ms"]["encode"] == 0.0
