@@ -12,7 +12,7 @@ from generated import class_folders
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.errors import InputError
 from bsig.evaluation_job import EvaluationJob, labelled_split
-from bsig.ui.evaluate_own import OwnSets, Step, evaluate_answer, measured, own_pictures
+from bsig.ui.evaluate_own import Step, evaluate_answer, measured, own_pictures
 from bsig.ui.evaluate_view import gallery_rows, screen_of
 from bsig.ui.workbench import Workbench
 
