@@ -124,7 +124,7 @@ class Hosting:
             said = "is not the right one" if given else "is missing"
             raise InputError(f"the password for fine-tuning {said}; ask whoever runs this app, {ELSEWHERE}.")
 
-    def check(self, name: str, value: float, limit: float | None, remedy: str, unit: str = "") -> None:
+    def check(self, name: str, value: float | int, limit: float | int | None, remedy: str, unit: str = "") -> None:
         """Refuses a value above a limit.
 
         Raises:

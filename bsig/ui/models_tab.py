@@ -46,12 +46,12 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     )
     if bench.is_public:
         gr.HTML(f"<p class='bsig-note'>{html.escape(bench.hosting.models_limits())}</p>", elem_id="models-limits")
+    or_hub = "" if bench.is_public else ", or hf:owner/repo"
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
             backbone = gr.Dropdown(
                 pretrained_names(), value=DEFAULT_BACKBONE, label="Backbone", filterable=True, allow_custom_value=True,
-                elem_id="model-backbone",
-                info=f"Type to search timm's names with published weights{'' if bench.is_public else ', or hf:owner/repo'}.",
+                elem_id="model-backbone", info=f"Type to search timm's names with published weights{or_hub}.",
             )  # fmt: skip
             weights = gr.Textbox(
                 label="Weights file", placeholder="published weights", max_lines=1, elem_id="model-weights",
