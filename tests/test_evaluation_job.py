@@ -14,6 +14,7 @@ from bsig.errors import InputError
 from bsig.evaluation_job import EvaluationJob, labelled_split
 from bsig.ui.evaluate_own import Step, evaluate_answer, measured, own_pictures
 from bsig.ui.evaluate_view import gallery_rows, screen_of
+from bsig.ui.own_sets import OwnSets
 from bsig.ui.workbench import Workbench
 
 NAMES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
