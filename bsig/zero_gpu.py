@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import multiprocessing
 import os
 import queue
 import shutil
@@ -59,6 +60,8 @@ def made_on_gpu(folder: str, checkpoints: str) -> tuple[dict[str, Any], Files]:
 
     The run's folder gets its events and maps meanwhile. Nothing else is kept in this process.
     """
+    if multiprocessing.parent_process():
+        torch.set_num_threads(1)  # a forked process has the threads' pool of its parent in name only, and waits for it
     path = Path(folder)
     runs = RunFolder.of(path)
     request = runs.read(path.name).request
