@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def main() -> int:
             desks.close()
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
     try:
         demo = build_demo(bench, queue)
         demo.launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments(bench))
