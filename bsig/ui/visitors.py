@@ -14,14 +14,17 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections import OrderedDict
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import parse_qs
 
 from gradio.context import LocalContext
 
 COOKIE = "bsig_visitor"
 HEADER = "x-bsig-visitor"
 KEY_PATTERN = re.compile(r"[0-9a-f]{32,64}")
+SESSIONS_KEPT = 10_000
 LARGEST_ANSWER = 2**20  # of an upload: the names of at most 1000 files
 KEPT_IN_PAGE_JS = """<script>
 (() => {
@@ -75,6 +78,9 @@ class VisitorMiddleware:
 
     def __init__(self, app: Any, visits: Visits) -> None:
         self._app, self._visits = app, visits
+        # Of pages that keep their own key: whose session it is. The browser opens a page's lasting connection by itself
+        # and puts no header on it, only the session's name. It says when the page has gone, and decides nothing else.
+        self._sessions: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
@@ -82,20 +88,33 @@ class VisitorMiddleware:
             await self._app(scope, receive, send)
             return
         known = _key_in_cookie(scope)
-        key = known or _key_in_header(scope) or secrets.token_hex(16)
+        own = _key_in_header(scope)
+        key = known or own or secrets.token_hex(16)
         headers = [(name, value) for name, value in scope["headers"] if name != HEADER.encode()]
         scope = {**scope, "headers": [*headers, (HEADER.encode(), key.encode())]}
         path = scope.get("path", "")
         watched = _Answer(self._visits, key, path, send, None if known else cookie(key, is_secure=_is_secure(scope)))
-        is_page = "/heartbeat/" in path
+        session = path.rsplit("/heartbeat/", 1)[1] if "/heartbeat/" in path else None
         self._visits.seen(key)
-        if is_page:
+        if own and not known and path.endswith("/queue/data"):
+            self._note_session(scope, own)
+        if session and (known or own):
             self._visits.opened(key)
         try:
             await self._app(scope, receive, watched.send)
         finally:
-            if is_page:
+            if session and (known or own):
                 self._visits.closed(key)
+            elif session in self._sessions:
+                self._visits.closed(self._sessions.pop(session))
+
+    def _note_session(self, scope: Any, key: str) -> None:
+        session = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
+        if session and session not in self._sessions:
+            self._visits.opened(key)
+            self._sessions[session] = key
+            while len(self._sessions) > SESSIONS_KEPT:
+                self._sessions.popitem(last=False)
 
 
 class _Answer:
