@@ -231,8 +231,10 @@ def test_what_one_visitor_makes_does_not_exist_for_another(alice: Client, bob: C
 def test_anothers_session_or_a_forged_header_shows_nothing(app: App, alice: Client, made: dict[str, Any]) -> None:
     key = alice.cookies[COOKIE]
     mallory = app.visitor(headers={HEADER: hashed(key)})  # the name of Alice's folder, should it ever be seen
-    mallory.session_hash = alice.session_hash
     assert mallory.predict(api_name="/runs") == []
+    stream = f"{app.url}gradio_api/queue/data?session_hash={alice.session_hash}"
+    for cookies in ({}, {COOKIE: "b" * 32}):
+        assert httpx.get(stream, cookies=cookies, timeout=10).status_code == 403
     # The cookie decides, not the header beside it.
     mallory = app.visitor(headers={HEADER: key}, httpx_kwargs={"cookies": {COOKIE: "b" * 32}})
     assert mallory.predict(api_name="/runs") == []

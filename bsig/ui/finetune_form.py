@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
 import shutil
-import tempfile
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from bsig.run_queue import RunQueue
 from bsig.runs import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.training_config import TrainingConfig
 from bsig.ui.allowed_models import check_backbone, check_description
+from bsig.ui.downloads import download_folder
 from bsig.ui.hosting import Hosting
 from bsig.ui.workbench import Workbench
 from bsig.views import Views
@@ -309,14 +309,15 @@ def checkpoint_zip(path: Path) -> Path:
     stamp = (path / DESCRIPTION).stat().st_mtime_ns  # one zip a checkpoint, made again when it is another one
     # Of two visitors' checkpoints of one name and moment each its own.
     place = hashlib.sha256(f"{path.absolute()} {stamp}".encode()).hexdigest()[:32]
-    file = Path(tempfile.gettempdir()) / f"bsig-checkpoints-{os.getpid()}" / place / f"{path.name}.zip"
+    file = download_folder(place) / f"{path.name}.zip"
     if file.is_file():
         return file
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
+    partial = file.with_name(f"{secrets.token_hex(8)}.partial")  # never half a zip to whoever asks at the same time
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
         for part in sorted(path.iterdir()):
             if part.is_file() and not part.name.startswith("."):
                 archive.write(part, f"{path.name}/{part.name}")
+    partial.replace(file)
     return file
 
 

@@ -20,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs
 
 from gradio.context import LocalContext
+from starlette.responses import PlainTextResponse
 
 COOKIE = "bsig_visitor"
 HEADER = "x-bsig-visitor"
@@ -78,9 +79,11 @@ class VisitorMiddleware:
 
     def __init__(self, app: Any, visits: Visits) -> None:
         self._app, self._visits = app, visits
-        # Of pages that keep their own key: whose session it is. The browser opens a page's lasting connection by itself
-        # and puts no header on it, only the session's name. It says when the page has gone, and decides nothing else.
+        # Whose session it is that answers are fetched for: nobody else gets them.
         self._sessions: OrderedDict[str, str] = OrderedDict()
+        # Of pages that keep their own key. The browser opens a page's lasting connection by itself and puts no header
+        # on it, only the session's name. It says when the page has gone, and decides nothing else.
+        self._without_cookie: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
@@ -96,8 +99,13 @@ class VisitorMiddleware:
         watched = _Answer(self._visits, key, path, send, None if known else cookie(key, is_secure=_is_secure(scope)))
         session = path.rsplit("/heartbeat/", 1)[1] if "/heartbeat/" in path else None
         self._visits.seen(key)
-        if own and not known and path.endswith("/queue/data"):
-            self._note_session(scope, own)
+        if path.endswith("/queue/data"):
+            asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
+            if self._sessions.get(asked, key) != key:
+                await PlainTextResponse("This session is another visitor's.", status_code=403)(scope, receive, send)
+                return
+            if known or own:
+                self._note_session(asked, key, has_cookie=bool(known))
         if session and (known or own):
             self._visits.opened(key)
         try:
@@ -105,16 +113,19 @@ class VisitorMiddleware:
         finally:
             if session and (known or own):
                 self._visits.closed(key)
-            elif session in self._sessions:
-                self._visits.closed(self._sessions.pop(session))
+            elif session and session in self._without_cookie:
+                self._visits.closed(self._without_cookie.pop(session))
 
-    def _note_session(self, scope: Any, key: str) -> None:
-        session = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
-        if session and session not in self._sessions:
+    def _note_session(self, session: str, key: str, *, has_cookie: bool) -> None:
+        if not session or session in self._sessions:
+            return
+        self._sessions[session] = key
+        if not has_cookie:
             self._visits.opened(key)
-            self._sessions[session] = key
-            while len(self._sessions) > SESSIONS_KEPT:
-                self._sessions.popitem(last=False)
+            self._without_cookie[session] = key
+        for kept in (self._sessions, self._without_cookie):
+            while len(kept) > SESSIONS_KEPT:
+                kept.popitem(last=False)
 
 
 class _Answer:
