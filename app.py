@@ -2,17 +2,21 @@
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from bsig import zero_gpu  # first: a GPU that is lent by the second must be asked for before anything looks for one
 from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT
 from bsig.errors import InputError
 from bsig.finetune import chosen_device
 from bsig.run_queue import RunQueue
 from bsig.runs import WORK_FOLDER, RunFolder
 from bsig.ui import build_demo, launch_arguments
+from bsig.ui.desks import Desks
+from bsig.ui.hosting import ON_SPACES_VARIABLE, Hosting
 from bsig.ui.server import prepare_process
 from bsig.ui.workbench import Workbench
 
@@ -20,35 +24,38 @@ from bsig.ui.workbench import Workbench
 def main() -> int:
     """Parses the arguments, loads the first model, serves until stopped."""
     parser = argparse.ArgumentParser(description="bsig: softmax and sigmoid CAMs side by side, in the browser.")
-    parser.add_argument("--host", default="127.0.0.1")
+    everywhere = "0.0.0.0" if os.environ.get(ON_SPACES_VARIABLE) else "127.0.0.1"
+    parser.add_argument("--host", default=everywhere, help="on Hugging Face Spaces every address, else 127.0.0.1")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="shown first: name, folder or hf:owner/repo")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--work-folder", type=Path, default=WORK_FOLDER, help="where fine-tunes are kept")
-    parser.add_argument("--public", action="store_true", help="for strangers: no paths of this machine are taken")
+    parser.add_argument("--public", action="store_true", help="for strangers: limits, and each visitor's things apart")
     parser.add_argument("--models", type=int, default=3, help="how many models stay in memory")
     chosen = parser.parse_args()
+    desks = None
     try:
-        runs = RunFolder(chosen.work_folder)
-        bench = Workbench(
-            chosen.checkpoint,
-            chosen.checkpoints,
-            chosen_device(chosen.device),
-            more_folders=[runs.checkpoints],
-            is_public=chosen.public,
-            models=chosen.models,
-        )
+        desks = Desks(Hosting.chosen(public=chosen.public), chosen.work_folder)
+        desks.use_own_temporary_folder()
+        device = zero_gpu.compare_device() or chosen_device(chosen.device)
+        bench = Workbench(chosen.checkpoint, chosen.checkpoints, device, desks=desks, models=chosen.models)
         bench.model(None)  # refuses a checkpoint that cannot be loaded before the page is there
-        queue = RunQueue(runs, chosen.checkpoints)
+        runs = desks.shared.runs or RunFolder(chosen.work_folder)
+        queue = RunQueue(runs, chosen.checkpoints, zero_gpu.new_maker(chosen.checkpoints))
     except InputError as error:
+        if desks:
+            desks.close()
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
         return 2
     prepare_process()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
     try:
-        build_demo(bench, queue).launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments())
+        demo = build_demo(bench, queue)
+        demo.launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments(bench))
     finally:
         queue.close()
+        desks.close()
     return 0
 
 

@@ -112,9 +112,9 @@ def check_data(
     classes = len(names) if new_head else model.num_classes
     count = sum(sample.class_name in match.index_of for sample in images.samples)
     kept = [sample for sample in held_out.samples if sample.class_name in match.index_of] if held_out else []
-    encoded = count * views + len(kept)
-    width = model.softmax_head.last_linear.in_features
-    steps = epochs * (count // batch_size + 1)
+    seconds = estimated_seconds(
+        model, count * views + len(kept), count, classes=classes, epochs=epochs, batch_size=batch_size
+    )
     return DataCheck(
         images.name,
         images.counts(),
@@ -123,9 +123,18 @@ def check_data(
         len(listed),
         len(kept),
         "" if held_out is None else ("its val split" if held_out.split == "val" else "a tenth of each class"),
-        encoded / encoding_rate(model),
-        steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width),
+        *seconds,
     )
+
+
+def estimated_seconds(
+    model: DualBranch, encoded: int, trained: int, *, classes: int, epochs: int, batch_size: int
+) -> tuple[float, float]:
+    """How long it takes to encode so many pictures, and to train on so many."""
+    width = model.softmax_head.last_linear.in_features
+    steps = epochs * (trained // batch_size + 1)
+    encoding = encoded / encoding_rate(model) if encoded else 0.0
+    return encoding, steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width)
 
 
 def matched(images: LabelledImages, model: DualBranch, *, new_head: bool) -> ClassMatch:

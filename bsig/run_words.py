@@ -77,6 +77,13 @@ def status(run: Run, position: int | None) -> str:
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
 
 
+def time_is_up(seconds: float | None, epochs: int, run: Run) -> str:
+    """Why a run was stopped that took longer than it may, what is kept, and what to do."""
+    wanted = run.request.config.training.epochs
+    kept = f"epoch {epochs} of {wanted} is kept" if epochs else "before the first epoch was finished"
+    return f"Stopped after {duration(seconds or 0)}, the limit of a run here: {kept}; choose fewer pictures or epochs."
+
+
 def effect(run: Run) -> str:
     """What training did to the maps of absent classes, from the first to the last epoch; empty before there are two."""
     epochs = [epoch for epoch in run.epochs() if "absent_area" in epoch]

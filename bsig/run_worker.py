@@ -1,6 +1,6 @@
-"""The process that makes fine-tunes: names of runs in on stdin, their folders changed, `done NAME` out on stdout.
+"""The process that makes fine-tunes: folders of runs in on stdin, changed as they go, `done FOLDER` out on stdout.
 
-    python -m bsig.run_worker WORK_FOLDER --checkpoints DIR
+    python -m bsig.run_worker --checkpoints DIR
 
 A process of its own, at low priority, so that training takes nothing from Compare's answers and a crash takes nothing
 from the page. It ends when its stdin does: a worker never outlives its app, and what it was at is found as interrupted.
@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import queue
 import shutil
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.data_check import train_and_held_out
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError, StoppedEarly
+from bsig.feature_cache import FEATURES_FOLDER
 from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
 from bsig.heads import ClassificationHead
 from bsig.images import read_image
 from bsig.run_lock import locked
-from bsig.runs import DATA, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
+from bsig.run_words import time_is_up
+from bsig.runs import DATA, FEATURES, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_figures import Epoch
 from bsig.watched import Watched
@@ -45,80 +48,113 @@ WATCHED_PICTURES = sorted((Path(__file__).resolve().parent.parent / "assets" / "
 
 
 class Stop:
-    """Whether somebody has asked the run to stop; looks for the mark at most ten times a second."""
+    """Whether a run must stop: somebody has asked for it (looked for ten times a second), or its time is up.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        ran_out: it was the time.
+    """
+
+    def __init__(self, folder: Path, seconds: float | None = None) -> None:
         self._folder, self._looked, self._asked = folder, 0.0, False
+        self._ends = math.inf if seconds is None else time.monotonic() + seconds
+        self.ran_out = False
 
     def __call__(self) -> bool:
         """Asked at every step of training."""
         now = time.monotonic()
         if not self._asked and now - self._looked > LOOK_FOR_STOP_EVERY_S:
             self._looked, self._asked = now, is_asked_to_stop(self._folder)
-        return self._asked
+        if not self._asked and now > self._ends:
+            self.ran_out = True
+        return self._asked or self.ran_out
 
 
 def main() -> int:
     """Makes runs until stdin ends."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("work_folder", type=Path)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER)
     chosen = parser.parse_args()
     with contextlib.suppress(AttributeError, OSError):  # no niceness on this system
         os.nice(NICENESS)
-    names: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(names,), daemon=True).start()
-    runs = RunFolder(chosen.work_folder)
+    folders: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(folders,), daemon=True).start()
     while True:
-        name = names.get()
-        make(runs, name, chosen.checkpoints)
-        print(f"done {name}", flush=True)  # noqa: T201  what the app waits for
+        folder = folders.get()
+        make(Path(folder), chosen.checkpoints)
+        print(f"done {folder}", flush=True)  # noqa: T201  what the app waits for
 
 
-def _listen(names: queue.Queue[str]) -> None:
+def _listen(folders: queue.Queue[str]) -> None:
     for line in sys.stdin:
-        names.put(line.strip())
+        folders.put(line.rstrip("\n"))
     # The app is gone. What is on disk is whole at any moment, so nothing has to be tidied up first.
     os._exit(3)
 
 
-def make(runs: RunFolder, name: str, checkpoints: Path) -> None:
+def make(folder: Path, checkpoints: Path) -> None:
     """Makes one run from its request to its end; whatever happens is said in its state."""
-    folder = runs.folder(name)
     with locked(folder):
-        change_state(folder, standing="running", phase="loading the model", sentence="", started=time.time())
+        begin(folder)
+        end(folder, attempt(folder, checkpoints, RunFolder.of(folder).checkpoints / folder.name))
+
+
+def begin(folder: Path) -> None:
+    """Says that the run is being made."""
+    change_state(folder, standing="running", phase="loading the model", sentence="", started=time.time())
+
+
+def attempt(
+    folder: Path, checkpoints: Path, out: Path, *, device: str | None = None, seconds: float | None = None
+) -> dict[str, Any]:
+    """Makes the run's checkpoint at `out`; returns how it ended, as changes of its state.
+
+    `device` and `seconds` take the place of the request's own.
+    """
+    try:
+        run = RunFolder.of(folder).read(folder.name)
+        config = replace(run.request.config, device=device or run.request.config.device)
+        run = replace(run, request=replace(run.request, config=config, seconds=seconds or run.request.seconds))
+        making = _Making(run, checkpoints, out)
         try:
-            done = _Making(runs.read(name), runs, checkpoints).make()
-            _end(folder, done)
+            return _ended(making.make(), making)
         except StoppedEarly as stopped:
-            change_state(folder, standing="stopped", sentence=str(stopped), ended=time.time())
-        except InputError as error:
-            change_state(folder, standing="failed", sentence=str(error), ended=time.time())
-        except Exception as error:
-            logger.exception("defect while making run '%s'", name)
-            sentence = f"something went wrong on our side ({type(error).__name__}); what was finished is kept."
-            change_state(folder, standing="failed", sentence=sentence, ended=time.time())
-    if runs.read(name).state.standing == "finished":  # one that was cut off is resumed from its data
-        shutil.rmtree(folder / DATA, ignore_errors=True)
+            sentence = time_is_up(run.request.seconds, 0, run) if making.stop.ran_out else str(stopped)
+            return {"standing": "stopped", "sentence": sentence}
+    except InputError as error:
+        return {"standing": "failed", "sentence": str(error)}
+    except Exception as error:
+        logger.exception("defect while making run '%s'", folder.name)
+        sentence = f"something went wrong on our side ({type(error).__name__}); what was finished is kept."
+        return {"standing": "failed", "sentence": sentence}
 
 
-def _end(folder: Path, done: Finetuned) -> None:
-    said: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "ended": time.time()}
-    if done.stopped is None:
+def end(folder: Path, ended: dict[str, Any]) -> None:
+    """Says how the run ended, and removes what nobody needs any more."""
+    if ended["standing"] == "finished":  # one that was cut off is resumed from its data
         (folder / PROBE).unlink(missing_ok=True)
-        change_state(folder, standing="finished", phase="", sentence="", **said)
-    else:
-        standing = "stopped" if is_asked_to_stop(folder) else "failed"
-        change_state(folder, standing=standing, phase="", sentence=done.stopped, **said)
+        for part in (DATA, FEATURES):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    change_state(folder, **ended, ended=time.time())
+
+
+def _ended(done: Finetuned, making: _Making) -> dict[str, Any]:
+    said: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "phase": ""}
+    if done.stopped is None:
+        return {"standing": "finished", "sentence": "", **said}
+    if making.stop.ran_out:
+        sentence = time_is_up(making.request.seconds, len(done.history), making.run)
+        return {"standing": "stopped", "sentence": sentence, **said}
+    standing = "stopped" if is_asked_to_stop(making.folder) else "failed"
+    return {"standing": standing, "sentence": done.stopped, **said}
 
 
 class _Making:
     """One run being made: turns what the library reports into events, maps and states."""
 
-    def __init__(self, run: Run, runs: RunFolder, checkpoints: Path) -> None:
-        self.request, self.folder, self.checkpoints = run.request, run.folder, checkpoints
-        self.out = runs.checkpoints / run.name
-        self.stop = Stop(run.folder)
+    def __init__(self, run: Run, checkpoints: Path, out: Path) -> None:
+        self.run, self.request, self.folder, self.checkpoints = run, run.request, run.folder, checkpoints
+        self.out = out
+        self.stop = Stop(run.folder, run.request.seconds)
         self.watched: Watched | None = None
         self.last_written = 0.0
 
@@ -146,6 +182,7 @@ class _Making:
         data, match = encoded_data(
             start, images, self.request.config, held_out=held_out,
             on_encoded=self._on_encoded, on_note=self._note, should_stop=self.stop,
+            cache_folder=FEATURES_FOLDER if self.request.keeps_features else self.folder / FEATURES,
         )  # fmt: skip
         for sentence in data.features.unreadable:
             self._note(f"left out: {sentence}")

@@ -6,6 +6,7 @@
     RUNS/NAME/probe.png        the probe picture, until the run has finished
     RUNS/NAME/maps/            the probe's crop and its maps, one a branch and epoch
     RUNS/NAME/data/            an uploaded data set, removed when the run has finished or is deleted
+    RUNS/NAME/features/        its features, where they are kept for no other run; removed with the data
     RUNS/NAME/stop             is there once somebody has asked it to stop
 
 Files, because the run is made in another process (`bsig.run_worker`), read from any tab, and must be found again after
@@ -18,7 +19,9 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -38,7 +41,8 @@ Standing = Literal["queued", "running", "finished", "stopped", "failed", "interr
 ENDED: tuple[Standing, ...] = ("finished", "stopped", "failed", "interrupted")
 WORK_FOLDER = Path(os.environ.get("BSIG_RUNS", CACHE_FOLDER / "app"))
 REQUEST, STATE, EVENTS, STOP = "run.json", "state.json", "events.jsonl", "stop"
-MAPS, DATA, PROBE = "maps", "data", "probe.png"
+MAPS, DATA, PROBE, FEATURES = "maps", "data", "probe.png", "features"
+EVENT_FILES_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,18 @@ class RunRequest:
         address: of the folder or the data set; for people only where the data is shipped or unpacked.
         config: settings, with the device.
         probe_class: the class whose sigmoid map is redrawn every epoch, by name; None for the predicted one.
+        seconds: after which the run is stopped and keeps its finished epochs; None for no limit.
+        estimated_seconds: how long it was thought to take when it was asked for; None where nobody asked.
+        keeps_features: the features of its pictures are kept for other runs; else they go with the run's own data.
     """
 
     data: DataKind
     address: str
     config: FinetuneConfig
     probe_class: str | None = None
+    seconds: float | None = None
+    estimated_seconds: float | None = None
+    keeps_features: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,11 @@ class RunFolder:
         self.runs = work_folder / "runs"
         self.checkpoints = work_folder / "checkpoints"
 
+    @classmethod
+    def of(cls, run_folder: Path) -> RunFolder:
+        """The one that a run's folder belongs to."""
+        return cls(run_folder.parent.parent)
+
     def names(self) -> list[str]:
         """Newest first."""
         if not self.runs.is_dir():
@@ -157,7 +172,7 @@ class RunFolder:
             state = RunState(**json.loads((folder / STATE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"run '{name}' is damaged ({error}); delete it and start another.") from error
-        return Run(name, folder, request, state, tuple(read_events(folder)))
+        return Run(name, folder, request, state, _EVENTS.of(folder))
 
     def read_all(self) -> list[Run]:
         """All runs that can be read, newest first."""
@@ -179,8 +194,13 @@ class RunFolder:
         if run.state.standing not in ENDED:
             raise InputError(f"run '{name}' is {run.state.standing}; stop it before you delete it.")
         shutil.rmtree(run.folder, ignore_errors=True)
+        _EVENTS.forget(run.folder)
         shutil.rmtree(self.checkpoints / name, ignore_errors=True)
         shutil.rmtree(self.checkpoints / f".{name}.training", ignore_errors=True)
+
+    def change_request(self, folder: Path, request: RunRequest) -> None:
+        """What is asked, once more is known of it; only before the run is in line."""
+        write_json(folder / REQUEST, request_to_json(request))
 
     def change_address(self, folder: Path, address: str) -> None:
         """Where an uploaded data set was unpacked to."""
@@ -244,18 +264,55 @@ def change_state(folder: Path, **changes: Any) -> RunState:
 
 
 def add_event(folder: Path, kind: str, **said: Any) -> None:
-    """One more line; a line that a crash cuts short is left out when reading."""
-    with (folder / EVENTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"kind": kind, "at": time.time(), **said}, ensure_ascii=False) + "\n")
+    """One more line; one that a crash cut short before it is ended first, and left out when reading."""
+    with (folder / EVENTS).open("a+b") as file:
+        if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            file.write(b"\n")
+        file.write((json.dumps({"kind": kind, "at": time.time(), **said}, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
-def read_events(folder: Path) -> Iterator[dict[str, Any]]:
-    """All whole lines."""
-    try:
-        text = (folder / EVENTS).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for line in text.splitlines():
+class _EventFiles:
+    """What has been read of runs' event files: a page that is redrawn twice a second reads only what is new."""
+
+    def __init__(self) -> None:
+        # By path: the file's own number, how many bytes have been read, and the events in them.
+        self._read: OrderedDict[Path, tuple[int, int, tuple[dict[str, Any], ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, folder: Path) -> tuple[dict[str, Any], ...]:
+        """All events of a run whose line is whole."""
+        path = folder / EVENTS
+        with self._lock:
+            number, offset, events = self._read.get(path, (0, 0, ()))
+            try:
+                with path.open("rb") as file:
+                    now = os.fstat(file.fileno())
+                    if now.st_ino != number or now.st_size < offset:  # another run of that name
+                        number, offset, events = now.st_ino, 0, ()
+                    file.seek(offset)
+                    new = file.read()
+            except OSError:
+                self._read.pop(path, None)
+                return ()
+            whole = new[: new.rfind(b"\n") + 1]
+            events += tuple(_events_in(whole.decode("utf-8", errors="replace")))
+            self._read[path] = (number, offset + len(whole), events)
+            self._read.move_to_end(path)
+            while len(self._read) > EVENT_FILES_KEPT:
+                self._read.popitem(last=False)
+            return events
+
+    def forget(self, folder: Path) -> None:
+        """Of a run that is deleted: another may get its name."""
+        with self._lock:
+            self._read.pop(folder / EVENTS, None)
+
+
+_EVENTS = _EventFiles()
+
+
+def _events_in(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.split("\n"):
         try:
             event = json.loads(line)
         except ValueError:
@@ -297,4 +354,5 @@ def request_from_json(said: dict[str, Any]) -> RunRequest:
         damping=DampingConfig(**damping) if damping else None,
         **config,
     )
-    return RunRequest(said["data"], said["address"], built, said["probe_class"])
+    later = {key: said[key] for key in ("seconds", "estimated_seconds", "keeps_features") if key in said}
+    return RunRequest(said["data"], said["address"], built, said["probe_class"], **later)

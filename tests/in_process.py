@@ -60,7 +60,9 @@ def served_demo(bench: Workbench, queue: RunQueue | None = None) -> Iterator[str
     """The address of the launched page."""
     with built_demo(bench, queue) as demo:
         try:
-            _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_arguments())
+            _, url, _ = demo.launch(
+                prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **launch_arguments(bench)
+            )
             yield url
         finally:
             demo.close(verbose=False)

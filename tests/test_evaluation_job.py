@@ -12,8 +12,10 @@ from generated import class_folders
 from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.errors import InputError
 from bsig.evaluation_job import EvaluationJob, labelled_split
-from bsig.ui.evaluate_own import OwnSets, Step, evaluate_answer, measured, own_pictures
+from bsig.ui.evaluate_own import Step, evaluate_answer, measured, own_pictures
 from bsig.ui.evaluate_view import gallery_rows, screen_of
+from bsig.ui.hosting import Hosting
+from bsig.ui.own_sets import OwnSets
 from bsig.ui.workbench import Workbench
 
 NAMES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -57,6 +59,23 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
     assert "less that of absent ones" in shown[-1]
     assert "set (train): 8 pictures" in steps[-1]  # named as the zip, not as where it was unpacked
     assert "was not measured here" in screen_of(own.results, "eigen-cam", "signed", own)[0]
+
+
+def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(tmp_path: Path) -> None:
+    file = zipped(class_folders(tmp_path / "set", NAMES, count=2), tmp_path / "set.zip")
+    public = Workbench(hosting=Hosting.public().with_limits(evaluation_seconds=0.0))
+    sets = OwnSets()
+    with pytest.raises(InputError, match="the evaluation was stopped after"):
+        list(measured(public, sets, CHECKPOINT, file, "", ["cam"], ["signed"], 8))
+    steps = measured(Workbench(), sets, CHECKPOINT, file, "", ["cam"], ["signed"], 8)
+    assert isinstance(next(steps), Step)
+    steps.close()  # type: ignore[attr-defined]  as when the visitor closes the page
+    work = sets.new_folder()
+    assert list(work.parent.iterdir()) == [work]
+    with pytest.raises(InputError, match=r"`limit` \(=301 pictures\) must be at most 300"):
+        list(measured(public, sets, CHECKPOINT, file, "", ["cam"], ["signed"], 301))
+    sets.clear()
+    assert not work.parent.exists()
 
 
 def test_a_job_that_is_stopped_shows_nothing(tmp_path: Path) -> None:

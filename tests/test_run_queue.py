@@ -203,6 +203,44 @@ def test_bad_data_fails_in_one_sentence_and_the_next_run_is_made(queue: RunQueue
     assert run.epochs()[-1]["held_out_loss"] is not None  # one picture of each class was set aside
 
 
+def test_a_run_that_takes_longer_than_it_may_is_stopped_and_keeps_its_epochs(queue: RunQueue) -> None:
+    config = FinetuneConfig(start_from=START, training=TrainingConfig(epochs=LONG))
+    folder = queue.folder.create("too long", RunRequest("bundled", "shipped", config, seconds=8.0))
+    queue.submit(folder.name)
+    run = ended(queue, folder.name)
+    assert run.state.standing == "stopped"
+    assert run.state.sentence.startswith("Stopped after 8 s, the limit of a run here: ")
+    if run.state.epochs_done:  # none where the machine is busy
+        assert f"epoch {run.state.epochs_done} of {LONG} is kept" in run.state.sentence
+        assert load_checkpoint(queue.folder.checkpoints / folder.name).metadata["training"]["finished_epochs"] >= 1
+
+
+def test_runs_of_two_folders_stand_in_one_line(queue: RunQueue, tmp_path: Path) -> None:
+    other = queue.beside(RunFolder(tmp_path))
+    first, second = asked(queue, "same name", LONG), asked(other, "same name", 1)
+    assert first == second
+    until(queue, first, lambda run: run.state.standing == "running")
+    assert (queue.position(first), other.position(second)) == (0, 1)
+    other.stop(second)
+    assert other.folder.read(second).state.standing == "stopped"
+    assert queue.folder.read(first).state.standing == "running"
+    queue.stop(first)
+    ended(queue, first)
+
+
+def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cut_off(tmp_path: Path) -> None:
+    first = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    second = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    try:
+        left = first.folder.create("left", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START))).name
+        time.sleep(1.2)  # the second looks once a second
+        assert second.folder.read(left).state.standing == "queued"
+        first.close()
+        assert until(second, left, lambda run: run.state.standing == "interrupted")
+    finally:
+        second.close()
+
+
 def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(tmp_path: Path) -> None:
     queue = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
     try:

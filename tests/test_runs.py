@@ -37,7 +37,7 @@ from bsig.training_config import TrainingConfig
 from bsig.views import Views
 
 REQUESTS = [
-    RunRequest("bundled", "features", FinetuneConfig()),
+    RunRequest("bundled", "features", FinetuneConfig(), seconds=120.0, estimated_seconds=3.5, keeps_features=False),
     RunRequest(
         "folder",
         "/data",
@@ -267,3 +267,25 @@ def test_every_setting_is_listed_and_the_balanced_weight_is_a_number() -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_events_are_read_once_and_those_of_another_run_of_the_name_are_its_own(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path)
+    folder = runs.create("x", REQUESTS[0])
+    add_event(folder, "note", text="one\u2028line")
+    first = runs.read("x").events
+    add_event(folder, "note", text="two")
+    both = runs.read("x").events
+    assert both[0] is first[0]  # not read again
+    assert [event["text"] for event in both] == ["one\u2028line", "two"]
+    with (folder / EVENTS).open("a") as file:
+        file.write('{"kind": "note", "text": "cut sh')
+    assert len(runs.read("x").events) == 2
+    add_event(folder, "note", text="three")
+    assert [event["text"] for event in runs.read("x").events] == ["one\u2028line", "two", "three"]
+    change_state(folder, standing="stopped")
+    runs.delete("x")
+    again = runs.create("x", REQUESTS[0])
+    for number in range(9):
+        add_event(again, "note", text=f"longer than before {number}")
+    assert len(runs.read("x").events) == 9

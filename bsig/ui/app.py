@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from bsig import __version__
 from bsig.cams import TREATMENTS
@@ -16,6 +18,7 @@ from bsig.ui.evaluate_view import EVALUATE_CSS
 from bsig.ui.examples import ASSETS
 from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
+from bsig.ui.hosting import Hosting
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.models_tab import build_models, connect_finetune
 from bsig.ui.request_log import LoggedBlocks
@@ -23,17 +26,17 @@ from bsig.ui.server import health_of, server_arguments
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
 from bsig.ui.theme import CSS, THEME, MapImage, PictureInput, in_words
 from bsig.ui.tour import build_tour
+from bsig.ui.visitors import KEPT_IN_PAGE_JS, VisitorMiddleware
 from bsig.ui.workbench import Workbench
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
-MAX_UPLOAD_BYTES = 2 * 2**30
+CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 
 
 def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     """The whole page, not yet launched."""
-    with LoggedBlocks(
-        title="bsig: can I trust this heatmap?", analytics_enabled=False, delete_cache=(3600, 3600)
-    ) as demo:
+    title = "bsig: can I trust this heatmap?"
+    with LoggedBlocks(title=title, analytics_enabled=False, delete_cache=cache_times(bench.hosting)) as demo:
         gr.HTML(
             "<h1>bsig: can I trust this heatmap?</h1><p>Softmax decides the class. The sigmoid branch says where the "
             "evidence is, and where there is none.</p>",
@@ -59,10 +62,13 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(
-            f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. Pictures are '
-            "processed in this app's memory and sent nowhere else.</p>"
+            f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. '
+            f"{html.escape(bench.hosting.privacy())}</p>",
+            elem_id="privacy",
         )
     demo.health = health_of(demo, bench, queue)
+    if bench.is_public:
+        bench.desks.start_sweeping(queue, bench.forget)
     demo.queue(max_size=64, default_concurrency_limit=2)
     return demo
 
@@ -73,15 +79,28 @@ def opened_tab(request: gr.Request) -> Any:
     return gr.Tabs(selected=asked) if asked in TABS else gr.Tabs()
 
 
-def launch_arguments(max_upload_bytes: int = MAX_UPLOAD_BYTES) -> dict[str, Any]:
-    """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
+def cache_times(hosting: Hosting) -> tuple[int, int]:
+    """How often Gradio looks for old uploads and maps, and how old they get, in seconds."""
+    if hosting.kept_seconds is None:
+        return CACHE_CHECKED_EVERY_S, CACHE_KEPT_S
+    return max(1, round(hosting.kept_seconds / 60)), max(1, round(hosting.kept_seconds))
+
+
+def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
+    """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read, who is asking."""
+    hosting = bench.hosting if bench else Hosting.local()
+    server = server_arguments(hosting.upload_bytes)
+    if bench and bench.is_public:
+        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.desks))
     return {
         "theme": THEME,
         "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS,
         "allowed_paths": [str(ASSETS)],
+        "head": KEPT_IN_PAGE_JS if hosting.is_public else None,
+        "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,
-        **server_arguments(max_upload_bytes),
+        **server,
     }
 
 
@@ -139,4 +158,9 @@ def _add_endpoints(bench: Workbench) -> None:
         evaluated, [checkpoint, data, zip_file, methods, weights, limit], measured, api_name="evaluate",
         concurrency_limit=1, concurrency_id="evaluate-own",
     )  # fmt: skip
-    listing.click(bench.checkpoint_rows, None, rows, api_name="checkpoints")
+
+    @in_words
+    def listed() -> list[dict[str, Any]]:
+        return bench.checkpoint_rows()
+
+    listing.click(listed, None, rows, api_name="checkpoints")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.png import png_bytes
+from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
 from bsig.ui.request_log import leave_off_if_left
 from bsig.ui.theme import Choice, MapImage, PictureInput, in_words
@@ -487,7 +487,7 @@ def _reason(example: Any) -> str:
 
 def _zipped(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> Path:
     """Both overlays, all three raw maps, the slide, and a JSON of everything that made them."""
-    folder = Path(tempfile.mkdtemp(prefix="bsig-"))
+    folder = new_download_folder()
     safe = "".join(letter if letter.isalnum() else "-" for letter in explanation.class_name)
     file = folder / f"bsig-{safe}-{explanation.method}.zip"
     said = {

@@ -4,65 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
-import threading
 import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bsig.archives import extracted_zip
 from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.datasets import LabelledImages
+from bsig.durations import duration
 from bsig.errors import InputError
 from bsig.evaluation_job import EvaluationJob, labelled_split
-from bsig.evaluation_words import result_title
 from bsig.shipped_results import read_results
+from bsig.ui.own_sets import OwnSet, OwnSets
 from bsig.ui.workbench import Workbench
 
 LOOK_EVERY_S = 0.4
-OWN_SETS_KEPT = 8
 SIDES = {"sigmoid_better": "Sigmoid better", "softmax_better": "Softmax better"}
 QUICK_METHODS = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
-
-
-@dataclass
-class OwnSet:
-    """An evaluation of a visitor's pictures, and thumbnails' files of those that differ most."""
-
-    results: dict[str, Any]
-    folder: Path
-    files: dict[str, Path] = field(default_factory=dict)
-
-
-class OwnSets:
-    """The last few evaluations of this app's visitors, by title; their pictures go with them."""
-
-    def __init__(self) -> None:
-        self._sets: dict[str, OwnSet] = {}
-        self._lock = threading.Lock()
-        self._folder = tempfile.mkdtemp(prefix="bsig-evaluate-")
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # at the latest with the app
-
-    def new_folder(self) -> Path:
-        """For one evaluation."""
-        return Path(tempfile.mkdtemp(dir=self._folder))
-
-    def add(self, own: OwnSet) -> str:
-        """Keeps it; returns its title."""
-        with self._lock:
-            title = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(own.results)}"
-            self._sets[title] = own
-            while len(self._sets) > OWN_SETS_KEPT:
-                oldest = self._sets.pop(next(iter(self._sets)))
-                shutil.rmtree(oldest.folder, ignore_errors=True)
-            return title
-
-    def get(self, title: str | None) -> OwnSet | None:
-        """By its title; None for one that is not kept."""
-        return self._sets.get(title or "")
 
 
 @dataclass(frozen=True)
@@ -89,22 +49,48 @@ def measured(
     if not methods or not treatments:
         raise InputError("choose at least one CAM variant and one treatment.")
     checkpoint = bench.checkpoint_path(name or bench.default_checkpoint)
+    pictures = _checked_limit(bench, limit)
     with own_pictures(bench, zip_file, folder) as where:
         images = labelled_split(where)
         work = own_sets.new_folder()
         job = EvaluationJob.start(
-            where, checkpoint, work, methods=methods, weights=treatments, split=images.split,
-            limit=int(limit) if limit else None,
-        )  # fmt: skip
-        started = time.monotonic()
+            where, checkpoint, work, methods=methods, weights=treatments, split=images.split, limit=pictures
+        )
+        started, is_kept = time.monotonic(), False
         try:
             while job.is_running:
-                yield Step(job, job.done, job.total, time.monotonic() - started)
+                seconds = time.monotonic() - started
+                _check_seconds(bench, seconds, pictures)
+                yield Step(job, job.done, job.total, seconds)
                 time.sleep(LOOK_EVERY_S)
             results = {**job.results(), "data": Path(zip_file).stem if zip_file else where.name}
+            title = own_sets.add(OwnSet(results, work, kept_pictures(results, images, work)))
+            is_kept = True
         finally:
             job.stop()
-        yield own_sets.add(OwnSet(results, work, kept_pictures(results, images, work)))
+            if not is_kept:
+                shutil.rmtree(work, ignore_errors=True)
+        yield title
+
+
+def _checked_limit(bench: Workbench, limit: int | float | None) -> int | None:
+    """How many pictures at most; an empty field is the limit of a public app, or none."""
+    allowed = bench.hosting.evaluation_pictures
+    if not limit:
+        return allowed
+    if not 1 <= limit < float("inf"):
+        raise InputError(f"`limit` (={limit}) must be a whole number of pictures, at least 1.")
+    bench.hosting.check("limit", limit, allowed, "measure fewer", "pictures")
+    return int(limit)
+
+
+def _check_seconds(bench: Workbench, seconds: float, pictures: int | None) -> None:
+    allowed = bench.hosting.evaluation_seconds
+    if allowed is not None and seconds > allowed:
+        raise InputError(
+            f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
+            f"{duration(allowed)}; measure fewer than {pictures} pictures, or fewer CAM variants."
+        )
 
 
 @contextlib.contextmanager
@@ -115,11 +101,13 @@ def own_pictures(bench: Workbench, zip_file: str | None, folder: str) -> Iterato
         InputError: neither is given, the zip is refused, or a folder is asked for in a public app.
     """
     if zip_file:
-        with extracted_zip(zip_file) as where:
+        with extracted_zip(zip_file, bench.hosting.zip_limits) as where:
             yield where
         return
     text = folder.strip()
-    if not text or bench.is_public:
+    if text and not bench.hosting.takes_paths:
+        raise InputError("`folder` must be left out here: a public app reads no files of its machine; upload a zip.")
+    if not text:
         raise InputError("no pictures are chosen; upload a zip of class folders.")
     yield Path(text).expanduser()
 
@@ -161,10 +149,13 @@ def evaluate_answer(
         if not zip_file:
             raise InputError(f"`data` (='{data}') must be 'shipped', or a zip must be uploaded.")
         sets = OwnSets()
-        steps = measured(bench, sets, name, zip_file, "", chosen, treatments, limit)
-        title = next(step for step in steps if isinstance(step, str))
-        found = sets.get(title)
-        return {"checkpoint": name, "runs": [found.results] if found else []}
+        try:
+            steps = measured(bench, sets, name, zip_file, "", chosen, treatments, limit)
+            title = next(step for step in steps if isinstance(step, str))
+            found = sets.get(title)
+            return {"checkpoint": name, "runs": [found.results] if found else []}
+        finally:
+            sets.clear()
     runs = read_results(bench.checkpoint_path(name))
     if not runs:
         raise InputError(f"`checkpoint` (='{name}') ships no results; upload a zip of pictures.")

@@ -18,8 +18,9 @@ from bsig.evaluation_job import EvaluationJob
 from bsig.evaluation_words import result_title
 from bsig.shipped_results import read_results
 from bsig.ui.compare import CompareScreen
-from bsig.ui.evaluate_own import OwnSet, OwnSets, measured
+from bsig.ui.evaluate_own import measured
 from bsig.ui.evaluate_view import PLOTS, gallery_rows, note, progress_html, screen_of, section, table_of
+from bsig.ui.own_sets import OwnSet
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
@@ -30,7 +31,6 @@ WEIGHTS = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the pa
 
 def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> None:
     """Lays out the tab and connects it."""
-    own_sets = OwnSets()
     own_titles = gr.State([])  # of this visitor alone
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         checkpoint = gr.Dropdown(
@@ -67,11 +67,13 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
 
     def sets_of(name: str | None, own: list[str]) -> list[str]:
-        mine = [title for title in own if (kept := own_sets.get(title)) and kept.results["checkpoint"] == name]
+        mine = [
+            title for title in own if (kept := bench.desk.evaluations.get(title)) and kept.results["checkpoint"] == name
+        ]
         return [*mine, *(result_title(run) for run in _shipped(bench, name))]
 
     def results_of(name: str | None, title: str | None) -> tuple[dict[str, Any] | None, OwnSet | None]:
-        kept = own_sets.get(title)
+        kept = bench.desk.evaluations.get(title)
         if kept:
             return kept.results, kept
         return next((run for run in _shipped(bench, name) if result_title(run) == title), None), None
@@ -104,7 +106,7 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
         name: str | None, zip_file: str | None, folder: str, methods: list[str], treatments: list[str],
         limit: int | float | None, own: list[str],
     ) -> Iterator[list[Any]]:  # fmt: skip
-        for step in measured(bench, own_sets, name, zip_file, folder, methods, treatments, limit):
+        for step in measured(bench, bench.desk.evaluations, name, zip_file, folder, methods, treatments, limit):
             if isinstance(step, str):
                 titles = sets_of(name, [step, *own])
                 drawn = look(name, step, methods[0], treatments[0])
@@ -154,10 +156,15 @@ def _own_form(bench: Workbench) -> tuple[list[Any], gr.Button, gr.Button, gr.HTM
     gr.HTML(note("A zip (or a folder) with one folder of pictures a class, named as the checkpoint's classes, or with "
                   "an index.csv that also lists boxes and masks. Measured in a process of its own at low priority; "
                   "keep this page open."))  # fmt: skip
+    if bench.is_public:
+        gr.HTML(note(bench.hosting.evaluate_limits()), elem_id="evaluate-limits")
     with gr.Row():
         zip_file = gr.File(label="Zip", file_types=[".zip"], elem_id="evaluate-zip", height=110)
         folder = gr.Textbox(
-            label="or a folder of this machine", max_lines=1, visible=not bench.is_public, elem_id="evaluate-folder"
+            label="or a folder of this machine",
+            max_lines=1,
+            visible=bench.hosting.takes_paths,
+            elem_id="evaluate-folder",
         )
     with gr.Row():
         methods = gr.CheckboxGroup(METHODS, value=["cam"], label="CAM variants", elem_id="evaluate-methods")

@@ -11,7 +11,7 @@ import gradio as gr
 from bsig.run_queue import RunQueue
 from bsig.run_words import status
 from bsig.runs import ENDED, Run
-from bsig.ui.finetune_form import Form, Number, submitted
+from bsig.ui.finetune_form import Form, Number, started
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
@@ -31,19 +31,24 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
         rate = gr.Number(label="learning_rate", value=form.learning_rate)
         batch = gr.Number(label="batch_size", value=form.batch_size)
         seed = gr.Number(label="seed", value=form.seed)
+        password = gr.Textbox(label="password", value="", type="password")
         run_name = gr.Textbox(label="run", value="")
         said, listed = gr.JSON(label="run"), gr.JSON(label="runs")
         ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
 
+    def line() -> RunQueue:
+        return bench.desk.line(queue)
+
     @no_type_check  # a checked generator function is none to gradio
     def finetune(
         data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
-        batch_size: Number, seed: Number,
+        batch_size: Number, seed: Number, password: str | None = None,
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
-        made = begin(data, name, start, labels, branch, epochs, learning_rate, batch_size, seed)
+        made = begin(data, name, start, labels, branch, epochs, learning_rate, batch_size, seed, password)
+        own = line()
         while True:
-            run = queue.folder.read(made)
-            yield run_json(run, queue.position(made))
+            run, position = standing_of(own, made)
+            yield run_json(run, position)
             if run.state.standing in ENDED:
                 return
             time.sleep(FOLLOW_EVERY_S)
@@ -51,34 +56,39 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
     @in_words
     def begin(
         data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
-        batch_size: Number, seed: Number,
+        batch_size: Number, seed: Number, password: str | None,
     ) -> str:  # fmt: skip
         filled = Form(
             kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
-            learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device,
+            learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
         )  # fmt: skip
-        made = submitted(filled, bench, queue.folder, name, None, None)
-        queue.submit(made)
-        return made
+        return started(filled, bench, line(), name, None, None)
+
+    @in_words
+    def standing_of(own: RunQueue, name: str) -> tuple[Run, int | None]:
+        return own.folder.read(name), own.position(name)
 
     @in_words
     def one(run: str) -> dict[str, Any]:
-        return run_json(queue.folder.read(run), queue.position(run))
+        return run_json(*standing_of(line(), run))
 
     @in_words
     def stopped(run: str) -> dict[str, Any]:
-        queue.stop(run)
+        line().stop(run)
         return one(run)
 
+    @in_words
+    def all_of_them() -> list[dict[str, Any]]:
+        own = line()
+        return [run_json(run, own.position(run.name)) for run in own.folder.read_all()]
+
     inputs = [data, name, start, labels, branch, epochs, rate, batch, seed]
+    inputs += [password] if bench.hosting.asks_password else []
     # Following a run costs nothing, so that many may; the line of runs is the queue's own.
     ask.click(finetune, inputs, said, api_name="finetune", concurrency_limit=16)
     look.click(one, run_name, said, api_name="run")
     stop.click(stopped, run_name, said, api_name="stop_run")
-    everything.click(
-        lambda: [run_json(run, queue.position(run.name)) for run in queue.folder.read_all()], None, listed,
-        api_name="runs",
-    )  # fmt: skip
+    everything.click(all_of_them, None, listed, api_name="runs")
 
 
 def run_json(run: Run, position: int | None) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import secrets
 import shutil
-import tempfile
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,14 +15,18 @@ from PIL import Image
 from bsig.archives import ZipLimits, extract_zip, extracted_zip
 from bsig.backbones import chosen_device
 from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
-from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint
-from bsig.data_check import DataCheck, check_data, check_match, matched, train_and_held_out
+from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint, read_description
+from bsig.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
 from bsig.dual_branch import BranchKind, DualBranch
 from bsig.errors import InputError
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.images import read_image
-from bsig.runs import DATA, PROBE, DataKind, RunFolder, RunRequest
+from bsig.run_queue import RunQueue
+from bsig.runs import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.training_config import TrainingConfig
+from bsig.ui.allowed_models import check_backbone, check_description
+from bsig.ui.downloads import download_folder
+from bsig.ui.hosting import Hosting
 from bsig.ui.workbench import Workbench
 from bsig.views import Views
 
@@ -36,6 +40,7 @@ TORCHVISION = ("Imagenette", "OxfordIIITPet", "Flowers102", "Caltech101", "FGVCA
 BACKBONE = "timm: "
 CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
 LARGEST_PROBE = 1024
+BUNDLED_PICTURES = 1000
 Number = float | int | None  # what an emptied field gives
 
 
@@ -60,13 +65,15 @@ class Form:
     views: Number = 1
     device: str = "auto"
     seed: Number = 0
+    password: str | None = field(default=None, repr=False)
 
     def config(self, bench: Workbench) -> FinetuneConfig:
         """The settings, each checked.
 
         Raises:
-            InputError: a setting breaks its rule; the sentence names it.
+            InputError: a setting breaks its rule or a limit of this app; the sentence names it.
         """
+        bench.hosting.check("epochs", self.epochs or 0, bench.hosting.finetune_epochs, "choose fewer")
         training = TrainingConfig(
             branch=_one_of("branch", self.branch, get_args(BranchKind)),
             epochs=_whole("epochs", self.epochs),
@@ -82,14 +89,16 @@ class Form:
             softmax_head=SoftmaxHeadConfig() if self.labels == "new" else None,
             training=training,
             views=Views(_whole("views", self.views), seed=training.seed),
-            device=chosen_device(self.device),
+            device=chosen_device(bench.device if bench.is_public else self.device),
         )
         return _started_from(config, (self.start or "").strip() or bench.default_checkpoint, bench)
 
 
 def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> FinetuneConfig:
     if start.startswith(BACKBONE):
-        return replace(config, backbone=start.removeprefix(BACKBONE).strip())
+        name = start.removeprefix(BACKBONE).strip()
+        check_backbone(bench.hosting, name)
+        return replace(config, backbone=name)
     return replace(config, start_from=str(bench.checkpoint_path(start)))
 
 
@@ -120,12 +129,17 @@ def start_of(form: Form, bench: Workbench) -> DualBranch:
     return bench.model(start.strip() or None)
 
 
-def address_of(form: Form) -> str:
+def address_of(form: Form, bench: Workbench) -> str:
     """What the data is called, or where it lies.
 
     Raises:
-        InputError: nothing is chosen.
+        InputError: nothing is chosen, or a kind that this app does not take.
     """
+    if form.kind not in kinds_taken(bench.hosting):
+        raise InputError(
+            f"`data` (={form.kind}) must be one of: {', '.join(kinds_taken(bench.hosting))}; this public app reads no "
+            "files and data sets of its machine: upload a zip."
+        )
     if form.kind == "bundled":
         return BUNDLED_FEATURES.stem
     if form.kind == "torchvision":
@@ -146,7 +160,7 @@ def looked_over(form: Form, bench: Workbench) -> DataCheck | None:
         InputError: it cannot be used, in a sentence.
     """
     model, new_head, config = start_of(form, bench), form.labels == "new", form.config(bench)
-    address = address_of(form)
+    address = address_of(form, bench)
     if form.kind == "bundled":
         _check_bundled(model, new_head=new_head)
         return None
@@ -159,8 +173,10 @@ def looked_over(form: Form, bench: Workbench) -> DataCheck | None:
         )  # fmt: skip
 
     if form.kind == "zip":
-        with extracted_zip(form.zip_file or "") as folder:
-            return checked(str(folder))
+        with extracted_zip(form.zip_file or "", bench.hosting.zip_limits) as folder:
+            found = checked(str(folder))
+        _check_pictures(bench, found.usable * config.views.count + found.held_out, config.views.count)
+        return found
     return checked(address)
 
 
@@ -180,20 +196,36 @@ def submitted(
     """A run's folder with everything it needs, ready for the line; returns its name.
 
     Raises:
-        InputError: a setting, the data or the probe cannot be used; nothing is left behind.
+        InputError: a setting, the data or the probe cannot be used, or a limit of this app is reached; nothing is left
+            behind.
     """
-    config, address, model = form.config(bench), address_of(form), start_of(form, bench)
+    bench.hosting.check_password(form.password)
+    config, address, model = form.config(bench), address_of(form, bench), start_of(form, bench)
     if form.kind == "bundled":
         _check_bundled(model, new_head=form.labels == "new")
     if form.kind == "folder":
-        _check_classes(address, model, config)
+        _counted(address, model, config)
     wanted = name.strip() or f"{Path(address).stem.replace('torchvision:', '')}-{config.training.branch}"
-    folder = runs.create(wanted, RunRequest(form.kind, address, config, probe_class), bench.checkpoint_names())
+    request = RunRequest(
+        form.kind, address, config, probe_class,
+        seconds=bench.hosting.finetune_seconds, keeps_features=not bench.is_public,
+    )  # fmt: skip
+    with bench.desk.lock:
+        _check_room(bench, runs)
+        folder = runs.create(wanted, request, bench.checkpoint_names())
     try:
+        encoded, trained, classes = 0, BUNDLED_PICTURES, model.num_classes
         if form.kind == "zip":
-            root = extract_zip(form.zip_file or "", folder / DATA)
-            _check_classes(str(root), model, config)
-            runs.change_address(folder, str(root))
+            root = extract_zip(form.zip_file or "", folder / DATA, bench.hosting.zip_limits)
+            encoded, trained, classes = _counted(str(root), model, config)
+            _check_pictures(bench, encoded, config.views.count)
+            request = replace(request, address=str(root))
+        if bench.hosting.finetune_seconds is not None:
+            request = replace(request, estimated_seconds=sum(estimated_seconds(
+                model, encoded, trained, classes=classes, epochs=config.training.epochs,
+                batch_size=config.training.batch_size,
+            )))  # fmt: skip
+        runs.change_request(folder, request)
         if probe:
             picture = read_image(probe, "the probe picture")
             picture.thumbnail((LARGEST_PROBE, LARGEST_PROBE), Image.Resampling.BICUBIC)
@@ -207,9 +239,67 @@ def submitted(
     return folder.name
 
 
-def _check_classes(address: str, model: DualBranch, config: FinetuneConfig) -> None:
-    images, _ = train_and_held_out(address, config.training.seed)
-    check_match(images, matched(images, model, new_head=config.softmax_head is not None), model)
+def started(
+    form: Form, bench: Workbench, queue: RunQueue, name: str, probe: str | None, probe_class: str | None
+) -> str:
+    """`submitted`, and put into the line; returns its name.
+
+    Raises:
+        InputError: as `submitted`, or the line is full; nothing is left behind.
+    """
+    made = submitted(form, bench, queue.folder, name, probe, probe_class)
+    try:
+        queue.submit(made)
+    except InputError:
+        shutil.rmtree(queue.folder.runs / made, ignore_errors=True)
+        raise
+    return made
+
+
+def resumed(bench: Workbench, queue: RunQueue, name: str) -> None:
+    """Puts a run that was cut off into the line again.
+
+    Raises:
+        InputError: as `RunQueue.resume`, or a limit of this app is reached.
+    """
+    with bench.desk.lock:
+        _check_waiting(bench, queue.folder)
+        queue.resume(name)
+
+
+def kinds_taken(hosting: Hosting) -> dict[DataKind, str]:
+    """What can be trained on here, with its words: what lies on the app's machine only where it is one's own."""
+    return {key: words for key, words in DATA_KINDS.items() if hosting.takes_paths or key in ("bundled", "zip")}
+
+
+def _check_room(bench: Workbench, runs: RunFolder) -> None:
+    _check_waiting(bench, runs)
+    bench.hosting.check_count("runs", len(runs.names()), bench.hosting.runs_kept, "delete one first")
+
+
+def _check_waiting(bench: Workbench, runs: RunFolder) -> None:
+    going = sum(run.state.standing not in ENDED for run in runs.read_all())
+    bench.hosting.check_count("runs in line", going, bench.hosting.runs_waiting, "wait for one to end, or stop one")
+
+
+def _check_pictures(bench: Workbench, encoded: int, views: int) -> None:
+    name = "pictures" if views == 1 else f"pictures, each in {views} views"
+    bench.hosting.check(name, encoded, bench.hosting.finetune_pictures, "upload fewer")
+
+
+def _counted(address: str, model: DualBranch, config: FinetuneConfig) -> tuple[int, int, int]:
+    """Pictures to encode (every view counts), pictures to train on, classes.
+
+    Raises:
+        InputError: too few classes match.
+    """
+    images, held_out = train_and_held_out(address, config.training.seed)
+    match = matched(images, model, new_head=config.softmax_head is not None)
+    check_match(images, match, model)
+    count = sum(sample.class_name in match.index_of for sample in images.samples)
+    held = sum(sample.class_name in match.index_of for sample in held_out.samples) if held_out else 0
+    classes = len(images.class_names) if config.softmax_head else model.num_classes
+    return count * config.views.count + held, count, classes
 
 
 # Checkpoints in and out.
@@ -218,15 +308,23 @@ def _check_classes(address: str, model: DualBranch, config: FinetuneConfig) -> N
 def checkpoint_zip(path: Path) -> Path:
     """The checkpoint folder as a zip in a temporary folder, ready to be downloaded and loaded elsewhere."""
     stamp = (path / DESCRIPTION).stat().st_mtime_ns  # one zip a checkpoint, made again when it is another one
-    file = Path(tempfile.gettempdir()) / f"bsig-checkpoints-{os.getpid()}" / str(stamp) / f"{path.name}.zip"
+    # Of two visitors' checkpoints of one name and moment each its own.
+    place = hashlib.sha256(f"{path.absolute()} {stamp}".encode()).hexdigest()[:32]
+    file = download_folder(place) / f"{path.name}.zip"
     if file.is_file():
         return file
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
+    partial = file.with_name(f"{secrets.token_hex(8)}.partial")  # never half a zip to whoever asks at the same time
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
         for part in sorted(path.iterdir()):
             if part.is_file() and not part.name.startswith("."):
                 archive.write(part, f"{path.name}/{part.name}")
+    partial.replace(file)
     return file
+
+
+def _checkpoint_limits(hosting: Hosting) -> ZipLimits:
+    most = min(CHECKPOINT_LIMITS.total_bytes, hosting.unpacked_bytes)
+    return replace(CHECKPOINT_LIMITS, file_bytes=most, total_bytes=most)
 
 
 def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
@@ -237,11 +335,15 @@ def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
     """
     if not zip_file:
         raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
-    with extracted_zip(zip_file, CHECKPOINT_LIMITS) as folder:
+    bench.hosting.check_count(
+        "models and checkpoints", bench.desk.models(), bench.hosting.models_kept, "they go when you close the page"
+    )
+    with extracted_zip(zip_file, _checkpoint_limits(bench.hosting)) as folder:
         if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
             raise InputError(
                 f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
             )
+        check_description(bench.hosting, read_description(folder))
         load_checkpoint(folder, bench.device)
         runs.checkpoints.mkdir(parents=True, exist_ok=True)
         target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())

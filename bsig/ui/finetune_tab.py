@@ -19,7 +19,7 @@ from bsig.runs import ENDED, EVENTS, STATE, Run
 from bsig.training_plots import FIGURES
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.finetune_fields import POSITIVE, build_form, checked, starts
-from bsig.ui.finetune_form import Form, checkpoint_zip, submitted
+from bsig.ui.finetune_form import Form, checkpoint_zip, resumed, started
 from bsig.ui.run_view import (
     list_rows,
     probe_epochs,
@@ -47,12 +47,16 @@ FINETUNE_CSS = """
   .bsig-plots, .bsig-two, .bsig-three { grid-template-columns: minmax(0, 1fr); }
 }
 """
+WHOSE = {False: "Any tab can look at any run.", True: "Your own runs; nobody else sees them."}
 OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
 
 
 def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> Any:
     """Lays out the tab and connects it; returns the field that says what a run starts from."""
-    runs = queue.folder
+
+    def line() -> RunQueue:
+        return bench.desk.line(queue)
+
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
             form, start, check, zip_file, folder, dataset = build_form(bench)
@@ -62,7 +66,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
             )  # fmt: skip
             go = gr.Button("Start", variant="primary", elem_id="run-start")
         with gr.Column(scale=6, min_width=320):
-            chosen = gr.Dropdown([], label="Run", elem_id="run-chosen", info="Any tab can look at any run.")
+            chosen = gr.Dropdown([], label="Run", elem_id="run-chosen", info=WHOSE[bench.is_public])
             stands = gr.HTML(elem_id="run-status")
             with gr.Row():
                 stop = gr.Button("Stop", size="sm", min_width=90, interactive=False, elem_id="run-stop")
@@ -100,7 +104,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
                 settings = gr.HTML(elem_id="run-settings")
             with gr.Accordion("All runs", open=False):
                 listed = gr.HTML(elem_id="run-list")
-    build_two_checkpoints(bench, queue.folder, compare, tab)
+    build_two_checkpoints(bench, lambda: line().folder, compare, tab)
 
     timer = gr.Timer(TICK_S, active=False)
     seen = gr.State("")
@@ -111,17 +115,19 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
 
     def look(run_name: str | None, shown_view: Any, at_epoch: float | None) -> list[Any]:
         """`redrawn` for the run as it stands now."""
+        own = line()
+        runs = own.folder
         run = runs.read(run_name) if run_name in runs.names() else None
         active = run is not None and run.state.standing not in ENDED
         selectable = gr.Dropdown(choices=bench.checkpoint_names())
         found = runs.read_all()
-        drawn = _shown(run, queue, runs_html(found), shown_view, at_epoch)
+        drawn = _shown(run, own, runs_html(found), shown_view, at_epoch)
         menu = gr.Dropdown(choices=list_rows(found))
-        return [_signature(queue, run_name), gr.Timer(active=active), menu, selectable, *drawn]
+        return [_signature(own, run_name), gr.Timer(active=active), menu, selectable, *drawn]
 
     @in_words
     def on_tick(run_name: str | None, last: str, shown_view: Any, at_epoch: float) -> list[Any]:
-        if _signature(queue, run_name) == last:
+        if _signature(line(), run_name) == last:
             return [gr.skip()] * len(redrawn)
         follows = at_epoch >= _newest(last)  # else the visitor has gone back to an earlier epoch and stays there
         return look(run_name, shown_view, None if follows else at_epoch)
@@ -133,21 +139,21 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     @in_words
     def on_open(run_name: str | None) -> list[Any]:
         queue.warm_up()
-        return [_menu(runs.read_all(), run_name), gr.Dropdown(choices=starts(bench))]
+        return [_menu(line().folder.read_all(), run_name), gr.Dropdown(choices=starts(bench))]
 
     @in_words
     def on_load(request: gr.Request) -> list[Any]:
         if request.query_params.get("tab") == "finetune":
             queue.warm_up()
         wanted = request.query_params.get("run")
-        return [_menu(runs.read_all(), wanted), gr.Dropdown(choices=bench.checkpoint_names())]
+        return [_menu(line().folder.read_all(), wanted), gr.Dropdown(choices=bench.checkpoint_names())]
 
     @in_words
     def on_start(*values: Any) -> list[Any]:
         *filled, run_name, probe, probe_class = values
-        made = submitted(Form(*filled), bench, runs, run_name or "", probe, probe_class)
-        queue.submit(made)
-        return [_menu(runs.read_all(), made), ""]
+        own = line()
+        made = started(Form(*filled), bench, own, run_name or "", probe, probe_class)
+        return [_menu(own.folder.read_all(), made), ""]
 
     @in_words
     def on_check(*values: Any) -> list[Any]:
@@ -164,17 +170,18 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
         except gr.Error as error:  # nobody has asked yet: said below the choice, not thrown at a visitor of Compare
             return [f'<p class="bsig-note">{html.escape(str(error.message))}</p>', gr.skip()]
 
-    def acting(action: Callable[[str], None]) -> Callable[[str | None], list[Any]]:
+    def acting(action: Callable[[RunQueue, str], None]) -> Callable[[str | None], list[Any]]:
         @in_words
         def on_action(run_name: str | None) -> list[Any]:
-            action(run_name or "")
-            return [_menu(runs.read_all(), run_name), gr.Timer(active=True), ""]
+            own = line()
+            action(own, run_name or "")
+            return [_menu(own.folder.read_all(), run_name), gr.Timer(active=True), ""]
 
         return on_action
 
     @in_words
     def on_epoch(run_name: str | None, number: float, shown_view: Any) -> list[Any]:
-        return _probe(runs.read(run_name or ""), int(number), shown_view)
+        return _probe(line().folder.read(run_name or ""), int(number), shown_view)
 
     @in_words
     def on_download(run_name: str | None) -> str:
@@ -189,7 +196,12 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     chosen.change(on_choose, [chosen, view], redrawn, **quiet)
     tab.select(on_open, chosen, [chosen, start], **quiet)
     go.click(on_start, [*form, name, compare.image, compare.class_name], [chosen, name], **quiet)
-    for button, action in ((stop, queue.stop), (resume, queue.resume), (delete, runs.delete)):
+    actions: tuple[tuple[gr.Button, Callable[[RunQueue, str], None]], ...] = (
+        (stop, RunQueue.stop),
+        (resume, lambda own, run_name: resumed(bench, own, run_name)),
+        (delete, lambda own, run_name: own.folder.delete(run_name)),
+    )
+    for button, action in actions:
         button.click(acting(action), chosen, [chosen, timer, seen], **quiet)
     for control in (epoch, view):
         control.input(on_epoch, [chosen, epoch, view], [softmax, sigmoid, scale], trigger_mode="always_last", **quiet)

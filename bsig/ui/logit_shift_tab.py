@@ -38,6 +38,7 @@ from bsig.pictures import overlay, shared_limit
 from bsig.positive_area import absent_classes, class_areas
 from bsig.shifted_model import doctored_model, shifted_image
 from bsig.ui.compare import CompareScreen, scale_html
+from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples
 from bsig.ui.theme import MapImage, in_words, shown_js
 from bsig.ui.workbench import Workbench
@@ -579,9 +580,10 @@ def strongest_channels_for(encoded: EncodedImage, class_index: int) -> list[int]
 def doctored_zip(encoded: EncodedImage, vector: Tensor, words: str) -> Path:
     """The shifted head as a checkpoint folder in a zip; its JSON says that it is doctored."""
     model, said = doctored_model(encoded.model, vector, words)
-    folder = Path(tempfile.mkdtemp(prefix="bsig-")) / f"{encoded.model.name}-doctored"
-    save_checkpoint(model, folder, doctored=said)
-    return Path(shutil.make_archive(str(folder), "zip", folder.parent, folder.name))
+    name = f"{encoded.model.name}-doctored"
+    with tempfile.TemporaryDirectory(prefix="bsig-") as folder:
+        save_checkpoint(model, Path(folder) / name, doctored=said)
+        return Path(shutil.make_archive(str(new_download_folder() / name), "zip", folder, name))
 
 
 def possible_html(encoded: EncodedImage, class_index: int) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import timm
 
 from bsig.backbones import DEFAULT_BACKBONE, BackboneOptions
 from bsig.cams import CAM_METHODS
@@ -19,6 +17,7 @@ from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.head_table import feature_stages, head_in_words, stage_of
 from bsig.new_model import model_name, new_model, not_trained
+from bsig.ui.allowed_models import check_backbone, pretrained_names
 from bsig.ui.compare import CompareScreen
 from bsig.ui.finetune_form import BACKBONE
 from bsig.ui.theme import in_words
@@ -39,23 +38,20 @@ class ModelsScreen:
     finetune: gr.Button
 
 
-@cache
-def pretrained_names() -> list[str]:
-    """Timm's names with published weights, the installed one first."""
-    return [DEFAULT_BACKBONE, *timm.list_pretrained()]
-
-
 def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     """Lays out the tab and connects it."""
     gr.HTML(
         '<div class="bsig-head">Any timm classifier as a dual-branch model<small>Its head is cut off behind the '
         "feature map and cloned as it is; what it allows is found out by running it.</small></div>"
     )
+    if bench.is_public:
+        gr.HTML(f"<p class='bsig-note'>{html.escape(bench.hosting.models_limits())}</p>", elem_id="models-limits")
+    or_hub = "" if bench.is_public else ", or hf:owner/repo"
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
             backbone = gr.Dropdown(
                 pretrained_names(), value=DEFAULT_BACKBONE, label="Backbone", filterable=True, allow_custom_value=True,
-                elem_id="model-backbone", info="Type to search timm's names with published weights, or hf:owner/repo.",
+                elem_id="model-backbone", info=f"Type to search timm's names with published weights{or_hub}.",
             )  # fmt: skip
             weights = gr.Textbox(
                 label="Weights file", placeholder="published weights", max_lines=1, elem_id="model-weights",
@@ -77,6 +73,8 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     @in_words
     def on_backbone(name: str | float | None) -> Any:  # what comes over HTTP may be a number
         name = str(name or "")
+        if name:
+            check_backbone(bench.hosting, name.strip())
         if not name or name.startswith("hf:"):
             return [gr.Dropdown(choices=["last", "stride16", "stride8"], value="last"), _facts_of_nothing()]
         titles = [one.title for one in feature_stages(name)]
@@ -117,6 +115,10 @@ def loaded(bench: Workbench, name: str | None, file: str | None, title: str | No
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
     if label in {row["name"] for row in bench.checkpoint_rows()}:
         label = f"{label}-new"
+    if label not in bench.desk.registered:
+        bench.hosting.check_count(
+            "models and checkpoints", bench.desk.models(), bench.hosting.models_kept, "they go when you close the page"
+        )
     model = new_model(backbone, weights, options, bench.device)
     model.name = label
 
@@ -140,12 +142,13 @@ def start_of(bench: Workbench, name: str | None, file: str | None, title: str | 
     backbone, weights, options = _wanted(bench, name, file, title)
     if weights is None and not backbone.startswith("hf:") and options == BackboneOptions():
         return f"{BACKBONE}{backbone}"
-    if not bench.more_folders:
+    folder = bench.own_checkpoints()
+    if folder is None:
         raise InputError(
             "this app has no folder for new checkpoints; use `python -m bsig new-model` and fine-tune that."
         )
     model = loaded(bench, name, file, title)
-    save_checkpoint(model, Path(bench.more_folders[0]) / model.name)
+    save_checkpoint(model, folder / model.name)
     return model.name
 
 
@@ -155,8 +158,9 @@ def _wanted(
     if not name or not name.strip():
         raise InputError("`backbone` (empty) must be a timm name or hf:owner/repo; type to search.")
     weights = Path(file.strip()) if file and file.strip() else None
-    if weights is not None and bench.is_public:
+    if weights is not None and not bench.hosting.takes_paths:
         raise InputError("`weights` must be left out here: a public app reads no files of its machine.")
+    check_backbone(bench.hosting, name.strip())
     return name.strip(), weights, BackboneOptions(stage_of(title or "last"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,8 @@ def probe_pictures(run: Run, epoch: int, view: View = "positive") -> tuple[Image
     epoch = min(max(epoch, epochs[0]), epochs[-1])
     maps = run.folder / MAPS
     softmax, chosen = np.load(maps / "softmax.npy"), np.load(_file(maps, epoch))
-    limit = shared_limit(softmax, *(np.load(_file(maps, one)) for one in epochs), positive_only=view == "positive")
+    tops = [_limit_of(file, view) for file in (maps / "softmax.npy", *(_file(maps, one) for one in epochs))]
+    limit = max(tops)  # as `shared_limit` of all of them
     with Image.open(maps / "crop.png") as opened:
         crop = opened.convert("RGB").resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
     return overlay(crop, softmax, limit, view=view), overlay(crop, chosen, limit, view=view), limit
@@ -142,6 +144,16 @@ def probe_text(run: Run, epoch: int) -> tuple[str, str]:
 
 def _area(values: np.ndarray) -> str:
     return f"{100 * float((values > 0).mean()):.0f} % of the picture"
+
+
+def _limit_of(file: Path, view: View) -> float:
+    return _kept_limit(file, file.stat().st_mtime_ns, view == "positive")
+
+
+@lru_cache(maxsize=20_000)
+def _kept_limit(file: Path, changed: int, positive_only: bool) -> float:  # noqa: ARG001  of the file as it is now
+    """`shared_limit` of one map: a page that is redrawn twice a second reads only the newest."""
+    return shared_limit(np.load(file), positive_only=positive_only)
 
 
 def _file(maps: Path, epoch: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -22,7 +23,7 @@ from bsig.ui.workbench import Workbench
 PANES = ("before", "after", "softmax")
 
 
-def build_two_checkpoints(bench: Workbench, runs: RunFolder, compare: CompareScreen, tab: gr.Tab) -> None:
+def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compare: CompareScreen, tab: gr.Tab) -> None:
     """Lays out the section and connects it to the picture, class and method of Compare."""
     gr.HTML(
         '<div class="bsig-section">Two checkpoints on one picture<small>The picture, class and CAM variant of '
@@ -46,6 +47,8 @@ def build_two_checkpoints(bench: Workbench, runs: RunFolder, compare: CompareScr
             )  # fmt: skip
     scale = gr.HTML()
     with gr.Accordion("Bring a checkpoint from elsewhere", open=False):
+        if bench.is_public:
+            gr.HTML(f'<p class="bsig-note">{html.escape(bench.hosting.models_limits())}</p>')
         upload = gr.File(
             label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=110,
             elem_id="checkpoint-zip",
@@ -62,7 +65,7 @@ def build_two_checkpoints(bench: Workbench, runs: RunFolder, compare: CompareScr
 
     @in_words
     def on_upload(file: str | None) -> list[Any]:
-        name = taken_in(file, runs, bench)
+        name = taken_in(file, runs(), bench)
         names = bench.checkpoint_names()
         text = f'<p class="bsig-note" role="status">Taken in as <b>{html.escape(name)}</b>; it can be chosen now.</p>'
         return [text, gr.Dropdown(choices=names), gr.Dropdown(choices=names, value=name), gr.Dropdown(choices=names)]

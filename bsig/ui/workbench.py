@@ -25,6 +25,8 @@ from bsig.checkpoints import (
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
+from bsig.ui.desks import Desk, Desks
+from bsig.ui.hosting import Hosting
 
 MAX_FILE_BYTES = 32 * 2**20
 logger = logging.getLogger(__name__)
@@ -86,8 +88,9 @@ class RecentlyUsed(Generic[Value]):
 class Workbench:
     """Models and encodings of one running app.
 
-    A checkpoint's name is looked up among the registered models, in `folder`, then in `more_folders` (where fine-tunes
-    of this app are written). A public bench takes no paths of this machine from its visitors.
+    A checkpoint's name is looked up among the models registered on the visitor's desk, in `folder`, in `more_folders`,
+    then among the desk's own checkpoints (where fine-tunes of this app are written). A public bench takes no paths of
+    this machine from its visitors, and shows each of them one desk alone.
     """
 
     def __init__(
@@ -97,6 +100,8 @@ class Workbench:
         device: str = "cpu",
         *,
         more_folders: Sequence[Path] = (),
+        hosting: Hosting | None = None,
+        desks: Desks | None = None,
         is_public: bool = False,
         models: int = 3,
         encodings: int = 64,
@@ -105,24 +110,46 @@ class Workbench:
         self.folder = folder
         self.more_folders = tuple(more_folders)
         self.device = device
-        self.is_public = is_public
-        self._registered: dict[str, Callable[[], DualBranch]] = {}
+        if desks is None:
+            desks = Desks(hosting or (Hosting.public() if is_public else Hosting.local()))
+        self.desks, self.hosting = desks, desks.hosting
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether strangers may come."""
+        return self.hosting.is_public
+
+    @property
+    def desk(self) -> Desk:
+        """Of the visitor who is asking."""
+        return self.desks.here()
+
+    def own_checkpoints(self) -> Path | None:
+        """Where a visitor's new checkpoints go; None for a bench that keeps none."""
+        runs = self.desk.runs
+        return runs.checkpoints if runs else next(iter(self.more_folders), None)
+
+    def forget(self, uses: set[Hashable]) -> None:
+        """Lets models and encodings go that a visitor used, by their keys."""
+        for key in uses:
+            self._models.drop(key)
+            self._encodings.drop(key)
 
     def checkpoint_names(self) -> list[str]:
         """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
         names = [row["name"] for row in self.checkpoint_rows() if "error" not in row]
-        names = list(dict.fromkeys([*names, *self._registered]))
+        names = list(dict.fromkeys([*names, *self.desk.registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
 
     def saved_names(self) -> list[str]:
         """Those of `checkpoint_names` that lie in a folder: what a fine-tune can start from."""
-        return [name for name in self.checkpoint_names() if name not in self._registered]
+        return [name for name in self.checkpoint_names() if name not in self.desk.registered]
 
     def checkpoint_rows(self) -> list[dict[str, Any]]:
         """`list_checkpoints` of all folders; of two with one name the first."""
-        rows = [row for folder in (self.folder, *self.more_folders) for row in list_checkpoints(folder)]
+        rows = [row for folder in self._folders() for row in list_checkpoints(folder)]
         return list({row["name"]: row for row in reversed(rows)}.values())[::-1]
 
     def loaded_names(self) -> list[str]:
@@ -131,8 +158,9 @@ class Workbench:
 
     def register(self, name: str, load: Callable[[], DualBranch]) -> None:
         """Makes a model that is in no folder selectable; a name that is taken is replaced."""
-        self._registered[name] = load
-        self._models.drop(name)
+        desk = self.desk
+        desk.registered[name] = load
+        self._models.drop((id(desk), name))
 
     def checkpoint_path(self, name: str) -> Path:
         """The folder of a checkpoint of this app.
@@ -140,12 +168,16 @@ class Workbench:
         Raises:
             InputError: there is none of that name.
         """
-        for folder in (self.folder, *self.more_folders):
+        for folder in self._folders():
             if name in _names_in(folder):
                 return folder / name
         if name == self.default_checkpoint:
             return checkpoint_path(name, self.folder)
         raise InputError(f"`checkpoint` (='{name}') must be one of: {', '.join(self.checkpoint_names())}.")
+
+    def _folders(self) -> list[Path]:
+        runs = self.desk.runs
+        return [self.folder, *self.more_folders, *([runs.checkpoints] if runs else [])]
 
     def model(self, checkpoint: str | None) -> DualBranch:
         """The loaded model.
@@ -154,11 +186,17 @@ class Workbench:
             InputError: not one of `checkpoint_names`, or it cannot be loaded.
         """
         name = checkpoint or self.default_checkpoint
-        if name in self._registered:
-            return self._models.get(name, self._registered[name])
-        # Of a checkpoint that was written again under the same name, the new one.
+        desk = self.desk
+        key: Hashable
+        if name in desk.registered:
+            key = (id(desk), name)
+            desk.uses.add(key)
+            return self._models.get(key, desk.registered[name])
+        # Of a checkpoint that was written again under the same name, the new one; of two desks' each its own.
         path = self.checkpoint_path(name)
-        key = (name, (path / DESCRIPTION).stat().st_mtime_ns)
+        key = (str(path), (path / DESCRIPTION).stat().st_mtime_ns)
+        if desk.folder and path.is_relative_to(desk.folder):
+            desk.uses.add(key)
         return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder))
 
     def encode(self, image: str | Path | None, checkpoint: str | None) -> EncodedImage:
@@ -183,6 +221,8 @@ class Workbench:
         # A model without a file is told from another of its name by itself; its encodings keep it alive.
         identity = model.metadata.get("tensors_sha256") or id(model)
         key = (model.name, identity, hashlib.sha256(content).hexdigest())
+        if self.hosting.is_public:
+            self.desk.uses.add(key)
         # An encoding holds its model: those of models that have gone would keep them in memory.
         alive = {id(kept) for kept in (model, *self._models.values())}
         self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)

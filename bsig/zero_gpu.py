@@ -1,0 +1,164 @@
+"""Fine-tunes on a GPU that is lent by the second (ZeroGPU of Hugging Face Spaces); nothing of it is used elsewhere.
+
+There the package `spaces` runs a decorated function in a forked process that has the GPU; its arguments and its answer
+are pickled. So the function is told which run, writes what is to be seen on the way into the run's folder, and returns
+the checkpoint's files; the app writes those. What the function leaves in its own memory is lost with it.
+
+    new_maker(checkpoints)     stands in for the worker process of `bsig.run_queue`; None off ZeroGPU
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import os
+import queue
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bsig.run_lock import locked
+from bsig.run_worker import attempt, begin, end
+from bsig.runs import RunFolder
+
+logger = logging.getLogger(__name__)
+VARIABLE = "SPACES_ZERO_GPU"
+SHORTEST_S, LONGEST_S = 15, 120
+GETTING_READY_S = 10.0
+SAFETY = 1.5
+Files = dict[str, bytes]
+
+
+def is_here() -> bool:
+    """Whether this process runs where GPUs are lent by the second."""
+    return os.environ.get(VARIABLE, "").lower() in ("1", "t", "true")
+
+
+def compare_device() -> str | None:
+    """Explaining stays on the CPU there, so that looking costs nobody's GPU time; None elsewhere."""
+    return "cpu" if is_here() else None
+
+
+def gpu_seconds(folder: str, checkpoints: str) -> int:  # noqa: ARG001  called with what the function is called with
+    """How long a run asks for the GPU: what was estimated, with room, within the run's own limit."""
+    path = Path(folder)
+    request = RunFolder.of(path).read(path.name).request
+    wanted = GETTING_READY_S + SAFETY * (request.estimated_seconds or 0.0)
+    limit = LONGEST_S if request.seconds is None else request.seconds + GETTING_READY_S
+    return round(min(max(wanted, SHORTEST_S), limit, LONGEST_S))
+
+
+def made_on_gpu(folder: str, checkpoints: str) -> tuple[dict[str, Any], Files]:
+    """Makes a run; returns how it ended and the files of its checkpoint and training state, by name.
+
+    The run's folder gets its events and maps meanwhile. Nothing else is kept in this process.
+    """
+    if multiprocessing.parent_process():
+        torch.set_num_threads(1)  # a forked process has the threads' pool of its parent in name only, and waits for it
+    path = Path(folder)
+    runs = RunFolder.of(path)
+    request = runs.read(path.name).request
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # The time that was asked for is what there is: it is stopped in time to hand over what it has.
+    seconds = min(request.seconds or LONGEST_S, gpu_seconds(folder, checkpoints) - 0.5 * GETTING_READY_S)
+    with tempfile.TemporaryDirectory(prefix="bsig-gpu-") as place:
+        out = Path(place) / path.name
+        for kept in (runs.checkpoints / path.name, runs.checkpoints / f".{path.name}.training"):
+            if kept.is_dir():  # of a turn before: it goes on from there
+                shutil.copytree(kept, out.parent / kept.name)
+        ended = attempt(path, Path(checkpoints), out, device=device, seconds=seconds)
+        return ended, {
+            file.relative_to(place).as_posix(): file.read_bytes() for file in Path(place).rglob("*") if file.is_file()
+        }
+
+
+def new_maker(checkpoints: Path) -> Callable[[], GpuMaker] | None:
+    """Makes makers of runs on a lent GPU; None where there is none, and a worker process makes them."""
+    return (lambda: GpuMaker(_ON_GPU, checkpoints)) if _ON_GPU else None
+
+
+class GpuMaker:
+    """Makes runs with a function that gets a GPU for a while; stands in for the worker process."""
+
+    patience_s = 900.0  # people wait in line for a GPU
+
+    def __init__(self, on_gpu: Callable[[str, str], tuple[dict[str, Any], Files]], checkpoints: Path) -> None:
+        self._on_gpu, self._checkpoints = on_gpu, checkpoints
+        self._made: queue.Queue[Path] = queue.Queue()
+        self._is_given_up = False
+
+    def make(self, folder: Path) -> None:
+        """Begins in a thread of its own, in the context of whoever asked: the GPU time is theirs."""
+        context = copy_context()
+        threading.Thread(target=context.run, args=(self._make, folder), daemon=True, name="run on a lent GPU").start()
+
+    def has_made(self, folder: Path, patience_s: float) -> bool:
+        """Whether it has, within that many seconds."""
+        try:
+            return self._made.get(timeout=patience_s) == folder
+        except queue.Empty:
+            return False
+
+    def has_ended(self) -> bool:
+        """Whether it was given up: the function itself cannot be ended from here."""
+        return self._is_given_up
+
+    def how_it_ended(self) -> str:
+        """Why, in a sentence."""
+        return "The GPU did not answer in time."
+
+    def kill(self) -> None:
+        """Gives up: what comes after all is not kept."""
+        self._is_given_up = True
+
+    def end(self) -> None:
+        """Lets it go."""
+        self._is_given_up = True
+
+    def _make(self, folder: Path) -> None:
+        with locked(folder):
+            begin(folder)
+            ended, files = self._asked(folder)
+            if not self._is_given_up:
+                _store(files, RunFolder.of(folder).checkpoints)
+                end(folder, ended)
+        self._made.put(folder)
+
+    def _asked(self, folder: Path) -> tuple[dict[str, Any], Files]:
+        try:
+            return self._on_gpu(str(folder), str(self._checkpoints))
+        except Exception as error:  # no GPU time left, the process died, ...: the package has its own kinds of each
+            logger.exception("no GPU for run '%s'", folder.name)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            return {"standing": "failed", "sentence": f"the GPU was not lent ({reason}); try again later."}, {}
+
+
+def _store(files: Files, checkpoints: Path) -> None:
+    """Each folder whole or not at all."""
+    names = {name.split("/", 1)[0] for name in files}
+    for name in names:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=checkpoints))
+        for path, content in files.items():
+            if path.split("/", 1)[0] == name:
+                (temporary / path.split("/", 1)[1]).write_bytes(content)
+        shutil.rmtree(checkpoints / name, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.replace(checkpoints / name)
+
+
+def _decorated() -> Callable[[str, str], tuple[dict[str, Any], Files]] | None:
+    if not is_here():
+        return None
+    spaces = importlib.import_module("spaces")  # there only; it must come before anything looks for a GPU
+    return spaces.GPU(duration=gpu_seconds)(made_on_gpu)
+
+
+_ON_GPU = _decorated()

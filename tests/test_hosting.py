@@ -1,0 +1,407 @@
+"""The public profile over HTTP, with two real visitors: what one makes does not exist for the other, limits hold."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from generated import class_folders
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from in_process import served_demo
+from PIL import Image
+
+from bsig.checkpoints import CHECKPOINTS_FOLDER
+from bsig.errors import InputError
+from bsig.run_queue import RunQueue
+from bsig.runs import RunRequest
+from bsig.ui.desks import Desks, hashed
+from bsig.ui.examples import bundled_examples
+from bsig.ui.finetune_form import Form, submitted
+from bsig.ui.hosting import PASSWORD_VARIABLE, Hosting
+from bsig.ui.visitors import COOKIE, HEADER, cookie
+from bsig.ui.workbench import Workbench
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of the server's and the client's own sockets
+START = "imagenet1k-efficientnet_lite0"
+CAT = next(example.path for example in bundled_examples() if example.key == "cat")
+UPLOAD_LIMIT = 2 * 2**20
+DOC = Path(__file__).resolve().parents[1] / "assets" / "docs" / "hosting.md"
+PATIENCE_S = 240.0
+SHORT: dict[str, Any] = {
+    "start": START, "labels": "own", "branch": "full", "epochs": 1, "learning_rate": 0.2, "batch_size": 128, "seed": 0,
+}  # fmt: skip
+
+
+# --- the profile ------------------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_says_the_value_the_rule_and_the_remedy() -> None:
+    public = Hosting.public()
+    with pytest.raises(InputError, match=r"`epochs` \(=51\) must be at most 50 in this public app; choose fewer"):
+        public.check("epochs", 51, public.finetune_epochs, "choose fewer")
+    public.check("epochs", 50, public.finetune_epochs, "choose fewer")
+    Hosting.local().check("epochs", 10_000, Hosting.local().finetune_epochs, "choose fewer")
+    with pytest.raises(InputError, match="you have 5 runs, a visitor of this public app may have 5; delete one first"):
+        public.check_count("runs", 5, public.runs_kept, "delete one first")
+
+
+def test_a_space_is_public_and_nothing_else_is_unless_asked() -> None:
+    assert not Hosting.chosen(public=False, environment={}).is_public
+    assert Hosting.chosen(public=True, environment={}).is_public
+    assert Hosting.chosen(public=False, environment={"SPACE_ID": "someone/bsig"}).is_public
+    with_password = Hosting.chosen(public=True, environment={PASSWORD_VARIABLE: "sesame"})
+    assert with_password.asks_password
+    assert "sesame" not in repr(with_password)
+    assert not Hosting.chosen(public=True, environment={PASSWORD_VARIABLE: ""}).asks_password
+
+
+@pytest.mark.parametrize(("given", "said"), [(None, "is missing"), ("", "is missing"), ("sesam", "not the right one")])
+def test_without_the_password_nothing_is_trained(given: str | None, said: str, tmp_path: Path) -> None:
+    desks = Desks(Hosting.public("sesame"), tmp_path)
+    bench = Workbench(desks=desks)
+    form = Form(start=START, password=given)
+    assert "sesam" not in repr(form)
+    runs = bench.desk.runs
+    assert runs
+    with pytest.raises(InputError, match=said) as caught:
+        submitted(form, bench, runs, "x", None, None)
+    assert "sesam" not in str(caught.value)
+    assert runs.names() == []
+    assert submitted(Form(start=START, password="sesame"), bench, runs, "x", None, None) == "x"
+    desks.close()
+
+
+def test_the_document_lists_the_limits_as_they_are() -> None:
+    text = DOC.read_text(encoding="utf-8")
+    local, public = Hosting.local().limits(), Hosting.public().limits()
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.+) \|$", text, flags=re.MULTILINE))
+    assert rows == {name: f"{local[name]} | {public[name]}" for name in public}
+
+
+def test_what_the_screens_say_before_a_start_is_what_is_enforced() -> None:
+    public = Hosting.public()
+    assert all(text in public.finetune_limits() for text in ("2,000 pictures", "50 epochs", "2 min", "200 MB"))
+    assert str(public.evaluation_pictures) in public.evaluate_limits()
+    assert "60 s after you close the page" in public.privacy()
+    assert Hosting.local().finetune_limits() == Hosting.local().evaluate_limits() == ""
+    assert "on the machine it runs on" in Hosting.local().privacy()
+
+
+def test_the_cookie_is_for_this_site_alone_and_in_a_frame_only_over_https() -> None:
+    plain, framed = cookie("a" * 32, is_secure=False), cookie("a" * 32, is_secure=True)
+    assert "HttpOnly" in plain
+    assert "SameSite=Lax" in plain
+    assert "Secure" not in plain
+    assert "SameSite=None; Secure; Partitioned" in framed
+
+
+def test_what_is_left_of_a_killed_app_goes_with_the_next_start(tmp_path: Path) -> None:
+    left = tmp_path / "public" / "0123" / "visitors" / "someone"
+    left.mkdir(parents=True)
+    alive = Desks(Hosting.public(), tmp_path)
+    assert not left.exists()
+    other = Desks(Hosting.public(), tmp_path)
+    assert len(list((tmp_path / "public").iterdir())) == 2  # nothing of the app that still runs
+    for desks in (alive, other):
+        desks.close()
+    assert list((tmp_path / "public").iterdir()) == []
+
+
+# --- two visitors -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class App:
+    """One public app, as its tests see it."""
+
+    url: str
+    bench: Workbench
+    queue: RunQueue
+
+    def visitor(self, **options: Any) -> Client:
+        return Client(self.url, verbose=False, **options)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    hosting = Hosting.public().with_limits(
+        upload_bytes=UPLOAD_LIMIT, finetune_pictures=1000, runs_kept=3, evaluation_pictures=4
+    )
+    before = _content(CHECKPOINTS_FOLDER)
+    desks = Desks(hosting, tmp_path_factory.mktemp("work"))
+    bench = Workbench(desks=desks)
+    assert desks.shared.runs
+    queue = RunQueue(desks.shared.runs, CHECKPOINTS_FOLDER)
+    try:
+        with pytest.MonkeyPatch.context() as patch, served_demo(bench, queue) as url:
+            patch.setenv("GRADIO_IS_E2E_TEST", "1")  # a page that has gone is noticed after 0.25 s instead of 15
+            yield App(url, bench, queue)
+    finally:
+        queue.close()
+        desks.close()
+    assert _content(CHECKPOINTS_FOLDER) == before  # visitors write nothing there
+
+
+def _content(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def alice(app: App) -> Client:
+    return app.visitor()
+
+
+@pytest.fixture(scope="module")
+def bob(app: App) -> Client:
+    return app.visitor()
+
+
+def refusal(ask: Callable[[], Any]) -> str:
+    with pytest.raises(AppError) as caught:
+        ask()
+    words = str(caught.value)
+    assert "Traceback" not in words
+    assert "\n" not in words
+    return words
+
+
+def finetuned(visitor: Client, name: str, **changed: Any) -> dict[str, Any]:
+    return visitor.predict(data=None, name=name, api_name="/finetune", **{**SHORT, **changed})
+
+
+@pytest.fixture(scope="module")
+def made(alice: Client) -> dict[str, Any]:
+    """A fine-tune of Alice's."""
+    said = finetuned(alice, "mine")
+    assert said["standing"] == "finished", said["status"]
+    return said
+
+
+def test_a_visitor_has_an_unguessable_key_and_a_made_up_header_is_not_it(app: App, alice: Client, bob: Client) -> None:
+    keys = {visitor.cookies[COOKIE] for visitor in (alice, bob)}
+    assert len(keys) == 2
+    assert all(len(key) == 32 for key in keys)
+    answer = httpx.get(app.url, headers={"x-forwarded-proto": "https"})
+    assert "Partitioned" in answer.headers["set-cookie"]
+    again = httpx.get(app.url, cookies={COOKIE: "a" * 32})
+    assert "set-cookie" not in again.headers
+    assert "set-cookie" in httpx.get(app.url, cookies={COOKIE: "../../etc"}).headers
+
+
+def test_what_one_visitor_makes_does_not_exist_for_another(alice: Client, bob: Client, made: dict[str, Any]) -> None:
+    assert [run["name"] for run in alice.predict(api_name="/runs")] == ["mine"]
+    assert "mine" in [row["name"] for row in alice.predict(api_name="/checkpoints")]
+    picture = handle_file(str(CAT))
+    *_, said = alice.predict(picture, made["checkpoint"], "", "cam", "signed", api_name="/compare")
+    assert said["class_name"] == "Egyptian cat"
+    assert bob.predict(api_name="/runs") == []
+    assert "mine" not in [row["name"] for row in bob.predict(api_name="/checkpoints")]
+    asks: dict[str, Callable[[str], Any]] = {
+        "run": lambda name: bob.predict(name, api_name="/run"),
+        "stop": lambda name: bob.predict(name, api_name="/stop_run"),
+        "compare": lambda name: bob.predict(picture, name, "", "cam", "signed", api_name="/compare"),
+        "shift": lambda name: bob.predict(picture, name, "", 0.1, "", api_name="/logit_shift"),
+        "signs": lambda name: bob.predict(picture, name, "", "cam", api_name="/sign_collapse"),
+        "evaluate": lambda name: bob.predict(name, "shipped", None, "cam", "signed", 9, api_name="/evaluate"),
+        "finetune": lambda name: finetuned(bob, "x", start=name),
+    }
+    for what, ask in asks.items():
+        existing, missing = (refusal(lambda name=name, ask=ask: ask(name)) for name in ("mine", "nothing"))  # type: ignore[misc]
+        assert existing == missing.replace("nothing", "mine"), what
+    assert bob.predict(api_name="/runs") == []
+
+
+def test_anothers_session_or_a_forged_header_shows_nothing(app: App, alice: Client, made: dict[str, Any]) -> None:
+    key = alice.cookies[COOKIE]
+    mallory = app.visitor(headers={HEADER: hashed(key)})  # the name of Alice's folder, should it ever be seen
+    assert mallory.predict(api_name="/runs") == []
+    stream = f"{app.url}gradio_api/queue/data?session_hash={alice.session_hash}"
+    for cookies in ({}, {COOKIE: "b" * 32}):
+        assert httpx.get(stream, cookies=cookies, timeout=10).status_code == 403
+    # The cookie decides, not the header beside it.
+    mallory = app.visitor(headers={HEADER: key}, httpx_kwargs={"cookies": {COOKIE: "b" * 32}})
+    assert mallory.predict(api_name="/runs") == []
+
+
+def test_a_page_that_may_keep_no_cookie_is_known_by_its_own_key(app: App, made: dict[str, Any]) -> None:
+    def runs(headers: dict[str, str]) -> list[str]:
+        joined = httpx.post(f"{app.url}gradio_api/call/runs", json={"data": []}, headers=headers).json()
+        answer = httpx.get(f"{app.url}gradio_api/call/runs/{joined['event_id']}", headers=headers, timeout=60).text
+        return [run["name"] for run in json.loads(answer.split("data: ", 1)[1].splitlines()[0])[0]]
+
+    own = {HEADER: "c" * 32}
+    desk = app.bench.desks._desk(hashed("c" * 32))
+    assert desk.runs
+    assert runs(own) == []
+    submitted_name = submitted_on(app, desk, "in a frame")
+    assert runs(own) == [submitted_name]
+    assert runs({}) == []
+
+
+def submitted_on(app: App, desk: Any, name: str) -> str:
+    """A run that waits for nobody: in the folder, in no line."""
+    return desk.runs.create(name, RunRequest("bundled", "x", Form(start=START).config(app.bench))).name
+
+
+def test_two_visitors_may_use_one_name(app: App, alice: Client, bob: Client, made: dict[str, Any]) -> None:
+    said = finetuned(bob, "mine", seed=1)
+    assert (said["name"], said["standing"]) == ("mine", "finished")
+    for visitor, seed in ((alice, 0), (bob, 1)):
+        folder = app.bench.desks._desk(hashed(visitor.cookies[COOKIE])).folder
+        assert folder
+        assert json.loads((folder / "checkpoints" / "mine" / "checkpoint.json").read_text())["training"]["seed"] == seed
+    *_, hers = alice.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
+    *_, his = bob.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
+    assert hers["softmax"]["map"] == his["softmax"]["map"]
+    assert hers["sigmoid"]["map"] != his["sigmoid"]["map"]  # each sees the own one, also from memory
+
+
+# --- limits, over the web ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"epochs": 51}, "`epochs` (=51) must be at most 50"),
+        ({"start": "timm: local-dir:/etc"}, "must be one of timm's own names"),
+        ({"start": "timm: hf-hub:someone/thing"}, "must be one of timm's own names"),
+        ({"start": "timm: vit_huge_patch14_clip_224.laion2b_ft_in1k"}, "must be at most 150,000,000"),
+        ({"start": str(CHECKPOINTS_FOLDER / START)}, "must be one of"),
+    ],
+)
+def test_a_finetune_beyond_the_limits_is_refused_in_words(bob: Client, changed: dict[str, Any], said: str) -> None:
+    assert said in refusal(lambda: finetuned(bob, "beyond", **changed))
+
+
+def zip_of(folder: Path, file: Path) -> str:
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return str(file)
+
+
+def test_too_many_pictures_and_too_large_files_are_refused(app: App, tmp_path: Path) -> None:
+    visitor = app.visitor()
+    folders = class_folders(tmp_path / "data", {"tench": "red", "goldfish": "green"}, count=510)
+    many = zip_of(folders, tmp_path / "many.zip")
+    assert Path(many).stat().st_size < 6 * UPLOAD_LIMIT
+    form = Form(kind="zip", zip_file=many, start=START)
+    with pytest.raises(InputError, match=r"`pictures` \(=1,020\) must be at most 1,000 in this public app"):
+        submitted(form, app.bench, app.bench.desk.runs, "many", None, None)  # type: ignore[arg-type]
+    assert app.bench.desk.runs.names() == []  # type: ignore[union-attr]
+    large = tmp_path / "large.zip"
+    large.write_bytes(bytes(UPLOAD_LIMIT + 1))
+    with pytest.raises(ValueError, match="exceeds the maximum"):  # the client looks by itself
+        visitor.predict(data=handle_file(str(large)), name="large", api_name="/finetune", **SHORT)
+    with large.open("rb") as content:  # and so does the server
+        answer = httpx.post(f"{app.url}gradio_api/upload", files={"files": ("large.zip", content)})
+    assert answer.status_code == 413
+
+
+def test_a_run_that_takes_too_long_is_stopped_in_words_and_a_third_in_line_is_refused(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.bench, "hosting", app.bench.hosting.with_limits(finetune_seconds=6.0))
+    visitor = app.visitor()
+    asked = {**SHORT, "data": None, "batch_size": 1, "epochs": 50}
+    first = visitor.submit(name="long", api_name="/finetune", **asked)
+    until(lambda: len(visitor.predict(api_name="/runs")) == 1)
+    second = visitor.submit(name="waits", api_name="/finetune", **asked)
+    until(lambda: len(visitor.predict(api_name="/runs")) == 2)
+    assert "you have 2 runs in line" in refusal(lambda: finetuned(visitor, "third"))
+    assert visitor.predict("waits", api_name="/stop_run")["standing"] == "stopped"
+    said = first.result(timeout=PATIENCE_S)
+    assert said["standing"] == "stopped", said["status"]
+    assert said["status"].startswith("Stopped after 6 s, the limit of a run here")
+    second.cancel()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_no_path_of_the_server_is_taken_anywhere(app: App, bob: Client, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(CAT.read_bytes())
+    for path in (str(secret), "/etc/passwd", str(app.bench.folder / START / "checkpoint.json")):
+        crafted = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "picture.png"}
+        for name, data in {
+            "compare": [crafted, START, "", "cam", "signed"],
+            "finetune": [crafted, "x", START, "own", "full", 1, 0.1, 32, 0],
+            "evaluate": [START, "own", crafted, "cam", "signed", 3],
+        }.items():
+            joined = httpx.post(f"{app.url}gradio_api/call/{name}", json={"data": data}).json()
+            answer = httpx.get(f"{app.url}gradio_api/call/{name}/{joined['event_id']}", timeout=60).text
+            assert "event: error" in answer, (name, answer[:500])
+            assert "Traceback" not in answer
+        assert httpx.get(f"{app.url}gradio_api/file={path}").status_code == 403
+    assert "must be 'shipped'" in refusal(
+        lambda: bob.predict(START, str(tmp_path), None, "cam", "signed", 3, api_name="/evaluate")
+    )
+    assert "`limit` (=5 pictures) must be at most 4" in refusal(
+        lambda: bob.predict(START, "own", handle_file(_small_zip(tmp_path)), "cam", "signed", 5, api_name="/evaluate")
+    )
+
+
+def _small_zip(tmp_path: Path) -> str:
+    return zip_of(class_folders(tmp_path / "small", {"tench": "red", "goldfish": "green"}, count=1), tmp_path / "s.zip")
+
+
+# --- when a visitor has left ------------------------------------------------------------------------------------------
+
+
+def test_what_a_visitor_made_goes_when_the_visitor_has_gone(app: App) -> None:
+    carol = app.visitor()
+    *pictures, _ = carol.predict(handle_file(str(_own_picture())), START, "", "cam", "signed", api_name="/compare")
+    assert pictures
+    key = carol.cookies[COOKIE]
+    desks = app.bench.desks
+    desk = desks._desk(hashed(key))
+    run = submitted_on(app, desk, "left behind")
+    assert desk.folder
+    assert (desk.folder / "runs" / run).is_dir()
+    uploads = [file for file in desk.files if file.is_file()]
+    assert uploads, "the upload and the maps are known to be Carol's"
+    encodings = len(app.bench._encodings)
+    until(lambda: desk.pages > 0 or desk.had_page)
+    desks.sweep(app.queue, app.bench.forget)
+    assert desk.folder.is_dir()  # she is still there
+    carol.close()
+    until(lambda: desk.pages == 0)
+    desk.seen -= (app.bench.hosting.closed_seconds or 0) + 1
+    desks.sweep(app.queue, app.bench.forget)
+    assert not desk.folder.exists()
+    assert not any(file.exists() for file in uploads)
+    assert len(app.bench._encodings) == encodings - 1
+    assert hashed(key) not in desks._desks
+
+
+def _own_picture() -> Path:
+    """A picture that nobody else has sent, so that no cache knows it."""
+    with Image.open(CAT) as opened:
+        picture = opened.convert("RGB").rotate(11).resize((301, 263))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    file = Path(tempfile.mkdtemp(prefix="bsig-test-")) / "mine.png"
+    file.write_bytes(buffer.getvalue())
+    return file
