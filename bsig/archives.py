@@ -25,7 +25,7 @@ BLOCK = 2**20
 DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
 ENCRYPTED = 0x1
 LAST_RECORD, LAST_RECORD_BYTES = b"PK\x05\x06", 22 + 2**16
-LONGEST_NAME = 1000
+LONGEST_NAME, LONGEST_REASON = 1000, 200
 RATIO_COUNTS_FROM = 2**20
 LEFT_FREE = 256 * 2**20
 SPLIT_FOLDERS = ("train", "val", "test")
@@ -78,10 +78,12 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
         raise
     except DAMAGE as error:
         _empty(target)
-        raise InputError(f"'{name}' is not a whole zip file ({error}); make it again.") from error
+        raise InputError(f"'{name}' is not a whole zip file ({str(error)[:LONGEST_REASON]}); make it again.") from error
     except (OSError, ValueError) as error:
         _empty(target)
-        raise InputError(f"'{name}' cannot be unpacked ({error}); free space or make it again.") from error
+        raise InputError(
+            f"'{name}' cannot be unpacked ({str(error)[:LONGEST_REASON]}); free space or make it again."
+        ) from error
     return data_root(target)
 
 

@@ -180,3 +180,13 @@ def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
         entry.filename = ""
         archive.writestr(entry, b"x")
     assert "without a name" in refusal(file, tmp_path / "into")
+
+
+def test_what_the_library_quotes_is_cut(tmp_path: Path) -> None:
+    file = zipped(
+        tmp_path / "pets.zip", {"a/1.png": b"picture" * 500, "b/2.png": png()}, compression=zipfile.ZIP_STORED
+    )
+    content = bytearray(file.read_bytes())
+    content[26:28] = (3000).to_bytes(2, "little")  # the first entry's own header claims a longer name
+    file.write_bytes(content)
+    assert len(refusal(file, tmp_path / "into")) < 400

@@ -93,7 +93,7 @@ def test_an_empty_folder_is_refused_with_what_to_do(tmp_path: Path, split: str) 
 @pytest.mark.parametrize("address", ["nowhere", "", "~nobody-of-that-name/x", "x" * 5000, "a\0b"])
 def test_a_place_that_is_no_folder_is_refused(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert address in refusal(address)
+    assert address.replace("\0", " ") in refusal(address)
 
 
 def test_a_damaged_picture_is_refused_by_its_key_when_it_is_opened(tmp_path: Path) -> None:

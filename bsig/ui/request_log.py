@@ -158,8 +158,7 @@ def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str
     """What the visitor is told in place of `error`, and what the log says of it."""
     cause = error.__cause__ if isinstance(error, gr.Error) else error
     if isinstance(cause, InputError):
-        said = error if isinstance(error, gr.Error) else refusal(str(cause))
-        return said, {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
+        return refusal(_shortened(str(cause))), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
     if isinstance(cause, VisitorLeftError):
         return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
@@ -167,8 +166,9 @@ def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str
     if _while_reading_inputs(error) and not isinstance(error, gr.Error):
         return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
     if isinstance(error, gr.Error) and cause is None:
-        sentence = _shortened(str(error.message))  # gradio lists all of a thousand choices
-        return refusal(sentence), {"outcome": "refused", "rule": rule_of(sentence), "by": _place(error)}
+        error.message = _shortened(str(error.message))  # gradio lists all of a thousand choices
+        error.print_exception = False
+        return error, {"outcome": "refused", "rule": rule_of(error.message), "by": _place(error)}
     if not isinstance(error, gr.Error):  # `in_words` has logged those that come from a handler
         defects.error("defect in %s", endpoint, exc_info=error)
     return defect(), {"outcome": "defect", "kind": type(cause).__name__, "by": _place(cause or error)}

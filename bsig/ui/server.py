@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -52,21 +53,24 @@ CLOSED = re.compile(
     re.IGNORECASE,
 )
 # Gradio's page needs inline scripts and styles and makes functions from text; what the policy does hold is that nothing
-# is loaded from and nothing sent to another host. Spaces show the page in a frame of huggingface.co.
+# is loaded from and nothing sent to another host. Spaces show the page in a frame of huggingface.co, and put a bar of
+# their own into it that asks there who liked the Space.
+HUB = "https://huggingface.co https://*.huggingface.co"
+OF_HUB = f" {HUB}" if os.environ.get("SPACE_ID") else ""
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'self'",
         "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
+        f"img-src 'self' data: blob:{OF_HUB}",
         "media-src 'self' data: blob:",
         "font-src 'self' data:",
-        "connect-src 'self' data: blob:",
+        f"connect-src 'self' data: blob:{OF_HUB}",
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'self'",
         "form-action 'self'",
-        "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space",
+        f"frame-ancestors 'self' {HUB} https://*.hf.space",
     ]
 )
 SECURITY_HEADERS = {
