@@ -118,6 +118,11 @@ def _page(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], N
     return page.page_results(model, _examples(), 2 * chosen.rounds, tell)
 
 
+def _visitors(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    del model
+    return scale.visitors_results(_examples(), float(2 * min(chosen.rounds, 10)), tell)
+
+
 def _finetune(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
     count, rounds = (32, 1) if chosen.quick else (DATA_PICTURES, max(1, chosen.rounds // 5))
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
@@ -164,6 +169,7 @@ PARTS: dict[str, Part] = {
     "compare": _compare,
     "change": _change,
     "page": _page,
+    "visitors": _visitors,
     "finetune": _finetune,
     "evaluate": _evaluate,
     "classes": _classes,
@@ -173,4 +179,4 @@ PARTS: dict[str, Part] = {
     "run": _run,
     "memory": _memory,
 }
-SLOW_PARTS = ("run", "memory", "picture")
+SLOW_PARTS = ("visitors", "run", "memory", "picture")

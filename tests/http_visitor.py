@@ -138,6 +138,15 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) ->
     raise RuntimeError("the app does not start")
 
 
+def resident_bytes(process: psutil.Process) -> int:
+    """Memory of a process and of all that it started."""
+    size = 0
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            size += one.memory_info().rss
+    return size
+
+
 @dataclass(frozen=True)
 class AttackedApp:
     """A running app in a process of its own.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from http_visitor import AttackedApp
-from load import Load, loaded, percentile
+from http_visitor import AttackedApp, resident_bytes
+
+from bsig.bench.load import Load, loaded, percentile
+from bsig.ui.examples import example_pictures
 
 VISITORS, SECONDS = 8, 6.0
 
 
 def test_visitors_at_once_get_the_answers_of_a_single_one(attacked_app: AttackedApp) -> None:
-    load = asyncio.run(loaded(attacked_app.url, attacked_app.process, VISITORS, SECONDS, different=16))
+    resident = partial(resident_bytes, attacked_app.process)
+    load = asyncio.run(loaded(attacked_app.url, resident, example_pictures(), VISITORS, SECONDS, different=16))
     assert load.errors == []
     assert load.wrong == []
     assert len(load.answers) > VISITORS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ from PIL import Image
 from torch import nn
 
 from bsig.bench.learning import labelled_pictures
+from bsig.bench.load import loaded
 from bsig.bench.rounds import alternating
+from bsig.bench.served import resident_mb, served
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
@@ -30,6 +33,7 @@ GRIDS = (7, 14, 28, 56)
 GRID_METHODS = ("cam", "grad-cam++", "hires-cam", "ablation-cam", "eigen-cam")
 INPUT_SIDES = (224, 448, 896)
 MEGAPIXELS = (0.05, 0.2, 1.0, 4.0, 12.0, 48.0)
+VISITORS = (1, 2, 4, 8, 16, 32)
 RUN_PICTURES = (250, 500, 1000, 2000)
 ROOT = Path(__file__).resolve().parents[2]
 Tell = Callable[[str], None]
@@ -155,6 +159,41 @@ def run_results(examples: Sequence[Path], tell: Tell) -> dict[str, Any]:
             peak, seconds = _peak_of_run(folder / "data", folder / "out")
             rows.append({"pictures": count, "peak_resident_mb": peak, "processor_s": seconds})
     return {"rows": rows[::-1]}
+
+
+def visitors_results(pictures: Sequence[Path], seconds: float, tell: Tell) -> dict[str, Any]:
+    """Answers of `/compare` a second and how long each takes, by how many visitors ask without a pause.
+
+    Every answer is compared with the one that a single visitor got.
+    """
+    rows = []
+    named = {path.stem: path for path in pictures}
+    with served() as app:
+        app.wait_until_ready()
+        for count in VISITORS:
+            tell(f"{count} visitors for {seconds:.0f} s")
+            found = asyncio.run(loaded(app.url, partial(_resident_bytes, app.process_id), named, count, seconds))
+            said = found.summary(seconds)
+            rows.append(
+                {
+                    "visitors": count,
+                    "answers_a_second": said["answers_a_second"],
+                    "p50_ms": _milliseconds(said["compare_s"]["p50"]),
+                    "p95_ms": _milliseconds(said["compare_s"]["p95"]),
+                    "errors": said["errors"],
+                    "wrong_answers": said["wrong_answers"],
+                    "peak_resident_mb": said["peak_rss_mb"]["end"],
+                }
+            )
+    return {"rows": rows, "seconds_each": seconds}
+
+
+def _resident_bytes(process_id: int) -> int:
+    return int(1e6 * (resident_mb(process_id) or 0.0))
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds)
 
 
 def with_random_classes(model: DualBranch, count: int) -> DualBranch:

@@ -60,3 +60,8 @@ def example_by_key(key: str | None) -> Example:
     """The example of that key; the first for one that is not known."""
     examples = bundled_examples()
     return next((example for example in examples if example.key == key), examples[0])
+
+
+def example_pictures() -> dict[str, Path]:
+    """The bundled pictures' files by key."""
+    return {example.key: example.path for example in bundled_examples()}

@@ -18,14 +18,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
 
-from http_visitor import CHECKPOINT, RefusedError, Visitor, running_app  # noqa: E402  found by the line above
-from load import loaded  # noqa: E402
+from http_visitor import CHECKPOINT, RefusedError, Visitor, resident_bytes, running_app  # noqa: E402  found by the line above
+
+from bsig.bench.load import loaded  # noqa: E402
+from bsig.ui.examples import example_pictures  # noqa: E402
 
 ENDLESS_EPOCHS = 5000
 
@@ -51,7 +54,10 @@ def main() -> int:
             with_cores(process, chosen.cores)
         if chosen.finetune:
             stack.enter_context(finetune_running(url))
-        load = asyncio.run(loaded(url, process, chosen.visitors, chosen.seconds, pause_s=chosen.pause))
+        resident = partial(resident_bytes, process)
+        load = asyncio.run(
+            loaded(url, resident, example_pictures(), chosen.visitors, chosen.seconds, pause_s=chosen.pause)
+        )
     figures = {
         "visitors": chosen.visitors, "seconds": chosen.seconds, "pause_s": chosen.pause, "finetune": chosen.finetune,
         "cores": chosen.cores, **load.summary(chosen.seconds),

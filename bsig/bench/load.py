@@ -11,14 +11,14 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
-from http_visitor import CHECKPOINT, file_data
 
-from bsig.ui.examples import bundled_examples
+from bsig.checkpoints import DEFAULT_CHECKPOINT
 
 METHODS = ("cam", "cam", "cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "eigen-cam")
 CLASSES = ("", "golf ball", "zebra", "tench", "Egyptian cat", "banana", "teapot")
@@ -99,17 +99,16 @@ class Load:
         }
 
 
-def percentile(ascending: list[float], share: float) -> float | None:
+def percentile(ascending: list[float], share: int) -> float | None:
     """Nearest rank; None of nothing."""
     if not ascending:
         return None
     return round(ascending[min(len(ascending) - 1, int(share / 100 * len(ascending)))], 3)
 
 
-def questions(seed: int, count: int) -> list[Question]:
+def questions(seed: int, count: int, keys: Sequence[str]) -> list[Question]:
     """Different pictures, classes, methods and treatments."""
     chosen = random.Random(seed)
-    keys = [example.key for example in bundled_examples()]
     return [
         Question(chosen.choice(keys), chosen.choice(CLASSES), chosen.choice(METHODS), chosen.choice(TREATMENTS))
         for _ in range(count)
@@ -117,46 +116,47 @@ def questions(seed: int, count: int) -> list[Question]:
 
 
 async def loaded(
-    url: str, process: psutil.Process, visitors: int, seconds: float, *, pause_s: float = 0.0, seed: int = 0,
-    different: int = 60,
+    url: str, resident: Callable[[], int], pictures: Mapping[str, Path], visitors: int, seconds: float, *,
+    pause_s: float = 0.0, seed: int = 0, different: int = 60,
 ) -> Load:  # fmt: skip
     """So many visitors for so long, after a single one has asked every question.
 
     Args:
         url: of the app.
-        process: of the app, for its memory.
+        resident: bytes of memory that the app takes now.
+        pictures: what is asked about, by name.
         visitors: how many at a time.
         seconds: how long they go on starting questions.
         pause_s: what a visitor waits between two questions.
         seed: of the questions.
         different: how many different questions there are.
     """
-    load, asked = Load(), questions(seed, different)
+    load, asked = Load(), questions(seed, different, sorted(pictures))
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as single:
         expected = {}
         for question in asked:
-            file = await _upload(single, question.picture, b"", load)
+            file = await _upload(single, pictures[question.picture], b"", load)
             expected[question] = await _digest(single, await _ask(single, file, question))
     load.upload_seconds.clear()
     start = time.monotonic()
-    watching = asyncio.create_task(_watch(process, load, start))
+    watching = asyncio.create_task(_watch(resident, load, start))
     await asyncio.gather(
-        *(_visit(url, number, start + seconds, pause_s, asked, expected, load, start) for number in range(visitors))
+        *(_visit(url, number, start + seconds, pause_s, pictures, expected, load, start) for number in range(visitors))
     )
     watching.cancel()
     return load
 
 
 async def _visit(
-    url: str, number: int, until: float, pause_s: float, asked: list[Question], expected: dict[Question, str],
+    url: str, number: int, until: float, pause_s: float, pictures: Mapping[str, Path], expected: dict[Question, str],
     load: Load, start: float,
 ) -> None:  # fmt: skip
-    chosen = random.Random(number)
+    chosen, asked = random.Random(number), list(expected)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as one:
         while time.monotonic() < until:
             key = chosen.choice(asked).picture
             try:
-                file = await _upload(one, key, chosen.randbytes(8), load)
+                file = await _upload(one, pictures[key], chosen.randbytes(8), load)
                 for question in chosen.sample([q for q in asked if q.picture == key] * 3, QUESTIONS_A_PICTURE):
                     if time.monotonic() < until:
                         load.answers.append(await _answered(one, file, question, expected[question], start))
@@ -176,18 +176,18 @@ async def _answered(one: httpx.AsyncClient, file: Any, question: Question, expec
     )
 
 
-async def _upload(one: httpx.AsyncClient, key: str, tail: bytes, load: Load) -> dict[str, Any]:
-    """A bundled picture; with other bytes behind it, which no decoder reads, one that the app does not know."""
-    content = next(example.path for example in bundled_examples() if example.key == key).read_bytes() + tail
+async def _upload(one: httpx.AsyncClient, picture: Path, tail: bytes, load: Load) -> dict[str, Any]:
+    """A picture; with other bytes behind it, which no decoder reads, one that the app does not know."""
+    content = picture.read_bytes() + tail
     begun = time.monotonic()
-    response = await one.post("/gradio_api/upload", files={"files": (f"{key}.jpg", content)})
+    response = await one.post("/gradio_api/upload", files={"files": (picture.name, content)})
     response.raise_for_status()
     load.upload_seconds.append(time.monotonic() - begun)
-    return file_data(response.json()[0])
+    return {"path": response.json()[0], "meta": {"_type": "gradio.FileData"}}
 
 
 async def _ask(one: httpx.AsyncClient, file: dict[str, Any], question: Question) -> list[Any]:
-    values = [file, CHECKPOINT, question.class_name, question.method, question.weights]
+    values = [file, DEFAULT_CHECKPOINT, question.class_name, question.method, question.weights]
     response = await one.post("/gradio_api/call/compare", json={"data": values})
     response.raise_for_status()
     stream = await one.get(f"/gradio_api/call/compare/{response.json()['event_id']}")
@@ -208,13 +208,7 @@ async def _digest(one: httpx.AsyncClient, answer: list[Any]) -> str:
     return digest.hexdigest()
 
 
-async def _watch(process: psutil.Process, load: Load, start: float) -> None:
+async def _watch(resident: Callable[[], int], load: Load, start: float) -> None:
     while True:
-        size = 0
-        for one in (process, *process.children(recursive=True)):
-            try:
-                size += one.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        load.rss_bytes.append((time.monotonic() - start, size))
+        load.rss_bytes.append((time.monotonic() - start, resident()))
         await asyncio.sleep(0.5)
