@@ -16,14 +16,15 @@ from bsig.ui.evaluate_view import EVALUATE_CSS
 from bsig.ui.examples import ASSETS
 from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
+from bsig.ui.link_bar import Screens, build_link_bar, connect_links
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.models_tab import build_models, connect_finetune
+from bsig.ui.page_script import A11Y_CSS, HEAD
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
 from bsig.ui.theme import CSS, THEME, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.workbench import Workbench
 
-TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 MAX_UPLOAD_BYTES = 2 * 2**30
 
 
@@ -35,23 +36,24 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
             "evidence is, and where there is none.</p>",
             elem_id="bsig-title",
         )
+        bar = build_link_bar()
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Compare", id="compare"):
-                compare_screen = build_compare(bench, demo)
-            with gr.Tab("Logit shift", id="logit-shift") as tab:
-                build_logit_shift(bench, compare_screen, tab)
-            with gr.Tab("Sign collapse", id="sign-collapse") as tab:
-                build_sign_collapse(bench, compare_screen, tab)
-            with gr.Tab("Evaluate", id="evaluate") as tab:
-                build_evaluate(bench, compare_screen, tab, demo)
-            with gr.Tab("Fine-tune", id="finetune") as tab:
-                start = build_finetune(bench, queue, compare_screen, tab, demo)
-            with gr.Tab("Models", id="models"):
+            with _tab("Compare", "compare"):
+                compare_screen = build_compare(bench)
+            with _tab("Logit shift", "logit-shift") as tab:
+                shift = build_logit_shift(bench, compare_screen, tab)
+            with _tab("Sign collapse", "sign-collapse") as tab:
+                zoom = build_sign_collapse(bench, compare_screen, tab)
+            with _tab("Evaluate", "evaluate") as tab:
+                evaluate = build_evaluate(bench, compare_screen, tab)
+            with _tab("Fine-tune", "finetune") as tab:
+                start, run = build_finetune(bench, queue, compare_screen, tab, demo)
+            with _tab("Models", "models"):
                 models = build_models(bench, compare_screen)
-            with gr.Tab("Guided tour", id="tour") as tab:
-                build_tour(bench, demo, tab)
+            with _tab("Guided tour", "tour") as tab:
+                tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
-        demo.load(opened_tab, None, tabs, api_visibility="private")
+        connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(
@@ -62,17 +64,17 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     return demo
 
 
-def opened_tab(request: gr.Request) -> Any:
-    """The tab that the link asks for, e.g. `/?tab=tour`: a demo can start there."""
-    asked = request.query_params.get("tab")
-    return gr.Tabs(selected=asked) if asked in TABS else gr.Tabs()
+def _tab(title: str, key: str) -> gr.Tab:
+    """A tab that a link and the page's script know by its key."""
+    return gr.Tab(title, id=key, elem_id=f"bsig-tab-{key}")
 
 
 def launch_arguments() -> dict[str, Any]:
     """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read."""
     return {
         "theme": THEME,
-        "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS,
+        "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS + A11Y_CSS,
+        "head": HEAD,
         "allowed_paths": [str(ASSETS)],
         "max_file_size": MAX_UPLOAD_BYTES,
         "footer_links": ["api", "settings"],

@@ -51,7 +51,7 @@ OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click(
 
 
 def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> Any:
-    """Lays out the tab and connects it; returns the field that says what a run starts from."""
+    """Lays out the tab and connects it; returns the fields that say what a run starts from and which run is shown."""
     runs = queue.folder
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
@@ -209,7 +209,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     )  # fmt: skip
     demo.load(on_first_check, form, [check, form[POSITIVE]], **quiet)
     demo.load(on_load, None, [chosen, compare.checkpoint], **quiet)
-    return start
+    return start, chosen
 
 
 def _menu(found: list[Run], wanted: str | None) -> Any:
