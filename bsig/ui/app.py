@@ -19,8 +19,10 @@ from bsig.ui.examples import ASSETS
 from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
 from bsig.ui.hosting import Hosting
+from bsig.ui.link_bar import Screens, build_link_bar, connect_links
 from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.models_tab import build_models, connect_finetune
+from bsig.ui.page_script import A11Y_CSS, HEAD
 from bsig.ui.request_log import LoggedBlocks
 from bsig.ui.server import health_of, server_arguments
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
@@ -29,7 +31,6 @@ from bsig.ui.tour import build_tour
 from bsig.ui.visitors import KEPT_IN_PAGE_JS, VisitorMiddleware
 from bsig.ui.workbench import Workbench
 
-TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 
 
@@ -42,23 +43,24 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
             "evidence is, and where there is none.</p>",
             elem_id="bsig-title",
         )
+        bar = build_link_bar()
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Compare", id="compare"):
-                compare_screen = build_compare(bench, demo)
-            with gr.Tab("Logit shift", id="logit-shift") as tab:
-                build_logit_shift(bench, compare_screen, tab)
-            with gr.Tab("Sign collapse", id="sign-collapse") as tab:
-                build_sign_collapse(bench, compare_screen, tab)
-            with gr.Tab("Evaluate", id="evaluate") as tab:
-                build_evaluate(bench, compare_screen, tab, demo)
-            with gr.Tab("Fine-tune", id="finetune") as tab:
-                start = build_finetune(bench, queue, compare_screen, tab, demo)
-            with gr.Tab("Models", id="models"):
+            with _tab("Compare", "compare"):
+                compare_screen = build_compare(bench)
+            with _tab("Logit shift", "logit-shift") as tab:
+                shift = build_logit_shift(bench, compare_screen, tab)
+            with _tab("Sign collapse", "sign-collapse") as tab:
+                zoom = build_sign_collapse(bench, compare_screen, tab)
+            with _tab("Evaluate", "evaluate") as tab:
+                evaluate = build_evaluate(bench, compare_screen, tab)
+            with _tab("Fine-tune", "finetune") as tab:
+                start, run = build_finetune(bench, queue, compare_screen, tab, demo)
+            with _tab("Models", "models"):
                 models = build_models(bench, compare_screen)
-            with gr.Tab("Guided tour", id="tour") as tab:
-                build_tour(bench, demo, tab)
+            with _tab("Guided tour", "tour") as tab:
+                tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
-        demo.load(opened_tab, None, tabs, api_visibility="private")
+        connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(
@@ -73,10 +75,9 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     return demo
 
 
-def opened_tab(request: gr.Request) -> Any:
-    """The tab that the link asks for, e.g. `/?tab=tour`: a demo can start there."""
-    asked = request.query_params.get("tab")
-    return gr.Tabs(selected=asked) if asked in TABS else gr.Tabs()
+def _tab(title: str, key: str) -> gr.Tab:
+    """A tab that a link and the page's script know by its key."""
+    return gr.Tab(title, id=key, elem_id=f"bsig-tab-{key}")
 
 
 def cache_times(hosting: Hosting) -> tuple[int, int]:
@@ -94,9 +95,9 @@ def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.desks))
     return {
         "theme": THEME,
-        "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS,
+        "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS + A11Y_CSS,
         "allowed_paths": [str(ASSETS)],
-        "head": KEPT_IN_PAGE_JS if hosting.is_public else None,
+        "head": HEAD + (KEPT_IN_PAGE_JS if hosting.is_public else ""),
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,

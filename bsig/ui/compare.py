@@ -35,11 +35,12 @@ from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.png import png_bytes
 from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
+from bsig.ui.link_check import choices_of, possible_view
+from bsig.ui.permalink import SHOWS, View
 from bsig.ui.request_log import leave_off_if_left
 from bsig.ui.theme import Choice, MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
-SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
 EXPLAINED: dict[Branch, str] = {
     "softmax": "the pretrained head: it decides the class",
     "sigmoid": "the fine-tuned clone: one yes or no a class",
@@ -58,7 +59,9 @@ BIAS_WORDS = {
 class CompareScreen:
     """The components that other tabs read: the current picture, checkpoint and class.
 
-    `redraw(event)` draws everything anew after an event that has set some of them.
+    `redraw(event)` draws everything anew after an event that has set some of them. `restore(view)` answers what a link
+    asks for: a value for each of `restored`, and a sentence for each part of it that cannot be had; `done` is what
+    follows, so that the other tabs draw theirs.
     """
 
     image: gr.Image
@@ -68,9 +71,14 @@ class CompareScreen:
     weights: gr.Radio
     ready: gr.State
     redraw: Callable[[Any], None]
+    choices: list[Any]
+    example: gr.State
+    restored: list[Any]
+    restore: Callable[[View], tuple[list[Any], list[str]]]
+    done: dict[str, Any]
 
 
-def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
+def build_compare(bench: Workbench) -> CompareScreen:
     """Lays out the tab and connects it."""
     first = bundled_examples()[0]
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
@@ -160,6 +168,7 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
                 )
 
     ready = gr.State(0)
+    example_key = gr.State("")  # which of the bundled pictures it is; the same file may be two of them
     choices = [
         class_name,
         method,
@@ -212,14 +221,13 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     def on_example(event: gr.SelectData, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
         example = chosen_example(event.index)
         answers = on_picture(str(example.path), checkpoint_name, example.class_name, *chosen[1:])
-        return [str(example.path), _reason(example), *answers]
+        return [example.key, str(example.path), _reason(example), *answers]
 
-    @in_words
-    def on_load(request: gr.Request, *chosen: Any) -> list[Any]:
-        example = example_by_key(request.query_params.get("example"))
-        asked = request.query_params.get("class") or example.class_name
-        answers = on_picture(str(example.path), bench.default_checkpoint, asked, *chosen[1:])
-        return [str(example.path), _reason(example), *answers]
+    def restore(view: View) -> tuple[list[Any], list[str]]:
+        asked, notes = possible_view(bench, view)
+        example, chosen = example_by_key(asked.example), choices_of(asked)
+        answers = on_picture(str(example.path), asked.checkpoint, *chosen)
+        return [asked.checkpoint, *chosen[1:], example.key, str(example.path), _reason(example), *answers], notes
 
     @in_words
     def on_download(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
@@ -228,13 +236,12 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
 
     seen = [image, checkpoint, *choices]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
-    loaded = [image, reason, class_name, *outputs]
+    loaded = [example_key, image, reason, class_name, *outputs]
     done = {"fn": lambda count: count + 1, "inputs": ready, "outputs": ready, "api_visibility": "private"}
-    demo.load(on_load, choices, loaded, **quiet).then(**done)
     gallery.select(on_example, [checkpoint, *choices], loaded, **quiet).then(**done)
     for event in (image.upload, image.clear):
         event(on_new_picture, seen, [class_name, *outputs], **quiet).then(
-            lambda: "", None, reason, api_visibility="private"
+            lambda: ("", ""), None, [reason, example_key], api_visibility="private"
         ).then(**done)
     checkpoint.input(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
     for component in choices:
@@ -251,7 +258,10 @@ def build_compare(bench: Workbench, demo: gr.Blocks) -> CompareScreen:
     def redraw(event: Any) -> None:
         event.then(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
 
-    return CompareScreen(image, checkpoint, class_name, method, weights, ready, redraw)
+    restored = [checkpoint, *choices[1:], *loaded]
+    return CompareScreen(
+        image, checkpoint, class_name, method, weights, ready, redraw, choices, example_key, restored, restore, done
+    )
 
 
 def compare(

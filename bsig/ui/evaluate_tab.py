@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -29,7 +30,19 @@ METHODS = [(method.title, key) for key, method in CAM_METHODS.items() if not met
 WEIGHTS = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 
 
-def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> None:
+@dataclass(frozen=True)
+class EvaluateScreen:
+    """What a link says of this screen; `opened` are the arguments of the event that draws it."""
+
+    checkpoint: gr.Dropdown
+    data: gr.Dropdown
+    method: gr.Dropdown
+    weights: gr.Radio
+    opened: dict[str, Any]
+    titles: Callable[[str | None], list[str]]
+
+
+def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> EvaluateScreen:
     """Lays out the tab and connects it."""
     own_titles = gr.State([])  # of this visitor alone
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
@@ -139,7 +152,6 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
     opened = {"fn": on_open, "inputs": [checkpoint, data, own_titles, method, weights],
               "outputs": [checkpoint, data, *shown], **quiet}  # fmt: skip
     tab.select(**opened)
-    demo.load(**opened)
     running = start.click(
         on_start, [checkpoint, *form, own_titles],
         [job_of_visitor, progress, own_titles, data, method, weights, *shown],
@@ -150,6 +162,7 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab, demo: 
     clicked = gallery.select(on_picture, chosen, [compare.image, compare.checkpoint, compare.class_name], **quiet)
     compare.redraw(clicked)
     clicked.success(None, None, None, js=OPEN_COMPARE_JS)
+    return EvaluateScreen(checkpoint, data, method, weights, opened, lambda name: sets_of(name, []))
 
 
 def _own_form(bench: Workbench) -> tuple[list[Any], gr.Button, gr.Button, gr.HTML]:

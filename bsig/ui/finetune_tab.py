@@ -52,7 +52,7 @@ OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click(
 
 
 def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> Any:
-    """Lays out the tab and connects it; returns the field that says what a run starts from."""
+    """Lays out the tab and connects it; returns the fields that say what a run starts from and which run is shown."""
 
     def line() -> RunQueue:
         return bench.desk.line(queue)
@@ -221,7 +221,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     )  # fmt: skip
     demo.load(on_first_check, form, [check, form[POSITIVE]], **quiet)
     demo.load(on_load, None, [chosen, compare.checkpoint], **quiet)
-    return start
+    return start, chosen
 
 
 def _menu(found: list[Run], wanted: str | None) -> Any:

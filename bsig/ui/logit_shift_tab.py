@@ -40,11 +40,10 @@ from bsig.shifted_model import doctored_model, shifted_image
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples
+from bsig.ui.permalink import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS
 from bsig.ui.theme import MapImage, in_words, shown_js
 from bsig.ui.workbench import Workbench
 
-KINDS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
-LARGEST_DELTA = 0.05
 UNPAINTED_DELTA = -0.02
 """What is added to every weight where painting is asked of a head that does not allow it."""
 DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
@@ -390,7 +389,21 @@ def shared_figure(encoded: EncodedImage, class_index: int) -> Any:
 # --- the screen -------------------------------------------------------------------------------------------------------
 
 
-def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
+@dataclass(frozen=True)
+class ShiftScreen:
+    """What a link says of this screen; `painted_for` is None while nothing has been drawn, so that it is kept then."""
+
+    kind: gr.Radio
+    target: gr.Radio
+    cell: gr.State
+    delta: gr.Slider
+    channel: gr.Dropdown
+    channel_delta: gr.Slider
+    row: gr.Slider
+    column: gr.Slider
+
+
+def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> ShiftScreen:
     """Lays out the tab and connects it to the picture, checkpoint and class of Compare."""
     finding_html = gr.HTML(elem_id="shift-finding")
     with gr.Row(elem_classes="bsig-main"):
@@ -416,12 +429,17 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
                 sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
         with gr.Column(scale=3, min_width=300):
             kind = gr.Radio(
-                [(title, key) for key, title in KINDS.items()], value="paint", label="Shift", elem_id="shift-kind"
+                [(title, key) for key, title in SHIFTS.items()], value="paint", label="Shift", elem_id="shift-kind"
             )
             target = gr.Radio(
                 list(TARGETS), value="top left", label="Where the heatmap should be", elem_id="shift-target",
                 info="Or click on the first picture. The smallest shift that does it is solved.",
             )  # fmt: skip
+            with gr.Row(elem_id="shift-cell") as cell_row:
+                row = gr.Slider(1, 7, 1, step=1, label="… or in this row", elem_id="shift-row", min_width=120,
+                                info="Arrow keys move the heatmap.")  # fmt: skip
+                column = gr.Slider(1, 7, 1, step=1, label="… and column", elem_id="shift-column", min_width=120,
+                                   info="Counted from the top left.")  # fmt: skip
             delta = gr.Slider(
                 -LARGEST_DELTA, LARGEST_DELTA, 0.0, step=0.001, label="delta, added to every channel weight",
                 elem_id="shift-delta", visible=False, info="Below zero: evidence disappears (sign collapse).",
@@ -430,8 +448,8 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
                 [], label="Channel", elem_id="shift-channel", visible=False, info="The strongest here."
             )
             channel_delta = gr.Slider(
-                -1.0,
-                1.0,
+                -LARGEST_CHANNEL_DELTA,
+                LARGEST_CHANNEL_DELTA,
                 0.3,
                 step=0.05,
                 label="added to this channel's weight",
@@ -478,6 +496,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             shared_plot = gr.Plot(show_label=False, elem_id="plot-shared", elem_classes="bsig-plot")
 
     cell = gr.State(None)
+    painted_for = gr.State(None)  # picture, checkpoint and class that the cell and the channel were chosen for
     is_shown = gr.Checkbox(False, visible=False)
     source = [compare.image, compare.checkpoint, compare.class_name, compare.method]
     wishes = [kind, target, cell, delta, channel, channel_delta]
@@ -506,27 +525,41 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         x, y = cast("tuple[float, float]", event.index)
         chosen = (min(int(y / 448 * rows), rows - 1), min(int(x / 448 * columns), columns - 1))
         wished = ("paint", arguments[5], chosen, *arguments[7:])
-        return [chosen, "paint", *answer(*arguments[:4], *wished)]
+        return [chosen, "paint", chosen[0] + 1, chosen[1] + 1, *answer(*arguments[:4], *wished)]
+
+    @in_words
+    def on_cell(row: int, column: int, *arguments: Any) -> Any:
+        chosen = (int(row) - 1, int(column) - 1)
+        if arguments[6] and tuple(arguments[6]) == chosen:  # a click has set the two
+            return gr.skip()
+        return [chosen, *answer(*arguments[:4], "paint", arguments[5], chosen, *arguments[7:])]
 
     @in_words
     def on_kind(chosen: str) -> list[Any]:
         return [
-            gr.Radio(visible=chosen == "paint"),
+            *(gr.Radio(visible=chosen == "paint"), gr.Row(visible=chosen == "paint")),
             gr.Slider(visible=chosen == "uniform"),
             *(gr.Dropdown(visible=chosen == "channel"), gr.Slider(visible=chosen == "channel")),
             gr.update(visible=chosen == "channel"),
         ]
 
     @in_words
-    def on_source(*arguments: Any) -> list[Any]:
+    def on_source(ready: int, drawn_for: Any, *arguments: Any) -> Any:
+        if not ready:  # Compare has not answered yet; it will say so when it has
+            return gr.skip()
         if not arguments[0]:
             raise InputError("no picture is chosen; go to Compare and upload one or click an example.")
         encoded, index = current(*arguments[:3])
+        is_same = drawn_for in (None, list(arguments[:3]))
         channels = strongest_channels_for(encoded, index)
-        dropdown = gr.Dropdown([(f"channel {k}", k) for k in channels], value=channels[0])
-        wished = (*arguments[4:6], None, arguments[7], channels[0], arguments[9])
+        channel = arguments[8] if is_same and arguments[8] is not None else channels[0]
+        dropdown = gr.Dropdown([(f"channel {k}", k) for k in dict.fromkeys([*channels, channel])], value=channel)
+        chosen = arguments[6] if is_same else None
+        wished = (*arguments[4:6], chosen, arguments[7], channel, arguments[9])
+        rows, columns = encoded.features.shape[2:]
         return [
-            dropdown, None, possible_html(encoded, index), "", gr.File(visible=False), *answer(*arguments[:4], *wished),
+            list(arguments[:3]), gr.Slider(maximum=rows), gr.Slider(maximum=columns), dropdown, chosen,
+            possible_html(encoded, index), "", gr.File(visible=False), *answer(*arguments[:4], *wished),
             where_is_zero(bench, encoded, index), *figures(bench, encoded, index), shared_figure(encoded, index),
         ]  # fmt: skip
 
@@ -547,14 +580,16 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         return gr.File(str(doctored_zip(encoded, vector, words)), visible=True)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
-    everything = [channel, cell, actual, proof, exported, *drawn, *plots]
-    tab.select(on_source, [*source, *wishes], everything, **quiet)
+    everything = [painted_for, row, column, channel, cell, actual, proof, exported, *drawn, *plots]
+    tab.select(on_source, [compare.ready, painted_for, *source, *wishes], everything, **quiet)
     compare.ready.change(
-        on_ready, [is_shown, *source, *wishes], everything, js=shown_js("shift-finding"), trigger_mode="always_last",
-        **quiet,
+        on_ready, [is_shown, compare.ready, painted_for, *source, *wishes], everything,
+        js=shown_js("shift-finding"), trigger_mode="always_last", **quiet,
     )  # fmt: skip
-    pictures["before"].select(on_click, [*source, *wishes], [cell, kind, *drawn], **quiet)
-    kind.change(on_kind, kind, [target, delta, channel, channel_delta, thumbnail], **quiet)
+    pictures["before"].select(on_click, [*source, *wishes], [cell, kind, row, column, *drawn], **quiet)
+    for slider in (row, column):
+        slider.change(on_cell, [row, column, *source, *wishes], [cell, *drawn], trigger_mode="always_last", **quiet)
+    kind.change(on_kind, kind, [target, cell_row, delta, channel, channel_delta, thumbnail], **quiet)
     kind.input(on_wish, [*source, *wishes], drawn, **quiet)
     target.input(lambda: None, None, cell, api_visibility="private").then(on_wish, [*source, *wishes], drawn, **quiet)
     channel.input(on_wish, [*source, *wishes], drawn, **quiet)
@@ -562,6 +597,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         slider.change(on_wish, [*source, *wishes], drawn, trigger_mode="always_last", **quiet)
     prove.click(on_prove, [*source, *wishes], proof, **quiet)
     export.click(on_export, [*source, *wishes], exported, **quiet)
+    return ShiftScreen(kind, target, cell, delta, channel, channel_delta, row, column)
 
 
 def strongest_channels_for(encoded: EncodedImage, class_index: int) -> list[int]:

@@ -38,7 +38,7 @@ from bsig.ui.workbench import Workbench
 SIDES = {"for": "for the class", "against": "against the class"}
 SIGNED = Drawing(view="signed")
 THUMBNAIL_SIZE = (192, 192)
-ZOOMS = ("All channels", "Around zero, where signs change")
+ZOOM_TITLES = {"all": "All channels", "zero": "Around zero, where signs change"}
 QUADRANT_TITLES = {
     "kept positive": "for in both",
     "kept negative": "against in both",
@@ -79,8 +79,8 @@ COLLAPSE_CSS = """
 """
 
 
-def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
-    """Lays out the tab and connects it to the picture, checkpoint, class and method of Compare."""
+def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> gr.Radio:
+    """Lays out the tab and connects it to the picture, checkpoint, class and method of Compare; returns the zoom."""
     said = gr.HTML(elem_id="collapse-finding")
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         with gr.Column(scale=5, min_width=300):
@@ -88,7 +88,12 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
                              "evidence on this picture. Coloured corners: the branches disagree whether the channel "
                              "speaks for the class."))  # fmt: skip
             zoom = gr.Radio(
-                list(ZOOMS), value="All channels", show_label=False, container=False, elem_id="collapse-zoom"
+                [(title, key) for key, title in ZOOM_TITLES.items()],
+                value="all",
+                show_label=False,
+                container=False,
+                label="Part of the plot",
+                elem_id="collapse-zoom",
             )
             scatter = gr.Plot(show_label=False, elem_id="collapse-scatter", elem_classes="bsig-plot")
         with gr.Column(scale=4, min_width=300):
@@ -147,7 +152,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
     @in_words
     def on_zoom(zoom: str, *asked: Any) -> Any:
         report = _report(bench, *asked[:4])
-        return None if report is None else scatter_figure(report, near_zero=zoom != ZOOMS[0])
+        return None if report is None else scatter_figure(report, near_zero=zoom == "zero")
 
     @in_words
     def on_ready(is_shown: bool, *arguments: Any) -> Any:
@@ -164,6 +169,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
         trigger_mode="always_last",
         **quiet,
     )
+    return zoom
 
 
 def sign_collapse_answer(
@@ -194,7 +200,7 @@ def _answers(bench: Workbench, zoom: str, *asked: Any) -> list[Any]:
     thumbnails, unit = channel_thumbnails(report), CAM_METHODS[report.explanation.method].unit
     return [
         finding_html(report, treatment),
-        scatter_figure(report, near_zero=zoom != ZOOMS[0]),
+        scatter_figure(report, near_zero=zoom == "zero"),
         gr.update(value=thumbnails, visible=bool(thumbnails)),
         _note("" if thumbnails else "No channel that is active in this picture changes sign: there is none to show."),
         *(curve_figure(report, branch) for branch in TRAINED),

@@ -100,7 +100,6 @@ CSS = """
   #examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important; }
   .bsig-grid .bsig-head { min-height: 5.6em; }
 }
-@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
 """
 
 

@@ -123,7 +123,17 @@ STEPS: tuple[TourStep, ...] = (
 )
 
 
-def build_tour(bench: Workbench, demo: gr.Blocks, tab: gr.Tab) -> None:
+@dataclass(frozen=True)
+class TourScreen:
+    """What a link says of the tour; `draw` answers each control's choice, for `outputs`."""
+
+    walk: gr.Walkthrough
+    controls: list[gr.Radio]
+    draw: Callable[..., list[Any]]
+    outputs: list[Any]
+
+
+def build_tour(bench: Workbench, tab: gr.Tab) -> TourScreen:
     """Lays out the four steps and connects them."""
     with gr.Walkthrough(selected=0, elem_id="tour") as walk:
         panes = []
@@ -164,16 +174,17 @@ def build_tour(bench: Workbench, demo: gr.Blocks, tab: gr.Tab) -> None:
         return [gr.update(value=image, alt_text=alt_text(answer.explanation, answer.branch)), _words(*answer.sentences)]
 
     @in_words
-    def on_start() -> list[Any]:
-        return [value for step, *_ in panes for value in shown(step, step.choices[0])]
+    def on_start(*chosen: str) -> list[Any]:
+        return [value for (step, *_), choice in zip(panes, chosen, strict=True) for value in shown(step, choice)]
 
     everything = [part for _, _, picture, words in panes for part in (picture, words)]
-    tab.select(on_start, None, everything, api_visibility="private", show_progress="minimal")
+    controls = [control for _, control, _, _ in panes]
+    tab.select(on_start, controls, everything, api_visibility="private", show_progress="minimal")
     for step, control, picture, words in panes:
         control.input(
             in_words(_bound(shown, step)), control, [picture, words], api_visibility="private", show_progress="minimal"
         )
-    demo.load(on_start, None, everything, api_visibility="private", show_progress="hidden")
+    return TourScreen(walk, controls, on_start, everything)
 
 
 def _bound(shown: Callable[[TourStep, str | None], list[Any]], step: TourStep) -> Callable[[str | None], list[Any]]:

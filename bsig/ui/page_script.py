@@ -1,0 +1,102 @@
+"""The page's own small script: names for what Gradio leaves nameless, explanations on hover and focus, the link.
+
+It runs in the browser beside Gradio, mends from outside what no component option can, and asks no host for anything.
+"""
+
+from __future__ import annotations
+
+NAMES_JS = """
+const bsigNamed = () => {
+  // An empty plot is a plain box with a name, which only a box with a role may have.
+  for (const box of document.querySelectorAll("div.empty[aria-label]:not([role])")) {
+    box.setAttribute("role", "img");
+    box.setAttribute("aria-label", "Nothing to show yet");
+  }
+  // A plot has no name of its own: the heading above it is one.
+  for (const plot of document.querySelectorAll(".bsig-plot:not([role])")) {
+    const column = plot.closest(".column");
+    const heading = column && column.querySelector(".bsig-head, .bsig-section");
+    plot.setAttribute("role", "figure");
+    plot.setAttribute("aria-label", heading ? heading.innerText.replace(/\\s+/g, " ").trim() : "Plot");
+  }
+  // Beside the finding its two pictures are told apart by their side alone.
+  const wipe = document.querySelector("#wipe");
+  const told = document.querySelector("#wipe-words");
+  if (wipe && told && wipe.getAttribute("aria-label") !== told.innerText) {
+    wipe.setAttribute("role", "group");
+    wipe.setAttribute("aria-label", told.innerText);
+  }
+};
+"""
+
+# One box for all explanations, over everything: inside a table that scrolls it would be cut off.
+TERMS_JS = """
+const bsigTip = () => {
+  let tip = document.querySelector("#bsig-tip");
+  if (!tip) {
+    tip = document.createElement("div");
+    tip.id = "bsig-tip";
+    tip.setAttribute("role", "tooltip");
+    tip.hidden = true;
+    document.body.append(tip);
+    tip.addEventListener("mouseleave", () => { tip.hidden = true; });
+  }
+  return tip;
+};
+const bsigExplain = (word) => {
+  const told = document.getElementById(word.getAttribute("aria-describedby"));
+  if (!told) return;
+  const tip = bsigTip();
+  tip.textContent = told.textContent;
+  tip.hidden = false;
+  const at = word.getBoundingClientRect(), box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(8, Math.min(at.left, innerWidth - box.width - 8)) + "px";
+  const below = at.bottom + 4;
+  tip.style.top = (below + box.height > innerHeight ? Math.max(8, at.top - box.height - 4) : below) + "px";
+};
+const bsigHide = (event) => {
+  if (event.relatedTarget && event.relatedTarget.id === "bsig-tip") return;  // one may point at the explanation
+  bsigTip().hidden = true;
+};
+for (const [kind, act] of [["mouseover", bsigExplain], ["focusin", bsigExplain], ["click", bsigExplain]])
+  document.addEventListener(kind, (event) => {
+    const word = event.target.closest && event.target.closest(".bsig-term");
+    if (word) act(word);
+  });
+for (const kind of ["mouseout", "focusout"])
+  document.addEventListener(kind, (event) => {
+    if (event.target.closest && event.target.closest(".bsig-term")) bsigHide(event);
+  });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") bsigTip().hidden = true; });
+addEventListener("scroll", () => { bsigTip().hidden = true; }, true);
+"""
+
+WATCH_JS = """
+let bsigDue = false;
+new MutationObserver(() => {
+  if (bsigDue) return;
+  bsigDue = true;
+  requestAnimationFrame(() => { bsigDue = false; bsigNamed(); });
+}).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+"""
+
+HEAD = f"<script>(() => {{{NAMES_JS}{TERMS_JS}{WATCH_JS}}})();</script>"
+
+A11Y_CSS = """
+.bsig-sr { position: absolute !important; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+  white-space: nowrap; }
+.bsig-term { all: unset; cursor: help; text-decoration: underline dotted; text-underline-offset: .18em;
+  text-decoration-thickness: 1px; }
+.bsig-term:focus-visible { outline: 3px solid var(--primary-500) !important; outline-offset: 2px; }
+#bsig-tip { position: fixed; z-index: 10000; max-width: min(26rem, calc(100vw - 16px)); padding: .5rem .7rem;
+  border-radius: 6px; font-size: .9rem; line-height: 1.4; background: #1b1f24; color: #f2f4f7;
+  border: 1px solid #57606a; white-space: normal; font-weight: 400; }
+#bsig-tip[hidden] { display: none; }
+#glossary summary { cursor: pointer; font-weight: 650; color: var(--body-text-color); }
+#glossary dl { columns: 2 22rem; column-gap: 2rem; margin: .5rem 0; font-size: .92rem; line-height: 1.45; }
+#glossary dl > div { break-inside: avoid; margin-bottom: .5rem; }
+#glossary dt { font-weight: 650; color: var(--body-text-color); }
+#glossary dd { margin: 0; color: var(--body-text-color-subdued); }
+@media (prefers-reduced-motion: reduce) { *, *::before, *::after { animation: none !important;
+  transition: none !important; scroll-behavior: auto !important; } }
+"""

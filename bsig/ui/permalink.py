@@ -1,0 +1,228 @@
+"""A view of the page as a query string and back: `?example=cat&class=golf+ball&tab=logit-shift&shift=uniform`.
+
+    query = query_of(View(example="cat", opacity=40))       # "example=cat&opacity=40"
+    view, notes = view_of(parse_qsl(query))                 # the view again, and what could not be understood
+
+Pure: no component, no model. What a link says is checked here against what there is to choose from; what depends on a
+checkpoint (its classes, methods, channels, results) is checked where that is loaded. Whatever cannot be used falls
+back to its default with one sentence for the page; a link never leads to an error. Defaults are left out.
+
+An uploaded picture is in no link: it is nowhere but in this visit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlencode
+
+from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.painted_shift import TARGETS
+from bsig.pictures import COLORMAPS, VIEWS
+
+TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
+SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
+SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
+ZOOMS = ("all", "zero")
+LARGEST_DELTA = 0.05
+LARGEST_CHANNEL_DELTA = 1.0
+TOUR_STEPS = 4
+KEYS = {"class_name": "class", "view": "evidence"}  # `view` is Gradio's own: `?view=api`
+GRADIOS_OWN = ("view",)
+LONGEST = 200
+"""Letters of one value: class names are shorter, and a longer one is no name."""
+MOST_PAIRS = 60
+
+
+@dataclass(frozen=True)
+class View:
+    """What can be seen and chosen, as in the link. Empty texts: the app's own choice.
+
+    Attributes:
+        tab: the open screen.
+        example: key of a bundled picture.
+        class_name: in the link `class`; empty for the example's own, else the predicted one.
+        budget: Score-CAM's channels.
+        threshold, opacity: in per cent.
+        shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1 and
+            stands above the target; a channel of -1 is the strongest one.
+        zoom: of the Sign collapse screen.
+        step, choice: the guided tour's step, from 1, and what its control says.
+        measured, measured_on, measured_method, measured_weights: the Evaluate screen.
+        run: of the Fine-tune screen.
+    """
+
+    tab: str = "compare"
+    example: str = ""
+    checkpoint: str = ""
+    class_name: str = ""
+    method: str = ""
+    weights: str = "signed"
+    budget: int = 64
+    bias: bool = False
+    show: str = "overlay"
+    view: str = "positive"
+    grid: bool = False
+    contour: bool = False
+    threshold: int = 50
+    opacity: int = 80
+    colormap: str = "inferno"
+    own_scale: bool = False
+    shift: str = "paint"
+    target: str = "top left"
+    cell: str = ""
+    delta: float = 0.0
+    channel: int = -1
+    channel_delta: float = 0.3
+    zoom: str = "all"
+    step: int = 1
+    choice: str = ""
+    measured: str = ""
+    measured_on: str = ""
+    measured_method: str = "cam"
+    measured_weights: str = "signed"
+    run: str = ""
+
+    def cell_index(self) -> tuple[int, int] | None:
+        """Row and column from 0, or None."""
+        if not self.cell:
+            return None
+        row, column = (int(part) for part in self.cell.split(","))
+        return row - 1, column - 1
+
+
+def query_of(view: View) -> str:
+    """The query string without its question mark; values that are the defaults are left out."""
+    plain = View()
+    pairs = [
+        (_key(field.name), _written(getattr(view, field.name)))
+        for field in fields(view)
+        if getattr(view, field.name) != getattr(plain, field.name)
+    ]
+    return urlencode(pairs)
+
+
+def view_of(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
+    """The view that a link asks for, and one sentence for each part of it that cannot be used.
+
+    Keys that are Gradio's own (`__theme`, `view`) pass. Of a key that comes twice the last
+    counts.
+    """
+    found, notes, names = {}, [], {_key(field.name): field.name for field in fields(View)}
+    for at, (key, text) in enumerate(pairs):
+        if at >= MOST_PAIRS:
+            notes.append(f"The link has more than {MOST_PAIRS} parts; the rest is left out.")
+            break
+        if key.startswith("__") or key in GRADIOS_OWN:
+            continue
+        name = names.get(key)
+        if name is None:
+            notes.append(f"The link's '{_shown(key)}' is no part of a view; it is left out.")
+            continue
+        value = READERS[name](text) if len(text) <= LONGEST else None
+        if value is None:
+            notes.append(f"The link's {key} (='{_shown(text)}') must be {RULES[name]}; {_instead(name)} is shown.")
+        else:
+            found[name] = value
+    return View(**found), list(dict.fromkeys(notes))
+
+
+def _instead(name: str) -> str:
+    default = getattr(View(), name)
+    return f"'{_written(default)}'" if default != "" and default != -1 else "the app's own choice"
+
+
+def _key(name: str) -> str:
+    return KEYS.get(name, name.replace("_", "-"))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+# --- what each part may be --------------------------------------------------------------------------------------------
+
+
+def _one_of(choices: Iterable[str]) -> Callable[[str], str | None]:
+    allowed = tuple(choices)
+    return lambda text: text if text in allowed else None
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int | None]:
+    def read(text: str) -> int | None:
+        is_number = text.isascii() and text.lstrip("-").isdigit() and len(text) < 9
+        return int(text) if is_number and text.count("-") <= 1 and lowest <= int(text) <= highest else None
+
+    return read
+
+
+def _number(largest: float) -> Callable[[str], float | None]:
+    def read(text: str) -> float | None:
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        return value if abs(value) <= largest else None  # NaN is not below anything
+
+    return read
+
+
+def _yes_no(text: str) -> bool | None:
+    return {"yes": True, "no": False}.get(text)
+
+
+def _cell(text: str) -> str | None:
+    parts = text.split(",")
+    read = _whole(1, 64)
+    return text if len(parts) == 2 and all(read(part) for part in parts) else None
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _listed(choices: Iterable[str]) -> str:
+    return f"one of {', '.join(choices)}"
+
+
+_FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "tab": (_one_of(TABS), _listed(TABS)),
+    "method": (_one_of(CAM_METHODS), _listed(CAM_METHODS)),
+    "weights": (_one_of(TREATMENTS), _listed(TREATMENTS)),
+    "budget": (_whole(8, 1280), "a whole number from 8 to 1280"),
+    "bias": (_yes_no, "yes or no"),
+    "show": (_one_of(SHOWS), _listed(SHOWS)),
+    "view": (_one_of(VIEWS), _listed(VIEWS)),
+    "threshold": (_whole(5, 95), "a whole number from 5 to 95"),
+    "opacity": (_whole(10, 100), "a whole number from 10 to 100"),
+    "colormap": (_one_of(COLORMAPS), _listed(COLORMAPS)),
+    "shift": (_one_of(SHIFTS), _listed(SHIFTS)),
+    "target": (_one_of(TARGETS), _listed(TARGETS)),
+    "cell": (_cell, "a row and a column of the grid, as 2,6"),
+    "delta": (_number(LARGEST_DELTA), f"a number from -{LARGEST_DELTA} to {LARGEST_DELTA}"),
+    "channel": (_whole(0, 99_999), "the number of a channel"),
+    "channel_delta": (_number(LARGEST_CHANNEL_DELTA), "a number from -1 to 1"),
+    "zoom": (_one_of(ZOOMS), _listed(ZOOMS)),
+    "step": (_whole(1, TOUR_STEPS), f"a whole number from 1 to {TOUR_STEPS}"),
+}
+_LIKE = {
+    "grid": "bias",
+    "contour": "bias",
+    "own_scale": "bias",
+    "measured_method": "method",
+    "measured_weights": "weights",
+}
+_TEXT = (_text, f"at most {LONGEST} letters long")
+READERS: dict[str, Callable[[str], Any]] = {
+    field.name: _FAMILIES.get(_LIKE.get(field.name, field.name), _TEXT)[0] for field in fields(View)
+}
+RULES: dict[str, str] = {
+    field.name: _FAMILIES.get(_LIKE.get(field.name, field.name), _TEXT)[1] for field in fields(View)
+}
