@@ -114,11 +114,11 @@ def readme_table(results: dict[str, Any]) -> str:
 def machine_words(results: dict[str, Any]) -> str:
     """One sentence on where it was measured."""
     said = results["machine"]
-    versions = said["versions"]
     load = said["load_before"][0] if said.get("load_before") else "unknown"
+    versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
     return (
         f"{said['processor']}, {said['cores']} cores, {said['torch_threads']} threads, load before {load}; Python "
-        f"{said['python']}, torch {versions.get('torch')}, gradio {versions.get('gradio', results.get('gradio'))}."
+        f"{said['python']}, {versions}."
     )
 
 

@@ -12,11 +12,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import torch
 
 from bsig.checkpoints import library_versions
+
+BESIDE = ("gradio", "grad-cam", "torchcam", "pillow", "isal", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,15 @@ def machine() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "load_before": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
-        "versions": library_versions(),
+        "versions": {**library_versions(), **{name: found for name in BESIDE if (found := _version(name))}},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
