@@ -235,6 +235,10 @@ def test_anothers_session_or_a_forged_header_shows_nothing(app: App, alice: Clie
     stream = f"{app.url}gradio_api/queue/data?session_hash={alice.session_hash}"
     for cookies in ({}, {COOKIE: "b" * 32}):
         assert httpx.get(stream, cookies=cookies, timeout=10).status_code == 403
+        for route in ("queue/join", "run/predict", "cancel", "reset"):
+            forged = {"data": [], "fn_index": 0, "session_hash": alice.session_hash, "event_id": "0"}
+            answer = httpx.post(f"{app.url}gradio_api/{route}", json=forged, cookies=cookies, timeout=10)
+            assert answer.status_code == 403, route
     # The cookie decides, not the header beside it.
     mallory = app.visitor(headers={HEADER: key}, httpx_kwargs={"cookies": {COOKIE: "b" * 32}})
     assert mallory.predict(api_name="/runs") == []

@@ -26,6 +26,7 @@ COOKIE = "bsig_visitor"
 HEADER = "x-bsig-visitor"
 KEY_PATTERN = re.compile(r"[0-9a-f]{32,64}")
 SESSIONS_KEPT = 10_000
+ASKING = re.compile(r"/gradio_api/(queue/join|run|api|call|cancel|reset)\b")  # requests whose body may name a session
 LARGEST_ANSWER = 2**20  # of an upload: the names of at most 1000 files
 KEPT_IN_PAGE_JS = """<script>
 (() => {
@@ -99,8 +100,8 @@ class VisitorMiddleware:
         watched = _Answer(self._visits, key, path, send, None if known else cookie(key, is_secure=_is_secure(scope)))
         session = path.rsplit("/heartbeat/", 1)[1] if "/heartbeat/" in path else None
         self._visits.seen(key)
-        if path.endswith("/queue/data"):
-            asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
+        asked, receive = await _session_of(scope, path, receive)
+        if asked is not None:
             if self._sessions.get(asked, key) != key:
                 await PlainTextResponse("This session is another visitor's.", status_code=403)(scope, receive, send)
                 return
@@ -150,6 +151,37 @@ class _Answer:
                 for path in _paths_in(self._body):
                     self._visits.has_file(self._key, path)
         await self._send(message)
+
+
+async def _session_of(scope: Any, path: str, receive: Any) -> tuple[str | None, Any]:
+    """The session that a request speaks for, and what to read its body with; None for one that names no session.
+
+    A session holds values of the page (which evaluation is under way, ...), so not only its answers are its visitor's,
+    but also asking in it and cancelling.
+    """
+    if path.endswith("/queue/data"):
+        return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0], receive
+    if scope.get("method") != "POST" or not ASKING.search(path):
+        return None, receive
+    messages, body = [], b""
+    while True:  # no longer than the guard in front of this lets any body be
+        message = await receive()
+        messages.append(message)
+        body += message.get("body", b"")
+        if message["type"] != "http.request" or not message.get("more_body"):
+            break
+    waiting = iter(messages)
+
+    async def again() -> Any:
+        found = next(waiting, None)
+        return await receive() if found is None else found
+
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):  # whoever reads it next says what is wrong with it
+        return None, again
+    asked = said.get("session_hash") if isinstance(said, dict) else None
+    return (asked if isinstance(asked, str) else None), again
 
 
 def cookie(key: str, *, is_secure: bool) -> str:
