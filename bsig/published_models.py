@@ -24,7 +24,7 @@ from torchvision.models import Inception3, ResNet
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionC
 from torchvision.models.resnet import Bottleneck
 
-from bsig.backbones import Classifier
+from bsig.backbones import Classifier, channels_last
 from bsig.errors import InputError
 from bsig.heads import ClassificationHead, GridLayout, PooledLinearHead, TailHead
 from bsig.images import Preprocessing
@@ -140,7 +140,7 @@ def empty_published_classifier(network: PublishedNetwork, num_classes: int = 1) 
     names = tuple(str(index) for index in range(num_classes))
     return Classifier(
         network.name,
-        network.encoder().eval().requires_grad_(False),
+        channels_last(network.encoder().eval().requires_grad_(False)),
         network.head(num_classes).eval().requires_grad_(False),
         PREPROCESSING,
         names,

@@ -96,7 +96,7 @@ def run_json(run: Run, position: int | None) -> dict[str, Any]:
     return {
         "name": run.name,
         "standing": run.state.standing,
-        "position": position,
+        "position": None if run.state.standing in ENDED else position,  # the line lets go a moment later
         "status": status(run, position),
         "epochs_done": run.state.epochs_done,
         "checkpoint": run.state.checkpoint,
