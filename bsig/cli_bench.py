@@ -43,7 +43,7 @@ def run_bench(chosen: argparse.Namespace) -> None:
         results = _read(chosen.table)
     else:
         results = _measured(chosen)
-    sys.stdout.write(f"{report.machine_words(results)}\n\n{report.readme_table(results)}")
+    sys.stdout.write(_table(results))
     try:
         if chosen.out and not chosen.table:
             chosen.out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +77,16 @@ def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
         results[part] = PARTS[part](model, chosen, _tell(part))
     _tell("")("")
     return results
+
+
+def _table(results: dict[str, Any]) -> str:
+    try:
+        return f"{report.machine_words(results)}\n\n{report.readme_table(results)}"
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise InputError(
+            f"the results lack or misspell {error} (another version's file?); measure them again with "
+            "`python -m bsig bench`."
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -117,6 +117,12 @@ def test_wrong_arguments_are_refused_in_one_sentence(
     assert said.count("\n") == 1
 
 
+def test_a_file_with_parts_of_another_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.json").write_text('{"machine": {"cores": 2}, "compare": {}}')
+    assert cli.main(["bench", "--table", str(tmp_path / "old.json")]) == 2
+    assert "the results lack or misspell" in capsys.readouterr().err
+
+
 def test_the_page_part_divides_an_answer_into_all_of_its_parts(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     assert cli.main(["bench", "--quick", "--rounds", "1", "--parts", "page", "--out", str(out)]) == 0
@@ -126,3 +132,14 @@ def test_the_page_part_divides_an_answer_into_all_of_its_parts(tmp_path: Path) -
         total = parts.pop("total")
         assert abs(sum(parts.values()) - total) < 0.1 * total
     assert said["never seen"]["median_ms"]["encode"] > said["seen before"]["median_ms"]["encode"] == 0.0
+
+
+@pytest.mark.skipif(not SHIPPED.is_file(), reason="no results of a bench run are committed")
+def test_readme_and_performance_page_hold_what_the_committed_results_say() -> None:
+    results = json.loads(SHIPPED.read_text())
+    assert report.readme_table(results) in (ROOT / "README.md").read_text(encoding="utf-8")
+    plots = sorted(path.name for path in SHIPPED.parent.glob("performance-*.png"))
+    assert {f"performance-{name}.png" for name, *_ in report.PLOTS} == set(plots)
+    assert (SHIPPED.parent / "performance.md").read_text(encoding="utf-8") == report.page(
+        results, [f"performance-{name}.png" for name, *_ in report.PLOTS]
+    )

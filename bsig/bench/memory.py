@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -32,7 +34,7 @@ def memory_results(picture: Path, tell: Tell) -> dict[str, Any]:
         sharing = sorted(path.name for path in shipped if path.name != DEFAULT_CHECKPOINT)
         steps = [("default model", [DEFAULT_CHECKPOINT]), (f"{ANSWERS} answers later", [DEFAULT_CHECKPOINT] * ANSWERS)]
         steps += [(f"and {one}, same encoder", [one]) for one in sharing] + [(f"and {OTHER}", [OTHER])]
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"torch alone, imported": _of_torch_alone()}
         arguments = ("--checkpoints", str(folder), "--models", str(len(shipped) + 1))
         with served(*arguments) as app, closing(Visitor(app.url)) as visitor:
             app.wait_until_ready()
@@ -44,3 +46,12 @@ def memory_results(picture: Path, tell: Tell) -> dict[str, Any]:
                 found[title] = resident_mb(app.process_id)
             found["peak"] = resident_mb(app.process_id, peak=True)
     return {"resident_mb": found}
+
+
+def _of_torch_alone() -> float | None:
+    """MB resident of a process that has done nothing but import torch."""
+    code = (
+        "import torch; print(next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return round(int(done.stdout) * 1024 / 1e6, 1) if done.stdout.strip().isdigit() else None
