@@ -45,6 +45,32 @@ def wrapped_lines(text: str, typeface: ImageFont.FreeTypeFont, width: int) -> li
     return lines
 
 
+def fitted_lines(
+    text: str, width: int, most_lines: int, sizes: tuple[int, int], *, bold: bool = False
+) -> tuple[ImageFont.FreeTypeFont, list[str]]:
+    """The largest typeface of a range with which the text takes at most so many lines, and these lines.
+
+    What does not fit even at the smallest size ends in an ellipsis.
+
+    Args:
+        text: to be wrapped.
+        width: of a line, in pixels.
+        most_lines: at least 1.
+        sizes: largest and smallest, in pixels.
+        bold: of the typeface.
+    """
+    largest, smallest = sizes
+    for size in range(largest, smallest - 1, -1):
+        typeface = font(size, bold=bold)
+        lines = wrapped_lines(text, typeface, width)
+        if len(lines) <= most_lines:
+            return typeface, lines
+    kept, last = lines[: most_lines - 1], lines[most_lines - 1]
+    while last and typeface.getlength(last + "…") > width:
+        last = last[:-1]
+    return typeface, [*kept, last.rstrip() + "…"]
+
+
 def line_height(typeface: ImageFont.FreeTypeFont) -> int:
     """Pixels from one line's top to the next one's."""
     return round(typeface.size * LINE_HEIGHT)

@@ -586,8 +586,11 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         js=shown_js("shift-finding"), trigger_mode="always_last", **quiet,
     )  # fmt: skip
     pictures["before"].select(on_click, [*source, *wishes], [cell, kind, row, column, *drawn], **quiet)
+    # `input`: a visitor's own hand, keys included. `change` would also answer what a link or a click on the picture
+    # sets, one of the two at a time, and paint the cell in between.
     for slider in (row, column):
-        slider.change(on_cell, [row, column, *source, *wishes], [cell, *drawn], trigger_mode="always_last", **quiet)
+        happened = getattr(slider, "input")  # noqa: B009 - events are added at run time, unseen by mypy
+        happened(on_cell, [row, column, *source, *wishes], [cell, *drawn], trigger_mode="always_last", **quiet)
     kind.change(on_kind, kind, [target, cell_row, delta, channel, channel_delta, thumbnail], **quiet)
     kind.input(on_wish, [*source, *wishes], drawn, **quiet)
     target.input(lambda: None, None, cell, api_visibility="private").then(on_wish, [*source, *wishes], drawn, **quiet)

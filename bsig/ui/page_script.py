@@ -19,6 +19,13 @@ const bsigNamed = () => {
     plot.setAttribute("role", "figure");
     plot.setAttribute("aria-label", heading ? heading.innerText.replace(/\\s+/g, " ").trim() : "Plot");
   }
+  // What scrolls sideways must be reached with the keys.
+  for (const box of document.querySelectorAll(".bsig-scroll:not([tabindex])")) {
+    if (!box.clientWidth || box.scrollWidth <= box.clientWidth) continue;
+    box.setAttribute("tabindex", "0");
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", "Table that scrolls sideways");
+  }
   // Beside the finding its two pictures are told apart by their side alone.
   const wipe = document.querySelector("#wipe");
   const told = document.querySelector("#wipe-words");
@@ -78,6 +85,7 @@ new MutationObserver(() => {
   bsigDue = true;
   requestAnimationFrame(() => { bsigDue = false; bsigNamed(); });
 }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+addEventListener("resize", bsigNamed);
 """
 
 HEAD = f"<script>(() => {{{NAMES_JS}{TERMS_JS}{WATCH_JS}}})();</script>"

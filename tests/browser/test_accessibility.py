@@ -34,6 +34,8 @@ def _opened(page: Any, tab: str) -> None:
     closed = page.locator("button.label-wrap:visible:not(.open)")
     while closed.count():
         closed.first.click()
+    # What is being drawn again is faded until it is there.
+    page.wait_for_function("![...document.querySelectorAll('.pending')].some((one) => one.offsetParent)")
 
 
 def _violations(page: Any) -> list[str]:
