@@ -19,6 +19,7 @@ MARGIN = 64
 SIDE = 512
 GAP = (SIZE_WH[0] - 2 * MARGIN - 3 * SIDE) // 2
 PLACES = tuple(MARGIN + number * (SIDE + GAP) for number in range(3))
+PLAIN = Drawing()
 TREATMENT_WORDS = {
     "signed": "signed weights",
     "nonnegative": "negative weights set to zero",
@@ -26,7 +27,7 @@ TREATMENT_WORDS = {
 }
 
 
-def slide_card(explanation: Explanation, drawing: Drawing = Drawing(), version: str = "") -> Image.Image:
+def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str = "") -> Image.Image:
     """The card, RGB, always 1920 x 1080, light; nothing on it is cut off."""
     card = Image.new("RGB", SIZE_WH, PAPER["light"])
     inner = SIZE_WH[0] - 2 * MARGIN

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
-import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +11,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from bsig import __version__
 from bsig.cams import CAM_METHODS, TREATMENTS, Branch
-from bsig.checkpoints import library_versions
 from bsig.comparison import (
     BRANCHES,
     Drawing,
     alt_text,
     branch_picture,
-    comparison_picture,
     difference_picture,
     shared_limit_of,
 )
@@ -33,6 +27,7 @@ from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, fin
 from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
+from bsig.ui.downloads import card_file, report_file, zip_file
 from bsig.ui.examples import bundled_examples, example_by_key
 from bsig.ui.link_check import choices_of, possible_view
 from bsig.ui.permalink import SHOWS, View
@@ -46,6 +41,11 @@ EXPLAINED: dict[Branch, str] = {
 }
 SHORT: dict[Branch, str] = {"softmax": "Softmax branch", "sigmoid": "Sigmoid branch", "centred": "Class-centred"}
 BUDGET = 64
+DOWNLOADS = {
+    "download": "Pictures, maps and numbers (zip)",
+    "report": "Report (one page, opens offline)",
+    "card": "Slide (PNG, 16:9)",
+}
 BIAS_WORDS = {
     True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "
     "branch's logit.",
@@ -110,8 +110,13 @@ def build_compare(bench: Workbench) -> CompareScreen:
             bar = gr.HTML(elem_id="scale")
             note = gr.HTML(elem_id="note")
             with gr.Row():
-                prepare = gr.Button("Download pictures, maps and numbers", size="sm", elem_id="prepare-download")
-                download = gr.DownloadButton("zip", elem_id="download", elem_classes="bsig-offscreen")
+                prepare = {
+                    key: gr.Button(title, size="sm", min_width=160, elem_id=f"prepare-{key}")
+                    for key, title in DOWNLOADS.items()
+                }
+                downloads = {
+                    key: gr.DownloadButton(key, elem_id=key, elem_classes="bsig-offscreen") for key in DOWNLOADS
+                }
             gallery = gr.Gallery(
                 [(str(example.path), example.title) for example in bundled_examples()],
                 label="Examples: one click", columns=7, height="auto", allow_preview=False, object_fit="cover",
@@ -230,7 +235,18 @@ def build_compare(bench: Workbench) -> CompareScreen:
     @in_words
     def on_download(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
         encoded = bench.encode(image_file, checkpoint_name)
-        return str(_zipped(encoded, _explained(encoded, *chosen[:5]), _drawing(*chosen[5:])))
+        return str(zip_file(encoded, _explained(encoded, *chosen[:5]), _drawing(*chosen[5:])))
+
+    @in_words
+    def on_report(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
+        encoded = bench.encode(image_file, checkpoint_name)
+        explanation = _explained(encoded, *chosen[:5])
+        return str(report_file(encoded, explanation, _drawing(*chosen[5:]), Path(image_file or "").name))
+
+    @in_words
+    def on_card(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
+        explanation = _explained(bench.encode(image_file, checkpoint_name), *chosen[:5])
+        return str(card_file(explanation, _drawing(*chosen[5:])))
 
     seen = [image, checkpoint, *choices]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
@@ -249,9 +265,11 @@ def build_compare(bench: Workbench) -> CompareScreen:
         if isinstance(component, gr.Slider):
             happened = component.release if component is budget else component.change
         happened(on_choice, seen, outputs, trigger_mode="always_last", **quiet).then(**done)
-    prepare.click(on_download, seen, download, **quiet).then(
-        None, js="() => document.querySelector('#download').click()", api_visibility="private"
-    )
+    for (key, button), handler in zip(prepare.items(), (on_download, on_report, on_card), strict=True):
+        # On success alone: a refusal must not hand out the file of the time before.
+        button.click(handler, seen, downloads[key], **quiet).success(
+            None, js=f"() => document.querySelector('#{key}').click()", api_visibility="private"
+        )
 
     def redraw(event: Any) -> None:
         event.then(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
@@ -479,29 +497,3 @@ def _reason(example: Any) -> str:
         f'<p class="bsig-note"><b>{html.escape(example.title)}.</b> {html.escape(example.reason)} '
         f"Really there: {html.escape(example.truth)}. Picture: {html.escape(example.credit)}.</p>"
     )
-
-
-def _zipped(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> Path:
-    """Both overlays, all three raw maps, the slide, and a JSON of everything that made them."""
-    folder = Path(tempfile.mkdtemp(prefix="bsig-"))
-    safe = "".join(letter if letter.isalnum() else "-" for letter in explanation.class_name)
-    file = folder / f"bsig-{safe}-{explanation.method}.zip"
-    said = {
-        **summary(explanation),
-        "finding": finding(explanation),
-        "drawing": drawing.__dict__,
-        "checkpoint_sha256": encoded.model.metadata.get("tensors_sha256"),
-        "versions": {"bsig": __version__, **library_versions()},
-    }
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("explanation.json", json.dumps(said, indent=1, ensure_ascii=False))
-        with archive.open("comparison.png", "w") as target:
-            comparison_picture(explanation, drawing).save(target, "PNG")
-        for branch in BRANCHES:
-            with archive.open(f"{branch}.png", "w") as target:
-                branch_picture(explanation, branch, drawing).save(target, "PNG")
-            with archive.open(f"{branch}.npy", "w") as target:
-                np.save(target, getattr(explanation, branch).map)
-        with archive.open("crop.png", "w") as target:
-            encoded.crop.save(target, "PNG")
-    return file

@@ -100,6 +100,9 @@ A11Y_CSS = """
   border-radius: 6px; font-size: .9rem; line-height: 1.4; background: #1b1f24; color: #f2f4f7;
   border: 1px solid #57606a; white-space: normal; font-weight: 400; }
 #bsig-tip[hidden] { display: none; }
+#link-bar { align-items: center; gap: .6rem; min-height: 0; }
+#link-bar .html-container, #link-notes .html-container { padding: 0 !important; }
+#link-notes:not(:has(.bsig-finding)) { display: none; }
 #glossary summary { cursor: pointer; font-weight: 650; color: var(--body-text-color); }
 #glossary dl { columns: 2 22rem; column-gap: 2rem; margin: .5rem 0; font-size: .92rem; line-height: 1.45; }
 #glossary dl > div { break-inside: avoid; margin-bottom: .5rem; }

@@ -35,7 +35,7 @@ def _opened(page: Any, tab: str) -> None:
     while closed.count():
         closed.first.click()
     # What is being drawn again is faded until it is there.
-    page.wait_for_function("![...document.querySelectorAll('.pending')].some((one) => one.offsetParent)")
+    page.wait_for_function("![...document.querySelectorAll('.pending:not(button)')].some((one) => one.offsetParent)")
 
 
 def _violations(page: Any) -> list[str]:
