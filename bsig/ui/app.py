@@ -21,6 +21,7 @@ from bsig.ui.logit_shift_tab import build_logit_shift, shift_answer
 from bsig.ui.models_tab import build_models, connect_finetune
 from bsig.ui.page_script import A11Y_CSS, HEAD
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
+from bsig.ui.terms import glossary_html
 from bsig.ui.theme import CSS, THEME, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.workbench import Workbench
@@ -56,6 +57,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
         connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
+        gr.HTML(glossary_html())
         gr.HTML(
             f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. Pictures are '
             "processed in this app's memory and sent nowhere else.</p>"

@@ -31,6 +31,7 @@ from bsig.ui.downloads import card_file, report_file, zip_file
 from bsig.ui.examples import bundled_examples, example_by_key
 from bsig.ui.link_check import choices_of, possible_view
 from bsig.ui.permalink import SHOWS, View
+from bsig.ui.terms import explained, head_html
 from bsig.ui.theme import MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
@@ -92,7 +93,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
             )  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
-                    gr.HTML(_head("The picture", "as the model saw it"))
+                    gr.HTML(head_html("The picture", "as the model saw it"))
                     crop = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
                         elem_classes="bsig-map",
@@ -101,7 +102,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 pictures, facts = {}, {}
                 for branch in BRANCHES:
                     with gr.Column(min_width=0):
-                        gr.HTML(_head(SHORT[branch], EXPLAINED[branch]))
+                        gr.HTML(head_html(SHORT[branch], EXPLAINED[branch]))
                         pictures[branch] = MapImage(
                             show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
                             buttons=["download", "fullscreen"], elem_classes="bsig-map",
@@ -133,10 +134,18 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 info="Likeliest of both branches first; type to find any other.",
             )  # fmt: skip
             checkpoint = gr.Dropdown(
-                bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint"
+                bench.checkpoint_names(),
+                value=bench.default_checkpoint,
+                label="Checkpoint",
+                elem_id="checkpoint",
+                info="The trained model that is asked.",
             )
             method = gr.Dropdown(
-                [(_method_label(key), key) for key in CAM_METHODS], value="cam", label="CAM variant", elem_id="method"
+                [(_method_label(key), key) for key in CAM_METHODS],
+                value="cam",
+                label="CAM variant",
+                elem_id="method",
+                info="How the heatmap weighs what the network saw.",
             )
             budget = gr.Slider(
                 8, 1280, BUDGET, step=8, label="Score-CAM: strongest channels", visible=False, elem_id="budget",
@@ -408,10 +417,6 @@ def _method_label(key: str) -> str:
     return f"{method.title} ({', '.join(marks)})" if marks else method.title
 
 
-def _head(title: str, text: str) -> str:
-    return f'<div class="bsig-head">{html.escape(title)}<small>{html.escape(text)}</small></div>'
-
-
 def _finding(text: str, small: str = "") -> str:
     below = f"<small>{html.escape(small)}</small>" if small else ""
     return f'<div class="bsig-finding" role="status">{html.escape(text)}{below}</div>'
@@ -442,12 +447,13 @@ def _facts(explanation: Explanation, branch: Branch) -> str:
         ("Positive area", area_text(evidence)),
         ("Range", f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"),
     ]
-    return _facts_list(rows)
+    return _facts_list(rows, explain=branch == "softmax")  # once is enough
 
 
-def _facts_list(rows: list[tuple[str, str]]) -> str:
+def _facts_list(rows: list[tuple[str, str]], *, explain: bool = False) -> str:
+    written = explained if explain else html.escape
     return '<dl class="bsig-facts">' + "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows
+        f"<dt>{written(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows
     ) + "</dl>"  # fmt: skip
 
 
