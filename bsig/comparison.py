@@ -15,6 +15,7 @@ from bsig.cams import Branch, cam_method
 from bsig.explain import Evidence, Explanation, area_text, finding, percent
 from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.pictures import View, difference_map, heatmap, overlay, shared_limit, with_contour_and_box
+from bsig.sign_marks import with_sign_marks
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -65,7 +66,7 @@ def branch_picture(explanation: Explanation, branch: Branch, drawing: Drawing) -
 
 
 def map_picture(explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing) -> Image.Image:
-    """Any map on the explanation's grid over its crop, with the contour if the drawing asks for one."""
+    """Any map on the explanation's grid over its crop; signs on a signed one, the contour where it is asked for."""
     if drawing.overlay:
         picture = overlay(
             _shown_crop(explanation), values, limit, view=drawing.view, colormap=drawing.colormap,
@@ -75,6 +76,8 @@ def map_picture(explanation: Explanation, values: np.ndarray, limit: float, draw
         picture = heatmap(
             values, limit, view=drawing.view, colormap=drawing.colormap, size_wh=PICTURE_SIZE, smooth=drawing.smooth
         )
+    if drawing.view == "signed":
+        picture = with_sign_marks(picture, values, limit)
     if drawing.threshold_share is None:
         return picture
     return with_contour_and_box(picture, values, drawing.threshold_share, smooth=drawing.smooth)

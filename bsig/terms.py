@@ -26,7 +26,8 @@ class Term:
 
 TERMS: dict[str, Term] = {
     "cam": Term(("CAM", "CAM variant", "CAM variants", "class activation map", "heatmap"),
-                "Class activation map: a heatmap that shows which places of a picture speak for a class. Its variants differ in how they weigh what the network "
+                "Class activation map: a heatmap that shows which "
+                "places of a picture speak for a class. Its variants differ in how they weigh what the network "
                 "saw."),
     "logit": Term(("logit", "logits"), "The network's raw score of a class, before it is turned into a probability; it "
                   "has no upper or lower end, and only for the sigmoid branch does zero mean something."),

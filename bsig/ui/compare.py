@@ -91,6 +91,8 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 label="Left: softmax branch. Right: sigmoid branch. Drag the line.", format="png", visible=False,
                 elem_id="wipe", buttons=["fullscreen"], interactive=False, max_height=520,
             )  # fmt: skip
+            wipe_at = gr.Slider(0, 100, 50, step=1, label="Where the line is (%)", visible=False, elem_id="wipe-at",
+                                info="Arrow keys move it.")  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
                     gr.HTML(head_html("The picture", "as the model saw it"))
@@ -169,8 +171,10 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 )  # fmt: skip
                 grid = gr.Checkbox(False, label="Grid cells as they are, not interpolated", elem_id="grid")
                 contour = gr.Checkbox(False, label="Contour and box", elem_id="contour")
-                threshold = gr.Slider(5, 95, 50, step=5, label="… at this % of each map's maximum", elem_id="threshold")
-                opacity = gr.Slider(10, 100, 80, step=5, label="Heatmap opacity (%)", elem_id="opacity")
+                threshold = gr.Slider(5, 95, 50, step=5, label="… at this % of each map's maximum", elem_id="threshold",
+                                      info="The box holds the largest part above this level.")  # fmt: skip
+                opacity = gr.Slider(10, 100, 80, step=5, label="Heatmap opacity (%)", elem_id="opacity",
+                                    info="How far the colours cover the photo.")  # fmt: skip
                 colormap = gr.Dropdown(
                     [(title, key) for key, title in COLORMAPS.items()], value="inferno", label="Colour map",
                     info="Diverging maps are used for evidence for and against.", elem_id="colormap",
@@ -197,7 +201,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
         own_scale,
     ]
     outputs = [
-        finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, single,
+        finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, wipe_at, single,
         weights, view, budget, method,
     ]  # fmt: skip
 
@@ -274,6 +278,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
         if isinstance(component, gr.Slider):
             happened = component.release if component is budget else component.change
         happened(on_choice, seen, outputs, trigger_mode="always_last", **quiet).then(**done)
+    wipe_at.change(lambda place: gr.update(slider_position=place), wipe_at, wipe, trigger_mode="always_last", **quiet)
     for (key, button), handler in zip(prepare.items(), (on_download, on_report, on_card), strict=True):
         # On success alone: a refusal must not hand out the file of the time before.
         button.click(handler, seen, downloads[key], **quiet).success(
@@ -349,7 +354,9 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
         text = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
         single = gr.update(value=picture, visible=True, alt_text=text, label=text)
     wiped = (pictures["softmax"], pictures["sigmoid"]) if show == "wipe" else None
-    wipe = gr.update(value=wiped, visible=show == "wipe")
+    softmax, sigmoid = area_text(explanation.softmax), area_text(explanation.sigmoid)
+    words = f"Left: softmax branch, evidence on {softmax} of the picture. Right: sigmoid branch, on {sigmoid}."
+    wipe = gr.update(value=wiped, visible=show == "wipe", label=words)
     return [
         _finding(finding(explanation), _prediction(encoded, explanation)),
         gr.update(
@@ -363,6 +370,7 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
         _note(explanation, drawing, encoded.model),
         gr.Row(visible=side_by_side),
         wipe,
+        gr.Slider(visible=show == "wipe"),
         single,
         gr.Radio(info=TREATMENTS[explanation.weights]),
         gr.Radio(info=VIEWS[drawing.view] + "."),
@@ -375,7 +383,16 @@ def _nothing() -> list[Any]:
     """`_answers` without its first entry, for no picture."""
     empty = gr.update(value=None, alt_text="")
     words = ["", "", ""]
-    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider(), gr.skip()]
+    rest = [
+        gr.Row(),
+        gr.update(value=None),
+        gr.Slider(),
+        gr.update(value=None),
+        gr.Radio(),
+        gr.Radio(),
+        gr.Slider(),
+        gr.skip(),
+    ]
     return [empty, "", empty, empty, empty, *words, "", "", *rest]
 
 

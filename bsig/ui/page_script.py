@@ -26,12 +26,10 @@ const bsigNamed = () => {
     box.setAttribute("role", "region");
     box.setAttribute("aria-label", "Table that scrolls sideways");
   }
-  // Beside the finding its two pictures are told apart by their side alone.
-  const wipe = document.querySelector("#wipe");
-  const told = document.querySelector("#wipe-words");
-  if (wipe && told && wipe.getAttribute("aria-label") !== told.innerText) {
-    wipe.setAttribute("role", "group");
-    wipe.setAttribute("aria-label", told.innerText);
+  // Download buttons that the page presses by itself are nothing to stop at.
+  for (const button of document.querySelectorAll(".bsig-offscreen:not([aria-hidden])")) {
+    button.setAttribute("tabindex", "-1");
+    button.setAttribute("aria-hidden", "true");
   }
 };
 """

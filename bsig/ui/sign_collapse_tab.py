@@ -86,8 +86,8 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         with gr.Column(scale=5, min_width=300):
             gr.HTML(section_html("Every channel's sign in both branches", "One dot a channel; its area is its share of "
-                             "the evidence on this picture. Coloured corners: the branches disagree whether the channel "
-                             "speaks for the class."))  # fmt: skip
+                             "the evidence on this picture. Coloured corners: the branches disagree whether the "
+                             "channel speaks for the class."))  # fmt: skip
             zoom = gr.Radio(
                 [(title, key) for key, title in ZOOM_TITLES.items()],
                 value="all",
