@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,13 +36,14 @@ from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
-from bsig.comparison import comparison_picture
+from bsig.comparison import Drawing, comparison_picture
 from bsig.datasets import CACHE_FOLDER, SPLITS, LabelledImages, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.report import ReportFacts, report_html
 from bsig.results_page import results_markdown
 from bsig.shipped_results import (
     RESULTS,
@@ -152,12 +154,18 @@ def _explain(chosen: argparse.Namespace) -> None:
         "seconds": round(time.perf_counter() - started, 3),
         "versions": {"bsig": __version__, **library_versions()},
     }
-    write_explanation(chosen.out, explanation, said)
+    facts = ReportFacts(
+        picture=Path(chosen.image).name,
+        sha256=str(model.metadata.get("tensors_sha256") or ""),
+        versions=said["versions"],
+        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+    )
+    write_explanation(chosen.out, explanation, said, report_html(encoded, explanation, Drawing(), facts))
     print(json.dumps(said, indent=1, ensure_ascii=False))
 
 
-def write_explanation(folder: Path, explanation: Explanation, said: dict[str, Any]) -> list[Path]:
-    """Writes `comparison.png`, three `.npy` maps and `explanation.json`; returns their paths.
+def write_explanation(folder: Path, explanation: Explanation, said: dict[str, Any], report: str) -> list[Path]:
+    """Writes `comparison.png`, three `.npy` maps, `explanation.json` and `report.html`; returns their paths.
 
     Raises:
         InputError: the folder cannot be written.
@@ -169,6 +177,7 @@ def write_explanation(folder: Path, explanation: Explanation, said: dict[str, An
             np.save(folder / f"{branch}.npy", getattr(explanation, branch).map)
         text = json.dumps(said, indent=1, ensure_ascii=False)
         (folder / "explanation.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "report.html").write_text(report, encoding="utf-8")
     except OSError as error:
         raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error
     return sorted(folder.iterdir())

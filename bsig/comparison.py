@@ -16,6 +16,7 @@ from bsig.duration_parts import part
 from bsig.explain import Evidence, Explanation, area_text, finding, percent
 from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.pictures import View, difference_map, greyed, heatmap, overlay_on, shared_limit, with_contour_and_box
+from bsig.sign_marks import with_sign_marks
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -80,7 +81,7 @@ def branch_picture(
 def map_picture(
     explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing, backdrop: Image.Image | None = None
 ) -> Image.Image:
-    """Any map on the explanation's grid over its crop, with the contour if the drawing asks for one."""
+    """Any map on the explanation's grid over its crop; signs on a signed one, the contour where it is asked for."""
     if drawing.overlay:
         picture = overlay_on(
             backdrop or greyed(_shown_crop(explanation)), values, limit, view=drawing.view, colormap=drawing.colormap,
@@ -90,6 +91,8 @@ def map_picture(
         picture = heatmap(
             values, limit, view=drawing.view, colormap=drawing.colormap, size_wh=PICTURE_SIZE, smooth=drawing.smooth
         )
+    if drawing.view == "signed":
+        picture = with_sign_marks(picture, values, limit)
     if drawing.threshold_share is None:
         return picture
     return with_contour_and_box(picture, values, drawing.threshold_share, smooth=drawing.smooth)

@@ -16,9 +16,10 @@ from bsig.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64
-SIDE = 528
+SIDE = 512
 GAP = (SIZE_WH[0] - 2 * MARGIN - 3 * SIDE) // 2
 PLACES = tuple(MARGIN + number * (SIDE + GAP) for number in range(3))
+PLAIN = Drawing()
 TREATMENT_WORDS = {
     "signed": "signed weights",
     "nonnegative": "negative weights set to zero",
@@ -26,24 +27,24 @@ TREATMENT_WORDS = {
 }
 
 
-def slide_card(explanation: Explanation, drawing: Drawing = Drawing(), version: str = "") -> Image.Image:
+def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str = "") -> Image.Image:
     """The card, RGB, always 1920 x 1080, light; nothing on it is cut off."""
     card = Image.new("RGB", SIZE_WH, PAPER["light"])
     inner = SIZE_WH[0] - 2 * MARGIN
     method = cam_method(explanation.method)
     top = _fitted(card, f"Evidence for '{explanation.class_name}'", (MARGIN, 34), inner, 1, (56, 30), "ink", bold=True)
     treatment = TREATMENT_WORDS[explanation.weights] + (", with the bias" if explanation.with_bias else "")
-    _fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 104)), inner, 1, (28, 18), "quiet")
-    _pictures(card, explanation, drawing, 164)
+    _fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 100)), inner, 1, (28, 18), "quiet")
+    _pictures(card, explanation, drawing, 156)
     limit = shared_limit_of(explanation, drawing)
     if drawing.own_scale:
         words = "Each map on its own scale: brightness cannot be compared."
-        _fitted(card, words, (PLACES[1], 826), 2 * SIDE + GAP, 1, (24, 18), "quiet")
+        _fitted(card, words, (PLACES[1], 784), 2 * SIDE + GAP, 1, (24, 18), "quiet")
     else:
         bar = color_bar(limit, view=drawing.view, colormap=drawing.colormap, unit=f"{method.unit}, one scale for both",
                         width=2 * SIDE + GAP + 2 * BAR_PAD)  # fmt: skip
-        card.paste(bar, (PLACES[1] - BAR_PAD, 816))
-    _finding(card, finding(explanation), 900, 1018)
+        card.paste(bar, (PLACES[1] - BAR_PAD, 768))
+    _finding(card, finding(explanation), 886, 1016)
     rows, columns = explanation.softmax.map.shape
     footer = (
         f"bsig {version} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says where "
@@ -70,7 +71,7 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
         fitted = ImageOps.contain(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
         card.paste(fitted, (left, top + 46))
         draw.rectangle((left - 1, top + 45, left + SIDE, top + 46 + SIDE), outline=RULE["light"])
-        _fitted(card, words, (left, top + 46 + SIDE + 12), SIDE, 2, (25, 17), "ink")
+        _fitted(card, words, (left, top + 46 + SIDE + 12), SIDE, 1, (26, 15), "ink")
 
 
 def _finding(card: Image.Image, text: str, top: int, bottom: int) -> None:

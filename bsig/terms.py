@@ -25,8 +25,9 @@ class Term:
 
 
 TERMS: dict[str, Term] = {
-    "cam": Term(("CAM", "CAM variant", "class activation map", "heatmap"), "Class activation map: a heatmap that shows "
-                "which places of a picture speak for a class. Its variants differ in how they weigh what the network "
+    "cam": Term(("CAM", "CAM variant", "CAM variants", "class activation map", "heatmap"),
+                "Class activation map: a heatmap that shows which "
+                "places of a picture speak for a class. Its variants differ in how they weigh what the network "
                 "saw."),
     "logit": Term(("logit", "logits"), "The network's raw score of a class, before it is turned into a probability; it "
                   "has no upper or lower end, and only for the sigmoid branch does zero mean something."),
@@ -48,16 +49,16 @@ TERMS: dict[str, Term] = {
     "at_own": Term(("at own 70 %", "at own 50 %", "at equal area", "own map covers 70 %"), "Measured at the level at "
                    "which the map of what is there covers that much of the picture, so that no threshold and no "
                    "shift can buy the result."),
-    "shift": Term(("logit shift", "shift", "fitted shift", "shifted"), "One vector added to the weights of every class. "
+    "shift": Term(("logit shift", "shift", "fitted shift", "shifted"), "One vector added to every class's weights. "
                   "Softmax probabilities stay exactly as they were, while heatmaps move anywhere."),
     "delta": Term(("delta",), "The simplest logit shift: one number added to (or taken from) every weight of every "
                   "class."),
     "shared": Term(("shared component", "shared map", "shared by all classes"), "What the weights of all classes have "
                    "in common. Softmax cannot see it, so nothing in training settles it."),
-    "collapse": Term(("sign collapse",), "When channels that spoke for a class speak against it after a shift, and the "
-                     "heatmap disappears although the prediction stays."),
-    "margin": Term(("collapse margin", "lose the heatmap"), "The smallest number that, taken from every weight, removes "
-                   "half of the heatmap's positive evidence: the smaller, the more fragile the heatmap."),
+    "collapse": Term(("sign collapse",), "When channels that spoke for a class speak against it after a shift, and "
+                     "the heatmap disappears although the prediction stays."),
+    "margin": Term(("collapse margin", "lose the heatmap"), "The smallest number that, taken from every weight, "
+                   "removes half of the heatmap's positive evidence: the smaller, the more fragile the heatmap."),
     "channel": Term(("channel", "channels", "strongest channels"), "One of the patterns that the network looks for; it "
                     "says where in the picture it found it."),
     "quadrant": Term(("for in both", "against in both", "for → against", "against → for"), "Whether a channel speaks "
@@ -86,8 +87,8 @@ TERMS: dict[str, Term] = {
     "deletion": Term(("deletion", "insertion", "average drop", "ROAD", "increase"), "Tests of faithfulness: places are "
                      "hidden or shown in the order of the map, and the probability should fall or rise early. ROAD "
                      "hides them so that the network sees no edges."),
-    "interval": Term(("confidence interval", "interval", "95 %"), "The range in which the number would lie in 95 of 100 "
-                     "repetitions with other pictures; one that excludes zero is no accident of this set."),
+    "interval": Term(("confidence interval", "interval", "95 %"), "The range in which the number would lie in 95 of "
+                     "100 repetitions with other pictures; one that excludes zero is no accident of this set."),
     "threshold": Term(("threshold",), "The level above which a place of the map counts as marked."),
     "peak": Term(("maximum",), "The place where the map is strongest."),
     "correlation": Term(("correlation",), "How alike two maps are in their order of places: 1 the same, 0 unrelated, "

@@ -28,7 +28,7 @@ from bsig.finetune import finetune
 
 ROOT = Path(__file__).resolve().parents[1]
 CAT = ROOT / "assets" / "examples" / "cat.jpg"
-FIVE_FILES = ["centred.npy", "comparison.png", "explanation.json", "sigmoid.npy", "softmax.npy"]
+SIX_FILES = ["centred.npy", "comparison.png", "explanation.json", "report.html", "sigmoid.npy", "softmax.npy"]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def test_explain_as_a_process_writes_five_files_and_prints_their_json(out: Path)
     done = run("explain", CAT, "--out", out)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert sorted(path.name for path in out.iterdir()) == FIVE_FILES
+    assert sorted(path.name for path in out.iterdir()) == SIX_FILES
     assert json.loads(done.stdout) == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
 
 
@@ -176,7 +176,7 @@ def test_every_kind_of_picture_is_explained(
     (tmp_path / name).write_bytes(good_files()[name])
     assert main(["explain", str(tmp_path / name), "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["grid_hw"] == [7, 7]
-    assert sorted(path.name for path in out.iterdir()) == FIVE_FILES
+    assert sorted(path.name for path in out.iterdir()) == SIX_FILES
 
 
 @pytest.mark.parametrize(

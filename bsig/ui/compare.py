@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +11,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from bsig import __version__
 from bsig.cams import CAM_METHODS, TREATMENTS, Branch
-from bsig.checkpoints import library_versions
 from bsig.comparison import (
     BRANCHES,
     Drawing,
     alt_text,
     branch_pictures,
-    comparison_picture,
     difference_picture,
     shared_limit_of,
 )
@@ -32,12 +27,12 @@ from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, fin
 from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
-from bsig.png import png_bytes
-from bsig.ui.downloads import new_download_folder
+from bsig.ui.compare_downloads import card_file, report_file, zip_file
 from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
 from bsig.ui.link_check import choices_of, possible_view
 from bsig.ui.permalink import SHOWS, View
 from bsig.ui.request_log import leave_off_if_left
+from bsig.ui.terms import explained, head_html
 from bsig.ui.theme import Choice, MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
@@ -48,6 +43,11 @@ EXPLAINED: dict[Branch, str] = {
 }
 SHORT: dict[Branch, str] = {"softmax": "Softmax branch", "sigmoid": "Sigmoid branch", "centred": "Class-centred"}
 BUDGET = 64
+DOWNLOADS = {
+    "download": "Pictures, maps and numbers (zip)",
+    "report": "Report (one page, opens offline)",
+    "card": "Slide (PNG, 16:9)",
+}
 BIAS_WORDS = {
     True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "
     "branch's logit.",
@@ -92,9 +92,11 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 label="Left: softmax branch. Right: sigmoid branch. Drag the line.", format="png", visible=False,
                 elem_id="wipe", buttons=["fullscreen"], interactive=False, max_height=520,
             )  # fmt: skip
+            wipe_at = gr.Slider(0, 100, 50, step=1, label="Where the line is (%)", visible=False, elem_id="wipe-at",
+                                info="Arrow keys move it.")  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
-                    gr.HTML(_head("The picture", "as the model saw it"))
+                    gr.HTML(head_html("The picture", "as the model saw it"))
                     crop = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
                         elem_classes="bsig-map",
@@ -103,7 +105,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 pictures, facts = {}, {}
                 for branch in BRANCHES:
                     with gr.Column(min_width=0):
-                        gr.HTML(_head(SHORT[branch], EXPLAINED[branch]))
+                        gr.HTML(head_html(SHORT[branch], EXPLAINED[branch]))
                         pictures[branch] = MapImage(
                             show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
                             buttons=["download", "fullscreen"], elem_classes="bsig-map",
@@ -112,8 +114,13 @@ def build_compare(bench: Workbench) -> CompareScreen:
             bar = gr.HTML(elem_id="scale")
             note = gr.HTML(elem_id="note")
             with gr.Row():
-                prepare = gr.Button("Download pictures, maps and numbers", size="sm", elem_id="prepare-download")
-                download = gr.DownloadButton("zip", elem_id="download", elem_classes="bsig-offscreen")
+                prepare = {
+                    key: gr.Button(title, size="sm", min_width=160, elem_id=f"prepare-{key}")
+                    for key, title in DOWNLOADS.items()
+                }
+                downloads = {
+                    key: gr.DownloadButton(key, elem_id=key, elem_classes="bsig-offscreen") for key in DOWNLOADS
+                }
             gallery = gr.Gallery(
                 [(str(example.path), example.title) for example in bundled_examples()],
                 label="Examples: one click", columns=7, height="auto", allow_preview=False, object_fit="cover",
@@ -130,10 +137,18 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 info="Likeliest of both branches first; type to find any other.",
             )  # fmt: skip
             checkpoint = Choice(
-                bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint"
+                bench.checkpoint_names(),
+                value=bench.default_checkpoint,
+                label="Checkpoint",
+                elem_id="checkpoint",
+                info="The trained model that is asked.",
             )
             method = Choice(
-                [(_method_label(key), key) for key in CAM_METHODS], value="cam", label="CAM variant", elem_id="method"
+                [(_method_label(key), key) for key in CAM_METHODS],
+                value="cam",
+                label="CAM variant",
+                elem_id="method",
+                info="How the heatmap weighs what the network saw.",
             )
             budget = gr.Slider(
                 8, 1280, BUDGET, step=8, label="Score-CAM: strongest channels", visible=False, elem_id="budget",
@@ -157,8 +172,10 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 )  # fmt: skip
                 grid = gr.Checkbox(False, label="Grid cells as they are, not interpolated", elem_id="grid")
                 contour = gr.Checkbox(False, label="Contour and box", elem_id="contour")
-                threshold = gr.Slider(5, 95, 50, step=5, label="… at this % of each map's maximum", elem_id="threshold")
-                opacity = gr.Slider(10, 100, 80, step=5, label="Heatmap opacity (%)", elem_id="opacity")
+                threshold = gr.Slider(5, 95, 50, step=5, label="… at this % of each map's maximum", elem_id="threshold",
+                                      info="The box holds the largest part above this level.")  # fmt: skip
+                opacity = gr.Slider(10, 100, 80, step=5, label="Heatmap opacity (%)", elem_id="opacity",
+                                    info="How far the colours cover the photo.")  # fmt: skip
                 colormap = gr.Dropdown(
                     [(title, key) for key, title in COLORMAPS.items()], value="inferno", label="Colour map",
                     info="Diverging maps are used for evidence for and against.", elem_id="colormap",
@@ -185,7 +202,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
         own_scale,
     ]
     outputs = [
-        finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, single,
+        finding_html, crop, crop_facts, *pictures.values(), *facts.values(), bar, note, maps_row, wipe, wipe_at, single,
         weights, view, budget, method,
     ]  # fmt: skip
 
@@ -232,7 +249,18 @@ def build_compare(bench: Workbench) -> CompareScreen:
     @in_words
     def on_download(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
         encoded = bench.encode(image_file, checkpoint_name)
-        return str(_zipped(encoded, _explained(encoded, *chosen[:5]), _drawing(*chosen[5:])))
+        return str(zip_file(encoded, _explained(encoded, *chosen[:5]), _drawing(*chosen[5:])))
+
+    @in_words
+    def on_report(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
+        encoded = bench.encode(image_file, checkpoint_name)
+        explanation = _explained(encoded, *chosen[:5])
+        return str(report_file(encoded, explanation, _drawing(*chosen[5:]), Path(image_file or "").name))
+
+    @in_words
+    def on_card(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> str:
+        explanation = _explained(bench.encode(image_file, checkpoint_name), *chosen[:5])
+        return str(card_file(explanation, _drawing(*chosen[5:])))
 
     seen = [image, checkpoint, *choices]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
@@ -251,9 +279,12 @@ def build_compare(bench: Workbench) -> CompareScreen:
         if isinstance(component, gr.Slider):
             happened = component.release if component is budget else component.change
         happened(on_choice, seen, outputs, trigger_mode="always_last", **quiet).then(**done)
-    prepare.click(on_download, seen, download, **quiet).then(
-        None, js="() => document.querySelector('#download').click()", api_visibility="private"
-    )
+    wipe_at.change(lambda place: gr.update(slider_position=place), wipe_at, wipe, trigger_mode="always_last", **quiet)
+    for (key, button), handler in zip(prepare.items(), (on_download, on_report, on_card), strict=True):
+        # On success alone: a refusal must not hand out the file of the time before.
+        button.click(handler, seen, downloads[key], **quiet).success(
+            None, js=f"() => document.querySelector('#{key}').click()", api_visibility="private"
+        )
 
     def redraw(event: Any) -> None:
         event.then(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
@@ -336,7 +367,9 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
         text = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
         single = gr.update(value=picture, visible=True, alt_text=text, label=text)
     wiped = (pictures["softmax"], pictures["sigmoid"]) if show == "wipe" else None
-    wipe = gr.update(value=wiped, visible=show == "wipe")
+    softmax, sigmoid = area_text(explanation.softmax), area_text(explanation.sigmoid)
+    words = f"Left: softmax branch, evidence on {softmax} of the picture. Right: sigmoid branch, on {sigmoid}."
+    wipe = gr.update(value=wiped, visible=show == "wipe", label=words)
     return [
         _finding(finding(explanation), _prediction(encoded, explanation)),
         gr.update(
@@ -350,6 +383,7 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
         _note(explanation, drawing, encoded.model),
         gr.Row(visible=side_by_side),
         wipe,
+        gr.Slider(visible=show == "wipe"),
         single,
         gr.Radio(info=TREATMENTS[explanation.weights]),
         gr.Radio(info=VIEWS[drawing.view] + "."),
@@ -362,7 +396,16 @@ def _nothing() -> list[Any]:
     """`_answers` without its first entry, for no picture."""
     empty = gr.update(value=None, alt_text="")
     words = ["", "", ""]
-    rest = [gr.Row(), gr.update(value=None), gr.update(value=None), gr.Radio(), gr.Radio(), gr.Slider(), gr.skip()]
+    rest = [
+        gr.Row(),
+        gr.update(value=None),
+        gr.Slider(),
+        gr.update(value=None),
+        gr.Radio(),
+        gr.Radio(),
+        gr.Slider(),
+        gr.skip(),
+    ]
     return [empty, "", empty, empty, empty, *words, "", "", *rest]
 
 
@@ -404,10 +447,6 @@ def _method_label(key: str) -> str:
     return f"{method.title} ({', '.join(marks)})" if marks else method.title
 
 
-def _head(title: str, text: str) -> str:
-    return f'<div class="bsig-head">{html.escape(title)}<small>{html.escape(text)}</small></div>'
-
-
 def _finding(text: str, small: str = "") -> str:
     below = f"<small>{html.escape(small)}</small>" if small else ""
     return f'<div class="bsig-finding" role="status">{html.escape(text)}{below}</div>'
@@ -438,12 +477,13 @@ def _facts(explanation: Explanation, branch: Branch) -> str:
         ("Positive area", area_text(evidence)),
         ("Range", f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"),
     ]
-    return _facts_list(rows)
+    return _facts_list(rows, explain=branch == "softmax")  # once is enough
 
 
-def _facts_list(rows: list[tuple[str, str]]) -> str:
+def _facts_list(rows: list[tuple[str, str]], *, explain: bool = False) -> str:
+    written = explained if explain else html.escape
     return '<dl class="bsig-facts">' + "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows
+        f"<dt>{written(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows
     ) + "</dl>"  # fmt: skip
 
 
@@ -493,28 +533,3 @@ def _reason(example: Any) -> str:
         f'<p class="bsig-note"><b>{html.escape(example.title)}.</b> {html.escape(example.reason)} '
         f"Really there: {html.escape(example.truth)}. Picture: {html.escape(example.credit)}.</p>"
     )
-
-
-def _zipped(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> Path:
-    """Both overlays, all three raw maps, the slide, and a JSON of everything that made them."""
-    folder = new_download_folder()
-    safe = "".join(letter if letter.isalnum() else "-" for letter in explanation.class_name)
-    file = folder / f"bsig-{safe}-{explanation.method}.zip"
-    said = {
-        **summary(explanation),
-        "finding": finding(explanation),
-        "drawing": drawing.__dict__,
-        "checkpoint_sha256": encoded.model.metadata.get("tensors_sha256"),
-        "versions": {"bsig": __version__, **library_versions()},
-    }
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("explanation.json", json.dumps(said, indent=1, ensure_ascii=False))
-        with archive.open("comparison.png", "w") as target:
-            comparison_picture(explanation, drawing).save(target, "PNG")
-        for branch, picture in branch_pictures(explanation, drawing).items():
-            archive.writestr(f"{branch}.png", png_bytes(picture))
-            with archive.open(f"{branch}.npy", "w") as target:
-                np.save(target, getattr(explanation, branch).map)
-        with archive.open("crop.png", "w") as target:
-            encoded.crop.save(target, "PNG")
-    return file

@@ -47,11 +47,23 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
     own_titles = gr.State([])  # of this visitor alone
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         checkpoint = gr.Dropdown(
-            bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="evaluate-checkpoint"
+            bench.checkpoint_names(),
+            value=bench.default_checkpoint,
+            label="Checkpoint",
+            elem_id="evaluate-checkpoint",
+            info="The trained model that was measured.",
         )
-        data = gr.Dropdown([], label="Measured on", elem_id="evaluate-data")
-        method = gr.Dropdown(METHODS, value="cam", label="CAM variant", elem_id="evaluate-method")
-        weights = gr.Radio(WEIGHTS, value="signed", label="Treatment of negative weights", elem_id="evaluate-weights")
+        data = gr.Dropdown([], label="Measured on", elem_id="evaluate-data", info="Which pictures.")
+        method = gr.Dropdown(
+            METHODS, value="cam", label="CAM variant", elem_id="evaluate-method", info="How the heatmap is weighed."
+        )
+        weights = gr.Radio(
+            WEIGHTS,
+            value="signed",
+            label="Treatment of negative weights",
+            elem_id="evaluate-weights",
+            info="Keep what speaks against the class, or set it to zero.",
+        )
     said = gr.HTML(elem_id="evaluate-finding")
     table = gr.HTML(elem_id="evaluate-table", elem_classes="bsig-scroll")
     with gr.Accordion("All rows and columns", open=False):
@@ -180,8 +192,10 @@ def _own_form(bench: Workbench) -> tuple[list[Any], gr.Button, gr.Button, gr.HTM
             elem_id="evaluate-folder",
         )
     with gr.Row():
-        methods = gr.CheckboxGroup(METHODS, value=["cam"], label="CAM variants", elem_id="evaluate-methods")
-        treatments = gr.CheckboxGroup(WEIGHTS, value=["signed"], label="Treatments")
+        methods = gr.CheckboxGroup(
+            METHODS, value=["cam"], label="CAM variants", elem_id="evaluate-methods", info="Ways to weigh the heatmap."
+        )
+        treatments = gr.CheckboxGroup(WEIGHTS, value=["signed"], label="Treatments", info="Of negative weights.")
         limit = gr.Number(200, label="Pictures, at most", minimum=1, precision=0, elem_id="evaluate-limit")
     with gr.Row():
         start = gr.Button("Measure", variant="primary", elem_id="evaluate-start")

@@ -36,9 +36,7 @@ SEEN_JS = """(...inputs) => {
   return [tab, step, ...inputs.slice(2)];
 }""".replace("TABS", str(list(TABS)))
 COPY_JS = """async (query) => {
-  const field = document.querySelector("#link-field textarea, #link-field input");
-  const said = document.querySelector("#link-said [role=status]");
-  if (query === null || !field) return [query];
+  if (query === null) return [""];
   const theme = new URLSearchParams(location.search).get("__theme");
   const address = new URL(location.pathname + (query ? "?" + query : ""), location.origin);
   const kept = new URL(address);
@@ -49,11 +47,19 @@ COPY_JS = """async (query) => {
     await navigator.clipboard.writeText(address.href);
     words = "Link copied.";
   } catch (error) { /* no clipboard without https, or none allowed: the field is selected */ }
-  setTimeout(() => {
+  const finish = (left) => {
+    const field = document.querySelector("#link-field textarea, #link-field input");
+    const said = document.querySelector("#link-said [role=status]");
+    if (!field || field.value !== address.href) {  // the page draws it a moment later
+      if (left) setTimeout(finish, 50, left - 1);
+      return;
+    }
+    field.setAttribute("aria-label", "Link to this view");
     field.focus();
     field.select();
     if (said) said.textContent = words;
-  }, 150);
+  };
+  setTimeout(finish, 50, 100);
   return [address.href];
 }"""
 
@@ -87,7 +93,7 @@ def build_link_bar() -> LinkBar:
         copy = gr.Button("Copy link to this view", size="sm", elem_id="copy-link", scale=0, min_width=190)
         field = gr.Textbox(
             label="Link", show_label=False, container=False, max_lines=1, visible=False, elem_id="link-field",
-            scale=2, min_width=200,
+            scale=2, min_width=200, interactive=True,
         )  # fmt: skip
         said = gr.HTML(_said(""), elem_id="link-said")
     return LinkBar(copy, said, field, gr.HTML(elem_id="link-notes"))

@@ -20,6 +20,7 @@ from bsig.new_model import model_name, new_model, not_trained
 from bsig.ui.allowed_models import check_backbone, pretrained_names
 from bsig.ui.compare import CompareScreen
 from bsig.ui.finetune_form import BACKBONE
+from bsig.ui.terms import explained, head_html
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
@@ -40,10 +41,8 @@ class ModelsScreen:
 
 def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     """Lays out the tab and connects it."""
-    gr.HTML(
-        '<div class="bsig-head">Any timm classifier as a dual-branch model<small>Its head is cut off behind the '
-        "feature map and cloned as it is; what it allows is found out by running it.</small></div>"
-    )
+    gr.HTML(head_html("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
+                      "cloned as it is; what it allows is found out by running it."))  # fmt: skip
     if bench.is_public:
         gr.HTML(f"<p class='bsig-note'>{html.escape(bench.hosting.models_limits())}</p>", elem_id="models-limits")
     or_hub = "" if bench.is_public else ", or hf:owner/repo"
@@ -181,7 +180,7 @@ def facts_html(model: DualBranch) -> str:
         "Methods": methods,
         "Sigmoid branch": "fine-tuned" if model.is_trained else "still the clone: not fine-tuned yet",
     }
-    body = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in told.items())
+    body = "".join(f"<tr><th>{explained(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in told.items())
     words = " ".join(text for text in (why_not_cam(head), not_trained(model)) if text)
     return (
         f"{SCROLLS}<table class='bsig-table' id='model-table'><tbody>{body}</tbody></table></div>"
@@ -211,8 +210,9 @@ def models_html(bench: Workbench) -> str:
         if name not in names
     ]
     return (
-        f"{SCROLLS}<table class='bsig-table'><thead><tr><th>Checkpoint</th><th>Backbone</th>"
-        f"<th>Features</th><th>Sigmoid branch</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"{SCROLLS}<table class='bsig-table'><thead><tr>"
+        + "".join(f"<th>{explained(title)}</th>" for title in ("Checkpoint", "Backbone", "Features", "Sigmoid branch"))
+        + f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

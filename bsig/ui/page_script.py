@@ -19,12 +19,17 @@ const bsigNamed = () => {
     plot.setAttribute("role", "figure");
     plot.setAttribute("aria-label", heading ? heading.innerText.replace(/\\s+/g, " ").trim() : "Plot");
   }
-  // Beside the finding its two pictures are told apart by their side alone.
-  const wipe = document.querySelector("#wipe");
-  const told = document.querySelector("#wipe-words");
-  if (wipe && told && wipe.getAttribute("aria-label") !== told.innerText) {
-    wipe.setAttribute("role", "group");
-    wipe.setAttribute("aria-label", told.innerText);
+  // What scrolls sideways must be reached with the keys.
+  for (const box of document.querySelectorAll(".bsig-scroll:not([tabindex])")) {
+    if (!box.clientWidth || box.scrollWidth <= box.clientWidth) continue;
+    box.setAttribute("tabindex", "0");
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", "Table that scrolls sideways");
+  }
+  // Download buttons that the page presses by itself are nothing to stop at.
+  for (const button of document.querySelectorAll(".bsig-offscreen:not([aria-hidden])")) {
+    button.setAttribute("tabindex", "-1");
+    button.setAttribute("aria-hidden", "true");
   }
 };
 """
@@ -78,6 +83,7 @@ new MutationObserver(() => {
   bsigDue = true;
   requestAnimationFrame(() => { bsigDue = false; bsigNamed(); });
 }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+addEventListener("resize", bsigNamed);
 """
 
 HEAD = f"<script>(() => {{{NAMES_JS}{TERMS_JS}{WATCH_JS}}})();</script>"
@@ -92,6 +98,9 @@ A11Y_CSS = """
   border-radius: 6px; font-size: .9rem; line-height: 1.4; background: #1b1f24; color: #f2f4f7;
   border: 1px solid #57606a; white-space: normal; font-weight: 400; }
 #bsig-tip[hidden] { display: none; }
+#link-bar { align-items: center; gap: .6rem; min-height: 0; }
+#link-bar .html-container, #link-notes .html-container { padding: 0 !important; }
+#link-notes:not(:has(.bsig-finding)) { display: none; }
 #glossary summary { cursor: pointer; font-weight: 650; color: var(--body-text-color); }
 #glossary dl { columns: 2 22rem; column-gap: 2rem; margin: .5rem 0; font-size: .92rem; line-height: 1.45; }
 #glossary dl > div { break-inside: avoid; margin-bottom: .5rem; }

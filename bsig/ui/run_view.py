@@ -16,6 +16,7 @@ from bsig.panels import number_text
 from bsig.pictures import View, overlay, shared_limit
 from bsig.run_words import check_words, progress, settings_rows, status
 from bsig.runs import MAPS, Run
+from bsig.ui.terms import explained
 
 CLASSES_SHOWN = 12
 SENTENCES_SHOWN = 5
@@ -92,7 +93,8 @@ def runs_html(runs: list[Run]) -> str:
     )
     return (
         "<div class='bsig-scroll'><table class='bsig-table'><thead><tr><th>Run</th><th>stands</th>"
-        "<th class='number'>epochs</th><th>branch</th><th class='number'>learning rate</th>"
+        f"<th class='number'>{explained('epochs')}</th><th>branch</th>"
+        f"<th class='number'>{explained('learning rate')}</th>"
         f"<th class='number'>took</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

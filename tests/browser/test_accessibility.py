@@ -10,8 +10,10 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 pytest.importorskip("axe_playwright_python", reason="axe is not installed (pip install -r .ci/requirements.txt)")
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
-from browser.screens import beyond_the_edge, open_tab
+from browser.screens import beyond_the_edge, open_tab, tick
+from bsig.terms import TERMS, terms_in
 
 # Tab -> what is there last.
 DRAWN = {
@@ -34,6 +36,8 @@ def _opened(page: Any, tab: str) -> None:
     closed = page.locator("button.label-wrap:visible:not(.open)")
     while closed.count():
         closed.first.click()
+    # What is being drawn again is faded until it is there.
+    page.wait_for_function("![...document.querySelectorAll('.pending:not(button)')].some((one) => one.offsetParent)")
 
 
 def _violations(page: Any) -> list[str]:
@@ -74,3 +78,81 @@ def test_at_200_percent_nothing_is_cut_off(visit: Callable[..., Any]) -> None:
     for tab in DRAWN:
         _opened(page, tab)
         assert beyond_the_edge(page) == [], tab
+
+
+HEADINGS = ".bsig-head, .bsig-section, th, #facts-softmax dt"
+
+
+def test_every_heading_explains_its_terms_or_has_a_line_under_it(visit: Callable[..., Any]) -> None:
+    page = visit("?example=cat")
+    for tab in DRAWN:
+        _opened(page, tab)
+        visible = page.locator(HEADINGS).locator("visible=true")
+        used = {key for text in visible.all_inner_texts() for _, _, key in terms_in(text)}
+        words = page.locator(".bsig-term:visible")
+        described = words.evaluate_all("all => all.map((one) => one.getAttribute('aria-describedby'))")
+        told = {key.removeprefix("term-") for key in described}
+        assert used, tab
+        assert used <= told, tab
+        unexplained = page.locator("[data-testid=block-info]:visible").evaluate_all(
+            """labels => labels.filter((one) => !one.parentElement.querySelector("[class*=info-text], .md, .prose")
+                 && !(one.nextElementSibling)).map((one) => one.innerText)"""
+        )
+        assert [text for text in unexplained if {key for _, _, key in terms_in(text)} - told] == [], tab
+
+
+def test_a_term_is_explained_to_the_mouse_the_keyboard_and_a_reader(page: Any) -> None:
+    term = page.locator("#facts-softmax .bsig-term", has_text="Logit")
+    tip = page.locator("#bsig-tip")
+    term.hover()
+    expect(tip).to_be_visible()
+    expect(tip).to_have_text(TERMS["logit"].meaning)
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    page.mouse.move(0, 0)
+    term.focus()
+    expect(tip).to_be_visible()
+    assert page.locator(f"#{term.get_attribute('aria-describedby')}").text_content() == TERMS["logit"].meaning
+    page.keyboard.press("Tab")
+    expect(tip).to_have_text(TERMS["positive_area"].meaning)
+
+
+PLACE_JS = """() => {
+  const one = document.activeElement, style = getComputedStyle(one);
+  const box = one.closest("[id]");
+  const inside = [...document.querySelectorAll("[id]")].filter((outer) => outer.contains(one)).map((outer) => outer.id);
+  const drawn = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  return { inside, tag: one.tagName, type: one.type || "", shown: drawn && one.getBoundingClientRect().right > 0,
+           where: box && box.id, label: one.className };
+}"""
+CONTROLS = {
+    "examples", "picture", "class", "checkpoint", "method", "weights", "show", "view", "bias", "grid", "contour",
+    "threshold", "opacity", "colormap", "own-scale", "prepare-report", "prepare-card", "glossary",
+}  # fmt: skip
+
+
+def test_the_keys_lead_to_every_control_and_show_where_they_are(page: Any) -> None:
+    """Tab through Compare: tabs, examples, picture, choices, sliders; each with an outline that can be seen."""
+    page.locator("#copy-link").focus()
+    seen, hidden = set(), []
+    for _ in range(100):  # some more than there are; a menu that closes takes one for itself
+        page.keyboard.press("Tab")
+        place = page.evaluate(PLACE_JS)
+        seen.update(place["inside"])
+        if not place["shown"] and place["tag"] != "BODY":
+            hidden.append((place["where"], place["tag"], place["type"], place["label"]))
+    assert CONTROLS - seen == set()
+    assert hidden == []
+
+
+def test_the_line_between_the_two_maps_is_moved_with_the_keys(page: Any) -> None:
+    tick(page, "show", "Wipe between the two")
+    expect(page.locator("#wipe")).to_contain_text("Left: softmax branch, evidence on")
+    line = page.locator("#wipe [class*=outer]").first
+    line.wait_for()
+    before = line.bounding_box()["x"]
+    for _ in range(20):
+        page.locator("#wipe-at input[type=range]").press("ArrowRight")
+    page.wait_for_function(
+        "(before) => document.querySelector('#wipe [class*=outer]').getBoundingClientRect().x > before + 20", arg=before
+    )

@@ -21,13 +21,13 @@ LINK = "#link-field input, #link-field textarea"
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 
 
-def _link(page: Any) -> str:
-    """What the button puts into the field, as the part behind the address."""
+def _link(page: Any, path: str = "/") -> str:
+    """What the button puts into the field, as the part behind the page's own address."""
     page.locator("#copy-link").click()
     field = page.locator(LINK)
     expect(field).to_have_value(re.compile("^http"))
     parts = urlsplit(field.input_value())
-    assert parts.path == "/"
+    assert parts.path == path
     return f"?{parts.query}"
 
 
@@ -113,6 +113,8 @@ def test_a_picture_of_ones_own_is_in_no_link(visit: Callable[..., Any]) -> None:
 def test_without_a_clipboard_the_link_is_selected(visit: Callable[..., Any]) -> None:
     page = visit()
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-    query = _link(page)
+    page.evaluate("history.replaceState(null, '', '/owner/space/')")  # as behind a path prefix
+    query = _link(page, "/owner/space/")
     expect(page.locator("#link-said")).to_contain_text("copy it with Ctrl+C")
+    assert urlsplit(page.url).path == "/owner/space/"
     assert page.evaluate("document.activeElement.value.slice(document.activeElement.selectionStart)").endswith(query)

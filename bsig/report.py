@@ -1,0 +1,220 @@
+"""One explanation as a single HTML file: pictures, numbers, plots, settings, method, limits, citation.
+
+    html = report_html(encoded, explanation, Drawing(), ReportFacts(picture="cat.jpg", ...))
+
+It asks for nothing: pictures and plots are in the file, there is no script, and its own policy (`default-src 'none'`)
+forbids the browser to fetch anything. Whatever a visitor or a checkpoint names (file, class, checkpoint) is escaped by
+the template. Prints on A4 without a figure cut in two.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+from PIL import Image
+
+from bsig import __version__
+from bsig.cams import TREATMENTS, Branch, cam_method
+from bsig.collapse_report import TRAINED, collapse_report, fragility
+from bsig.collapse_report import finding as collapse_finding
+from bsig.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
+from bsig.default_method import why_not_cam
+from bsig.diagnostics import diagnose, diagnostic_input
+from bsig.explain import EncodedImage, Explanation, area_text, finding, percent
+from bsig.panels import color_bar, number_text
+from bsig.pictures import VIEWS, colormap_of
+from bsig.report_plots import budget_svg, channels_svg, collapse_svg
+from bsig.report_template import TEMPLATE
+from bsig.terms import TERMS
+
+BIBTEX = """@inproceedings{oh2025beyond,
+  title     = {Beyond Softmax: Dual-Branch Sigmoid Architecture for Accurate Class Activation Maps},
+  author    = {Oh and Noh},
+  booktitle = {British Machine Vision Conference (BMVC)},
+  year      = {2025},
+  note      = {arXiv:2511.05590}
+}"""
+LIMITS = (
+    "A heatmap says where evidence for an output lies, not why, and not that the output is right.",
+    "The softmax branch's zero is a convention: a logit shift moves its map and no probability. Read its positive area "
+    "with the class-centred map, which no shift moves.",
+    "The two branches' maps are in one unit and on one scale, but the branches were trained with different losses: "
+    "compare places and zero rather than heights.",
+    "The model saw the crop that is shown here and nothing else of the picture.",
+)
+METHOD_WORDS = (
+    "A classifier's backbone turns the picture into a coarse grid of features. Two heads read it. The softmax head is "
+    "the published one and decides the class. The sigmoid head is a clone of it, trained to answer yes or no for each "
+    "class; backbone and softmax head stay frozen, so no prediction changes.",
+    "A class activation map is a weighted sum of the features: positive where a place speaks for the class, negative "
+    "where it speaks against it. It is drawn as it is, without rectifying or stretching: zero is neutral, and all "
+    "maps share one scale.",
+    "Adding one vector to the weights of every class leaves every softmax probability as it was, and moves every "
+    "softmax map. The sigmoid branch has no such freedom.",
+)
+GLOSSARY = ("cam", "logit", "softmax", "sigmoid", "centred", "treatment", "positive_area", "shift", "delta", "shared",
+            "collapse", "margin", "channel", "evidence", "grid", "absent", "at_own", "iou", "correlation",
+            "energy")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """What the report says of where it comes from.
+
+    Attributes:
+        picture: the file's name, as its owner calls it.
+        sha256: of the checkpoint's tensors; empty for a model without a file.
+        versions: of what the numbers depend on.
+        made: date and time, as text.
+    """
+
+    picture: str
+    sha256: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    made: str = ""
+
+
+def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts) -> str:
+    """The whole report, as text."""
+    unit = cam_method(explanation.method).unit
+    report = collapse_report(encoded, explanation.class_index, explanation.method)
+    return _template().render(
+        name=explanation.class_name,
+        finding=finding(explanation),
+        pictures=_pictures(encoded, explanation, drawing),
+        scale=None if drawing.own_scale else _png(_scale(explanation, drawing)),
+        scale_words=_scale_words(explanation, drawing),
+        branches=_branch_rows(explanation),
+        top=_top_rows(encoded),
+        plots=_plots(report),
+        collapse=(collapse_finding(report), fragility(report), report.note),
+        diagnostics=[_diagnostic(row, unit) for row in diagnose(diagnostic_input(encoded, explanation)).values()],
+        settings=_settings(encoded, explanation, drawing, facts),
+        method=METHOD_WORDS,
+        limits=[*LIMITS, *filter(None, [why_not_cam(encoded.model.softmax_head)])],
+        terms=[(TERMS[key].title, TERMS[key].meaning) for key in GLOSSARY],
+        bibtex=BIBTEX,
+        version=__version__,
+        facts=facts,
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        TEMPLATE
+    )
+
+
+def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> list[dict[str, str]]:
+    crop = encoded.crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
+    predicted = f"predicted: {explanation.predicted_name}"
+    shown = [{"title": "What the model saw", "src": _png(crop), "words": predicted,
+              "alt": f"The picture as the model saw it; {predicted}"}]  # fmt: skip
+    branch: Branch
+    for branch, title in BRANCHES.items():
+        evidence = getattr(explanation, branch)
+        words = f"evidence for it on {area_text(evidence)} of the picture"
+        source = _png(branch_picture(explanation, branch, drawing))
+        shown.append({"title": title, "src": source, "words": words, "alt": alt_text(explanation, branch)})
+    return shown
+
+
+def _scale(explanation: Explanation, drawing: Drawing) -> Image.Image:
+    limit, unit = shared_limit_of(explanation, drawing), cam_method(explanation.method).unit
+    return color_bar(limit, view=drawing.view, colormap=drawing.colormap, unit=unit, width=1200)
+
+
+def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
+    if drawing.own_scale:
+        return "Each map is drawn on its own scale: brightness cannot be compared between them."
+    limit = number_text(shared_limit_of(explanation, drawing))
+    low = f"from −{limit.lstrip('+')}" if drawing.view == "signed" else "from 0"
+    return f"All maps share one scale, {low} to {limit} {cam_method(explanation.method).unit}."
+
+
+def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str]]:
+    rows = []
+    for branch, title in BRANCHES.items():
+        evidence = getattr(explanation, branch)
+        ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
+        rows.append((title, percent(evidence.probability), f"{evidence.logit:+.2f}", area_text(evidence), ends))
+    return rows
+
+
+def _top_rows(encoded: EncodedImage) -> list[tuple[str, str, str]]:
+    softmax, sigmoid = encoded.probabilities()
+    top = dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")])
+    names = encoded.model.class_names
+    return [(names[index], percent(float(softmax[index])), percent(float(sigmoid[index]))) for index in top]
+
+
+def _plots(report: Any) -> list[dict[str, str]]:
+    unit = cam_method(report.explanation.method).unit
+    budgets = {branch: report.splits[branch].budget for branch in TRAINED}
+    told = ", ".join(f"{name}: {number_text(one)} for, {number_text(other)} against" for name, (one, other) in
+                     budgets.items())  # fmt: skip
+    drawn = [
+        ("Every channel's weight in both branches", channels_svg(report), collapse_finding(report)),
+        ("What speaks for the class, and what against it", budget_svg(budgets, unit), told),
+    ]
+    for branch in TRAINED:
+        margin = report.margins[branch]["cells"].delta
+        half = "never half gone" if margin is None else f"half gone at {number_text(margin, signed=False)}"
+        drawn.append((f"How much it takes to lose the heatmap: {BRANCHES[branch].lower()}",
+                      collapse_svg(report, branch), half))  # fmt: skip
+    return [{"title": title, "src": _svg_source(svg), "alt": f"{title}: {told}"} for title, svg, told in drawn]
+
+
+def _diagnostic(row: dict[str, Any], unit: str) -> dict[str, str]:
+    if row["value"] is None:
+        value = "none here"
+    elif row["unit"].startswith("share of "):
+        value = f"{percent(row['value']) if row['value'] else '0 %'} of {row['unit'].removeprefix('share of ')}"
+    else:
+        value = f"{number_text(row['value'], signed=False)} {row['unit'].replace('as the map', unit)}"
+    return {"title": row["title"], "value": value, "better": row["better"] or "", "words": row["reason"] or
+            row["meaning"]}  # fmt: skip
+
+
+def _settings(
+    encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts
+) -> list[tuple[str, str]]:
+    method, preprocessing = cam_method(explanation.method), encoded.preprocessing
+    rows, columns = explanation.softmax.map.shape
+    drawn = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
+             "opacity": f"{100 * drawing.heatmap_opacity:.0f} %" if drawing.overlay else "heatmap alone",
+             "cells": "bilinear between cells" if drawing.smooth else "as they are",
+             "contour and box": "none" if drawing.threshold_share is None
+             else f"at {100 * drawing.threshold_share:.0f} % of each map's maximum"}  # fmt: skip
+    size = asdict(preprocessing)
+    return [
+        ("Picture", facts.picture),
+        ("Crop that the model saw", f"{encoded.crop.width} x {encoded.crop.height} pixels, {size['crop_mode']}"),
+        ("Class explained", f"{explanation.class_name} (number {explanation.class_index})"),
+        ("Method", f"{method.title}. {method.note}"),
+        ("Treatment of negative weights", f"{explanation.weights}: {TREATMENTS[explanation.weights]}"),
+        ("Bias", "included in each map" if explanation.with_bias else "not included"),
+        ("Grid", f"{rows} x {columns} cells"),
+        ("Drawn as", "; ".join(f"{key}: {value}" for key, value in drawn.items())),
+        ("Checkpoint", explanation.checkpoint),
+        ("Checkpoint's SHA-256", facts.sha256 or "none: the model is not from a file"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
+        ("Made", facts.made),
+    ]
+
+
+def _png(picture: Image.Image) -> str:
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _svg_source(svg: str) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

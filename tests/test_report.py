@@ -1,0 +1,128 @@
+"""The report is one file that asks for nothing, says every number, and lets no name become markup."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from bsig import CAM_METHODS, Explainer, load_checkpoint
+from bsig.cams import TREATMENTS
+from bsig.comparison import Drawing, alt_text
+from bsig.diagnostics import DIAGNOSTICS
+from bsig.dual_branch import DualBranch
+from bsig.explain import EncodedImage, finding
+from bsig.report import BIBTEX, LIMITS, ReportFacts, report_html
+from bsig.slide_card import SIZE_WH, slide_card
+from bsig.ui.examples import example_by_key
+
+FACTS = ReportFacts("cat.jpg", "ab" * 32, {"bsig": "0", "torch": "2"}, "2025-01-01 00:00 UTC")
+EVIL = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>"
+ADDRESSED = ("src", "href", "srcset", "data", "action", "poster", "background", "xlink:href")
+
+
+@pytest.fixture(scope="module")
+def encoded() -> EncodedImage:
+    return Explainer(load_checkpoint("imagenet1k-efficientnet_lite0")).encode(example_by_key("cat").path)
+
+
+class _Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _assert_asks_for_nothing(page: _Page) -> None:
+    addresses = [value for _, attributes in page.tags for key, value in attributes.items() if key in ADDRESSED]
+    assert addresses
+    assert all(str(address).startswith("data:image/") for address in addresses)
+    assert {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
+    assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
+    policies = [attributes["content"] for tag, attributes in page.tags if "http-equiv" in attributes]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_the_report_holds_everything_and_asks_for_nothing(encoded: EncodedImage) -> None:
+    explanation = encoded.explain("golf ball")
+    text = report_html(encoded, explanation, Drawing(), FACTS)
+    page = _Page(text)
+    _assert_asks_for_nothing(page)
+    assert "url(" not in text
+    assert "@import" not in text
+    said = [finding(explanation), BIBTEX, "Oh and Noh", "2511.05590", FACTS.sha256, "cat.jpg", TREATMENTS["signed"],
+            explanation.checkpoint, *LIMITS, *(one.title for one in DIAGNOSTICS.values())]  # fmt: skip
+    assert [words for words in said if words not in page.text] == []
+    alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    assert len(alts) == 4 + 1 + 4
+    assert all(alts)
+    assert {alt_text(explanation, branch) for branch in ("softmax", "sigmoid", "centred")} <= set(alts)
+
+
+def test_its_plots_are_drawings_that_fetch_nothing_either(encoded: EncodedImage) -> None:
+    page = _Page(report_html(encoded, encoded.explain(), Drawing(), FACTS))
+    plots = [
+        value for _, attributes in page.tags if (value := attributes.get("src") or "").startswith("data:image/svg")
+    ]
+    assert len(plots) == 4
+    for plot in plots:
+        svg = base64.b64decode(plot.split(",", 1)[1]).decode()
+        for element in ElementTree.fromstring(svg).iter():
+            links = [value for key, value in element.attrib.items() if key.endswith("href")]
+            assert all(link.startswith(("#", "data:")) for link in links)
+        assert not re.search(r"url\((?!#)|@import|<script", svg)
+
+
+def test_no_name_becomes_markup(encoded: EncodedImage) -> None:
+    explanation = replace(encoded.explain("golf ball"), class_name=EVIL, predicted_name=EVIL, checkpoint=EVIL)
+    plain = _Page(report_html(encoded, encoded.explain("golf ball"), Drawing(), FACTS))
+    facts = replace(FACTS, picture=EVIL, versions={EVIL: EVIL}, made=EVIL, sha256=EVIL)
+    page = _Page(report_html(encoded, explanation, Drawing(), facts))
+    _assert_asks_for_nothing(page)
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    assert page.text.count(EVIL) >= 6  # it is all there, as words
+
+
+def test_names_of_the_models_own_classes_are_words_too(default_model: DualBranch) -> None:
+    model = copy.copy(default_model)
+    model.class_names = tuple(f"{EVIL} {number}" for number in range(default_model.num_classes))
+    encoded = Explainer(model).encode(example_by_key("cat").path)
+    page = _Page(report_html(encoded, encoded.explain(0), Drawing(), FACTS))
+    _assert_asks_for_nothing(page)
+    assert page.text.count(EVIL) >= 6
+
+
+@pytest.mark.parametrize("method", [key for key, method in CAM_METHODS.items() if not method.is_slow])
+def test_every_method_has_a_report_and_a_card(encoded: EncodedImage, method: str) -> None:
+    explanation = encoded.explain("golf ball", method, "nonnegative")
+    page = _Page(report_html(encoded, explanation, Drawing(view="signed", own_scale=True, smooth=False), FACTS))
+    assert CAM_METHODS[method].note in page.text
+    assert "brightness cannot be compared" in page.text
+    assert slide_card(explanation).size == SIZE_WH
+
+
+@pytest.mark.parametrize("name", ["golf ball", "a very long class name " * 12, "x" * 400, "球" * 200])
+@pytest.mark.parametrize("drawing", [Drawing(), Drawing(view="signed", own_scale=True)])
+def test_a_card_is_a_slide_whatever_the_name(encoded: EncodedImage, name: str, drawing: Drawing) -> None:
+    explanation = replace(encoded.explain("golf ball"), class_name=name, predicted_name=name, checkpoint=name)
+    card = slide_card(explanation, drawing, "0.1")
+    assert (card.size, card.mode) == ((1920, 1080), "RGB")
+    paper = np.asarray(card)
+    for edge in (paper[:, :40], paper[:, -40:], paper[:24], paper[-10:]):
+        assert (edge == 255).all()  # nothing runs over the margin
