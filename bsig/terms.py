@@ -108,7 +108,7 @@ TERMS: dict[str, Term] = {
     "batch": Term(("batch size", "batch"), "How many pictures one step of training looks at."),
     "damp": Term(("damp", "damping"), "Keeps the trained weights near where they began."),
     "weight_decay": Term(("weight decay",), "Pulls weights towards zero while training."),
-    "positive_weight": Term(("positive weight", "weight of the right class"), "How much more one right class counts "
+    "positive_weight": Term(("weight of the right class",), "How much more one right class counts "
                             "than one wrong one; there are many wrong ones for each right one."),
     "probe": Term(("probe", "probe picture"), "One picture whose map is drawn again after every epoch."),
     "checkpoint": Term(("checkpoint",), "A trained model as a folder: its weights, its classes and how it was made."),

@@ -438,10 +438,10 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
                 list(TARGETS), value="top left", label="Where the heatmap should be", elem_id="shift-target",
                 info="Or click on the first picture. The smallest shift that does it is solved.",
             )  # fmt: skip
-            with gr.Row(elem_id="shift-cell") as cell_row:
-                row = gr.Slider(1, 7, 1, step=1, label="… or in this row", elem_id="shift-row", min_width=120,
+            with gr.Column(elem_id="shift-cell") as cell_row:
+                row = gr.Slider(1, 7, 1, step=1, label="… or in this row", elem_id="shift-row",
                                 info="Arrow keys move the heatmap.")  # fmt: skip
-                column = gr.Slider(1, 7, 1, step=1, label="… and column", elem_id="shift-column", min_width=120,
+                column = gr.Slider(1, 7, 1, step=1, label="… and column", elem_id="shift-column",
                                    info="Counted from the top left.")  # fmt: skip
             delta = gr.Slider(
                 -LARGEST_DELTA, LARGEST_DELTA, 0.0, step=0.001, label="delta, added to every channel weight",
@@ -532,7 +532,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
     @in_words
     def on_kind(chosen: str) -> list[Any]:
         return [
-            *(gr.Radio(visible=chosen == "paint"), gr.Row(visible=chosen == "paint")),
+            *(gr.Radio(visible=chosen == "paint"), gr.Column(visible=chosen == "paint")),
             gr.Slider(visible=chosen == "uniform"),
             *(gr.Dropdown(visible=chosen == "channel"), gr.Slider(visible=chosen == "channel")),
             gr.update(visible=chosen == "channel"),

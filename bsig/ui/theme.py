@@ -39,6 +39,9 @@ THEME = gr.themes.Base(
     block_title_text_color_dark="*neutral_200",
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_300",
+    checkbox_border_color="*neutral_500",
+    checkbox_border_color_dark="*neutral_400",
+    checkbox_border_color_hover_dark="*neutral_300",
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
 )
