@@ -214,7 +214,8 @@ def build_compare(bench: Workbench) -> CompareScreen:
     @in_words
     def on_choice(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:
         progress = gr.Progress() if chosen[1] == "score-cam" else None
-        return drawn(image_file, checkpoint_name, *chosen, progress=progress)
+        # The method is left as it is: a visitor may have chosen another one while this was being answered.
+        return [*drawn(image_file, checkpoint_name, *chosen, progress=progress)[:-1], gr.skip()]
 
     @in_words
     def on_picture(image_file: str | None, checkpoint_name: str | None, *chosen: Any) -> list[Any]:

@@ -35,7 +35,7 @@ def test_compare_is_restored_exactly(visit: Callable[..., Any]) -> None:
     page = visit("?example=coffee-and-cat", **CLIPBOARD)
     said = finding(page)
     choose(page, "class", "espresso")
-    expect(page.locator("#finding .bsig-finding")).not_to_have_text(said)
+    expect(page.locator("#finding .bsig-finding")).not_to_have_text(said, use_inner_text=True)
     choose(page, "method", "HiResCAM")
     expect(page.locator("#note")).to_contain_text("HiResCAM")
     tick(page, "weights", "Non-negative")
