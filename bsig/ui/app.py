@@ -26,6 +26,7 @@ from bsig.ui.page_script import A11Y_CSS, HEAD
 from bsig.ui.request_log import LoggedBlocks
 from bsig.ui.server import health_of, server_arguments
 from bsig.ui.sign_collapse_tab import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
+from bsig.ui.terms import glossary
 from bsig.ui.theme import CSS, THEME, MapImage, PictureInput, in_words
 from bsig.ui.tour import build_tour
 from bsig.ui.visitors import KEPT_IN_PAGE_JS, VisitorMiddleware
@@ -61,6 +62,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
         connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
+        gr.HTML(glossary(), elem_id="words")
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(

@@ -38,6 +38,7 @@ from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
 from bsig.ui.link_check import choices_of, possible_view
 from bsig.ui.permalink import SHOWS, View
 from bsig.ui.request_log import leave_off_if_left
+from bsig.ui.terms import heading, marked
 from bsig.ui.theme import Choice, MapImage, PictureInput, in_words
 from bsig.ui.workbench import Workbench
 
@@ -94,7 +95,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
             )  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
-                    gr.HTML(_head("The picture", "as the model saw it"))
+                    gr.HTML(heading("The picture", "as the model saw it"))
                     crop = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
                         elem_classes="bsig-map",
@@ -103,7 +104,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 pictures, facts = {}, {}
                 for branch in BRANCHES:
                     with gr.Column(min_width=0):
-                        gr.HTML(_head(SHORT[branch], EXPLAINED[branch]))
+                        gr.HTML(heading(SHORT[branch], EXPLAINED[branch]))
                         pictures[branch] = MapImage(
                             show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
                             buttons=["download", "fullscreen"], elem_classes="bsig-map",
@@ -404,10 +405,6 @@ def _method_label(key: str) -> str:
     return f"{method.title} ({', '.join(marks)})" if marks else method.title
 
 
-def _head(title: str, text: str) -> str:
-    return f'<div class="bsig-head">{html.escape(title)}<small>{html.escape(text)}</small></div>'
-
-
 def _finding(text: str, small: str = "") -> str:
     below = f"<small>{html.escape(small)}</small>" if small else ""
     return f'<div class="bsig-finding" role="status">{html.escape(text)}{below}</div>'
@@ -427,7 +424,7 @@ def _crop_facts(encoded: EncodedImage) -> str:
     rows = [
         (encoded.model.class_names[index], percent(float(softmax[index]))) for index in encoded.top_classes(count=3)
     ]
-    return _facts_list(rows)
+    return _facts_list(rows, are_terms=False)
 
 
 def _facts(explanation: Explanation, branch: Branch) -> str:
@@ -441,10 +438,9 @@ def _facts(explanation: Explanation, branch: Branch) -> str:
     return _facts_list(rows)
 
 
-def _facts_list(rows: list[tuple[str, str]]) -> str:
-    return '<dl class="bsig-facts">' + "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows
-    ) + "</dl>"  # fmt: skip
+def _facts_list(rows: list[tuple[str, str]], *, are_terms: bool = True) -> str:
+    pairs = [(marked(name) if are_terms else html.escape(name), html.escape(value)) for name, value in rows]
+    return '<dl class="bsig-facts">' + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs) + "</dl>"
 
 
 def _note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> str:

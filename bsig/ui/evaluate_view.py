@@ -17,6 +17,8 @@ from bsig.images import read_image
 from bsig.metrics import METRICS
 from bsig.ui.evaluate_own import SIDES
 from bsig.ui.own_sets import OwnSet
+from bsig.ui.terms import columns as columns_html
+from bsig.ui.terms import marked
 
 THUMBNAIL = (320, 320)
 SHOWN_COLUMNS = {
@@ -121,7 +123,7 @@ def first_table_html(table: Mapping[str, Any]) -> str:
     """The rows that answer the question: both branches, the difference with its interval, the baselines."""
     columns = {key: title for key, title in SHOWN_COLUMNS.items() if key in table["columns"]}
     heads = ["", "Softmax", "Sigmoid", "Sigmoid − softmax [95 %]", *list(columns.values())[2:], "Best without looking"]
-    head = "".join(f"<th{' class=number' if at else ''}>{html.escape(text)}</th>" for at, text in enumerate(heads))
+    head = columns_html(*heads, numbers=len(heads) - 1)
     lines = [_first_line(row, columns, table) for row in first_rows(table)]
     words = (
         "↑ higher is better, ↓ lower. Intervals: paired bootstrap over pictures; * excludes zero. Untrained: 0.01 "
@@ -149,7 +151,7 @@ def _first_line(row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) 
     last = f"{blind[0]}<small>{html.escape(blind[1])}</small>" if blind else "-"
     more = "".join(cell(key) for key in list(columns)[2:])
     return (
-        f"<tr><td><b>{html.escape(row.title)} {row.arrow}</b><small>{html.escape(row.meaning)}</small></td>"
+        f"<tr><td><b>{marked(row.title)} {row.arrow}</b><small>{html.escape(row.meaning)}</small></td>"
         f"{cell('softmax', 'number main')}{cell('sigmoid', 'number main')}{difference}{more}"
         f'<td class="number" data-name="Best without looking">{last}</td></tr>'
     )
@@ -158,11 +160,11 @@ def _first_line(row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) 
 def all_rows_html(table: Mapping[str, Any]) -> str:
     """Every metric and column, the value alone; intervals are in the CSV that the command writes."""
     names = list(table["columns"])
-    head = "<th>metric</th>" + "".join(f'<th class="number">{html.escape(name)}</th>' for name in names)
+    head = columns_html("metric", *names, numbers=len(names))
     body = []
     for row in rows_of(table, list(METRICS)):
         cells = "".join(f'<td class="number">{row.values[name]}</td>' for name in names)
-        body.append(f"<tr><td>{html.escape(row.title)} {row.arrow}<br></td>{cells}</tr>")
+        body.append(f"<tr><td>{marked(row.title)} {row.arrow}<br></td>{cells}</tr>")
     titles = "; ".join(f"{name}: {table['columns'][name]['title']}" for name in names)
     return (
         f'<table class="bsig-table bsig-all"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
@@ -193,7 +195,7 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> str:
         else "The pictures of this set may not be passed on, so they are named here and not shown: with your own "
         "pictures (below) they are, and open in Compare."
     )
-    head = '<tr><th></th><th>file</th><th>class</th><th class="number">softmax</th><th class="number">sigmoid</th></tr>'
+    head = f"<tr>{columns_html('', 'file', 'class', 'softmax', 'sigmoid', numbers=2)}</tr>"
     below = note(f"By {by}. {why}")
     return f'<table class="bsig-table bsig-files"><thead>{head}</thead><tbody>{lines}</tbody></table>{below}'
 
@@ -205,11 +207,6 @@ def progress_html(done: int, total: int, seconds: float) -> str:
     left = seconds / done * (total - done)
     words = note(f"{done} of {total} pictures or as long; about {left:.0f} s left.")
     return f'{words}<progress class="bsig-progress" value="{done}" max="{total}"></progress>'
-
-
-def section(title: str, text: str) -> str:
-    """A heading with its explanation."""
-    return f'<div class="bsig-section">{html.escape(title)}<small>{html.escape(text)}</small></div>'
 
 
 def finding_html(text: str, small: str = "") -> str:

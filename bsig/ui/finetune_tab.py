@@ -29,6 +29,7 @@ from bsig.ui.run_view import (
     settings_html,
     status_html,
 )
+from bsig.ui.terms import heading
 from bsig.ui.theme import MapImage, in_words
 from bsig.ui.two_checkpoints import build_two_checkpoints
 from bsig.ui.workbench import Workbench
@@ -98,7 +99,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
             with gr.Row(equal_height=False, elem_classes="bsig-plots"):
                 for key, (title, _) in FIGURES.items():
                     with gr.Column(min_width=0):
-                        gr.HTML(f'<div class="bsig-section"><small><b>{title}</b></small></div>')
+                        gr.HTML(heading(title))
                         plots[key] = gr.Plot(show_label=False, elem_id=f"run-plot-{key}", elem_classes="bsig-plot")
             with gr.Accordion("Settings of this run", open=False):
                 settings = gr.HTML(elem_id="run-settings")

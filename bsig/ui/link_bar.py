@@ -36,9 +36,8 @@ SEEN_JS = """(...inputs) => {
   return [tab, step, ...inputs.slice(2)];
 }""".replace("TABS", str(list(TABS)))
 COPY_JS = """async (query) => {
-  const field = document.querySelector("#link-field textarea, #link-field input");
-  const said = document.querySelector("#link-said [role=status]");
-  if (query === null || !field) return [query];
+  const field = () => document.querySelector("#link-field textarea, #link-field input");
+  if (query === null || !field()) return [query];
   const theme = new URLSearchParams(location.search).get("__theme");
   const address = new URL(location.pathname + (query ? "?" + query : ""), location.origin);
   const kept = new URL(address);
@@ -49,11 +48,16 @@ COPY_JS = """async (query) => {
     await navigator.clipboard.writeText(address.href);
     words = "Link copied.";
   } catch (error) { /* no clipboard without https, or none allowed: the field is selected */ }
-  setTimeout(() => {
-    field.focus();
-    field.select();
+  // Gradio writes the link into the field after this function has answered, and takes a selection away with it.
+  let looks = 0;
+  const select = () => {
+    if (field().value !== address.href && looks++ < 100) return setTimeout(select, 50);
+    field().focus();
+    field().select();
+    const said = document.querySelector("#link-said [role=status]");
     if (said) said.textContent = words;
-  }, 150);
+  };
+  setTimeout(select, 50);
   return [address.href];
 }"""
 

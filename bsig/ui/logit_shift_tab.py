@@ -41,6 +41,7 @@ from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples
 from bsig.ui.permalink import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS
+from bsig.ui.terms import columns, heading, marked
 from bsig.ui.theme import MapImage, in_words, shown_js
 from bsig.ui.workbench import Workbench
 
@@ -49,6 +50,7 @@ UNPAINTED_DELTA = -0.02
 DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
 SEEN_FROM = 0.05
 CHANNELS_OFFERED = 12
+PROVED = ("Picture", "Prediction", "after", "largest probability change", "map correlation", "maximum moved (cells)")
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,9 @@ def probability_table(shifted: Shifted, names: tuple[str, ...], branch: str) -> 
     )
     change = shifted.softmax_change if branch == "softmax" else shifted.sigmoid_change
     return (
-        f"<table class='bsig-table'><thead><tr><th>{branch.title()} probability</th><th class='number'>before</th>"
-        f"<th class='number'>after</th></tr></thead><tbody>{rows}</tbody></table><p class='bsig-note'>"
+        f"<table class='bsig-table'><thead><tr>"
+        f"{columns(f'{branch.title()} probability', 'before', 'after', numbers=2)}</tr></thead>"
+        f"<tbody>{rows}</tbody></table><p class='bsig-note'>"
         f"Largest change of any of {len(before)} classes: "
         f"<b id='largest-change-{branch}' data-value='{change:.3e}'>{change:.1e}</b></p>"
     )
@@ -246,9 +249,8 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: Tensor, method
         )
     return (
         f"<div class='bsig-finding'>{_proved(len(rows), kept, largest)}</div><div class='bsig-scroll'>"
-        "<table class='bsig-table'><thead><tr><th>Picture</th><th>Prediction</th><th>after</th>"
-        "<th class='number'>largest probability change</th><th class='number'>map correlation</th>"
-        f"<th class='number'>maximum moved (cells)</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<table class='bsig-table'><thead><tr>{columns(*PROVED, numbers=3)}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -346,23 +348,23 @@ def where_is_zero(bench: Workbench, encoded: EncodedImage, class_index: int) -> 
     areas = class_areas(encoded.features[0], heads, class_index, seen, absent)
     name = encoded.model.class_names[class_index]
     others = [encoded.model.class_names[index] for index in seen if index != class_index]
-    columns = {
+    kinds = {
         f"'{name}'": "chosen",
         f"other classes seen ({', '.join(others) or 'none'})": "seen",
         f"{len(absent)} classes not in the picture (mean)": "absent",
         f"the same, where each head's '{name}' covers 70 %": "absent_at_own_area",
     }
-    header = "".join(f"<th>{html.escape(title)}</th>" for title in columns)
     rows = "".join(
-        f"<tr><th>{html.escape(head)}</th>"
-        + "".join(_share_cell(getattr(area, key)) for key in columns.values())
+        f"<tr><th scope=row>{marked(head)}</th>"
+        + "".join(_share_cell(getattr(area, key)) for key in kinds.values())
         + "</tr>"
         for head, area in areas.items()
     )
     return (
-        f"<div class='bsig-scroll'><table class='bsig-table'><thead><tr><th>Head</th>{header}</tr></thead><tbody>{rows}"
-        "</tbody></table></div><p class='bsig-note'>The last column cannot be bought with a threshold: each head is "
-        "given the level at which its own class covers the same area. Lower is better in the last two columns.</p>"
+        f"<div class='bsig-scroll'><table class='bsig-table'><thead><tr>{columns('Head', *kinds)}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div><p class='bsig-note'>The last column cannot be bought with a threshold: "
+        "each head is given the level at which its own class covers the same area. Lower is better in the last two "
+        "columns.</p>"
     )
 
 
@@ -418,7 +420,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             with gr.Row(elem_classes="bsig-grid"):
                 for key, (title, text) in titles.items():
                     with gr.Column(min_width=0):
-                        gr.HTML(f'<div class="bsig-head">{title}<small>{text}</small></div>')
+                        gr.HTML(heading(title, text))
                         pictures[key] = MapImage(
                             show_label=False, format="png", interactive=False, buttons=["fullscreen"],
                             elem_id=f"shift-{key}", elem_classes="bsig-map",
@@ -469,30 +471,22 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             export = gr.Button("Export the doctored classifier", elem_id="shift-export")
             exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
     proof = gr.HTML(elem_id="shift-proof")
-    gr.HTML(
-        '<div class="bsig-head">Where is zero?<small>Share of this picture with positive evidence. A class that is not '
-        "there should have none; softmax leaves open where zero lies, labels settle it.</small></div>"
-    )
+    gr.HTML(heading("Where is zero?", "Share of this picture with positive evidence. A class that is not there should "
+                    "have none; softmax leaves open where zero lies, labels settle it."))  # fmt: skip
     zero_table = gr.HTML(elem_id="zero-table")
     with gr.Row(elem_classes="bsig-pair"):
         with gr.Column(min_width=280):
-            gr.HTML('<div class="bsig-head">How the map moves with delta<small>1 is the original map</small></div>')
+            gr.HTML(heading("How the map moves with delta", "1 is the original map"))
             movement_plot = gr.Plot(show_label=False, elem_id="plot-movement", elem_classes="bsig-plot")
         with gr.Column(min_width=280):
-            gr.HTML(
-                '<div class="bsig-head">Do the strongest places stay?'
-                "<small>overlap of the top 20 % of cells</small></div>"
-            )
+            gr.HTML(heading("Do the strongest places stay?", "overlap of the top 20 % of cells"))
             overlap_plot = gr.Plot(show_label=False, elem_id="plot-overlap", elem_classes="bsig-plot")
     with gr.Row(elem_classes="bsig-pair"):
         with gr.Column(min_width=280):
-            gr.HTML(
-                '<div class="bsig-head">How much of the picture speaks for the class<small>over delta</small></div>'
-            )
+            gr.HTML(heading("How much of the picture speaks for the class", "over delta"))
             area_plot = gr.Plot(show_label=False, elem_id="plot-area", elem_classes="bsig-plot")
         with gr.Column(min_width=280):
-            gr.HTML('<div class="bsig-head">Shared component<small>what all classes have in common, which softmax '
-                    "cannot see</small></div>")  # fmt: skip
+            gr.HTML(heading("Shared component", "what all classes have in common, which softmax cannot see"))
             shared_plot = gr.Plot(show_label=False, elem_id="plot-shared", elem_classes="bsig-plot")
 
     cell = gr.State(None)
@@ -587,8 +581,11 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         js=shown_js("shift-finding"), trigger_mode="always_last", **quiet,
     )  # fmt: skip
     pictures["before"].select(on_click, [*source, *wishes], [cell, kind, row, column, *drawn], **quiet)
-    for slider in (row, column):
-        slider.change(on_cell, [row, column, *source, *wishes], [cell, *drawn], trigger_mode="always_last", **quiet)
+    # One event for both: of two, the one that a click or a link has half set would be answered after the whole one.
+    gr.on(
+        [row.change, column.change], on_cell, [row, column, *source, *wishes], [cell, *drawn],
+        trigger_mode="always_last", **quiet,
+    )  # fmt: skip
     kind.change(on_kind, kind, [target, cell_row, delta, channel, channel_delta, thumbnail], **quiet)
     kind.input(on_wish, [*source, *wishes], drawn, **quiet)
     target.input(lambda: None, None, cell, api_visibility="private").then(on_wish, [*source, *wishes], drawn, **quiet)

@@ -20,6 +20,7 @@ from bsig.new_model import model_name, new_model, not_trained
 from bsig.ui.allowed_models import check_backbone, pretrained_names
 from bsig.ui.compare import CompareScreen
 from bsig.ui.finetune_form import BACKBONE
+from bsig.ui.terms import columns, heading, marked
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
@@ -40,10 +41,8 @@ class ModelsScreen:
 
 def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     """Lays out the tab and connects it."""
-    gr.HTML(
-        '<div class="bsig-head">Any timm classifier as a dual-branch model<small>Its head is cut off behind the '
-        "feature map and cloned as it is; what it allows is found out by running it.</small></div>"
-    )
+    gr.HTML(heading("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
+                    "cloned as it is; what it allows is found out by running it."))  # fmt: skip
     if bench.is_public:
         gr.HTML(f"<p class='bsig-note'>{html.escape(bench.hosting.models_limits())}</p>", elem_id="models-limits")
     or_hub = "" if bench.is_public else ", or hf:owner/repo"
@@ -167,24 +166,24 @@ def _wanted(
 def facts_html(model: DualBranch) -> str:
     """What the head is, where the features are taken, and which methods are exact, as a table."""
     head = model.softmax_head
-    rows, columns = model.grid_hw or (0, 0)
+    grid_rows, grid_columns = model.grid_hw or (0, 0)
     default = default_method(head)
     methods = ", ".join(CAM_METHODS[key].title for key in methods_of(head))
     where = "the last feature map" if model.features_at == "last" else f"layer '{model.features_at}'"
     told = {
         "Model": model.name,
         "Classes": f"{model.num_classes:,}",
-        "Features": f"{where}, {rows} x {columns} cells",
+        "Features": f"{where}, {grid_rows} x {grid_columns} cells",
         "Head": head_in_words(head),
         "Exact": "CAM: the map's mean plus the bias is the logit" if head.cam_is_exact else "no method",
         "Shown first": CAM_METHODS[default].title,
         "Methods": methods,
         "Sigmoid branch": "fine-tuned" if model.is_trained else "still the clone: not fine-tuned yet",
     }
-    body = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in told.items())
+    told_rows = [f"<tr><th scope=row>{marked(key)}</th><td>{html.escape(text)}</td></tr>" for key, text in told.items()]
     words = " ".join(text for text in (why_not_cam(head), not_trained(model)) if text)
     return (
-        f"{SCROLLS}<table class='bsig-table' id='model-table'><tbody>{body}</tbody></table></div>"
+        f"{SCROLLS}<table class='bsig-table' id='model-table'><tbody>{''.join(told_rows)}</tbody></table></div>"
         f"<p class='bsig-note' role='status'>Compare shows it now. {html.escape(words)}</p>"
     )
 
@@ -211,8 +210,9 @@ def models_html(bench: Workbench) -> str:
         if name not in names
     ]
     return (
-        f"{SCROLLS}<table class='bsig-table'><thead><tr><th>Checkpoint</th><th>Backbone</th>"
-        f"<th>Features</th><th>Sigmoid branch</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"{SCROLLS}<table class='bsig-table'><thead><tr>"
+        f"{columns('Checkpoint', 'Backbone', 'Features', 'Sigmoid branch')}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

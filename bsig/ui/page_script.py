@@ -19,6 +19,17 @@ const bsigNamed = () => {
     plot.setAttribute("role", "figure");
     plot.setAttribute("aria-label", heading ? heading.innerText.replace(/\\s+/g, " ").trim() : "Plot");
   }
+  // What scrolls sideways can be scrolled with the keys once it can be focused.
+  for (const box of document.querySelectorAll(".bsig-scroll, .bsig-scroll .prose, #zero-table, #shift-proof")) {
+    const wider = box.scrollWidth > box.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
+    if (wider && !box.hasAttribute("tabindex")) {
+      box.setAttribute("tabindex", "0");
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", "Table, scrolls sideways");
+    } else if (!wider && box.getAttribute("role") === "region") {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  }
   // Beside the finding its two pictures are told apart by their side alone.
   const wipe = document.querySelector("#wipe");
   const told = document.querySelector("#wipe-words");

@@ -16,6 +16,7 @@ from bsig.panels import number_text
 from bsig.pictures import View, overlay, shared_limit
 from bsig.run_words import check_words, progress, settings_rows, status
 from bsig.runs import MAPS, Run
+from bsig.ui.terms import column, marked
 
 CLASSES_SHOWN = 12
 SENTENCES_SHOWN = 5
@@ -42,7 +43,7 @@ def status_html(run: Run, position: int | None) -> str:
 def settings_html(run: Run) -> str:
     """All settings as a table."""
     rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in settings_rows(run)
+        f"<tr><th scope=row>{marked(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in settings_rows(run)
     )
     return f"<table class='bsig-table'><tbody>{rows}</tbody></table>"
 
@@ -61,8 +62,8 @@ def check_html(check: DataCheck, class_names: tuple[str, ...], *, new_head: bool
     listed = f"<ul class='bsig-notes'>{problems}</ul>" if problems else ""
     return (
         f'<p class="bsig-note" role="status">{html.escape(check_words(check, new_head=new_head))}</p>'
-        "<table class='bsig-table'><thead><tr><th>Folder</th><th class='number'>pictures</th><th>class</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table>{listed}"
+        f"<table class='bsig-table'><thead><tr>{column('Folder')}{column('pictures', number=True)}{column('class')}"
+        f"</tr></thead><tbody>{rows}</tbody></table>{listed}"
     )
 
 
@@ -91,9 +92,9 @@ def runs_html(runs: list[Run]) -> str:
         for run in runs
     )
     return (
-        "<div class='bsig-scroll'><table class='bsig-table'><thead><tr><th>Run</th><th>stands</th>"
-        "<th class='number'>epochs</th><th>branch</th><th class='number'>learning rate</th>"
-        f"<th class='number'>took</th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<div class='bsig-scroll'><table class='bsig-table'><thead><tr>{column('Run')}{column('stands')}"
+        f"{column('epochs', number=True)}{column('branch')}{column('learning rate', number=True)}"
+        f"{column('took', number=True)}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -32,6 +32,7 @@ from bsig.panels import number_text
 from bsig.pictures import overlay, shared_limit
 from bsig.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.ui.compare import CompareScreen, scale_html
+from bsig.ui.terms import column, heading, marked, section
 from bsig.ui.theme import in_words, shown_js
 from bsig.ui.workbench import Workbench
 
@@ -84,7 +85,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
     said = gr.HTML(elem_id="collapse-finding")
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         with gr.Column(scale=5, min_width=300):
-            gr.HTML(_section("Every channel's sign in both branches", "One dot a channel; its area is its share of the "
+            gr.HTML(section("Every channel's sign in both branches", "One dot a channel; its area is its share of the "
                              "evidence on this picture. Coloured corners: the branches disagree whether the channel "
                              "speaks for the class."))  # fmt: skip
             zoom = gr.Radio(
@@ -97,7 +98,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
             )
             scatter = gr.Plot(show_label=False, elem_id="collapse-scatter", elem_classes="bsig-plot")
         with gr.Column(scale=4, min_width=300):
-            gr.HTML(_section("Strongest channels that change sign", "Where each is active in this picture, every "
+            gr.HTML(section("Strongest channels that change sign", "Where each is active in this picture, every "
                              "thumbnail on its own scale. Below: softmax weight → sigmoid weight, and the "
                              "channel's share of the evidence."))  # fmt: skip
             gallery = gr.Gallery(
@@ -106,17 +107,17 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
                 buttons=["fullscreen"], interactive=False,
             )  # fmt: skip
             channels_note = gr.HTML(elem_id="collapse-channels-note")
-    gr.HTML(_section("How much it takes to lose the heatmap", "The same number is taken from every channel weight of "
+    gr.HTML(section("How much it takes to lose the heatmap", "The same number is taken from every channel weight of "
                      "every class. Softmax cannot notice: its probability is a flat line while its heatmap "
                      "goes. The sigmoid branch notices."))  # fmt: skip
     curves: dict[TrainedBranch, gr.Plot] = {}
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         for branch in TRAINED:
             with gr.Column(min_width=280):
-                gr.HTML(f'<div class="bsig-section"><small><b>{BRANCHES[branch]}</b></small></div>')
+                gr.HTML(heading(BRANCHES[branch]))
                 curves[branch] = gr.Plot(show_label=False, elem_id=f"collapse-curve-{branch}", elem_classes="bsig-plot")
     curves_note = gr.HTML(elem_id="collapse-curves-note")
-    gr.HTML(_section("What speaks for the class, and what against it", "Channels with a positive weight and channels "
+    gr.HTML(section("What speaks for the class, and what against it", "Channels with a positive weight and channels "
                      "with a negative one, apart: added up, the two are the branch's map."))  # fmt: skip
     # JPEG: a PNG takes the server 75 ms, a JPEG one; the maps themselves are in the API's answer.
     pictures: dict[tuple[TrainedBranch, str], gr.Image] = {}
@@ -124,14 +125,14 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
         for branch in TRAINED:
             for side, words in SIDES.items():
                 with gr.Column(min_width=0):
-                    gr.HTML(f'<div class="bsig-section"><small><b>{BRANCHES[branch]}</b><br>{words}</small></div>')
+                    gr.HTML(heading(BRANCHES[branch], words))
                     pictures[branch, side] = gr.Image(
                         show_label=False, format="jpeg", interactive=False, elem_id=f"collapse-{branch}-{side}",
                         buttons=["download", "fullscreen"], elem_classes="bsig-map",
                     )  # fmt: skip
     bar = gr.HTML(elem_id="collapse-scale")
     budget = gr.Plot(show_label=False, elem_id="collapse-budget", elem_classes="bsig-plot")
-    gr.HTML(_section("All numbers", "On this picture, for this class."))
+    gr.HTML(section("All numbers", "On this picture, for this class."))
     numbers = gr.HTML(elem_id="collapse-numbers", elem_classes="bsig-scroll")
 
     answered = gr.State(None)
@@ -266,14 +267,14 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
 def numbers_table(rows: dict[str, dict[str, Any]], map_unit: str) -> str:
     """`DIAGNOSTICS` as a table: title with its meaning, value with its unit, which direction is better if any."""
     body = "".join(
-        f"<tr><td>{html.escape(row['title'])}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
+        f"<tr><td>{marked(row['title'])}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
         f"<td class='number'>{html.escape(value_text(row['value'], row['unit'].replace('as the map', map_unit)))}</td>"
         + (f"<td data-better>{row['better']}</td></tr>" if row["better"] else "<td></td></tr>")
         for row in rows.values()
     )
     return (
-        "<table class='bsig-table bsig-meaning'><thead><tr><th>Number</th><th class='number'>Value</th><th>Better</th>"
-        f"</tr></thead><tbody>{body}</tbody></table>"
+        "<table class='bsig-table bsig-meaning'><thead><tr>"
+        f"{column('Number')}{column('Value', number=True)}{column('Better')}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
@@ -284,10 +285,6 @@ def value_text(value: float | None, unit: str) -> str:
     if unit.startswith("share of "):
         return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
     return f"{number_text(value, signed=False)} {unit}"
-
-
-def _section(title: str, text: str) -> str:
-    return f'<div class="bsig-section">{html.escape(title)}<small>{html.escape(text)}</small></div>'
 
 
 def _finding(text: str, small: str = "") -> str:

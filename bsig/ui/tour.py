@@ -14,6 +14,7 @@ from bsig.comparison import Drawing, alt_text, map_picture, shared_limit_of
 from bsig.explain import EncodedImage, Explanation, area_text, find_class, percent
 from bsig.ui.examples import example_by_key
 from bsig.ui.logit_shift_tab import Wanted, shifted_by
+from bsig.ui.terms import heading
 from bsig.ui.theme import MapImage, in_words
 from bsig.ui.workbench import Workbench
 
@@ -145,7 +146,7 @@ def build_tour(bench: Workbench, tab: gr.Tab) -> TourScreen:
                         elem_id=f"tour-picture-{number}", elem_classes="bsig-map",
                     )  # fmt: skip
                 with gr.Column(scale=1, min_width=300):
-                    gr.HTML(f'<div class="bsig-head">{number + 1}. {step.title}</div>')
+                    gr.HTML(heading(f"{number + 1}. {step.title}"))
                     words = gr.HTML(elem_id=f"tour-words-{number}")
                     control = gr.Radio(
                         list(step.choices), value=step.choices[0], label=step.control, elem_id=f"tour-control-{number}"

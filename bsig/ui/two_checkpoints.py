@@ -17,6 +17,7 @@ from bsig.pictures import overlay, shared_limit
 from bsig.runs import RunFolder
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.finetune_form import taken_in
+from bsig.ui.terms import section
 from bsig.ui.theme import MapImage, in_words
 from bsig.ui.workbench import Workbench
 
@@ -25,11 +26,9 @@ PANES = ("before", "after", "softmax")
 
 def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compare: CompareScreen, tab: gr.Tab) -> None:
     """Lays out the section and connects it to the picture, class and method of Compare."""
-    gr.HTML(
-        '<div class="bsig-section">Two checkpoints on one picture<small>The picture, class and CAM variant of '
-        "Compare; one scale for all three maps. The softmax branch is frozen, so a fine-tune from the same start must "
-        "leave it as it was: the largest difference is printed.</small></div>"
-    )
+    gr.HTML(section("Two checkpoints on one picture", "The picture, class and CAM variant of Compare; one scale for "
+                    "all three maps. The softmax branch is frozen, so a fine-tune from the same start must leave it as "
+                    "it was: the largest difference is printed."))  # fmt: skip
     with gr.Row(equal_height=False):
         before = gr.Dropdown(
             bench.checkpoint_names(), value=bench.default_checkpoint, label="Before", elem_id="two-before"
