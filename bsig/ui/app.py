@@ -40,6 +40,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     title = "bsig: can I trust this heatmap?"
     with LoggedBlocks(title=title, analytics_enabled=False, delete_cache=cache_times(bench.hosting)) as demo:
         gr.HTML(
+            '<a class="bsig-skip" href="#tabs">Skip to the screens</a>'
             "<h1>bsig: can I trust this heatmap?</h1><p>Softmax decides the class. The sigmoid branch says where the "
             "evidence is, and where there is none.</p>",
             elem_id="bsig-title",

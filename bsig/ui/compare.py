@@ -36,6 +36,7 @@ from bsig.png import png_bytes
 from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
 from bsig.ui.link_check import choices_of, possible_view
+from bsig.ui.page_script import WIPE_LABEL
 from bsig.ui.permalink import SHOWS, View
 from bsig.ui.request_log import leave_off_if_left
 from bsig.ui.terms import heading, marked
@@ -90,8 +91,8 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 buttons=["download", "fullscreen"], height=520, interactive=False,
             )  # fmt: skip
             wipe = gr.ImageSlider(
-                label="Left: softmax branch. Right: sigmoid branch. Drag the line.", format="png", visible=False,
-                elem_id="wipe", buttons=["fullscreen"], interactive=False, max_height=520,
+                label=WIPE_LABEL, format="png", visible=False, elem_id="wipe", buttons=["fullscreen"],
+                interactive=False, max_height=520,
             )  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
@@ -118,7 +119,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
             gallery = gr.Gallery(
                 [(str(example.path), example.title) for example in bundled_examples()],
                 label="Examples: one click", columns=7, height="auto", allow_preview=False, object_fit="cover",
-                elem_id="examples", buttons=[], interactive=False,
+                elem_id="examples", elem_classes="bsig-channels", buttons=[], interactive=False,
             )  # fmt: skip
         with gr.Column(scale=3, min_width=300):
             image = PictureInput(

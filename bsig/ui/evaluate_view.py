@@ -18,7 +18,7 @@ from bsig.metrics import METRICS
 from bsig.ui.evaluate_own import SIDES
 from bsig.ui.own_sets import OwnSet
 from bsig.ui.terms import columns as columns_html
-from bsig.ui.terms import marked
+from bsig.ui.terms import marked_once
 
 THUMBNAIL = (320, 320)
 SHOWN_COLUMNS = {
@@ -124,7 +124,9 @@ def first_table_html(table: Mapping[str, Any]) -> str:
     columns = {key: title for key, title in SHOWN_COLUMNS.items() if key in table["columns"]}
     heads = ["", "Softmax", "Sigmoid", "Sigmoid − softmax [95 %]", *list(columns.values())[2:], "Best without looking"]
     head = columns_html(*heads, numbers=len(heads) - 1)
-    lines = [_first_line(row, columns, table) for row in first_rows(table)]
+    rows = first_rows(table)
+    titles = marked_once(row.title for row in rows)
+    lines = [_first_line(title, row, columns, table) for title, row in zip(titles, rows, strict=True)]
     words = (
         "↑ higher is better, ↓ lower. Intervals: paired bootstrap over pictures; * excludes zero. Untrained: 0.01 "
         "taken from every softmax weight. Gated: softmax map times sigmoid probability. Without looking: best of "
@@ -136,7 +138,7 @@ def first_table_html(table: Mapping[str, Any]) -> str:
     )
 
 
-def _first_line(row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) -> str:
+def _first_line(title: str, row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) -> str:
     def cell(key: str, kind: str = "number") -> str:
         value = row.values.get(key, "-")
         return f'<td class="{kind}" data-name="{html.escape(columns[key])}">{value}</td>'
@@ -151,7 +153,7 @@ def _first_line(row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) 
     last = f"{blind[0]}<small>{html.escape(blind[1])}</small>" if blind else "-"
     more = "".join(cell(key) for key in list(columns)[2:])
     return (
-        f"<tr><td><b>{marked(row.title)} {row.arrow}</b><small>{html.escape(row.meaning)}</small></td>"
+        f"<tr><td><b>{title} {row.arrow}</b><small>{html.escape(row.meaning)}</small></td>"
         f"{cell('softmax', 'number main')}{cell('sigmoid', 'number main')}{difference}{more}"
         f'<td class="number" data-name="Best without looking">{last}</td></tr>'
     )
@@ -162,9 +164,10 @@ def all_rows_html(table: Mapping[str, Any]) -> str:
     names = list(table["columns"])
     head = columns_html("metric", *names, numbers=len(names))
     body = []
-    for row in rows_of(table, list(METRICS)):
+    rows = rows_of(table, list(METRICS))
+    for title, row in zip(marked_once(row.title for row in rows), rows, strict=True):
         cells = "".join(f'<td class="number">{row.values[name]}</td>' for name in names)
-        body.append(f"<tr><td>{marked(row.title)} {row.arrow}<br></td>{cells}</tr>")
+        body.append(f"<tr><td>{title} {row.arrow}<br></td>{cells}</tr>")
     titles = "; ".join(f"{name}: {table['columns'][name]['title']}" for name in names)
     return (
         f'<table class="bsig-table bsig-all"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'

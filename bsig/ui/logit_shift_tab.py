@@ -438,10 +438,10 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
                 info="Or click on the first picture. The smallest shift that does it is solved.",
             )  # fmt: skip
             with gr.Row(elem_id="shift-cell") as cell_row:
-                row = gr.Slider(1, 7, 1, step=1, label="… or in this row", elem_id="shift-row", min_width=120,
-                                info="Arrow keys move the heatmap.")  # fmt: skip
-                column = gr.Slider(1, 7, 1, step=1, label="… and column", elem_id="shift-column", min_width=120,
-                                   info="Counted from the top left.")  # fmt: skip
+                row = gr.Slider(1, 7, 1, step=1, label="… or in row", elem_id="shift-row", min_width=240,
+                                info="Counted from the top; arrow keys move the heatmap.")  # fmt: skip
+                column = gr.Slider(1, 7, 1, step=1, label="… and column", elem_id="shift-column", min_width=240,
+                                   info="Counted from the left.")  # fmt: skip
             delta = gr.Slider(
                 -LARGEST_DELTA, LARGEST_DELTA, 0.0, step=0.001, label="delta, added to every channel weight",
                 elem_id="shift-delta", visible=False, info="Below zero: evidence disappears (sign collapse).",

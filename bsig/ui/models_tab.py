@@ -25,7 +25,7 @@ from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
 # A table wider than a phone scrolls by itself; the page does not.
-SCROLLS = "<div style='overflow-x: auto; max-width: calc(100vw - 6rem)'>"
+SCROLLS = "<div class='bsig-scroll' style='max-width: calc(100vw - 6rem)'>"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ It runs in the browser beside Gradio, mends from outside what no component optio
 
 from __future__ import annotations
 
+WIPE_LABEL = (
+    "Left: softmax branch. Right: sigmoid branch. Drag the line; without a pointer choose Overlay, the same two side "
+    "by side."
+)
 NAMES_JS = """
 const bsigNamed = () => {
   // An empty plot is a plain box with a name, which only a box with a role may have.
@@ -30,15 +34,16 @@ const bsigNamed = () => {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
     }
   }
-  // Beside the finding its two pictures are told apart by their side alone.
-  const wipe = document.querySelector("#wipe");
-  const told = document.querySelector("#wipe-words");
-  if (wipe && told && wipe.getAttribute("aria-label") !== told.innerText) {
+  // Gradio's wipe follows a pointer alone; its label names both pictures and the way to them without one.
+  for (const wipe of document.querySelectorAll("#wipe:not([role])")) {
     wipe.setAttribute("role", "group");
-    wipe.setAttribute("aria-label", told.innerText);
+    wipe.setAttribute("aria-label", "WIPE_LABEL");
   }
+  // Where the skip link leads.
+  const tabs = document.querySelector("#tabs:not([tabindex])");
+  if (tabs) tabs.setAttribute("tabindex", "-1");
 };
-"""
+""".replace("WIPE_LABEL", WIPE_LABEL)
 
 # One box for all explanations, over everything: inside a table that scrolls it would be cut off.
 TERMS_JS = """
@@ -96,6 +101,8 @@ HEAD = f"<script>(() => {{{NAMES_JS}{TERMS_JS}{WATCH_JS}}})();</script>"
 A11Y_CSS = """
 .bsig-sr { position: absolute !important; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
+.bsig-skip { position: absolute; left: -9999px; }
+.bsig-skip:focus { position: static; }
 .bsig-term { all: unset; cursor: help; text-decoration: underline dotted; text-underline-offset: .18em;
   text-decoration-thickness: 1px; }
 .bsig-term:focus-visible { outline: 3px solid var(--primary-500) !important; outline-offset: 2px; }

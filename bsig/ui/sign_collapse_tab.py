@@ -32,7 +32,7 @@ from bsig.panels import number_text
 from bsig.pictures import overlay, shared_limit
 from bsig.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.ui.compare import CompareScreen, scale_html
-from bsig.ui.terms import column, heading, marked, section
+from bsig.ui.terms import column, heading, marked_once, section
 from bsig.ui.theme import in_words, shown_js
 from bsig.ui.workbench import Workbench
 
@@ -266,11 +266,12 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
 
 def numbers_table(rows: dict[str, dict[str, Any]], map_unit: str) -> str:
     """`DIAGNOSTICS` as a table: title with its meaning, value with its unit, which direction is better if any."""
+    titles = marked_once(row["title"] for row in rows.values())
     body = "".join(
-        f"<tr><td>{marked(row['title'])}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
+        f"<tr><td>{title}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
         f"<td class='number'>{html.escape(value_text(row['value'], row['unit'].replace('as the map', map_unit)))}</td>"
         + (f"<td data-better>{row['better']}</td></tr>" if row["better"] else "<td></td></tr>")
-        for row in rows.values()
+        for title, row in zip(titles, rows.values(), strict=True)
     )
     return (
         "<table class='bsig-table bsig-meaning'><thead><tr>"

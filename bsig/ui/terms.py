@@ -11,6 +11,7 @@ text and cannot be marked: they have a line below them, and the glossary.
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 
 from bsig.terms import TERMS, terms_in
 
@@ -32,6 +33,16 @@ def marked(text: str, told: str = "") -> str:
     return "".join([*parts, html.escape(text[at:])])
 
 
+def marked_once(texts: Iterable[str]) -> list[str]:
+    """Each text as `marked` would, but a term only in the first of them: a table does not explain a word every row."""
+    found: list[str] = []
+    told = ""
+    for text in texts:
+        found.append(marked(text, told))
+        told = f"{told} | {text}"
+    return found
+
+
 def heading(title: str, text: str = "") -> str:
     """A heading above a picture or plot, with what it shows below."""
     return _titled("bsig-head", 3, title, text)
@@ -50,7 +61,8 @@ def column(text: str, *, number: bool = False) -> str:
 def columns(*texts: str, numbers: int = 0) -> str:
     """The heads of all columns; the last `numbers` of them stand above numbers."""
     first = len(texts) - numbers
-    return "".join(column(text, number=at >= first) for at, text in enumerate(texts))
+    heads = enumerate(marked_once(texts))
+    return "".join(f"<th{' class=number' if at >= first else ''} scope=col>{text}</th>" for at, text in heads)
 
 
 def glossary() -> str:
