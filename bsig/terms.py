@@ -142,6 +142,8 @@ TERMS: dict[str, Term] = {
     "probability": Term(("probability", "probabilities"), "How sure a branch is of a class, from 0 to 100 %. Softmax's "
                         "add up to 100 % over all classes, the sigmoid branch's need not."),
     "doctored": Term(("doctored",), "Changed on purpose: the same predictions, another heatmap."),
+    "gradient": Term(("gradient", "gradients"), "How a class's score would change if the network had seen a little "
+                     "more of a pattern at a place."),
     "contour": Term(("contour", "contour and box"), "The line around what lies above a threshold, and the smallest "
                     "upright rectangle around that."),
     "range": Term(("range",), "From the map's lowest value to its highest."),

@@ -91,7 +91,7 @@ def build_link_bar() -> LinkBar:
         copy = gr.Button("Copy link to this view", size="sm", elem_id="copy-link", scale=0, min_width=190)
         field = gr.Textbox(
             label="Link", show_label=False, container=False, max_lines=1, visible=False, elem_id="link-field",
-            scale=2, min_width=200,
+            scale=2, min_width=200, interactive=True,
         )  # fmt: skip
         said = gr.HTML(_said(""), elem_id="link-said")
     return LinkBar(copy, said, field, gr.HTML(elem_id="link-notes"))

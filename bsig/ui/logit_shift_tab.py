@@ -50,6 +50,12 @@ UNPAINTED_DELTA = -0.02
 DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
 SEEN_FROM = 0.05
 CHANNELS_OFFERED = 12
+# A click or a link sets row, then column: asked in between, the half-set place might be answered last.
+PLACE_JS = """async (row, column, ...rest) => {
+  await new Promise((ready) => setTimeout(ready, 60));
+  const shown = (id, sent) => Number(document.querySelector(`#${id} input[type=number]`)?.value || sent);
+  return [shown("shift-row", row), shown("shift-column", column), ...rest];
+}"""
 PROVED = ("Picture", "Prediction", "after", "largest probability change", "map correlation", "maximum moved (cells)")
 
 
@@ -581,9 +587,8 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         js=shown_js("shift-finding"), trigger_mode="always_last", **quiet,
     )  # fmt: skip
     pictures["before"].select(on_click, [*source, *wishes], [cell, kind, row, column, *drawn], **quiet)
-    # One event for both: of two, the one that a click or a link has half set would be answered after the whole one.
     gr.on(
-        [row.change, column.change], on_cell, [row, column, *source, *wishes], [cell, *drawn],
+        [row.change, column.change], on_cell, [row, column, *source, *wishes], [cell, *drawn], js=PLACE_JS,
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
     kind.change(on_kind, kind, [target, cell_row, delta, channel, channel_delta, thumbnail], **quiet)
