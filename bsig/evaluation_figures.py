@@ -18,7 +18,7 @@ CLASSES_SHOWN = 30
 
 def localization_figure(table: Mapping[str, Any]) -> go.Figure | None:
     """GT-known localization against the threshold, a line a head; None without boxes."""
-    figure = base_figure("threshold, as a share of the map's maximum", "objects found (IoU 0.5)")
+    figure = base_figure("threshold, share of the map's maximum", "objects found (IoU 0.5)")
     looks = {**SERIES, **MORE}
     drawn = False
     for key, points in table["localization_curves"].items():
@@ -48,7 +48,7 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
     if len(points) < 2:
         return None
     y_title = "AUC inside / outside" if y_key == "inside_auc" else "AUC own / absent"
-    figure = base_figure("positive area of an absent class (less is better)", y_title)
+    figure = base_figure("positive area, absent class<br>(less is better)", y_title)
     figure.add_scatter(
         x=[one["absent_area"] for one in points],
         y=[one[y_key] for one in points],

@@ -41,8 +41,10 @@ TERMS: dict[str, Term] = {
     "treatment": Term(("treatment", "treatments", "negative weights", "signed", "non-negative"), "What is done with "
                       "what speaks against a class: keep its sign, or set it to zero before the map is summed. Compare "
                       "maps of one treatment only."),
-    "positive_area": Term(("positive area", "evidence mass"), "The share of the picture whose places speak for the "
-                          "class, that is, the map's cells above zero."),
+    "positive_area": Term(("positive area", "mosaic, positive area"), "The share of the picture whose places speak for "
+                          "the class, that is, the map's cells above zero."),
+    "mass": Term(("evidence mass", "positive evidence", "positive evidence left"), "How much speaks for the class in "
+                 "all: the map's values above zero, summed or averaged over the picture."),
     "absent": Term(("absent class", "absent classes", "absent area"), "A class that is not in the picture. A map that "
                    "can be trusted claims little for it."),
     "own": Term(("own class",), "A class that really is in the picture."),
@@ -63,21 +65,23 @@ TERMS: dict[str, Term] = {
                     "says where in the picture it found it."),
     "quadrant": Term(("for in both", "against in both", "for → against", "against → for"), "Whether a channel speaks "
                      "for or against the class in the softmax branch (first) and in the sigmoid branch (second)."),
-    "evidence": Term(("evidence", "for the class", "against the class"), "How much a place or a channel adds to the "
-                     "class's score (for it) or takes from it (against it)."),
+    "evidence": Term(("evidence", "for the class", "against the class", "speaks for"), "How much a "
+                     "place or a channel adds to the class's score (for it) or takes from it (against it)."),
     "bias": Term(("bias",), "A constant that is added to a class's score whatever the picture shows. Drawn into a map, "
-                 "it moves where zero lies and no place."),
-    "grid": Term(("grid", "cell", "cells", "row", "column"), "The network sees a picture as a coarse grid, often 7 by "
+                 "it moves where zero lies, but not which places are strongest."),
+    "grid": Term(("grid", "cell", "cells"), "The network sees a picture as a coarse grid, often 7 by "
                  "7 cells; finer detail in a heatmap is interpolation."),
-    "auc": Term(("AUC", "AUC inside against outside"), "Area under the curve: how often a place inside the object "
-                "scores above one outside it; 1 is perfect, 0.5 is chance."),
+    "auc": Term(("AUC", "AUC inside against outside", "AUC inside / outside"), "Area under the curve: how often what "
+                "should score high (a place inside the object) scores above what should not (a place outside it), "
+                "over all thresholds; 1 is perfect, 0.5 is chance."),
     "iou": Term(("IoU",), "Intersection over union: how well two areas overlap; 1 is the same area, 0 none in common."),
     "precision": Term(("precision",), "Which share of what the map marks lies on the object."),
     "recall": Term(("recall",), "Which share of the object the map marks."),
     "gt_known": Term(("GT-known Loc", "GT-known"), "Share of pictures whose object the map's box meets (IoU at least "
                      "0.5) when the right class is given (ground truth known)."),
-    "top1_loc": Term(("Top-1 Loc", "top-1", "Right class first"), "The same, and the prediction must be right, too: "
-                     "top-1 means that the right class is the likeliest."),
+    "top1": Term(("top-1", "top-1 accuracy", "Right class first"), "Share of pictures whose likeliest class is the "
+                 "right one."),
+    "top1_loc": Term(("Top-1 Loc",), "GT-known Loc where, besides, softmax must find the right class likeliest."),
     "max_box": Term(("MaxBoxAccV2", "MaxBoxAcc"), "Share of pictures whose object the map's box meets, at the best "
                     "threshold, averaged over three strictnesses (IoU 0.3, 0.5, 0.7)."),
     "pxap": Term(("PxAP",), "Pixel average precision: how well the map's order of pixels separates object from "
@@ -91,22 +95,29 @@ TERMS: dict[str, Term] = {
                      "100 repetitions with other pictures; one that excludes zero is no accident of this set."),
     "threshold": Term(("threshold",), "The level above which a place of the map counts as marked."),
     "peak": Term(("maximum",), "The place where the map is strongest."),
-    "correlation": Term(("correlation",), "How alike two maps are in their order of places: 1 the same, 0 unrelated, "
-                        "−1 opposite."),
+    "correlation": Term(("correlation",), "How alike two maps are: 1 the same up to brightness and contrast, 0 "
+                        "unrelated, −1 opposite."),
     "gated": Term(("Gated",), "A baseline: the softmax map times the sigmoid probability."),
     "untrained": Term(("Untrained",), "A baseline without training: one number taken from every softmax weight."),
     "random": Term(("Random head",), "A baseline whose weights are drawn at random: what the network's features alone "
                    "would show."),
-    "blind": Term(("Best without looking",), "The best of maps that never saw the picture: all of it, a box or a blob "
-                  "in its middle, noise."),
+    "blind": Term(("Best without looking", "without looking"), "The best of maps that never saw the picture: all "
+                  "of it, a box or a blob in its middle, noise."),
     "epoch": Term(("epoch", "epochs"), "One pass of training over all pictures."),
     "rate": Term(("learning rate",), "How far each step of training moves the weights; too small learns slowly, too "
                  "large not at all."),
     "loss": Term(("loss",), "How wrong the branch still is on the pictures it learns from; training makes it smaller."),
     "accuracy": Term(("accuracy",), "Share of pictures whose likeliest class is the right one."),
+    "seed": Term(("seed",), "The number that all chance is drawn from: the same seed gives the same result."),
+    "schedule": Term(("schedule",), "How the learning rate changes while training: constant, or falling to zero along "
+                     "a cosine curve."),
+    "views": Term(("views",), "How many differently cut versions of each picture are trained on."),
+    "initialisation": Term(("initialisation", "clone", "still the clone"), "What the branch is before its first step: "
+                           "a copy (clone) of the softmax head, or zeros."),
     "held_out": Term(("held out",), "Pictures kept aside, never trained on, so that a result on them is no memory."),
     "batch": Term(("batch size", "batch"), "How many pictures one step of training looks at."),
-    "damp": Term(("damp", "damping"), "Keeps the trained weights near where they began."),
+    "damp": Term(("damp", "damping"), "Takes part of what training changed back where a class is "
+                 "likely, so that the places of what is there keep their order."),
     "weight_decay": Term(("weight decay",), "Pulls weights towards zero while training."),
     "positive_weight": Term(("weight of the right class",), "How much more one right class counts "
                             "than one wrong one; there are many wrong ones for each right one."),
@@ -116,12 +127,21 @@ TERMS: dict[str, Term] = {
                      "both branches share it, and it is never trained here."),
     "head": Term(("head", "heads"), "The last layers, which turn the patterns into scores of classes."),
     "timm": Term(("timm", "timm classifier"), "A public library of pretrained picture classifiers."),
+    "weights": Term(("weights", "weight"), "The numbers that a network has learned: how much each pattern counts for "
+                    "each class."),
     "features": Term(("features", "Features taken at", "feature map"), "What the backbone found, place by place; maps "
                      "are weighted sums of it."),
     "energy": Term(("energy",), "The sum of squares of the weights: how much of them a part makes up."),
     "probability": Term(("probability", "probabilities"), "How sure a branch is of a class, from 0 to 100 %. Softmax's "
                         "add up to 100 % over all classes, the sigmoid branch's need not."),
     "doctored": Term(("doctored",), "Changed on purpose: the same predictions, another heatmap."),
+    "gradient": Term(("gradient", "gradients"), "How a class's score would change if the network had seen a little "
+                     "more of a pattern at a place."),
+    "contour": Term(("contour", "contour and box"), "The line around what lies above a threshold, and the smallest "
+                    "upright rectangle around that."),
+    "range": Term(("range",), "From the map's lowest value to its highest."),
+    "safetensors": Term(("safetensors",), "A file format for weights that holds numbers alone and can run nothing."),
+    "imagenet": Term(("ImageNet",), "The usual collection of photographs of 1,000 kinds of things."),
     "score_cam": Term(("Score-CAM",), "A CAM variant that runs the network once a channel to see what each is worth; "
                       "slow."),
 }  # fmt: skip

@@ -40,6 +40,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     title = "bsig: can I trust this heatmap?"
     with LoggedBlocks(title=title, analytics_enabled=False, delete_cache=cache_times(bench.hosting)) as demo:
         gr.HTML(
+            '<a class="bsig-skip" href="#tabs">Skip to the screens</a>'
             "<h1>bsig: can I trust this heatmap?</h1><p>Softmax decides the class. The sigmoid branch says where the "
             "evidence is, and where there is none.</p>",
             elem_id="bsig-title",
@@ -62,6 +63,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
         connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
+        gr.HTML(glossary(), elem_id="words")
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(glossary_html())

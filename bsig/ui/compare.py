@@ -30,6 +30,7 @@ from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.compare_downloads import card_file, report_file, zip_file
 from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
 from bsig.ui.link_check import choices_of, possible_view
+from bsig.ui.page_script import WIPE_LABEL
 from bsig.ui.permalink import SHOWS, View
 from bsig.ui.request_log import leave_off_if_left
 from bsig.ui.terms import explained, head_html
@@ -89,8 +90,8 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 buttons=["download", "fullscreen"], height=520, interactive=False,
             )  # fmt: skip
             wipe = gr.ImageSlider(
-                label="Left: softmax branch. Right: sigmoid branch. Drag the line.", format="png", visible=False,
-                elem_id="wipe", buttons=["fullscreen"], interactive=False, max_height=520,
+                label=WIPE_LABEL, format="png", visible=False, elem_id="wipe", buttons=["fullscreen"],
+                interactive=False, max_height=520,
             )  # fmt: skip
             wipe_at = gr.Slider(0, 100, 50, step=1, label="Where the line is (%)", visible=False, elem_id="wipe-at",
                                 info="Arrow keys move it.")  # fmt: skip
@@ -124,7 +125,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
             gallery = gr.Gallery(
                 [(str(example.path), example.title) for example in bundled_examples()],
                 label="Examples: one click", columns=7, height="auto", allow_preview=False, object_fit="cover",
-                elem_id="examples", buttons=[], interactive=False,
+                elem_id="examples", elem_classes="bsig-channels", buttons=[], interactive=False,
             )  # fmt: skip
         with gr.Column(scale=3, min_width=300):
             image = PictureInput(
@@ -467,7 +468,7 @@ def _crop_facts(encoded: EncodedImage) -> str:
     rows = [
         (encoded.model.class_names[index], percent(float(softmax[index]))) for index in encoded.top_classes(count=3)
     ]
-    return _facts_list(rows)
+    return _facts_list(rows, are_terms=False)
 
 
 def _facts(explanation: Explanation, branch: Branch) -> str:

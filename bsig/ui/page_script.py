@@ -5,6 +5,10 @@ It runs in the browser beside Gradio, mends from outside what no component optio
 
 from __future__ import annotations
 
+WIPE_LABEL = (
+    "Left: softmax branch. Right: sigmoid branch. Drag the line; without a pointer choose Overlay, the same two side "
+    "by side."
+)
 NAMES_JS = """
 const bsigNamed = () => {
   // An empty plot is a plain box with a name, which only a box with a role may have.
@@ -31,8 +35,26 @@ const bsigNamed = () => {
     button.setAttribute("tabindex", "-1");
     button.setAttribute("aria-hidden", "true");
   }
+  // Gradio's wipe follows a pointer alone; its label names both pictures and the way to them without one.
+  for (const wipe of document.querySelectorAll("#wipe:not([role])")) {
+    wipe.setAttribute("role", "group");
+    wipe.setAttribute("aria-label", "WIPE_LABEL");
+  }
+  // A picture to choose is called what stands below it, not "Thumbnail 3 of 13".
+  for (const picture of document.querySelectorAll("button.thumbnail-item")) {
+    const words = picture.innerText.replace(/\\s+/g, " ").trim();
+    if (words && picture.getAttribute("aria-label") !== words) picture.setAttribute("aria-label", words);
+  }
+  // Pressed by the script alone.
+  for (const unseen of document.querySelectorAll(".bsig-offscreen:not([aria-hidden])")) {
+    unseen.setAttribute("aria-hidden", "true");
+    for (const one of [unseen, ...unseen.querySelectorAll("a, button")]) one.setAttribute("tabindex", "-1");
+  }
+  // Where the skip link leads.
+  const tabs = document.querySelector("#tabs:not([tabindex])");
+  if (tabs) tabs.setAttribute("tabindex", "-1");
 };
-"""
+""".replace("WIPE_LABEL", WIPE_LABEL)
 
 # One box for all explanations, over everything: inside a table that scrolls it would be cut off.
 TERMS_JS = """
@@ -48,16 +70,21 @@ const bsigTip = () => {
   }
   return tip;
 };
+let bsigWord = null;
+const bsigPlace = () => {
+  const tip = bsigTip(), at = bsigWord.getBoundingClientRect(), box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(8, Math.min(at.left, innerWidth - box.width - 8)) + "px";
+  const below = at.bottom + 4;
+  tip.style.top = (below + box.height > innerHeight ? Math.max(8, at.top - box.height - 4) : below) + "px";
+};
 const bsigExplain = (word) => {
   const told = document.getElementById(word.getAttribute("aria-describedby"));
   if (!told) return;
   const tip = bsigTip();
   tip.textContent = told.textContent;
   tip.hidden = false;
-  const at = word.getBoundingClientRect(), box = tip.getBoundingClientRect();
-  tip.style.left = Math.max(8, Math.min(at.left, innerWidth - box.width - 8)) + "px";
-  const below = at.bottom + 4;
-  tip.style.top = (below + box.height > innerHeight ? Math.max(8, at.top - box.height - 4) : below) + "px";
+  bsigWord = word;
+  bsigPlace();
 };
 const bsigHide = (event) => {
   if (event.relatedTarget && event.relatedTarget.id === "bsig-tip") return;  // one may point at the explanation
@@ -73,7 +100,13 @@ for (const kind of ["mouseout", "focusout"])
     if (event.target.closest && event.target.closest(".bsig-term")) bsigHide(event);
   });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") bsigTip().hidden = true; });
-addEventListener("scroll", () => { bsigTip().hidden = true; }, true);
+// A word that gets the focus is scrolled to: its explanation goes with it, and stays until the word has left the window.
+addEventListener("scroll", () => {
+  if (bsigTip().hidden) return;
+  const at = bsigWord.getBoundingClientRect();
+  if (at.bottom < 0 || at.top > innerHeight) bsigTip().hidden = true;
+  else bsigPlace();
+}, true);
 """
 
 WATCH_JS = """
@@ -91,6 +124,8 @@ HEAD = f"<script>(() => {{{NAMES_JS}{TERMS_JS}{WATCH_JS}}})();</script>"
 A11Y_CSS = """
 .bsig-sr { position: absolute !important; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
+.bsig-skip { position: absolute; left: -9999px; }
+.bsig-skip:focus { position: static; }
 .bsig-term { all: unset; cursor: help; text-decoration: underline dotted; text-underline-offset: .18em;
   text-decoration-thickness: 1px; }
 .bsig-term:focus-visible { outline: 3px solid var(--primary-500) !important; outline-offset: 2px; }

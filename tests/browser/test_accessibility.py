@@ -25,6 +25,8 @@ DRAWN = {
     "Models": "#model-list table",
     "Guided tour": "#tour-picture-0 img",
 }
+# Gradio dims what is about to be replaced.
+SETTLED = "() => ![...document.querySelectorAll('.pending, .translucent')].some((one) => one.checkVisibility())"
 BAD = ("serious", "critical")
 
 
@@ -32,6 +34,7 @@ def _opened(page: Any, tab: str) -> None:
     if tab != "Compare":
         open_tab(page, tab)
     page.locator(DRAWN[tab]).first.wait_for()
+    page.wait_for_function(SETTLED)
     # What lies closed is seen by someone, too.
     closed = page.locator("button.label-wrap:visible:not(.open)")
     while closed.count():
