@@ -35,7 +35,8 @@ Branch = Literal["softmax", "sigmoid", "centred"]
 
 TREATMENTS: dict[str, str] = {
     "signed": "Both branches keep the sign of their weights: evidence for and against.",
-    "nonnegative": "Both branches set negative weights to zero before the map is summed: only what speaks for the class is left.",
+    "nonnegative": "Both branches set negative weights to zero before the map is summed: only what speaks for the "
+    "class is left.",
     "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its "
     "sign; the two maps then differ by treatment as well as by branch.",
 }

@@ -63,7 +63,6 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
         connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
-        gr.HTML(glossary(), elem_id="words")
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(glossary_html())

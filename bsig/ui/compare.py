@@ -468,7 +468,7 @@ def _crop_facts(encoded: EncodedImage) -> str:
     rows = [
         (encoded.model.class_names[index], percent(float(softmax[index]))) for index in encoded.top_classes(count=3)
     ]
-    return _facts_list(rows, are_terms=False)
+    return _facts_list(rows)
 
 
 def _facts(explanation: Explanation, branch: Branch) -> str:

@@ -20,9 +20,8 @@ from bsig.evaluation_words import result_title
 from bsig.shipped_results import read_results
 from bsig.ui.compare import CompareScreen
 from bsig.ui.evaluate_own import measured
-from bsig.ui.evaluate_view import PLOTS, gallery_rows, note, progress_html, screen_of, table_of
+from bsig.ui.evaluate_view import PLOTS, gallery_rows, note, progress_html, screen_of, section, table_of
 from bsig.ui.own_sets import OwnSet
-from bsig.ui.terms import section
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 

@@ -142,7 +142,7 @@ def first_table_html(table: Mapping[str, Any]) -> str:
     )
 
 
-def _first_line(title: str, row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) -> str:
+def _first_line(row: Row, columns: Mapping[str, str], table: Mapping[str, Any]) -> str:
     def cell(key: str, kind: str = "number") -> str:
         value = row.values.get(key, "-")
         return f'<td class="{kind}" data-name="{html.escape(columns[key])}">{value}</td>'
@@ -168,8 +168,7 @@ def all_rows_html(table: Mapping[str, Any]) -> str:
     names = list(table["columns"])
     head = "<th>metric</th>" + "".join(f'<th class="number">{explained(name)}</th>' for name in names)
     body = []
-    rows = rows_of(table, list(METRICS))
-    for title, row in zip(marked_once(row.title for row in rows), rows, strict=True):
+    for row in rows_of(table, list(METRICS)):
         cells = "".join(f'<td class="number">{row.values[name]}</td>' for name in names)
         body.append(f"<tr><td>{explained(row.title)} {row.arrow}<br></td>{cells}</tr>")
     titles = "; ".join(f"{name}: {table['columns'][name]['title']}" for name in names)

@@ -50,13 +50,6 @@ UNPAINTED_DELTA = -0.02
 DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
 SEEN_FROM = 0.05
 CHANNELS_OFFERED = 12
-# A click or a link sets row, then column: asked in between, the half-set place might be answered last.
-PLACE_JS = """async (row, column, ...rest) => {
-  await new Promise((ready) => setTimeout(ready, 60));
-  const shown = (id, sent) => Number(document.querySelector(`#${id} input[type=number]`)?.value || sent);
-  return [shown("shift-row", row), shown("shift-column", column), ...rest];
-}"""
-PROVED = ("Picture", "Prediction", "after", "largest probability change", "map correlation", "maximum moved (cells)")
 
 
 @dataclass(frozen=True)
@@ -355,7 +348,7 @@ def where_is_zero(bench: Workbench, encoded: EncodedImage, class_index: int) -> 
     areas = class_areas(encoded.features[0], heads, class_index, seen, absent)
     name = encoded.model.class_names[class_index]
     others = [encoded.model.class_names[index] for index in seen if index != class_index]
-    kinds = {
+    columns = {
         f"'{name}'": "chosen",
         f"other classes seen ({', '.join(others) or 'none'})": "seen",
         f"{len(absent)} classes not in the picture (mean)": "absent",

@@ -25,7 +25,7 @@ from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench
 
 # A table wider than a phone scrolls by itself; the page does not.
-SCROLLS = "<div class='bsig-scroll' style='max-width: calc(100vw - 6rem)'>"
+SCROLLS = "<div style='overflow-x: auto; max-width: calc(100vw - 6rem)'>"
 
 
 @dataclass(frozen=True)
@@ -166,14 +166,14 @@ def _wanted(
 def facts_html(model: DualBranch) -> str:
     """What the head is, where the features are taken, and which methods are exact, as a table."""
     head = model.softmax_head
-    grid_rows, grid_columns = model.grid_hw or (0, 0)
+    rows, columns = model.grid_hw or (0, 0)
     default = default_method(head)
     methods = ", ".join(CAM_METHODS[key].title for key in methods_of(head))
     where = "the last feature map" if model.features_at == "last" else f"layer '{model.features_at}'"
     told = {
         "Model": model.name,
         "Classes": f"{model.num_classes:,}",
-        "Features": f"{where}, {grid_rows} x {grid_columns} cells",
+        "Features": f"{where}, {rows} x {columns} cells",
         "Head": head_in_words(head),
         "Exact": "CAM: the map's mean plus the bias is the logit" if head.cam_is_exact else "no method",
         "Shown first": CAM_METHODS[default].title,
@@ -183,7 +183,7 @@ def facts_html(model: DualBranch) -> str:
     body = "".join(f"<tr><th>{explained(key)}</th><td>{html.escape(value)}</td></tr>" for key, value in told.items())
     words = " ".join(text for text in (why_not_cam(head), not_trained(model)) if text)
     return (
-        f"{SCROLLS}<table class='bsig-table' id='model-table'><tbody>{''.join(told_rows)}</tbody></table></div>"
+        f"{SCROLLS}<table class='bsig-table' id='model-table'><tbody>{body}</tbody></table></div>"
         f"<p class='bsig-note' role='status'>Compare shows it now. {html.escape(words)}</p>"
     )
 

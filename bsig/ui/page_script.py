@@ -100,7 +100,7 @@ for (const kind of ["mouseout", "focusout"])
     if (event.target.closest && event.target.closest(".bsig-term")) bsigHide(event);
   });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") bsigTip().hidden = true; });
-// A word that gets the focus is scrolled to: its explanation goes with it, and stays until the word has left the window.
+// A word that gets the focus is scrolled to: its explanation goes with it until the word has left the window.
 addEventListener("scroll", () => {
   if (bsigTip().hidden) return;
   const at = bsigWord.getBoundingClientRect();

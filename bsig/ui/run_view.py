@@ -43,7 +43,7 @@ def status_html(run: Run, position: int | None) -> str:
 def settings_html(run: Run) -> str:
     """All settings as a table."""
     rows = "".join(
-        f"<tr><th scope=row>{marked(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in settings_rows(run)
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in settings_rows(run)
     )
     return f"<table class='bsig-table'><tbody>{rows}</tbody></table>"
 
@@ -62,8 +62,8 @@ def check_html(check: DataCheck, class_names: tuple[str, ...], *, new_head: bool
     listed = f"<ul class='bsig-notes'>{problems}</ul>" if problems else ""
     return (
         f'<p class="bsig-note" role="status">{html.escape(check_words(check, new_head=new_head))}</p>'
-        f"<table class='bsig-table'><thead><tr>{column('Folder')}{column('pictures', number=True)}{column('class')}"
-        f"</tr></thead><tbody>{rows}</tbody></table>{listed}"
+        "<table class='bsig-table'><thead><tr><th>Folder</th><th class='number'>pictures</th><th>class</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table>{listed}"
     )
 
 

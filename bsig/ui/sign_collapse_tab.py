@@ -267,16 +267,15 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
 
 def numbers_table(rows: dict[str, dict[str, Any]], map_unit: str) -> str:
     """`DIAGNOSTICS` as a table: title with its meaning, value with its unit, which direction is better if any."""
-    titles = marked_once(row["title"] for row in rows.values())
     body = "".join(
         f"<tr><td>{explained(row['title'])}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
         f"<td class='number'>{html.escape(value_text(row['value'], row['unit'].replace('as the map', map_unit)))}</td>"
         + (f"<td data-better>{row['better']}</td></tr>" if row["better"] else "<td></td></tr>")
-        for title, row in zip(titles, rows.values(), strict=True)
+        for row in rows.values()
     )
     return (
-        "<table class='bsig-table bsig-meaning'><thead><tr>"
-        f"{column('Number')}{column('Value', number=True)}{column('Better')}</tr></thead><tbody>{body}</tbody></table>"
+        "<table class='bsig-table bsig-meaning'><thead><tr><th>Number</th><th class='number'>Value</th><th>Better</th>"
+        f"</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
