@@ -76,6 +76,7 @@ CSS = """
 #tour .step-label { color: var(--body-text-color) !important; }
 .bsig-scroll { overflow-x: auto; }
 .bsig-map img, .bsig-map button img { object-fit: contain; }
+.gallery-container .grid-wrap { min-height: 0 !important; }
 .bsig-share { position: relative; min-width: 4.2rem; }
 .bsig-share i { position: absolute; left: 0; bottom: 2px; height: 4px; border-radius: 2px;
   background: var(--primary-500); }
