@@ -8,6 +8,7 @@ is made from the page's own address, so it works behind a path prefix.
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ NO_LINK = (
     "A link cannot carry a picture of your own: it is in this visit alone and kept nowhere. Download the report "
     "instead (on Compare): one file with everything on it."
 )
+NO_RUN = "There is no such run here as the link asks for, or it is another visitor's; the Fine-tune screen shows yours."
 OWN_SET = " Results on your own pictures are in no link."
 # Which screen and which step of the tour are open is known to the browser alone.
 SEEN_JS = """(...inputs) => {
@@ -85,6 +87,7 @@ class Screens:
     evaluate: EvaluateScreen
     run: gr.Dropdown
     tour: TourScreen
+    run_names: Callable[[], list[str]]
 
 
 def build_link_bar() -> LinkBar:
@@ -125,6 +128,8 @@ def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Scre
         shown, evaluated = _evaluated(view, evaluate, bench)
         toured, followed = _toured(view)
         said = [*notes, *more, *shown, *toured]
+        if view.run and view.run not in screens.run_names():  # unnamed: a visitor's runs are nobody else's business
+            said.append(NO_RUN)
         return [gr.Tabs(selected=view.tab), _notes(said), *values, *_shifted(view), view.zoom, *evaluated, *followed]
 
     copied = bar.copy.click(

@@ -26,7 +26,11 @@ DRAWN = {
     "Guided tour": "#tour-picture-0 img",
 }
 # Gradio dims what is about to be replaced.
-SETTLED = "() => ![...document.querySelectorAll('.pending, .translucent')].some((one) => one.checkVisibility())"
+SETTLED = """() => [...document.querySelectorAll(".bsig-finding, .bsig-table, .bsig-note")].every((one) => {
+  if (!one.checkVisibility()) return true;
+  for (let outer = one; outer; outer = outer.parentElement) if (getComputedStyle(outer).opacity !== "1") return false;
+  return true;
+})"""
 BAD = ("serious", "critical")
 
 

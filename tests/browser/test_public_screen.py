@@ -106,6 +106,7 @@ def test_a_visitor_sees_only_the_own_run_also_after_a_reload_and_it_goes_with_th
     theirs = open_finetune(other, app)
     theirs.goto(f"{app.url}/?tab=finetune&run=secret-run")
     theirs.get_by_text("No run yet").wait_for()
+    theirs.get_by_text("There is no such run here").wait_for()
     assert "secret-run" not in theirs.content()
     assert app.runs() == ["secret-run"]
     mine.close()
