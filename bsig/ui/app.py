@@ -62,7 +62,10 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
             with _tab("Guided tour", "tour") as tab:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
-        connect_links(demo, bench, bar, Screens(tabs, compare_screen, shift, zoom, evaluate, run, tour))
+        screens = Screens(
+            tabs, compare_screen, shift, zoom, evaluate, run, tour, lambda: bench.desk.line(queue).folder.names()
+        )
+        connect_links(demo, bench, bar, screens)
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
         gr.HTML(glossary_html())
