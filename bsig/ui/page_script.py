@@ -124,6 +124,9 @@ HEAD = f"<script>(() => {{{NAMES_JS}{TERMS_JS}{WATCH_JS}}})();</script>"
 A11Y_CSS = """
 .bsig-sr { position: absolute !important; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
+/* Above the bars, on the page's own ground; elsewhere numbers stand in the bars. */
+#plot-shared .bartext { fill: var(--body-text-color) !important; }
+#shift-cell, #shift-cell > .form { flex-direction: column !important; }
 .bsig-skip { position: absolute; left: -9999px; }
 .bsig-skip:focus { position: static; }
 .bsig-term { all: unset; cursor: help; text-decoration: underline dotted; text-underline-offset: .18em;
