@@ -248,7 +248,8 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: Tensor, method
     return (
         f"<div class='bsig-finding'>{_proved(len(rows), kept, largest)}</div><div class='bsig-scroll'>"
         "<table class='bsig-table'><thead><tr><th>Picture</th><th>Prediction</th><th>after</th>"
-        f"<th class='number'>largest probability change</th><th class='number'>{explained('map correlation')}</th>"
+        f"<th class='number'>{explained('largest probability change')}</th>"
+        f"<th class='number'>{explained('map correlation')}</th>"
         f"<th class='number'>{explained('maximum moved (cells)')}</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -5,10 +5,7 @@ It runs in the browser beside Gradio, mends from outside what no component optio
 
 from __future__ import annotations
 
-WIPE_LABEL = (
-    "Left: softmax branch. Right: sigmoid branch. Drag the line; without a pointer choose Overlay, the same two side "
-    "by side."
-)
+WIPE_LABEL = "Left: softmax branch. Right: sigmoid branch. Drag the line, or move it with the slider below."
 NAMES_JS = """
 const bsigNamed = () => {
   // An empty plot is a plain box with a name, which only a box with a role may have.
@@ -35,7 +32,7 @@ const bsigNamed = () => {
     button.setAttribute("tabindex", "-1");
     button.setAttribute("aria-hidden", "true");
   }
-  // Gradio's wipe follows a pointer alone; its label names both pictures and the way to them without one.
+  // Gradio's wipe follows a pointer alone; its label names both pictures and the slider that moves it without one.
   for (const wipe of document.querySelectorAll("#wipe:not([role])")) {
     wipe.setAttribute("role", "group");
     wipe.setAttribute("aria-label", "WIPE_LABEL");

@@ -1,0 +1,175 @@
+"""Every term on a screen is explained where it stands, and every explanation is in the glossary."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from in_process import built_demo
+
+from bsig.cams import CAM_METHODS, TREATMENTS
+from bsig.collapse_report import collapse_report
+from bsig.comparison import Drawing
+from bsig.diagnostics import diagnose, diagnostic_input
+from bsig.pictures import VIEWS
+from bsig.shipped_results import read_results
+from bsig.terms import TERMS, terms_in
+from bsig.ui import logit_shift_tab, sign_collapse_tab
+from bsig.ui.compare import _facts, _note
+from bsig.ui.evaluate_view import all_rows_html, differing_html, first_table_html
+from bsig.ui.examples import bundled_examples
+from bsig.ui.finetune_fields import BUNDLED_WORDS
+from bsig.ui.models_tab import facts_html, models_html
+from bsig.ui.run_view import runs_html
+from bsig.ui.terms import glossary_html
+from bsig.ui.workbench import Workbench
+
+ENTRY = "term-"
+# Words that someone who has never trained a network does not know. On a screen they need an entry.
+JARGON = (
+    "logit", "softmax", "sigmoid", "class activation map", "class-centred", "backbone", "encoder", "checkpoint",
+    "epoch", "learning rate", "weight decay", "batch size", "loss", "seed", "schedule", "bias", "delta", "channel",
+    "feature map", "features", "threshold", "precision", "recall", "bootstrap", "mosaic", "correlation", "energy",
+    "insertion", "deletion", "held out", "heatmap", "timm", "safetensors", "ImageNet", "contour", "clone", "shift",
+    "sign collapse", "collapse margin", "head", "weights", "probe", "relu", "tensor", "gradient", "cross-entropy",
+    "hyperparameter", "regularization", "logits2", "pos_weight", "einsum", "argmax", "embedding", "Pearson",
+    "least squares", "norm", "BatchNorm", "convolution", "stride", "Nesterov", "momentum",
+)  # fmt: skip
+# Letters that are known outside the field, or names.
+KNOWN = {"API", "BMVC", "CSV", "JSON", "PNG", "JPEG", "ID", "PDF", "MB", "OK", "CPU", "GPU", "RGB", "HTML"}
+CAM_NAMES = {method.title for method in CAM_METHODS.values()}
+
+
+class _Page(HTMLParser):
+    """Text, headings, heads of columns, and the terms that are marked, of a piece of HTML."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.heads: list[str] = []
+        self.marks: list[tuple[str, str]] = []
+        self._open: str | None = None
+        self._in_row = 0
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        titles_a_row = tag == "td" and self._in_row == 0
+        self._in_row = 0 if tag == "tr" else self._in_row + (tag in ("td", "th"))
+        if tag in ("th", "dt") or found.get("role") == "heading" or titles_a_row:
+            self._open = tag
+            self.heads.append("")
+        if tag == "small":  # what stands below a title explains it
+            self._open = None
+        if "bsig-term" in (found.get("class") or ""):
+            self.marks.append(((found.get("aria-describedby") or "").removeprefix(ENTRY), tag))
+        self.text.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._open:
+            self._open = None
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+        if self._open:
+            self.heads[-1] += data
+
+
+@pytest.fixture(scope="module")
+def screens() -> dict[str, str]:
+    """Everything that is written on the page as HTML: as it opens, and what the screens answer for an example."""
+    bench = Workbench()
+    example = bundled_examples()[0]
+    encoded = bench.encode(example.path, None)
+    explanation = encoded.explain("golf ball")
+    report = collapse_report(encoded, explanation.class_index, "cam")
+    shifted = logit_shift_tab.shifted_by(encoded, explanation.class_index, "cam", logit_shift_tab.Wanted())
+    run = read_results(bench.checkpoint_path(bench.default_checkpoint))[0]
+    found = {
+        "facts": _facts(explanation, "softmax"),
+        "note": _note(explanation, Drawing(), encoded.model),
+        "shift softmax": logit_shift_tab.probability_table(shifted, encoded.model.class_names, "softmax"),
+        "shift sigmoid": logit_shift_tab.probability_table(shifted, encoded.model.class_names, "sigmoid"),
+        "where is zero": logit_shift_tab.where_is_zero(bench, encoded, explanation.class_index),
+        "possible": logit_shift_tab.possible_html(encoded, explanation.class_index),
+        "proof": logit_shift_tab.proof_table(bench, None, shifted.vector, "cam"),
+        "numbers": sign_collapse_tab.numbers_table(diagnose(diagnostic_input(encoded, report.explanation)), "logits"),
+        "collapse": sign_collapse_tab.finding_html(report),
+        "models": models_html(bench),
+        "model": facts_html(encoded.model),
+        "runs": runs_html([]),
+        "bundled": BUNDLED_WORDS,
+        **{f"measured {at}": first_table_html(table) for at, table in enumerate(run["tables"])},
+        **{f"all {at}": all_rows_html(table) for at, table in enumerate(run["tables"])},
+        "files": differing_html(run["tables"][0], is_own=False),
+    }
+    with built_demo(bench) as demo:
+        for block in demo.blocks.values():
+            if isinstance(value := getattr(block, "value", None), str) and value.lstrip().startswith("<"):
+                found[f"html {block._id}"] = value
+        found["controls"] = "".join(f"<p>{html.escape(text)}</p>" for text in _words_of_controls(demo))
+    return found
+
+
+def _words_of_controls(demo: Any) -> Iterator[str]:
+    """Labels, the lines below them, choices that are seen, buttons; not the hidden components of the web API."""
+    for block in demo.blocks.values():
+        hidden = [block, block.parent, getattr(block.parent, "parent", None)]
+        if any(getattr(one, "visible", True) is False for one in hidden if one is not None and one is not demo):
+            continue
+        for name in ("label", "info", "placeholder"):
+            if isinstance(text := getattr(block, name, None), str):
+                yield text
+    yield from TREATMENTS.values()
+    yield from VIEWS.values()
+    yield from (method.note for method in CAM_METHODS.values())
+
+
+def test_every_term_of_a_heading_or_a_column_is_explained_there(screens: dict[str, str]) -> None:
+    seen = set()
+    for name, content in screens.items():
+        if 'id="glossary"' in content:
+            continue
+        page = _Page(content)
+        explained = {key for key, _ in page.marks}
+        wanted = {key for text in page.heads for _, _, key in terms_in(text)}
+        assert wanted <= explained, (name, wanted - explained)
+        seen |= wanted
+    assert {"softmax", "sigmoid", "auc", "gt_known", "max_box", "mosaic", "at_own", "shift", "margin"} <= seen
+
+
+def test_what_is_marked_can_be_focused_and_has_its_entry(screens: dict[str, str]) -> None:
+    entries = re.findall(rf'id="{ENTRY}([a-z0-9_]+)"', glossary_html())
+    assert sorted(entries) == sorted(TERMS)
+    for content in screens.values():
+        for key, tag in _Page(content).marks:
+            assert (key in entries, tag) == (True, "button")
+
+
+def test_every_entry_is_in_the_glossary_and_the_glossary_is_on_the_page(screens: dict[str, str]) -> None:
+    (shown,) = [content for content in screens.values() if 'id="glossary"' in content]
+    text = "".join(_Page(shown).text)
+    for term in TERMS.values():
+        assert term.meaning in text
+        assert term.title.casefold() in text.casefold()
+
+
+def test_no_screen_has_a_word_of_the_field_without_an_entry(screens: dict[str, str]) -> None:
+    spelt = {name.casefold() for term in TERMS.values() for name in term.names}
+    missing = set()
+    for name, content in screens.items():
+        text = " ".join("".join(_Page(content).text).split())
+        for word in JARGON:
+            is_there = re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text, re.IGNORECASE)
+            if is_there and word.casefold() not in spelt:
+                missing.add((name, word))
+        for letters in re.findall(r"(?<![\w.-])[A-Z]{2,}[A-Za-z0-9]*(?![\w.-])", text):
+            is_known = letters in KNOWN or letters.casefold() in spelt or any(letters in one for one in CAM_NAMES)
+            if not is_known:
+                missing.add((name, letters))
+    assert not {word for _, word in missing}
