@@ -198,8 +198,11 @@ def overlay_on(
         raise InputError(f"`heatmap_opacity` (={heatmap_opacity}) must be between 0 and 1.")
     paint, keep = _paint(view, colormap_of(view, colormap), float(heatmap_opacity))
     index = _colour_index(map, limit, view, backdrop.size, smooth)
-    photo = np.asarray(backdrop, dtype=np.uint16)
-    return Image.fromarray(((photo * keep.take(index, axis=0) + paint.take(index, axis=0) + 128) >> 8).astype(np.uint8))
+    mixed = keep.take(index, axis=0, mode="clip")  # in place from here on: the pixels are many, and this is a new array
+    mixed *= np.asarray(backdrop)
+    mixed += paint.take(index, axis=0, mode="clip")
+    mixed >>= 8
+    return Image.fromarray(mixed.astype(np.uint8))
 
 
 def greyed(crop: Image.Image) -> Image.Image:
@@ -306,11 +309,14 @@ def _colours(view: View, colormap: str) -> UInt8[np.ndarray, "n 3"]:
 
 @lru_cache(maxsize=64)
 def _paint(view: View, colormap: str, heatmap_opacity: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each colour index, in 256ths: the colour times its opacity (n, 3), and what is kept of the photo (n, 1)."""
+    """For each colour index, in 256ths: the colour times its opacity and a half to round, what is kept of the photo.
+
+    Both (n, 3).
+    """
     colours = _colours(view, colormap)
     shares = np.linspace(0, 1, 256) if view == "positive" else np.abs(np.linspace(-1, 1, 255))
     opacity = np.rint(256 * heatmap_opacity * np.minimum(1, shares / OPAQUE_AT)).astype(np.uint16)[:, None]
-    return colours * opacity, 256 - opacity
+    return colours * opacity + np.uint16(128), np.repeat(256 - opacity, 3, axis=1)
 
 
 def _finite(*maps: np.ndarray) -> list[np.ndarray]:
