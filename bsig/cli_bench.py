@@ -45,15 +45,22 @@ def run_bench(chosen: argparse.Namespace) -> None:
         results = _measured(chosen)
     sys.stdout.write(_table(results))
     try:
-        if chosen.out and not chosen.table:
-            chosen.out.parent.mkdir(parents=True, exist_ok=True)
-            chosen.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         if chosen.page:
             chosen.page.mkdir(parents=True, exist_ok=True)
             plots = report.write_plots(results, chosen.page)
             (chosen.page / "performance.md").write_text(report.page(results, plots), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"the results cannot be written ({error}); choose another place.") from error
+        raise InputError(f"`--page` (='{chosen.page}') cannot be written ({error}); choose another place.") from error
+
+
+def _write_json(out: Path | None, results: dict[str, Any]) -> None:
+    if out is None:
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"`--out` (='{out}') cannot be written ({error}); choose another place.") from error
 
 
 def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -75,13 +82,14 @@ def _measured(chosen: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"`checkpoint` (='{DEFAULT_CHECKPOINT}') must have the backbone '{DEFAULT_BACKBONE}'.")
     for part in wanted:
         results[part] = PARTS[part](model, chosen, _tell(part))
+        _write_json(chosen.out, results)  # after each part: some take minutes
     _tell("")("")
     return results
 
 
 def _table(results: dict[str, Any]) -> str:
     try:
-        return f"{report.machine_words(results)}\n\n{report.readme_table(results)}"
+        return f"{report.machine_words(results)}\n\n{report.summary_table(results)}"
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise InputError(
             f"the results lack or misspell {error} (another version's file?); measure them again with "
@@ -125,7 +133,8 @@ def _change(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str],
 
 
 def _page(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
-    return page.page_results(model, _examples(), 2 * chosen.rounds, tell)
+    del model
+    return page.page_results(_examples(), 2 * chosen.rounds, tell)
 
 
 def _visitors(model: DualBranch, chosen: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ TERMS: dict[str, Term] = {
     "interval": Term(("confidence interval", "interval", "95 %"), "The range in which the number would lie in 95 of "
                      "100 repetitions with other pictures; one that excludes zero is no accident of this set."),
     "bootstrap": Term(("bootstrap", "paired bootstrap"), "The pictures are drawn again and again at random, some "
-                      "twice, some not at all, to see how much a number depends on which pictures happened to be there."),
+                      "twice, some not at all, to see how much a number depends on which ones happened to be there."),
     "threshold": Term(("threshold",), "The level above which a place of the map counts as marked."),
     "peak": Term(("maximum",), "The place where the map is strongest."),
     "correlation": Term(("correlation",), "How alike two maps are: 1 the same up to brightness and contrast, 0 "

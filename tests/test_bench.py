@@ -93,9 +93,9 @@ def test_the_command_writes_results_and_page_and_keeps_parts_measured_before(
     ratios = results["compare"]["against_bare_forward"]
     assert ratios["bare forward"] == 1.0
     assert set(results["compare"]["peers_against_bsig"]) >= {"grad-cam grad-cam", "grad-cam eigen-cam"}
-    assert report.readme_table(results) in capsys.readouterr().out
+    assert report.summary_table(results) in capsys.readouterr().out
     text = (tmp_path / "performance.md").read_text()
-    assert report.readme_table(results) in text
+    assert report.summary_table(results) in text
     assert "![Cost against number of classes" in text
     assert (tmp_path / "performance-classes.png").stat().st_size > 5000
 

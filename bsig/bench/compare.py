@@ -8,8 +8,10 @@ at zero and stretched to 0..1.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,8 +129,9 @@ def _grad_cam(networks: dict[str, nn.Module], model: DualBranch, decoded: Image.
 
     def act() -> None:
         inputs = input_tensor(crop_image(decoded, preprocessing), preprocessing).contiguous()
-        for cam in cams:
-            cam(inputs.clone(), [ClassifierOutputTarget(CLASS)])
+        with contextlib.redirect_stderr(io.StringIO()):  # Ablation-CAM's bar
+            for cam in cams:
+                cam(inputs.clone(), [ClassifierOutputTarget(CLASS)])
 
     return act
 

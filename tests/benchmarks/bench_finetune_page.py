@@ -42,7 +42,8 @@ def main() -> None:
         port = probe.getsockname()[1]
         probe.close()
         command = [sys.executable, "app.py", "--port", str(port), "--work-folder", folder]
-        server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        server = subprocess.Popen(command, cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet)
         try:
             wait_for(f"http://127.0.0.1:{port}")
             found = measured(Client(f"http://127.0.0.1:{port}", verbose=False), chosen.rounds)
