@@ -133,10 +133,10 @@ async def loaded(
     """
     load, asked = Load(), questions(seed, different, sorted(pictures))
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as single:
-        expected = {}
+        expected: dict[Question, dict[str, str]] = {}
         for question in asked:
             file = await _upload(single, pictures[question.picture], b"", load)
-            expected[question] = await _digest(single, await _ask(single, file, question))
+            expected[question] = await _digests(single, await _ask(single, file, question))
     load.upload_seconds.clear()
     start = time.monotonic()
     watching = asyncio.create_task(_watch(resident, load, start))
@@ -148,8 +148,8 @@ async def loaded(
 
 
 async def _visit(
-    url: str, number: int, until: float, pause_s: float, pictures: Mapping[str, Path], expected: dict[Question, str],
-    load: Load, start: float,
+    url: str, number: int, until: float, pause_s: float, pictures: Mapping[str, Path],
+    expected: dict[Question, dict[str, str]], load: Load, start: float,
 ) -> None:  # fmt: skip
     chosen, asked = random.Random(number), list(expected)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as one:
@@ -166,14 +166,16 @@ async def _visit(
                 await asyncio.sleep(0.2)
 
 
-async def _answered(one: httpx.AsyncClient, file: Any, question: Question, expected: str, start: float) -> Answered:
+async def _answered(
+    one: httpx.AsyncClient, file: Any, question: Question, expected: dict[str, str], start: float
+) -> Answered:
     begun = time.monotonic()
     answer = await _ask(one, file, question)
     there = time.monotonic()
-    is_right = await _digest(one, answer) == expected
-    return Answered(
-        begun - start, there - begun, time.monotonic() - begun, None if is_right else f"another answer to {question}"
-    )
+    digests = await _digests(one, answer)
+    wrong = ", ".join(name for name in expected if digests.get(name) != expected[name])
+    problem = f"after {begun - start:.1f} s: other {wrong} to {question}" if wrong else None
+    return Answered(begun - start, there - begun, time.monotonic() - begun, problem)
 
 
 async def _upload(one: httpx.AsyncClient, picture: Path, tail: bytes, load: Load) -> dict[str, Any]:
@@ -197,15 +199,15 @@ async def _ask(one: httpx.AsyncClient, file: dict[str, Any], question: Question)
     return json.loads(said.removeprefix("data: "))
 
 
-async def _digest(one: httpx.AsyncClient, answer: list[Any]) -> str:
-    """Of all numbers, all values of the maps and the bytes of the three pictures."""
+async def _digests(one: httpx.AsyncClient, answer: list[Any]) -> dict[str, str]:
+    """Of all numbers and values of the maps, and of the bytes of each of the three pictures."""
     *files, said = answer
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for file in files:
+    digests = {"numbers": hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}
+    for number, file in enumerate(files):
         response = await one.get(f"/gradio_api/file={file['path']}")
         response.raise_for_status()
-        digest.update(response.content)
-    return digest.hexdigest()
+        digests[f"picture {number}"] = hashlib.sha256(response.content).hexdigest()
+    return digests
 
 
 async def _watch(resident: Callable[[], int], load: Load, start: float) -> None:
