@@ -65,7 +65,9 @@ def fitted_lines(
         lines = wrapped_lines(text, typeface, width)
         if len(lines) <= most_lines:
             return typeface, lines
-    kept, last = lines[: most_lines - 1], lines[most_lines - 1]
+    kept, rest = lines[: most_lines - 1], " ".join(lines[most_lines - 1 :])
+    # From all that is left, not from the next line alone: before one very long word that line may hold two letters.
+    last = _pieces(rest, typeface, width)[0]
     while last and typeface.getlength(last + "…") > width:
         last = last[:-1]
     return typeface, [*kept, last.rstrip() + "…"]

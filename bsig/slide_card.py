@@ -6,17 +6,20 @@ does not fit at the smallest size ends in an ellipsis.
 
 from __future__ import annotations
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from bsig.cams import Branch, cam_method
 from bsig.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
-from bsig.explain import Explanation, area_text, finding, percent
+from bsig.explain import Evidence, Explanation, area_text, finding, percent
 from bsig.lettering import draw_lines, fitted_lines, font, line_height
 from bsig.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64
 SIDE = 512
+PICTURE_TOP = 46
+"""From the top of a column's title to that of its picture."""
+SHOWN: tuple[Branch, ...] = ("softmax", "sigmoid")
 GAP = (SIZE_WH[0] - 2 * MARGIN - 3 * SIDE) // 2
 PLACES = tuple(MARGIN + number * (SIDE + GAP) for number in range(3))
 PLAIN = Drawing()
@@ -32,51 +35,79 @@ def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str 
     card = Image.new("RGB", SIZE_WH, PAPER["light"])
     inner = SIZE_WH[0] - 2 * MARGIN
     method = cam_method(explanation.method)
-    top = _fitted(card, f"Evidence for '{explanation.class_name}'", (MARGIN, 34), inner, 1, (56, 30), "ink", bold=True)
+    top = _title(card, f"Evidence for '{explanation.class_name}'", inner)
     treatment = TREATMENT_WORDS[explanation.weights] + (", with the bias" if explanation.with_bias else "")
     _fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 100)), inner, 1, (28, 18), "quiet")
     _pictures(card, explanation, drawing, 156)
-    limit = shared_limit_of(explanation, drawing)
-    if drawing.own_scale:
-        words = "Each map on its own scale: brightness cannot be compared."
-        _fitted(card, words, (PLACES[1], 784), 2 * SIDE + GAP, 1, (24, 18), "quiet")
-    else:
-        bar = color_bar(limit, view=drawing.view, colormap=drawing.colormap, unit=f"{method.unit}, one scale for both",
-                        width=2 * SIDE + GAP + 2 * BAR_PAD)  # fmt: skip
-        card.paste(bar, (PLACES[1] - BAR_PAD, 768))
-    _finding(card, finding(explanation), 886, 1016)
+    _scale(card, explanation, drawing)
+    _finding(card, finding(explanation), 886, 1012)
     rows, columns = explanation.softmax.map.shape
     footer = (
         f"bsig {version} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says where "
         "evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, arXiv 2511.05590"
     )
-    _fitted(card, footer.replace("  ", " "), (MARGIN, 1036), inner, 1, (19, 12), "quiet")
+    _fitted(card, footer.replace("  ", " "), (MARGIN, 1028), inner, 2, (16, 11), "quiet")
     return card
 
 
+def _title(card: Image.Image, text: str, width: int) -> int:
+    """In one line where it fits in large letters, else in two of half the height; the y below."""
+    _, lines = fitted_lines(text, width, 1, (56, 36), bold=True)
+    if lines[0].endswith("…"):
+        return _fitted(card, text, (MARGIN, 26), width, 2, (28, 20), "ink", bold=True)
+    return _fitted(card, text, (MARGIN, 34), width, 1, (56, 36), "ink", bold=True)
+
+
+def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> None:
+    """The colour bar below both maps, or why there is none."""
+    width, unit = 2 * SIDE + GAP, cam_method(explanation.method).unit
+    coloured = any((getattr(explanation, branch).map > 0).any() for branch in SHOWN)
+    if drawing.own_scale:
+        words = "Each map on its own scale: brightness cannot be compared."
+    elif drawing.view == "positive" and not coloured:
+        words = "No colour scale: neither map has anything above zero."
+    else:
+        bar = color_bar(
+            shared_limit_of(explanation, drawing), view=drawing.view, colormap=drawing.colormap,
+            unit=f"{unit}, one scale for both", width=width + 2 * BAR_PAD,
+        )  # fmt: skip
+        card.paste(bar, (PLACES[1] - BAR_PAD, 768))
+        return
+    _fitted(card, words, (PLACES[1], 784), width, 1, (24, 18), "quiet")
+
+
 def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top: int) -> None:
-    """Title, picture and one line of numbers in each of the three columns."""
-    shown: list[tuple[str, Image.Image, str]] = [
-        ("What the model saw", explanation.crop.resize((SIDE, SIDE), Image.Resampling.BICUBIC),
-         f"predicted: {explanation.predicted_name}"),
-    ]  # fmt: skip
-    branches: tuple[Branch, ...] = ("softmax", "sigmoid")
-    for branch in branches:
-        evidence = getattr(explanation, branch)
-        words = f"probability {percent(evidence.probability)} · speaks for it: {area_text(evidence)}"
-        shown.append((BRANCHES[branch], branch_picture(explanation, branch, drawing), words))
-    draw = ImageDraw.Draw(card)
-    for left, (title, picture, words) in zip(PLACES, shown, strict=True):
-        draw.text((left, top), title, font=font(30, bold=True), fill=INK["light"])
-        fitted = ImageOps.contain(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
-        card.paste(fitted, (left, top + 46))
-        draw.rectangle((left - 1, top + 45, left + SIDE, top + 46 + SIDE), outline=RULE["light"])
-        _fitted(card, words, (left, top + 46 + SIDE + 12), SIDE, 1, (26, 15), "ink")
+    """Title, picture and what is said of it, in each of the three columns."""
+    crop = explanation.crop.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    _picture(card, "What the model saw", crop, PLACES[0], top)
+    said = {branch: _words(getattr(explanation, branch)) for branch in SHOWN}
+    # Of one size in both columns: a smaller number would look less important.
+    size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in said.values())
+    below = top + PICTURE_TOP + SIDE + 12
+    # Nothing stands below the crop, so a long name may take more lines there.
+    _fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), "ink")
+    for left, branch in zip(PLACES[1:], SHOWN, strict=True):
+        _picture(card, BRANCHES[branch], branch_picture(explanation, branch, drawing), left, top)
+        _fitted(card, said[branch], (left, below), SIDE, 1, (size, 15), "ink")
+
+
+def _words(evidence: Evidence) -> str:
+    return f"probability {percent(evidence.probability)} · speaks for it: {area_text(evidence)}"
+
+
+def _picture(card: Image.Image, title: str, picture: Image.Image, left: int, top: int) -> None:
+    draw, y = ImageDraw.Draw(card), top + PICTURE_TOP
+    draw.text((left, top), title, font=font(30, bold=True), fill=INK["light"])
+    card.paste(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, y))
+    draw.rectangle((left - 1, y - 1, left + SIDE, y + SIDE), outline=RULE["light"])
 
 
 def _finding(card: Image.Image, text: str, top: int, bottom: int) -> None:
     """The sentence on a tinted box, in the middle of its height."""
-    typeface, lines = fitted_lines(text, SIZE_WH[0] - 2 * MARGIN - 56, 3, (34, 20))
+    width = SIZE_WH[0] - 2 * MARGIN - 56
+    typeface, lines = fitted_lines(text, width, 2, (34, 30))
+    if lines[-1].endswith("…"):
+        typeface, lines = fitted_lines(text, width, 3, (27, 18))  # three of the large ones are higher than the box
     draw = ImageDraw.Draw(card)
     draw.rounded_rectangle((MARGIN, top, SIZE_WH[0] - MARGIN, bottom), 12, fill=TINT["light"])
     y = (top + bottom - len(lines) * line_height(typeface)) // 2

@@ -1,0 +1,163 @@
+"""The slide: always of one size, nothing beyond its margins, the maps as everywhere else and on one scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from bsig import CAM_METHODS, Explainer, load_checkpoint
+from bsig.cams import TREATMENTS
+from bsig.comparison import Drawing, branch_picture, shared_limit_of
+from bsig.explain import EncodedImage, Explanation, area_text, finding, percent
+from bsig.lettering import fitted_lines
+from bsig.panels import BAR_PAD, color_bar
+from bsig.slide_card import GAP, PICTURE_TOP, PLACES, SHOWN, SIDE, TREATMENT_WORDS, slide_card
+from bsig.ui.examples import example_by_key
+
+LONG = ("a very long class name " * 6)[:120]
+NAMES = ["golf ball", LONG, "x" * 120, "x" * 400, "球" * 200, "", "two\nlines"]
+SCALE_XY = (PLACES[1] - BAR_PAD, 768)
+
+
+@pytest.fixture(scope="module")
+def encoded() -> EncodedImage:
+    return Explainer(load_checkpoint("imagenet1k-efficientnet_lite0")).encode(example_by_key("cat").path)
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """What is drawn from now on, with the box of its letters; drawn all the same."""
+    drawn, draw_text = [], ImageDraw.ImageDraw.text
+
+    def text(
+        self: ImageDraw.ImageDraw, xy: tuple[float, float], said: str, *arguments: object, **named: object
+    ) -> None:
+        drawn.append((said, self.textbbox(xy, said, font=named["font"], anchor=named.get("anchor"))))
+        draw_text(self, xy, said, *others, **named)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return drawn
+
+
+def named(explanation: Explanation, name: str) -> Explanation:
+    return replace(explanation, class_name=name, predicted_name=name, checkpoint=name)
+
+
+def shown_at(card: Image.Image, column: int) -> np.ndarray:
+    left, top = PLACES[column], 156 + PICTURE_TOP
+    return np.asarray(card.crop((left, top, left + SIDE, top + SIDE)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("drawing", [Drawing(), Drawing(view="signed", own_scale=True)])
+def test_the_size_is_always_that_of_a_slide_and_the_margins_are_white(
+    encoded: EncodedImage, name: str, drawing: Drawing
+) -> None:
+    card = slide_card(named(encoded.explain("golf ball"), name), drawing, "0.1")
+    assert (card.size, card.mode) == ((1920, 1080), "RGB")
+    paper = np.asarray(card)
+    for edge in (paper[:, :60], paper[:, -60:], paper[:24], paper[-10:]):
+        assert (edge == 255).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_line_of_words_lies_on_another_or_outside_its_column(
+    encoded: EncodedImage, name: str, words: list[tuple[str, tuple[float, float, float, float]]]
+) -> None:
+    explanation = named(encoded.explain("golf ball"), name)
+    slide_card(explanation, Drawing(), "0.1")
+    on_card = [(said, box) for said, box in words if said.strip() and box[1] > 20 and not _on_the_bar(said)]
+    assert len(on_card) >= 10
+    for number, (said, (left, top, right, bottom)) in enumerate(on_card):
+        assert left >= PLACES[0] - 2, said
+        assert right <= 1920 - 62, said
+        for other, (left_2, top_2, right_2, bottom_2) in on_card[number + 1 :]:
+            apart = right <= left_2 or right_2 <= left or bottom <= top_2 or bottom_2 <= top
+            assert apart, (said, other)
+    (predicted_right,) = {box[2] for said, box in words if said.startswith("predicted:")}
+    assert predicted_right <= PLACES[0] + SIDE
+    lines = [box for said, box in words if 886 <= box[1] <= 1012]
+    assert max(box[3] for box in lines) <= 1012  # the finding stays within its tinted box
+
+
+def _on_the_bar(said: str) -> bool:
+    """The colour bar is a picture of its own; its words have places in that picture."""
+    return said[:1] in "+-−0" or "for the class →" in said or "one scale for both" in said or said == "zero or below"
+
+
+def test_the_words_are_on_it(encoded: EncodedImage, words: list[tuple[str, object]]) -> None:
+    explanation = encoded.explain("golf ball", "cam", "nonnegative")
+    slide_card(explanation, Drawing(), "7.8.9")
+    text = " ".join(said for said, _ in words)
+    for said in (
+        "Evidence for 'golf ball'", "CAM", "negative weights set to zero", "Softmax branch", "Sigmoid branch",
+        "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), "bsig 7.8.9",
+        f"checkpoint {explanation.checkpoint}", "grid 7 x 7 cells", "one scale for both", "arXiv 2511.05590",
+        *(f"probability {percent(one.probability)} · speaks for it: {area_text(one)}"
+          for one in (explanation.softmax, explanation.sigmoid)),
+    ):  # fmt: skip
+        assert said in text, said
+
+
+@pytest.mark.parametrize("name", [LONG, "x" * 120])
+def test_a_name_of_120_letters_is_on_it_in_full(
+    encoded: EncodedImage, name: str, words: list[tuple[str, object]]
+) -> None:
+    slide_card(replace(encoded.explain("golf ball"), class_name=name, predicted_name=name), Drawing(), "0.1")
+    text = "".join(said for said, _ in words).replace(" ", "")
+    assert text.count(name.replace(" ", "")) == 3  # title, prediction, finding
+
+
+def test_what_cannot_fit_ends_in_an_ellipsis_and_keeps_its_beginning() -> None:
+    _, (line,) = fitted_lines("Evidence for '" + "x" * 400, 600, 1, (30, 20))
+    assert line.startswith("Evidence for 'xxxxxxxxxx")
+    assert line.endswith("x…")
+
+
+@pytest.mark.parametrize("weights", TREATMENTS)
+@pytest.mark.parametrize(
+    "drawing",
+    [Drawing(), Drawing(view="signed"), Drawing(own_scale=True), Drawing(overlay=False, smooth=False),
+     Drawing(threshold_share=0.5, colormap="viridis", heatmap_opacity=0.5)],
+)  # fmt: skip
+def test_the_maps_are_those_of_the_screen(encoded: EncodedImage, weights: str, drawing: Drawing) -> None:
+    explanation = encoded.explain("golf ball", "cam", weights)
+    card = slide_card(explanation, drawing)
+    for column, branch in enumerate(SHOWN, start=1):
+        picture = branch_picture(explanation, branch, drawing).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        np.testing.assert_array_equal(shown_at(card, column), np.asarray(picture))
+    assert weights in TREATMENT_WORDS
+
+
+@pytest.mark.parametrize("drawing", [Drawing(), Drawing(view="signed", colormap="RdBu_r")])
+def test_one_scale_stands_below_both_maps(encoded: EncodedImage, drawing: Drawing) -> None:
+    explanation = encoded.explain("golf ball")
+    bar = color_bar(
+        shared_limit_of(explanation, drawing), view=drawing.view, colormap=drawing.colormap,
+        unit="logits, one scale for both", width=2 * SIDE + GAP + 2 * BAR_PAD,
+    )  # fmt: skip
+    x, y = SCALE_XY
+    below = slide_card(explanation, drawing).crop((x, y, x + bar.width, y + bar.height))
+    np.testing.assert_array_equal(np.asarray(below), np.asarray(bar))
+
+
+def test_without_a_scale_it_says_why(encoded: EncodedImage, words: list[tuple[str, object]]) -> None:
+    slide_card(encoded.explain(), Drawing(own_scale=True))
+    assert any("brightness cannot be compared" in said for said, _ in words)
+    words.clear()
+    nothing = encoded.explain(int(encoded.sigmoid_logits.flatten().argmin()))
+    assert max(nothing.softmax.map.max(), nothing.sigmoid.map.max()) <= 0
+    slide_card(nothing, Drawing())
+    text = " ".join(said for said, _ in words)
+    assert "neither map has anything above zero" in text
+    assert "one scale for both" not in text
+    assert text.count("No positive evidence for") == 2
+
+
+@pytest.mark.parametrize("method", [key for key, method in CAM_METHODS.items() if not method.is_slow])
+def test_every_method_has_a_card(encoded: EncodedImage, method: str, words: list[tuple[str, object]]) -> None:
+    slide_card(encoded.explain("golf ball", method))
+    assert any(said.startswith(f"{CAM_METHODS[method].title} · ") for said, _ in words)
