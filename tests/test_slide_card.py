@@ -36,7 +36,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[float, float
         self: ImageDraw.ImageDraw, xy: tuple[float, float], said: str, *arguments: object, **named: object
     ) -> None:
         drawn.append((said, self.textbbox(xy, said, font=named["font"], anchor=named.get("anchor"))))
-        draw_text(self, xy, said, *others, **named)
+        draw_text(self, xy, said, *arguments, **named)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
     return drawn
