@@ -13,7 +13,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,7 +42,7 @@ from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
-from bsig.report import ReportFacts, report_html
+from bsig.report import facts_of, report_html
 from bsig.results_page import results_markdown
 from bsig.shipped_results import (
     RESULTS,
@@ -53,6 +52,7 @@ from bsig.shipped_results import (
     short_results,
     written_results,
 )
+from bsig.slide_card import slide_card
 from bsig.team import Team
 
 
@@ -129,7 +129,11 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--out", type=Path, default=Path("explanation"), help="folder to write into")
+    written = (
+        "folder to write into: comparison.png, softmax.npy, sigmoid.npy, centred.npy, explanation.json, "
+        "report.html (one page, opens offline) and card.png (a slide of 1920 x 1080)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("explanation"), help=written)
 
 
 def _explain(chosen: argparse.Namespace) -> None:
@@ -154,18 +158,13 @@ def _explain(chosen: argparse.Namespace) -> None:
         "seconds": round(time.perf_counter() - started, 3),
         "versions": {"bsig": __version__, **library_versions()},
     }
-    facts = ReportFacts(
-        picture=Path(chosen.image).name,
-        sha256=str(model.metadata.get("tensors_sha256") or ""),
-        versions=said["versions"],
-        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-    )
+    facts = facts_of(encoded, Path(chosen.image).name)
     write_explanation(chosen.out, explanation, said, report_html(encoded, explanation, Drawing(), facts))
     print(json.dumps(said, indent=1, ensure_ascii=False))
 
 
 def write_explanation(folder: Path, explanation: Explanation, said: dict[str, Any], report: str) -> list[Path]:
-    """Writes `comparison.png`, three `.npy` maps, `explanation.json` and `report.html`; returns their paths.
+    """Writes the pictures, maps and numbers of an explanation, its report and its slide; returns their paths.
 
     Raises:
         InputError: the folder cannot be written.
@@ -178,6 +177,7 @@ def write_explanation(folder: Path, explanation: Explanation, said: dict[str, An
         text = json.dumps(said, indent=1, ensure_ascii=False)
         (folder / "explanation.json").write_text(text + "\n", encoding="utf-8")
         (folder / "report.html").write_text(report, encoding="utf-8")
+        slide_card(explanation, version=__version__).save(folder / "card.png")
     except OSError as error:
         raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error
     return sorted(folder.iterdir())

@@ -10,9 +10,9 @@ the template. Prints on A4 without a figure cut in two.
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from PIL import Image
 
 from bsig import __version__
 from bsig.cams import TREATMENTS, Branch, cam_method
+from bsig.checkpoints import library_versions
 from bsig.collapse_report import TRAINED, collapse_report, fragility
 from bsig.collapse_report import finding as collapse_finding
 from bsig.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
@@ -29,7 +30,8 @@ from bsig.diagnostics import diagnose, diagnostic_input
 from bsig.explain import EncodedImage, Explanation, area_text, finding, percent
 from bsig.panels import color_bar, number_text
 from bsig.pictures import VIEWS, colormap_of
-from bsig.report_plots import budget_svg, channels_svg, collapse_svg
+from bsig.png import png_bytes
+from bsig.report_plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
 from bsig.report_template import TEMPLATE
 from bsig.terms import TERMS
 
@@ -58,6 +60,10 @@ METHOD_WORDS = (
     "Adding one vector to the weights of every class leaves every softmax probability as it was, and moves every "
     "softmax map. The sigmoid branch has no such freedom.",
 )
+SHIFT_WORDS = (
+    "One number, added to every weight of every class. No softmax probability changes along these lines, so nothing in "
+    "the training of the softmax head says which place on them is the right one; labels say it for the sigmoid branch."
+)
 GLOSSARY = ("cam", "logit", "softmax", "sigmoid", "centred", "treatment", "positive_area", "shift", "delta", "shared",
             "collapse", "margin", "channel", "evidence", "grid", "absent", "at_own", "iou", "correlation",
             "energy")  # fmt: skip
@@ -80,6 +86,21 @@ class ReportFacts:
     made: str = ""
 
 
+def facts_of(encoded: EncodedImage, picture: str) -> ReportFacts:
+    """What can be told of a picture's explanation here and now.
+
+    Args:
+        encoded: the picture.
+        picture: the name of its file.
+    """
+    return ReportFacts(
+        picture=picture,
+        sha256=str(encoded.model.metadata.get("tensors_sha256") or ""),
+        versions={"bsig": __version__, **library_versions()},
+        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+    )
+
+
 def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts) -> str:
     """The whole report, as text."""
     unit = cam_method(explanation.method).unit
@@ -88,11 +109,13 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
         name=explanation.class_name,
         finding=finding(explanation),
         pictures=_pictures(encoded, explanation, drawing),
-        scale=None if drawing.own_scale else _png(_scale(explanation, drawing)),
+        scale=None if drawing.own_scale else [_png(_scale(explanation, drawing, width)) for width in (1200, 420)],
         scale_words=_scale_words(explanation, drawing),
         branches=_branch_rows(explanation),
         top=_top_rows(encoded),
         plots=_plots(report),
+        shifted=_shift_plots(encoded, explanation),
+        shift_words=SHIFT_WORDS,
         collapse=(collapse_finding(report), fragility(report), report.note),
         diagnostics=[_diagnostic(row, unit) for row in diagnose(diagnostic_input(encoded, explanation)).values()],
         settings=_settings(encoded, explanation, drawing, facts),
@@ -126,9 +149,9 @@ def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing)
     return shown
 
 
-def _scale(explanation: Explanation, drawing: Drawing) -> Image.Image:
+def _scale(explanation: Explanation, drawing: Drawing, width: int) -> Image.Image:
     limit, unit = shared_limit_of(explanation, drawing), cam_method(explanation.method).unit
-    return color_bar(limit, view=drawing.view, colormap=drawing.colormap, unit=unit, width=1200)
+    return color_bar(limit, view=drawing.view, colormap=drawing.colormap, unit=unit, width=width)
 
 
 def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
@@ -144,7 +167,15 @@ def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str
     for branch, title in BRANCHES.items():
         evidence = getattr(explanation, branch)
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
-        rows.append((title, percent(evidence.probability), f"{evidence.logit:+.2f}", area_text(evidence), ends))
+        rows.append(
+            (
+                title,
+                percent(evidence.probability),
+                f"{evidence.logit:+.2f}".replace("-", "−"),
+                area_text(evidence),
+                ends,
+            )
+        )
     return rows
 
 
@@ -169,6 +200,24 @@ def _plots(report: Any) -> list[dict[str, str]]:
         half = "never half gone" if margin is None else f"half gone at {number_text(margin, signed=False)}"
         drawn.append((f"How much it takes to lose the heatmap: {BRANCHES[branch].lower()}",
                       collapse_svg(report, branch), half))  # fmt: skip
+    return _figures(drawn)
+
+
+def _shift_plots(encoded: EncodedImage, explanation: Explanation) -> list[dict[str, str]]:
+    """Of CAM's own weights, which alone a shift of the head moves in a known way; none for another kind of head."""
+    if not encoded.model.softmax_head.cam_is_exact:
+        return []
+    curves = shift_curves(encoded, explanation.class_index)
+    areas, moved = curves["softmax"].positive_area, [step.correlation for step in curves["softmax"].movement]
+    ends = f"from delta {number_text(curves['softmax'].deltas[0])} to {number_text(curves['softmax'].deltas[-1])}"
+    area = f"softmax goes from {areas[0]:.0%} to {areas[-1]:.0%} {ends}; class-centred stays at its value"
+    lowest = min((value for value in moved if value is not None), default=None)
+    order = "softmax is flat" if lowest is None else f"softmax falls to {lowest:.2f} {ends}; class-centred stays at 1"
+    return _figures([("What is left of the order of places (CAM)", movement_svg(curves), order),
+                     ("Share of the picture that speaks for the class (CAM)", area_svg(curves), area)])  # fmt: skip
+
+
+def _figures(drawn: list[tuple[str, str, str]]) -> list[dict[str, str]]:
     return [{"title": title, "src": _svg_source(svg), "alt": f"{title}: {told}"} for title, svg, told in drawn]
 
 
@@ -211,9 +260,7 @@ def _settings(
 
 
 def _png(picture: Image.Image) -> str:
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(png_bytes(picture)).decode()}"
 
 
 def _svg_source(svg: str) -> str:

@@ -7,15 +7,22 @@ to be on the reader's machine.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from bsig.collapse_report import TRAINED, CollapseReport, TrainedBranch
+from bsig.explain import EncodedImage
+from bsig.logit_shift import DeltaCurve, delta_curve
 from bsig.sign_collapse import FLIPPED, quadrant_of_channels
 
 SOFTMAX, SIGMOID, GREY = "#c2410c", "#3b5bdb", "#57606a"
 COLOURS = {"softmax": SOFTMAX, "sigmoid": SIGMOID}
 LOST, GAINED = "#b0185a", "#0b7a5e"
+LARGEST_DELTA = 0.05
+"""As far as the Logit shift screen goes."""
 
 
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
@@ -24,7 +31,7 @@ def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
     probability = (
         report.probabilities["softmax" if branch == "softmax" else "sigmoid"] if report.probabilities else None
     )
-    figure, axes = _figure((4.6, 2.9))
+    figure, axes = _figure()
     colour = COLOURS[branch]
     lines = (
         ("positive evidence left", curve.cells_left, colour, "-", 2.4),
@@ -46,7 +53,7 @@ def channels_svg(report: CollapseReport) -> str:
     """One mark a channel: its weight in both branches; diamonds and triangles where the branches disagree."""
     softmax, sigmoid = (report.weights[branch].cpu().numpy() for branch in TRAINED)
     quadrant = quadrant_of_channels(*(report.weights[branch] for branch in TRAINED)).cpu().numpy()
-    figure, axes = _figure((4.6, 3.6))
+    figure, axes = _figure()
     groups = (
         ("same sign in both", ~((quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])), GREY, ".", 9),
         ("for → against", quadrant == FLIPPED[0], LOST, "D", 15),
@@ -66,11 +73,12 @@ def channels_svg(report: CollapseReport) -> str:
 
 def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) -> str:
     """How much speaks for the class and how much against it, two bars a branch, with their numbers."""
-    figure, axes = _figure((4.6, 1.9))
+    figure, axes = _figure()
     names: Sequence[TrainedBranch] = list(budgets)
     for side, (title, colour, hatch) in enumerate((("for", "#d6604d", ""), ("against", "#9cc3de", "///"))):
         values = [budgets[name][side] for name in names]
-        axes.barh([name.title() for name in names], values, color=colour, hatch=hatch, edgecolor="white", label=title)
+        axes.barh([name.title() for name in names], values, 0.5, color=colour, hatch=hatch, edgecolor="white",
+                  label=title)  # fmt: skip
         for row, value in enumerate(values):
             axes.annotate(f"{value:+.3g}".replace("-", "−"), (value, row), ha="right" if value > 0 else "left",
                           va="center", fontsize=8, xytext=(-3 if value > 0 else 3, 0), textcoords="offset points",
@@ -82,10 +90,56 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
     return _svg(figure)
 
 
-def _figure(size: tuple[float, float]) -> tuple[Any, Any]:
+def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
+    """What all three maps do while delta is added to every weight; of a head of average pool and one linear layer."""
+    softmax, sigmoid = (head.last_linear for head in (encoded.model.softmax_head, encoded.model.sigmoid_head))
+    deltas = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
+    curves = {}
+    for name, layer in (("softmax", softmax), ("sigmoid", sigmoid), ("class-centred", softmax)):
+        weight, bias = layer.weight.detach(), layer.bias.detach()
+        curves[name] = delta_curve(
+            encoded.features[0], weight, bias, class_index, torch.ones_like(weight[0]), deltas,
+            centred=name == "class-centred",
+        )  # fmt: skip
+    return curves
+
+
+def movement_svg(curves: Mapping[str, DeltaCurve]) -> str:
+    """Correlation of each map with what it is at delta 0."""
+    moved = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
+    return _over_delta(curves, moved, "correlation with the map at 0", (-1.06, 1.06))
+
+
+def area_svg(curves: Mapping[str, DeltaCurve]) -> str:
+    """Positive area of each map."""
+    area = {name: [100 * share for share in curve.positive_area] for name, curve in curves.items()}
+    return _over_delta(curves, area, "positive area, %", (-3.0, 106.0))
+
+
+def _over_delta(
+    curves: Mapping[str, DeltaCurve],
+    series: Mapping[str, Sequence[float | None]],
+    title: str,
+    ends: tuple[float, float],
+) -> str:
+    figure, axes = _figure()
+    looks = {"softmax": (SOFTMAX, "-"), "sigmoid": (SIGMOID, "--"), "class-centred": (GAINED, ":")}
+    for name, values in series.items():
+        colour, dash = looks[name]
+        known = [math.nan if value is None else value for value in values]
+        axes.plot(curves[name].deltas, known, dash, color=colour, linewidth=2.2, label=name)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_xlabel("delta, added to every weight")
+    axes.set_ylabel(title)
+    axes.set_ylim(*ends)
+    axes.legend(fontsize=8, frameon=False)
+    return _svg(figure)
+
+
+def _figure() -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # only here: it takes long to import, and few ask for a report
 
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)

@@ -1,8 +1,9 @@
-"""The commands as people type them: five files, exit codes, and one line on stderr for whatever cannot be used."""
+"""The commands as people type them: the files, exit codes, and one line on stderr for whatever cannot be used."""
 
 from __future__ import annotations
 
 import functools
+import html
 import io
 import json
 import os
@@ -20,15 +21,16 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig import cli_finetune
+from bsig import __version__, cli_finetune
 from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS, load_checkpoint
 from bsig.cli import main
 from bsig.explain import Explainer
 from bsig.finetune import finetune
+from bsig.slide_card import slide_card
 
 ROOT = Path(__file__).resolve().parents[1]
 CAT = ROOT / "assets" / "examples" / "cat.jpg"
-SIX_FILES = ["centred.npy", "comparison.png", "explanation.json", "report.html", "sigmoid.npy", "softmax.npy"]
+FILES = ["card.png", "centred.npy", "comparison.png", "explanation.json", "report.html", "sigmoid.npy", "softmax.npy"]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -61,11 +63,11 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 # As a process.
 
 
-def test_explain_as_a_process_writes_five_files_and_prints_their_json(out: Path) -> None:
+def test_explain_as_a_process_writes_all_files_and_prints_their_json(out: Path) -> None:
     done = run("explain", CAT, "--out", out)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert sorted(path.name for path in out.iterdir()) == SIX_FILES
+    assert sorted(path.name for path in out.iterdir()) == FILES
     assert json.loads(done.stdout) == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
 
 
@@ -105,6 +107,19 @@ def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.Captur
     assert "golf ball" in said["finding"]
     with Image.open(out / "comparison.png") as comparison:
         assert comparison.width > 1000
+    with Image.open(out / "card.png") as card:
+        np.testing.assert_array_equal(np.asarray(card), np.asarray(slide_card(explanation, version=__version__)))
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert html.escape(said["finding"], quote=False).replace("'", "&#39;") in report
+    assert said["checkpoint_sha256"] in report
+
+
+def test_the_help_of_explain_names_what_it_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "--help"])
+    assert ended.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert [name for name in FILES if name not in said] == []
 
 
 @pytest.mark.parametrize("wanted", ["574", "golf ball", "n03445777"])
@@ -176,7 +191,7 @@ def test_every_kind_of_picture_is_explained(
     (tmp_path / name).write_bytes(good_files()[name])
     assert main(["explain", str(tmp_path / name), "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["grid_hw"] == [7, 7]
-    assert sorted(path.name for path in out.iterdir()) == SIX_FILES
+    assert sorted(path.name for path in out.iterdir()) == FILES
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 import copy
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bsig import CAM_METHODS, Explainer, load_checkpoint
-from bsig.cams import TREATMENTS
-from bsig.comparison import Drawing, alt_text
+from bsig.cams import TREATMENTS, Branch
+from bsig.comparison import Drawing, alt_text, branch_picture, shared_limit_of
 from bsig.diagnostics import DIAGNOSTICS
 from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, finding
+from bsig.panels import number_text
 from bsig.report import BIBTEX, LIMITS, ReportFacts, report_html
 from bsig.ui.examples import example_by_key
 
@@ -68,9 +72,41 @@ def test_the_report_holds_everything_and_asks_for_nothing(encoded: EncodedImage)
             explanation.checkpoint, *LIMITS, *(one.title for one in DIAGNOSTICS.values())]  # fmt: skip
     assert [words for words in said if words not in page.text] == []
     alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
-    assert len(alts) == 4 + 1 + 4
+    assert len(alts) == 4 + 1 + 6
     assert all(alts)
     assert {alt_text(explanation, branch) for branch in ("softmax", "sigmoid", "centred")} <= set(alts)
+
+
+def test_pictures_are_those_of_the_screen_and_on_its_scale(encoded: EncodedImage) -> None:
+    explanation, drawing = encoded.explain("golf ball", "cam", "paper"), Drawing(view="signed", smooth=False)
+    page = _Page(report_html(encoded, explanation, drawing, FACTS))
+    shown = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    branches: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
+    for source, branch in zip(shown[1:4], branches, strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1]))) as picture:
+            wanted = branch_picture(explanation, branch, drawing)
+            np.testing.assert_array_equal(np.asarray(picture), np.asarray(wanted.convert("RGB")))
+    limit = number_text(shared_limit_of(explanation, drawing), signed=False)
+    assert f"All maps share one scale, from −{limit} to +{limit} logits." in page.text
+    assert f"paper: {TREATMENTS['paper']}" in page.text
+
+
+def test_headings_are_in_order_and_tables_have_heads(encoded: EncodedImage) -> None:
+    page = _Page(report_html(encoded, encoded.explain(), Drawing(), FACTS))
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("h1") == 1
+    assert {tag for tag in tags if re.fullmatch("h[1-6]", tag)} == {"h1", "h2"}
+    assert [tag for tag in ("html", "title", "main", "footer") if tag not in tags] == []
+    assert tags.count("th") >= 5 + 3 + 2 + 10
+    assert dict(page.tags)["html"] == {"lang": "en"}
+
+
+def test_a_class_with_no_evidence_has_a_report(encoded: EncodedImage) -> None:
+    nothing = encoded.explain(int(encoded.sigmoid_logits.flatten().argmin()))
+    assert nothing.sigmoid.map.max() <= 0
+    page = _Page(report_html(encoded, nothing, Drawing(), FACTS))
+    assert finding(nothing) in page.text
+    assert "cannot collapse here" in page.text
 
 
 def test_its_plots_are_drawings_that_fetch_nothing_either(encoded: EncodedImage) -> None:
@@ -78,7 +114,7 @@ def test_its_plots_are_drawings_that_fetch_nothing_either(encoded: EncodedImage)
     plots = [
         value for _, attributes in page.tags if (value := attributes.get("src") or "").startswith("data:image/svg")
     ]
-    assert len(plots) == 4
+    assert len(plots) == 6
     for plot in plots:
         svg = base64.b64decode(plot.split(",", 1)[1]).decode()
         for element in ElementTree.fromstring(svg).iter():

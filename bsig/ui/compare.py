@@ -45,9 +45,9 @@ EXPLAINED: dict[Branch, str] = {
 SHORT: dict[Branch, str] = {"softmax": "Softmax branch", "sigmoid": "Sigmoid branch", "centred": "Class-centred"}
 BUDGET = 64
 DOWNLOADS = {
-    "download": "Pictures, maps and numbers (zip)",
-    "report": "Report (one page, opens offline)",
-    "card": "Slide (PNG, 16:9)",
+    "download": "Download pictures, maps and numbers",
+    "report": "Report (HTML)",
+    "card": "Slide (PNG)",
 }
 BIAS_WORDS = {
     True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "

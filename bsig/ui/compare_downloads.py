@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from bsig.checkpoints import library_versions
 from bsig.comparison import Drawing, branch_pictures, comparison_picture
 from bsig.explain import EncodedImage, Explanation, finding, summary
 from bsig.png import png_bytes
-from bsig.report import ReportFacts, report_html
+from bsig.report import facts_of, report_html
 from bsig.slide_card import slide_card
 from bsig.ui.downloads import new_download_folder
 
@@ -53,14 +52,9 @@ def report_file(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
         drawing: as on the screen.
         picture: the name of its file.
     """
-    facts = ReportFacts(
-        picture=picture,
-        sha256=str(encoded.model.metadata.get("tensors_sha256") or ""),
-        versions={"bsig": __version__, **library_versions()},
-        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-    )
     file = _file(explanation, "html")
-    file.write_text(report_html(encoded, explanation, drawing, facts), encoding="utf-8")
+    report = report_html(encoded, explanation, drawing, facts_of(encoded, picture))
+    file.write_text(report, encoding="utf-8")
     return file
 
 
