@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from markupsafe import escape
 from PIL import Image
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from bsig.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
 from bsig.cams import CAM_METHODS, class_scores_of, head_score, signed_map
 from bsig.checkpoints import load_checkpoint, save_checkpoint
+from bsig.comparison import Drawing
 from bsig.default_method import default_method, methods_of, why_not_cam
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.dual_branch import DualBranch, FittedShift
@@ -30,7 +32,9 @@ from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
 from bsig.heads import GridLayout, PooledLinearHead, TailHead, with_classes
 from bsig.network_parts import cut_network
+from bsig.report import facts_of, report_html
 from bsig.shifted_model import shifted_image
+from bsig.slide_card import slide_card
 from bsig.training import fit_softmax_head, train_sigmoid_branch
 from bsig.training_config import TrainingConfig
 from bsig.training_features import PooledFeatures
@@ -407,6 +411,18 @@ def test_every_diagnostic_is_a_number_or_a_reason(key: str) -> None:
     assert needs_exact & missing == (set() if encoded.model.softmax_head.cam_is_exact else needs_exact)
     if not encoded.model.softmax_head.cam_is_exact:
         assert "probability_change_at_margin" in missing
+
+
+@pytest.mark.parametrize("key", ["three layers (VGG)", "two heads (distilled DeiT)"])
+def test_a_head_without_exact_cam_has_a_report_and_a_slide(key: str) -> None:
+    encoded = encoded_picture(key)
+    explanation = encoded.explain(2, "grad-cam")
+    report = report_html(encoded, explanation, Drawing(), facts_of(encoded, "picture.png"))
+    reason = why_not_cam(encoded.model.softmax_head)
+    assert reason
+    assert str(escape(reason)) in report
+    assert "Logit shift: what softmax cannot see" not in report  # these curves need a head of pool + linear
+    assert slide_card(explanation).size == (1920, 1080)
 
 
 # Trained.
