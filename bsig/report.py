@@ -105,11 +105,12 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
     """The whole report, as text."""
     unit = cam_method(explanation.method).unit
     report = collapse_report(encoded, explanation.class_index, explanation.method)
+    has_scale = not drawing.own_scale and shared_limit_of(explanation, drawing) > 0
     return _template().render(
         name=explanation.class_name,
         finding=finding(explanation),
         pictures=_pictures(encoded, explanation, drawing),
-        scale=None if drawing.own_scale else [_png(_scale(explanation, drawing, width)) for width in (1200, 420)],
+        scale=[_png(_scale(explanation, drawing, width)) for width in (1200, 420)] if has_scale else None,
         scale_words=_scale_words(explanation, drawing),
         branches=_branch_rows(explanation),
         top=_top_rows(encoded),
@@ -157,6 +158,8 @@ def _scale(explanation: Explanation, drawing: Drawing, width: int) -> Image.Imag
 def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
     if drawing.own_scale:
         return "Each map is drawn on its own scale: brightness cannot be compared between them."
+    if shared_limit_of(explanation, drawing) == 0:
+        return "There is no colour scale: no map has anything to colour."
     limit = number_text(shared_limit_of(explanation, drawing))
     low = f"from −{limit.lstrip('+')}" if drawing.view == "signed" else "from 0"
     return f"All maps share one scale, {low} to {limit} {cam_method(explanation.method).unit}."

@@ -107,6 +107,8 @@ def test_a_class_with_no_evidence_has_a_report(encoded: EncodedImage) -> None:
     page = _Page(report_html(encoded, nothing, Drawing(), FACTS))
     assert finding(nothing) in page.text
     assert "cannot collapse here" in page.text
+    assert "There is no colour scale" in page.text
+    assert "source" not in [tag for tag, _ in page.tags]
 
 
 def test_its_plots_are_drawings_that_fetch_nothing_either(encoded: EncodedImage) -> None:
