@@ -125,6 +125,16 @@ def running_app(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess
                 process.wait()
 
 
+def wait_until(holds: Callable[[], Any], seconds: float = 10) -> bool:
+    """Whether it holds within that time."""
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Returns once `/health` answers."""
     until = time.monotonic() + START_S

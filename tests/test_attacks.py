@@ -63,7 +63,7 @@ def test_a_hostile_zip_of_pictures(attacker: Visitor, attacked_app: AttackedApp,
     said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
     assert words in said
     assert {path for path in attacked_app.files() if path.suffix == ".png"} == before
-    assert not Path("/tmp/evil.png").exists()
+    assert not Path("/bsig-evil.png").exists()
 
 
 def test_a_zip_of_one_class_is_not_trained_on(attacker: Visitor) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +12,7 @@ import httpx
 import pytest
 from conftest import CAT
 from hostile_files import SCRIPT, small_picture, zip_of
-from http_visitor import CHECKPOINT, AttackedApp, RefusedError, Visitor, refusal
+from http_visitor import CHECKPOINT, AttackedApp, RefusedError, Visitor, refusal, wait_until
 
 JUNK: list[Any] = [None, 1e308, {"path": "x"}, SCRIPT]
 EVENT_JUNK: list[Any] = [None, {"index": 10**9}, {"index": [3, 4], "value": {}}, "x"]
@@ -21,15 +20,6 @@ EVENT_JUNK: list[Any] = [None, {"index": 10**9}, {"index": [3, 4], "value": {}},
 
 def _join(visitor: Visitor, **body: Any) -> httpx.Response:
     return visitor.http.post("/gradio_api/queue/join", json={"data": [], **body})
-
-
-def _wait_until(holds: Any, seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 # --- values that no page would send -----------------------------------------------------------------------------------
@@ -129,7 +119,7 @@ def test_score_cam_ends_when_its_visitor_has_gone(attacker: Visitor, attacked_ap
     event = attacker.send("compare", picture, CHECKPOINT, "", "score-cam", "signed")
     with pytest.raises(httpx.ReadTimeout):
         attacker.http.get(f"/gradio_api/call/compare/{event}", timeout=0.5)
-    assert _wait_until(lambda: '"outcome": "left"' in attacked_app.log()[before:], 10)
+    assert wait_until(lambda: '"outcome": "left"' in attacked_app.log()[before:], 10)
 
 
 def test_visitors_who_ask_and_never_listen_do_no_harm(attacker: Visitor, attacked_app: AttackedApp) -> None:
@@ -140,7 +130,7 @@ def test_visitors_who_ask_and_never_listen_do_no_harm(attacker: Visitor, attacke
     def is_idle() -> bool:
         return attacker.http.get("/health").json()["requests"] == {"waiting": 0, "running": 0}
 
-    assert _wait_until(is_idle, 60)
+    assert wait_until(is_idle, 60)
 
 
 def test_connections_cut_in_the_middle_do_no_harm(attacker: Visitor, attacked_app: AttackedApp) -> None:
@@ -180,7 +170,7 @@ def test_hundreds_of_tiny_requests_leave_no_memory_behind(attacker: Visitor, att
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(flood, [60] * 4))
     assert attacked_app.process.memory_info().rss - before < 100 * 2**20
-    assert _wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
+    assert wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
 
 
 def test_a_full_queue_says_so(attacker: Visitor, attacked_app: AttackedApp) -> None:
@@ -192,7 +182,7 @@ def test_a_full_queue_says_so(attacker: Visitor, attacked_app: AttackedApp) -> N
         except RefusedError as error:
             words.append(str(error))
     assert all("Queue is full" in one for one in words)
-    assert _wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
+    assert wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -224,7 +214,7 @@ def test_starts_and_stops_at_once_leave_every_run_ended(attacker: Visitor, attac
         thread.start()
     ended = {"finished", "stopped", "failed", "interrupted"}
     try:
-        assert _wait_until(
+        assert wait_until(
             lambda: (runs := attacker.ask("runs")[0]) and all(run["standing"] in ended for run in runs), 60
         ), attacker.ask("runs")
     finally:

@@ -68,9 +68,9 @@ def test_requests_side_by_side_do_not_share_their_parts() -> None:
     ("sentence", "secret"),
     [
         ("'grandma's house.jpg' has 400 million pixels; the limit is 64 million.", "grandma"),
-        ("`image` (=/home/me/grandma.jpg) cannot be read; check the path.", "grandma"),
+        ("`image` (=/pictures/grandma.jpg) cannot be read; check the path.", "grandma"),
         ("checkpoint 'grandma': tensor 'x' holds NaN; train it again.", "grandma"),
-        ("cannot be unpacked ([Errno 28] no space: '/tmp/grandma'); free space.", "grandma"),
+        ("cannot be unpacked ([Errno 28] no space: '/pictures/grandma'); free space.", "grandma"),
     ],
 )
 def test_a_rule_keeps_its_words_and_loses_names(sentence: str, secret: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
-from http_visitor import RefusedError, Visitor, file_data
+from http_visitor import RefusedError, Visitor, file_data, wait_until
 
 from bsig.ui.lean_sessions import LeanSession
 from bsig.ui.request_log import LoggedBlocks
@@ -72,15 +72,6 @@ def _left_behind(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()]
 
 
-def _wait_until(holds: Any, seconds: float = 10) -> bool:
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def _multipart(content: bytes) -> bytes:
     head = b'--xyz\r\nContent-Disposition: form-data; name="files"; filename="a.bin"\r\n\r\n'
     return head + content + b"\r\n--xyz--\r\n"
@@ -120,7 +111,7 @@ def test_an_upload_without_a_length_is_counted_while_it_comes(visitor: Visitor, 
     except httpx.TransportError:
         pass  # the connection is closed while we are still sending
     assert sent < 50 * LIMIT
-    assert _wait_until(lambda: _left_behind(folder) == [])
+    assert wait_until(lambda: _left_behind(folder) == [])
 
 
 def test_several_files_count_together(visitor: Visitor) -> None:
@@ -165,14 +156,14 @@ def test_a_byte_now_and_then_is_cut_and_blocks_nobody(visitor: Visitor, url: str
         assert time.monotonic() - start < 10 * PATIENCE_S
     assert said.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in said
-    assert _wait_until(lambda: _left_behind(folder) == [])
+    assert wait_until(lambda: _left_behind(folder) == [])
 
 
 def test_a_visitor_who_goes_in_the_middle_leaves_nothing(visitor: Visitor, url: str, folder: Path) -> None:
     with _connected(url) as connection:
         _start_upload(connection)
-        assert _wait_until(lambda: _left_behind(folder) != [])
-    assert _wait_until(lambda: _left_behind(folder) == [])
+        assert wait_until(lambda: _left_behind(folder) != [])
+    assert wait_until(lambda: _left_behind(folder) == [])
 
 
 # --- closed, hidden, said ---------------------------------------------------------------------------------------------
