@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -244,11 +245,17 @@ def _asked_at(folder: Path) -> int:
 # Files.
 
 
+_CHANGING = threading.Lock()
+
+
 def write_json(file: Path, said: dict[str, Any]) -> None:
-    """Whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    temporary.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(file)
+    """Whole or not at all, also where several threads write at once."""
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}.partial")
+    try:
+        temporary.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)  # there only if it could not be written or put in place
 
 
 def write_state(folder: Path, state: RunState) -> None:
@@ -257,9 +264,10 @@ def write_state(folder: Path, state: RunState) -> None:
 
 
 def change_state(folder: Path, **changes: Any) -> RunState:
-    """The run's state with some entries changed, written and returned."""
-    state = replace(RunState(**json.loads((folder / STATE).read_text(encoding="utf-8"))), **changes)
-    write_state(folder, state)
+    """The run's state with some entries changed, written and returned; of several threads one after the other."""
+    with _CHANGING:
+        state = replace(RunState(**json.loads((folder / STATE).read_text(encoding="utf-8"))), **changes)
+        write_state(folder, state)
     return state
 
 

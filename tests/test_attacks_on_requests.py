@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -192,8 +193,10 @@ def test_starts_and_stops_at_once_leave_every_run_ended(attacker: Visitor, attac
     pictures = {f"{name}/{number}.png": small_picture(colour=f"#{number:02x}00{shade}")
                 for name, shade in (("tench", "10"), ("banana", "f0")) for number in range(3)}  # fmt: skip
     file = attacker.upload(zip_of(pictures), "pets.zip")
-    for name in ("left", "right", "left"):
+    starts = [
         attacker.send("finetune", file, name, CHECKPOINT, "own", "full", 50, 0.1, 4, 0)
+        for name in ("left", "right", "left")
+    ]
     done = threading.Event()
     problems: list[str] = []
 
@@ -212,17 +215,18 @@ def test_starts_and_stops_at_once_leave_every_run_ended(attacker: Visitor, attac
     threads = [threading.Thread(target=stop) for _ in range(3)]
     for thread in threads:
         thread.start()
-    ended = {"finished", "stopped", "failed", "interrupted"}
     try:
-        assert wait_until(
-            lambda: (runs := attacker.ask("runs")[0]) and all(run["standing"] in ended for run in runs), 60
-        ), attacker.ask("runs")
+        for start in starts:  # answered when its run has ended: a list of runs may not hold the last one yet
+            with contextlib.suppress(RefusedError):
+                attacker.answer("finetune", start)
     finally:
         done.set()
         for thread in threads:
             thread.join()
     assert problems == []
-    assert {run["standing"] for run in attacker.ask("runs")[0]} <= {"finished", "stopped"}
+    standings = {run["standing"] for run in attacker.ask("runs")[0]}
+    assert standings
+    assert standings <= {"finished", "stopped"}
 
 
 # --- names that are markup --------------------------------------------------------------------------------------------

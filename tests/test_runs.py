@@ -144,6 +144,30 @@ def test_states_are_replaced_whole_while_others_read(runs: RunFolder) -> None:
     assert runs.read("mine").state.epochs_done == 299
 
 
+def test_threads_that_change_a_state_at_once_lose_none_of_it(runs: RunFolder) -> None:
+    folder = runs.create("mine", REQUESTS[0])
+    changes = [{"epochs_done": 7}, {"sentence": "seven"}, {"phase": "saving"}, {"ended": 7.0}]
+    start, failed = threading.Barrier(len(changes)), []
+
+    def change(wanted: dict[str, object]) -> None:
+        start.wait()
+        try:
+            for _ in range(60):
+                change_state(folder, **wanted)
+        except OSError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=change, args=(wanted,)) for wanted in changes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    state = runs.read("mine").state
+    assert failed == []
+    assert (state.epochs_done, state.sentence, state.phase, state.ended) == (7, "seven", "saving", 7.0)
+    assert list(folder.glob(".*.partial")) == []
+
+
 def test_only_an_ended_run_is_deleted_and_its_checkpoint_with_it(runs: RunFolder) -> None:
     folder = runs.create("mine", REQUESTS[0])
     (runs.checkpoints / "mine").mkdir(parents=True)
