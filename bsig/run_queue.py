@@ -102,13 +102,15 @@ class RunQueue:
         return other
 
     def submit(self, name: str) -> None:
-        """Puts a run into the line of its device.
+        """Puts a run into the line of its device; not one that was stopped before it got there.
 
         Raises:
             InputError: there is no such run, or the line is full.
         """
-        run = self.folder.read(name)
         with self._lock:
+            run = self.folder.read(name)
+            if run.state.standing in ENDED:
+                return
             waiting = sum(lane.waiting() for lane in self._lanes.values())
             if waiting >= MAX_WAITING:
                 raise InputError(f"{waiting} runs are waiting, the limit is {MAX_WAITING}; try again later.")
@@ -139,12 +141,12 @@ class RunQueue:
         """
         folder = self.folder.folder(name)
         ask_to_stop(folder)
-        with self._lock:
+        with self._lock:  # to the end: a run that is about to get into line must not do so in between
             taken = any(lane.take_out(folder) for lane in self._lanes.values())
-        # Also what no line holds and nobody makes, whatever it was that lost it.
-        is_lost = not taken and self.position(name) is None and not is_locked(folder)
-        if (taken or is_lost) and self.folder.read(name).state.standing not in ENDED:
-            change_state(folder, standing="stopped", sentence="Stopped before it began.", ended=time.time())
+            # Also what no line holds and nobody makes: not yet submitted, or lost somehow.
+            is_lost = not taken and self._place(folder) is None and not is_locked(folder)
+            if (taken or is_lost) and self.folder.read(name).state.standing not in ENDED:
+                change_state(folder, standing="stopped", sentence="Stopped before it began.", ended=time.time())
 
     def position(self, name: str) -> int | None:
         """0 for a run that is being made, 1 for the next, ...; None for one that is not in line."""
@@ -173,8 +175,11 @@ class RunQueue:
 
     def _position(self, folder: Path) -> int | None:
         with self._lock:
-            found = [place for lane in self._lanes.values() if (place := lane.position(folder)) is not None]
-        return found[0] if found else None
+            return self._place(folder)
+
+    def _place(self, folder: Path) -> int | None:
+        """As `_position`; the lock is held."""
+        return next((place for lane in self._lanes.values() if (place := lane.position(folder)) is not None), None)
 
     def _lane(self, device: str) -> _Lane:
         if device not in self._lanes:

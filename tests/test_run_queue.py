@@ -148,6 +148,18 @@ def test_a_run_that_no_line_knows_can_be_stopped_and_deleted(queue: RunQueue) ->
     assert "lost" not in queue.folder.names()
 
 
+def test_a_run_that_is_stopped_before_it_is_in_line_does_not_begin(queue: RunQueue) -> None:
+    config = FinetuneConfig(start_from=START, training=TrainingConfig(epochs=1))
+    queue.folder.create("early", RunRequest("bundled", "shipped", config))
+    queue.stop("early")  # while its pictures are still unpacked, say
+    queue.submit("early")
+    assert queue.position("early") is None
+    asked(queue, "later", 1)
+    until(queue, "later", lambda run: run.state.standing in ENDED)
+    early = queue.folder.read("early").state
+    assert (early.standing, early.started) == ("stopped", None)
+
+
 def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
     first, second = asked(queue, "goes", LONG), asked(queue, "waits", 1)
     queue.stop(second)
