@@ -28,15 +28,16 @@ def built_demo(bench: Workbench, queue: RunQueue | None = None) -> Iterator[Any]
     with tempfile.TemporaryDirectory() as folder:
         runs = queue or RunQueue(RunFolder(Path(folder)), bench.folder)
         try:
-            with _loops_closed(bench, runs) as demo:
-                yield demo
+            with loops_closed():
+                yield build_demo(bench, runs)
         finally:
             if queue is None:
                 runs.close()
 
 
 @contextmanager
-def _loops_closed(bench: Workbench, queue: RunQueue) -> Iterator[Any]:
+def loops_closed() -> Iterator[None]:
+    """Closes every event loop that was made inside."""
     loops: list[asyncio.AbstractEventLoop] = []
     make = asyncio.new_event_loop
 
@@ -46,13 +47,13 @@ def _loops_closed(bench: Workbench, queue: RunQueue) -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "new_event_loop", recorded)
-        demo = build_demo(bench, queue)
-    try:
-        yield demo
-    finally:
-        asyncio.set_event_loop(None)
-        for loop in loops:
-            loop.close()
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop(None)
+            for loop in loops:
+                if not loop.is_running():
+                    loop.close()
 
 
 @contextmanager

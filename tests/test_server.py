@@ -15,6 +15,7 @@ import gradio as gr
 import httpx
 import pytest
 from http_visitor import RefusedError, Visitor, file_data, wait_until
+from in_process import loops_closed
 
 from bsig.ui.lean_sessions import LeanSession
 from bsig.ui.request_log import LoggedBlocks
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     """A page of one upload, one counter and one defect."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), loops_closed():
         warnings.simplefilter("ignore")
         with LoggedBlocks(analytics_enabled=False) as demo:
             file, size, count = gr.File(), gr.Number(), gr.State(0)
@@ -262,6 +263,34 @@ def test_a_session_keeps_its_values_and_shares_none(visitor: Visitor, page: Any)
     assert [counted("one"), counted("one"), counted("other"), counted("one")] == [1, 2, 1, 3]
     assert isinstance(page.state_holder.session_data["one"], LeanSession)
     assert page.state_holder.session_data["one"].config_values == {}
+
+
+def test_nothing_of_an_answer_is_kept_once_it_was_fetched(visitor: Visitor, page: Any) -> None:
+    queue = page._queue
+    queue.pending_messages_per_session.clear()
+    queue.pending_event_ids_session.clear()
+    waiting = visitor.send("count")
+    for _ in range(20):
+        visitor.ask("count")
+    with pytest.raises(RefusedError):
+        visitor.ask("defect")
+    assert wait_until(lambda: list(queue.pending_messages_per_session) == [waiting])  # nobody has come for it
+    assert queue.pending_event_ids_session == {waiting: {waiting}}
+    assert visitor.answer("count", waiting)[-1] == 1
+    assert wait_until(lambda: not queue.pending_messages_per_session and not queue.pending_event_ids_session)
+    with pytest.raises(RefusedError, match="Not Found"):
+        visitor.answer("count", waiting)
+
+
+def test_a_session_asks_again_after_its_stream_has_ended(visitor: Visitor, page: Any) -> None:
+    handler = next(one for one in page.fns.values() if one.api_name == "count")
+    body = {"data": [None], "fn_index": handler._id, "session_hash": "streams"}
+    for seen in (1, 2, 3):
+        joined = [visitor.http.post("/gradio_api/queue/join", json=body).json()["event_id"] for _ in range(2)]
+        stream = visitor.http.get("/gradio_api/queue/data", params={"session_hash": "streams"}).text
+        assert all(event in stream for event in joined)  # both, in one stream
+        assert f'"data":[{2 * seen},{2 * seen}]' in stream or f'"data":[null,{2 * seen}]' in stream
+        assert wait_until(lambda: "streams" not in page._queue.pending_messages_per_session)
 
 
 def test_many_at_once_get_their_own_answers(url: str) -> None:

@@ -57,6 +57,7 @@ def test_the_least_recently_used_goes_first() -> None:
     assert made == ["a", "b", "c"]
     get("b")
     assert made == ["a", "b", "c", "b"]
+    assert kept._making == {}  # a lock for each picture ever seen would be kept
 
 
 def test_what_fails_is_raised_and_not_kept() -> None:

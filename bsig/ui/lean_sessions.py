@@ -1,18 +1,28 @@
-"""Sessions that hold what a visitor changed and nothing more.
+"""Sessions that hold what a visitor changed and nothing more, and a queue that keeps nothing of what was delivered.
 
 Gradio describes every component of the page anew for each session (30 ms of the event loop and 0.7 MB for this page,
 kept for up to 10,000 sessions), and takes each call of the web API that names no session for a new one. The
 descriptions serve its deep links alone, which are closed here (`bsig.ui.server`).
+
+Its queue keeps a mailbox for each session, and the ids of what is under way in it, after the last answer has been
+fetched: 2 kB for every call of the web API, searched from the first to the last for every answer, and of more than
+2,000 mailboxes the oldest is thrown away, whoever may still be waiting at it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from copy import copy
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from gradio.components import State
 from gradio.state_holder import SessionState, StateHolder
+from gradio.utils import LRUCache
+
+STREAM = re.compile(r"/gradio_api/(?:queue/data|call/(?:v2/)?[^/]+/(?P<event>\w+))/?")
 
 
 class LeanSession(SessionState):
@@ -63,3 +73,40 @@ def use_lean_sessions(app: Any) -> None:
     sessions = LeanSessions()
     sessions.set_blocks(app.get_blocks())
     app.state_holder = sessions
+    queue = app.get_blocks()._queue
+    # Of those who never come for their answer; as many as gradio keeps mailboxes.
+    queue.pending_event_ids_session = LRUCache(queue.pending_messages_per_session.max_size)
+
+
+class ForgetsDelivered:
+    """Lets go of a session's mailbox once its stream has ended and nothing is under way in it."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
+        """One request."""
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            session = _session_of_stream(scope)
+            if session:
+                _forget_mailbox(scope["app"].get_blocks()._queue, session)
+
+
+def _session_of_stream(scope: Any) -> str | None:
+    """The session whose answers a request fetches. A call that named none has its event's name as its session's."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return None
+    path = STREAM.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
+    if path is None:
+        return None
+    named = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [None])[0]
+    return path["event"] or named
+
+
+def _forget_mailbox(queue: Any, session: str) -> None:
+    if queue.pending_event_ids_session.get(session):  # something is under way
+        return
+    queue.pending_event_ids_session.pop(session, None)
+    queue.pending_messages_per_session.pop(session, None)

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from bsig import __version__
 from bsig.checkpoints import list_checkpoints
 from bsig.run_queue import RunQueue
-from bsig.ui.lean_sessions import use_lean_sessions
+from bsig.ui.lean_sessions import ForgetsDelivered, use_lean_sessions
 from bsig.ui.request_log import log_requests
 from bsig.ui.workbench import Workbench
 
@@ -105,7 +105,7 @@ def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PA
         "enable_monitoring": False,
         "app_kwargs": {
             "routes": [Route("/health", health)],
-            "middleware": [guard],
+            "middleware": [guard, Middleware(ForgetsDelivered)],
             "lifespan": _lifespan,
             "exception_handlers": {RequestValidationError: _wrong_request},
         },

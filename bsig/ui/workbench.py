@@ -45,11 +45,13 @@ class RecentlyUsed(Generic[Value]):
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The kept value, or a new one from `make`; what `make` raises is raised, and nothing is kept."""
         with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
             making = self._making.setdefault(key, threading.Lock())
         with making:
             with self._lock:
-                if key in self._values:
-                    self._values.move_to_end(key)
+                if key in self._values:  # made while this thread waited
                     return self._values[key]
             try:
                 value = make()
