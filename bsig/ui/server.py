@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import re
@@ -30,6 +29,7 @@ from starlette.routing import Route
 from bsig import __version__
 from bsig.checkpoints import list_checkpoints
 from bsig.run_queue import RunQueue
+from bsig.ui.heap import keep_heap_small
 from bsig.ui.lean_sessions import ForgetsDelivered, use_lean_sessions
 from bsig.ui.request_log import log_requests
 from bsig.ui.workbench import Workbench
@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 4 * 2**20
 UPLOAD_PATIENCE_S = 20.0
 SLOWEST_BYTES_PER_S = 8 * 2**10
-LARGE_BYTES = 8 * 2**20
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 DISK_LEFT_BYTES = 512 * 2**20
 KEPT_SESSIONS = 1000
 # What gradio looks up without asking first: an endpoint, a handler, a component, an upload.
@@ -81,14 +79,9 @@ SECURITY_HEADERS = {
 
 
 def prepare_process() -> None:
-    """For the process of an app: its log, and memory that goes back to the system when a large picture is let go.
-
-    glibc moves its bound for that up to 32 MB by itself, and Pillow asks for 16 MB at a time: several pictures of 64
-    million pixels in several threads then leave some 400 MB behind for good.
-    """
+    """For the process of an app: its log and its memory."""
     log_requests()
-    with contextlib.suppress(OSError, AttributeError):  # another system's C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+    keep_heap_small()
 
 
 def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> dict[str, Any]:
