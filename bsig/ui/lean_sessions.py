@@ -5,8 +5,8 @@ kept for up to 10,000 sessions), and takes each call of the web API that names n
 descriptions serve its deep links alone, which are closed here (`bsig.ui.server`).
 
 Its queue keeps a mailbox for each session, and the ids of what is under way in it, after the last answer has been
-fetched: 2 kB for every call of the web API, searched from the first to the last for every answer, and of more than
-2,000 mailboxes the oldest is thrown away, whoever may still be waiting at it.
+fetched: 2 kB for every call of the web API that names no session, searched from the first to the last for every answer,
+and of more than 2,000 mailboxes the oldest is thrown away, whoever may still be waiting at it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from collections.abc import Callable
 from copy import copy
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from gradio.components import State
 from gradio.state_holder import SessionState, StateHolder
 from gradio.utils import LRUCache
 
-STREAM = re.compile(r"/gradio_api/(?:queue/data|call/(?:v2/)?[^/]+/(?P<event>\w+))/?")
+FETCHED = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/(?P<event>\w+)/?")
 
 
 class LeanSession(SessionState):
@@ -79,7 +78,10 @@ def use_lean_sessions(app: Any) -> None:
 
 
 class ForgetsDelivered:
-    """Lets go of a session's mailbox once its stream has ended and nothing is under way in it."""
+    """Lets go of the mailbox of a call that named no session, once its answer has been fetched.
+
+    A page keeps its mailbox: it opens its stream again whenever it asks, also for what the stream before has brought.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -89,24 +91,19 @@ class ForgetsDelivered:
         try:
             await self._app(scope, receive, send)
         finally:
-            session = _session_of_stream(scope)
-            if session:
-                _forget_mailbox(scope["app"].get_blocks()._queue, session)
+            fetched = (
+                FETCHED.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if _is_get(scope) else None
+            )
+            if fetched:
+                # Such a call's session has the name of its event.
+                _forget_mailbox(scope["app"].get_blocks()._queue, fetched["event"])
 
 
-def _session_of_stream(scope: Any) -> str | None:
-    """The session whose answers a request fetches. A call that named none has its event's name as its session's."""
-    if scope["type"] != "http" or scope["method"] != "GET":
-        return None
-    path = STREAM.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
-    if path is None:
-        return None
-    named = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [None])[0]
-    return path["event"] or named
+def _is_get(scope: Any) -> bool:
+    return bool(scope["type"] == "http" and scope["method"] == "GET")
 
 
 def _forget_mailbox(queue: Any, session: str) -> None:
-    if queue.pending_event_ids_session.get(session):  # something is under way
-        return
-    queue.pending_event_ids_session.pop(session, None)
-    queue.pending_messages_per_session.pop(session, None)
+    if not queue.pending_event_ids_session.get(session):  # else it is still under way
+        queue.pending_event_ids_session.pop(session, None)
+        queue.pending_messages_per_session.pop(session, None)
