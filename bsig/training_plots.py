@@ -11,12 +11,13 @@ from bsig.figures import GREY, SERIES, base_figure
 
 Epochs = Sequence[dict[str, Any]]
 HEIGHT = 270
+MOST_TICKS = 6
 SIGMOID, SOFTMAX, HELD_OUT = SERIES["sigmoid"]["colour"], SERIES["softmax"]["colour"], SERIES["centred"]["colour"]
 
 
 def loss_figure(epochs: Epochs) -> go.Figure:
     """Class-balanced binary cross-entropy: of the training pictures while they train, of held-out ones after."""
-    figure = _figure("loss")
+    figure = _figure("loss", epochs)
     _add_line(figure, epochs, "loss", "training", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "held_out_loss", "held out", HELD_OUT, "dash", "diamond")
     return figure
@@ -24,7 +25,7 @@ def loss_figure(epochs: Epochs) -> go.Figure:
 
 def accuracy_figure(epochs: Epochs) -> go.Figure:
     """Top-1 of the sigmoid branch beside the softmax branch's, which is frozen."""
-    figure = _figure("top-1 accuracy")
+    figure = _figure("top-1 accuracy", epochs)
     _add_line(figure, epochs, "sigmoid_accuracy", "sigmoid, training", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "held_out_sigmoid_accuracy", "sigmoid, held out", HELD_OUT, "dash", "diamond")
     _add_line(figure, epochs, "held_out_softmax_accuracy", "softmax, held out (frozen)", SOFTMAX, "dot", None)
@@ -36,7 +37,7 @@ def accuracy_figure(epochs: Epochs) -> go.Figure:
 
 def areas_figure(epochs: Epochs, start: dict[str, Any] | None) -> go.Figure:
     """Positive area of classes that are there and of absent ones, against where the softmax maps stand."""
-    figure = _figure("positive area")
+    figure = _figure("positive area", epochs)
     _add_line(figure, epochs, "absent_area", "absent classes", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "own_area", "predicted class", HELD_OUT, "dash", "diamond")
     if start and epochs:
@@ -51,7 +52,7 @@ def areas_figure(epochs: Epochs, start: dict[str, Any] | None) -> go.Figure:
 
 def branch_figure(epochs: Epochs) -> go.Figure:
     """How far the branch has gone from the softmax head: weights of opposite sign, and the shared component."""
-    figure = _figure("share")
+    figure = _figure("share", epochs)
     _add_line(figure, epochs, "sign_disagreement", "weights of opposite sign", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "shared_energy_share", "shared by all classes", HELD_OUT, "dash", "diamond")
     figure.update_yaxes(tickformat=".3~p", rangemode="tozero")
@@ -66,9 +67,12 @@ FIGURES: dict[str, tuple[str, Callable[..., go.Figure]]] = {
 }
 
 
-def _figure(y_title: str) -> go.Figure:
+def _figure(y_title: str, epochs: Epochs) -> go.Figure:
     figure = base_figure("epoch", y_title, HEIGHT)
-    figure.update_xaxes(rangemode="tozero", tickformat="d")
+    last = max((epoch["number"] for epoch in epochs), default=1)
+    # Whole epochs only: plotly would label the middle between 0 and 1 as another 1.
+    ticks = {"dtick": 1} if last <= MOST_TICKS else {"nticks": MOST_TICKS}
+    figure.update_xaxes(rangemode="tozero", tickformat="d", **ticks)
     return figure
 
 
