@@ -91,16 +91,14 @@ class ForgetsDelivered:
         try:
             await self._app(scope, receive, send)
         finally:
-            fetched = (
-                FETCHED.fullmatch(scope["path"].removeprefix(scope.get("root_path", ""))) if _is_get(scope) else None
-            )
-            if fetched:
-                # Such a call's session has the name of its event.
-                _forget_mailbox(scope["app"].get_blocks()._queue, fetched["event"])
+            # Such a call's session has the name of its event.
+            if scope["type"] == "http" and scope["method"] == "GET" and (event := _fetched_event(scope)):
+                _forget_mailbox(scope["app"].get_blocks()._queue, event)
 
 
-def _is_get(scope: Any) -> bool:
-    return bool(scope["type"] == "http" and scope["method"] == "GET")
+def _fetched_event(scope: Any) -> str | None:
+    path = FETCHED.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
+    return path["event"] if path else None
 
 
 def _forget_mailbox(queue: Any, session: str) -> None:
