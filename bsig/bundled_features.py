@@ -25,12 +25,11 @@ from torch import Tensor
 from bsig.backbones import state_sha256
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
+from bsig.inputs.paths import ASSETS
 from bsig.training_features import PooledFeatures
 
 FORMAT_VERSION = 1
-BUNDLED_FEATURES = (
-    Path(__file__).resolve().parent.parent / "assets" / "training" / "imagenet-efficientnet_lite0.safetensors"
-)
+BUNDLED_FEATURES = ASSETS / "training" / "imagenet-efficientnet_lite0.safetensors"
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,11 @@ from bsig.errors import InputError
 from bsig.heads import ClassificationHead, with_classes
 from bsig.hub import hub_folder
 from bsig.images import RESAMPLING, Preprocessing, Triple
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.published_models import empty_published_classifier, published_network
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "results.json"
-CHECKPOINTS_FOLDER = Path(__file__).resolve().parent.parent / "checkpoints"
 DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000

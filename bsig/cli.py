@@ -22,7 +22,6 @@ from bsig import __version__
 from bsig.backbones import chosen_device
 from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.checkpoints import (
-    CHECKPOINTS_FOLDER,
     DEFAULT_CHECKPOINT,
     checkpoint_path,
     library_versions,
@@ -36,12 +35,13 @@ from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
 from bsig.comparison import Drawing, comparison_picture
-from bsig.datasets import CACHE_FOLDER, SPLITS, LabelledImages, read_dataset
+from bsig.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from bsig.report import facts_of, report_html
 from bsig.results_page import results_markdown
 from bsig.shipped_results import (

@@ -16,8 +16,8 @@ from bsig.bench.rounds import machine
 from bsig.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
+from bsig.inputs.paths import EXAMPLES
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 DATA_PICTURES = 256
 DATA_SIZE = (224, 224)
 

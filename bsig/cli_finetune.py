@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bsig.backbones import DEFAULT_BACKBONE, chosen_device
-from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.cli_progress import progress
 from bsig.damped_finetune import DampingConfig
 from bsig.datasets import SPLITS, LabelledImages, read_dataset
@@ -28,6 +27,7 @@ from bsig.errors import InputError, StoppedEarly
 from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
 from bsig.flat_finetune import FlatShiftConfig
 from bsig.heads import ClassificationHead
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.processes import Processes, joined_processes
 from bsig.training import Epoch, TrainingConfig
 from bsig.views import Views

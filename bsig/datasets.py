@@ -13,7 +13,6 @@ Boxes are pixels of the stored picture, `x0 y0 x1 y1`. No picture is opened here
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +24,12 @@ from PIL import Image
 
 from bsig.errors import InputError
 from bsig.images import read_image
+from bsig.inputs.paths import CACHE_FOLDER
 
 Box = tuple[float, float, float, float]
 SPLITS = ("train", "val", "test")
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 WORDNET_ID = re.compile(r"n\d{8}")
-CACHE_FOLDER = Path(os.environ.get("BSIG_CACHE", Path.home() / ".cache" / "bsig"))
 
 
 @dataclass(frozen=True)

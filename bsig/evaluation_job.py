@@ -19,8 +19,8 @@ from typing import Any
 
 from bsig.datasets import LabelledImages, read_dataset
 from bsig.errors import InputError
+from bsig.inputs.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 NICENESS = 10
 PATIENCE_S = 10
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
 from bsig.balanced_bias import balanced_bias
-from bsig.checkpoints import CHECKPOINTS_FOLDER, check_target, load_checkpoint, save_checkpoint
+from bsig.checkpoints import check_target, load_checkpoint, save_checkpoint
 from bsig.damped_finetune import DampingConfig, damped_head
 from bsig.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
@@ -32,6 +32,7 @@ from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
 from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
 from bsig.fresh_features import FreshFeatures
 from bsig.heads import ClassificationHead
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.processes import ALONE, Processes
 from bsig.training import (
     Epoch,

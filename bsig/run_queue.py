@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bsig.errors import InputError
+from bsig.inputs.paths import ROOT
 from bsig.run_lock import is_locked, locked
 from bsig.run_words import time_is_up
 from bsig.runs import ENDED, STOP, Run, RunFolder, ask_to_stop, change_state, is_asked_to_stop
 
 logger = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parent.parent
+
 LOG = "worker.log"
 TICK_S = 0.1
 STOP_PATIENCE_S = 0.7

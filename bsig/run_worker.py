@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
-from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.data_check import train_and_held_out
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError, StoppedEarly
@@ -33,6 +32,7 @@ from bsig.feature_cache import FEATURES_FOLDER
 from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
 from bsig.heads import ClassificationHead
 from bsig.images import read_image
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.run_lock import locked
 from bsig.run_words import time_is_up
 from bsig.runs import DATA, FEATURES, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 NICENESS = 10
 EVENT_EVERY_S = 0.25
 LOOK_FOR_STOP_EVERY_S = 0.1
-WATCHED_PICTURES = sorted((Path(__file__).resolve().parent.parent / "assets" / "examples").glob("*.jpg"))
+
+WATCHED_PICTURES = sorted(EXAMPLES.glob("*.jpg"))
 
 
 class Stop:

@@ -30,10 +30,10 @@ from typing import Any, Literal
 
 from bsig.checkpoints import NAME_PATTERN
 from bsig.damped_finetune import DampingConfig
-from bsig.datasets import CACHE_FOLDER
 from bsig.errors import InputError
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.flat_finetune import FlatShiftConfig
+from bsig.inputs.paths import CACHE_FOLDER
 from bsig.training_config import TrainingConfig
 from bsig.views import Views
 

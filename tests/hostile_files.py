@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from bsig.checkpoints import CHECKPOINTS_FOLDER, DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
+from bsig.checkpoints import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 
 SCRIPT = "<img src=x onerror=\"document.title='owned'\">"
 

@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from bsig.checkpoints import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = "imagenet1k-efficientnet_lite0"

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from bsig import checkpoints
 from bsig.backbones import Classifier, classifier_from_timm, state_sha256
 from bsig.checkpoints import (
-    CHECKPOINTS_FOLDER,
     DEFAULT_CHECKPOINT,
     DESCRIPTION,
     RESULTS,
@@ -33,6 +32,7 @@ from bsig.checkpoints import (
 from bsig.dual_branch import DualBranch, FittedShift
 from bsig.errors import InputError
 from bsig.heads import PooledLinearHead
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.shifted_model import doctored_model
 
 SHIPPED = ["birds10-efficientnet_lite0", "imagenet1k-efficientnet_lite0", "imagenet1k-efficientnet_lite0-shift"]

@@ -23,11 +23,12 @@ from mutations import GATE_CASES, NIGHTLY_CASES, fuzz, mutated
 from PIL import Image
 
 from bsig.archives import ZipLimits, extract_zip
-from bsig.checkpoints import CHECKPOINTS_FOLDER, DESCRIPTION, TENSORS, load_checkpoint
+from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint
 from bsig.datasets import read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.errors import InputError
 from bsig.images import MAX_PIXELS, read_image
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 CASES = pytest.mark.parametrize("cases", [GATE_CASES, pytest.param(NIGHTLY_CASES, marks=pytest.mark.nightly)])

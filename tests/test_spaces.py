@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from bsig import zero_gpu
-from bsig.checkpoints import CHECKPOINTS_FOLDER
 from bsig.finetune import FinetuneConfig
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.runs import RunFolder, RunRequest
 from bsig.training_config import TrainingConfig
 from bsig.ui.examples import bundled_examples

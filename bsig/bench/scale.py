@@ -27,6 +27,7 @@ from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
 from bsig.heads import ClassificationHead, with_classes
 from bsig.images import Preprocessing, crop_image, input_tensor, read_image
+from bsig.inputs.paths import ROOT
 
 CLASSES = (10, 100, 1000, 5000, 20_000)
 GRIDS = (7, 14, 28, 56)
@@ -35,7 +36,7 @@ INPUT_SIDES = (224, 448, 896)
 MEGAPIXELS = (0.05, 0.2, 1.0, 4.0, 12.0, 48.0)
 VISITORS = (1, 2, 4, 8, 16, 32)
 RUN_PICTURES = (250, 500, 1000, 2000)
-ROOT = Path(__file__).resolve().parents[2]
+
 Tell = Callable[[str], None]
 Acts = dict[str, Callable[[], Any]]
 

@@ -14,12 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from bsig.errors import InputError
+from bsig.inputs.paths import APP
 
-APP = Path(__file__).resolve().parents[2] / "app.py"
 STARTS_WITHIN_S = 180.0
 
 

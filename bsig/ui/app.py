@@ -10,12 +10,12 @@ from starlette.middleware import Middleware
 
 from bsig import __version__
 from bsig.cams import TREATMENTS
+from bsig.inputs.paths import ASSETS
 from bsig.run_queue import RunQueue
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.evaluate_own import evaluate_answer
 from bsig.ui.evaluate_tab import build_evaluate
 from bsig.ui.evaluate_view import EVALUATE_CSS
-from bsig.ui.examples import ASSETS
 from bsig.ui.finetune_api import add_finetune_endpoints
 from bsig.ui.finetune_tab import FINETUNE_CSS, build_finetune
 from bsig.ui.hosting import Hosting

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.errors import InputError
-
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+from bsig.inputs.paths import EXAMPLES
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,11 @@ class Example:
 @lru_cache(maxsize=1)
 def bundled_examples() -> tuple[Example, ...]:
     """All bundled pictures, in the order of the screen; the first is compared at the start."""
-    entries = json.loads((ASSETS / "examples" / "examples.json").read_text(encoding="utf-8"))
+    entries = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))
     return tuple(
         Example(
             key=entry["key"],
-            path=ASSETS / "examples" / entry["file"],
+            path=EXAMPLES / entry["file"],
             title=entry["title"],
             class_name=entry["class_name"],
             truth=entry["truth"],
