@@ -10,8 +10,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from bsig import zero_gpu  # first: a GPU that is lent by the second must be asked for before anything looks for one
 from bsig.checkpoints import DEFAULT_CHECKPOINT
-from bsig.errors import InputError
 from bsig.finetune import chosen_device
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.run_queue import RunQueue
 from bsig.runs import WORK_FOLDER, RunFolder

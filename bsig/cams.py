@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 LARGEST_GRAM = 400
 """Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""

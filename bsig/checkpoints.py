@@ -46,10 +46,10 @@ from bsig.backbones import (
     state_sha256,
 )
 from bsig.dual_branch import DualBranch, FittedShift
-from bsig.errors import InputError
 from bsig.heads import ClassificationHead, with_classes
-from bsig.hub import hub_folder
-from bsig.images import RESAMPLING, Preprocessing, Triple
+from bsig.inputs.errors import InputError
+from bsig.inputs.hub import hub_folder
+from bsig.inputs.images import RESAMPLING, Preprocessing, Triple
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.published_models import empty_published_classifier, published_network
 

@@ -35,12 +35,12 @@ from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
 from bsig.comparison import Drawing, comparison_picture
-from bsig.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.errors import InputError, StoppedEarly
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
 from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from bsig.report import facts_of, report_html
 from bsig.results_page import results_markdown

@@ -15,7 +15,7 @@ from bsig.bench import compare, learning, memory, page, report, scale
 from bsig.bench.rounds import machine
 from bsig.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 
 DATA_PICTURES = 256

@@ -19,14 +19,14 @@ from pathlib import Path
 from bsig.backbones import DEFAULT_BACKBONE, chosen_device
 from bsig.cli_progress import progress
 from bsig.damped_finetune import DampingConfig
-from bsig.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.descent import ShouldStop
 from bsig.durations import duration
 from bsig.encoding import EncodingConfig
-from bsig.errors import InputError, StoppedEarly
 from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
 from bsig.flat_finetune import FlatShiftConfig
 from bsig.heads import ClassificationHead
+from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.processes import Processes, joined_processes
 from bsig.training import Epoch, TrainingConfig

@@ -13,7 +13,7 @@ from bsig.checkpoints import DESCRIPTION, TENSORS, check_target, checkpoint_path
 from bsig.default_method import why_not_cam
 from bsig.dual_branch import DualBranch
 from bsig.head_table import head_in_words, head_table
-from bsig.hub import model_card, publish_folder
+from bsig.inputs.hub import model_card, publish_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.new_model import NOT_TRAINED, new_model
 from bsig.published_code import import_published, read_class_names

@@ -21,8 +21,8 @@ from torch import Tensor
 from bsig.cams import CAM_METHODS, cam_method
 from bsig.default_method import default_method
 from bsig.diagnostics import diagnose, diagnostic_input
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Evidence, Explanation, percent
+from bsig.inputs.errors import InputError
 from bsig.panels import number_text
 from bsig.sign_collapse import (
     FLIPPED,

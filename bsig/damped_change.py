@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 STRENGTH = 20.0
 PICTURES = 16

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
-from bsig.datasets import ClassMatch, LabelledImages, match_classes, read_dataset
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
-from bsig.images import header_problem
+from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, read_dataset
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import header_problem
 
 HELD_OUT_SHARE = 0.1
 FEWEST_TO_SHARE = 5
@@ -63,7 +63,7 @@ def train_and_held_out(
     Of torchvision's sets always a tenth: some have one split only, some have no other than the test split.
 
     Raises:
-        InputError: as `bsig.datasets.read_dataset`.
+        InputError: as `bsig.inputs.datasets.datasets.read_dataset`.
     """
     images = read_dataset(address, "train", images_root)
     if address.startswith("torchvision:"):

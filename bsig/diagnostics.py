@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.cams import CamMethod, cam_method, signed_map
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.logit_shift import (
     MapMovement,
     common_shift,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bsig.backbones import Classifier
 from bsig.heads import ClassificationHead
-from bsig.images import Preprocessing
+from bsig.inputs.images import Preprocessing
 
 BranchKind = Literal["full", "shift"]
 
@@ -125,7 +125,7 @@ class DualBranch(nn.Module):
         return Classifier(**{**parts, **changed})
 
     def features(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.images.input_tensor`).
+        """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.inputs.images.input_tensor`).
 
         A head that reads tokens without a place (a class token) has them carried along behind the k channels of the
         grid (`bsig.heads`); `map_features` leaves them out.

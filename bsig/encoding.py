@@ -18,8 +18,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
-from bsig.images import Preprocessing
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import Preprocessing
 
 BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]

@@ -23,13 +23,13 @@ import numpy as np
 
 from bsig.cams import cam_method, clamps_weights
 from bsig.checkpoints import library_versions
-from bsig.datasets import ClassMatch, LabelledImages, match_classes
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.evaluation_pass import Progress
 from bsig.evaluation_tables import Tables
 from bsig.evaluation_work import Measured, Work, measure
 from bsig.evidence_columns import CURVE_DELTAS, DELTAS, columns_of
+from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes
+from bsig.inputs.errors import InputError
 from bsig.intervals import RESAMPLES, Estimate, estimate, mean_over
 from bsig.map_sources import Ask, source_of
 from bsig.metrics import METRICS

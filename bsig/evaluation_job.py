@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.datasets import LabelledImages, read_dataset
-from bsig.errors import InputError
+from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ROOT
 
 NICENESS = 10

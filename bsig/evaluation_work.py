@@ -19,12 +19,12 @@ from jaxtyping import Float, Int
 
 from bsig.backbones import state_sha256
 from bsig.checkpoints import library_versions
-from bsig.datasets import LabelledImages, Sample
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.evaluation_pass import Notes, PicturePass, Progress, notes_of
 from bsig.faithfulness import STEPS
 from bsig.faithfulness_scores import COLUMNS, faithful_pictures, faithfulness_part
+from bsig.inputs.datasets.datasets import LabelledImages, Sample
+from bsig.inputs.errors import InputError
 from bsig.localization import unpacked
 from bsig.localization_scores import Places
 from bsig.map_sources import Ask, MapSource, distinct_sources

@@ -39,9 +39,9 @@ from bsig.cams import (
 from bsig.default_method import default_method
 from bsig.dual_branch import DualBranch
 from bsig.duration_parts import part
-from bsig.errors import InputError
 from bsig.heads import ClassificationHead
-from bsig.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]
@@ -106,7 +106,7 @@ class Explainer:
             crop_mode: `center` or `squash` in place of the checkpoint's own.
 
         Raises:
-            InputError: the picture cannot be used (`bsig.images.read_image`), or the features are not finite.
+            InputError: the picture cannot be used (`bsig.inputs.images.read_image`), or the features are not finite.
         """
         preprocessing = self.model.preprocessing
         if crop_mode is not None:

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.road import road
 
 Probability = Callable[[Tensor], Tensor]

@@ -27,7 +27,7 @@ from typing import IO
 
 import numpy as np
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 try:
     import fcntl

@@ -25,13 +25,13 @@ from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_cla
 from bsig.balanced_bias import balanced_bias
 from bsig.checkpoints import check_target, load_checkpoint, save_checkpoint
 from bsig.damped_finetune import DampingConfig, damped_head
-from bsig.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
 from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
 from bsig.fresh_features import FreshFeatures
 from bsig.heads import ClassificationHead
+from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.processes import ALONE, Processes
 from bsig.training import (

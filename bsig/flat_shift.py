@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 RIDGE = 0.3
 ABSENT_AREA = 0.1

@@ -16,8 +16,8 @@ from timm.data import resolve_model_data_config
 from bsig.backbones import STRIDES, BackboneOptions, classifier_from_timm, timm_network
 from bsig.cams import CAM_METHODS
 from bsig.default_method import default_method, methods_of
-from bsig.errors import InputError
 from bsig.heads import ClassificationHead
+from bsig.inputs.errors import InputError
 
 # Family -> (the network that is built, its pooling, further timm names).
 FAMILIES: dict[str, tuple[str, str | None, str]] = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 Estimate = dict[str, float | int | None]

@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 Box = tuple[float, float, float, float]

@@ -20,8 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
-from bsig.errors import InputError
 from bsig.evidence_columns import DELTAS, Column
+from bsig.inputs.errors import InputError
 
 MAPS_AT_ONCE = 64
 CAM_PER_CELL = ("grad-cam", "xgrad-cam", "hires-cam")

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from bsig.datasets import Sample
 from bsig.dual_branch import DualBranch
 from bsig.evaluation_pass import maps_and_gates, squashed
-from bsig.images import crop_image, input_batch
+from bsig.inputs.datasets.datasets import Sample
+from bsig.inputs.images import crop_image, input_batch
 from bsig.map_sources import MapSource
 
 Array = np.ndarray

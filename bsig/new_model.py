@@ -34,8 +34,8 @@ from bsig.backbones import (
     timm_network,
 )
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
-from bsig.hub import hub_folder
+from bsig.inputs.errors import InputError
+from bsig.inputs.hub import hub_folder
 
 NOT_TRAINED = (
     "This model's sigmoid branch has not been fine-tuned: it is still the clone of the softmax branch, so both "

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.lettering import draw_lines, font, line_height, wrapped_lines
 from bsig.pictures import View, colormap_of, greyed, heatmap
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 STAMP = "fingerprint.txt"

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 View = Literal["positive", "signed"]
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 OWN_AREA = 0.7
 

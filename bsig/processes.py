@@ -19,7 +19,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from bsig.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError, StoppedEarly
 
 Value = TypeVar("Value")
 FAILURE, SAID = "bsig/failure", "bsig/said"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bsig.backbones import Classifier
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.published_models import PublishedNetwork, empty_published_classifier
 
 # Left over by torchvision's Inception v3, for training alone.

@@ -25,9 +25,9 @@ from torchvision.models.inception import BasicConv2d, InceptionA, InceptionC
 from torchvision.models.resnet import Bottleneck
 
 from bsig.backbones import Classifier, channels_last
-from bsig.errors import InputError
 from bsig.heads import ClassificationHead, GridLayout, PooledLinearHead, TailHead
-from bsig.images import Preprocessing
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import Preprocessing
 
 PREFIX = "published/"
 ARCHITECTURES = ("resnet50", "vgg16", "inception_v3")

@@ -26,9 +26,9 @@ from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
+from bsig.inputs.files import is_locked, locked
 from bsig.inputs.paths import ROOT
-from bsig.run_lock import is_locked, locked
 from bsig.run_words import time_is_up
 from bsig.runs import ENDED, STOP, Run, RunFolder, ask_to_stop, change_state, is_asked_to_stop
 

@@ -30,9 +30,9 @@ from typing import Any, Literal
 
 from bsig.checkpoints import NAME_PATTERN
 from bsig.damped_finetune import DampingConfig
-from bsig.errors import InputError
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.flat_finetune import FlatShiftConfig
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.training_config import TrainingConfig
 from bsig.views import Views

@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import EncodedImage
 from bsig.heads import ClassificationHead
+from bsig.inputs.errors import InputError
 
 
 def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmoid: bool = True) -> DualBranch:

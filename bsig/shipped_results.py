@@ -17,7 +17,7 @@ from typing import Any
 from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.checkpoints import RESULTS
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 FORMAT_VERSION = 1
 DIGITS = 4

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.intervals import mean_over, ratio_over
 from bsig.regions import Box, covered_by_boxes, inside_auc, region_scores
 

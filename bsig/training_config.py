@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bsig.dual_branch import BranchKind
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 
 @dataclass(frozen=True)

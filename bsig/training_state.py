@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bsig.backbones import state_sha256
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_features import TrainingFeatures
 from bsig.training_figures import Epoch

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageOps
 from torchvision.transforms import RandomResizedCrop
 
-from bsig.errors import InputError
-from bsig.images import RESAMPLING, Preprocessing, crop_image
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import RESAMPLING, Preprocessing, crop_image
 
 _DRAWING = threading.Lock()
 PUBLISHED_RESIZE = 256 / 224

@@ -20,9 +20,9 @@ from torch import Tensor
 from bsig.cams import cam_method, class_scores_of, head_score, signed_map
 from bsig.default_method import default_method
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer, find_class
 from bsig.heads import ClassificationHead
+from bsig.inputs.errors import InputError
 from bsig.positive_area import absent_classes
 
 ABSENT_PER_PICTURE = 12

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from bsig.run_lock import locked
+from bsig.inputs.files import locked
 from bsig.run_worker import attempt, begin, end
 from bsig.runs import RunFolder
 

@@ -20,9 +20,9 @@ import torch
 
 from bsig import checkpoints, descent, feature_file, finetune, training_state
 from bsig.backbones import classifier_from_timm
-from bsig.datasets import read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
+from bsig.inputs.datasets.datasets import read_dataset
 from bsig.training_config import TrainingConfig
 
 torch.set_num_threads(1)

@@ -12,9 +12,9 @@ from generated import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsig import archives
-from bsig.archives import ZipLimits, data_root, extract_zip, extracted_zip
-from bsig.errors import InputError
+from bsig.inputs import zips as archives
+from bsig.inputs.errors import InputError
+from bsig.inputs.zips import ZipLimits, data_root, extract_zip, extracted_zip
 
 
 def zipped(file: Path, entries: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> Path:

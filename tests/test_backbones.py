@@ -23,8 +23,8 @@ from bsig.backbones import (
     unique_names,
 )
 from bsig.checkpoints import load_checkpoint
-from bsig.errors import InputError
-from bsig.images import crop_image, input_batch, read_image
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import crop_image, input_batch, read_image
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from bsig.bench.rounds import alternating, times_of
 from bsig.bench.scale import with_random_classes
 from bsig.dual_branch import DualBranch
 from bsig.explain import Explainer
-from bsig.images import crop_image, input_tensor, read_image
+from bsig.inputs.images import crop_image, input_tensor, read_image
 from bsig.localization import THRESHOLDS, best_ious
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,8 +28,8 @@ from bsig.cams import (
     strongest_channels,
 )
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.heads import PooledLinearHead
+from bsig.inputs.errors import InputError
 
 IMAGES, CLASSES, CHANNELS, ROWS, COLUMNS = 2, 5, 11, 3, 7
 CELLS = ROWS * COLUMNS

@@ -30,8 +30,8 @@ from bsig.checkpoints import (
     save_checkpoint,
 )
 from bsig.dual_branch import DualBranch, FittedShift
-from bsig.errors import InputError
 from bsig.heads import PooledLinearHead
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.shifted_model import doctored_model
 

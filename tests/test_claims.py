@@ -14,7 +14,7 @@ from tolerances import FLOAT32, PROBABILITY, assert_close
 from torch import Tensor
 
 from bsig.dual_branch import DualBranch
-from bsig.images import crop_image, input_batch, read_image
+from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.logit_shift import (
     all_class_maps,
     class_centred_map,

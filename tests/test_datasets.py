@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bsig import datasets
-from bsig.datasets import LabelledImages, Sample, boxes_xyxy, match_classes, plain_name, read_dataset
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
+from bsig.inputs.datasets import datasets
+from bsig.inputs.datasets.datasets import LabelledImages, Sample, boxes_xyxy, match_classes, plain_name, read_dataset
+from bsig.inputs.errors import InputError
 
 HEADER = "file,class,split,width,height,boxes_xyxy,mask"
 

@@ -13,14 +13,14 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.backbones import Classifier
-from bsig.datasets import LabelledImages, Sample, read_dataset
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.evaluation import evaluate, matched
 from bsig.evaluation_pass import absent_classes
 from bsig.evaluation_table import format_table
 from bsig.evidence_columns import delta_key
 from bsig.heads import PooledLinearHead
+from bsig.inputs.datasets.datasets import LabelledImages, Sample, read_dataset
+from bsig.inputs.errors import InputError
 from bsig.metrics import METRICS, Metric
 
 NAMES = ("tench", "goldfish", "golf ball", "tabby")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
-from bsig.errors import InputError
 from bsig.evaluation_job import EvaluationJob, labelled_split
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.ui.evaluate_own import Step, evaluate_answer, measured, own_pictures
 from bsig.ui.evaluate_view import gallery_rows, screen_of

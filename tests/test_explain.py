@@ -19,8 +19,8 @@ import bsig
 from bsig.backbones import classifier_from_timm
 from bsig.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
+from bsig.inputs.errors import InputError
 from bsig.ui.examples import bundled_examples
 
 CAT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "cat.jpg"

@@ -11,7 +11,6 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.errors import InputError
 from bsig.faithfulness import (
     area_under,
     blurred,
@@ -22,6 +21,7 @@ from bsig.faithfulness import (
     partly,
     pixel_ranks,
 )
+from bsig.inputs.errors import InputError
 
 
 def share_of_sum(inputs: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from bsig import feature_file
-from bsig.errors import InputError
 from bsig.feature_file import (
     FeatureFile,
     cache_limit,
@@ -26,6 +25,7 @@ from bsig.feature_file import (
     read_features,
     remove_left_behind,
 )
+from bsig.inputs.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 

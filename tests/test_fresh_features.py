@@ -12,13 +12,13 @@ from generated import class_folders, picture
 from PIL import Image
 
 from bsig.backbones import classifier_from_timm
-from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.encoding import normalised
-from bsig.errors import InputError
 from bsig.feature_cache import pooled_features
 from bsig.fresh_features import FreshFeatures
-from bsig.images import Preprocessing
+from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import Preprocessing
 from bsig.training import TrainingConfig, train_sigmoid_branch
 from bsig.views import fresh_view
 

@@ -28,9 +28,9 @@ from bsig.comparison import Drawing
 from bsig.default_method import default_method, methods_of, why_not_cam
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.dual_branch import DualBranch, FittedShift
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
 from bsig.heads import GridLayout, PooledLinearHead, TailHead, with_classes
+from bsig.inputs.errors import InputError
 from bsig.network_parts import cut_network
 from bsig.report import facts_of, report_html
 from bsig.shifted_model import shifted_image

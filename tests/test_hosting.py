@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError
 from in_process import served_demo
 from PIL import Image
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.run_queue import RunQueue
 from bsig.runs import RunRequest

@@ -16,8 +16,8 @@ from PIL import Image
 from timm.data import create_transform
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.errors import InputError
-from bsig.images import FORMATS, Preprocessing, crop_image, input_batch, input_tensor, read_image
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import FORMATS, Preprocessing, crop_image, input_batch, input_tensor, read_image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 

@@ -9,7 +9,7 @@ import pytest
 import reference
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.intervals import resampling_weights
 from bsig.localization import (
     THRESHOLDS,

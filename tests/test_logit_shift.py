@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.logit_shift import (
     all_class_maps,
     channel_shift,

@@ -14,14 +14,14 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bsig import hub
 from bsig.backbones import DEFAULT_BACKBONE, BackboneOptions
 from bsig.checkpoints import DESCRIPTION, TENSORS, list_checkpoints, load_checkpoint, read_description, save_checkpoint
 from bsig.cli import main
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.head_table import FAMILIES, feature_stages, require_stage, stage_of
-from bsig.hub import escaped, hub_folder, model_card, publish_folder
+from bsig.inputs import hub
+from bsig.inputs.errors import InputError
+from bsig.inputs.hub import escaped, hub_folder, model_card, publish_folder
 from bsig.new_model import model_name, new_model, not_trained
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from bsig import panels
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.lettering import font, wrapped_lines
 from bsig.panels import PanelColumn, color_bar, comparison_panel, no_evidence_notice, number_text
 from bsig.pictures import (

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from bsig.checkpoints import load_checkpoint, save_checkpoint
 from bsig.cli import main
-from bsig.errors import InputError
 from bsig.heads import PooledLinearHead
+from bsig.inputs.errors import InputError
 from bsig.published_code import import_published, read_class_names
 from bsig.published_models import PublishedNetwork, empty_published_classifier, published_network
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from bsig import load_checkpoint
 from bsig.checkpoints import read_description, record_results
-from bsig.datasets import read_dataset
 from bsig.evaluation import evaluate
+from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 
 DEFAULT = CHECKPOINTS_FOLDER / "imagenet1k-efficientnet_lite0"

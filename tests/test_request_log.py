@@ -17,7 +17,7 @@ from gradio_client.exceptions import AppError
 from in_process import served_demo
 
 from bsig.duration_parts import collected, part
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.ui.examples import bundled_examples
 from bsig.ui.request_log import rule_of
 from bsig.ui.workbench import Workbench
@@ -133,7 +133,7 @@ def test_a_refusal_is_one_line_that_names_the_rule_and_not_the_file(client: Clie
     with pytest.raises(AppError, match="not a picture"):
         _ask(client, file)
     (line,) = lines()
-    assert (line["outcome"], line["by"]) == ("refused", "bsig.images._opened")
+    assert (line["outcome"], line["by"]) == ("refused", "bsig.inputs.images._opened")
     assert "use one of JPEG" in line["rule"]
     assert "grandma" not in json.dumps(line)
     with pytest.raises(AppError, match="purple"):

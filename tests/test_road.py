@@ -10,8 +10,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tolerances import LIBRARY, SOLVER, assert_close
 from torch import Tensor
 
-from bsig.errors import InputError
 from bsig.faithfulness import pixel_ranks
+from bsig.inputs.errors import InputError
 from bsig.road import imputed, road
 
 THEIR_WARNINGS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # numpy functions on torch tensors

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsig.durations import duration
-from bsig.errors import InputError
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
-from bsig.run_lock import is_locked, locked
+from bsig.inputs.errors import InputError
+from bsig.inputs.files import is_locked, locked
 from bsig.run_queue import mark_interrupted
 from bsig.run_words import can, progress, settings_rows, status
 from bsig.runs import (

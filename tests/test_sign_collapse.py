@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tolerances import IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.logit_shift import class_map, shifted_probabilities, uniform_shift
 from bsig.sign_collapse import (
     NO_POSITIVE_CELLS,

@@ -9,7 +9,7 @@ import pytest
 import reference
 from tolerances import IDENTITY, assert_close
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.intervals import estimate, mean_over, ratio_over, resampling_weights
 from bsig.regions import covered_by_boxes, covered_by_mask, inside_auc, region_scores
 from bsig.specificity import (

@@ -20,7 +20,7 @@ from bsig import training_features, training_state
 from bsig.backbones import PooledLinearHead
 from bsig.descent import steps_of
 from bsig.dual_branch import FittedShift
-from bsig.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.processes import ALONE
 from bsig.training import (
     Epoch,

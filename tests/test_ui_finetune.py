@@ -19,8 +19,8 @@ from in_process import served_demo
 
 from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import Explainer
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.run_queue import RunQueue
 from bsig.runs import MAPS, RunFolder, RunRequest

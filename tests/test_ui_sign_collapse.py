@@ -26,8 +26,8 @@ from bsig.collapse_report import (
 )
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
+from bsig.inputs.errors import InputError
 from bsig.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
 from bsig.ui.examples import bundled_examples
 from bsig.ui.sign_collapse_tab import (

@@ -11,8 +11,8 @@ from tolerances import FLOAT32, assert_close
 
 from bsig.backbones import Classifier
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import Explainer
+from bsig.inputs.errors import InputError
 from bsig.ui.examples import bundled_examples
 from bsig.watched import ABSENT_PER_PICTURE, Watched
 

@@ -26,7 +26,7 @@ from bsig.bench.rounds import Times, alternating
 from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
-from bsig.images import crop_image, input_tensor, read_image
+from bsig.inputs.images import crop_image, input_tensor, read_image
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)

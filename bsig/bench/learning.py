@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from bsig.bench.rounds import alternating
-from bsig.datasets import LabelledImages, read_dataset
 from bsig.dual_branch import DualBranch
 from bsig.encoding import EncodingConfig
-from bsig.errors import InputError
 from bsig.feature_cache import pooled_features
 from bsig.fresh_features import FreshFeatures
-from bsig.images import read_image
+from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import read_image
 from bsig.localization import THRESHOLDS, best_ious, box_ious, score_map
 from bsig.training import TrainingConfig, train_sigmoid_branch
 from bsig.training_features import PooledFeatures

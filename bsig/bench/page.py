@@ -13,7 +13,7 @@ from typing import Any
 from bsig.bench.served import Served, resident_mb, served
 from bsig.bench.visitor import Visitor
 from bsig.checkpoints import DEFAULT_CHECKPOINT
-from bsig.images import read_image
+from bsig.inputs.images import read_image
 
 PARTS = ("decode", "encode", "maps", "drawing", "png")
 LOG_COMES_WITHIN_S = 2.0

@@ -23,10 +23,10 @@ from bsig.bench.load import loaded
 from bsig.bench.rounds import alternating
 from bsig.bench.served import resident_mb, served
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explainer
 from bsig.heads import ClassificationHead, with_classes
-from bsig.images import Preprocessing, crop_image, input_tensor, read_image
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image
 from bsig.inputs.paths import ROOT
 
 CLASSES = (10, 100, 1000, 5000, 20_000)

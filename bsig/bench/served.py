@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import APP
 
 STARTS_WITHIN_S = 180.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 ANSWERS_WITHIN_S = 60.0
 

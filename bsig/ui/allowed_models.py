@@ -12,7 +12,7 @@ import timm
 import torch
 
 from bsig.backbones import DEFAULT_BACKBONE
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.ui.hosting import ELSEWHERE, Hosting
 
 

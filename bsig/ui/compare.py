@@ -22,8 +22,8 @@ from bsig.comparison import (
 )
 from bsig.default_method import default_method, methods_of, why_not_cam
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, find_class, finding, percent, summary
+from bsig.inputs.errors import InputError
 from bsig.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
-from bsig.run_lock import is_locked, locked
+from bsig.inputs.errors import InputError
+from bsig.inputs.files import is_locked, locked
 from bsig.run_queue import RunQueue
 from bsig.runs import ENDED, RunFolder
 from bsig.ui.hosting import Hosting

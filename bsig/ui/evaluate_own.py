@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.archives import extracted_zip
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.datasets import LabelledImages
 from bsig.durations import duration
-from bsig.errors import InputError
 from bsig.evaluation_job import EvaluationJob, labelled_split
+from bsig.inputs.datasets.datasets import LabelledImages
+from bsig.inputs.errors import InputError
+from bsig.inputs.zips import extracted_zip
 from bsig.shipped_results import read_results
 from bsig.ui.own_sets import OwnSet, OwnSets
 from bsig.ui.workbench import Workbench

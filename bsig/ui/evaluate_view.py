@@ -13,7 +13,7 @@ from PIL import Image
 from bsig.cams import TREATMENTS
 from bsig.evaluation_figures import classes_figure, delta_figure, localization_figure
 from bsig.evaluation_words import Row, best_blind, finding, first_rows, left_out, result_title, rows_of
-from bsig.images import read_image
+from bsig.inputs.images import read_image
 from bsig.metrics import METRICS
 from bsig.ui.evaluate_own import SIDES
 from bsig.ui.own_sets import OwnSet

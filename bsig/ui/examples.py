@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 
 

@@ -14,9 +14,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from bsig.archives import ZipLimits
 from bsig.durations import duration
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
+from bsig.inputs.zips import ZipLimits
 
 MEGABYTE = 2**20
 PASSWORD_VARIABLE = "BSIG_FINETUNE_PASSWORD"

@@ -18,10 +18,10 @@ from bsig.cams import CAM_METHODS, Branch
 from bsig.checkpoints import save_checkpoint
 from bsig.comparison import BRANCHES, Drawing, map_picture
 from bsig.default_method import default_method, require_exact
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Explanation, find_class, percent
 from bsig.figures import grouped_bars, lines_over_delta
 from bsig.heads import ClassificationHead
+from bsig.inputs.errors import InputError
 from bsig.logit_shift import (
     channel_shift,
     class_centred_head,

@@ -14,8 +14,8 @@ from bsig.cams import CAM_METHODS
 from bsig.checkpoints import save_checkpoint
 from bsig.default_method import default_method, methods_of, why_not_cam
 from bsig.dual_branch import DualBranch
-from bsig.errors import InputError
 from bsig.head_table import feature_stages, head_in_words, stage_of
+from bsig.inputs.errors import InputError
 from bsig.new_model import model_name, new_model, not_trained
 from bsig.ui.allowed_models import check_backbone, pretrained_names
 from bsig.ui.compare import CompareScreen

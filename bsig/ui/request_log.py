@@ -27,7 +27,7 @@ import gradio as gr
 from gradio.exceptions import InvalidPathError
 
 from bsig.duration_parts import collected
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.ui.lean_sessions import LeanSessions
 
 logger = logging.getLogger("bsig.requests")
@@ -203,7 +203,7 @@ def _while_reading_inputs(error: BaseException) -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised: `bsig.images._check_size`, or the innermost place in this package."""
+    """Where it was raised: `bsig.inputs.images._check_size`, or the innermost place in this package."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     named = [(str(frame.f_globals.get("__name__", "")), frame.f_code.co_name) for frame in frames]
     ours = [(module, name) for module, name in named if module.startswith("bsig.") and module != __name__]

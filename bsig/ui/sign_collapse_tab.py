@@ -26,8 +26,8 @@ from bsig.collapse_report import (
 )
 from bsig.comparison import BRANCHES, PICTURE_SIZE, Drawing
 from bsig.diagnostics import diagnose, diagnostic_input
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, find_class, percent
+from bsig.inputs.errors import InputError
 from bsig.panels import number_text
 from bsig.pictures import overlay, shared_limit
 from bsig.sign_collapse import FLIPPED, quadrant_of_channels

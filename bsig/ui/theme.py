@@ -16,7 +16,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from bsig.duration_parts import part
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 from bsig.png import png_bytes
 from bsig.ui.request_log import VisitorLeftError, defect, refusal
 
@@ -108,7 +108,7 @@ CSS = """
 
 
 class PictureInput(gr.Image):
-    """A picture upload that hands on the file as it came, so that `bsig.images` alone opens it, and says what is wrong.
+    """A picture upload that hands on the file as it came, so that `bsig.inputs.images` alone opens it, and says what is wrong.
 
     Gradio's own preprocessing decodes the file first and turns its errors into "Error".
     """

@@ -11,8 +11,8 @@ import numpy as np
 
 from bsig.comparison import PICTURE_SIZE, Drawing
 from bsig.default_method import methods_of
-from bsig.errors import InputError
 from bsig.explain import EncodedImage, Evidence, Explanation, area_text, find_class, percent
+from bsig.inputs.errors import InputError
 from bsig.pictures import overlay, shared_limit
 from bsig.runs import RunFolder
 from bsig.ui.compare import CompareScreen, scale_html

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from bsig import Explainer, load_checkpoint
-from bsig.images import Preprocessing, crop_image, read_image
+from bsig.inputs.images import Preprocessing, crop_image, read_image
 from bsig.ui.examples import bundled_examples
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")

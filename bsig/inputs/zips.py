@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.

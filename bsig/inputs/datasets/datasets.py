@@ -22,8 +22,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
-from bsig.errors import InputError
-from bsig.images import read_image
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import read_image
 from bsig.inputs.paths import CACHE_FOLDER
 
 Box = tuple[float, float, float, float]

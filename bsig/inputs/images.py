@@ -25,7 +25,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from bsig.errors import InputError
+from bsig.inputs.errors import InputError
 
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
