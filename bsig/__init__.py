@@ -8,10 +8,10 @@ Importing bsig loads no weights.
 """
 
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Evidence, Explainer, Explanation
 from bsig.inputs.errors import InputError
+from bsig.model.checkpoints.folder import list_checkpoints, load_checkpoint, save_checkpoint
+from bsig.model.dual_branch import DualBranch
 
 __version__ = "0.1.0"
 __all__ = [

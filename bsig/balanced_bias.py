@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from bsig.heads import ClassificationHead
+from bsig.model.heads import ClassificationHead
 from bsig.training_features import TrainingFeatures
 
 STEPS = 30

@@ -22,10 +22,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bsig.backbones import state_sha256
-from bsig.dual_branch import DualBranch
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ASSETS
+from bsig.model.backbones import state_sha256
+from bsig.model.dual_branch import DualBranch
 from bsig.training_features import PooledFeatures
 
 FORMAT_VERSION = 1

@@ -44,7 +44,7 @@ TREATMENTS: dict[str, str] = {
 
 @runtime_checkable
 class ClassifierHead(Protocol):
-    """What the maps need of a head; `bsig.heads.ClassificationHead` has it."""
+    """What the maps need of a head; `bsig.model.heads.ClassificationHead` has it."""
 
     @property
     def cam_is_exact(self) -> bool:
@@ -96,7 +96,7 @@ def head_score(
     """The score `sum_c class_scores[b,c] * logit_c` of a head on given features, with its gradient.
 
     Args:
-        head: features -> logits; `bsig.heads.ClassificationHead` says which members it needs.
+        head: features -> logits; `bsig.model.heads.ClassificationHead` says which members it needs.
         features: (b, k, h, w), without graph; channels that a head carries beside the map's (a transformer's class
             token) are read by the head and left out of the map.
         class_scores: which combination of logits, see `class_scores_of`.

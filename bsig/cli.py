@@ -19,16 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bsig import __version__
-from bsig.backbones import chosen_device
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.checkpoints import (
-    DEFAULT_CHECKPOINT,
-    checkpoint_path,
-    library_versions,
-    list_checkpoints,
-    load_checkpoint,
-    record_results,
-)
 from bsig.cli_bench import add_bench_arguments, run_bench
 from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
@@ -42,6 +33,15 @@ from bsig.explain import Explainer, Explanation, finding, summary
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
+from bsig.model.backbones import chosen_device
+from bsig.model.checkpoints.folder import (
+    DEFAULT_CHECKPOINT,
+    checkpoint_path,
+    library_versions,
+    list_checkpoints,
+    load_checkpoint,
+    record_results,
+)
 from bsig.report import facts_of, report_html
 from bsig.results_page import results_markdown
 from bsig.shipped_results import (

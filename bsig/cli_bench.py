@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bsig.backbones import DEFAULT_BACKBONE
 from bsig.bench import compare, learning, memory, page, report, scale
 from bsig.bench.rounds import machine
-from bsig.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint
-from bsig.dual_branch import DualBranch
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
+from bsig.model.backbones import DEFAULT_BACKBONE
+from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint
+from bsig.model.dual_branch import DualBranch
 
 DATA_PICTURES = 256
 DATA_SIZE = (224, 224)

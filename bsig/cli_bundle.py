@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.backbones import chosen_device
 from bsig.bundled_features import BUNDLED_FEATURES, save_bundle
-from bsig.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint
 from bsig.cli_progress import progress
 from bsig.data_check import check_match, matched
-from bsig.dual_branch import DualBranch
 from bsig.feature_cache import pooled_features
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import chosen_device
+from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint
+from bsig.model.dual_branch import DualBranch
 from bsig.training_features import PooledFeatures
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bsig.backbones import DEFAULT_BACKBONE, chosen_device
 from bsig.cli_progress import progress
 from bsig.damped_finetune import DampingConfig
 from bsig.descent import ShouldStop
@@ -24,10 +23,11 @@ from bsig.durations import duration
 from bsig.encoding import EncodingConfig
 from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
 from bsig.flat_finetune import FlatShiftConfig
-from bsig.heads import ClassificationHead
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
+from bsig.model.heads import ClassificationHead
 from bsig.processes import Processes, joined_processes
 from bsig.training import Epoch, TrainingConfig
 from bsig.views import Views

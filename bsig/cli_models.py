@@ -8,16 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bsig.backbones import BackboneOptions, chosen_device
-from bsig.checkpoints import DESCRIPTION, TENSORS, check_target, checkpoint_path, read_description, save_checkpoint
 from bsig.default_method import why_not_cam
-from bsig.dual_branch import DualBranch
-from bsig.head_table import head_in_words, head_table
 from bsig.inputs.hub import model_card, publish_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.new_model import NOT_TRAINED, new_model
-from bsig.published_code import import_published, read_class_names
-from bsig.published_models import ARCHITECTURES, METHODS, PublishedNetwork
+from bsig.model.backbones import BackboneOptions, chosen_device
+from bsig.model.checkpoints.folder import (
+    DESCRIPTION,
+    TENSORS,
+    check_target,
+    checkpoint_path,
+    read_description,
+    save_checkpoint,
+)
+from bsig.model.dual_branch import DualBranch
+from bsig.model.feature_stages import head_in_words, head_table
+from bsig.model.new_model import NOT_TRAINED, new_model
+from bsig.model.published.import_file import import_published, read_class_names
+from bsig.model.published.networks import ARCHITECTURES, METHODS, PublishedNetwork
 
 AddCommand = Callable[[Any, str, Callable[[argparse.Namespace], None], str], argparse.ArgumentParser]
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 
 from bsig.damped_change import PICTURES, STRENGTH, TEMPER, damped_changes, likely_pictures
-from bsig.dual_branch import DualBranch
 from bsig.flat_finetune import encoded_twice
-from bsig.heads import ClassificationHead
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 
 Progress = Callable[[int, int], None]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
-from bsig.dual_branch import DualBranch
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
+from bsig.model.dual_branch import DualBranch
 
 HELD_OUT_SHARE = 0.1
 FEWEST_TO_SHARE = 5

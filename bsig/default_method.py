@@ -13,8 +13,8 @@ CAM, wherever it is exact: its map's mean plus the bias is the logit. Where it i
 from __future__ import annotations
 
 from bsig.cams import CAM_METHODS
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError
+from bsig.model.heads import ClassificationHead
 
 
 def default_method(head: ClassificationHead) -> str:

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from bsig.dual_branch import DualBranch
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
+from bsig.model.dual_branch import DualBranch
 
 BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]

@@ -22,8 +22,6 @@ from typing import Any, Literal
 import numpy as np
 
 from bsig.cams import cam_method, clamps_weights
-from bsig.checkpoints import library_versions
-from bsig.dual_branch import DualBranch
 from bsig.evaluation_pass import Progress
 from bsig.evaluation_tables import Tables
 from bsig.evaluation_work import Measured, Work, measure
@@ -33,6 +31,8 @@ from bsig.inputs.errors import InputError
 from bsig.intervals import RESAMPLES, Estimate, estimate, mean_over
 from bsig.map_sources import Ask, source_of
 from bsig.metrics import METRICS
+from bsig.model.checkpoints.folder import library_versions
+from bsig.model.dual_branch import DualBranch
 from bsig.mosaics import MOSAIC_CONFIDENCE
 from bsig.partial_results import PartialResults
 from bsig.team import Team

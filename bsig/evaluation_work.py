@@ -17,9 +17,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bsig.backbones import state_sha256
-from bsig.checkpoints import library_versions
-from bsig.dual_branch import DualBranch
 from bsig.evaluation_pass import Notes, PicturePass, Progress, notes_of
 from bsig.faithfulness import STEPS
 from bsig.faithfulness_scores import COLUMNS, faithful_pictures, faithfulness_part
@@ -28,6 +25,9 @@ from bsig.inputs.errors import InputError
 from bsig.localization import unpacked
 from bsig.localization_scores import Places
 from bsig.map_sources import Ask, MapSource, distinct_sources
+from bsig.model.backbones import state_sha256
+from bsig.model.checkpoints.folder import library_versions
+from bsig.model.dual_branch import DualBranch
 from bsig.mosaics import mosaic_part, mosaic_sources
 from bsig.partial_results import PartialResults
 from bsig.road import SHARES

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from bsig.cams import Branch
-from bsig.dual_branch import DualBranch, FittedShift
-from bsig.heads import ClassificationHead
+from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.heads import ClassificationHead
 
 Probability = Literal["softmax", "sigmoid"]
 DELTAS = (-0.01, -0.02, -0.04)

@@ -37,11 +37,11 @@ from bsig.cams import (
     strongest_channels,
 )
 from bsig.default_method import default_method
-from bsig.dual_branch import DualBranch
 from bsig.duration_parts import part
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]
@@ -137,7 +137,7 @@ class EncodedImage:
     Attributes:
         features: (1, k, h, w), what maps are sums over.
         softmax_logits, sigmoid_logits: (c,).
-        carried: (1, n, h, w), what the heads read beside them (`bsig.heads`); None for most.
+        carried: (1, n, h, w), what the heads read beside them (`bsig.model.heads`); None for most.
     """
 
     model: DualBranch

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.dual_branch import DualBranch
 from bsig.evaluation_pass import squashed
 from bsig.faithfulness import STEPS, faithfulness
 from bsig.inputs.datasets.datasets import Sample
 from bsig.inputs.images import crop_image, input_tensor
+from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray
 KEYS = ("deletion_auc", "insertion_auc", "road", "average_drop", "increase_in_confidence")

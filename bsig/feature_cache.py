@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.backbones import state_sha256
-from bsig.dual_branch import DualBranch
 from bsig.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
 from bsig.feature_file import FeatureFile, make_room, read_features
 from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing
 from bsig.inputs.paths import CACHE_FOLDER
+from bsig.model.backbones import state_sha256
+from bsig.model.dual_branch import DualBranch
 from bsig.processes import Processes
 from bsig.training_features import PooledFeatures, SplitFeatures, TrainingFeatures
 from bsig.views import ONE_VIEW, Views, view_of

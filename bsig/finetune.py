@@ -21,18 +21,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
 from bsig.balanced_bias import balanced_bias
-from bsig.checkpoints import check_target, load_checkpoint, save_checkpoint
 from bsig.damped_finetune import DampingConfig, damped_head
-from bsig.dual_branch import DualBranch
 from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
 from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
 from bsig.fresh_features import FreshFeatures
-from bsig.heads import ClassificationHead
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 from bsig.processes import ALONE, Processes
 from bsig.training import (
     Epoch,

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.dual_branch import DualBranch, FittedShift
 from bsig.flat_shift import ABSENT_AREA, RIDGE, CellMoments, flatness, flattest_vector, level_for_absent_area
 from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import crop_image, input_batch
+from bsig.model.dual_branch import DualBranch, FittedShift
 
 Progress = Callable[[int, int], None]
 CELLS_A_VIEW = 4

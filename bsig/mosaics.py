@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from bsig.dual_branch import DualBranch
 from bsig.evaluation_pass import maps_and_gates, squashed
 from bsig.inputs.datasets.datasets import Sample
 from bsig.inputs.images import crop_image, input_batch
 from bsig.map_sources import MapSource
+from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray
 MOSAIC_CONFIDENCE = 0.8

@@ -21,13 +21,13 @@ from PIL import Image
 
 from bsig import __version__
 from bsig.cams import TREATMENTS, Branch, cam_method
-from bsig.checkpoints import library_versions
 from bsig.collapse_report import TRAINED, collapse_report, fragility
 from bsig.collapse_report import finding as collapse_finding
 from bsig.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
 from bsig.default_method import why_not_cam
 from bsig.diagnostics import diagnose, diagnostic_input
 from bsig.explain import EncodedImage, Explanation, area_text, finding, percent
+from bsig.model.checkpoints.folder import library_versions
 from bsig.panels import color_bar, number_text
 from bsig.pictures import VIEWS, colormap_of
 from bsig.png import png_bytes

@@ -26,14 +26,14 @@ import numpy as np
 
 from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
 from bsig.data_check import train_and_held_out
-from bsig.dual_branch import DualBranch
 from bsig.feature_cache import FEATURES_FOLDER
 from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.files import locked
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 from bsig.run_words import time_is_up
 from bsig.runs import DATA, FEATURES, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
 from bsig.trainable_branch import TrainableBranch

@@ -28,12 +28,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bsig.checkpoints import NAME_PATTERN
 from bsig.damped_finetune import DampingConfig
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.flat_finetune import FlatShiftConfig
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CACHE_FOLDER
+from bsig.model.checkpoints.folder import NAME_PATTERN
 from bsig.training_config import TrainingConfig
 from bsig.views import Views
 

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 
 
 def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmoid: bool = True) -> DualBranch:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.checkpoints import RESULTS
-from bsig.dual_branch import DualBranch
 from bsig.inputs.errors import InputError
+from bsig.model.checkpoints.folder import RESULTS
+from bsig.model.dual_branch import DualBranch
 
 FORMAT_VERSION = 1
 DIGITS = 4

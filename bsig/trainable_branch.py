@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bsig.dual_branch import FittedShift
-from bsig.heads import ClassificationHead
+from bsig.model.dual_branch import FittedShift
+from bsig.model.heads import ClassificationHead
 from bsig.training_config import TrainingConfig
 
 

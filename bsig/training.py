@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bsig.descent import CutShort, Descent, ShouldStop
-from bsig.dual_branch import FittedShift
-from bsig.heads import ClassificationHead, PooledLinearHead, with_classes
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.model.dual_branch import FittedShift
+from bsig.model.heads import ClassificationHead, PooledLinearHead, with_classes
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_config import TrainingConfig
 from bsig.training_features import PooledFeatures, TrainingFeatures

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bsig.dual_branch import BranchKind
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import BranchKind
 
 
 @dataclass(frozen=True)

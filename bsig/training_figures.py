@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.heads import ClassificationHead
+from bsig.model.heads import ClassificationHead
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_features import TrainingFeatures
 

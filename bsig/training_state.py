@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bsig.backbones import state_sha256
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import state_sha256
 from bsig.trainable_branch import TrainableBranch
 from bsig.training_features import TrainingFeatures
 from bsig.training_figures import Epoch

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from bsig.cams import cam_method, class_scores_of, head_score, signed_map
 from bsig.default_method import default_method
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer, find_class
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 from bsig.positive_area import absent_classes
 
 ABSENT_PER_PICTURE = 12

@@ -17,9 +17,9 @@ from hypothesis import settings
 from tolerances import FLOAT32, assert_close
 
 from bsig import Explainer, load_checkpoint
-from bsig.backbones import Classifier, load_classifier
 from bsig.comparison import BRANCHES
-from bsig.dual_branch import DualBranch
+from bsig.model.backbones import Classifier, load_classifier
+from bsig.model.dual_branch import DualBranch
 from bsig.ui.examples import bundled_examples
 
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")

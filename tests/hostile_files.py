@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from bsig.checkpoints import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
 
 SCRIPT = "<img src=x onerror=\"document.title='owned'\">"
 

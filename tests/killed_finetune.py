@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from bsig import checkpoints, descent, feature_file, finetune, training_state
-from bsig.backbones import classifier_from_timm
-from bsig.dual_branch import DualBranch
+from bsig import descent, feature_file, finetune, training_state
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.inputs.datasets.datasets import read_dataset
+from bsig.model.backbones import classifier_from_timm
+from bsig.model.checkpoints import folder as checkpoints
+from bsig.model.dual_branch import DualBranch
 from bsig.training_config import TrainingConfig
 
 torch.set_num_threads(1)

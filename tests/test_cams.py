@@ -27,9 +27,9 @@ from bsig.cams import (
     signed_map,
     strongest_channels,
 )
-from bsig.dual_branch import DualBranch
-from bsig.heads import PooledLinearHead
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import PooledLinearHead
 
 IMAGES, CLASSES, CHANNELS, ROWS, COLUMNS = 2, 5, 11, 3, 7
 CELLS = ROWS * COLUMNS

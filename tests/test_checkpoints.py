@@ -18,9 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bsig import checkpoints
-from bsig.backbones import Classifier, classifier_from_timm, state_sha256
-from bsig.checkpoints import (
+from bsig.inputs.errors import InputError
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import Classifier, classifier_from_timm, state_sha256
+from bsig.model.checkpoints import folder as checkpoints
+from bsig.model.checkpoints.folder import (
     DEFAULT_CHECKPOINT,
     DESCRIPTION,
     RESULTS,
@@ -29,10 +31,8 @@ from bsig.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from bsig.dual_branch import DualBranch, FittedShift
-from bsig.heads import PooledLinearHead
-from bsig.inputs.errors import InputError
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.heads import PooledLinearHead
 from bsig.shifted_model import doctored_model
 
 SHIPPED = ["birds10-efficientnet_lite0", "imagenet1k-efficientnet_lite0", "imagenet1k-efficientnet_lite0-shift"]

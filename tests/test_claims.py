@@ -13,7 +13,6 @@ import torch
 from tolerances import FLOAT32, PROBABILITY, assert_close
 from torch import Tensor
 
-from bsig.dual_branch import DualBranch
 from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.logit_shift import (
     all_class_maps,
@@ -26,6 +25,7 @@ from bsig.logit_shift import (
     shifted_probabilities,
     uniform_shift,
 )
+from bsig.model.dual_branch import DualBranch
 from bsig.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
 from bsig.positive_area import positive_area
 from bsig.sign_collapse import collapse_margin, sign_disagreement

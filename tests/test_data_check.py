@@ -9,9 +9,9 @@ import pytest
 from generated import class_folders
 
 from bsig.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out
-from bsig.dual_branch import DualBranch
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
 from bsig.run_words import check_words
 from bsig.ui.run_view import check_html
 

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bsig.dual_branch import DualBranch
 from bsig.inputs.datasets import datasets
 from bsig.inputs.datasets.datasets import LabelledImages, Sample, boxes_xyxy, match_classes, plain_name, read_dataset
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
 
 HEADER = "file,class,split,width,height,boxes_xyxy,mask"
 

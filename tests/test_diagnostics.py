@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bsig.cli import diagnostics_table
 from bsig.diagnostics import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
+from bsig.model.dual_branch import DualBranch
 
 DOUBLE = torch.float64
 CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"

@@ -7,8 +7,8 @@ import torch
 from tolerances import IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig.backbones import Classifier, classifier_from_timm
-from bsig.dual_branch import DualBranch
+from bsig.model.backbones import Classifier, classifier_from_timm
+from bsig.model.dual_branch import DualBranch
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bsig.backbones import load_classifier
 from bsig.cams import cam_method, class_scores_of, head_score, signed_map
-from bsig.dual_branch import DualBranch
 from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.model.backbones import load_classifier
+from bsig.model.dual_branch import DualBranch
 
 FOLDER = Path(__file__).parents[1] / "assets" / "examples"
 EXAMPLES = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))

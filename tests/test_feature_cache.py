@@ -18,13 +18,13 @@ from generated import class_folders, picture
 from PIL import Image
 
 from bsig import feature_cache, feature_file
-from bsig.backbones import BackboneOptions, classifier_from_timm, state_sha256
-from bsig.dual_branch import DualBranch
 from bsig.encoding import decoded_batches, normalised
 from bsig.feature_cache import cache_key, pooled_features
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, input_tensor
+from bsig.model.backbones import BackboneOptions, classifier_from_timm, state_sha256
+from bsig.model.dual_branch import DualBranch
 from bsig.training_features import PooledFeatures
 from bsig.views import Views, view_of
 

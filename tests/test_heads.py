@@ -21,17 +21,17 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
 from bsig.cams import CAM_METHODS, class_scores_of, head_score, signed_map
-from bsig.checkpoints import load_checkpoint, save_checkpoint
 from bsig.comparison import Drawing
 from bsig.default_method import default_method, methods_of, why_not_cam
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.dual_branch import DualBranch, FittedShift
 from bsig.explain import EncodedImage, Explainer
-from bsig.heads import GridLayout, PooledLinearHead, TailHead, with_classes
 from bsig.inputs.errors import InputError
-from bsig.network_parts import cut_network
+from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
+from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
+from bsig.model.cutting.cut import cut_network
+from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.heads import GridLayout, PooledLinearHead, TailHead, with_classes
 from bsig.report import facts_of, report_html
 from bsig.shifted_model import shifted_image
 from bsig.slide_card import slide_card

@@ -13,8 +13,8 @@ import pytest
 from generated import class_folders
 from safetensors import safe_open
 
-from bsig.checkpoints import DESCRIPTION, TENSORS, read_description
 from bsig.feature_file import remove_left_behind
+from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, read_description
 
 SCRIPT = Path(__file__).with_name("killed_finetune.py")
 ROOT = SCRIPT.parents[1]

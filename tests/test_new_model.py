@@ -14,15 +14,22 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bsig.backbones import DEFAULT_BACKBONE, BackboneOptions
-from bsig.checkpoints import DESCRIPTION, TENSORS, list_checkpoints, load_checkpoint, read_description, save_checkpoint
 from bsig.cli import main
-from bsig.dual_branch import DualBranch
-from bsig.head_table import FAMILIES, feature_stages, require_stage, stage_of
 from bsig.inputs import hub
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import escaped, hub_folder, model_card, publish_folder
-from bsig.new_model import model_name, new_model, not_trained
+from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
+from bsig.model.checkpoints.folder import (
+    DESCRIPTION,
+    TENSORS,
+    list_checkpoints,
+    load_checkpoint,
+    read_description,
+    save_checkpoint,
+)
+from bsig.model.dual_branch import DualBranch
+from bsig.model.feature_stages import FAMILIES, feature_stages, require_stage, stage_of
+from bsig.model.new_model import model_name, new_model, not_trained
 
 
 class FolderHub:

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from tolerances import FLOAT32, assert_close
 from torch import Tensor
 
-from bsig.checkpoints import load_checkpoint, save_checkpoint
 from bsig.cli import main
-from bsig.heads import PooledLinearHead
 from bsig.inputs.errors import InputError
-from bsig.published_code import import_published, read_class_names
-from bsig.published_models import PublishedNetwork, empty_published_classifier, published_network
+from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
+from bsig.model.heads import PooledLinearHead
+from bsig.model.published.import_file import import_published, read_class_names
+from bsig.model.published.networks import PublishedNetwork, empty_published_classifier, published_network
 
 CLASSES = 5
 SIDE = 96  # small, so that a test takes milliseconds; the networks are convolutional

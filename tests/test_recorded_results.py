@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from bsig import load_checkpoint
-from bsig.checkpoints import read_description, record_results
 from bsig.evaluation import evaluate
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.folder import read_description, record_results
 
 DEFAULT = CHECKPOINTS_FOLDER / "imagenet1k-efficientnet_lite0"
 

@@ -19,8 +19,8 @@ from bsig import CAM_METHODS, Explainer, load_checkpoint
 from bsig.cams import TREATMENTS, Branch
 from bsig.comparison import Drawing, alt_text, branch_picture, shared_limit_of
 from bsig.diagnostics import DIAGNOSTICS
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, finding
+from bsig.model.dual_branch import DualBranch
 from bsig.panels import number_text
 from bsig.report import BIBTEX, LIMITS, ReportFacts, report_html
 from bsig.ui.examples import example_by_key

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bsig.checkpoints import DEFAULT_CHECKPOINT
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
 from bsig.results_page import main_table, results_markdown
 from bsig.shipped_results import read_results
 

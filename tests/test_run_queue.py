@@ -15,10 +15,10 @@ import torch
 from generated import class_folders
 from safetensors.torch import load_file
 
-from bsig.backbones import Classifier, state_sha256
-from bsig.checkpoints import TENSORS, load_checkpoint
 from bsig.finetune import FinetuneConfig
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import Classifier, state_sha256
+from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
 from bsig.run_queue import RunQueue
 from bsig.runs import ENDED, MAPS, Run, RunFolder, RunRequest
 from bsig.training_config import TrainingConfig

@@ -17,10 +17,10 @@ from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
 from bsig import training_features, training_state
-from bsig.backbones import PooledLinearHead
 from bsig.descent import steps_of
-from bsig.dual_branch import FittedShift
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.model.backbones import PooledLinearHead
+from bsig.model.dual_branch import FittedShift
 from bsig.processes import ALONE
 from bsig.training import (
     Epoch,

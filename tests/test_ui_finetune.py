@@ -17,11 +17,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from in_process import served_demo
 
-from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
-from bsig.dual_branch import DualBranch
 from bsig.explain import Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.dual_branch import DualBranch
 from bsig.run_queue import RunQueue
 from bsig.runs import MAPS, RunFolder, RunRequest
 from bsig.ui.examples import bundled_examples

@@ -10,8 +10,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bsig.backbones import DEFAULT_BACKBONE
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.ui.compare import _method_choices, compare
 from bsig.ui.examples import bundled_examples
 from bsig.ui.models_tab import facts_html, loaded, models_html, pretrained_names, start_of

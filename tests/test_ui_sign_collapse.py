@@ -25,9 +25,9 @@ from bsig.collapse_report import (
     report_json,
 )
 from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
 from bsig.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
 from bsig.ui.examples import bundled_examples
 from bsig.ui.sign_collapse_tab import (

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from tolerances import FLOAT32, assert_close
 
-from bsig.backbones import Classifier
-from bsig.dual_branch import DualBranch
 from bsig.explain import Explainer
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import Classifier
+from bsig.model.dual_branch import DualBranch
 from bsig.ui.examples import bundled_examples
 from bsig.watched import ABSENT_PER_PICTURE, Watched
 

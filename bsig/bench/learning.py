@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from bsig.bench.rounds import alternating
-from bsig.dual_branch import DualBranch
 from bsig.encoding import EncodingConfig
 from bsig.feature_cache import pooled_features
 from bsig.fresh_features import FreshFeatures
@@ -21,6 +20,7 @@ from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.localization import THRESHOLDS, best_ious, box_ious, score_map
+from bsig.model.dual_branch import DualBranch
 from bsig.training import TrainingConfig, train_sigmoid_branch
 from bsig.training_features import PooledFeatures
 

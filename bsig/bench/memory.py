@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bsig.backbones import classifier_from_timm
 from bsig.bench.served import resident_mb, served
 from bsig.bench.visitor import Visitor
-from bsig.checkpoints import DEFAULT_CHECKPOINT, save_checkpoint
-from bsig.dual_branch import DualBranch
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import classifier_from_timm
+from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, save_checkpoint
+from bsig.model.dual_branch import DualBranch
 
 OTHER = "resnet50"
 """A model with an encoder of its own; of random weights, which weigh the same and need no network."""

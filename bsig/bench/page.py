@@ -12,8 +12,8 @@ from typing import Any
 
 from bsig.bench.served import Served, resident_mb, served
 from bsig.bench.visitor import Visitor
-from bsig.checkpoints import DEFAULT_CHECKPOINT
 from bsig.inputs.images import read_image
+from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
 
 PARTS = ("decode", "encode", "maps", "drawing", "png")
 LOG_COMES_WITHIN_S = 2.0

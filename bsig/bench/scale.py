@@ -22,12 +22,12 @@ from bsig.bench.learning import labelled_pictures
 from bsig.bench.load import loaded
 from bsig.bench.rounds import alternating
 from bsig.bench.served import resident_mb, served
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
-from bsig.heads import ClassificationHead, with_classes
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image
 from bsig.inputs.paths import ROOT
+from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead, with_classes
 
 CLASSES = (10, 100, 1000, 5000, 20_000)
 GRIDS = (7, 14, 28, 56)

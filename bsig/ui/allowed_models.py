@@ -11,8 +11,8 @@ from typing import Any
 import timm
 import torch
 
-from bsig.backbones import DEFAULT_BACKBONE
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.ui.hosting import ELSEWHERE, Hosting
 
 

@@ -21,10 +21,10 @@ from bsig.comparison import (
     shared_limit_of,
 )
 from bsig.default_method import default_method, methods_of, why_not_cam
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, find_class, finding, percent, summary
 from bsig.inputs.errors import InputError
-from bsig.new_model import not_trained
+from bsig.model.dual_branch import DualBranch
+from bsig.model.new_model import not_trained
 from bsig.panels import number_text
 from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.compare_downloads import card_file, report_file, zip_file

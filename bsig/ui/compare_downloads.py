@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bsig import __version__
-from bsig.checkpoints import library_versions
 from bsig.comparison import Drawing, branch_pictures, comparison_picture
 from bsig.explain import EncodedImage, Explanation, finding, summary
+from bsig.model.checkpoints.folder import library_versions
 from bsig.png import png_bytes
 from bsig.report import facts_of, report_html
 from bsig.slide_card import slide_card

@@ -24,9 +24,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bsig.dual_branch import DualBranch
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
+from bsig.model.dual_branch import DualBranch
 from bsig.run_queue import RunQueue
 from bsig.runs import ENDED, RunFolder
 from bsig.ui.hosting import Hosting

@@ -12,15 +12,15 @@ from typing import Any, get_args
 
 from PIL import Image
 
-from bsig.backbones import chosen_device
 from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
-from bsig.checkpoints import DESCRIPTION, TENSORS, load_checkpoint, read_description
 from bsig.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
-from bsig.dual_branch import BranchKind, DualBranch
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
+from bsig.model.backbones import chosen_device
+from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
+from bsig.model.dual_branch import BranchKind, DualBranch
 from bsig.run_queue import RunQueue
 from bsig.runs import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.training_config import TrainingConfig

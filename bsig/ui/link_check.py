@@ -7,9 +7,9 @@ from typing import Any
 
 from bsig.cams import CAM_METHODS
 from bsig.default_method import default_method, methods_of
-from bsig.dual_branch import DualBranch
 from bsig.explain import can_add_bias, find_class
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
 from bsig.ui.examples import bundled_examples, example_by_key
 from bsig.ui.permalink import View
 from bsig.ui.workbench import Workbench

@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 from bsig.cams import CAM_METHODS, Branch
-from bsig.checkpoints import save_checkpoint
 from bsig.comparison import BRANCHES, Drawing, map_picture
 from bsig.default_method import default_method, require_exact
 from bsig.explain import EncodedImage, Explanation, find_class, percent
 from bsig.figures import grouped_bars, lines_over_delta
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError
 from bsig.logit_shift import (
     channel_shift,
@@ -33,6 +31,8 @@ from bsig.logit_shift import (
     shared_map_share,
     uniform_shift,
 )
+from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.heads import ClassificationHead
 from bsig.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
 from bsig.pictures import overlay, shared_limit
 from bsig.positive_area import absent_classes, class_areas

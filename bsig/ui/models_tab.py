@@ -9,14 +9,14 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.backbones import DEFAULT_BACKBONE, BackboneOptions
 from bsig.cams import CAM_METHODS
-from bsig.checkpoints import save_checkpoint
 from bsig.default_method import default_method, methods_of, why_not_cam
-from bsig.dual_branch import DualBranch
-from bsig.head_table import feature_stages, head_in_words, stage_of
 from bsig.inputs.errors import InputError
-from bsig.new_model import model_name, new_model, not_trained
+from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
+from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.dual_branch import DualBranch
+from bsig.model.feature_stages import feature_stages, head_in_words, stage_of
+from bsig.model.new_model import model_name, new_model, not_trained
 from bsig.ui.allowed_models import check_backbone, pretrained_names
 from bsig.ui.compare import CompareScreen
 from bsig.ui.finetune_form import BACKBONE

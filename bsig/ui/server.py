@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bsig import __version__
-from bsig.checkpoints import list_checkpoints
+from bsig.model.checkpoints.folder import list_checkpoints
 from bsig.run_queue import RunQueue
 from bsig.ui.heap import keep_heap_small
 from bsig.ui.lean_sessions import ForgetsDelivered, use_lean_sessions

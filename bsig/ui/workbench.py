@@ -14,11 +14,17 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from bsig.checkpoints import DEFAULT_CHECKPOINT, DESCRIPTION, checkpoint_path, list_checkpoints, load_checkpoint
-from bsig.dual_branch import DualBranch
 from bsig.explain import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.folder import (
+    DEFAULT_CHECKPOINT,
+    DESCRIPTION,
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+)
+from bsig.model.dual_branch import DualBranch
 from bsig.ui.desks import Desk, Desks
 from bsig.ui.hosting import Hosting
 

@@ -23,8 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bsig.heads import ClassificationHead, GridLayout, PooledLinearHead, Tail, TailHead
 from bsig.inputs.errors import InputError
+from bsig.model.heads import ClassificationHead, GridLayout, PooledLinearHead, Tail, TailHead
 
 LAST = "last"
 

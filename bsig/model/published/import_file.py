@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bsig.backbones import Classifier
-from bsig.dual_branch import DualBranch
 from bsig.inputs.errors import InputError
-from bsig.published_models import PublishedNetwork, empty_published_classifier
+from bsig.model.backbones import Classifier
+from bsig.model.dual_branch import DualBranch
+from bsig.model.published.networks import PublishedNetwork, empty_published_classifier
 
 # Left over by torchvision's Inception v3, for training alone.
 IGNORED = ("AuxLogits.",)

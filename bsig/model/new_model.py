@@ -22,7 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bsig.backbones import (
+from bsig.inputs.errors import InputError
+from bsig.inputs.hub import hub_folder
+from bsig.model.backbones import (
     OWN_OPTIONS,
     BackboneOptions,
     Classifier,
@@ -33,9 +35,7 @@ from bsig.backbones import (
     take_apart,
     timm_network,
 )
-from bsig.dual_branch import DualBranch
-from bsig.inputs.errors import InputError
-from bsig.inputs.hub import hub_folder
+from bsig.model.dual_branch import DualBranch
 
 NOT_TRAINED = (
     "This model's sigmoid branch has not been fine-tuned: it is still the clone of the softmax branch, so both "

@@ -13,11 +13,11 @@ import timm
 import torch
 from timm.data import resolve_model_data_config
 
-from bsig.backbones import STRIDES, BackboneOptions, classifier_from_timm, timm_network
 from bsig.cams import CAM_METHODS
 from bsig.default_method import default_method, methods_of
-from bsig.heads import ClassificationHead
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import STRIDES, BackboneOptions, classifier_from_timm, timm_network
+from bsig.model.heads import ClassificationHead
 
 # Family -> (the network that is built, its pooling, further timm names).
 FAMILIES: dict[str, tuple[str, str | None, str]] = {

