@@ -7,8 +7,8 @@
 Importing bsig loads no weights.
 """
 
-from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.explain import EncodedImage, Evidence, Explainer, Explanation
+from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import list_checkpoints, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch

@@ -19,17 +19,19 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bsig import __version__
-from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.cli_bench import add_bench_arguments, run_bench
 from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
-from bsig.comparison import Drawing, comparison_picture
-from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.evaluation import evaluate_in_team
 from bsig.evaluation_table import csv_of, format_table
-from bsig.explain import Explainer, Explanation, finding, summary
+from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.drawing.comparison import Drawing, comparison_picture
+from bsig.explain.drawing.slide import slide_card
+from bsig.explain.explainer import Explainer, Explanation, finding, summary
+from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
@@ -42,7 +44,6 @@ from bsig.model.checkpoints.folder import (
     load_checkpoint,
     record_results,
 )
-from bsig.report import facts_of, report_html
 from bsig.results_page import results_markdown
 from bsig.shipped_results import (
     RESULTS,
@@ -52,7 +53,6 @@ from bsig.shipped_results import (
     short_results,
     written_results,
 )
-from bsig.slide_card import slide_card
 from bsig.team import Team
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from bsig.cli_progress import progress
 from bsig.damped_finetune import DampingConfig
 from bsig.descent import ShouldStop
-from bsig.durations import duration
 from bsig.encoding import EncodingConfig
+from bsig.explain.wording import duration
 from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
 from bsig.flat_finetune import FlatShiftConfig
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bsig.default_method import why_not_cam
+from bsig.explain.methods import why_not_cam
 from bsig.inputs.hub import model_card, publish_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import BackboneOptions, chosen_device

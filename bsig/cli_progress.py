@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bsig.durations import duration
+from bsig.explain.wording import duration
 
 SECONDS_BETWEEN_LINES = 30
 

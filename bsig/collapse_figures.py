@@ -22,7 +22,7 @@ LOST, GAINED, KEPT = "#d6336c", "#12a37f", "#7d8794"
 FOR, AGAINST = "#d6604d", "#4393c3"
 """As the maps' red for and blue against."""
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-# In the order of `bsig.sign_collapse.QUADRANTS`; the corner's text stands where the diagonal leaves room.
+# In the order of `bsig.explain.diagnostics.sign_collapse.QUADRANTS`; the corner's text stands where the diagonal leaves room.
 CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.52, "y": 0.995, "xanchor": "left", "yanchor": "top"},
     {"x": 0.005, "y": 0.48, "xanchor": "left", "yanchor": "top"},
@@ -48,7 +48,7 @@ def weights_scatter(
         softmax_weights: in the weights' unit.
         sigmoid_weights: likewise.
         evidence_share: of each channel on the picture, summing to one: the dot's area; None draws all alike.
-        quadrant: for each channel the index of its entry in `bsig.sign_collapse.QUADRANTS`.
+        quadrant: for each channel the index of its entry in `bsig.explain.diagnostics.sign_collapse.QUADRANTS`.
         labels: what is written in each of the four quadrants, in that order; line breaks as `<br>`.
         limit: where both axes end, about; None for the largest weight.
     """

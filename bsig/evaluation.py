@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bsig.cams import cam_method, clamps_weights
 from bsig.evaluation_pass import Progress
 from bsig.evaluation_tables import Tables
 from bsig.evaluation_work import Measured, Work, measure
 from bsig.evidence_columns import CURVE_DELTAS, DELTAS, columns_of
+from bsig.explain.cams import cam_method, clamps_weights
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes
 from bsig.inputs.errors import InputError
 from bsig.intervals import RESAMPLES, Estimate, estimate, mean_over

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bsig.cams import TREATMENTS
 from bsig.evaluation_work import Measured
 from bsig.evidence_columns import DELTAS, delta_key
+from bsig.explain.cams import TREATMENTS
 from bsig.faithfulness_scores import KEYS
 from bsig.intervals import estimate, mean_over, resampling_weights
 from bsig.localization import Localized

@@ -1,6 +1,6 @@
 """The columns of an evaluation's table: every way to get a class's map out of one picture's features.
 
-softmax, centred, sigmoid       the three evidences of `bsig.explain`
+softmax, centred, sigmoid       the three evidences of `bsig.explain.explainer`
 delta-0.01, ...                 the softmax head with one number added to every weight: no training, the baseline
                                 that any gain at zero has to beat
 softmax*sigmoid, ...            a map times a probability of its class: vanishes for absent classes, keeps the order
@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bsig.cams import Branch
+from bsig.explain.cams import Branch
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import ClassificationHead
 

@@ -4,7 +4,7 @@ A table is a method and a treatment, a column a head. Many of their combinations
 one positive number, which changes no place, no sign and no share:
 
     average pool + linear      grad-cam, xgrad-cam and hires-cam are cam over the number of cells, and layer-cam is cam
-                               with clamped weights over that number (`bsig.cams`; tests/test_map_sources.py)
+                               with clamped weights over that number (`bsig.explain.cams`; tests/test_map_sources.py)
     grad-cam++                 has no negative weights to clamp
     eigen-cam                  knows neither class nor head
     a gated map                is a map times a probability
@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
 from bsig.evidence_columns import DELTAS, Column
+from bsig.explain.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
 from bsig.inputs.errors import InputError
 
 MAPS_AT_ONCE = 64
@@ -137,7 +137,7 @@ def class_maps(
 def pooled_head_weights(
     source: MapSource, features: Float[Tensor, "b k h w"], class_index: Int[Tensor, "b m"]
 ) -> Float[Tensor, "b m k"]:
-    """The channel weights of `bsig.cams` for average pool + linear, where `G = w / (h w)` in every cell."""
+    """The channel weights of `bsig.explain.cams` for average pool + linear, where `G = w / (h w)` in every cell."""
     linear = source.column.head.last_linear
     weight, bias = linear.weight.detach(), linear.bias.detach()
     if source.column.branch == "centred":

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bsig.data_check import DataCheck
-from bsig.durations import duration
-from bsig.explain import percent
+from bsig.explain.explainer import percent
+from bsig.explain.wording import duration
 from bsig.runs import ENDED, Run
 
 DATA_WORDS = {

@@ -17,13 +17,13 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from bsig.cams import cam_method, class_scores_of, head_score, signed_map
-from bsig.default_method import default_method
-from bsig.explain import EncodedImage, Explainer, find_class
+from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.explain.diagnostics.absent_classes import absent_classes
+from bsig.explain.explainer import EncodedImage, Explainer, find_class
+from bsig.explain.methods import default_method
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.positive_area import absent_classes
 
 ABSENT_PER_PICTURE = 12
 LIKELIEST_LEFT_OUT = 10

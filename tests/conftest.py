@@ -17,7 +17,7 @@ from hypothesis import settings
 from tolerances import FLOAT32, assert_close
 
 from bsig import Explainer, load_checkpoint
-from bsig.comparison import BRANCHES
+from bsig.explain.drawing.comparison import BRANCHES
 from bsig.model.backbones import Classifier, load_classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.examples import bundled_examples

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tolerances import FINITE_DIFFERENCE, FLOAT32, IDENTITY, PROBABILITY, SUBSPACE, assert_close
 from torch import Tensor, nn
 
-from bsig.cams import (
+from bsig.explain.cams import (
     CAM_METHODS,
     TREATMENTS,
     Score,

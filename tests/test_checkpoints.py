@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, classifier_from_timm, state_sha256
@@ -33,7 +34,6 @@ from bsig.model.checkpoints.folder import (
 )
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import PooledLinearHead
-from bsig.shifted_model import doctored_model
 
 SHIPPED = ["birds10-efficientnet_lite0", "imagenet1k-efficientnet_lite0", "imagenet1k-efficientnet_lite0-shift"]
 

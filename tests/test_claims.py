@@ -13,8 +13,8 @@ import torch
 from tolerances import FLOAT32, PROBABILITY, assert_close
 from torch import Tensor
 
-from bsig.inputs.images import crop_image, input_batch, read_image
-from bsig.logit_shift import (
+from bsig.explain.diagnostics.absent_classes import positive_area
+from bsig.explain.diagnostics.logit_shift import (
     all_class_maps,
     class_centred_map,
     class_map,
@@ -25,10 +25,10 @@ from bsig.logit_shift import (
     shifted_probabilities,
     uniform_shift,
 )
+from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
+from bsig.explain.diagnostics.sign_collapse import collapse_margin, sign_disagreement
+from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.model.dual_branch import DualBranch
-from bsig.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
-from bsig.positive_area import positive_area
-from bsig.sign_collapse import collapse_margin, sign_disagreement
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
 

@@ -13,8 +13,8 @@ from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
 from bsig.cli import diagnostics_table
-from bsig.diagnostics import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
-from bsig.explain import EncodedImage, Explainer
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.model.dual_branch import DualBranch
 
 DOUBLE = torch.float64

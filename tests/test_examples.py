@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bsig.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
 from bsig.inputs.images import crop_image, input_tensor, read_image
 from bsig.model.backbones import load_classifier
 from bsig.model.dual_branch import DualBranch

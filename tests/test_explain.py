@@ -16,8 +16,8 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
 import bsig
-from bsig.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
-from bsig.explain import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
+from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch

@@ -12,13 +12,13 @@ from generated import class_folders
 from tolerances import PROBABILITY, assert_close
 
 from bsig import finetune as finetuning
+from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.shifted_model import doctored_model
 from bsig.training import Epoch, TrainingConfig
 from bsig.views import Views
 

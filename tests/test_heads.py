@@ -21,20 +21,20 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig.cams import CAM_METHODS, class_scores_of, head_score, signed_map
-from bsig.comparison import Drawing
-from bsig.default_method import default_method, methods_of, why_not_cam
-from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.explain import EncodedImage, Explainer
+from bsig.explain.cams import CAM_METHODS, class_scores_of, head_score, signed_map
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.shifted_model import shifted_image
+from bsig.explain.drawing.comparison import Drawing
+from bsig.explain.drawing.slide import slide_card
+from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
 from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
 from bsig.model.cutting.cut import cut_network
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import GridLayout, PooledLinearHead, TailHead, with_classes
-from bsig.report import facts_of, report_html
-from bsig.shifted_model import shifted_image
-from bsig.slide_card import slide_card
 from bsig.training import fit_softmax_head, train_sigmoid_branch
 from bsig.training_config import TrainingConfig
 from bsig.training_features import PooledFeatures

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
-from bsig.inputs.errors import InputError
-from bsig.logit_shift import (
+from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, class_areas, positive_area
+from bsig.explain.diagnostics.logit_shift import (
     all_class_maps,
     channel_shift,
     class_centred_head,
@@ -34,8 +34,8 @@ from bsig.logit_shift import (
     shifted_probabilities,
     uniform_shift,
 )
-from bsig.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
-from bsig.positive_area import absent_classes, area_at_own_area, class_areas, positive_area
+from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
+from bsig.inputs.errors import InputError
 
 DOUBLE = torch.float64
 CLASSES, CHANNELS, ROWS, COLUMNS = 5, 23, 3, 7

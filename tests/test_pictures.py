@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bsig import panels
-from bsig.inputs.errors import InputError
-from bsig.lettering import font, wrapped_lines
-from bsig.panels import PanelColumn, color_bar, comparison_panel, no_evidence_notice, number_text
-from bsig.pictures import (
+from bsig.explain.drawing import panels
+from bsig.explain.drawing.heatmaps import (
     COLORMAPS,
     DIVERGING_COLORMAPS,
     SEQUENTIAL_COLORMAPS,
@@ -23,6 +20,9 @@ from bsig.pictures import (
     upsampled_map,
     with_contour_and_box,
 )
+from bsig.explain.drawing.panels import PanelColumn, color_bar, comparison_panel, no_evidence_notice, number_text
+from bsig.explain.drawing.text import font, wrapped_lines
+from bsig.inputs.errors import InputError
 
 AGAINST_NONE_FOR = np.array([[-2.0, 0.0, 2.0]], dtype=np.float32)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from bsig.png import png_bytes
+from bsig.explain.drawing.png import png_bytes
 
 
 def opened(content: bytes) -> Image.Image:

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 from bsig import CAM_METHODS, Explainer, load_checkpoint
-from bsig.cams import TREATMENTS, Branch
-from bsig.comparison import Drawing, alt_text, branch_picture, shared_limit_of
-from bsig.diagnostics import DIAGNOSTICS
-from bsig.explain import EncodedImage, finding
+from bsig.explain.cams import TREATMENTS, Branch
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
+from bsig.explain.drawing.comparison import Drawing, alt_text, branch_picture, shared_limit_of
+from bsig.explain.drawing.panels import number_text
+from bsig.explain.explainer import EncodedImage, finding
+from bsig.explain.report.page import BIBTEX, LIMITS, ReportFacts, report_html
 from bsig.model.dual_branch import DualBranch
-from bsig.panels import number_text
-from bsig.report import BIBTEX, LIMITS, ReportFacts, report_html
 from bsig.ui.examples import example_by_key
 
 FACTS = ReportFacts("cat.jpg", "ab" * 32, {"bsig": "0", "torch": "2"}, "2025-01-01 00:00 UTC")

@@ -16,7 +16,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from in_process import served_demo
 
-from bsig.duration_parts import collected, part
+from bsig.explain.timing import collected, part
 from bsig.inputs.errors import InputError
 from bsig.ui.examples import bundled_examples
 from bsig.ui.request_log import rule_of

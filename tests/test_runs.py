@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsig.durations import duration
+from bsig.explain.wording import duration
 from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked

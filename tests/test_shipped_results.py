@@ -11,8 +11,8 @@ import pytest
 from generated import class_folders
 
 from bsig import list_checkpoints, load_checkpoint
-from bsig.cams import CAM_METHODS, TREATMENTS
 from bsig.evaluation import evaluate
+from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER

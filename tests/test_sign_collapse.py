@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tolerances import IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.inputs.errors import InputError
-from bsig.logit_shift import class_map, shifted_probabilities, uniform_shift
-from bsig.sign_collapse import (
+from bsig.explain.diagnostics.logit_shift import class_map, shifted_probabilities, uniform_shift
+from bsig.explain.diagnostics.sign_collapse import (
     NO_POSITIVE_CELLS,
     NO_POSITIVE_CHANNELS,
     QUADRANTS,
@@ -32,6 +31,7 @@ from bsig.sign_collapse import (
     sign_quadrants,
     strongest_flipped_channels,
 )
+from bsig.inputs.errors import InputError
 
 DOUBLE = torch.float64
 CHANNELS, ROWS, COLUMNS = 23, 3, 7

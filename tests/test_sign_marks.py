@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bsig.sign_marks import MARKED_FROM, with_sign_marks
+from bsig.explain.drawing.sign_marks import MARKED_FROM, with_sign_marks
 
 SIDE = 60
 GREY = Image.new("RGB", (3 * SIDE, SIDE), (128, 128, 128))

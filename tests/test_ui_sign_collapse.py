@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from bsig.cams import CAM_METHODS, class_scores_of, head_score, signed_map
-from bsig.collapse_report import (
+from bsig.explain.cams import CAM_METHODS, class_scores_of, head_score, signed_map
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
     WITHOUT_SIGNS,
     CollapseReport,
@@ -24,11 +25,10 @@ from bsig.collapse_report import (
     method_with_signs,
     report_json,
 )
-from bsig.diagnostics import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.explain import EncodedImage, Explainer
+from bsig.explain.diagnostics.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
 from bsig.ui.examples import bundled_examples
 from bsig.ui.sign_collapse_tab import (
     channel_thumbnails,

@@ -15,7 +15,7 @@ from in_process import built_demo
 from PIL import Image
 
 from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError
-from bsig.explain import EncodedImage
+from bsig.explain.explainer import EncodedImage
 from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.examples import bundled_examples

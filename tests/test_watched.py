@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tolerances import FLOAT32, assert_close
 
-from bsig.explain import Explainer
+from bsig.explain.explainer import Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch

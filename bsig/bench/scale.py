@@ -22,7 +22,7 @@ from bsig.bench.learning import labelled_pictures
 from bsig.bench.load import loaded
 from bsig.bench.rounds import alternating
 from bsig.bench.served import resident_mb, served
-from bsig.explain import EncodedImage, Explainer
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image
 from bsig.inputs.paths import ROOT

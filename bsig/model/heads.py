@@ -174,7 +174,7 @@ class TailHead(ClassificationHead):
     """What a network runs after its feature map: `logits = linear(body(F))`, cloned as it is.
 
     Class activation maps are not exact here: between features and the last linear layer lies something that is not an
-    average. Gradients go through the whole of it (`bsig.cams`).
+    average. Gradients go through the whole of it (`bsig.explain.cams`).
 
     Attributes:
         body: the network's own layers, from its own layout of features to the last linear layer's input.

@@ -9,7 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from bsig import __version__
-from bsig.cams import TREATMENTS
+from bsig.explain.cams import TREATMENTS
 from bsig.inputs.paths import ASSETS
 from bsig.run_queue import RunQueue
 from bsig.ui.compare import build_compare, compare

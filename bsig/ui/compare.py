@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from bsig.cams import CAM_METHODS, TREATMENTS, Branch
-from bsig.comparison import (
+from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch
+from bsig.explain.drawing.comparison import (
     BRANCHES,
     Drawing,
     alt_text,
@@ -20,13 +20,22 @@ from bsig.comparison import (
     difference_picture,
     shared_limit_of,
 )
-from bsig.default_method import default_method, methods_of, why_not_cam
-from bsig.explain import EncodedImage, Explanation, area_text, can_add_bias, find_class, finding, percent, summary
+from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS, heatmap
+from bsig.explain.drawing.panels import number_text
+from bsig.explain.explainer import (
+    EncodedImage,
+    Explanation,
+    area_text,
+    can_add_bias,
+    find_class,
+    finding,
+    percent,
+    summary,
+)
+from bsig.explain.methods import default_method, methods_of, why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
-from bsig.panels import number_text
-from bsig.pictures import COLORMAPS, VIEWS, heatmap
 from bsig.ui.compare_downloads import card_file, report_file, zip_file
 from bsig.ui.examples import bundled_examples, chosen_example, example_by_key
 from bsig.ui.link_check import choices_of, possible_view

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from bsig import __version__
-from bsig.comparison import Drawing, branch_pictures, comparison_picture
-from bsig.explain import EncodedImage, Explanation, finding, summary
+from bsig.explain.drawing.comparison import Drawing, branch_pictures, comparison_picture
+from bsig.explain.drawing.png import png_bytes
+from bsig.explain.drawing.slide import slide_card
+from bsig.explain.explainer import EncodedImage, Explanation, finding, summary
+from bsig.explain.report.page import facts_of, report_html
 from bsig.model.checkpoints.folder import library_versions
-from bsig.png import png_bytes
-from bsig.report import facts_of, report_html
-from bsig.slide_card import slide_card
 from bsig.ui.downloads import new_download_folder
 
 LONGEST_NAME = 60

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.cams import CAM_METHODS, TREATMENTS
-from bsig.durations import duration
 from bsig.evaluation_job import EvaluationJob, labelled_split
+from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.wording import duration
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip

@@ -13,9 +13,9 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.cams import CAM_METHODS
 from bsig.evaluation_job import EvaluationJob
 from bsig.evaluation_words import result_title
+from bsig.explain.cams import CAM_METHODS
 from bsig.inputs.errors import InputError
 from bsig.shipped_results import read_results
 from bsig.ui.compare import CompareScreen

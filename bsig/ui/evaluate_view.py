@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from bsig.cams import TREATMENTS
 from bsig.evaluation_figures import classes_figure, delta_figure, localization_figure
 from bsig.evaluation_words import Row, best_blind, finding, first_rows, left_out, result_title, rows_of
+from bsig.explain.cams import TREATMENTS
 from bsig.inputs.images import read_image
 from bsig.metrics import METRICS
 from bsig.ui.evaluate_own import SIDES

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.comparison import Drawing
+from bsig.explain.drawing.comparison import Drawing
 from bsig.run_queue import RunQueue
 from bsig.run_words import can
 from bsig.runs import ENDED, EVENTS, STATE, Run

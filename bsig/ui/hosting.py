@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from bsig.durations import duration
+from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import ZipLimits
 

@@ -14,13 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.cams import CAM_METHODS, Branch
-from bsig.comparison import BRANCHES, Drawing, map_picture
-from bsig.default_method import default_method, require_exact
-from bsig.explain import EncodedImage, Explanation, find_class, percent
-from bsig.figures import grouped_bars, lines_over_delta
-from bsig.inputs.errors import InputError
-from bsig.logit_shift import (
+from bsig.explain.cams import CAM_METHODS, Branch
+from bsig.explain.diagnostics.absent_classes import absent_classes, class_areas
+from bsig.explain.diagnostics.logit_shift import (
     channel_shift,
     class_centred_head,
     common_shift,
@@ -31,12 +27,16 @@ from bsig.logit_shift import (
     shared_map_share,
     uniform_shift,
 )
+from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
+from bsig.explain.diagnostics.shifted_model import doctored_model, shifted_image
+from bsig.explain.drawing.comparison import BRANCHES, Drawing, map_picture
+from bsig.explain.drawing.heatmaps import overlay, shared_limit
+from bsig.explain.explainer import EncodedImage, Explanation, find_class, percent
+from bsig.explain.methods import default_method, require_exact
+from bsig.figures import grouped_bars, lines_over_delta
+from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.heads import ClassificationHead
-from bsig.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
-from bsig.pictures import overlay, shared_limit
-from bsig.positive_area import absent_classes, class_areas
-from bsig.shifted_model import doctored_model, shifted_image
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.downloads import new_download_folder
 from bsig.ui.examples import bundled_examples

@@ -26,7 +26,7 @@ from typing import Any
 import gradio as gr
 from gradio.exceptions import InvalidPathError
 
-from bsig.duration_parts import collected
+from bsig.explain.timing import collected
 from bsig.inputs.errors import InputError
 from bsig.ui.lean_sessions import LeanSessions
 

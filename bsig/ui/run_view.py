@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bsig.comparison import PICTURE_SIZE
 from bsig.data_check import DataCheck
-from bsig.durations import duration
-from bsig.panels import number_text
-from bsig.pictures import View, overlay, shared_limit
+from bsig.explain.drawing.comparison import PICTURE_SIZE
+from bsig.explain.drawing.heatmaps import View, overlay, shared_limit
+from bsig.explain.drawing.panels import number_text
+from bsig.explain.wording import duration
 from bsig.run_words import check_words, progress, settings_rows, status
 from bsig.runs import MAPS, Run
 from bsig.ui.terms import explained

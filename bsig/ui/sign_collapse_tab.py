@@ -13,9 +13,10 @@ import gradio as gr
 import torch
 from PIL import Image
 
-from bsig.cams import CAM_METHODS
 from bsig.collapse_figures import budget_figure, collapse_figure, weights_scatter
-from bsig.collapse_report import (
+from bsig.explain.cams import CAM_METHODS
+from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
     CollapseReport,
     TrainedBranch,
@@ -24,13 +25,12 @@ from bsig.collapse_report import (
     fragility,
     report_json,
 )
-from bsig.comparison import BRANCHES, PICTURE_SIZE, Drawing
-from bsig.diagnostics import diagnose, diagnostic_input
-from bsig.explain import EncodedImage, find_class, percent
+from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
+from bsig.explain.drawing.heatmaps import overlay, shared_limit
+from bsig.explain.drawing.panels import number_text
+from bsig.explain.explainer import EncodedImage, find_class, percent
 from bsig.inputs.errors import InputError
-from bsig.panels import number_text
-from bsig.pictures import overlay, shared_limit
-from bsig.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.terms import explained, section_html
 from bsig.ui.theme import in_words, shown_js

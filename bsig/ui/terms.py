@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 
-from bsig.terms import TERMS, terms_in
+from bsig.explain.report.glossary import TERMS, terms_in
 
 
 def explained(text: str) -> str:

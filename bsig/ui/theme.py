@@ -15,9 +15,9 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from bsig.duration_parts import part
+from bsig.explain.drawing.png import png_bytes
+from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
-from bsig.png import png_bytes
 from bsig.ui.request_log import VisitorLeftError, defect, refusal
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def shown_js(element_id: str) -> str:
 class MapImage(gr.Image):
     """A picture that is shown, encoded once, as PNG, because people download and measure it.
 
-    By `bsig.png`, because with Pillow four maps take longer to encode than the model to run. Handlers return
+    By `bsig.explain.drawing.png`, because with Pillow four maps take longer to encode than the model to run. Handlers return
     `gr.update(value=picture)`: a component would encode it a second time.
     """
 

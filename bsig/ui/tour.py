@@ -9,9 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.cams import Branch
-from bsig.comparison import Drawing, alt_text, map_picture, shared_limit_of
-from bsig.explain import EncodedImage, Explanation, area_text, find_class, percent
+from bsig.explain.cams import Branch
+from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shared_limit_of
+from bsig.explain.explainer import EncodedImage, Explanation, area_text, find_class, percent
 from bsig.ui.examples import example_by_key
 from bsig.ui.logit_shift_tab import Wanted, shifted_by
 from bsig.ui.terms import head_html

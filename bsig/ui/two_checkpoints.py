@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from bsig.comparison import PICTURE_SIZE, Drawing
-from bsig.default_method import methods_of
-from bsig.explain import EncodedImage, Evidence, Explanation, area_text, find_class, percent
+from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
+from bsig.explain.drawing.heatmaps import overlay, shared_limit
+from bsig.explain.explainer import EncodedImage, Evidence, Explanation, area_text, find_class, percent
+from bsig.explain.methods import methods_of
 from bsig.inputs.errors import InputError
-from bsig.pictures import overlay, shared_limit
 from bsig.runs import RunFolder
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.finetune_form import taken_in

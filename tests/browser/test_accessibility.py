@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from browser.screens import beyond_the_edge, open_tab, tick
-from bsig.terms import TERMS, terms_in
+from bsig.explain.report.glossary import TERMS, terms_in
 
 # Tab -> what is there last.
 DRAWN = {

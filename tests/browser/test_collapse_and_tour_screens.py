@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 from playwright.sync_api import expect
 
 from browser.screens import beyond_the_edge, choose, open_tab, tick
-from bsig.diagnostics import DIAGNOSTICS
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.ui.tour import STEPS
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from browser.screens import finding, pixels, sources, tick, until_changed, upload
-from bsig.slide_card import PICTURE_TOP, PLACES, SIDE
+from bsig.explain.drawing.slide import PICTURE_TOP, PLACES, SIDE
 from bsig.ui.examples import example_by_key
 
 DARK, LIGHT = "rgb(20, 24, 29)", "rgb(255, 255, 255)"

@@ -9,7 +9,7 @@ For any vector `v[k]` the head `W' = W + 1 v^T` (every class row shifted by `v`)
 What no shift can move is the class-centred map `(W[c] - w_bar) . F`, `w_bar = mean_c W[c]`.
 
 Source: Oh and Noh, BMVC 2025, arXiv 2511.05590 (the shift and its figure); the shared component's shares, the movement
-of a map and the delta curve are this project's. Painting a map with a shift: `bsig.painted_shift`.
+of a map and the delta curve are this project's. Painting a map with a shift: `bsig.explain.diagnostics.painted_shift`.
 
 Everything here speaks of a head of average pool + one linear layer, in the unit of `cam` (logits). Grad-CAM, XGrad-CAM
 and HiResCAM of such a head are its maps divided by `h*w`: same movement, other unit. Numbers that cannot be computed

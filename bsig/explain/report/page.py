@@ -20,20 +20,20 @@ from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
 from bsig import __version__
-from bsig.cams import TREATMENTS, Branch, cam_method
-from bsig.collapse_report import TRAINED, collapse_report, fragility
-from bsig.collapse_report import finding as collapse_finding
-from bsig.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
-from bsig.default_method import why_not_cam
-from bsig.diagnostics import diagnose, diagnostic_input
-from bsig.explain import EncodedImage, Explanation, area_text, finding, percent
+from bsig.explain.cams import TREATMENTS, Branch, cam_method
+from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.collapse_report import TRAINED, collapse_report, fragility
+from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
+from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
+from bsig.explain.drawing.heatmaps import VIEWS, colormap_of
+from bsig.explain.drawing.panels import color_bar, number_text
+from bsig.explain.drawing.png import png_bytes
+from bsig.explain.explainer import EncodedImage, Explanation, area_text, finding, percent
+from bsig.explain.methods import why_not_cam
+from bsig.explain.report.glossary import TERMS
+from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
+from bsig.explain.report.template import TEMPLATE
 from bsig.model.checkpoints.folder import library_versions
-from bsig.panels import color_bar, number_text
-from bsig.pictures import VIEWS, colormap_of
-from bsig.png import png_bytes
-from bsig.report_plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
-from bsig.report_template import TEMPLATE
-from bsig.terms import TERMS
 
 BIBTEX = """@inproceedings{oh2025beyond,
   title     = {Beyond Softmax: Dual-Branch Sigmoid Architecture for Accurate Class Activation Maps},

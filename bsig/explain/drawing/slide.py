@@ -1,6 +1,6 @@
 """One picture for a slide, 1920 x 1080: what the model saw, both maps on one scale, and the finding.
 
-`bsig.comparison.comparison_picture` is as high as its words need; a slide is not, so here the words shrink, and what
+`bsig.explain.drawing.comparison.comparison_picture` is as high as its words need; a slide is not, so here the words shrink, and what
 does not fit at the smallest size ends in an ellipsis.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from bsig.cams import Branch, cam_method
-from bsig.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
-from bsig.explain import Evidence, Explanation, area_text, finding, percent
-from bsig.lettering import draw_lines, fitted_lines, font, line_height
-from bsig.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
+from bsig.explain.cams import Branch, cam_method
+from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
+from bsig.explain.drawing.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
+from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
+from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64

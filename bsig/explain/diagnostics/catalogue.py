@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.cams import CamMethod, cam_method, signed_map
-from bsig.inputs.errors import InputError
-from bsig.logit_shift import (
+from bsig.explain.cams import CamMethod, cam_method, signed_map
+from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, positive_area
+from bsig.explain.diagnostics.logit_shift import (
     MapMovement,
     common_shift,
     map_movement,
@@ -29,17 +29,17 @@ from bsig.logit_shift import (
     shared_map_share,
     uniform_shift,
 )
-from bsig.positive_area import absent_classes, area_at_own_area, positive_area
-from bsig.sign_collapse import (
+from bsig.explain.diagnostics.sign_collapse import (
     Reading,
     collapse_margin,
     evidence_by_channels,
     evidence_disagreement,
     sign_disagreement,
 )
+from bsig.inputs.errors import InputError
 
 if TYPE_CHECKING:
-    from bsig.explain import EncodedImage, Evidence, Explanation
+    from bsig.explain.explainer import EncodedImage, Evidence, Explanation
 
 BranchName = Literal["softmax", "sigmoid", "centred"]
 TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")

@@ -6,7 +6,7 @@
     explanation.softmax.map, explanation.sigmoid.map         # signed, in logits, at grid resolution
 
 Three evidences stand side by side: the softmax branch, the sigmoid branch, and the class-centred softmax map
-`(W[c] - mean_c W) . F`, which no additive logit shift can move (bsig.logit_shift).
+`(W[c] - mean_c W) . F`, which no additive logit shift can move (bsig.explain.diagnostics.logit_shift).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from bsig.cams import (
+from bsig.explain.cams import (
     Branch,
     Score,
     cam_method,
@@ -36,8 +36,8 @@ from bsig.cams import (
     signed_map,
     strongest_channels,
 )
-from bsig.default_method import default_method
-from bsig.duration_parts import part
+from bsig.explain.methods import default_method
+from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
 from bsig.model.dual_branch import DualBranch

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from bsig.explain.drawing.heatmaps import View, colormap_of, greyed, heatmap
+from bsig.explain.drawing.text import draw_lines, font, line_height, wrapped_lines
 from bsig.inputs.errors import InputError
-from bsig.lettering import draw_lines, font, line_height, wrapped_lines
-from bsig.pictures import View, colormap_of, greyed, heatmap
 
 Theme = Literal["light", "dark"]
 
@@ -70,7 +70,7 @@ def color_bar(
 
     Args:
         limit: where the scale ends, in `unit`; zero gives a bar with one tick.
-        view: as handed to `bsig.pictures.heatmap`.
+        view: as handed to `bsig.explain.drawing.heatmaps.heatmap`.
         colormap: likewise.
         unit: written in the middle below the numbers.
         width: of the picture, in pixels; at least 160.

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.explain import EncodedImage
+from bsig.explain.explainer import EncodedImage
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead

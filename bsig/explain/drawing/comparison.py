@@ -1,6 +1,6 @@
 """An explanation as pictures: both branches under one scale and one treatment, with words for what differs.
 
-The border between the numbers (`bsig.explain`) and the drawing (`bsig.pictures`, `bsig.panels`): used by the command
+The border between the numbers (`bsig.explain.explainer`) and the drawing (`bsig.explain.drawing.heatmaps`, `bsig.explain.drawing.panels`): used by the command
 line, the app and the README's picture alike.
 """
 
@@ -11,12 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bsig.cams import Branch, cam_method
-from bsig.duration_parts import part
-from bsig.explain import Evidence, Explanation, area_text, finding, percent
-from bsig.panels import PanelColumn, comparison_panel, no_evidence_notice
-from bsig.pictures import View, difference_map, greyed, heatmap, overlay_on, shared_limit, with_contour_and_box
-from bsig.sign_marks import with_sign_marks
+from bsig.explain.cams import Branch, cam_method
+from bsig.explain.drawing.heatmaps import (
+    View,
+    difference_map,
+    greyed,
+    heatmap,
+    overlay_on,
+    shared_limit,
+    with_contour_and_box,
+)
+from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
+from bsig.explain.drawing.sign_marks import with_sign_marks
+from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.timing import part
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -33,7 +41,7 @@ class Drawing:
     Attributes:
         view: `positive` (from zero up) or `signed` (for and against).
         overlay: over the photo, or the heatmap alone.
-        colormap: a key of `bsig.pictures.COLORMAPS`; None for the view's default.
+        colormap: a key of `bsig.explain.drawing.heatmaps.COLORMAPS`; None for the view's default.
         heatmap_opacity: of an overlay, 0 to 1.
         smooth: bilinear between the grid's cells; False shows the cells as they are.
         threshold_share: draw contour and box at this share of each map's maximum; None draws none.

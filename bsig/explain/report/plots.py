@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from bsig.collapse_report import TRAINED, CollapseReport, TrainedBranch
-from bsig.explain import EncodedImage
-from bsig.logit_shift import DeltaCurve, delta_curve
-from bsig.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.diagnostics.collapse_report import TRAINED, CollapseReport, TrainedBranch
+from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
+from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.explainer import EncodedImage
 
 SOFTMAX, SIGMOID, GREY = "#c2410c", "#3b5bdb", "#57606a"
 COLOURS = {"softmax": SOFTMAX, "sigmoid": SIGMOID}

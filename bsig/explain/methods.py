@@ -4,7 +4,7 @@ CAM, wherever it is exact: its map's mean plus the bias is the logit. Where it i
 
 - a head that sees only the mean over the grid (ConvNeXt, MobileNetV3): Grad-CAM. The gradient is then the same on every
   cell, so HiResCAM draws the very same map, and Grad-CAM has a weight for each channel beside it, whose sign can be
-  read (`bsig.sign_collapse`).
+  read (`bsig.explain.diagnostics.sign_collapse`).
 - any other (VGG, a transformer's last block, max pooling): HiResCAM. The gradient differs from cell to cell; averaging
   it, as Grad-CAM does, can give a cell evidence that it did not bring (Draelos and Carin 2020, arXiv 2011.08891).
   Behind a pooling that only chooses and averages (max, avgmax, catavgmax) HiResCAM's sum plus the bias is the logit.
@@ -12,7 +12,7 @@ CAM, wherever it is exact: its map's mean plus the bias is the logit. Where it i
 
 from __future__ import annotations
 
-from bsig.cams import CAM_METHODS
+from bsig.explain.cams import CAM_METHODS
 from bsig.inputs.errors import InputError
 from bsig.model.heads import ClassificationHead
 

@@ -18,13 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.cams import CAM_METHODS, cam_method
-from bsig.default_method import default_method
-from bsig.diagnostics import diagnose, diagnostic_input
-from bsig.explain import EncodedImage, Evidence, Explanation, percent
-from bsig.inputs.errors import InputError
-from bsig.panels import number_text
-from bsig.sign_collapse import (
+from bsig.explain.cams import CAM_METHODS, cam_method
+from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.sign_collapse import (
     FLIPPED,
     QUADRANTS,
     CollapseCurve,
@@ -41,6 +37,10 @@ from bsig.sign_collapse import (
     sign_quadrants,
     strongest_flipped_channels,
 )
+from bsig.explain.drawing.panels import number_text
+from bsig.explain.explainer import EncodedImage, Evidence, Explanation, percent
+from bsig.explain.methods import default_method
+from bsig.inputs.errors import InputError
 
 TrainedBranch = Literal["softmax", "sigmoid"]
 TRAINED: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
@@ -88,7 +88,7 @@ class CollapseReport:
         explanation: with signed weights, of a method that has one a channel.
         note: why it is another method than was asked for; empty where it is not.
         weights: branch -> (k,), in the method's unit.
-        quadrants, flipped: see `bsig.sign_collapse`.
+        quadrants, flipped: see `bsig.explain.diagnostics.sign_collapse`.
         margins: branch -> reading -> margin.
         curves: branch -> curve over `deltas`.
         head_scale: what a delta of one in the method's weights is in the head's; None where it is no shift of the head.
