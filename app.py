@@ -8,13 +8,15 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from bsig import zero_gpu  # first: a GPU that is lent by the second must be asked for before anything looks for one
-from bsig.finetune import chosen_device
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
-from bsig.run_queue import RunQueue
-from bsig.runs import WORK_FOLDER, RunFolder
+from bsig.training.finetune import chosen_device
+from bsig.training.runs import (
+    zero_gpu,  # first: a GPU that is lent by the second must be asked for before anything looks for one
+)
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import WORK_FOLDER, RunFolder
 from bsig.ui import build_demo, launch_arguments
 from bsig.ui.desks import Desks
 from bsig.ui.hosting import ON_SPACES_VARIABLE, Hosting

@@ -53,7 +53,7 @@ from bsig.shipped_results import (
     short_results,
     written_results,
 )
-from bsig.team import Team
+from bsig.training.team import Team
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.bundled_features import BUNDLED_FEATURES, save_bundle
 from bsig.cli_progress import progress
-from bsig.data_check import check_match, matched
-from bsig.feature_cache import pooled_features
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training_features import PooledFeatures
+from bsig.training.data_check import check_match, matched
+from bsig.training.features.bundle import BUNDLED_FEATURES, save_bundle
+from bsig.training.features.cache import pooled_features
+from bsig.training.features.pooled import PooledFeatures
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:

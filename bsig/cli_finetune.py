@@ -17,20 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bsig.cli_progress import progress
-from bsig.damped_finetune import DampingConfig
-from bsig.descent import ShouldStop
-from bsig.encoding import EncodingConfig
 from bsig.explain.wording import duration
-from bsig.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
-from bsig.flat_finetune import FlatShiftConfig
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
 from bsig.model.heads import ClassificationHead
-from bsig.processes import Processes, joined_processes
-from bsig.training import Epoch, TrainingConfig
-from bsig.views import Views
+from bsig.training.closed_form.damped_finetune import DampingConfig
+from bsig.training.closed_form.flat_finetune import FlatShiftConfig
+from bsig.training.features.augmentation import Views
+from bsig.training.features.encoding import EncodingConfig
+from bsig.training.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
+from bsig.training.loop.descent import ShouldStop
+from bsig.training.loop.train import Epoch, TrainingConfig
+from bsig.training.processes import Processes, joined_processes
 
 
 def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:

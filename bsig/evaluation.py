@@ -35,7 +35,7 @@ from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
 from bsig.mosaics import MOSAIC_CONFIDENCE
 from bsig.partial_results import PartialResults
-from bsig.team import Team
+from bsig.training.team import Team
 
 FORMAT_VERSION = 1
 SENTENCES_KEPT = 100

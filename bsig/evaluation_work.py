@@ -31,7 +31,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.mosaics import mosaic_part, mosaic_sources
 from bsig.partial_results import PartialResults
 from bsig.road import SHARES
-from bsig.team import Team
+from bsig.training.team import Team
 
 Array = np.ndarray
 LAYOUT_OF_PARTS = 1

@@ -18,13 +18,16 @@ from typing import Any
 
 import torch
 
-from bsig import descent, feature_file, finetune, training_state
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.checkpoints import folder as checkpoints
 from bsig.model.dual_branch import DualBranch
-from bsig.training_config import TrainingConfig
+from bsig.training.config import TrainingConfig
+from bsig.training.features import file as feature_file
+from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
+from bsig.training.loop import descent
+from bsig.training.loop import state as training_state
+from bsig.training.loop.train import finetune
 
 torch.set_num_threads(1)
 CONFIG = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=3), training=TrainingConfig(epochs=4, batch_size=4))

@@ -12,16 +12,16 @@ import torch
 from torch import nn
 
 from bsig.cli_finetune import asked_to_stop
-from bsig.feature_cache import split_features
-from bsig.fresh_features import FreshFeatures
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import PooledLinearHead, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
-from bsig.processes import Processes, joined_processes
-from bsig.training import fit_softmax_head, train_sigmoid_branch
-from bsig.training_config import TrainingConfig
-from bsig.training_features import PooledFeatures, SplitFeatures, TrainingFeatures
+from bsig.training.config import TrainingConfig
+from bsig.training.features.cache import split_features
+from bsig.training.features.fresh import FreshFeatures
+from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
+from bsig.training.loop.train import fit_softmax_head, train_sigmoid_branch
+from bsig.training.processes import Processes, joined_processes
 
 CLASSES, CHANNELS, IMAGES = 5, 7, 23
 CONFIGS = {

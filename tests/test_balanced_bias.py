@@ -6,10 +6,10 @@ import pytest
 import torch
 from tolerances import FINITE_DIFFERENCE, assert_close
 
-from bsig.balanced_bias import balanced_bias
 from bsig.model.heads import PooledLinearHead
-from bsig.training_features import PooledFeatures
-from bsig.training_figures import class_balanced_loss
+from bsig.training.closed_form.balanced_bias import balanced_bias
+from bsig.training.features.pooled import PooledFeatures
+from bsig.training.loop.epoch import class_balanced_loss
 
 
 def _head(classes: int, channels: int) -> PooledLinearHead:

@@ -11,13 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits, load_bundle, save_bundle
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
-from bsig.training import train_sigmoid_branch
-from bsig.training_config import TrainingConfig
-from bsig.training_features import PooledFeatures
+from bsig.training.config import TrainingConfig
+from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits, load_bundle, save_bundle
+from bsig.training.features.pooled import PooledFeatures
+from bsig.training.loop.train import train_sigmoid_branch
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from bsig import __version__, cli_finetune
 from bsig.cli import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
-from bsig.finetune import finetune
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS, load_checkpoint
+from bsig.training.finetune import finetune
 
 ROOT = Path(__file__).resolve().parents[1]
 CAT = ROOT / "assets" / "examples" / "cat.jpg"

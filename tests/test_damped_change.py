@@ -12,16 +12,16 @@ from generated import class_folders
 from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.damped_change import STEADINESS, LikelyPictures, damped_changes, likely_pictures
-from bsig.damped_finetune import DampingConfig, damped_head
-from bsig.feature_cache import Views
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, finetune
-from bsig.flat_finetune import encoded_twice
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training import TrainingConfig
+from bsig.training.closed_form.damped_finetune import DampingConfig, damped_head
+from bsig.training.closed_form.damping import STEADINESS, LikelyPictures, damped_changes, likely_pictures
+from bsig.training.closed_form.flat_finetune import encoded_twice
+from bsig.training.features.cache import Views
+from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, finetune
+from bsig.training.loop.train import TrainingConfig
 
 PICTURES, CHANNELS, CLASSES = 6, 5, 3
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
-from bsig.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.run_words import check_words
+from bsig.training.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out
+from bsig.training.runs.words import check_words
 from bsig.ui.run_view import check_html
 
 NAMES = {"n01440764_tench": "red", "golf ball": "green", "unicorn": "blue"}

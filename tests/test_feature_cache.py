@@ -17,16 +17,17 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig import feature_cache, feature_file
-from bsig.encoding import decoded_batches, normalised
-from bsig.feature_cache import cache_key, pooled_features
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, input_tensor
 from bsig.model.backbones import BackboneOptions, classifier_from_timm, state_sha256
 from bsig.model.dual_branch import DualBranch
-from bsig.training_features import PooledFeatures
-from bsig.views import Views, view_of
+from bsig.training.features import cache as feature_cache
+from bsig.training.features import file as feature_file
+from bsig.training.features.augmentation import Views, view_of
+from bsig.training.features.cache import cache_key, pooled_features
+from bsig.training.features.encoding import decoded_batches, normalised
+from bsig.training.features.pooled import PooledFeatures
 
 INDEX_OF = {"a": 0, "b": 1}
 

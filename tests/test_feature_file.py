@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bsig import feature_file
-from bsig.feature_file import (
+from bsig.inputs.errors import InputError
+from bsig.training.features import file as feature_file
+from bsig.training.features.file import (
     FeatureFile,
     cache_limit,
     discarded_unless_published,
@@ -25,7 +26,6 @@ from bsig.feature_file import (
     read_features,
     remove_left_behind,
 )
-from bsig.inputs.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -135,7 +135,7 @@ def test_more_than_the_limit_is_refused_by_name(tmp_path: Path, monkeypatch: pyt
 WRITER = """
 import sys, numpy as np, os
 from pathlib import Path
-from bsig.feature_file import FeatureFile
+from bsig.training.features.file import FeatureFile
 file = FeatureFile(Path(sys.argv[1]), 1000, (2, 5))
 file.append(np.ones((500, 2, 5), np.float32))
 print("half", flush=True)

@@ -35,9 +35,9 @@ from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
 from bsig.model.cutting.cut import cut_network
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import GridLayout, PooledLinearHead, TailHead, with_classes
-from bsig.training import fit_softmax_head, train_sigmoid_branch
-from bsig.training_config import TrainingConfig
-from bsig.training_features import PooledFeatures
+from bsig.training.config import TrainingConfig
+from bsig.training.features.pooled import PooledFeatures
+from bsig.training.loop.train import fit_softmax_head, train_sigmoid_branch
 
 CLASSES = 7
 

@@ -23,8 +23,8 @@ from PIL import Image
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.run_queue import RunQueue
-from bsig.runs import RunRequest
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import RunRequest
 from bsig.ui.desks import Desks, hashed
 from bsig.ui.examples import bundled_examples
 from bsig.ui.finetune_form import Form, submitted

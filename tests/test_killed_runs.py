@@ -13,8 +13,8 @@ import pytest
 from generated import class_folders
 from safetensors import safe_open
 
-from bsig.feature_file import remove_left_behind
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, read_description
+from bsig.training.features.file import remove_left_behind
 
 SCRIPT = Path(__file__).with_name("killed_finetune.py")
 ROOT = SCRIPT.parents[1]

@@ -14,7 +14,7 @@ import torch
 from generated import class_folders
 from tolerances import FLOAT32, assert_close
 
-from bsig.processes import ALONE, Processes
+from bsig.training.processes import ALONE, Processes
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
 ROOT = SCRIPT.parents[1]

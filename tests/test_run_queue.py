@@ -15,13 +15,13 @@ import torch
 from generated import class_folders
 from safetensors.torch import load_file
 
-from bsig.finetune import FinetuneConfig
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, state_sha256
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
-from bsig.run_queue import RunQueue
-from bsig.runs import ENDED, MAPS, Run, RunFolder, RunRequest
-from bsig.training_config import TrainingConfig
+from bsig.training.config import TrainingConfig
+from bsig.training.finetune import FinetuneConfig
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import ENDED, MAPS, Run, RunFolder, RunRequest
 from bsig.ui.examples import bundled_examples
 
 PATIENCE_S = 300.0

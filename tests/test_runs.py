@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsig.explain.wording import duration
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
-from bsig.run_queue import mark_interrupted
-from bsig.run_words import can, progress, settings_rows, status
-from bsig.runs import (
+from bsig.training.config import TrainingConfig
+from bsig.training.features.augmentation import Views
+from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
+from bsig.training.runs.queue import mark_interrupted
+from bsig.training.runs.run import (
     ENDED,
     EVENTS,
     REQUEST,
@@ -33,8 +34,7 @@ from bsig.runs import (
     request_from_json,
     request_to_json,
 )
-from bsig.training_config import TrainingConfig
-from bsig.views import Views
+from bsig.training.runs.words import can, progress, settings_rows, status
 
 REQUESTS = [
     RunRequest("bundled", "features", FinetuneConfig(), seconds=120.0, estimated_seconds=3.5, keeps_features=False),

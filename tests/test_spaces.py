@@ -21,11 +21,11 @@ from huggingface_hub import SpaceHardware
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from bsig import zero_gpu
-from bsig.finetune import FinetuneConfig
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.runs import RunFolder, RunRequest
-from bsig.training_config import TrainingConfig
+from bsig.training.config import TrainingConfig
+from bsig.training.finetune import FinetuneConfig
+from bsig.training.runs import zero_gpu
+from bsig.training.runs.run import RunFolder, RunRequest
 from bsig.ui.examples import bundled_examples
 from bsig.ui.visitors import COOKIE
 
@@ -119,7 +119,7 @@ def test_a_run_asks_for_the_seconds_it_was_estimated_to_take(
 
 
 def test_off_spaces_nothing_of_it_is_imported() -> None:
-    code = "import sys, bsig.zero_gpu as z; sys.exit('spaces' in sys.modules or z.new_maker(None) is not None)"
+    code = "import sys, bsig.training.runs.zero_gpu as z; sys.exit('spaces' in sys.modules or z.new_maker(None) is not None)"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SPACE")}
     environment["PYTHONPATH"] = str(STAND_INS)
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False).returncode == 0

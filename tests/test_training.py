@@ -16,13 +16,14 @@ from safetensors.torch import load_file, save_file
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig import training_features, training_state
-from bsig.descent import steps_of
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import PooledLinearHead
 from bsig.model.dual_branch import FittedShift
-from bsig.processes import ALONE
-from bsig.training import (
+from bsig.training.features import pooled as training_features
+from bsig.training.features.pooled import PooledFeatures
+from bsig.training.loop import state as training_state
+from bsig.training.loop.descent import steps_of
+from bsig.training.loop.train import (
     Epoch,
     OnEpoch,
     TrainedBranch,
@@ -31,7 +32,7 @@ from bsig.training import (
     fit_softmax_head,
     train_sigmoid_branch,
 )
-from bsig.training_features import PooledFeatures
+from bsig.training.processes import ALONE
 
 CLASSES, CHANNELS = 5, 7
 

@@ -22,8 +22,8 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.run_queue import RunQueue
-from bsig.runs import MAPS, RunFolder, RunRequest
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import MAPS, RunFolder, RunRequest
 from bsig.ui.examples import bundled_examples
 from bsig.ui.finetune_form import Form, checkpoint_zip, looked_over, submitted, taken_in
 from bsig.ui.run_view import probe_epochs, probe_pictures, probe_text, runs_html, settings_html, status_html

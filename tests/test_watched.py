@@ -13,8 +13,8 @@ from bsig.explain.explainer import Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
+from bsig.training.runs.probe import ABSENT_PER_PICTURE, Watched
 from bsig.ui.examples import bundled_examples
-from bsig.watched import ABSENT_PER_PICTURE, Watched
 
 
 @pytest.fixture(scope="module")

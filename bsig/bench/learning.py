@@ -13,16 +13,16 @@ import numpy as np
 import torch
 
 from bsig.bench.rounds import alternating
-from bsig.encoding import EncodingConfig
-from bsig.feature_cache import pooled_features
-from bsig.fresh_features import FreshFeatures
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.localization import THRESHOLDS, best_ious, box_ious, score_map
 from bsig.model.dual_branch import DualBranch
-from bsig.training import TrainingConfig, train_sigmoid_branch
-from bsig.training_features import PooledFeatures
+from bsig.training.features.cache import pooled_features
+from bsig.training.features.encoding import EncodingConfig
+from bsig.training.features.fresh import FreshFeatures
+from bsig.training.features.pooled import PooledFeatures
+from bsig.training.loop.train import TrainingConfig, train_sigmoid_branch
 
 TRAINED_PICTURES = 2000
 Tell = Callable[[str], None]

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from bsig import __version__
 from bsig.explain.cams import TREATMENTS
 from bsig.inputs.paths import ASSETS
-from bsig.run_queue import RunQueue
+from bsig.training.runs.queue import RunQueue
 from bsig.ui.compare import build_compare, compare
 from bsig.ui.evaluate_own import evaluate_answer
 from bsig.ui.evaluate_tab import build_evaluate

@@ -27,8 +27,8 @@ from pathlib import Path
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
 from bsig.model.dual_branch import DualBranch
-from bsig.run_queue import RunQueue
-from bsig.runs import ENDED, RunFolder
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import ENDED, RunFolder
 from bsig.ui.hosting import Hosting
 from bsig.ui.own_sets import OwnSets
 from bsig.ui.visitors import current_key

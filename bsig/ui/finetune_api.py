@@ -8,9 +8,9 @@ from typing import Any, no_type_check
 
 import gradio as gr
 
-from bsig.run_queue import RunQueue
-from bsig.run_words import status
-from bsig.runs import ENDED, Run
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import ENDED, Run
+from bsig.training.runs.words import status
 from bsig.ui.finetune_form import Form, Number, started
 from bsig.ui.theme import in_words
 from bsig.ui.workbench import Workbench

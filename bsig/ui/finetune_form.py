@@ -12,23 +12,23 @@ from typing import Any, get_args
 
 from PIL import Image
 
-from bsig.bundled_features import BUNDLED_FEATURES, bundle_fits
-from bsig.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
 from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
 from bsig.model.dual_branch import BranchKind, DualBranch
-from bsig.run_queue import RunQueue
-from bsig.runs import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
-from bsig.training_config import TrainingConfig
+from bsig.training.config import TrainingConfig
+from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
+from bsig.training.features.augmentation import Views
+from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
+from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.ui.allowed_models import check_backbone, check_description
 from bsig.ui.downloads import download_folder
 from bsig.ui.hosting import Hosting
 from bsig.ui.workbench import Workbench
-from bsig.views import Views
 
 DATA_KINDS: dict[DataKind, str] = {
     "bundled": "Shipped features: 1,000 ImageNet classes",

@@ -1,6 +1,6 @@
 """The Fine-tune screen: what to train on, settings, runs in line, and evidence that forms epoch by epoch.
 
-A run lives in a worker process and a folder (`bsig.runs`), never in a tab: this screen only asks for runs and reads
+A run lives in a worker process and a folder (`bsig.training.runs.run`), never in a tab: this screen only asks for runs and reads
 their folders, on a timer while one is going on.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.drawing.comparison import Drawing
-from bsig.run_queue import RunQueue
-from bsig.run_words import can
-from bsig.runs import ENDED, EVENTS, STATE, Run
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import ENDED, EVENTS, STATE, Run
+from bsig.training.runs.words import can
 from bsig.training_plots import FIGURES
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.finetune_fields import POSITIVE, build_form, checked, starts

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bsig.data_check import DataCheck
 from bsig.explain.drawing.comparison import PICTURE_SIZE
 from bsig.explain.drawing.heatmaps import View, overlay, shared_limit
 from bsig.explain.drawing.panels import number_text
 from bsig.explain.wording import duration
-from bsig.run_words import check_words, progress, settings_rows, status
-from bsig.runs import MAPS, Run
+from bsig.training.data_check import DataCheck
+from bsig.training.runs.run import MAPS, Run
+from bsig.training.runs.words import check_words, progress, settings_rows, status
 from bsig.ui.terms import explained
 
 CLASSES_SHOWN = 12

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from bsig import __version__
 from bsig.model.checkpoints.folder import list_checkpoints
-from bsig.run_queue import RunQueue
+from bsig.training.runs.queue import RunQueue
 from bsig.ui.heap import keep_heap_small
 from bsig.ui.lean_sessions import ForgetsDelivered, use_lean_sessions
 from bsig.ui.request_log import log_requests

@@ -14,7 +14,7 @@ from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage, Evidence, Explanation, area_text, find_class, percent
 from bsig.explain.methods import methods_of
 from bsig.inputs.errors import InputError
-from bsig.runs import RunFolder
+from bsig.training.runs.run import RunFolder
 from bsig.ui.compare import CompareScreen, scale_html
 from bsig.ui.finetune_form import taken_in
 from bsig.ui.terms import section_html

@@ -2,7 +2,7 @@
 
 The encoder is frozen, so its features are the same in every epoch. They are stored once as one `.npy` of shape
 (samples, views, ...) under a name that is the hash of everything that changes them: encoder weights, precision,
-preprocessing, augmentation, files (`bsig.feature_file`). A disk that refuses does not end a run: its features then stay
+preprocessing, augmentation, files (`bsig.training.features.file`). A disk that refuses does not end a run: its features then stay
 in memory, where there is enough of it.
 """
 
@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
-from bsig.feature_file import FeatureFile, make_room, read_features
 from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
-from bsig.processes import Processes
-from bsig.training_features import PooledFeatures, SplitFeatures, TrainingFeatures
-from bsig.views import ONE_VIEW, Views, view_of
+from bsig.training.features.augmentation import ONE_VIEW, Views, view_of
+from bsig.training.features.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
+from bsig.training.features.file import FeatureFile, make_room, read_features
+from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
+from bsig.training.processes import Processes
 
 Progress = Callable[[int, int], None]
 CACHE_VERSION = 3

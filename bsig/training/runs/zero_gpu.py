@@ -4,7 +4,7 @@ There the package `spaces` runs a decorated function in a forked process that ha
 are pickled. So the function is told which run, writes what is to be seen on the way into the run's folder, and returns
 the checkpoint's files; the app writes those. What the function leaves in its own memory is lost with it.
 
-    new_maker(checkpoints)     stands in for the worker process of `bsig.run_queue`; None off ZeroGPU
+    new_maker(checkpoints)     stands in for the worker process of `bsig.training.runs.queue`; None off ZeroGPU
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any
 import torch
 
 from bsig.inputs.files import locked
-from bsig.run_worker import attempt, begin, end
-from bsig.runs import RunFolder
+from bsig.training.runs.run import RunFolder
+from bsig.training.runs.worker import attempt, begin, end
 
 logger = logging.getLogger(__name__)
 VARIABLE = "SPACES_ZERO_GPU"

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.processes import ALONE, Processes
+from bsig.training.processes import ALONE, Processes
 
 FIGURES_BATCH = 2048
 KEPT_ON_DEVICE_BYTES = 4 * 2**30

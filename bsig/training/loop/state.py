@@ -14,9 +14,9 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import state_sha256
-from bsig.trainable_branch import TrainableBranch
-from bsig.training_features import TrainingFeatures
-from bsig.training_figures import Epoch
+from bsig.training.features.pooled import TrainingFeatures
+from bsig.training.loop.branch import TrainableBranch
+from bsig.training.loop.epoch import Epoch
 
 Kept = tuple[dict[str, Tensor], list[Epoch]]
 

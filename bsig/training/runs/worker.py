@@ -1,6 +1,6 @@
 """The process that makes fine-tunes: folders of runs in on stdin, changed as they go, `done FOLDER` out on stdout.
 
-    python -m bsig.run_worker --checkpoints DIR
+    python -m bsig.training.runs.worker --checkpoints DIR
 
 A process of its own, at low priority, so that training takes nothing from Compare's answers and a crash takes nothing
 from the page. It ends when its stdin does: a worker never outlives its app, and what it was at is found as interrupted.
@@ -24,21 +24,31 @@ from typing import Any
 
 import numpy as np
 
-from bsig.bundled_features import BUNDLED_FEATURES, load_bundle
-from bsig.data_check import train_and_held_out
-from bsig.feature_cache import FEATURES_FOLDER
-from bsig.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.files import locked
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.run_words import time_is_up
-from bsig.runs import DATA, FEATURES, MAPS, PROBE, Run, RunFolder, add_event, change_state, is_asked_to_stop
-from bsig.trainable_branch import TrainableBranch
-from bsig.training_figures import Epoch
-from bsig.watched import Watched
+from bsig.training.data_check import train_and_held_out
+from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
+from bsig.training.features.cache import FEATURES_FOLDER
+from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
+from bsig.training.loop.branch import TrainableBranch
+from bsig.training.loop.epoch import Epoch
+from bsig.training.runs.probe import Watched
+from bsig.training.runs.run import (
+    DATA,
+    FEATURES,
+    MAPS,
+    PROBE,
+    Run,
+    RunFolder,
+    add_event,
+    change_state,
+    is_asked_to_stop,
+)
+from bsig.training.runs.words import time_is_up
 
 logger = logging.getLogger(__name__)
 NICENESS = 10
@@ -163,7 +173,7 @@ class _Making:
         """The whole run; resumes where a state of the same settings is there.
 
         Raises:
-            InputError: as `bsig.finetune.finetune`.
+            InputError: as `bsig.training.finetune.finetune`.
         """
         config = self.request.config
         start = start_model(config, self.checkpoints)

@@ -29,8 +29,8 @@ from typing import Protocol, runtime_checkable
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
 from bsig.inputs.paths import ROOT
-from bsig.run_words import time_is_up
-from bsig.runs import ENDED, STOP, Run, RunFolder, ask_to_stop, change_state, is_asked_to_stop
+from bsig.training.runs.run import ENDED, STOP, Run, RunFolder, ask_to_stop, change_state, is_asked_to_stop
+from bsig.training.runs.words import time_is_up
 
 logger = logging.getLogger(__name__)
 
@@ -357,13 +357,13 @@ def _say_what_killed(folder: Path, worker: Maker) -> None:
 
 
 class _Worker:
-    """The process behind `bsig.run_worker`."""
+    """The process behind `bsig.training.runs.worker`."""
 
     patience_s = SAVING_PATIENCE_S
 
     def __init__(self, folder: RunFolder, checkpoints: Path) -> None:
         folder.runs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bsig.run_worker", "--checkpoints", str(checkpoints)]
+        command = [sys.executable, "-m", "bsig.training.runs.worker", "--checkpoints", str(checkpoints)]
         known = os.environ.get("PYTHONPATH")
         paths = os.pathsep.join([str(ROOT), *([known] if known else [])])
         with (folder.runs.parent / LOG).open("ab") as log:

@@ -1,4 +1,4 @@
-"""Pictures and a trained branch -> the branch with its change damped where a class is likely (`bsig.damped_change`).
+"""Pictures and a trained branch -> the branch with its change damped where a class is likely (`bsig.training.closed_form.damping`).
 
 One more pass of the encoder, each picture as the model crops it and squashed whole; of a large set `most_pictures`,
 evenly spread. Their grids are held in half precision: 1,000 pictures of 1280 channels and 7 x 7 cells are 250 MB.
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import torch
 
-from bsig.damped_change import PICTURES, STRENGTH, TEMPER, damped_changes, likely_pictures
-from bsig.flat_finetune import encoded_twice
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
+from bsig.training.closed_form.damping import PICTURES, STRENGTH, TEMPER, damped_changes, likely_pictures
+from bsig.training.closed_form.flat_finetune import encoded_twice
 
 Progress = Callable[[int, int], None]
 

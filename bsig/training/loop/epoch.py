@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.model.heads import ClassificationHead
-from bsig.trainable_branch import TrainableBranch
-from bsig.training_features import TrainingFeatures
+from bsig.training.features.pooled import TrainingFeatures
+from bsig.training.loop.branch import TrainableBranch
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 
 from bsig.model.heads import ClassificationHead
-from bsig.training_features import TrainingFeatures
+from bsig.training.features.pooled import TrainingFeatures
 
 STEPS = 30
 LARGEST_STEP = 4.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.data_check import DataCheck
 from bsig.explain.explainer import percent
 from bsig.explain.wording import duration
-from bsig.runs import ENDED, Run
+from bsig.training.data_check import DataCheck
+from bsig.training.runs.run import ENDED, Run
 
 DATA_WORDS = {
     "bundled": "the shipped features",

@@ -1,4 +1,4 @@
-"""Pictures -> the flattest shift of a model's softmax head (`bsig.flat_shift` has the formulas).
+"""Pictures -> the flattest shift of a model's softmax head (`bsig.training.closed_form.flat_shift` has the formulas).
 
 One pass of the encoder over the pictures, twice each: as the model crops it and squashed whole. Kept of it are two sums
 of k x k numbers and a few cells a picture; nothing is written.
@@ -14,11 +14,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.flat_shift import ABSENT_AREA, RIDGE, CellMoments, flatness, flattest_vector, level_for_absent_area
 from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import crop_image, input_batch
 from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.training.closed_form.flat_shift import (
+    ABSENT_AREA,
+    RIDGE,
+    CellMoments,
+    flatness,
+    flattest_vector,
+    level_for_absent_area,
+)
 
 Progress = Callable[[int, int], None]
 CELLS_A_VIEW = 4

@@ -9,7 +9,7 @@
     RUNS/NAME/features/        its features, where they are kept for no other run; removed with the data
     RUNS/NAME/stop             is there once somebody has asked it to stop
 
-Files, because the run is made in another process (`bsig.run_worker`), read from any tab, and must be found again after
+Files, because the run is made in another process (`bsig.training.runs.worker`), read from any tab, and must be found again after
 a crash. One process writes a file at a time: the app until the run is handed over, then the worker.
 """
 
@@ -28,14 +28,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bsig.damped_finetune import DampingConfig
-from bsig.finetune import FinetuneConfig, SoftmaxHeadConfig
-from bsig.flat_finetune import FlatShiftConfig
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.checkpoints.folder import NAME_PATTERN
-from bsig.training_config import TrainingConfig
-from bsig.views import Views
+from bsig.training.closed_form.damped_finetune import DampingConfig
+from bsig.training.closed_form.flat_finetune import FlatShiftConfig
+from bsig.training.config import TrainingConfig
+from bsig.training.features.augmentation import Views
+from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]

@@ -21,15 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsig.descent import CutShort, Descent, ShouldStop
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead, PooledLinearHead, with_classes
-from bsig.trainable_branch import TrainableBranch
-from bsig.training_config import TrainingConfig
-from bsig.training_features import PooledFeatures, TrainingFeatures
-from bsig.training_figures import Epoch, class_balanced_loss, figures, measured, softmax_accuracy
-from bsig.training_state import TrainingState
+from bsig.training.config import TrainingConfig
+from bsig.training.features.pooled import PooledFeatures, TrainingFeatures
+from bsig.training.loop.branch import TrainableBranch
+from bsig.training.loop.descent import CutShort, Descent, ShouldStop
+from bsig.training.loop.epoch import Epoch, class_balanced_loss, figures, measured, softmax_accuracy
+from bsig.training.loop.state import TrainingState
 
 OnEpoch = Callable[[Epoch, ClassificationHead], None]
 

@@ -21,11 +21,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.balanced_bias import balanced_bias
-from bsig.damped_finetune import DampingConfig, damped_head
-from bsig.feature_cache import FEATURES_FOLDER, Progress, split_features
-from bsig.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
-from bsig.fresh_features import FreshFeatures
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -33,8 +28,14 @@ from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, lo
 from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.processes import ALONE, Processes
-from bsig.training import (
+from bsig.training.closed_form.balanced_bias import balanced_bias
+from bsig.training.closed_form.damped_finetune import DampingConfig, damped_head
+from bsig.training.closed_form.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
+from bsig.training.features.augmentation import ONE_VIEW, Views
+from bsig.training.features.cache import FEATURES_FOLDER, Progress, split_features
+from bsig.training.features.fresh import FreshFeatures
+from bsig.training.features.pooled import TrainingFeatures
+from bsig.training.loop.train import (
     Epoch,
     OnEpoch,
     ShouldStop,
@@ -44,8 +45,7 @@ from bsig.training import (
     never,
     train_sigmoid_branch,
 )
-from bsig.training_features import TrainingFeatures
-from bsig.views import ONE_VIEW, Views
+from bsig.training.processes import ALONE, Processes
 
 OnNote = Callable[[str], None]
 
@@ -268,9 +268,9 @@ def finetune_on(
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    `flat_fit` fits the flattest shift of the model's softmax head (`bsig.flat_finetune`): a `shift` branch is that and
+    `flat_fit` fits the flattest shift of the model's softmax head (`bsig.training.closed_form.flat_finetune`): a `shift` branch is that and
     nothing more, a `full` one is trained from it. `damp` gets the model before training and the trained head and gives
-    back the head that is kept (`bsig.damped_finetune`). `on_start` gets the model as it is before the first epoch, with
+    back the head that is kept (`bsig.training.closed_form.damped_finetune`). `on_start` gets the model as it is before the first epoch, with
     its own softmax head; `on_epoch` the figures and the sigmoid head after each.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch

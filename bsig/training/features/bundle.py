@@ -26,7 +26,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ASSETS
 from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
-from bsig.training_features import PooledFeatures
+from bsig.training.features.pooled import PooledFeatures
 
 FORMAT_VERSION = 1
 BUNDLED_FEATURES = ASSETS / "training" / "imagenet-efficientnet_lite0.safetensors"

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.encoding import Encoder, EncodingConfig
-from bsig.feature_cache import cache_key, known_samples, refuse_nothing, view_crops
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.processes import ALONE, Processes
-from bsig.training_features import PooledFeatures
-from bsig.views import ONE_VIEW, fresh_view
+from bsig.training.features.augmentation import ONE_VIEW, fresh_view
+from bsig.training.features.cache import cache_key, known_samples, refuse_nothing, view_crops
+from bsig.training.features.encoding import Encoder, EncodingConfig
+from bsig.training.features.pooled import PooledFeatures
+from bsig.training.processes import ALONE, Processes
 
 MEASURED = 512
 

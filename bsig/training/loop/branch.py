@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead
-from bsig.training_config import TrainingConfig
+from bsig.training.config import TrainingConfig
 
 
 class TrainableBranch(nn.Module):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bsig.training_config import TrainingConfig
-from bsig.training_features import TrainingFeatures
+from bsig.training.config import TrainingConfig
+from bsig.training.features.pooled import TrainingFeatures
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
 ShouldStop = Callable[[], bool]
