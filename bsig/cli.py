@@ -24,8 +24,17 @@ from bsig.cli_bundle import add_bundle_arguments, run_bundle
 from bsig.cli_finetune import add_finetune_arguments, run_finetune
 from bsig.cli_models import add_model_commands
 from bsig.cli_progress import progress
-from bsig.evaluation import evaluate_in_team
-from bsig.evaluation_table import csv_of, format_table
+from bsig.evaluation.evaluate import evaluate_in_team
+from bsig.evaluation.output.markdown import results_markdown
+from bsig.evaluation.output.shipped import (
+    RESULTS,
+    SHIPPED_SETTINGS,
+    compact,
+    shipped_runs,
+    short_results,
+    written_results,
+)
+from bsig.evaluation.output.text import csv_of, format_table
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.explain.drawing.comparison import Drawing, comparison_picture
@@ -43,15 +52,6 @@ from bsig.model.checkpoints.folder import (
     list_checkpoints,
     load_checkpoint,
     record_results,
-)
-from bsig.results_page import results_markdown
-from bsig.shipped_results import (
-    RESULTS,
-    SHIPPED_SETTINGS,
-    compact,
-    shipped_runs,
-    short_results,
-    written_results,
 )
 from bsig.training.team import Team
 

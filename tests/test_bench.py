@@ -16,9 +16,9 @@ from bsig.bench import learning, report
 from bsig.bench.compare import CLASS, peers, whole_networks
 from bsig.bench.rounds import alternating, times_of
 from bsig.bench.scale import with_random_classes
+from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious
 from bsig.explain.explainer import Explainer
 from bsig.inputs.images import crop_image, input_tensor, read_image
-from bsig.localization import THRESHOLDS, best_ious
 from bsig.model.dual_branch import DualBranch
 
 ROOT = Path(__file__).resolve().parent.parent

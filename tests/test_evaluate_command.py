@@ -20,7 +20,7 @@ from generated import COLOURS, picture
 from PIL import Image
 
 from bsig.cli import main
-from bsig.evaluation_table import CSV_COLUMNS
+from bsig.evaluation.output.text import CSV_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -122,7 +122,7 @@ def test_an_error_is_said_once_however_many_processes(tmp_path: Path) -> None:
 
 
 def test_the_csv_holds_every_number_of_the_json(uninterrupted: dict[str, Any], data: Path, tmp_path: Path) -> None:
-    from bsig.evaluation_table import csv_of
+    from bsig.evaluation.output.text import csv_of
 
     rows = list(csv.DictReader(io.StringIO(csv_of(uninterrupted))))
     assert tuple(rows[0]) == CSV_COLUMNS

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.evaluation import evaluate, matched
-from bsig.evaluation_pass import absent_classes
-from bsig.evaluation_table import format_table
-from bsig.evidence_columns import delta_key
+from bsig.evaluation.columns import delta_key
+from bsig.evaluation.evaluate import evaluate, matched
+from bsig.evaluation.metrics.catalogue import METRICS, Metric
+from bsig.evaluation.output.text import format_table
+from bsig.evaluation.passes.pictures import absent_classes
 from bsig.inputs.datasets.datasets import LabelledImages, Sample, read_dataset
 from bsig.inputs.errors import InputError
-from bsig.metrics import METRICS, Metric
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead

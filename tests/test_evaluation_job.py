@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
-from bsig.evaluation_job import EvaluationJob, labelled_split
+from bsig.evaluation.job import EvaluationJob, labelled_split
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.ui.evaluate_own import Step, evaluate_answer, measured, own_pictures

@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.output.words import (
+    FIRST_ROWS,
+    best_blind,
+    finding,
+    first_rows,
+    left_out,
+    result_title,
+    signed,
+    verdict,
+)
 from bsig.evaluation_figures import classes_figure, delta_figure, localization_figure
-from bsig.evaluation_words import FIRST_ROWS, best_blind, finding, first_rows, left_out, result_title, signed, verdict
-from bsig.metrics import METRICS
 
 
 def number(value: float | None, change: tuple[float, float, float] | None = None) -> dict[str, Any]:

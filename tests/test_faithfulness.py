@@ -11,7 +11,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.faithfulness import (
+from bsig.evaluation.metrics.faithfulness import (
     area_under,
     blurred,
     drop_and_increase,

@@ -12,12 +12,12 @@ from generated import class_folders
 from tolerances import IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
+from bsig.evaluation.metrics.localization import score_map
+from bsig.evaluation.metrics.regions import inside_auc
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.localization import score_map
 from bsig.model.checkpoints.folder import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.regions import inside_auc
 from bsig.training.closed_form.flat_finetune import FlatShiftConfig, fit_flat_shift
 from bsig.training.closed_form.flat_shift import CellMoments, flatness, flattest_vector, level_for_absent_area
 from bsig.training.finetune import FinetuneConfig, finetune

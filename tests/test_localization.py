@@ -9,9 +9,8 @@ import pytest
 import reference
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.inputs.errors import InputError
-from bsig.intervals import resampling_weights
-from bsig.localization import (
+from bsig.evaluation.metrics.intervals import resampling_weights
+from bsig.evaluation.metrics.localization import (
     THRESHOLDS,
     BestIous,
     accuracy_curve,
@@ -31,6 +30,7 @@ from bsig.localization import (
     score_map,
     unpacked,
 )
+from bsig.inputs.errors import InputError
 
 EVERYONE = np.ones((1, 3), np.float32)
 

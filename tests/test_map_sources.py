@@ -6,10 +6,10 @@ import pytest
 import torch
 from tolerances import FLOAT32, LIBRARY, assert_close
 
-from bsig.evidence_columns import columns_of
+from bsig.evaluation.columns import columns_of
+from bsig.evaluation.map_sources import Ask, class_maps, distinct_sources, shared_source, source_of
 from bsig.explain.cams import CAM_METHODS, TREATMENTS, clamps_weights, class_scores_of, head_score, signed_map
 from bsig.inputs.errors import InputError
-from bsig.map_sources import Ask, class_maps, distinct_sources, shared_source, source_of
 from bsig.model.dual_branch import DualBranch
 
 QUICK = [key for key, method in CAM_METHODS.items() if not method.is_slow]

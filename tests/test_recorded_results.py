@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from bsig import load_checkpoint
-from bsig.evaluation import evaluate
+from bsig.evaluation.evaluate import evaluate
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import read_description, record_results

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bsig.evaluation.output.markdown import main_table, results_markdown
+from bsig.evaluation.output.shipped import read_results
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
-from bsig.results_page import main_table, results_markdown
-from bsig.shipped_results import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 

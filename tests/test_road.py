@@ -10,9 +10,9 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tolerances import LIBRARY, SOLVER, assert_close
 from torch import Tensor
 
-from bsig.faithfulness import pixel_ranks
+from bsig.evaluation.metrics.faithfulness import pixel_ranks
+from bsig.evaluation.metrics.road import imputed, road
 from bsig.inputs.errors import InputError
-from bsig.road import imputed, road
 
 THEIR_WARNINGS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # numpy functions on torch tensors
 

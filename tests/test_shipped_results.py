@@ -11,14 +11,14 @@ import pytest
 from generated import class_folders
 
 from bsig import list_checkpoints, load_checkpoint
-from bsig.evaluation import evaluate
+from bsig.evaluation.evaluate import evaluate
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.output.shipped import compact, expanded, read_results, shipped_runs, short_results, written_results
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.metrics import METRICS
 from bsig.model.checkpoints.folder import RESULTS, check_target
-from bsig.shipped_results import compact, expanded, read_results, shipped_runs, short_results, written_results
 
 SHIPPED = [path.parent for path in sorted(CHECKPOINTS_FOLDER.glob(f"*/{RESULTS}"))]
 MOST_BYTES = 1_000_000

@@ -9,10 +9,9 @@ import pytest
 import reference
 from tolerances import IDENTITY, assert_close
 
-from bsig.inputs.errors import InputError
-from bsig.intervals import estimate, mean_over, ratio_over, resampling_weights
-from bsig.regions import covered_by_boxes, covered_by_mask, inside_auc, region_scores
-from bsig.specificity import (
+from bsig.evaluation.metrics.intervals import estimate, mean_over, ratio_over, resampling_weights
+from bsig.evaluation.metrics.regions import covered_by_boxes, covered_by_mask, inside_auc, region_scores
+from bsig.evaluation.metrics.specificity import (
     absent_area_at_own_area,
     area_between,
     area_curves,
@@ -26,6 +25,7 @@ from bsig.specificity import (
     roc_points,
     zero_tests,
 )
+from bsig.inputs.errors import InputError
 
 NO_BOXES = np.full((5, 3, 7), np.nan)
 

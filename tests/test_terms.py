@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.diagnostics.collapse_report import QUADRANTS
 from bsig.explain.report.glossary import TERMS, terms_in
-from bsig.metrics import METRICS
 from bsig.training_plots import FIGURES
 from bsig.ui.evaluate_view import PLOTS, SHOWN_COLUMNS
 from bsig.ui.sign_collapse_tab import QUADRANT_TITLES

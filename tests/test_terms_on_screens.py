@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from in_process import built_demo
 
+from bsig.evaluation.output.shipped import read_results
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import collapse_report
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.heatmaps import VIEWS
 from bsig.explain.report.glossary import TERMS, terms_in
-from bsig.shipped_results import read_results
 from bsig.ui import logit_shift_tab, sign_collapse_tab
 from bsig.ui.compare import _facts, _note
 from bsig.ui.evaluate_view import all_rows_html, differing_html, first_table_html

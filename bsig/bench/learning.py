@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from bsig.bench.rounds import alternating
+from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious, box_ious, score_map
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
-from bsig.localization import THRESHOLDS, best_ious, box_ious, score_map
 from bsig.model.dual_branch import DualBranch
 from bsig.training.features.cache import pooled_features
 from bsig.training.features.encoding import EncodingConfig

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.evaluation_job import EvaluationJob, labelled_split
+from bsig.evaluation.job import EvaluationJob, labelled_split
+from bsig.evaluation.output.shipped import read_results
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
-from bsig.shipped_results import read_results
 from bsig.ui.own_sets import OwnSet, OwnSets
 from bsig.ui.workbench import Workbench
 

@@ -1,6 +1,6 @@
 """The Evaluate screen: which branch is better at what, from results that ship with a checkpoint or on own pictures.
 
-Numbers come from `bsig.shipped_results` or from a process of its own (`bsig.evaluation_job`); this file only shows
+Numbers come from `bsig.evaluation.output.shipped` or from a process of its own (`bsig.evaluation.job`); this file only shows
 them. Pictures of the shipped sets may not be passed on, so their gallery names files; own pictures are shown.
 """
 
@@ -13,11 +13,11 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.evaluation_job import EvaluationJob
-from bsig.evaluation_words import result_title
+from bsig.evaluation.job import EvaluationJob
+from bsig.evaluation.output.shipped import read_results
+from bsig.evaluation.output.words import result_title
 from bsig.explain.cams import CAM_METHODS
 from bsig.inputs.errors import InputError
-from bsig.shipped_results import read_results
 from bsig.ui.compare import CompareScreen
 from bsig.ui.evaluate_own import measured
 from bsig.ui.evaluate_view import PLOTS, gallery_rows, note, progress_html, screen_of, section, table_of

@@ -10,11 +10,11 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.output.words import Row, best_blind, finding, first_rows, left_out, result_title, rows_of
 from bsig.evaluation_figures import classes_figure, delta_figure, localization_figure
-from bsig.evaluation_words import Row, best_blind, finding, first_rows, left_out, result_title, rows_of
 from bsig.explain.cams import TREATMENTS
 from bsig.inputs.images import read_image
-from bsig.metrics import METRICS
 from bsig.ui.evaluate_own import SIDES
 from bsig.ui.own_sets import OwnSet
 from bsig.ui.terms import explained, section_html

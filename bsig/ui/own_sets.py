@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bsig.evaluation_words import result_title
+from bsig.evaluation.output.words import result_title
 
 OWN_SETS_KEPT = 8
 

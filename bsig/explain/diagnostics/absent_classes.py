@@ -2,7 +2,7 @@
 
 Softmax leaves a map's zero open (`bsig.explain.diagnostics.logit_shift`), so a map of a class that is not in the picture claims positive
 evidence on about half of it. Labels fix the zero: a sigmoid branch, or a fitted shift, says "no" to an absent class.
-This is the absent-class test of `bsig.specificity` on the one picture at hand.
+This is the absent-class test of `bsig.evaluation.metrics.specificity` on the one picture at hand.
 
 A head that pushes its zero up (any negative delta) has a smaller area for every class, the present one too. So the area
 at zero never stands alone: beside it stands the area at equal area of the chosen class's own map.

@@ -5,7 +5,7 @@
     NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training
                                     settings, data description, measured results, library versions, time, hash of the
                                     tensors
-    NAME/results.json               the whole evaluation, where there is one (`bsig.shipped_results`)
+    NAME/results.json               the whole evaluation, where there is one (`bsig.evaluation.output.shipped`)
 
 Never pickle. A folder is written whole under a temporary name and renamed, so a crash leaves the old one or none. On
 loading, sizes and hashes are checked from the headers before a tensor is read.

@@ -2,7 +2,7 @@
 
     {"format_version": 1, "made_by": ..., "metrics": {...}, "runs": [an evaluation each, without what repeats]}
 
-Numbers are rounded to four digits. A table that equals another one up to the unit of its maps (`bsig.map_sources`) only
+Numbers are rounded to four digits. A table that equals another one up to the unit of its maps (`bsig.evaluation.map_sources`) only
 names it. Curves that no screen draws and sentences about single files stay in `evaluate --out`.
 """
 
@@ -92,7 +92,7 @@ def compact(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def expanded(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """As `bsig.evaluation.evaluate` gave it, rounded and without what is not kept."""
+    """As `bsig.evaluation.evaluate.evaluate` gave it, rounded and without what is not kept."""
     tables: list[dict[str, Any]] = []
     for said in run["tables"]:
         like = said.get("like")

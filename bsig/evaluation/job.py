@@ -2,7 +2,7 @@
 
 job = EvaluationJob.start(data, checkpoint, folder, methods=["cam"], weights=["signed"], split="val", limit=200)
 while job.is_running: job.done, job.total
-job.results()           # as `bsig.evaluation.evaluate`, or InputError with the sentence that the process said
+job.results()           # as `bsig.evaluation.evaluate.evaluate`, or InputError with the sentence that the process said
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.metrics import METRICS
-from bsig.shipped_results import read_results
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.output.shipped import read_results
 
 ROWS = (
     "own_area", "absent_area", "absent_area_at_own_70", "inside_auc", "box_iou", "mosaic", "mosaic_quarter",

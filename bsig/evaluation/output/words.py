@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bsig.evaluation_table import excludes_zero
-from bsig.metrics import METRICS
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.output.text import excludes_zero
 
 FIRST_ROWS: dict[str, str] = {
     "absent_area": "Share of the picture that the map claims for a class that is not there",

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bsig.evaluation_work import Measured
-from bsig.evidence_columns import DELTAS, delta_key
-from bsig.explain.cams import TREATMENTS
-from bsig.faithfulness_scores import KEYS
-from bsig.intervals import estimate, mean_over, resampling_weights
-from bsig.localization import Localized
-from bsig.localization_scores import BLIND_TITLES, Places, localization_values
-from bsig.map_sources import Ask, MapSource, shared_source
-from bsig.metrics import METRICS
-from bsig.regions import inside_auc
-from bsig.specificity import (
+from bsig.evaluation.columns import DELTAS, delta_key
+from bsig.evaluation.map_sources import Ask, MapSource, shared_source
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.metrics.intervals import estimate, mean_over, resampling_weights
+from bsig.evaluation.metrics.localization import Localized
+from bsig.evaluation.metrics.regions import inside_auc
+from bsig.evaluation.metrics.specificity import (
     area_curves,
     evidence_masses,
     mean_curve,
@@ -27,6 +23,10 @@ from bsig.specificity import (
     roc_points,
     zero_tests,
 )
+from bsig.evaluation.passes.faithfulness import KEYS
+from bsig.evaluation.passes.localization import BLIND_TITLES, Places, localization_values
+from bsig.evaluation.passes.work import Measured
+from bsig.explain.cams import TREATMENTS
 
 Array = np.ndarray
 Values = dict[str, tuple[Float[Array, " r"], int]]

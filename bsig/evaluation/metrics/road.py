@@ -45,7 +45,7 @@ def road(
     Args:
         probability: normalised pictures (b, 3, H, W) -> (b,).
         inputs: the normalised picture.
-        ranks: 0 for the pixel that the map marks most (`bsig.faithfulness.pixel_ranks`).
+        ranks: 0 for the pixel that the map marks most (`bsig.evaluation.metrics.faithfulness.pixel_ranks`).
         shares: how much is taken away.
         noise: standard deviation, in the inputs' unit.
         seed: of the noise.

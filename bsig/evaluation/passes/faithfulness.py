@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.evaluation_pass import squashed
-from bsig.faithfulness import STEPS, faithfulness
+from bsig.evaluation.metrics.faithfulness import STEPS, faithfulness
+from bsig.evaluation.passes.pictures import squashed
 from bsig.inputs.datasets.datasets import Sample
 from bsig.inputs.images import crop_image, input_tensor
 from bsig.model.dual_branch import DualBranch

@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bsig.evaluation_pass import Notes, PicturePass, Progress, notes_of
-from bsig.faithfulness import STEPS
-from bsig.faithfulness_scores import COLUMNS, faithful_pictures, faithfulness_part
+from bsig.evaluation.map_sources import Ask, MapSource, distinct_sources
+from bsig.evaluation.metrics.faithfulness import STEPS
+from bsig.evaluation.metrics.localization import unpacked
+from bsig.evaluation.metrics.road import SHARES
+from bsig.evaluation.passes.faithfulness import COLUMNS, faithful_pictures, faithfulness_part
+from bsig.evaluation.passes.localization import Places
+from bsig.evaluation.passes.mosaics import mosaic_part, mosaic_sources
+from bsig.evaluation.passes.parts_on_disk import PartialResults
+from bsig.evaluation.passes.pictures import Notes, PicturePass, Progress, notes_of
 from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError
-from bsig.localization import unpacked
-from bsig.localization_scores import Places
-from bsig.map_sources import Ask, MapSource, distinct_sources
 from bsig.model.backbones import state_sha256
 from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
-from bsig.mosaics import mosaic_part, mosaic_sources
-from bsig.partial_results import PartialResults
-from bsig.road import SHARES
 from bsig.training.team import Team
 
 Array = np.ndarray

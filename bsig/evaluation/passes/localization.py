@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8, UInt16
 
-from bsig.localization import (
+from bsig.evaluation.metrics.localization import (
     Box,
     BoxesAtThresholds,
     Localized,
@@ -128,7 +128,7 @@ def localization_values(
     softmax_top1: Float[Array, " n"],
     weights: Float[Array, "r n"],
 ) -> Values:
-    """Metric key (`bsig.metrics.METRICS`) -> its value for each draw, and how many pictures it rests on."""
+    """Metric key (`bsig.evaluation.metrics.catalogue.METRICS`) -> its value for each draw, and how many pictures it rests on."""
     values: Values = {}
     if places.found is not None:
         accuracies = box_accuracies(places.found, softmax_top1[boxed], weights[:, boxed])

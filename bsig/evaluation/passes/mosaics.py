@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from bsig.evaluation_pass import maps_and_gates, squashed
+from bsig.evaluation.map_sources import MapSource
+from bsig.evaluation.passes.pictures import maps_and_gates, squashed
 from bsig.inputs.datasets.datasets import Sample
 from bsig.inputs.images import crop_image, input_batch
-from bsig.map_sources import MapSource
 from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.evidence_columns import DELTAS, Column
+from bsig.evaluation.columns import DELTAS, Column
 from bsig.explain.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
 from bsig.inputs.errors import InputError
 

@@ -19,14 +19,14 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from bsig.evidence_columns import Probability
+from bsig.evaluation.columns import Probability
+from bsig.evaluation.map_sources import MapSource, class_maps
+from bsig.evaluation.metrics.regions import covered_by_boxes, covered_by_mask
+from bsig.evaluation.passes.localization import place_arrays
 from bsig.inputs.datasets.datasets import Box, Sample
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, read_image
-from bsig.localization_scores import place_arrays
-from bsig.map_sources import MapSource, class_maps
 from bsig.model.dual_branch import DualBranch
-from bsig.regions import covered_by_boxes, covered_by_mask
 
 Array = np.ndarray
 Progress = Callable[[int, int], None]

@@ -1,13 +1,13 @@
 """Measure both branches: does zero mean something, does the map know its class, where does it look, at what accuracy.
 
     results = evaluate(model, read_dataset("imagenet20", "val"), methods=["cam"], weights=["signed"])
-    print(format_table(results))          # bsig.evaluation_table
+    print(format_table(results))          # bsig.evaluation.output.text
 
-One pass over the pictures; for each method and treatment one table whose columns are `bsig.evidence_columns` and whose
-rows are `bsig.metrics.METRICS`. Every number has a 95 % interval over pictures and its difference to the softmax
+One pass over the pictures; for each method and treatment one table whose columns are `bsig.evaluation.columns` and whose
+rows are `bsig.evaluation.metrics.catalogue.METRICS`. Every number has a 95 % interval over pictures and its difference to the softmax
 column a paired one. `results` is ready for JSON.
 
-Memory does not grow with methods and treatments: parts lie on disk (`bsig.evaluation_work`), tables read one map of all
+Memory does not grow with methods and treatments: parts lie on disk (`bsig.evaluation.passes.work`), tables read one map of all
 pictures at a time.
 """
 
@@ -21,20 +21,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bsig.evaluation_pass import Progress
-from bsig.evaluation_tables import Tables
-from bsig.evaluation_work import Measured, Work, measure
-from bsig.evidence_columns import CURVE_DELTAS, DELTAS, columns_of
+from bsig.evaluation.columns import CURVE_DELTAS, DELTAS, columns_of
+from bsig.evaluation.map_sources import Ask, source_of
+from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.metrics.intervals import RESAMPLES, Estimate, estimate, mean_over
+from bsig.evaluation.passes.mosaics import MOSAIC_CONFIDENCE
+from bsig.evaluation.passes.parts_on_disk import PartialResults
+from bsig.evaluation.passes.pictures import Progress
+from bsig.evaluation.passes.work import Measured, Work, measure
+from bsig.evaluation.tables import Tables
 from bsig.explain.cams import cam_method, clamps_weights
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes
 from bsig.inputs.errors import InputError
-from bsig.intervals import RESAMPLES, Estimate, estimate, mean_over
-from bsig.map_sources import Ask, source_of
-from bsig.metrics import METRICS
 from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
-from bsig.mosaics import MOSAIC_CONFIDENCE
-from bsig.partial_results import PartialResults
 from bsig.training.team import Team
 
 FORMAT_VERSION = 1
