@@ -18,9 +18,9 @@ from bsig.training.runs import (
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import WORK_FOLDER, RunFolder
 from bsig.ui import build_demo, launch_arguments
-from bsig.ui.desks import Desks
-from bsig.ui.hosting import ON_SPACES_VARIABLE, Hosting
-from bsig.ui.server import prepare_process
+from bsig.ui.server.guard import prepare_process
+from bsig.ui.server.limits import ON_SPACES_VARIABLE, Hosting
+from bsig.ui.server.visitor_space import Desks
 from bsig.ui.workbench import Workbench
 
 

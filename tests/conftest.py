@@ -20,7 +20,7 @@ from bsig import Explainer, load_checkpoint
 from bsig.explain.drawing.comparison import BRANCHES
 from bsig.model.backbones import Classifier, load_classifier
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

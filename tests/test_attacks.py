@@ -16,7 +16,7 @@ import pytest
 from hostile_files import hostile_zips, png_of, small_picture, zip_of, zipped_folder
 from http_visitor import CHECKPOINT, ROOT, AttackedApp, RefusedError, Visitor, file_data, refusal
 
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 ZIPS = hostile_zips()
@@ -119,7 +119,7 @@ def test_no_file_of_the_machine_can_be_fetched(attacker: Visitor, attacked_app: 
     log = attacked_app.folder / "log"
     plain = [
         "/etc/passwd", "/proc/self/environ", "/proc/self/cwd/app.py", str(run), str(log), str(link), "app.py",
-        "requirements.txt", "bsig/ui/server.py", "./app.py", f"{ROOT}/app.py", f"{ROOT}/.git/config",
+        "requirements.txt", "bsig/ui/server/guard.py", "./app.py", f"{ROOT}/app.py", f"{ROOT}/.git/config",
         f"{ROOT}/assets/../app.py", f"{ROOT}/assets/examples/../../pyproject.toml", "../app.py", "file:///etc/passwd",
         f"{attacked_app.folder}/gradio/../log", "C:\\Windows\\win.ini", "~/.bashrc", "\\\\host\\share", "a\0b",
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from bsig.collapse_figures import (
+from bsig.ui.plots.collapse import (
     AGAINST,
     FOR,
     GAINED,

@@ -13,7 +13,7 @@ from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.training.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out
 from bsig.training.runs.words import check_words
-from bsig.ui.run_view import check_html
+from bsig.ui.screens.finetune.run import check_html
 
 NAMES = {"n01440764_tench": "red", "golf ball": "green", "unicorn": "blue"}
 

@@ -12,10 +12,10 @@ from generated import class_folders
 from bsig.evaluation.job import EvaluationJob, labelled_split
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.ui.evaluate_own import Step, evaluate_answer, measured, own_pictures
-from bsig.ui.evaluate_view import gallery_rows, screen_of
-from bsig.ui.hosting import Hosting
-from bsig.ui.own_sets import OwnSets
+from bsig.ui.screens.evaluate.kept import OwnSets
+from bsig.ui.screens.evaluate.own_pictures import Step, evaluate_answer, measured, own_pictures
+from bsig.ui.screens.evaluate.tables import gallery_rows, screen_of
+from bsig.ui.server.limits import Hosting
 from bsig.ui.workbench import Workbench
 
 NAMES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}

@@ -17,7 +17,7 @@ from bsig.evaluation.output.words import (
     signed,
     verdict,
 )
-from bsig.evaluation_figures import classes_figure, delta_figure, localization_figure
+from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
 
 
 def number(value: float | None, change: tuple[float, float, float] | None = None) -> dict[str, Any]:

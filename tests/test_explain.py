@@ -21,7 +21,7 @@ from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanatio
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 CAT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "cat.jpg"
 BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")

@@ -14,7 +14,7 @@ import ctypes, sys, time
 import psutil
 
 if sys.argv[1] == "small":
-    from bsig.ui.heap import keep_heap_small
+    from bsig.ui.server.memory import keep_heap_small
     keep_heap_small(trim_every_s=0.1)
 resident = psutil.Process().memory_info
 blocks = [ctypes.create_string_buffer(b"x" * 12_000) for _ in range(10_000)]

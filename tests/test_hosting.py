@@ -25,11 +25,11 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import RunRequest
-from bsig.ui.desks import Desks, hashed
-from bsig.ui.examples import bundled_examples
-from bsig.ui.finetune_form import Form, submitted
-from bsig.ui.hosting import PASSWORD_VARIABLE, Hosting
-from bsig.ui.visitors import COOKIE, HEADER, cookie
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.screens.finetune.form import Form, submitted
+from bsig.ui.server.limits import PASSWORD_VARIABLE, Hosting
+from bsig.ui.server.visitor_space import Desks, hashed
+from bsig.ui.server.visitors import COOKIE, HEADER, cookie
 from bsig.ui.workbench import Workbench
 
 pytestmark = pytest.mark.filterwarnings(

@@ -23,7 +23,7 @@ from bsig.explain.drawing.panels import number_text
 from bsig.explain.explainer import EncodedImage, finding
 from bsig.explain.report.page import BIBTEX, LIMITS, ReportFacts, report_html
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.examples import example_by_key
+from bsig.ui.components.examples import example_by_key
 
 FACTS = ReportFacts("cat.jpg", "ab" * 32, {"bsig": "0", "torch": "2"}, "2025-01-01 00:00 UTC")
 EVIL = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>"

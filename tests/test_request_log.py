@@ -18,8 +18,8 @@ from in_process import served_demo
 
 from bsig.explain.timing import collected, part
 from bsig.inputs.errors import InputError
-from bsig.ui.examples import bundled_examples
-from bsig.ui.request_log import rule_of
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.server.log import rule_of
 from bsig.ui.workbench import Workbench
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -147,7 +147,7 @@ def test_a_defect_is_told_without_its_words_and_logged_with_its_place(
     def broken(*arguments: Any, **named: Any) -> Any:
         raise KeyError("secret")
 
-    monkeypatch.setattr("bsig.ui.app.compare", broken)
+    monkeypatch.setattr("bsig.ui.page.compare", broken)
     with pytest.raises(AppError) as caught:
         _ask(client, CAT)
     assert "secret" not in str(caught.value)

@@ -22,7 +22,7 @@ from bsig.training.config import TrainingConfig
 from bsig.training.finetune import FinetuneConfig
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, MAPS, Run, RunFolder, RunRequest
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 PATIENCE_S = 300.0
 START = str(CHECKPOINTS_FOLDER / "imagenet1k-efficientnet_lite0")

@@ -17,9 +17,9 @@ import pytest
 from http_visitor import RefusedError, Visitor, file_data, wait_until
 from in_process import loops_closed
 
-from bsig.ui.lean_sessions import LeanSession
-from bsig.ui.request_log import LoggedBlocks
-from bsig.ui.server import MAX_REQUEST_BYTES, server_arguments
+from bsig.ui.server.gradio_internals import LeanSession
+from bsig.ui.server.guard import MAX_REQUEST_BYTES, server_arguments
+from bsig.ui.server.log import LoggedBlocks
 
 LIMIT, PATIENCE_S = 2**20, 1.0
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

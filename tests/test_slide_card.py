@@ -15,7 +15,7 @@ from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.slide import GAP, PICTURE_TOP, PLACES, SHOWN, SIDE, TREATMENT_WORDS, slide_card
 from bsig.explain.drawing.text import fitted_lines
 from bsig.explain.explainer import EncodedImage, Explanation, area_text, finding, percent
-from bsig.ui.examples import example_by_key
+from bsig.ui.components.examples import example_by_key
 
 LONG = ("a very long class name " * 6)[:120]
 NAMES = ["golf ball", LONG, "x" * 120, "x" * 400, "球" * 200, "", "two\nlines"]

@@ -26,8 +26,8 @@ from bsig.training.config import TrainingConfig
 from bsig.training.finetune import FinetuneConfig
 from bsig.training.runs import zero_gpu
 from bsig.training.runs.run import RunFolder, RunRequest
-from bsig.ui.examples import bundled_examples
-from bsig.ui.visitors import COOKIE
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.server.visitors import COOKIE
 
 ROOT = Path(__file__).resolve().parents[1]
 STAND_INS = Path(__file__).resolve().parent / "stand_ins"

@@ -11,10 +11,10 @@ from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.diagnostics.collapse_report import QUADRANTS
 from bsig.explain.report.glossary import TERMS, terms_in
-from bsig.training_plots import FIGURES
-from bsig.ui.evaluate_view import PLOTS, SHOWN_COLUMNS
-from bsig.ui.sign_collapse_tab import QUADRANT_TITLES
-from bsig.ui.terms import explained, glossary_html
+from bsig.ui.components.html import explained, glossary_html
+from bsig.ui.plots.training import FIGURES
+from bsig.ui.screens.evaluate.tables import PLOTS, SHOWN_COLUMNS
+from bsig.ui.screens.sign_collapse import QUADRANT_TITLES
 
 # Words with a capital inside, or all in capitals: nobody knows them by themselves.
 COINED = re.compile(r"\b(?:[A-Z]{2,}|[A-Za-z]*[a-z][A-Z]\w*|GT-known)\b")

@@ -18,14 +18,15 @@ from bsig.explain.diagnostics.collapse_report import collapse_report
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.heatmaps import VIEWS
 from bsig.explain.report.glossary import TERMS, terms_in
-from bsig.ui import logit_shift_tab, sign_collapse_tab
-from bsig.ui.compare import _facts, _note
-from bsig.ui.evaluate_view import all_rows_html, differing_html, first_table_html
-from bsig.ui.examples import bundled_examples
-from bsig.ui.finetune_fields import BUNDLED_WORDS
-from bsig.ui.models_tab import facts_html, models_html
-from bsig.ui.run_view import runs_html
-from bsig.ui.terms import glossary_html
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.components.html import glossary_html
+from bsig.ui.screens import sign_collapse as sign_collapse_tab
+from bsig.ui.screens.compare.screen import _facts, _note
+from bsig.ui.screens.evaluate.tables import all_rows_html, differing_html, first_table_html
+from bsig.ui.screens.finetune.fields import BUNDLED_WORDS
+from bsig.ui.screens.finetune.run import runs_html
+from bsig.ui.screens.logit_shift import screen as logit_shift_tab
+from bsig.ui.screens.models import facts_html, models_html
 from bsig.ui.workbench import Workbench
 
 ENTRY = "term-"

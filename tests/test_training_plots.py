@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bsig.training_plots import FIGURES, MOST_TICKS
+from bsig.ui.plots.training import FIGURES, MOST_TICKS
 
 
 @pytest.mark.parametrize("key", FIGURES)

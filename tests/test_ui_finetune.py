@@ -24,10 +24,10 @@ from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint,
 from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import MAPS, RunFolder, RunRequest
-from bsig.ui.examples import bundled_examples
-from bsig.ui.finetune_form import Form, checkpoint_zip, looked_over, submitted, taken_in
-from bsig.ui.run_view import probe_epochs, probe_pictures, probe_text, runs_html, settings_html, status_html
-from bsig.ui.two_checkpoints import two_answers
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.screens.finetune.form import Form, checkpoint_zip, looked_over, submitted, taken_in
+from bsig.ui.screens.finetune.run import probe_epochs, probe_pictures, probe_text, runs_html, settings_html, status_html
+from bsig.ui.screens.finetune.two_checkpoints import two_answers
 from bsig.ui.workbench import Workbench
 
 PICTURE = bundled_examples()[0].path

@@ -29,8 +29,8 @@ from bsig.explain.diagnostics.sign_collapse import collapse_margin, evidence_dis
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.examples import bundled_examples
-from bsig.ui.sign_collapse_tab import (
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.screens.sign_collapse import (
     channel_thumbnails,
     finding_html,
     numbers_table,

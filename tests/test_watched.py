@@ -14,7 +14,7 @@ from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.probe import ABSENT_PER_PICTURE, Watched
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 
 @pytest.fixture(scope="module")

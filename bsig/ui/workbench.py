@@ -25,8 +25,8 @@ from bsig.model.checkpoints.folder import (
     load_checkpoint,
 )
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.desks import Desk, Desks
-from bsig.ui.hosting import Hosting
+from bsig.ui.server.limits import Hosting
+from bsig.ui.server.visitor_space import Desk, Desks
 
 MAX_FILE_BYTES = 32 * 2**20
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from browser.screens import beyond_the_edge, choose, open_tab, tick
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
-from bsig.ui.tour import STEPS
+from bsig.ui.screens.tour import STEPS
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from PIL import Image
 
 from bsig import Explainer, load_checkpoint
 from bsig.inputs.images import Preprocessing, crop_image, read_image
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect

@@ -13,9 +13,9 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 from playwright.sync_api import expect
 
 from browser.screens import alt_texts, choose, finding, map_sources, open_tab, sources, tick, toggle, upload
-from bsig.ui.examples import bundled_examples
-from bsig.ui.link_bar import NO_LINK
-from bsig.ui.tour import ABSENT
+from bsig.ui.components.examples import bundled_examples
+from bsig.ui.links.bar import NO_LINK
+from bsig.ui.screens.tour import ABSENT
 
 LINK = "#link-field input, #link-field textarea"
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}

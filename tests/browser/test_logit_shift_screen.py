@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bsig import load_checkpoint
-from bsig.ui.examples import bundled_examples
+from bsig.ui.components.examples import bundled_examples
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect

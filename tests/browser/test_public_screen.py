@@ -21,7 +21,7 @@ SESAME = "sesame"
 CLOSED_S = 10.0
 APP = f"""
 import sys, app
-from bsig.ui.hosting import Hosting
+from bsig.ui.server.limits import Hosting
 public = Hosting.public
 Hosting.public = staticmethod(lambda password=None: public(password).with_limits(closed_seconds={CLOSED_S}))
 sys.exit(app.main())

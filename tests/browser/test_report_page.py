@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from browser.screens import finding, pixels, sources, tick, until_changed, upload
 from bsig.explain.drawing.slide import PICTURE_TOP, PLACES, SIDE
-from bsig.ui.examples import example_by_key
+from bsig.ui.components.examples import example_by_key
 
 DARK, LIGHT = "rgb(20, 24, 29)", "rgb(255, 255, 255)"
 

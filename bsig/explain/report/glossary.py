@@ -1,7 +1,7 @@
 """Every term of the field that a screen or a report uses, in one plain sentence each.
 
 `TERMS[key].names` are the spellings that are looked for in headings, so that one dictionary explains them everywhere:
-on the page (`bsig.ui.terms`), in its glossary and in the report.
+on the page (`bsig.ui.components.html`), in its glossary and in the report.
 """
 
 from __future__ import annotations

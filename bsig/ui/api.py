@@ -1,0 +1,105 @@
+"""Fine-tuning over the web API: `/finetune` starts a run and follows it, the others look at runs and stop them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, no_type_check
+
+import gradio as gr
+
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import ENDED, Run
+from bsig.training.runs.words import status
+from bsig.ui.components.inputs import in_words
+from bsig.ui.screens.finetune.form import Form, Number, started
+from bsig.ui.workbench import Workbench
+
+FOLLOW_EVERY_S = 0.2
+
+
+def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
+    """`/finetune`, `/run`, `/runs` and `/stop_run`, on components that are not shown."""
+    form = Form()
+    with gr.Row(visible=False):
+        data = gr.File(label="data", file_types=[".zip"])
+        name = gr.Textbox(label="name", value="")
+        start = gr.Textbox(label="start", value=bench.default_checkpoint)
+        labels = gr.Textbox(label="labels", value=form.labels)
+        branch = gr.Textbox(label="branch", value=form.branch)
+        epochs = gr.Number(label="epochs", value=form.epochs)
+        rate = gr.Number(label="learning_rate", value=form.learning_rate)
+        batch = gr.Number(label="batch_size", value=form.batch_size)
+        seed = gr.Number(label="seed", value=form.seed)
+        password = gr.Textbox(label="password", value="", type="password")
+        run_name = gr.Textbox(label="run", value="")
+        said, listed = gr.JSON(label="run"), gr.JSON(label="runs")
+        ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
+
+    def line() -> RunQueue:
+        return bench.desk.line(queue)
+
+    @no_type_check  # a checked generator function is none to gradio
+    def finetune(
+        data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
+        batch_size: Number, seed: Number, password: str | None = None,
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+        made = begin(data, name, start, labels, branch, epochs, learning_rate, batch_size, seed, password)
+        own = line()
+        while True:
+            run, position = standing_of(own, made)
+            yield run_json(run, position)
+            if run.state.standing in ENDED:
+                return
+            time.sleep(FOLLOW_EVERY_S)
+
+    @in_words
+    def begin(
+        data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
+        batch_size: Number, seed: Number, password: str | None,
+    ) -> str:  # fmt: skip
+        filled = Form(
+            kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
+            learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
+        )  # fmt: skip
+        return started(filled, bench, line(), name, None, None)
+
+    @in_words
+    def standing_of(own: RunQueue, name: str) -> tuple[Run, int | None]:
+        return own.folder.read(name), own.position(name)
+
+    @in_words
+    def one(run: str) -> dict[str, Any]:
+        return run_json(*standing_of(line(), run))
+
+    @in_words
+    def stopped(run: str) -> dict[str, Any]:
+        line().stop(run)
+        return one(run)
+
+    @in_words
+    def all_of_them() -> list[dict[str, Any]]:
+        own = line()
+        return [run_json(run, own.position(run.name)) for run in own.folder.read_all()]
+
+    inputs = [data, name, start, labels, branch, epochs, rate, batch, seed]
+    inputs += [password] if bench.hosting.asks_password else []
+    # Following a run costs nothing, so that many may; the line of runs is the queue's own.
+    ask.click(finetune, inputs, said, api_name="finetune", concurrency_limit=16)
+    look.click(one, run_name, said, api_name="run")
+    stop.click(stopped, run_name, said, api_name="stop_run")
+    everything.click(all_of_them, None, listed, api_name="runs")
+
+
+def run_json(run: Run, position: int | None) -> dict[str, Any]:
+    """A run for JSON: where it stands, in line and in words, its checkpoint, and the figures of every epoch."""
+    return {
+        "name": run.name,
+        "standing": run.state.standing,
+        "position": None if run.state.standing in ENDED else position,  # the line lets go a moment later
+        "status": status(run, position),
+        "epochs_done": run.state.epochs_done,
+        "checkpoint": run.state.checkpoint,
+        "notes": run.notes(),
+        "epochs": [{key: value for key, value in epoch.items() if key != "kind"} for epoch in run.epochs()],
+    }

@@ -1,0 +1,23 @@
+"""Where files lie that are made to be downloaded: in Gradio's own folder, which hands them out without another copy.
+
+What lies there goes with its visitor (`bsig.ui.server.visitor_space`), and at the latest when it is old.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
+
+def new_download_folder() -> Path:
+    """An empty folder with an unguessable name."""
+    return download_folder(secrets.token_hex(16))
+
+
+def download_folder(name: str) -> Path:
+    """The folder of that name, there or made."""
+    folder = Path(get_upload_folder()) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,100 @@
+"""What a link asks of Compare, against what this app has: its pictures, checkpoints, classes, methods."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bsig.explain.cams import CAM_METHODS
+from bsig.explain.explainer import can_add_bias, find_class
+from bsig.explain.methods import default_method, methods_of
+from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
+from bsig.ui.components.examples import bundled_examples, example_by_key
+from bsig.ui.links.view import View
+from bsig.ui.workbench import Workbench
+
+
+def possible_view(bench: Workbench, view: View) -> tuple[View, list[str]]:
+    """The view with its checkpoint, class and method filled in, and one sentence for each part that cannot be had."""
+    notes: list[str] = []
+    keys = [example.key for example in bundled_examples()]
+    if view.example and view.example not in keys:
+        notes.append(f"The link's picture (='{view.example}') is not among the examples; the first one is shown.")
+    example = example_by_key(view.example)
+    checkpoint, model = _checkpoint(bench, view.checkpoint, notes)
+    method = _method(model, view.method, notes)
+    bias = view.bias and can_add_bias(model, method, view.weights)
+    if view.bias and not bias:
+        notes.append("The link asks for the bias, which this method and treatment do not allow; it is left out.")
+    view = replace(
+        view,
+        example=example.key,
+        checkpoint=checkpoint,
+        class_name=_class(model, view.class_name, example.class_name or "", notes),
+        method=method,
+        bias=bias,
+    )
+    return _on_the_grid(bench, view, model, notes), notes
+
+
+def choices_of(view: View) -> list[Any]:
+    """The values of Compare's controls, in the order of `CompareScreen.choices`."""
+    return [
+        view.class_name or None, view.method, view.weights, view.budget, view.bias, view.show, view.view, view.grid,
+        view.contour, view.threshold, view.opacity, view.colormap, view.own_scale,
+    ]  # fmt: skip
+
+
+def view_of_choices(values: list[Any]) -> dict[str, Any]:
+    """The other way round: parts of a `View` from the values of Compare's controls."""
+    names = (
+        "class_name", "method", "weights", "budget", "bias", "show", "view", "grid", "contour", "threshold", "opacity",
+        "colormap", "own_scale",
+    )  # fmt: skip
+    found = dict(zip(names, values, strict=True))
+    whole = {name: int(found[name]) for name in ("budget", "threshold", "opacity")}
+    return {**found, **whole, "class_name": found["class_name"] or ""}
+
+
+def _checkpoint(bench: Workbench, name: str, notes: list[str]) -> tuple[str, DualBranch]:
+    try:
+        return name or bench.default_checkpoint, bench.model(name or None)
+    except InputError:
+        notes.append(f"The link's checkpoint (='{name}') is not here; '{bench.default_checkpoint}' is shown.")
+        return bench.default_checkpoint, bench.model(None)
+
+
+def _method(model: DualBranch, wanted: str, notes: list[str]) -> str:
+    default = default_method(model.softmax_head)
+    if wanted and wanted not in methods_of(model.softmax_head):
+        title = CAM_METHODS[default].title
+        notes.append(f"The link's method (='{wanted}') is not one of checkpoint '{model.name}'; {title} is shown.")
+        return default
+    return wanted or default
+
+
+def _class(model: DualBranch, wanted: str, own: str, notes: list[str]) -> str:
+    try:
+        return model.class_names[find_class(model, wanted)] if wanted else own
+    except InputError:
+        notes.append(
+            f"The link's class (='{wanted}') is not among the classes of checkpoint '{model.name}'; "
+            f"{f'{own!r}' if own else 'the predicted one'} is shown."
+        )
+        return own
+
+
+def _on_the_grid(bench: Workbench, view: View, model: DualBranch, notes: list[str]) -> View:
+    """Without a cell or a channel that this model's maps have not."""
+    channels = model.softmax_head.last_linear.weight.shape[1]
+    if view.channel >= channels:
+        notes.append(f"The link's channel (={view.channel}) must be below {channels}; the strongest one is shown.")
+        view = replace(view, channel=-1)
+    cell = view.cell_index()
+    if cell:
+        rows, columns = bench.encode(example_by_key(view.example).path, view.checkpoint).features.shape[2:]
+        if cell[0] >= rows or cell[1] >= columns:
+            notes.append(f"The link's cell (={view.cell}) lies outside the {rows} x {columns} grid; it is left out.")
+            view = replace(view, cell="")
+    return view

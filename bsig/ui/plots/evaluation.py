@@ -1,0 +1,106 @@
+"""The Evaluate screen's numbers as plotly figures: localization against threshold, the delta curve, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from bsig.ui.plots.look import GREY, SERIES, base_figure
+
+MORE: dict[str, dict[str, str]] = {
+    "features": {"colour": "#868e96", "dash": "dashdot", "name": "Sum of features"},
+    "random-head": {"colour": "#ae3ec9", "dash": "longdash", "name": "Random head"},
+}
+CLASSES_SHOWN = 30
+
+
+def localization_figure(table: Mapping[str, Any]) -> go.Figure | None:
+    """GT-known localization against the threshold, a line a head; None without boxes."""
+    figure = base_figure("threshold, share of the map's maximum", "objects found (IoU 0.5)")
+    looks = {**SERIES, **MORE}
+    drawn = False
+    for key, points in table["localization_curves"].items():
+        if key not in looks or not points:
+            continue
+        look = looks[key]
+        drawn = True
+        figure.add_scatter(
+            x=[point["threshold"] for point in points],
+            y=[point["gt_known"] for point in points],
+            mode="lines",
+            name=look["name"],
+            line={"color": look["colour"], "dash": look["dash"], "width": 3 if key in ("softmax", "sigmoid") else 1.5},
+            hovertemplate="%{y:.1%}",
+        )
+    figure.update_yaxes(rangemode="tozero", tickformat=".0%")
+    return figure if drawn else None
+
+
+def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
+    """Absent-class area and ordering of the untrained softmax head with delta, and the two branches on the same axes.
+
+    A trained branch is worth its training where its point lies to the upper left of the curve.
+    """
+    points = [one for one in table["delta_curve"] if one.get("absent_area") is not None]
+    y_key = "inside_auc" if all(one.get("inside_auc") is not None for one in points) else "cell_auc"
+    if len(points) < 2:
+        return None
+    y_title = "AUC inside / outside" if y_key == "inside_auc" else "AUC own / absent"
+    figure = base_figure("positive area, absent class<br>(less is better)", y_title)
+    figure.add_scatter(
+        x=[one["absent_area"] for one in points],
+        y=[one[y_key] for one in points],
+        mode="lines+markers",
+        name="Softmax with delta, untrained",
+        line={"color": GREY, "width": 2},
+        marker={"size": 6},
+        customdata=[one["delta"] for one in points],
+        hovertemplate="delta %{customdata:+g}: area %{x:.1%}, AUC %{y:.3f}<extra></extra>",
+    )
+    looks = {"centred": ("circle-open", 20), "softmax": ("circle", 12), "sigmoid": ("diamond", 14)}
+    for key, (symbol, size) in looks.items():
+        metrics = table["columns"][key]["metrics"]
+        figure.add_scatter(
+            x=[metrics["absent_area"]["value"]],
+            y=[metrics[y_key]["value"]],
+            mode="markers",
+            name=SERIES[key]["name"],
+            marker={"color": SERIES[key]["colour"], "size": size, "symbol": symbol, "line": {"width": 2}},
+            hovertemplate=SERIES[key]["name"] + ": area %{x:.1%}, AUC %{y:.3f}<extra></extra>",
+        )
+    figure.update_xaxes(tickformat=".0%", rangemode="tozero")
+    return figure.update_layout(hovermode="closest")
+
+
+def classes_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
+    """Each class's difference (sigmoid less softmax): absent area and AUC; the most different ones where many."""
+    scored = [row for row in rows if _difference(row, "absent_area") is not None]
+    if not scored:
+        return None
+    scored = sorted(scored, key=lambda row: _difference(row, "inside_auc") or 0.0)
+    if len(scored) > CLASSES_SHOWN:
+        scored = scored[: CLASSES_SHOWN // 2] + scored[-CLASSES_SHOWN // 2 :]
+    names = [str(row["class"])[:28] for row in scored]
+    figure = base_figure("sigmoid less softmax", "", height=140 + 22 * len(scored))
+    for key, title, colour, symbol in (
+        ("inside_auc", "AUC inside against outside (right is better)", SERIES["sigmoid"]["colour"], "diamond"),
+        ("absent_area", "Absent area (left is better)", SERIES["centred"]["colour"], "circle"),
+    ):
+        values = [_difference(row, key) for row in scored]
+        if any(value is not None for value in values):
+            figure.add_scatter(
+                x=values, y=names, mode="markers", name=title,
+                marker={"color": colour, "size": 10, "symbol": symbol}, hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
+            )  # fmt: skip
+    figure.update_xaxes(zeroline=True, zerolinewidth=2)
+    figure.update_yaxes(type="category", automargin=True)
+    return figure.update_layout(
+        hovermode="closest", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xref": "paper"}
+    )
+
+
+def _difference(row: Mapping[str, Any], key: str) -> float | None:
+    softmax, sigmoid = row["softmax"].get(key), row["sigmoid"].get(key)
+    return None if softmax is None or sigmoid is None else sigmoid - softmax

@@ -1,0 +1,276 @@
+"""What stands between strangers and gradio: limits on what is sent, closed routes, headers, `/health`.
+
+`server_arguments` is what `Blocks.launch` takes for it. Everything is plain ASGI around gradio's own application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
+from gradio.utils import get_upload_folder
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from bsig import __version__
+from bsig.model.checkpoints.folder import list_checkpoints
+from bsig.training.runs.queue import RunQueue
+from bsig.ui.server.gradio_internals import ForgetsDelivered, use_lean_sessions
+from bsig.ui.server.log import log_requests
+from bsig.ui.server.memory import keep_heap_small
+from bsig.ui.workbench import Workbench
+
+logger = logging.getLogger(__name__)
+MAX_REQUEST_BYTES = 4 * 2**20
+UPLOAD_PATIENCE_S = 20.0
+SLOWEST_BYTES_PER_S = 8 * 2**10
+DISK_LEFT_BYTES = 512 * 2**20
+KEPT_SESSIONS = 1000
+# What gradio looks up without asking first: an endpoint, a handler, a component, an upload.
+NO_SUCH_THING = (FnIndexInferError, LookupError, ValueError, TypeError, AttributeError)
+UPLOAD_PATH = "/gradio_api/upload"
+# Routes of gradio that this page does not use: they fetch addresses that a visitor names, copy a session's values into
+# a link, keep a connection busy for developers, or take recordings.
+CLOSED = re.compile(
+    r"/gradio_api/(proxy=|file=\w+:|file/|deep_link|dev/|process_recording|run-history|runs|vibe|undo-vibe|stream/"
+    r"|profiling|component_server|token)|/(monitoring|login|logout|custom_component)\b",
+    re.IGNORECASE,
+)
+# Gradio's page needs inline scripts and styles and makes functions from text; what the policy does hold is that nothing
+# is loaded from and nothing sent to another host. Spaces show the page in a frame of huggingface.co, and put a bar of
+# their own into it that asks there who liked the Space.
+HUB = "https://huggingface.co https://*.huggingface.co"
+OF_HUB = f" {HUB}" if os.environ.get("SPACE_ID") else ""
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        f"img-src 'self' data: blob:{OF_HUB}",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        f"connect-src 'self' data: blob:{OF_HUB}",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        f"frame-ancestors 'self' {HUB} https://*.hf.space",
+    ]
+)
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+}
+
+
+def prepare_process() -> None:
+    """For the process of an app: its log and its memory."""
+    log_requests()
+    keep_heap_small()
+
+
+def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> dict[str, Any]:
+    """What `Blocks.launch` needs so that its server can stand in the open.
+
+    Args:
+        max_upload_bytes: of one request, all its files together.
+        upload_patience_s: how long a request may take beyond what `SLOWEST_BYTES_PER_S` would.
+    """
+    guard = Middleware(Guard, max_upload_bytes=max_upload_bytes, upload_patience_s=upload_patience_s)
+    return {
+        "max_file_size": max_upload_bytes,
+        "state_session_capacity": KEPT_SESSIONS,
+        "enable_monitoring": False,
+        "app_kwargs": {
+            "routes": [Route("/health", health)],
+            "middleware": [guard, Middleware(ForgetsDelivered)],
+            "lifespan": _lifespan,
+            "exception_handlers": {RequestValidationError: _wrong_request},
+        },
+    }
+
+
+async def health(request: Request) -> JSONResponse:
+    """Whether the app lives and how busy it is: version, loaded models, queue lengths, seconds since the start."""
+    return JSONResponse(request.app.get_blocks().health())
+
+
+def health_of(blocks: Any, bench: Workbench, runs: RunQueue) -> Callable[[], dict[str, Any]]:
+    """What `/health` answers. Of models only those are named that ship: others are a visitor's."""
+    start, shipped = time.monotonic(), {row["name"] for row in list_checkpoints(bench.folder)}
+
+    def answered() -> dict[str, Any]:
+        loaded = bench.loaded_names()
+        waiting = blocks._queue
+        return {
+            "status": "ok",
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - start, 1),
+            "models": sorted(shipped & set(loaded)),
+            "other_models": sum(name not in shipped for name in loaded),
+            "requests": {"waiting": len(waiting), "running": sum(job is not None for job in waiting.active_jobs)},
+            "finetunes": runs.counts(),
+        }
+
+    return answered
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    use_lean_sessions(app)
+    yield
+
+
+async def _wrong_request(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's list of what is wrong with a body, as a sentence and without repeating the body."""
+    first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
+    where = ".".join(str(step) for step in first.get("loc", ())[:4])[:80]
+    return _refusal(422, f"the request cannot be read at '{where}': {first.get('msg', 'wrong form')}.")
+
+
+def _refusal(status: int, sentence: str) -> JSONResponse:
+    return JSONResponse({"detail": sentence}, status_code=status)
+
+
+class Guard:
+    """Counts and times what is sent, closes routes, adds headers, turns what escapes into a sentence.
+
+    A body is counted while it streams, so that a missing or false content-length changes nothing. Gradio's upload
+    parser removes its partial files on a `MultiPartException` and on nothing else, which is why a refusal is one.
+    """
+
+    def __init__(self, app: Any, max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> None:
+        self.app, self.max_upload_bytes, self.patience_s = app, max_upload_bytes, upload_patience_s
+
+    async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        is_upload = path.rstrip("/") == UPLOAD_PATH
+        limit = self.max_upload_bytes if is_upload else MAX_REQUEST_BYTES
+        body = _Body(receive, dict(scope["headers"]), limit, self.patience_s)
+        answer = _Answer(send, body)
+        if CLOSED.match(path):
+            await _refusal(404, "this app has no such page.")(scope, receive, answer)
+            return
+        try:
+            body.check_announced()
+            if is_upload:
+                _check_disk(body)
+            await self.app(scope, body, answer)
+        except Exception as error:  # noqa: BLE001  whatever it is, the visitor gets a sentence
+            if not body.refused:
+                body.refused = _in_words(error)
+            if answer.has_started:  # gradio's stream of answers, which nobody had asked for
+                await answer.end()
+                return
+        if body.refused and not answer.has_started:
+            status, sentence = body.refused
+            body.refused = None
+            await _refusal(status, sentence)(scope, receive, answer)
+
+
+def _in_words(error: Exception) -> tuple[int, str]:
+    """Status and sentence of what gradio's routes raise. Handlers run in the queue and never fail here."""
+    # Starlette makes a RuntimeError of the 404 with which gradio ends a stream that has begun.
+    if isinstance(error, NO_SUCH_THING) or isinstance(error.__cause__, HTTPException):
+        logger.warning("a request that fits nothing: %s", type(error).__name__)
+        return 400, "the request names or holds nothing that this app knows; `/gradio_api/info` lists what it takes."
+    logger.error("defect while answering a request", exc_info=error)
+    return 500, "something went wrong on our side; the app keeps running."
+
+
+class _Body:
+    """`receive`, counted and timed. `refused`: status and sentence, once it has gone too far."""
+
+    def __init__(self, receive: Callable, headers: dict[bytes, bytes], limit: int, patience_s: float) -> None:
+        self._receive, self._limit, self._patience_s = receive, limit, patience_s
+        announced = headers.get(b"content-length", b"0")
+        self._announced = int(announced) if announced.isdigit() else 0
+        self._received, self._start = 0, time.monotonic()
+        self.is_whole = self._announced == 0 and b"transfer-encoding" not in headers
+        self.refused: tuple[int, str] | None = None
+
+    async def __call__(self) -> Any:
+        if self.is_whole:  # from here on only whether the visitor is still there
+            return await self._receive()
+        left_s = self._start + self._patience_s + self._received / SLOWEST_BYTES_PER_S - time.monotonic()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, left_s))
+        except asyncio.TimeoutError:  # not yet the built-in one in Python 3.10
+            self._refuse(408, f"the request took longer than {self._patience_s:.0f} s; send it faster.")
+        except OSError as error:
+            raise MultiPartException("the visitor has gone.") from error
+        if message["type"] == "http.disconnect":
+            raise MultiPartException("the visitor has gone.")
+        self._received += len(message.get("body", b""))
+        self._check_size(self._received)
+        self.is_whole = not message.get("more_body", False)
+        return message
+
+    def check_announced(self) -> None:
+        """Refuses by the announced length, before anything is read."""
+        self._check_size(self._announced)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limit:
+            limit = f"{self._limit / 2**20:.0f} MB"
+            self._refuse(413, f"the request is larger than the maximum allowed size of {limit}; send less.")
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        self.refused = (status, sentence)
+        raise MultiPartException(sentence)
+
+
+class _Answer:
+    """`send` with our headers; swallows what the application answers to a request that is refused."""
+
+    def __init__(self, send: Callable, body: _Body) -> None:
+        self._send, self._body = send, body
+        self.has_started = False
+
+    async def __call__(self, message: Any) -> None:
+        if self._body.refused and not self.has_started:
+            return
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            ours = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+            named = set(SECURITY_HEADERS)
+            theirs = [pair for pair in message.get("headers", []) if pair[0].decode("latin-1").lower() not in named]
+            if not self._body.is_whole:  # what is still being sent is not read
+                ours.append((b"connection", b"close"))
+            message = {**message, "headers": [*theirs, *ours]}
+        await self._send(message)
+
+    async def end(self) -> None:
+        """Ends what was begun and broke off."""
+        with contextlib.suppress(Exception):  # it may have ended, or the visitor be gone
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _check_disk(body: _Body) -> None:
+    folder = get_upload_folder()
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # it is made with the first upload
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+    if free < DISK_LEFT_BYTES:
+        body.refused = (507, "the disk of this app is full; try again later.")
+        raise MultiPartException("the disk is full.")
