@@ -2,6 +2,6 @@
 
 import sys
 
-from bsig.cli import main
+from bsig.cli.main import main
 
 sys.exit(main())

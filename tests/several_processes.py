@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bsig.cli_finetune import asked_to_stop
+from bsig.cli.finetune import asked_to_stop
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import PooledLinearHead, classifier_from_timm

@@ -21,8 +21,9 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig import __version__, cli_finetune
-from bsig.cli import main
+from bsig import __version__
+from bsig.cli.main import finetune as cli_finetune
+from bsig.cli.main import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.inputs.paths import CHECKPOINTS_FOLDER

@@ -12,7 +12,7 @@ import torch
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
-from bsig.cli import diagnostics_table
+from bsig.cli.main import diagnostics_table
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.model.dual_branch import DualBranch

@@ -19,7 +19,7 @@ import pytest
 from generated import COLOURS, picture
 from PIL import Image
 
-from bsig.cli import main
+from bsig.cli.main import main
 from bsig.evaluation.output.text import CSV_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]

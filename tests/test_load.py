@@ -7,7 +7,7 @@ from functools import partial
 
 from http_visitor import AttackedApp, resident_bytes
 
-from bsig.bench.load import Load, loaded, percentile
+from bsig.cli.bench.load import Load, loaded, percentile
 from bsig.ui.components.examples import example_pictures
 
 VISITORS, SECONDS = 8, 6.0

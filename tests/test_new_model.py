@@ -14,7 +14,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bsig.cli import main
+from bsig.cli.main import main
 from bsig.inputs import hub
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import escaped, hub_folder, model_card, publish_folder

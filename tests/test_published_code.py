@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from tolerances import FLOAT32, assert_close
 from torch import Tensor
 
-from bsig.cli import main
+from bsig.cli.main import main
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
 from bsig.model.heads import PooledLinearHead

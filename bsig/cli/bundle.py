@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.cli_progress import progress
+from bsig.cli.progress import progress
 from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import chosen_device

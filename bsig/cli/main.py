@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from bsig import __version__
-from bsig.cli_bench import add_bench_arguments, run_bench
-from bsig.cli_bundle import add_bundle_arguments, run_bundle
-from bsig.cli_finetune import add_finetune_arguments, run_finetune
-from bsig.cli_models import add_model_commands
-from bsig.cli_progress import progress
+from bsig.cli.bench.command import add_bench_arguments, run_bench
+from bsig.cli.bundle import add_bundle_arguments, run_bundle
+from bsig.cli.finetune import add_finetune_arguments, run_finetune
+from bsig.cli.models import add_model_commands
+from bsig.cli.progress import progress
 from bsig.evaluation.evaluate import evaluate_in_team
 from bsig.evaluation.output.markdown import results_markdown
 from bsig.evaluation.output.shipped import (

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from bsig.bench.rounds import alternating
+from bsig.cli.bench.rounds import alternating
 from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious, box_ious, score_map
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bsig.bench.served import Served, resident_mb, served
-from bsig.bench.visitor import Visitor
+from bsig.cli.bench.served import Served, resident_mb, served
+from bsig.cli.bench.visitor import Visitor
 from bsig.inputs.images import read_image
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
 
