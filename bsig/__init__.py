@@ -10,10 +10,10 @@ Importing bsig loads no weights.
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation
 from bsig.inputs.errors import InputError
+from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import list_checkpoints, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
 
-__version__ = "0.1.0"
 __all__ = [
     "CAM_METHODS",
     "TREATMENTS",

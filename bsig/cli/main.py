@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from bsig import __version__
 from bsig.cli.bench.command import add_bench_arguments, run_bench
 from bsig.cli.bundle import add_bundle_arguments, run_bundle
 from bsig.cli.finetune import add_finetune_arguments, run_finetune
@@ -44,6 +43,7 @@ from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
+from bsig.inputs.version import __version__
 from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import (
     DEFAULT_CHECKPOINT,

@@ -77,7 +77,7 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
 
 
 def _with_bias(model: DualBranch, learned: str) -> list[Column]:
-    """Both branches drawn with their bias, and softmax with one number fitted from labels (`bsig.training.closed_form.balanced_bias`)."""
+    """Both branches drawn with their bias, and softmax with one number fitted from labels (`balanced_bias.py`)."""
     softmax = model.softmax_head
     if not softmax.cam_is_exact:
         return []

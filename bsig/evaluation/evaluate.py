@@ -3,11 +3,11 @@
     results = evaluate(model, read_dataset("imagenet20", "val"), methods=["cam"], weights=["signed"])
     print(format_table(results))          # bsig.evaluation.output.text
 
-One pass over the pictures; for each method and treatment one table whose columns are `bsig.evaluation.columns` and whose
-rows are `bsig.evaluation.metrics.catalogue.METRICS`. Every number has a 95 % interval over pictures and its difference to the softmax
+One pass over the pictures; for each method and treatment one table whose columns are `columns.py` and whose
+rows are `METRICS`. Every number has a 95 % interval over pictures and its difference to the softmax
 column a paired one. `results` is ready for JSON.
 
-Memory does not grow with methods and treatments: parts lie on disk (`bsig.evaluation.passes.work`), tables read one map of all
+Memory does not grow with methods and treatments: parts lie on disk (`work.py`), tables read one map of all
 pictures at a time.
 """
 

@@ -7,7 +7,7 @@ gradient `G = dy/dF` *through the head alone*. The backbone is never run backwar
 A score is a linear combination of a head's logits, `y = sum_c class_scores[c] * logit_c`:
 
     one class:              class_scores = onehot(c)
-    class-centred:          class_scores = onehot(c) - 1/C      (what softmax cannot shift; bsig.explain.diagnostics.logit_shift)
+    class-centred:          class_scores = onehot(c) - 1/C      (what softmax cannot shift; logit_shift.py)
 
 Maps keep their sign and their unit until they are drawn: positive speaks for the class, negative against it. They are
 at the resolution of the feature grid. No ReLU, no rescaling; `grad-cam` and others apply both, and agree up to them

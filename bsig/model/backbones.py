@@ -1,7 +1,7 @@
 """Encoder and head of a pretrained classifier, taken apart so that the head can be cloned.
 
 A classifier is `logits = head(encoder(input))`. The encoder ends with the last feature map `F[b,k,h,w]`; everything
-after it is the head (`bsig.model.heads`). `load_classifier` takes any timm name apart that way (`bsig.model.cutting.cut`) and
+after it is the head (`heads.py`). `load_classifier` takes any timm name apart that way (`cut.py`) and
 checks on a random input that the parts give the logits of the whole: what cannot be taken apart exactly is refused in
 words.
 

@@ -5,7 +5,7 @@ A head takes features `F[b,k,h,w]` to logits `(b, c)`. Two kinds cover every cla
     PooledLinearHead    logit = W . mean_hw F + b       the only kind whose class activation map is exact
     TailHead            whatever a network runs after its feature map, and a last linear layer
 
-A `TailHead` holds the network's own layers (`bsig.model.cutting.cut` cuts them out), so VGG's three layers, MobileNetV3's
+A `TailHead` holds the network's own layers (`cut.py` cuts them out), so VGG's three layers, MobileNetV3's
 convolution after the pool, ConvNeXt's norm, a transformer's last block: all are cloned, and trained, as they are.
 
 Tokens that are no place of the picture (a transformer's class token and registers) are needed by such a head beside the

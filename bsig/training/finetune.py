@@ -268,9 +268,9 @@ def finetune_on(
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    `flat_fit` fits the flattest shift of the model's softmax head (`bsig.training.closed_form.flat_finetune`): a `shift` branch is that and
+    `flat_fit` fits the flattest shift of the model's softmax head (`flat_finetune.py`): a `shift` branch is that and
     nothing more, a `full` one is trained from it. `damp` gets the model before training and the trained head and gives
-    back the head that is kept (`bsig.training.closed_form.damped_finetune`). `on_start` gets the model as it is before the first epoch, with
+    back the head that is kept (`damped_finetune.py`). `on_start` gets the model as it is before the first epoch, with
     its own softmax head; `on_epoch` the figures and the sigmoid head after each.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from bsig import __version__
 from bsig.explain.cams import TREATMENTS
 from bsig.inputs.paths import ASSETS
+from bsig.inputs.version import __version__
 from bsig.training.runs.queue import RunQueue
 from bsig.ui.api import add_finetune_endpoints
 from bsig.ui.components.html import glossary_html

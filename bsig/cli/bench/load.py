@@ -211,7 +211,7 @@ async def _parts(one: httpx.AsyncClient, answer: list[Any]) -> Parts:
 
 
 def _same(part: bytes, expected: bytes) -> bool:
-    """Byte for byte, or pixel for pixel: two files of one picture need not be packed alike (`bsig.explain.drawing.png`)."""
+    """Byte for byte, or pixel for pixel: two files of one picture need not be packed alike (`png.py`)."""
     return part == expected or (_is_png(part) and _is_png(expected) and _pixels(part) == _pixels(expected))
 
 

@@ -3,7 +3,7 @@
     deletion    from the picture to its mean colour, strongest pixels first; area under the probability, lower is better
     insertion   from the blurred picture to the picture, strongest first; area under the probability, higher is better
     drop        `max(p - p_masked, 0) / p` where the picture is multiplied by the map; lower is better
-    road        what is lost without the strongest pixels against without the weakest (`bsig.evaluation.metrics.road`); higher is better
+    road        what is lost without the strongest pixels against without the weakest (`road.py`); higher is better
     increase    whether `p_masked > p`; higher is better
 
 Petsiuk et al., "RISE", BMVC 2018, arXiv 1806.07421 (deletion, insertion); Chattopadhay et al., "Grad-CAM++", WACV 2018,

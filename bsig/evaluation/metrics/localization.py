@@ -179,7 +179,7 @@ def unpacked(packed: UInt8[Array, "n 4 bytes"]) -> Localized:
 def box_accuracies(
     found: Localized, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> dict[str, Float[Array, " r"]]:
-    """Metric key (`bsig.evaluation.metrics.catalogue.METRICS`) -> share of pictures localized, for each draw; the best threshold of each."""
+    """Metric key (`METRICS`) -> share of pictures localized, for each draw; the best threshold of each."""
     fixed = int(np.argmin(np.abs(THRESHOLDS - FIXED_THRESHOLD)))
     levels = {
         f"max_box_acc_{round(100 * level)}": _accuracies(is_right, weights).max(axis=1)

@@ -11,7 +11,7 @@ A head that pushes its zero up has a smaller area for every class, the present o
 So each of these stands beside one that cannot be bought with a threshold: the area at equal own-class area, the share
 at 30 % of the map's maximum, the AUC.
 
-Arrays are numpy; `n` pictures, `a` absent classes each, `h w` cells. `coverage` (`bsig.evaluation.metrics.regions`) is the share of each
+Arrays are numpy; `n` pictures, `a` absent classes each, `h w` cells. `coverage` (`regions.py`) is the share of each
 cell that boxes or mask cover, from 0 to 1; NaN for a picture that has neither. Each formula stands as plain loops in
 tests/reference.py.
 """
@@ -264,7 +264,7 @@ def zero_tests(
     coverage: Float[Array, "n h w"],
     weights: Float[Array, "r n"],
 ) -> dict[str, tuple[Float[Array, " r"], int]]:
-    """Metric key (`bsig.evaluation.metrics.catalogue.METRICS`) -> its value for each draw, and how many pictures it rests on."""
+    """Metric key (`METRICS`) -> its value for each draw, and how many pictures it rests on."""
     curves = area_curves(own, absent, coverage)
     own_curve, absent_curve = mean_curve(curves.own, weights), mean_curve(curves.absent, weights)
     own_area, absent_areas = positive_areas(own), positive_areas(absent)

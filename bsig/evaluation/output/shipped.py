@@ -2,7 +2,7 @@
 
     {"format_version": 1, "made_by": ..., "metrics": {...}, "runs": [an evaluation each, without what repeats]}
 
-Numbers are rounded to four digits. A table that equals another one up to the unit of its maps (`bsig.evaluation.map_sources`) only
+Numbers are rounded to four digits. A table that equals another one up to the unit of its maps (`map_sources.py`) only
 names it. Curves that no screen draws and sentences about single files stay in `evaluate --out`.
 """
 

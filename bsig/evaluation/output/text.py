@@ -11,7 +11,7 @@ ARROWS = {"higher": "^", "lower": "v", "neither": " "}
 
 
 def format_table(results: dict[str, Any]) -> str:
-    """All tables of `bsig.evaluation.evaluate.evaluate`'s results: a row a metric, a column a head, 95 % intervals below."""
+    """All tables of `evaluate.py`'s results: a row a metric, a column a head, 95 % intervals below."""
     lines = [*_head(results), *(line for table in results["tables"] for line in _table(table, results))]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

@@ -128,7 +128,7 @@ def localization_values(
     softmax_top1: Float[Array, " n"],
     weights: Float[Array, "r n"],
 ) -> Values:
-    """Metric key (`bsig.evaluation.metrics.catalogue.METRICS`) -> its value for each draw, and how many pictures it rests on."""
+    """Metric key (`METRICS`) -> its value for each draw, and how many pictures it rests on."""
     values: Values = {}
     if places.found is not None:
         accuracies = box_accuracies(places.found, softmax_top1[boxed], weights[:, boxed])

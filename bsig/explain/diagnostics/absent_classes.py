@@ -1,6 +1,6 @@
 """Where is zero? The share of a picture that a head's maps call positive, for classes that are there and are not.
 
-Softmax leaves a map's zero open (`bsig.explain.diagnostics.logit_shift`), so a map of a class that is not in the picture claims positive
+Softmax leaves a map's zero open (`logit_shift.py`), so a map of a class that is not in the picture claims positive
 evidence on about half of it. Labels fix the zero: a sigmoid branch, or a fitted shift, says "no" to an absent class.
 This is the absent-class test of `bsig.evaluation.metrics.specificity` on the one picture at hand.
 

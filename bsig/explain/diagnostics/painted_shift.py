@@ -3,7 +3,7 @@
     smallest |v|  with  v . F = target - M_c   on every cell
 
 With more channels than cells (1280 against 49) there is an exact answer for almost every picture. The shifted head
-`W + 1 v^T` is the same softmax classifier on all images (`bsig.explain.diagnostics.logit_shift`), so the painted heatmap cannot be told
+`W + 1 v^T` is the same softmax classifier on all images (`logit_shift.py`), so the painted heatmap cannot be told
 from the honest one by any probability, loss or accuracy. The shift itself is from Oh and Noh, BMVC 2025,
 arXiv 2511.05590; solving it for a wanted map is this project's.
 """

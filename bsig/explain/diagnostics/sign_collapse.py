@@ -1,7 +1,7 @@
 """Sign collapse: the sign of a channel's weight says "for" or "against", and a logit shift turns it at will.
 
 A channel is excitatory for a class where its weight is positive, inhibitory where it is negative. Softmax does not
-notice if `delta` is taken from every weight of every class (`bsig.explain.diagnostics.logit_shift`); formerly positive weights turn
+notice if `delta` is taken from every weight of every class (`logit_shift.py`); formerly positive weights turn
 negative and the region they lit vanishes from the map, at the same probability. The sigmoid branch has no such freedom,
 so where the branches disagree in sign, softmax's sign was a convention.
 

@@ -1,6 +1,6 @@
 """An explanation as pictures: both branches under one scale and one treatment, with words for what differs.
 
-The border between the numbers (`bsig.explain.explainer`) and the drawing (`bsig.explain.drawing.heatmaps`, `bsig.explain.drawing.panels`): used by the command
+The border between the numbers (`explainer.py`) and the drawing (`heatmaps.py`, `panels.py`): used by the command
 line, the app and the README's picture alike.
 """
 

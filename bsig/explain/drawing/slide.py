@@ -1,6 +1,6 @@
 """One picture for a slide, 1920 x 1080: what the model saw, both maps on one scale, and the finding.
 
-`bsig.explain.drawing.comparison.comparison_picture` is as high as its words need; a slide is not, so here the words shrink, and what
+`comparison_picture.py` is as high as its words need; a slide is not, so here the words shrink, and what
 does not fit at the smallest size ends in an ellipsis.
 """
 

@@ -19,7 +19,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig import __version__
 from bsig.explain.cams import TREATMENTS, Branch, cam_method
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import TRAINED, collapse_report, fragility
@@ -33,6 +32,7 @@ from bsig.explain.methods import why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
 from bsig.explain.report.template import TEMPLATE
+from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import library_versions
 
 BIBTEX = """@inproceedings{oh2025beyond,

@@ -1,4 +1,4 @@
-"""Pictures and a trained branch -> the branch with its change damped where a class is likely (`bsig.training.closed_form.damping`).
+"""Pictures and a trained branch -> the branch with its change damped where a class is likely (`damping.py`).
 
 One more pass of the encoder, each picture as the model crops it and squashed whole; of a large set `most_pictures`,
 evenly spread. Their grids are held in half precision: 1,000 pictures of 1280 channels and 7 x 7 cells are 250 MB.

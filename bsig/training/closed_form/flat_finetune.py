@@ -146,7 +146,7 @@ def _some_cells(features: Float[Tensor, "v k h w"], seed: int, position: int) ->
 
 
 def _absent(classes: int, own: int, seed: int, position: int) -> Int[Tensor, " a"]:
-    """As many classes for every picture; that they are absent is an assumption, as in `bsig.evaluation.passes.pictures`."""
+    """As many classes for every picture; that they are absent is an assumption, as in `pictures.py`."""
     random = np.random.default_rng((seed, position))
     drawn = random.choice(classes - 1, min(ABSENT_CLASSES, classes - 1), replace=False)
     return torch.from_numpy(drawn + (drawn >= own))

@@ -2,7 +2,7 @@
 
 The encoder is frozen, so its features are the same in every epoch. They are stored once as one `.npy` of shape
 (samples, views, ...) under a name that is the hash of everything that changes them: encoder weights, precision,
-preprocessing, augmentation, files (`bsig.training.features.file`). A disk that refuses does not end a run: its features then stay
+preprocessing, augmentation, files (`file.py`). A disk that refuses does not end a run: its features then stay
 in memory, where there is enough of it.
 """
 

@@ -9,7 +9,7 @@
     RUNS/NAME/features/        its features, where they are kept for no other run; removed with the data
     RUNS/NAME/stop             is there once somebody has asked it to stop
 
-Files, because the run is made in another process (`bsig.training.runs.worker`), read from any tab, and must be found again after
+Files, because the run is made in another process (`worker.py`), read from any tab, and must be found again after
 a crash. One process writes a file at a time: the app until the run is handed over, then the worker.
 """
 

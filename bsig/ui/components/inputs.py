@@ -108,7 +108,7 @@ CSS = """
 
 
 class PictureInput(gr.Image):
-    """A picture upload that hands on the file as it came, so that `bsig.inputs.images` alone opens it, and says what is wrong.
+    """A picture upload that hands on the file as it came, so that `images.py` alone opens it, and says what is wrong.
 
     Gradio's own preprocessing decodes the file first and turns its errors into "Error".
     """
@@ -151,7 +151,7 @@ def shown_js(element_id: str) -> str:
 class MapImage(gr.Image):
     """A picture that is shown, encoded once, as PNG, because people download and measure it.
 
-    By `bsig.explain.drawing.png`, because with Pillow four maps take longer to encode than the model to run. Handlers return
+    By `png.py`, because with Pillow four maps take longer to encode than the model to run. Handlers return
     `gr.update(value=picture)`: a component would encode it a second time.
     """
 

@@ -22,7 +22,7 @@ LOST, GAINED, KEPT = "#d6336c", "#12a37f", "#7d8794"
 FOR, AGAINST = "#d6604d", "#4393c3"
 """As the maps' red for and blue against."""
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-# In the order of `bsig.explain.diagnostics.sign_collapse.QUADRANTS`; the corner's text stands where the diagonal leaves room.
+# In the order of `QUADRANTS`; the corner's text stands where the diagonal leaves room.
 CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.52, "y": 0.995, "xanchor": "left", "yanchor": "top"},
     {"x": 0.005, "y": 0.48, "xanchor": "left", "yanchor": "top"},

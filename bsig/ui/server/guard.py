@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from bsig import __version__
+from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import list_checkpoints
 from bsig.training.runs.queue import RunQueue
 from bsig.ui.server.gradio_internals import ForgetsDelivered, use_lean_sessions

@@ -1,6 +1,6 @@
 """The Evaluate screen: which branch is better at what, from results that ship with a checkpoint or on own pictures.
 
-Numbers come from `bsig.evaluation.output.shipped` or from a process of its own (`bsig.evaluation.job`); this file only shows
+Numbers come from `shipped.py` or from a process of its own (`job.py`); this file only shows
 them. Pictures of the shipped sets may not be passed on, so their gallery names files; own pictures are shown.
 """
 

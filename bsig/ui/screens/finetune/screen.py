@@ -1,6 +1,6 @@
 """The Fine-tune screen: what to train on, settings, runs in line, and evidence that forms epoch by epoch.
 
-A run lives in a worker process and a folder (`bsig.training.runs.run`), never in a tab: this screen only asks for runs and reads
+A run lives in a worker process and a folder (`run.py`), never in a tab: this screen only asks for runs and reads
 their folders, on a timer while one is going on.
 """
 

@@ -1,0 +1,1 @@
+"""The Logit shift screen: the softmax map is moved and no probability moves."""
