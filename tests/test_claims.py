@@ -6,8 +6,6 @@ Oh and Noh, BMVC 2025, arXiv 2511.05590: (1) softmax cannot see an additive logi
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from tolerances import FLOAT32, PROBABILITY, assert_close
@@ -28,9 +26,10 @@ from bsig.explain.diagnostics.logit_shift import (
 from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, sign_disagreement
 from bsig.inputs.images import crop_image, input_batch, read_image
+from bsig.inputs.paths import EXAMPLES as EXAMPLES_FOLDER
 from bsig.model.dual_branch import DualBranch
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.jpg"))
+EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ A table is a method and a treatment, a column a head. Many of their combinations
 one positive number, which changes no place, no sign and no share:
 
     average pool + linear      grad-cam, xgrad-cam and hires-cam are cam over the number of cells, and layer-cam is cam
-                               with clamped weights over that number (`bsig.explain.cams`; tests/test_map_sources.py)
+                               with clamped weights over that number (`cams.py`; tests/evaluation/test_map_sources.py)
     grad-cam++                 has no negative weights to clamp
     eigen-cam                  knows neither class nor head
     a gated map                is a map times a probability

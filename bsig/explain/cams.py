@@ -11,7 +11,7 @@ A score is a linear combination of a head's logits, `y = sum_c class_scores[c] *
 
 Maps keep their sign and their unit until they are drawn: positive speaks for the class, negative against it. They are
 at the resolution of the feature grid. No ReLU, no rescaling; `grad-cam` and others apply both, and agree up to them
-(tests/test_cams_against_grad_cam.py). Each equation stands again as plain loops in tests/reference.py.
+(tests/explain/test_cams_against_grad_cam.py). Each equation stands again as plain loops in tests/reference.py.
 """
 
 from __future__ import annotations

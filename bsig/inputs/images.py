@@ -124,7 +124,7 @@ def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Imag
         return picture.resize((columns, rows), resample)
     # The crop in source pixels, resampled straight to the input: the same pixels as resizing the whole picture and
     # cutting the middle out, but a 1 x 60,000 strip never becomes 256 x 15 million. Sizes are cut off as torchvision
-    # does it, not rounded, so that they are timm's (tests/test_images.py).
+    # does it, not rounded, so that they are timm's (tests/inputs/test_images.py).
     short = min(picture.size)
     resized_wh = [
         max(int(side * preprocessing.resize_to / short), least)

@@ -107,7 +107,7 @@ class PooledLinearHead(ClassificationHead):
     ) -> Float[Tensor, "b k"]:
         """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k: the score less that channel's part.
 
-        The same numbers as running the head k times (tests/test_cams.py), in one product.
+        The same numbers as running the head k times (tests/explain/test_cams.py), in one product.
         """
         pooled = self.pooled(features)
         score = (class_scores * self.logits(pooled)).sum(dim=1, keepdim=True)

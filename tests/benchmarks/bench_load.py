@@ -23,7 +23,8 @@ from pathlib import Path
 
 import psutil
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from http_visitor import CHECKPOINT, RefusedError, Visitor, resident_bytes, running_app  # noqa: E402  found by the line above
 

@@ -13,13 +13,12 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 from playwright.sync_api import expect
 
 from browser.screens import beyond_the_edge, choose
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, RESULTS
 
 needs_results = pytest.mark.skipif(
     not (CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / RESULTS).is_file(), reason="the default checkpoint ships no results"
 )
-EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 
 
 @needs_results

@@ -17,10 +17,10 @@ from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
+from bsig.training import finetune as finetuning
 from bsig.training.features.augmentation import Views
 from bsig.training.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model
 from bsig.training.loop.train import Epoch, TrainingConfig
-from bsig.training.loop.train import finetune as finetuning
 
 NEW_HEAD = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=12), training=TrainingConfig(epochs=2, batch_size=4))
 OWN_HEAD = FinetuneConfig(training=TrainingConfig(epochs=2, batch_size=4, learning_rate=0.1))

@@ -21,8 +21,8 @@ from PIL import Image
 
 from bsig.cli.main import main
 from bsig.evaluation.output.text import CSV_COLUMNS
+from bsig.inputs.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CLASSES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
 PATIENCE_S = 300
 

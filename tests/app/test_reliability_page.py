@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "assets" / "docs" / "reliability.md"
 FILES = (
-    "test_attacks.py",
-    "test_attacks_on_requests.py",
-    "test_server.py",
-    "test_fuzz.py",
+    "app/test_attacks.py",
+    "app/test_attacks_on_requests.py",
+    "app/test_server.py",
+    "nightly/test_fuzz.py",
     "browser/test_hostile_names.py",
 )
 
@@ -30,5 +30,5 @@ def test_every_attack_stands_on_the_page(file: str) -> None:
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
-    there = set().union(*(_tests_of(file) for file in (*FILES, "test_load.py")))
+    there = set().union(*(_tests_of(file) for file in (*FILES, "cli/bench/test_load.py")))
     assert set(re.findall(r"`(test_\w+)`", PAGE.read_text())) - there == set()

@@ -1,6 +1,6 @@
 """Damaged files of every kind: a valid result or one sentence; nothing else, no hang, nothing written elsewhere.
 
-A few hundred cases each here; 10,000 each with `python -m pytest tests/test_fuzz.py -m nightly`.
+A few hundred cases each here; 10,000 each with `python -m pytest tests/nightly/test_fuzz.py -m nightly`.
 """
 
 from __future__ import annotations

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from bsig.evaluation.output.markdown import main_table, results_markdown
 from bsig.evaluation.output.shipped import read_results
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_page_holds_what_the_command_prints() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +18,12 @@ import bsig
 from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
 from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
 from bsig.inputs.errors import InputError
+from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
 
-CAT = Path(__file__).resolve().parents[1] / "assets" / "examples" / "cat.jpg"
+CAT = EXAMPLES / "cat.jpg"
 BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
 FAST = [key for key, method in CAM_METHODS.items() if not method.is_slow]
 

@@ -19,9 +19,9 @@ from bsig.cli.main import main as cli
 from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious
 from bsig.explain.explainer import Explainer
 from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.inputs.paths import ROOT
 from bsig.model.dual_branch import DualBranch
 
-ROOT = Path(__file__).resolve().parent.parent
 CAT = ROOT / "assets" / "examples" / "cat.jpg"
 SHIPPED = ROOT / "assets" / "docs" / "performance.json"
 

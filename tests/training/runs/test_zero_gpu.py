@@ -21,7 +21,7 @@ from huggingface_hub import SpaceHardware
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
 from bsig.training.config import TrainingConfig
 from bsig.training.finetune import FinetuneConfig
 from bsig.training.runs import zero_gpu
@@ -29,8 +29,7 @@ from bsig.training.runs.run import RunFolder, RunRequest
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.server.visitors import COOKIE
 
-ROOT = Path(__file__).resolve().parents[1]
-STAND_INS = Path(__file__).resolve().parent / "stand_ins"
+STAND_INS = ROOT / "tests" / "stand_ins"
 START = "imagenet1k-efficientnet_lite0"
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 ZERO_GPU_TORCH = ("2.8.0", "2.9.1", "2.10.0", "2.11.0")
@@ -119,7 +118,10 @@ def test_a_run_asks_for_the_seconds_it_was_estimated_to_take(
 
 
 def test_off_spaces_nothing_of_it_is_imported() -> None:
-    code = "import sys, bsig.training.runs.zero_gpu as z; sys.exit('spaces' in sys.modules or z.new_maker(None) is not None)"
+    code = (
+        "import sys; from bsig.training.runs.zero_gpu import new_maker; "
+        "sys.exit('spaces' in sys.modules or new_maker(None) is not None)"
+    )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SPACE")}
     environment["PYTHONPATH"] = str(STAND_INS)
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False).returncode == 0

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.paths import ROOT
 from bsig.training.features import file as feature_file
 from bsig.training.features.file import (
     FeatureFile,
@@ -26,8 +27,6 @@ from bsig.training.features.file import (
     read_features,
     remove_left_behind,
 )
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:

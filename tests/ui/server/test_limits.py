@@ -22,7 +22,7 @@ from in_process import served_demo
 from PIL import Image
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import ASSETS, CHECKPOINTS_FOLDER
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings(
 START = "imagenet1k-efficientnet_lite0"
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 UPLOAD_LIMIT = 2 * 2**20
-DOC = Path(__file__).resolve().parents[1] / "assets" / "docs" / "hosting.md"
+DOC = ASSETS / "docs" / "hosting.md"
 PATIENCE_S = 240.0
 SHORT: dict[str, Any] = {
     "start": START, "labels": "own", "branch": "full", "epochs": 1, "learning_rate": 0.2, "batch_size": 128, "seed": 0,

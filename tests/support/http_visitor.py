@@ -19,9 +19,8 @@ import httpx
 import psutil
 import pytest
 
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
 START_S = 90
 

@@ -2,17 +2,16 @@
 
 import json
 from functools import lru_cache
-from pathlib import Path
 
 import pytest
 import torch
 
 from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
 from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.inputs.paths import EXAMPLES as FOLDER
 from bsig.model.backbones import load_classifier
 from bsig.model.dual_branch import DualBranch
 
-FOLDER = Path(__file__).parents[1] / "assets" / "examples"
 EXAMPLES = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
 FIELDS = {
     "key", "file", "title", "class_name", "class_index", "second_class_name", "kind", "truth", "reason", "source",

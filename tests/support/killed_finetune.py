@@ -1,6 +1,6 @@
 """Fine-tunes of toy pictures that kill themselves, then resumed ones: `killed_finetune.py FOLDER WHERE ...`.
 
-Part of tests/test_killed_runs.py. Each run is a process of its own, forked before torch has computed anything.
+Part of test_killed_finetune.py. Each run is a process of its own, forked before torch has computed anything.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from bsig.inputs.datasets.datasets import read_dataset
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.checkpoints import folder as checkpoints
 from bsig.model.dual_branch import DualBranch
+from bsig.training import finetune
 from bsig.training.config import TrainingConfig
 from bsig.training.features import file as feature_file
 from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.training.loop import descent
 from bsig.training.loop import state as training_state
-from bsig.training.loop.train import finetune
 
 torch.set_num_threads(1)
 CONFIG = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=3), training=TrainingConfig(epochs=4, batch_size=4))

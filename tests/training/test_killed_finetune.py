@@ -13,11 +13,11 @@ import pytest
 from generated import class_folders
 from safetensors import safe_open
 
+from bsig.inputs.paths import ROOT
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, read_description
 from bsig.training.features.file import remove_left_behind
 
-SCRIPT = Path(__file__).with_name("killed_finetune.py")
-ROOT = SCRIPT.parents[1]
+SCRIPT = ROOT / "tests" / "support" / "killed_finetune.py"
 
 
 CASES = ("cache", "epoch", "state", "checkpoint")

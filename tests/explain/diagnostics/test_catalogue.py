@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import reference
@@ -15,10 +14,11 @@ from torch import Tensor
 from bsig.cli.main import diagnostics_table
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
 from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.inputs.paths import ASSETS, EXAMPLES
 from bsig.model.dual_branch import DualBranch
 
 DOUBLE = torch.float64
-CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
+CAT = EXAMPLES / "cat.jpg"
 
 
 def inputs_of(
@@ -157,5 +157,5 @@ def test_grad_cam_has_the_shares_of_cam(encoded: EncodedImage) -> None:
 
 
 def test_the_page_holds_the_table_that_the_command_prints() -> None:
-    page = Path(__file__).resolve().parents[1] / "assets" / "docs" / "diagnostics.md"
+    page = ASSETS / "docs" / "diagnostics.md"
     assert diagnostics_table() in page.read_text(encoding="utf-8")

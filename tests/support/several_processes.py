@@ -1,4 +1,4 @@
-"""Runs under torchrun: `several_processes.py WHAT FOLDER`. One part of tests/test_processes.py."""
+"""Runs under torchrun: `several_processes.py WHAT FOLDER`. One part of tests/training/test_processes.py."""
 
 from __future__ import annotations
 

@@ -22,15 +22,14 @@ from generated import class_folders, picture
 from PIL import Image
 
 from bsig import __version__
-from bsig.cli.main import finetune as cli_finetune
+from bsig.cli import finetune as cli_finetune
 from bsig.cli.main import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS, load_checkpoint
 from bsig.training.finetune import finetune
 
-ROOT = Path(__file__).resolve().parents[1]
 CAT = ROOT / "assets" / "examples" / "cat.jpg"
 FILES = ["card.png", "centred.npy", "comparison.png", "explanation.json", "report.html", "sigmoid.npy", "softmax.npy"]
 

@@ -14,10 +14,10 @@ import torch
 from generated import class_folders
 from tolerances import FLOAT32, assert_close
 
+from bsig.inputs.paths import ROOT
 from bsig.training.processes import ALONE, Processes
 
-SCRIPT = Path(__file__).with_name("several_processes.py")
-ROOT = SCRIPT.parents[1]
+SCRIPT = ROOT / "tests" / "support" / "several_processes.py"
 
 
 def torchrun(*command: object, count: int = 2) -> subprocess.CompletedProcess[str]:
