@@ -1,10 +1,26 @@
-"""Is somebody at work in this folder? A lock that the system lets go when its holder dies, however it dies."""
+"""Files are written whole or not at all, and a lock says whether somebody is at work.
+
+    with whole_file(path) as temporary:      temporary takes the name of `path` when the block ends well
+        picture.save(temporary)
+    write_whole(path, content), write_json(path, entries)
+    with whole_folder(path) as temporary:    the same for a folder, replacing the one that is there
+    with locked(folder) as is_mine:          held while the block runs; the system lets go when the holder dies
+
+Every writer of this project uses these, so a crash leaves the old file or none, and what a killed writer leaves is
+hidden and ends in `.partial`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 try:
     import fcntl
@@ -12,29 +28,110 @@ except ImportError:  # Windows: nobody is known to be at work, so one app a work
     fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock"
+PARTIAL = ".partial"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A hidden name beside `path`, unique to this writer; what is written there takes its place at the end.
+
+    Args:
+        path: the file to be; its folder must exist.
+        durable: wait until the disk has the content, so that a power cut cannot leave an empty file.
+
+    Raises:
+        OSError: the disk refuses. Nothing stays of what was written.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}{PARTIAL}")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | str, *, durable: bool = False) -> None:
+    """Writes bytes, or text as UTF-8.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    with whole_file(path, durable=durable) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def write_json(path: Path, entries: Any, *, indent: int | None = None, durable: bool = False) -> None:
+    """Writes JSON, with a line break at the end where it is indented for people.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    text = json.dumps(entries, ensure_ascii=False, indent=indent)
+    write_whole(path, text if indent is None else text + "\n", durable=durable)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    A writer that is killed between the two renames leaves the old folder as `.NAME.xxxxxxxx.previous`.
+
+    Raises:
+        OSError: the disk refuses. The folder that was there stays.
+    """
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if path.exists():
+            previous = temporary.with_name(f"{temporary.name}.previous")
+            path.rename(previous)
+            try:
+                temporary.rename(path)
+            except OSError:
+                previous.rename(path)
+                raise
+            shutil.rmtree(previous, ignore_errors=True)
+        else:
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[bool]:
     """Holds the folder's lock while the block runs; False where somebody else has it (the block runs all the same)."""
     with (folder / LOCK).open("a") as file:
-        yield _take(file.fileno())
+        yield take_lock(file)
 
 
 def is_locked(folder: Path) -> bool:
     """Whether some living process holds the folder's lock."""
     try:
         with (folder / LOCK).open("a") as file:
-            return not _take(file.fileno())  # and lets go of it at once, with the file
+            return not take_lock(file)  # and lets go of it at once, with the file
     except OSError:
         return False
 
 
-def _take(descriptor: int) -> bool:
+def take_lock(file: IO[Any], *, exclusive: bool = True) -> bool:
+    """Whether the open file could be locked, without waiting; the lock goes with the file (and its duplicates).
+
+    True also where the system or the file system knows no locks: then nobody is known to be at work.
+    """
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.flock(file.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
+    except OSError:  # a file system without locks
+        return True
     return True
