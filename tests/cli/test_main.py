@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import run_forked
 from generated import class_folders, picture
 from PIL import Image
 
@@ -36,8 +37,7 @@ FILES = ["card.png", "centred.npy", "comparison.png", "explanation.json", "repor
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """`python -m bsig` as a process of its own, without the type checks of the tests."""
-    command = [sys.executable, "-m", "bsig", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return run_forked("-m", "bsig", *arguments)
 
 
 @pytest.fixture

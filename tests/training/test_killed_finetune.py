@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 from generated import class_folders
 from safetensors import safe_open
 
@@ -35,8 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in (TENSORS, DESCRIPTION):
             (folder / where / "run" / name).write_text("what was there")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), str(folder), "nowhere", *CASES, *AGAIN]
-    subprocess.run(command, cwd=ROOT, env=environment, timeout=500, check=True)
+    done = run_forked(SCRIPT, folder, "nowhere", *CASES, *AGAIN, env=environment, timeout=500)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
