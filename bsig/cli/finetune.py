@@ -18,7 +18,8 @@ from pathlib import Path
 
 from bsig.cli.progress import progress
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import SPLITS, LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device

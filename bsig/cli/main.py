@@ -40,7 +40,8 @@ from bsig.explain.drawing.comparison import Drawing, comparison_picture
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer, Explanation, finding, summary
 from bsig.explain.report.page import facts_of, report_html
-from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import SPLITS, LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from bsig.inputs.version import __version__

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, read_dataset
+from bsig.inputs.datasets.classes import ClassMatch, match_classes
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
 from bsig.model.dual_branch import DualBranch
@@ -63,7 +65,7 @@ def train_and_held_out(
     Of torchvision's sets always a tenth: some have one split only, some have no other than the test split.
 
     Raises:
-        InputError: as `bsig.inputs.datasets.datasets.read_dataset`.
+        InputError: as `bsig.inputs.datasets.read.read_dataset`.
     """
     images = read_dataset(address, "train", images_root)
     if address.startswith("torchvision:"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.training.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out

@@ -14,7 +14,7 @@ from bsig.evaluation.job import EvaluationJob, labelled_split
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.datasets import LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
 from bsig.ui.screens.evaluate.kept import OwnSet, OwnSets
