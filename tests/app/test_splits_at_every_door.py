@@ -122,17 +122,10 @@ def test_without_a_val_split_page_command_and_worker_hold_the_same_tenth_out_and
     assert by_command.metadata["tensors_sha256"] == by_worker.metadata["tensors_sha256"]
 
 
-def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
+def test_without_splits_the_command_measures_all_pictures_and_says_so(
     without_val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+) -> None:  # the page too: tests/evaluation/test_job.py
     assert images_to_measure(without_val).sentence == ALL_MEASURED
-    assert (
-        main(["evaluate", str(without_val), "--mosaics", "0", "--limit", "2", "--out", str(tmp_path / "r.json")]) == 0
-    )
+    options = ["--mosaics", "0", "--limit", "2", "--out", str(tmp_path / "results.json")]
+    assert main(["evaluate", str(without_val), *options]) == 0
     assert ALL_MEASURED in capsys.readouterr().err
-    sets = OwnSets()
-    *_, title = measured(Workbench(), sets, CHECKPOINT, None, str(without_val), ["cam"], ["signed"], 2)
-    own = sets.get(str(title))
-    assert own is not None
-    assert own.results["split_sentence"] == ALL_MEASURED
-    sets.clear()

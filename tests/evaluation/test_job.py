@@ -49,6 +49,7 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
     own = sets.get(steps[-1])
     assert own is not None
     assert own.results["counts"]["used"] == 8
+    assert own.results["split_sentence"] == "All pictures are measured, since the data has no split 'val' or 'test'."
     (table,) = own.results["tables"]
     rows = gallery_rows(table, own)
     assert rows

@@ -1,4 +1,4 @@
-"""One rule says what is held out and what is measured, and one sentence why; a broken split is refused, never skipped."""
+"""One rule says what is held out and what is measured, and a sentence why; a broken split is refused, never skipped."""
 
 from __future__ import annotations
 
