@@ -36,9 +36,9 @@ def match_classes(data_classes: Sequence[str], class_names: Sequence[str], class
     for name in data_classes:
         wordnet = WORDNET_ID.match(name)
         for candidate in (name, wordnet.group() if wordnet else name, plain_name(name)):
-            index = exact.get(candidate, folded.get(candidate.casefold()))
-            if index is not None:
-                index_of[name] = index
+            match = exact.get(candidate, folded.get(candidate.casefold()))
+            if match is not None:
+                index_of[name] = match
                 break
         else:
             if name.isdecimal() and int(name) < len(class_names):
