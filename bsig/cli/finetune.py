@@ -23,6 +23,7 @@ from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
 from bsig.model.heads import ClassificationHead
+from bsig.training.callbacks import OnEpoch, ShouldStop
 from bsig.training.config import (
     DampingConfig,
     EncodingConfig,
@@ -32,9 +33,8 @@ from bsig.training.config import (
     TrainingConfig,
     Views,
 )
-from bsig.training.finetune import Finetuned, OnEpoch, finetune
-from bsig.training.loop.descent import ShouldStop
-from bsig.training.loop.train import Epoch
+from bsig.training.finetune import Finetuned, finetune
+from bsig.training.loop.epoch import Epoch
 from bsig.training.processes import Processes, joined_processes
 
 

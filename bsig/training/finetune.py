@@ -28,25 +28,17 @@ from bsig.model.backbones import Classifier, chosen_device, load_classifier, uni
 from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
+from bsig.training.callbacks import OnEpoch, Progress, ShouldStop, never
 from bsig.training.closed_form.balanced_bias import balanced_bias
 from bsig.training.closed_form.damped_finetune import damped_head
 from bsig.training.closed_form.flat_finetune import FlatFit, fit_flat_shift
 from bsig.training.config import ONE_VIEW, DampingConfig, FlatShiftConfig, Views
-from bsig.training.features.cache import FEATURES_FOLDER, Progress, split_features
+from bsig.training.features.cache import FEATURES_FOLDER, split_features
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.pooled import TrainingFeatures
-from bsig.training.loop.train import (
-    Epoch,
-    OnEpoch,
-    ShouldStop,
-    TrainedBranch,
-    fit_softmax_head,
-    never,
-    train_sigmoid_branch,
-)
+from bsig.training.loop.epoch import Epoch
+from bsig.training.loop.train import TrainedHead, fit_softmax_head, train_sigmoid_branch
 from bsig.training.processes import ALONE, Processes
-
-OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -246,7 +238,7 @@ def finetune_on(
         shutil.rmtree(state_file.parent, ignore_errors=True)
     flat = flat_fit(DualBranch(classifier)) if flat_fit else None
     if flat and config.training.branch == "shift":
-        trained = TrainedBranch(flat.shift.applied_to(classifier.head), flat.shift)
+        trained = TrainedHead(flat.shift.applied_to(classifier.head), flat.shift)
     else:
         trained = train_sigmoid_branch(
             # Softmax cannot see a shift: for the training the shifted head is the softmax head.
@@ -323,7 +315,7 @@ def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any
 
 
 def _said_of_training(
-    config: FinetuneConfig, trained: TrainedBranch, classes: int, start: DualBranch
+    config: FinetuneConfig, trained: TrainedHead, classes: int, start: DualBranch
 ) -> dict[str, Any]:
     training = asdict(config.training)
     if training["positive_weight"] is None:

@@ -20,7 +20,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training import finetune as finetuning
 from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
 from bsig.training.finetune import Finetuned, encoded_data, finetune_on, start_model
-from bsig.training.loop.train import Epoch
+from bsig.training.loop.epoch import Epoch
 
 NEW_HEAD = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=12), training=TrainingConfig(epochs=2, batch_size=4))
 OWN_HEAD = FinetuneConfig(training=TrainingConfig(epochs=2, batch_size=4, learning_rate=0.1))

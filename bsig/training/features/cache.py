@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from bsig.inputs.images import Preprocessing
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
+from bsig.training.callbacks import OnNote, Progress, ShouldStop, never, unheard
 from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig, Views
 from bsig.training.features.augmentation import view_of
 from bsig.training.features.encoding import Encoder, decoded_batches, precision_on
@@ -32,14 +33,8 @@ from bsig.training.features.file import FeatureFile, make_room, read_features
 from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
 from bsig.training.processes import Processes
 
-Progress = Callable[[int, int], None]
 CACHE_VERSION = 3
 FEATURES_FOLDER = CACHE_FOLDER / "features"
-
-
-def never() -> bool:
-    """A `should_stop` that lets a run go to its end."""
-    return False
 
 
 def pooled_features(
@@ -51,8 +46,8 @@ def pooled_features(
     encoding: EncodingConfig = DEFAULT_ENCODING,
     cache_folder: Path | None = FEATURES_FOLDER,
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = never,
-    on_note: Callable[[str], None] | None = None,
+    should_stop: ShouldStop = never,
+    on_note: OnNote | None = None,
 ) -> PooledFeatures:
     """What the heads see of the samples, from the cache or from the encoder.
 
@@ -168,10 +163,6 @@ def view_crops(sample: Sample, index: int, preprocessing: Preprocessing, views: 
     return np.stack([np.asarray(view_of(picture, preprocessing, views, index, view)) for view in range(views.count)])
 
 
-def _unheard(_sentence: str) -> None:
-    """Where nobody asked for notes."""
-
-
 class _Extraction:
     """One run of the encoder over samples: what stays the same for all of them."""
 
@@ -182,12 +173,12 @@ class _Extraction:
         encoding: EncodingConfig = DEFAULT_ENCODING,
         cache_folder: Path | None = FEATURES_FOLDER,
         progress: Progress | None = None,
-        should_stop: Callable[[], bool] = never,
-        on_note: Callable[[str], None] | None = None,
+        should_stop: ShouldStop = never,
+        on_note: OnNote | None = None,
     ) -> None:
         self.model, self.views, self.encoding = model, views, encoding
         self.cache_folder = cache_folder
-        self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or _unheard
+        self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or unheard
 
     def features_of(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
         """Features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
@@ -251,7 +242,7 @@ class _Extraction:
 class _Rows:
     """Takes rows in order, into a file of the cache or, where that cannot be, into memory."""
 
-    def __init__(self, path: Path | None, rows: int, on_note: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None, rows: int, on_note: OnNote) -> None:
         self.path, self.rows, self.on_note = path, rows, on_note
         self.file: FeatureFile | None = None
         self.memory: np.ndarray | None = None

@@ -18,6 +18,7 @@ from torch import Tensor
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.dual_branch import DualBranch
+from bsig.training.callbacks import OnNote
 
 BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]
@@ -37,7 +38,7 @@ class Encoder:
         on_note: told when a batch had to be halved.
     """
 
-    def __init__(self, model: DualBranch, on_note: Callable[[str], None] | None = None) -> None:
+    def __init__(self, model: DualBranch, on_note: OnNote | None = None) -> None:
         self.model, self.device, self.on_note = model, model.device, on_note
         self.largest: int | None = None
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
+from bsig.training.callbacks import OnNote
 from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig
 from bsig.training.features.augmentation import fresh_view
 from bsig.training.features.cache import cache_key, known_samples, refuse_nothing, view_crops
@@ -55,7 +56,7 @@ class FreshFeatures:
         *,
         seed: int = 0,
         encoding: EncodingConfig = DEFAULT_ENCODING,
-        on_note: Callable[[str], None] | None = None,
+        on_note: OnNote | None = None,
         processes: Processes = ALONE,
     ) -> None:
         self.samples = known_samples(images, index_of)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bsig.training.callbacks import ShouldStop
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import TrainingFeatures
 
 LossOf = Callable[[Tensor, Tensor], Tensor]
-ShouldStop = Callable[[], bool]
 
 
 class CutShort(Exception):  # noqa: N818  not an error: it never leaves training
@@ -25,7 +25,7 @@ class CutShort(Exception):  # noqa: N818  not an error: it never leaves training
 
 
 @dataclass(frozen=True)
-class Step:
+class DescentStep:
     """Where in a training one step is, its learning rate, and the numbers of its pictures."""
 
     epoch: int
@@ -38,14 +38,14 @@ class Step:
         return f"epoch {self.epoch + 1}, step {self.number + 1} of {self.steps}"
 
 
-def steps_of(count: int, config: TrainingConfig, epoch: int) -> Iterator[Step]:
+def steps_of(count: int, config: TrainingConfig, epoch: int) -> Iterator[DescentStep]:
     """The steps of one epoch over `count` pictures, in an order drawn from seed and epoch."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(config.seed * 1_000_003 + epoch))
     steps = math.ceil(count / config.batch_size)
     for number, chosen in enumerate(order.split(config.batch_size)):
         done = (epoch * steps + number) / (config.epochs * steps)
         factor = 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 1.0
-        yield Step(epoch, number, steps, config.learning_rate * factor, chosen)
+        yield DescentStep(epoch, number, steps, config.learning_rate * factor, chosen)
 
 
 class Descent:
@@ -96,7 +96,7 @@ class Descent:
             )
         return total / self.features.count
 
-    def _take(self, step: Step) -> float:
+    def _take(self, step: DescentStep) -> float:
         """One step, on the sum of what all processes find for those of its pictures that they hold."""
         stop = float(self.should_stop())
         if not stop or self.features.processes.count > 1:  # the others have to know first
@@ -113,7 +113,7 @@ class Descent:
         self.optimizer.step()
         return loss
 
-    def _own_losses(self, step: Step) -> tuple[float, float]:
+    def _own_losses(self, step: DescentStep) -> tuple[float, float]:
         """This process's part of loss and penalty of a step; their gradients lie with the parameters."""
         device = self.parameters[0].device
         pooled, labels = (tensor.to(device) for tensor in self.features.batch(step.chosen, step.epoch))

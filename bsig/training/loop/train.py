@@ -13,7 +13,6 @@ Seeded: the same features, settings and seed give the same weights, also when a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,24 +23,18 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead, PooledLinearHead, with_classes
+from bsig.training.callbacks import OnEpoch, ShouldStop, never
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import PooledFeatures, TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
-from bsig.training.loop.descent import CutShort, Descent, ShouldStop
-from bsig.training.loop.epoch import Epoch, class_balanced_loss, figures, measured, softmax_accuracy
+from bsig.training.loop.descent import CutShort, Descent
+from bsig.training.loop.epoch import Epoch, branch_measures, class_balanced_loss, epoch_measures, softmax_accuracy
 from bsig.training.loop.state import TrainingState
-
-OnEpoch = Callable[[Epoch, ClassificationHead], None]
-
-
-def never() -> bool:
-    """A `should_stop` that lets a run go to its end."""
-    return False
 
 
 @dataclass(frozen=True)
-class TrainedBranch:
-    """What training gives: the head, the fitted shift if that is its kind, and the figures of every finished epoch.
+class TrainedHead:
+    """What training gives: the head, the fitted shift if that is its kind, and the measures of every finished epoch.
 
     Attributes:
         stopped: why the run ended before its last epoch, in one sentence; None where it did not. The head is then that
@@ -64,7 +57,7 @@ def train_sigmoid_branch(
     should_stop: ShouldStop = never,
     state_file: Path | None = None,
     resume: bool = False,
-) -> TrainedBranch:
+) -> TrainedHead:
     """The sigmoid branch after `config.epochs` epochs, in float32.
 
     Where somebody asks to stop, or loss or weights are not finite, it is the branch of the last finished epoch, and
@@ -75,7 +68,7 @@ def train_sigmoid_branch(
         features: pooled features (n, v, ...) and labels (n,).
         config: the settings.
         held_out: pictures that are only measured, after each epoch.
-        on_epoch: called with each epoch's figures and a frozen copy of the head after it.
+        on_epoch: called with each epoch's measures and a frozen copy of the head after it.
         should_stop: asked before every step; True ends the run.
         state_file: where the state is kept after each epoch, so that an interrupted run can go on.
         resume: go on from `state_file` if it is there; the result is that of an uninterrupted run.
@@ -110,14 +103,14 @@ def train_sigmoid_branch(
             branch.load_state_dict(finished)
             stopped = cut.sentence
             break
-        epoch = figures(number + 1, loss, branch, features, softmax)
+        epoch = epoch_measures(number + 1, loss, branch, features, softmax)
         history.append(_with_held_out(epoch, branch, held_out, held_out_softmax) if held_out else epoch)
         finished = _copied(branch)
         if state:
             state.keep(history)
         if on_epoch:
             on_epoch(history[-1], branch.head().requires_grad_(False))
-    return TrainedBranch(branch.head().requires_grad_(True), branch.fitted_shift(), tuple(history), stopped)
+    return TrainedHead(branch.head().requires_grad_(True), branch.fitted_shift(), tuple(history), stopped)
 
 
 def fit_softmax_head(
@@ -171,11 +164,11 @@ def fit_softmax_head(
 
 
 def _with_held_out(epoch: Epoch, branch: TrainableBranch, held_out: TrainingFeatures, softmax: float) -> Epoch:
-    found = measured(branch, held_out)
+    measures = branch_measures(branch, held_out)
     return replace(
         epoch,
-        held_out_loss=found.loss,
-        held_out_sigmoid_accuracy=found.accuracy,
+        held_out_loss=measures.loss,
+        held_out_sigmoid_accuracy=measures.accuracy,
         held_out_softmax_accuracy=softmax,
     )
 
