@@ -315,9 +315,7 @@ def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any
     return {"flat_shift": {**asdict(config.flat_shift), **found}}
 
 
-def _said_of_training(
-    config: FinetuneConfig, trained: TrainedHead, classes: int, start: DualBranch
-) -> dict[str, Any]:
+def _said_of_training(config: FinetuneConfig, trained: TrainedHead, classes: int, start: DualBranch) -> dict[str, Any]:
     training = asdict(config.training)
     if training["positive_weight"] is None:
         training["positive_weight"] = classes - 1
