@@ -48,18 +48,30 @@ class Encoder:
         Raises:
             InputError: there is no memory even for one picture.
         """
+        return self._in_pieces(crops, self.model.softmax_head.pooled)
+
+    def grids(self, crops: UInt8[np.ndarray, "b H W 3"]) -> Float[Tensor, "b k h w"]:
+        """Feature maps of the crops on the encoder's device, float32.
+
+        Raises:
+            InputError: there is no memory even for one picture.
+        """
+        return self._in_pieces(crops, lambda features: features)
+
+    @torch.no_grad()
+    def _in_pieces(self, crops: np.ndarray, kept: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `kept` keeps of the features, a piece at a time; pieces halve where the memory does not hold them."""
         size = min(self.largest or len(crops), len(crops))
         parts: list[Tensor] = []
         start = 0
         while start < len(crops):
             try:
-                parts.append(self._forward(crops[start : start + size]))
+                parts.append(kept(self._forward(crops[start : start + size])))
                 start += size
             except (torch.OutOfMemoryError, MemoryError) as error:
                 size = self._halved(min(size, len(crops) - start), error)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    @torch.no_grad()
     def _forward(self, crops: np.ndarray) -> Tensor:
         pixels = torch.from_numpy(crops)
         if self.device.type == "cuda":
@@ -67,7 +79,7 @@ class Encoder:
         inputs = normalised(pixels.to(self.device, non_blocking=True), self.model.preprocessing)
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
             features = self.model.features(inputs)
-        return self.model.softmax_head.pooled(features.float())
+        return features.float()
 
     def _halved(self, size: int, error: BaseException) -> int:
         if size <= 1:

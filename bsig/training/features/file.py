@@ -21,23 +21,17 @@ import mmap
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from bsig.inputs.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from bsig.inputs.files import KNOWS_LOCKS, PARTIAL, take_lock
 
 LIMIT_VARIABLE, DEFAULT_LIMIT_GB = "BSIG_CACHE_GB", 20.0
 IN_MEMORY_BYTES = 2**30
 LEFT_BEHIND_SECONDS, LEFT_BEHIND_SECONDS_WITHOUT_LOCKS = 60, 24 * 3600
-PARTIAL = ".partial"
 
 
 class FeatureFile:
@@ -58,7 +52,7 @@ class FeatureFile:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
         self.temporary, self.file = Path(name), os.fdopen(handle, "w+b", buffering=0)
         try:
-            _lock(self.file, exclusive=True)
+            take_lock(self.file, exclusive=True)
             _write_all(self.file, _header((rows, *row_shape)))
             _reserve(self.file, len(_header((rows, *row_shape))) + 4 * rows * math.prod(row_shape))
         except OSError:
@@ -87,7 +81,7 @@ class FeatureFile:
         self.file.seek(0)
         _write_all(self.file, _header((self.rows, *self.row_shape)))
         os.fsync(self.file.fileno())
-        _lock(self.file, exclusive=False)  # from now on as one of its readers
+        take_lock(self.file, exclusive=False)  # from now on as one of its readers
         rows = _in_memory(_mapped(self.temporary))
         self.temporary.replace(self.path)
         self.file.close()
@@ -145,7 +139,7 @@ def make_room(folder: Path, wanted: int) -> None:
 
 def remove_left_behind(folder: Path) -> None:
     """Takes away temporary files whose writer is gone."""
-    patience = LEFT_BEHIND_SECONDS if fcntl else LEFT_BEHIND_SECONDS_WITHOUT_LOCKS
+    patience = LEFT_BEHIND_SECONDS if KNOWS_LOCKS else LEFT_BEHIND_SECONDS_WITHOUT_LOCKS
     for path in folder.glob(f".*{PARTIAL}"):
         status = _status(path)
         if status and time.time() - status.st_mtime > patience and _unused(path):
@@ -169,23 +163,6 @@ def cache_limit() -> int:
     return int(gigabytes * 1e9)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes under a temporary name, then renames.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def _mapped(path: Path) -> np.ndarray:
     """A private map: nothing that is written to it reaches the file; it keeps the reader's lock as long as it lives."""
     with path.open("rb") as file:
@@ -198,7 +175,7 @@ def _mapped(path: Path) -> np.ndarray:
             raise ValueError("cut short")
         if not math.prod(shape):
             return np.zeros(shape, dtype)
-        _lock(file, exclusive=False)  # a duplicate of this file handle lives in the map, and the lock with it
+        take_lock(file, exclusive=False)  # a duplicate of this file handle lives in the map, and the lock with it
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return np.frombuffer(mapped, dtype, math.prod(shape), start).reshape(shape)
 
@@ -232,24 +209,13 @@ def _reserve(file: IO[bytes], size: int) -> None:
             raise
 
 
-def _lock(file: IO[bytes], *, exclusive: bool) -> None:
-    if fcntl:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-
-
 def _unused(path: Path) -> bool:
     """Whether no process holds a lock on it, as far as can be known."""
-    if not fcntl:
-        return True
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+            return take_lock(file)
     except OSError:
         return True
-    return True
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -257,12 +223,3 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:
         return None
-
-
-@contextlib.contextmanager
-def discarded_unless_published(file: FeatureFile) -> Iterator[FeatureFile]:
-    """Leaves no temporary file behind when the block ends badly."""
-    try:
-        yield file
-    finally:
-        file.discard()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.files import whole_file
 from bsig.model.backbones import state_sha256
 from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch
 
-Kept = tuple[dict[str, Tensor], list[Epoch]]
+StoredState = tuple[dict[str, Tensor], list[Epoch]]
 
 
 class TrainingState:
@@ -69,23 +69,20 @@ class TrainingState:
             momentum = self.optimizer.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{index}"] = momentum.contiguous()
-        told = {
+        metadata = {
             "settings": json.dumps(self.settings, sort_keys=True),
             "history": json.dumps([asdict(epoch) for epoch in history]),
         }
-        temporary = self.file.with_name(f".{self.file.name}.partial")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata=told)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(self.file)
+            with whole_file(self.file, durable=True) as temporary:
+                save_file(tensors, temporary, metadata=metadata)
         except (OSError, SafetensorError) as error:
             raise InputError(
                 f"the state cannot be kept in '{self.file.parent}' ({error}); free space or choose another place."
             ) from error
 
-    def _read(self) -> Kept | None:
+    def _read(self) -> StoredState | None:
         if not self.file.is_file():
             return None
         try:
@@ -93,7 +90,7 @@ class TrainingState:
                 metadata = stored.metadata() or {}
             tensors = load_file(self.file)
             kept = json.loads(metadata["settings"])
-            history = [Epoch(**figures) for figures in json.loads(metadata["history"])]
+            history = [Epoch(**measures) for measures in json.loads(metadata["history"])]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"the state '{self.file.name}' is damaged ({error}); start anew without --resume."

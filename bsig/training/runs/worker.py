@@ -31,9 +31,8 @@ from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER
-from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
+from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetune_on, shipped_data, start_model
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch
 from bsig.training.runs.probe import Watched
@@ -186,8 +185,7 @@ class _Making:
 
     def _data(self, start: DualBranch) -> TrainingData:
         if self.request.data == "bundled":
-            stored = load_bundle(BUNDLED_FEATURES, start)
-            return TrainingData(stored.features, stored.held_out, start.class_ids, stored.said)
+            return shipped_data(start, self.request.config)
         splits = train_and_held_out(self.request.address, self.request.config.training.seed)
         self._note(splits.sentence)
         self._phase("encoding pictures")

@@ -342,7 +342,7 @@ def test_a_list_of_unreadable_files_that_cannot_be_written_leaves_no_features_th
     def no_list(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(feature_file, "write_whole", no_list)
+    monkeypatch.setattr(feature_file, "write_json", no_list)
     notes: list[str] = []
     found = pooled_features(model, images, INDEX_OF, cache_folder=cache, on_note=notes.append)
     assert "No space left" in notes[0]
