@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_type_hints
 
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -476,7 +476,8 @@ def from_json(kind: type[Kind], entries: Any) -> Kind:
     """
     try:
         # As JSON: in strict mode a dictionary in Python is no dataclass.
-        return TypeAdapter(kind).validate_json(json.dumps(entries), strict=True)
+        reader: TypeAdapter[Kind] = _reader_of(cast(Any, kind))
+        return reader.validate_json(json.dumps(entries), strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         cause = problem.get("ctx", {}).get("error")
@@ -484,3 +485,9 @@ def from_json(kind: type[Kind], entries: Any) -> Kind:
             raise cause from None
         name = ".".join(str(part) for part in problem["loc"]) or kind.__name__
         raise InputError(f"`{name}` (={problem['input']!r:.80}): {problem['msg']}.") from None
+
+
+@lru_cache(maxsize=64)
+def _reader_of(kind: Any) -> TypeAdapter[Any]:
+    """Kept, since a page that is redrawn twice a second reads every run."""
+    return TypeAdapter(kind)

@@ -27,7 +27,7 @@ from typing import IO
 import numpy as np
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.files import KNOWS_LOCKS, PARTIAL, take_lock
+from bsig.inputs.files import KNOWS_LOCKS, PARTIAL, take_lock, write_json
 
 LIMIT_VARIABLE, DEFAULT_LIMIT_GB = "BSIG_CACHE_GB", 20.0
 IN_MEMORY_BYTES = 2**30
@@ -76,7 +76,7 @@ class FeatureFile:
             OSError: the disk refuses.
         """
         # The list of unreadable files first: features are only found once their own file is there.
-        write_whole(self.path.with_suffix(".json"), json.dumps(unreadable).encode())
+        write_json(self.path.with_suffix(".json"), unreadable, durable=True)
         self.file.truncate(self.file.tell())
         self.file.seek(0)
         _write_all(self.file, _header((self.rows, *self.row_shape)))
@@ -101,8 +101,8 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
     counts as used now.
     """
     try:
-        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        unreadable = {int(index): str(text) for index, text in said.items()}
+        entries = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        unreadable = {int(index): str(text) for index, text in entries.items()}
         stored = _mapped(path)
         os.utime(path)
     except (OSError, ValueError, EOFError, AttributeError):

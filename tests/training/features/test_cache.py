@@ -339,7 +339,7 @@ def test_what_neither_cache_nor_memory_holds_is_refused_in_words(
 def test_a_list_of_unreadable_files_that_cannot_be_written_leaves_no_features_that_would_be_found(
     model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_list(path: Path, content: bytes) -> None:
+    def no_list(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(feature_file, "write_json", no_list)

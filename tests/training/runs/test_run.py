@@ -14,24 +14,11 @@ from hypothesis import strategies as st
 from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
-from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views, request_to_json
+from bsig.training.runs.events import EVENTS, add_event
+from bsig.training.runs.folder import REQUEST, STATE, RunFolder, ask_to_stop, change_state, is_asked_to_stop
 from bsig.training.runs.queue import mark_interrupted
-from bsig.training.runs.run import (
-    ENDED,
-    EVENTS,
-    REQUEST,
-    STATE,
-    Run,
-    RunFolder,
-    RunRequest,
-    RunState,
-    add_event,
-    ask_to_stop,
-    change_state,
-    is_asked_to_stop,
-    request_from_json,
-    request_to_json,
-)
+from bsig.training.runs.run import ENDED, Run, RunRequest, RunState, request_from_json
 from bsig.training.runs.words import can, progress, settings_rows, status
 
 REQUESTS = [

@@ -23,8 +23,9 @@ from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConf
 from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
 from bsig.training.finetune import start_model
+from bsig.training.runs.folder import DATA, PROBE, RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
+from bsig.training.runs.run import ENDED, DataKind, RunRequest
 from bsig.ui.components.downloads import download_folder
 from bsig.ui.server.allowed_models import check_backbone, check_description
 from bsig.ui.server.limits import Hosting
