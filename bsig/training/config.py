@@ -135,9 +135,13 @@ def _about(label: str, text: str, **details: Any) -> dict[str, Setting]:
     return {"setting": Setting(label, text, **details)}
 
 
-@lru_cache(maxsize=64)
-def settings_of(kind: Any) -> Mapping[str, Setting]:
+def settings_of(kind: type) -> Mapping[str, Setting]:
     """The settings of a configuration class by field name, in order; parts that are configurations are left out."""
+    return _settings_of(cast(Any, kind))
+
+
+@lru_cache(maxsize=64)
+def _settings_of(kind: Any) -> Mapping[str, Setting]:
     hints = get_type_hints(kind)
     settings = {}
     for each in fields(kind):
@@ -162,8 +166,7 @@ class _Checked:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def __post_init__(self) -> None:
-        kind: Any = type(self)
-        for name, setting in settings_of(kind).items():
+        for name, setting in settings_of(type(self)).items():
             setting.check(getattr(self, name))
 
 
@@ -458,6 +461,11 @@ class FinetuneConfig(_Checked):
                 f"`damping` needs a full branch, not `branch` (={self.training.branch}): a shift has no row of its own "
                 "for each class."
             )
+        if self.encode_every_step and self.views.count > 1:
+            raise InputError(
+                f"`views` (={self.views.count}) have no effect with `encode_every_step`, which draws a crop of its own "
+                "at every step; leave one of them out."
+            )
 
 
 # JSON.
@@ -476,8 +484,8 @@ def from_json(kind: type[Kind], entries: Any) -> Kind:
     """
     try:
         # As JSON: in strict mode a dictionary in Python is no dataclass.
-        reader: TypeAdapter[Kind] = _reader_of(cast(Any, kind))
-        return reader.validate_json(json.dumps(entries), strict=True)
+        config: Kind = _reader_of(cast(Any, kind)).validate_json(json.dumps(entries), strict=True)
+        return config
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         cause = problem.get("ctx", {}).get("error")
@@ -488,6 +496,6 @@ def from_json(kind: type[Kind], entries: Any) -> Kind:
 
 
 @lru_cache(maxsize=64)
-def _reader_of(kind: Any) -> TypeAdapter[Any]:
-    """Kept, since a page that is redrawn twice a second reads every run."""
+def _reader_of(kind: Any) -> Any:
+    """Pydantic's reader of a dataclass; kept, since a page that is redrawn twice a second reads every run."""
     return TypeAdapter(kind)

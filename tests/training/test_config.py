@@ -41,7 +41,6 @@ WHOLE = FinetuneConfig(
     half_precision=True,
     flat_shift=FlatShiftConfig(absent_area=0.2),
     damping=DampingConfig(strength=1.5),
-    encode_every_step=True,
     encoding=EncodingConfig(8, 2),
 )
 
@@ -103,6 +102,7 @@ def test_defaults_keep_their_own_rules(kind: type) -> None:
             {"training": TrainingConfig("shift"), "damping": DampingConfig()},
             "`damping` needs a full branch, not `branch` (=shift)",
         ),
+        (FinetuneConfig, {"encode_every_step": True, "views": Views(2)}, "`views` (=2) have no effect with"),
     ],
 )
 def test_a_value_that_breaks_its_rule_is_refused_by_name(kind: type, values: dict[str, Any], sentence: str) -> None:
