@@ -10,7 +10,6 @@ import pytest
 from generated import class_folders, picture
 from indexes import write_index
 
-from bsig.training.runs.folder import RunFolder
 from bsig.cli import finetune as cli_finetune
 from bsig.cli.main import main
 from bsig.inputs.datasets.splits import images_to_measure, train_and_held_out
@@ -21,6 +20,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training.config import TrainingConfig
 from bsig.training.data_check import check_data
 from bsig.training.finetune import FinetuneConfig, finetune
+from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt

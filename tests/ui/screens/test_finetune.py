@@ -17,12 +17,12 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from in_process import served_demo
 
-from bsig.training.runs.folder import MAPS, RunFolder
 from bsig.explain.explainer import Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
+from bsig.training.runs.folder import MAPS, RunFolder
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
