@@ -186,12 +186,12 @@ def _given(kind: type, arguments: argparse.Namespace) -> dict[str, Any]:
 @contextmanager
 def asked_to_stop(*, quiet: bool = False) -> Iterator[ShouldStop]:
     """A `should_stop` that says yes after Ctrl-C or SIGTERM; a second one ends the process at once."""
-    asked: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
         if not quiet:
             # Not `print`: the signal may have come in the middle of one.
             os.write(2, b"\nstopping; once more to stop at once\n")
@@ -201,7 +201,7 @@ def asked_to_stop(*, quiet: bool = False) -> Iterator[ShouldStop]:
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(signals)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

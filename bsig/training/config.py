@@ -207,9 +207,7 @@ class TrainingConfig(_Checked):
     schedule: Literal["cosine", "constant"] = field(
         default="cosine",
         metadata=_about(
-            "Schedule",
-            "Of the learning rate; cosine falls to 0.",
-            choices={"cosine": "cosine", "constant": "constant"},
+            "Schedule", "Of the learning rate; cosine falls to 0.", choices={"cosine": "cosine", "constant": "constant"}
         ),
     )
     batch_size: int = field(default=32, metadata=_about("Batch size", "Pictures a step.", at_least=1, at_most=65_536))

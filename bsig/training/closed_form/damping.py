@@ -56,7 +56,7 @@ class LikelyPictures:
 def likely_pictures(
     log_probabilities: Float[Tensor, "n c"], labels: Int[Tensor, " n"], count: int = PICTURES, temper: float = TEMPER
 ) -> LikelyPictures:
-    """For each class its own pictures and then those with the highest probability, weighed by probability ** temper.
+    """The likeliest pictures of each class, its own first, weighed by probability ** temper.
 
     Args:
         log_probabilities: of the softmax branch.

@@ -243,7 +243,7 @@ def _some_cells(grids: Float[Tensor, "v k h w"], seed: int, position: int) -> Fl
 
 
 def _absent(classes: int, own: int, seed: int, position: int) -> Int[Tensor, " a"]:
-    """As many classes for every picture; that they are absent is an assumption: nobody has looked for them.
+    """Classes that are taken as absent, as many for every picture: an assumption, nobody has looked for them.
 
     Drawn here and not by `absent_classes`, which draws other ones: the level of a seed would change.
     """

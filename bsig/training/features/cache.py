@@ -102,7 +102,7 @@ def split_features(
     views: Views = ONE_VIEW,
     **options: Any,
 ) -> TrainingFeatures:
-    """As `pooled_features`, each process encoding and holding its own share of the samples.
+    """What the heads see of the samples, as `pooled_features`; each process encodes and holds its own share.
 
     Raises:
         StoppedEarly, InputError: as there, in all processes, where one of them has cause.
@@ -120,8 +120,8 @@ def split_features(
     shapes = processes.gathered(tuple(pooled.shape[2:]) if labels else None)
     if not labels:  # a share that is empty has the shape of the others' rows
         pooled = torch.zeros((0, views.count, *next(shape for shape in shapes if shape is not None)))
-    told = tuple(sentence for _, sentence in every)
-    features = PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), told)
+    sentences = tuple(sentence for _, sentence in every)
+    features = PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), sentences)
     return SplitFeatures(features, sum(counts[: processes.rank]), sum(counts), processes)
 
 
@@ -169,7 +169,7 @@ def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first:
         views: how many versions of each.
         first: number of the first sample in its data set: random views are drawn by it.
     """
-    said = {
+    entries = {
         "version": CACHE_VERSION,
         "encoder": state_sha256(model.encoder),
         # The same weights at another stride or under another pooling are another network.
@@ -180,7 +180,7 @@ def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first:
         "views": {**asdict(views), "first": first} if views.count > 1 else {"count": 1},
         "files": [(str(sample.path), sample.stamp()) for sample in samples],
     }
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:32]
 
 
 def available_memory() -> int:
@@ -266,8 +266,8 @@ class _Extraction:
             return None
         rows, unreadable = stored
         before = sum(index not in unreadable for index in range(own.start))
-        mine = {index: text for index, text in unreadable.items() if index in own}
-        return torch.from_numpy(rows[before : before + len(own) - len(mine)]), mine
+        own_unreadable = {index: text for index, text in unreadable.items() if index in own}
+        return torch.from_numpy(rows[before : before + len(own) - len(own_unreadable)]), own_unreadable
 
     def show(self, samples: list[Sample], own: range) -> None:
         """Shows the readers the feature maps of the readable samples in `own`."""

@@ -112,23 +112,23 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
     return _in_memory(stored), unreadable
 
 
-def make_room(folder: Path, wanted: int) -> None:
-    """Takes away what killed runs left, then the files that were not used for longest, until `wanted` bytes fit.
+def make_room(folder: Path, size: int) -> None:
+    """Takes away what killed runs left, then the files that were not used for longest, until `size` bytes fit.
 
     Files that a process has mapped stay.
 
     Raises:
-        OSError: `wanted` is over the limit (environment variable BSIG_CACHE_GB, 20 by default).
+        OSError: `size` is over the limit (environment variable BSIG_CACHE_GB, 20 by default).
     """
     limit = cache_limit()
-    if wanted > limit:
-        raise OSError(f"{wanted / 1e9:.3g} GB are over the limit of {limit / 1e9:.3g} GB that {LIMIT_VARIABLE} sets")
+    if size > limit:
+        raise OSError(f"{size / 1e9:.3g} GB are over the limit of {limit / 1e9:.3g} GB that {LIMIT_VARIABLE} sets")
     remove_left_behind(folder)
     files = {path: _status(path) for path in folder.glob("*.npy")}
     held = {path: status for path, status in files.items() if status}
     total = sum(status.st_size for status in held.values())
     for path, status in sorted(held.items(), key=lambda item: item[1].st_mtime_ns):
-        if total + wanted <= limit:
+        if total + size <= limit:
             return
         if _unused(path):
             for old in (path, path.with_suffix(".json")):

@@ -80,8 +80,8 @@ def branch_measures(branch: TrainableBranch, features: TrainingFeatures) -> Bran
         own = float(probabilities.gather(1, labels[:, None]).double().sum())
         sums += torch.tensor([loss, hits, own, float(probabilities.double().sum()), len(labels)], dtype=torch.float64)
     features.processes.sum_up([sums])
-    loss, hits, own, every, seen = sums.tolist()
-    return BranchMeasures(loss / seen, hits / seen, own / seen, (every - own) / (seen * (classes - 1)))
+    loss, hits, own, every, count = sums.tolist()
+    return BranchMeasures(loss / count, hits / count, own / count, (every - own) / (count * (classes - 1)))
 
 
 @torch.no_grad()
@@ -92,8 +92,8 @@ def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeature
         hits = (softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum()
         sums += torch.tensor([float(hits), len(labels)], dtype=torch.float64)
     features.processes.sum_up([sums])
-    hits_in_all, seen = sums.tolist()
-    return hits_in_all / seen
+    hits_in_all, count = sums.tolist()
+    return hits_in_all / count
 
 
 def epoch_measures(

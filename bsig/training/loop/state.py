@@ -36,8 +36,8 @@ class TrainingState:
     ) -> None:
         self.file, self.branch, self.optimizer, self.processes = file, branch, optimizer, features.processes
         # Everything that must be the same for a run to be resumed: settings, softmax head, features and labels.
-        seen = {"softmax_head": state_sha256(branch.softmax_head)[:12], **features.identity()}
-        self.settings = {**asdict(branch.config), **seen}
+        identity = {"softmax_head": state_sha256(branch.softmax_head)[:12], **features.identity()}
+        self.settings = {**asdict(branch.config), **identity}
 
     def keep(self, history: list[Epoch]) -> None:
         """Writes branch, momentum and history whole and renames, so that a crash leaves the last finished epoch.
@@ -53,8 +53,8 @@ class TrainingState:
         Raises:
             InputError: the file is damaged, or of a run with other settings, head or pictures.
         """
-        kept = self.processes.together(lambda: self._read() if self.processes.is_first else None)
-        tensors, history = self.processes.from_first(kept) or ({}, [])
+        stored = self.processes.together(lambda: self._read() if self.processes.is_first else None)
+        tensors, history = self.processes.from_first(stored) or ({}, [])
         if tensors:
             branch = {key[7:]: value for key, value in tensors.items() if key.startswith("branch.")}
             self.branch.load_state_dict(branch)
@@ -89,14 +89,14 @@ class TrainingState:
             with safe_open(self.file, framework="pt") as stored:
                 metadata = stored.metadata() or {}
             tensors = load_file(self.file)
-            kept = json.loads(metadata["settings"])
+            settings = json.loads(metadata["settings"])
             history = [Epoch(**measures) for measures in json.loads(metadata["history"])]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"the state '{self.file.name}' is damaged ({error}); start anew without --resume."
             ) from error
-        names = {**self.settings, **kept}
-        other = [f"`{name}` (={kept.get(name)})" for name in names if kept.get(name) != self.settings.get(name)]
+        names = {**self.settings, **settings}
+        other = [f"`{name}` (={settings.get(name)})" for name in names if settings.get(name) != self.settings.get(name)]
         if other:
             raise InputError(
                 f"the interrupted run in '{self.file.parent.name}' has another {', '.join(other)}; resume it with "

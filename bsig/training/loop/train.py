@@ -61,7 +61,7 @@ def train_sigmoid_branch(
     """The sigmoid branch after `config.epochs` epochs, in float32.
 
     Where somebody asks to stop, or loss or weights are not finite, it is the branch of the last finished epoch, and
-    `stopped` says why. `on_epoch` and `should_stop` are called in the caller's thread.
+    `stopped` says why.
 
     Args:
         softmax_head: the frozen head; it is copied, never changed.
@@ -78,9 +78,6 @@ def train_sigmoid_branch(
         InputError: fewer than two classes; loss or weights not finite before an epoch was finished; a state of other
             settings.
     """
-    classes = softmax_head.last_linear.out_features
-    if classes < 2:
-        raise InputError(f"`class_names` holds {classes} class; a sigmoid branch needs at least 2 to tell apart.")
     device = softmax_head.last_linear.weight.device
     features, held_out = _near(device, features), _near(device, held_out) if held_out else None
     branch = TrainableBranch(softmax_head, config)
@@ -99,7 +96,7 @@ def train_sigmoid_branch(
             loss = descent.run_epoch(number)
         except CutShort as cut:
             if not history:
-                raise (StoppedEarly if cut.wanted else InputError)(cut.sentence) from None
+                raise (StoppedEarly if cut.is_asked_for else InputError)(cut.sentence) from None
             branch.load_state_dict(finished)
             stopped = cut.sentence
             break
@@ -129,8 +126,7 @@ def fit_softmax_head(
     """A linear softmax head for a new label set (the "vanilla" model): cross-entropy from zero weights.
 
     From zero, each step of cross-entropy moves the class rows by amounts that sum to zero, and weight decay keeps that
-    sum: the head has no shared component to begin with. `should_stop` is asked before every step, in the caller's
-    thread. `like` is the backbone's own head: where it has more layers than one, they stay as they are and only a last
+    sum: the head has no shared component to begin with. `should_stop` is asked before every step. `like` is the backbone's own head: where it has more layers than one, they stay as they are and only a last
     linear layer is fitted behind them.
 
     Raises:
@@ -159,7 +155,7 @@ def fit_softmax_head(
         for number in range(epochs):
             descent.run_epoch(number)
     except CutShort as cut:
-        raise (StoppedEarly if cut.wanted else InputError)(f"softmax head: {cut.sentence}") from None
+        raise (StoppedEarly if cut.is_asked_for else InputError)(f"softmax head: {cut.sentence}") from None
     return head.requires_grad_(False)
 
 
@@ -178,5 +174,5 @@ def _copied(branch: TrainableBranch) -> dict[str, Tensor]:
 
 
 def _near(device: torch.device, features: TrainingFeatures) -> TrainingFeatures:
-    """On the head's device, where they are in memory and fit there."""
+    """The features on the head's device, where they are in memory and fit there."""
     return features.on(device) if isinstance(features, PooledFeatures) else features

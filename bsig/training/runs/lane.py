@@ -169,7 +169,7 @@ def _read(folder: Path) -> Run:
 
 
 def _is_overdue(folder: Path, waited: float) -> bool:
-    """While it trains or saves a worker stops by itself; what it encodes can be cut off at any moment."""
+    """Whether a worker has had its time to stop by itself: long where it trains or saves, short where it encodes."""
     return waited > (SAVING_PATIENCE_S if _read(folder).state.phase == "training" else STOP_PATIENCE_S)
 
 

@@ -136,7 +136,7 @@ class RunQueue:
             return self._place(folder)
 
     def _place(self, folder: Path) -> int | None:
-        """As `_position`; the lock is held."""
+        """The position, while the lock is held."""
         return next((place for lane in self._lanes.values() if (place := lane.position(folder)) is not None), None)
 
     def _lane(self, device: str) -> Lane:

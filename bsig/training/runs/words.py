@@ -77,10 +77,10 @@ def status(run: Run, position: int | None) -> str:
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
 
 
-def time_is_up(seconds: float | None, done: int, run: Run) -> str:
+def time_is_up(seconds: float | None, epochs_done: int, run: Run) -> str:
     """Why a run was stopped that took longer than it may, what is kept, and what to do."""
     epochs = run.request.config.training.epochs
-    kept = f"epoch {done} of {epochs} is kept" if done else "before the first epoch was finished"
+    kept = f"epoch {epochs_done} of {epochs} is kept" if epochs_done else "before the first epoch was finished"
     return f"Stopped after {duration(seconds or 0)}, the limit of a run here: {kept}; choose fewer pictures or epochs."
 
 

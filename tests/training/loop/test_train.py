@@ -138,7 +138,7 @@ def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_f
     for epoch in range(4):
         seen: list[Tensor] = []
         for step in steps_of(features.count, config, epoch):
-            pooled, labels = features.batch(step.chosen, epoch)
+            pooled, labels = features.batch(step.pictures, epoch)
             rates.append(step.rate)
             seen.append(pooled)
             assert len(pooled) == len(labels) <= 4
