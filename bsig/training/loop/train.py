@@ -126,8 +126,9 @@ def fit_softmax_head(
     """A linear softmax head for a new label set (the "vanilla" model): cross-entropy from zero weights.
 
     From zero, each step of cross-entropy moves the class rows by amounts that sum to zero, and weight decay keeps that
-    sum: the head has no shared component to begin with. `should_stop` is asked before every step. `like` is the backbone's own head: where it has more layers than one, they stay as they are and only a last
-    linear layer is fitted behind them.
+    sum: the head has no shared component to begin with. `should_stop` is asked before every step. `like` is the
+    backbone's own head: where it has more layers than one, they stay as they are and only a last linear layer is fitted
+    behind them.
 
     Raises:
         StoppedEarly: `should_stop` said so.

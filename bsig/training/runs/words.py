@@ -70,11 +70,18 @@ def status(run: Run, position: int | None) -> str:
     if standing == "finished":
         both = run.state.started is not None and run.state.ended is not None
         seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
-        return f"Finished: {epochs} epochs{seconds}. {effect(run)}".rstrip()
+        work = "the flat shift, which takes no epochs," if _takes_no_epochs(run) else f"{epochs} epochs"
+        return f"Finished: {work}{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."
     text = sentence if sentence.startswith(words) else f"{words}: {sentence}"
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
+
+
+def _takes_no_epochs(run: Run) -> bool:
+    """Whether all of the branch is a flat shift, which is solved."""
+    config = run.request.config
+    return config.flat_shift is not None and config.training.branch == "shift"
 
 
 def time_is_up(seconds: float | None, epochs_done: int, run: Run) -> str:
@@ -122,7 +129,7 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
     training, start = config.training, run.last("start") or {}
     weight = training.positive_weight
     balanced = f"{start['classes'] - 1} (class-balanced)" if "classes" in start else "class-balanced"
-    return [
+    rows = [
         ("Data", DATA_WORDS[request.data] + ("" if request.data == "zip" else f": {request.address}")),
         ("Start from", Path(config.start_from).name if config.start_from else config.backbone),
         ("Labels", "a new label set" if config.softmax_head else "the classes of the start"),
@@ -137,6 +144,13 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
         ("Device", config.device),
         ("Seed", str(training.seed)),
     ]
+    if config.flat_shift:
+        rows.append(("Flat shift", f"absent classes positive on {percent(config.flat_shift.absent_area)} of the cells"))
+    if config.damping:
+        rows.append(("Damping", f"strength {config.damping.strength:g}"))
+    if config.encode_every_step:
+        rows.append(("Encoding", "a fresh crop at every step"))
+    return rows
 
 
 def check_words(check: DataCheck, *, new_head: bool) -> str:

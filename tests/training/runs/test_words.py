@@ -6,7 +6,8 @@ import pytest
 from run_requests import REQUESTS, run
 
 from bsig.explain.wording import duration
-from bsig.training.runs.run import ENDED, RunState
+from bsig.training.config import DampingConfig, FinetuneConfig, FlatShiftConfig, TrainingConfig
+from bsig.training.runs.run import ENDED, RunRequest, RunState
 from bsig.training.runs.words import can, progress, settings_rows, status
 
 
@@ -78,3 +79,15 @@ def test_every_setting_is_listed_and_the_balanced_weight_is_a_number() -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_closed_forms_are_listed_and_a_flat_shift_takes_no_epochs() -> None:
+    training = TrainingConfig(branch="shift")
+    flat = RunRequest("folder", "/data", FinetuneConfig(training=training, flat_shift=FlatShiftConfig(absent_area=0.2)))
+    rows = dict(settings_rows(run(RunState(), request_=flat)))
+    assert rows["Flat shift"] == "absent classes positive on 20 % of the cells"
+    assert "Damping" not in rows
+    finished = run(RunState("finished", started=5.0, ended=9.0), request_=flat)
+    assert status(finished, None) == "Finished: the flat shift, which takes no epochs, in 4 s."
+    damped = RunRequest("folder", "/data", FinetuneConfig(damping=DampingConfig(7.5)))
+    assert dict(settings_rows(run(RunState(), request_=damped)))["Damping"] == "strength 7.5"
