@@ -55,7 +55,7 @@ from bsig.model.checkpoints.folder import (
     load_checkpoint,
     record_results,
 )
-from bsig.training.team import Team
+from bsig.training.processes import Processes, joined_processes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -210,29 +210,28 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.nice > 0 and hasattr(os, "nice"):
         os.nice(chosen.nice)
-    team = Team.from_environment()
-    measured_split = images_to_measure(chosen.data, chosen.split, chosen.images)
-    images = measured_split.images
-    if team.is_first:
-        print(measured_split.sentence, file=sys.stderr)
-    model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
-    partial = _partial_folder(chosen, images)
-    results = evaluate_in_team(
-        model,
-        images,
-        team,
-        methods=_listed(chosen.methods),
-        weights=_listed(chosen.weights),
-        mosaics=chosen.mosaics,
-        absent_from=chosen.absent_from,
-        faithfulness=chosen.faithfulness,
-        limit=chosen.limit,
-        class_map=_class_map(chosen.class_map),
-        seed=chosen.seed,
-        progress=_progress_lines if chosen.progress == "lines" else progress("pictures or as long"),
-        partial=partial,
-    )
-    team.leave()
+    with joined_processes() as processes:
+        measured_split = images_to_measure(chosen.data, chosen.split, chosen.images)
+        images = measured_split.images
+        if processes.is_first:
+            print(measured_split.sentence, file=sys.stderr)
+        model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
+        partial = _partial_folder(chosen, images)
+        results = evaluate_in_team(
+            model,
+            images,
+            processes,
+            methods=_listed(chosen.methods),
+            weights=_listed(chosen.weights),
+            mosaics=chosen.mosaics,
+            absent_from=chosen.absent_from,
+            faithfulness=chosen.faithfulness,
+            limit=chosen.limit,
+            class_map=_class_map(chosen.class_map),
+            seed=chosen.seed,
+            progress=_progress_lines if chosen.progress == "lines" else progress("pictures or as long"),
+            partial=partial,
+        )
     if results is None:
         return
     if chosen.out:
@@ -268,7 +267,11 @@ def _add_evaluate_shipped(commands: Any) -> None:
 
 
 def _evaluate_shipped(chosen: argparse.Namespace) -> None:
-    team = Team.from_environment()
+    with joined_processes() as processes:
+        _evaluate_shipped_in(processes, chosen)
+
+
+def _evaluate_shipped_in(processes: Processes, chosen: argparse.Namespace) -> None:
     names = [row["name"] for row in list_checkpoints(chosen.checkpoints) if chosen.only in (None, row["name"])]
     if not names:
         raise InputError(f"`--only` (='{chosen.only}') must name a checkpoint in '{chosen.checkpoints}'.")
@@ -277,14 +280,14 @@ def _evaluate_shipped(chosen: argparse.Namespace) -> None:
         model = load_checkpoint(name, chosen_device(chosen.device), chosen.checkpoints)
         runs = []
         for one in shipped_runs(model):
-            if team.is_first:
+            if processes.is_first:
                 print(f"{name} on {one.data}", file=sys.stderr)
             partial = CACHE_FOLDER / "evaluations" / f"shipped-{name}-{one.data}"
             images = read_dataset(chosen.data / one.data, "val")
             found = evaluate_in_team(
                 model,
                 images,
-                team,
+                processes,
                 class_map=one.class_map,
                 faithfulness=one.faithfulness,
                 partial=partial,
@@ -294,13 +297,12 @@ def _evaluate_shipped(chosen: argparse.Namespace) -> None:
             if found:
                 runs.append(found)
                 record_results(folder, short_results(found))
-        if team.is_first and runs:
+        if processes.is_first and runs:
             made_by = "python -m bsig evaluate-shipped --data DATA"
             _written(folder / RESULTS, written_results([compact(run) for run in runs], runs[0]["metrics"], made_by))
             for one in shipped_runs(model):
                 shutil.rmtree(CACHE_FOLDER / "evaluations" / f"shipped-{name}-{one.data}", ignore_errors=True)
             print(folder / RESULTS)
-    team.leave()
 
 
 def _listed(text: str) -> list[str]:

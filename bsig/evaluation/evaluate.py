@@ -36,7 +36,7 @@ from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
-from bsig.training.team import Team
+from bsig.training.processes import ALONE, Processes
 
 FORMAT_VERSION = 1
 SENTENCES_KEPT = 100
@@ -87,7 +87,7 @@ def evaluate(
         InputError: unknown method or treatment, one that this head does not allow, or no usable picture.
     """
     results = evaluate_in_team(
-        model, images, Team(),
+        model, images, ALONE,
         methods=methods, weights=weights, absent_per_image=absent_per_image, absent_from=absent_from, mosaics=mosaics,
         faithfulness=faithfulness, faithfulness_methods=faithfulness_methods, limit=limit, class_map=class_map,
         resamples=resamples, seed=seed, batch_size=batch_size, progress=progress, partial=partial,
@@ -98,7 +98,7 @@ def evaluate(
 def evaluate_in_team(
     model: DualBranch,
     images: LabelledImages,
-    team: Team,
+    processes: Processes,
     *,
     methods: Sequence[str],
     weights: Sequence[str],
@@ -115,7 +115,7 @@ def evaluate_in_team(
     progress: Progress | None = None,
     partial: Path | None = None,
 ) -> dict[str, Any] | None:
-    """As `evaluate`, the pictures shared among the team's processes; results for the first, None for the others."""
+    """As `evaluate`, the pictures shared among the processes; results for the first, None for the others."""
     if resamples < 1 or batch_size < 1:
         raise InputError(f"`resamples` (={resamples}) and `batch_size` (={batch_size}) must be at least 1.")
     images = limited(images, limit, seed)
@@ -132,7 +132,7 @@ def evaluate_in_team(
             folder = partial or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsig-"))) / "parts"
             return PartialResults(folder, work.fingerprint())
 
-        measured = measure(work, open_parts, team, progress or _silent)
+        measured = measure(work, open_parts, processes, progress or _silent)
         if measured is None:
             return None
         settings = {

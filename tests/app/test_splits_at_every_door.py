@@ -20,7 +20,8 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training.config import TrainingConfig
 from bsig.training.data_check import check_data
 from bsig.training.finetune import FinetuneConfig, finetune
-from bsig.training.runs.run import RunFolder, RunRequest
+from bsig.training.runs.folder import RunFolder
+from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt
 from bsig.ui.screens.evaluate.kept import OwnSets

@@ -31,7 +31,7 @@ from bsig.inputs.errors import InputError
 from bsig.model.backbones import state_sha256
 from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
-from bsig.training.team import Team
+from bsig.training.processes import Processes
 
 Array = np.ndarray
 LAYOUT_OF_PARTS = 1
@@ -209,30 +209,32 @@ class Measured:
         return self._parts.rows([_faithful_name(int(row)) for row in self.faithful], f"scores {key}")
 
 
-def measure(work: Work, open_parts: Callable[[], PartialResults], team: Team, progress: Progress) -> Measured | None:
-    """Does what is not done yet; what was measured, for the first process of the team, and None for the others.
+def measure(
+    work: Work, open_parts: Callable[[], PartialResults], processes: Processes, progress: Progress
+) -> Measured | None:
+    """Does what is not done yet; what was measured, for the first process of all, and None for the others.
 
     Args:
         work: what is to be measured.
         open_parts: called by the first process alone.
-        team: the processes that share the work.
+        processes: those that share the work.
         progress: called with (done, total) forward passes, about; first with what was done before.
 
     Raises:
         InputError: no picture is left.
     """
-    parts = open_parts() if team.is_first else None
-    counter = _Counter(progress if team.is_first else _silent, work.size())
-    _make(_picture_jobs(work), parts, team, counter)
+    parts = open_parts() if processes.is_first else None
+    counter = _Counter(progress if processes.is_first else _silent, work.size())
+    _make(_picture_jobs(work), parts, processes, counter)
     measured = Measured(work, parts) if parts else None
-    plan = team.broadcast(_plan(measured) if measured else None)
+    plan: Any = processes.from_first(_plan(measured) if measured else None)
     if isinstance(plan, str):
         raise InputError(plan)
     mosaics, faithful = plan
     jobs = _mosaic_jobs(work, mosaics)
-    _make(jobs, parts, team, counter)
+    _make(jobs, parts, processes, counter)
     faithful_jobs = _faithful_jobs(work, faithful)
-    _make(faithful_jobs, parts, team, counter)
+    _make(faithful_jobs, parts, processes, counter)
     counter.finish()
     if measured:
         measured.mosaic_parts = [job.name for job in jobs]
@@ -303,14 +305,14 @@ def _faithful_name(row: int) -> str:
     return f"faithfulness-{row:07d}"
 
 
-def _make(jobs: Sequence[Job], parts: PartialResults | None, team: Team, counter: _Counter) -> None:
+def _make(jobs: Sequence[Job], parts: PartialResults | None, processes: Processes, counter: _Counter) -> None:
     """Makes the parts that are not there yet, one a process at a time; the first process writes them down."""
-    missing: list[int] = team.broadcast([at for at, job in enumerate(jobs) if parts and not parts.has(job.name)])
+    missing: list[int] = processes.from_first([at for at, job in enumerate(jobs) if parts and not parts.has(job.name)])
     counter.add_done(sum(job.size for job in jobs) - sum(jobs[at].size for at in missing))
-    for start in range(0, len(missing), team.size):
-        turn = missing[start : start + team.size]
-        made = jobs[turn[team.rank]].make() if team.rank < len(turn) else None
-        for at, arrays in zip(turn, team.gather(made) or [], strict=False):
+    for start in range(0, len(missing), processes.count):
+        turn = missing[start : start + processes.count]
+        made = jobs[turn[processes.rank]].make() if processes.rank < len(turn) else None
+        for at, arrays in zip(turn, processes.gathered_by_first(made) or [], strict=False):
             if parts and arrays is not None:
                 parts.write(jobs[at].name, arrays)
         counter.add(sum(jobs[at].size for at in turn))

@@ -11,11 +11,11 @@ import pytest
 import torch
 from tolerances import FLOAT32, LIBRARY, assert_close
 
+from bsig.cli import main as cli
 from bsig.cli.bench import learning, report
 from bsig.cli.bench.compare import CLASS, peers, whole_networks
 from bsig.cli.bench.rounds import alternating, times_of
 from bsig.cli.bench.scale import with_random_classes
-from bsig.cli import main as cli
 from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious
 from bsig.explain.explainer import Explainer
 from bsig.inputs.images import crop_image, input_tensor, read_image

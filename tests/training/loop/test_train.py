@@ -19,19 +19,14 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import PooledLinearHead
 from bsig.model.dual_branch import FittedShift
+from bsig.training.callbacks import OnEpoch
+from bsig.training.config import TrainingConfig
 from bsig.training.features import pooled as training_features
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop import state as training_state
 from bsig.training.loop.descent import steps_of
-from bsig.training.loop.train import (
-    Epoch,
-    OnEpoch,
-    TrainedBranch,
-    TrainingConfig,
-    class_balanced_loss,
-    fit_softmax_head,
-    train_sigmoid_branch,
-)
+from bsig.training.loop.epoch import Epoch, class_balanced_loss
+from bsig.training.loop.train import TrainedHead, fit_softmax_head, train_sigmoid_branch
 from bsig.training.processes import ALONE
 
 CLASSES, CHANNELS = 5, 7
@@ -55,11 +50,11 @@ def toy_head(seed: int = 4) -> PooledLinearHead:
     return PooledLinearHead(linear).eval().requires_grad_(False)
 
 
-def trained(config: TrainingConfig, **options: object) -> TrainedBranch:
+def trained(config: TrainingConfig, **options: object) -> TrainedHead:
     return train_sigmoid_branch(toy_head(), toy_features(), config, **options)
 
 
-def same(one: TrainedBranch, other: TrainedBranch) -> bool:
+def same(one: TrainedHead, other: TrainedHead) -> bool:
     weights = [torch.equal(one.head.linear.weight, other.head.linear.weight)]
     weights.append(torch.equal(one.head.linear.bias, other.head.linear.bias))
     if one.shift:
@@ -143,7 +138,7 @@ def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_f
     for epoch in range(4):
         seen: list[Tensor] = []
         for step in steps_of(features.count, config, epoch):
-            pooled, labels = features.batch(step.chosen, epoch)
+            pooled, labels = features.batch(step.pictures, epoch)
             rates.append(step.rate)
             seen.append(pooled)
             assert len(pooled) == len(labels) <= 4

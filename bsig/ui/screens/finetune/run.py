@@ -14,7 +14,8 @@ from bsig.explain.drawing.heatmaps import View, overlay, shared_limit
 from bsig.explain.drawing.panels import number_text
 from bsig.explain.wording import duration
 from bsig.training.data_check import DataCheck
-from bsig.training.runs.run import MAPS, Run
+from bsig.training.runs.folder import MAPS
+from bsig.training.runs.run import Run
 from bsig.training.runs.words import check_words, progress, settings_rows, status
 from bsig.ui.components.html import explained
 

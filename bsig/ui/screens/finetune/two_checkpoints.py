@@ -14,7 +14,7 @@ from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage, Evidence, Explanation, area_text, find_class, percent
 from bsig.explain.methods import methods_of
 from bsig.inputs.errors import InputError
-from bsig.training.runs.run import RunFolder
+from bsig.training.runs.folder import RunFolder
 from bsig.ui.components.html import section_html
 from bsig.ui.components.inputs import MapImage, in_words
 from bsig.ui.screens.compare.screen import CompareScreen, scale_html
