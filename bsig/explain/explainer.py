@@ -27,16 +27,13 @@ from torch import Tensor
 from bsig.explain.cams import (
     Branch,
     Score,
-    cam_method,
     channel_masks,
-    clamps_weights,
     class_scores_of,
     eigen_cam_map,
     head_score,
-    signed_map,
     strongest_channels,
 )
-from bsig.explain.methods import default_method
+from bsig.explain.methods import cam_method, clamps_weights, default_method, signed_map
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image

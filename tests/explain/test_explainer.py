@@ -15,8 +15,9 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
 import bsig
-from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.explain.cams import Branch, class_scores_of, head_score
 from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import classifier_from_timm

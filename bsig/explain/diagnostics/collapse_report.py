@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.explain.cams import CAM_METHODS, cam_method
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.sign_collapse import (
     FLIPPED,
@@ -39,7 +38,7 @@ from bsig.explain.diagnostics.sign_collapse import (
 )
 from bsig.explain.drawing.panels import number_text
 from bsig.explain.explainer import EncodedImage, Evidence, Explanation, percent
-from bsig.explain.methods import default_method
+from bsig.explain.methods import CAM_METHODS, cam_method, default_method
 from bsig.inputs.errors import InputError
 
 TrainedBranch = Literal["softmax", "sigmoid"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bsig.explain.cams import Branch, cam_method
+from bsig.explain.cams import Branch
 from bsig.explain.drawing.heatmaps import (
     View,
     difference_map,
@@ -24,6 +24,7 @@ from bsig.explain.drawing.heatmaps import (
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.explain.drawing.sign_marks import with_sign_marks
 from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.methods import cam_method
 from bsig.explain.timing import part
 
 BRANCHES: dict[Branch, str] = {

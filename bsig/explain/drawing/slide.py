@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from bsig.explain.cams import Branch, cam_method
+from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
 from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
 from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.methods import cam_method
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64

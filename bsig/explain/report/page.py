@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig.explain.cams import TREATMENTS, Branch, cam_method
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import TRAINED, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
@@ -28,7 +28,7 @@ from bsig.explain.drawing.heatmaps import VIEWS, colormap_of
 from bsig.explain.drawing.panels import color_bar, number_text
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.explainer import EncodedImage, Explanation, area_text, finding, percent
-from bsig.explain.methods import why_not_cam
+from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
 from bsig.explain.report.template import TEMPLATE

@@ -13,7 +13,6 @@ import gradio as gr
 import torch
 from PIL import Image
 
-from bsig.explain.cams import CAM_METHODS
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
@@ -29,6 +28,7 @@ from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.drawing.panels import number_text
 from bsig.explain.explainer import EncodedImage, find_class, percent
+from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError
 from bsig.ui.components.html import explained, section_html
 from bsig.ui.components.inputs import in_words, shown_js

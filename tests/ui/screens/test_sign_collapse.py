@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bsig.explain.cams import CAM_METHODS, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
@@ -27,6 +27,7 @@ from bsig.explain.diagnostics.collapse_report import (
 )
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
 from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.methods import CAM_METHODS, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch
+from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import (
     BRANCHES,
     Drawing,
@@ -32,7 +32,7 @@ from bsig.explain.explainer import (
     percent,
     summary,
 )
-from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of, why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained

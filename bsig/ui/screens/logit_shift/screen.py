@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.explain.cams import CAM_METHODS, Branch
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.absent_classes import absent_classes, class_areas
 from bsig.explain.diagnostics.logit_shift import (
     channel_shift,
@@ -32,7 +32,7 @@ from bsig.explain.diagnostics.shifted_model import doctored_model, shifted_image
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, map_picture
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage, Explanation, find_class, percent
-from bsig.explain.methods import default_method, require_exact
+from bsig.explain.methods import CAM_METHODS, default_method, require_exact
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.heads import ClassificationHead
