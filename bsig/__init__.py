@@ -7,7 +7,8 @@
 Importing bsig loads no weights.
 """
 
-from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation
+from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
 from bsig.inputs.version import __version__

@@ -39,7 +39,8 @@ from bsig.explain.methods import CamMethod, cam_method, signed_map
 from bsig.inputs.errors import InputError
 
 if TYPE_CHECKING:
-    from bsig.explain.explainer import EncodedImage, Evidence, Explanation
+    from bsig.explain.explainer import EncodedImage
+    from bsig.explain.explanation import Evidence, Explanation
 
 BranchName = Literal["softmax", "sigmoid", "centred"]
 TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")

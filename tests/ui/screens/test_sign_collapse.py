@@ -40,7 +40,6 @@ from bsig.ui.screens.sign_collapse import (
     sign_collapse_answer,
     split_limit,
     split_pictures,
-    value_text,
 )
 from bsig.ui.workbench import Workbench
 from tests.tolerances import FLOAT32, PROBABILITY, assert_close
@@ -270,19 +269,6 @@ def test_the_table_has_a_row_for_every_diagnostic_with_unit_and_direction(report
     assert "logits, mean" in table
     assert "<td data-better>lower</td>" in table
     assert "as the map" not in table
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0.5, "share of cells", "50 % of cells"),
-        (0.0, "share of cells", "0 % of cells"),
-        (-1.23456, "logits, mean", "−1.23 logits, mean"),
-        (None, "IoU", "none here"),
-    ],
-)
-def test_values_are_written_with_their_unit(value: float | None, unit: str, text: str) -> None:
-    assert value_text(value, unit) == text
 
 
 # --- the web API ------------------------------------------------------------------------------------------------------
