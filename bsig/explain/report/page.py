@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
@@ -23,8 +24,8 @@ from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import TRAINED, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
+from bsig.explain.drawing.colours import VIEWS, colormap_of
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
-from bsig.explain.drawing.heatmaps import VIEWS, colormap_of
 from bsig.explain.drawing.panels import color_bar
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.explainer import EncodedImage
@@ -32,7 +33,6 @@ from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
-from bsig.explain.report.template import TEMPLATE
 from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import library_versions
@@ -133,8 +133,9 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
+    text = resources.files("bsig.explain.report").joinpath("template.html").read_text(encoding="utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        TEMPLATE
+        text
     )
 
 
