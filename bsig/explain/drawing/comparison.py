@@ -12,17 +12,10 @@ import numpy as np
 from PIL import Image
 
 from bsig.explain.cams import Branch
-from bsig.explain.drawing.heatmaps import (
-    View,
-    difference_map,
-    greyed,
-    heatmap,
-    overlay_on,
-    shared_limit,
-    with_contour_and_box,
-)
+from bsig.explain.drawing.colours import View
+from bsig.explain.drawing.contours import with_contour_and_box
+from bsig.explain.drawing.heatmaps import difference_map, greyed, heatmap, overlay, shared_limit, with_sign_marks
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
-from bsig.explain.drawing.sign_marks import with_sign_marks
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.timing import part
@@ -62,7 +55,7 @@ class Drawing:
 def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
     """Where the colour scale ends that all of an explanation's maps share, in the method's unit."""
     maps = [explanation.evidence(branch).map for branch in BRANCHES]
-    return shared_limit(*maps, positive_only=drawing.view == "positive")
+    return shared_limit(*maps, view=drawing.view)
 
 
 @part("drawing")
@@ -84,7 +77,7 @@ def branch_picture(
         return no_evidence_notice(
             _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
         )
-    limit = shared_limit(values) if drawing.own_scale else shared_limit_of(explanation, drawing)
+    limit = shared_limit(values, view=drawing.view) if drawing.own_scale else shared_limit_of(explanation, drawing)
     return map_picture(explanation, values, limit, drawing, backdrop)
 
 
@@ -93,9 +86,9 @@ def map_picture(
 ) -> Image.Image:
     """Any map on the explanation's grid over its crop; signs on a signed one, the contour where it is asked for."""
     if drawing.overlay:
-        picture = overlay_on(
+        picture = overlay(
             backdrop or greyed(_shown_crop(explanation)), values, limit, view=drawing.view, colormap=drawing.colormap,
-            heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth,
+            heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth, is_greyed=True,
         )  # fmt: skip
     else:
         picture = heatmap(
@@ -112,7 +105,7 @@ def map_picture(
 def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Image.Image, float]:
     """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
     values = difference_map(explanation.sigmoid.map, explanation.softmax.map)
-    limit = shared_limit(values)
+    limit = shared_limit(values, view="signed")
     signed = Drawing("signed", drawing.overlay, drawing.colormap, drawing.heatmap_opacity, drawing.smooth)
     return map_picture(explanation, values, limit, signed), limit
 

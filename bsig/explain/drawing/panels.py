@@ -7,27 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from bsig.explain.drawing.heatmaps import View, colormap_of, greyed, heatmap
+from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT, Theme, View, colormap_of
+from bsig.explain.drawing.heatmaps import greyed, heatmap
 from bsig.explain.drawing.text import draw_lines, font, line_height, wrapped_lines
 from bsig.explain.wording import number_text
 from bsig.inputs.errors import InputError
-
-Theme = Literal["light", "dark"]
 
 PANEL_WIDTH = 1600
 MARGIN = 56
 BAR_PAD = 10
 LARGEST_SIDE = 416
-INK = {"light": "#1b1f24", "dark": "#f2f4f7"}
-PAPER = {"light": "#ffffff", "dark": "#16191d"}
-QUIET = {"light": "#57606a", "dark": "#a8b0ba"}
-RULE = {"light": "#d0d7de", "dark": "#3d444d"}
-TINT = {"light": "#eef2f7", "dark": "#22272e"}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from PIL import Image, ImageDraw
 
 from bsig.explain.cams import Branch
+from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
-from bsig.explain.drawing.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
+from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method

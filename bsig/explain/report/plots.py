@@ -13,27 +13,25 @@ from typing import Any
 
 import torch
 
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.collapse_report import TRAINED, CollapseReport, TrainedBranch
 from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.drawing.colours import BRANCH_COLOURS, EVIDENCE_COLOURS, NEUTRAL, TURNED_COLOURS
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.wording import number_text
 
-SOFTMAX, SIGMOID, GREY = "#c2410c", "#3b5bdb", "#57606a"
-COLOURS = {"softmax": SOFTMAX, "sigmoid": SIGMOID}
-LOST, GAINED = "#b0185a", "#0b7a5e"
+GREY = NEUTRAL.paper
 LARGEST_DELTA = 0.05
 """As far as the Logit shift screen goes."""
 
 
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
     """What is left of one branch's heatmap, and what its probability notices, while delta is taken away."""
-    curve = report.curves["softmax" if branch == "softmax" else "sigmoid"]
-    probability = (
-        report.probabilities["softmax" if branch == "softmax" else "sigmoid"] if report.probabilities else None
-    )
+    curve = report.curves[branch]
+    probability = report.probabilities[branch] if report.probabilities else None
     figure, axes = _figure()
-    colour = COLOURS[branch]
+    colour = BRANCH_COLOURS[branch].paper
     lines = (
         ("positive evidence left", curve.cells_left, colour, "-", 2.4),
         ("positive area", curve.positive_area, colour, "--", 1.5),
@@ -57,13 +55,13 @@ def channels_svg(report: CollapseReport) -> str:
     figure, axes = _figure()
     groups = (
         ("same sign in both", ~((quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])), GREY, ".", 9),
-        ("for → against", quadrant == FLIPPED[0], LOST, "D", 15),
-        ("against → for", quadrant == FLIPPED[1], GAINED, "^", 17),
+        ("for → against", quadrant == FLIPPED[0], TURNED_COLOURS["for to against"].paper, "D", 15),
+        ("against → for", quadrant == FLIPPED[1], TURNED_COLOURS["against to for"].paper, "^", 17),
     )
-    for name, chosen, colour, mark, size in groups:
-        if chosen.any():
-            axes.scatter(softmax[chosen], sigmoid[chosen], s=size, c=colour, marker=mark, linewidths=0,
-                         alpha=0.75, label=f"{name} ({chosen.sum()})")  # fmt: skip
+    for name, channels, colour, mark, size in groups:
+        if channels.any():
+            axes.scatter(softmax[channels], sigmoid[channels], s=size, c=colour, marker=mark, linewidths=0,
+                         alpha=0.75, label=f"{name} ({channels.sum()})")  # fmt: skip
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("weight in the softmax branch")
@@ -76,10 +74,10 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
     """How much speaks for the class and how much against it, two bars a branch, with their numbers."""
     figure, axes = _figure()
     names: Sequence[TrainedBranch] = list(budgets)
-    for side, (title, colour, hatch) in enumerate((("for", "#d6604d", ""), ("against", "#9cc3de", "///"))):
+    for side, (title, hatch) in enumerate((("for", ""), ("against", "///"))):
         values = [budgets[name][side] for name in names]
-        axes.barh([name.title() for name in names], values, 0.5, color=colour, hatch=hatch, edgecolor="white",
-                  label=title)  # fmt: skip
+        axes.barh([name.title() for name in names], values, 0.5, color=EVIDENCE_COLOURS[title].paper, hatch=hatch,
+                  edgecolor="white", label=title)  # fmt: skip
         for row, value in enumerate(values):
             axes.annotate(number_text(value), (value, row), ha="right" if value > 0 else "left",
                           va="center", fontsize=8, xytext=(-3 if value > 0 else 3, 0), textcoords="offset points",
@@ -124,11 +122,13 @@ def _over_delta(
     ends: tuple[float, float],
 ) -> str:
     figure, axes = _figure()
-    looks = {"softmax": (SOFTMAX, "-"), "sigmoid": (SIGMOID, "--"), "class-centred": (GAINED, ":")}
+    looks: dict[str, tuple[Branch, str]] = {
+        "softmax": ("softmax", "-"), "sigmoid": ("sigmoid", "--"), "class-centred": ("centred", ":"),
+    }  # fmt: skip
     for name, values in series.items():
-        colour, dash = looks[name]
+        branch, dash = looks[name]
         known = [math.nan if value is None else value for value in values]
-        axes.plot(curves[name].deltas, known, dash, color=colour, linewidth=2.2, label=name)
+        axes.plot(curves[name].deltas, known, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=name)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("delta, added to every weight")
     axes.set_ylabel(title)

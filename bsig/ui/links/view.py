@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bsig.explain.diagnostics.painted_shift import TARGETS
-from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
+from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")

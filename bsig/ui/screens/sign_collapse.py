@@ -321,7 +321,7 @@ def channel_thumbnails(report: CollapseReport) -> list[tuple[Image.Image, str]]:
     shown = []
     for flipped in report.flipped:
         feature_map = report.features[flipped.channel].float().cpu().numpy()
-        limit = shared_limit(feature_map, positive_only=True)
+        limit = shared_limit(feature_map)
         before, after = (number_text(weight, digits=2) for weight in (flipped.softmax_weight, flipped.sigmoid_weight))
         text = f"Channel {flipped.channel}\n{before}\n→ {after}\n{small_percent(flipped.evidence_share)}"
         shown.append((overlay(crop, feature_map, limit) if limit else crop, text))
@@ -331,7 +331,7 @@ def channel_thumbnails(report: CollapseReport) -> list[tuple[Image.Image, str]]:
 def split_limit(report: CollapseReport) -> float:
     """Where the one scale of the four pictures ends."""
     maps = [each.cpu().numpy() for split in report.splits.values() for each in (split.positive, split.negative)]
-    return shared_limit(*maps)
+    return shared_limit(*maps, view="signed")
 
 
 def split_pictures(report: CollapseReport) -> list[tuple[Image.Image, str]]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsig.explain.diagnostics.painted_shift import TARGETS
-from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
+from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.ui.links.view import KEYS, LONGEST, SHIFTS, SHOWS, TABS, ZOOMS, View, query_of, view_of
 

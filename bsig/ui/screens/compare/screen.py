@@ -12,6 +12,7 @@ import gradio as gr
 import numpy as np
 
 from bsig.explain.cams import Branch
+from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.drawing.comparison import (
     BRANCHES,
     Drawing,
@@ -20,7 +21,7 @@ from bsig.explain.drawing.comparison import (
     difference_picture,
     shared_limit_of,
 )
-from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS, heatmap
+from bsig.explain.drawing.heatmaps import heatmap
 from bsig.explain.explainer import EncodedImage, can_add_bias, find_class
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of, why_not_cam

@@ -96,7 +96,7 @@ def two_answers(one: EncodedImage, other: EncodedImage, class_name: str | None, 
     method = method if method in both else both[0]
     first, second = one.explain(index, method), other.explain(find_class(other.model, name), method)
     shown = {"before": first.sigmoid, "after": second.sigmoid, "softmax": second.softmax}
-    limit = shared_limit(*(evidence.map for evidence in shown.values()), positive_only=True)
+    limit = shared_limit(*(evidence.map for evidence in shown.values()))
     pictures = [
         gr.update(
             value=overlay(explanation.crop.resize(PICTURE_SIZE), evidence.map, limit),

@@ -677,7 +677,7 @@ def _answers(encoded: EncodedImage, shifted: Shifted, wanted: Wanted, why: str) 
         "centred": after.centred.map,
     }
     drawing = Drawing()
-    limit = shared_limit(*maps.values(), positive_only=True)
+    limit = shared_limit(*maps.values())
     names = encoded.model.class_names
     small = f"{shifted.words[0].upper()}{shifted.words[1:]}. {why}".strip()
     words = f"{html.escape(finding(shifted))}<small>{html.escape(small)}</small>"
