@@ -30,6 +30,7 @@ from bsig.inputs.errors import InputError
 
 LARGEST_GRAM = 400
 """Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""
+GRAD_CAM_PLUS_PLUS_EPSILON = 1e-6
 Branch = Literal["softmax", "sigmoid", "centred"]
 
 
@@ -162,18 +163,32 @@ def grad_cam_weights(score: Score) -> Float[Tensor, "b k"]:
     return score.gradient.mean(dim=(2, 3))
 
 
-def grad_cam_plus_plus_weights(score: Score, epsilon: float = 1e-6) -> Float[Tensor, "b k"]:
-    """`a_k = sum_hw alpha * relu(G)`, `alpha = G^2 / (2 G^2 + (sum_hw F) G^3 + epsilon)`; never negative.
+def grad_cam_plus_plus_weights(score: Score, epsilon: float = GRAD_CAM_PLUS_PLUS_EPSILON) -> Float[Tensor, "b k"]:
+    """`a_k = sum_hw alpha * relu(G)`, `alpha` from `grad_cam_plus_plus_alpha`; never negative.
 
-    Chattopadhay et al., "Grad-CAM++", WACV 2018, eqs. 7 and 19, arXiv 1710.11063. The paper has no `epsilon`; the
-    grad-cam package adds 1e-6, which is of the size of `G^2` and damps channels of small gradient. It is kept so that
-    both draw the same map; `epsilon=0` is the paper's equation. A denominator of zero gives a weight of zero.
+    Chattopadhay et al., "Grad-CAM++", WACV 2018, eqs. 7 and 19, arXiv 1710.11063.
     """
     total = score.features.sum(dim=(2, 3), keepdim=True)
-    square = score.gradient.square()
-    denominator = 2 * square + total * square * score.gradient + epsilon
-    alpha = torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
+    alpha = grad_cam_plus_plus_alpha(score.gradient, total, epsilon)
     return (alpha * score.gradient.clamp(min=0)).sum(dim=(2, 3))
+
+
+def grad_cam_plus_plus_alpha(
+    gradient: Float[Tensor, ...], total: Float[Tensor, ...], epsilon: float = GRAD_CAM_PLUS_PLUS_EPSILON
+) -> Float[Tensor, ...]:
+    """`alpha = G^2 / (2 G^2 + (sum_hw F) G^3 + epsilon)`, cell by cell; zero where the denominator is.
+
+    The paper has no `epsilon`; the grad-cam package adds 1e-6, which is of the size of `G^2` and damps channels of
+    small gradient. It is kept so that both draw the same map; `epsilon=0` is the paper's equation.
+
+    Args:
+        gradient: `G`.
+        total: `sum_hw F`, of a shape that spreads over the gradient's.
+        epsilon: see above.
+    """
+    square = gradient.square()
+    denominator = 2 * square + total * square * gradient + epsilon
+    return torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
 
 
 def xgrad_cam_weights(score: Score, epsilon: float = 1e-7) -> Float[Tensor, "b k"]:
@@ -206,12 +221,22 @@ def layer_cam_weights(score: Score) -> Float[Tensor, "b k h w"]:
 def ablation_cam_weights(score: Score) -> Float[Tensor, "b k"]:
     """`a_k = (y - y_without_k) / |y|`: the share of the score that is lost with channel k.
 
-    Desai and Ramaswamy, "Ablation-CAM", WACV 2020, eq. 2, which divides by `y`. A negative score (the usual case for
-    an absent class in a sigmoid branch) would turn every sign round; `|y|` keeps "positive speaks for". A score of
-    exactly zero leaves the drop itself.
+    Desai and Ramaswamy, "Ablation-CAM", WACV 2020, eq. 2.
     """
-    drop = score.value[:, None] - score.ablated()
-    size = score.value.abs()[:, None]
+    return relative_drop(score.value[:, None] - score.ablated(), score.value[:, None])
+
+
+def relative_drop(drop: Float[Tensor, ...], value: Float[Tensor, ...]) -> Float[Tensor, ...]:
+    """`drop / |y|`; where the score `y` is exactly zero, the drop itself.
+
+    Ablation-CAM's paper divides by `y`. A negative score (the usual case for an absent class in a sigmoid branch) would
+    turn every sign round; `|y|` keeps "positive speaks for".
+
+    Args:
+        drop: `y - y_without_k`.
+        value: `y`, of a shape that spreads over the drop's.
+    """
+    size = value.abs()
     return drop / torch.where(size == 0, 1.0, size)
 
 
