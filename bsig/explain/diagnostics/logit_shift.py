@@ -80,12 +80,6 @@ def class_map(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], cl
     return torch.einsum("k,khw->hw", weight[class_index], features)
 
 
-def all_class_maps(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"]) -> Float[Tensor, "c h w"]:
-    """The maps of all rows of a head at once, `sum_k W[c,k] F[k]`, signed, in logits."""
-    require_channels(weight, features)
-    return torch.einsum("ck,khw->chw", weight, features)
-
-
 def class_centred_head(weight: Float[Tensor, "c k"]) -> Float[Tensor, "c k"]:
     """`W[c] - w_bar`: the one head of all its shifted copies that has no shared component."""
     return weight - shared_component(weight)
@@ -128,11 +122,6 @@ def channel_shift(k: int, channel: int, delta: float) -> Float[Tensor, " k"]:
 def shifted_head(weight: Float[Tensor, "c k"], vector: Float[Tensor, " k"]) -> Float[Tensor, "c k"]:
     """`W + 1 v^T`. The bias stays as it is: as a softmax classifier the new head is the old one."""
     return weight + vector.to(weight)
-
-
-def logit_shift(pooled_features: Float[Tensor, "b k"], vector: Float[Tensor, " k"]) -> Float[Tensor, " b"]:
-    """`v . pool(F)`, the number that a shift adds to all logits of an image, in logits."""
-    return pooled_features @ vector.to(pooled_features)
 
 
 def common_shift(weight: Float[Tensor, "c k"], other: Float[Tensor, "c k"]) -> tuple[Float[Tensor, " k"], float | None]:

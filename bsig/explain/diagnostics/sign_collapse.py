@@ -205,11 +205,6 @@ def evidence_by_channels(features: Float[Tensor, "k h w"], weights: Float[Tensor
     return EvidenceSplit(positive, torch.einsum("k,khw->hw", weights.clamp(max=0), features))
 
 
-def evidence_by_cells(class_map: Float[Tensor, "h w"]) -> EvidenceSplit:
-    """`relu(M)` and `-relu(-M)`: cells that speak for the class and cells that speak against it."""
-    return EvidenceSplit(class_map.clamp(min=0), class_map.clamp(max=0))
-
-
 @dataclass(frozen=True)
 class CollapseCurve:
     """What is left of a class's positive evidence while `delta` is taken from every weight; lists over the deltas.
