@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -35,12 +35,10 @@ from bsig.explain.diagnostics.sign_collapse import (
     evidence_disagreement,
     sign_disagreement,
 )
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import CamMethod, cam_method, signed_map
 from bsig.inputs.errors import InputError
-
-if TYPE_CHECKING:
-    from bsig.explain.explainer import EncodedImage
-    from bsig.explain.explanation import Evidence, Explanation
 
 BranchName = Literal["softmax", "sigmoid", "centred"]
 TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")
@@ -338,7 +336,7 @@ def _absent_maps(inputs: DiagnosticInput, branch: BranchName) -> Float[Tensor, "
     """
     logits = inputs.logits()
     present = [inputs.class_index, *logits.topk(min(5, len(logits))).indices.tolist()]
-    absent = absent_classes(len(logits), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
+    absent = absent_classes(range(len(logits)), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
     if not absent:
         raise InputError(
             f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import crop_image, input_batch
@@ -102,8 +103,9 @@ def fit_flat_shift(
         for at, features in encoded_twice(model, samples, positions, unreadable):
             halves[at % 2].add(features)
             cells = _some_cells(features, config.seed, at)
-            classes = _absent(model.num_classes, index_of[samples[at].class_name], config.seed, at)
-            absent.append((cells @ weight[classes.to(weight.device)].T).cpu())
+            own = index_of[samples[at].class_name]
+            classes = absent_classes(range(model.num_classes), [own], ABSENT_CLASSES, seed=config.seed, position=at)
+            absent.append((cells @ weight[classes].T).cpu())
             kept.append(cells.cpu())
         if progress:
             progress(positions[-1] + 1, len(samples))
@@ -143,10 +145,3 @@ def _some_cells(features: Float[Tensor, "v k h w"], seed: int, position: int) ->
     random = np.random.default_rng((seed, position, 1))
     chosen = [random.choice(cells.shape[1], min(CELLS_A_VIEW, cells.shape[1]), replace=False) for _ in cells]
     return torch.cat([one[torch.from_numpy(places).to(one.device)] for one, places in zip(cells, chosen, strict=True)])
-
-
-def _absent(classes: int, own: int, seed: int, position: int) -> Int[Tensor, " a"]:
-    """As many classes for every picture; that they are absent is an assumption, as in `pictures.py`."""
-    random = np.random.default_rng((seed, position))
-    drawn = random.choice(classes - 1, min(ABSENT_CLASSES, classes - 1), replace=False)
-    return torch.from_numpy(drawn + (drawn >= own))

@@ -104,9 +104,10 @@ class Watched:
 
 def _asked_classes(encoded: EncodedImage, position: int) -> list[int]:
     present = {*encoded.top_classes("softmax", LIKELIEST_LEFT_OUT), *encoded.top_classes("sigmoid", LIKELIEST_LEFT_OUT)}
-    others = absent_classes(encoded.model.num_classes, sorted(present), ABSENT_PER_PICTURE, seed=position)
+    classes = range(encoded.model.num_classes)
+    others = absent_classes(classes, present, ABSENT_PER_PICTURE, position=position)
     if not others:  # fewer classes than are left out: all that is not predicted
-        others = absent_classes(encoded.model.num_classes, [encoded.predicted_index], ABSENT_PER_PICTURE, seed=position)
+        others = absent_classes(classes, [encoded.predicted_index], ABSENT_PER_PICTURE, position=position)
     return [encoded.predicted_index, *others]
 
 

@@ -344,7 +344,7 @@ def where_is_zero(bench: Workbench, encoded: EncodedImage, class_index: int) -> 
     }
     probabilities = encoded.probabilities()[0]
     seen = [index for index in encoded.top_classes(count=10) if probabilities[index] >= SEEN_FROM]
-    absent = absent_classes(encoded.model.num_classes, [class_index, *encoded.top_classes(count=50)])
+    absent = absent_classes(range(encoded.model.num_classes), [class_index, *encoded.top_classes(count=50)])
     areas = class_areas(encoded.features[0], heads, class_index, seen, absent)
     name = encoded.model.class_names[class_index]
     others = [encoded.model.class_names[index] for index in seen if index != class_index]
