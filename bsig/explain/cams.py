@@ -32,11 +32,15 @@ LARGEST_GRAM = 400
 """Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""
 GRAD_CAM_PLUS_PLUS_EPSILON = 1e-6
 Branch = Literal["softmax", "sigmoid", "centred"]
+"""Whose evidence a map shows: a head's, or the softmax head's less the mean of all classes."""
+TrainedBranch = Literal["softmax", "sigmoid"]
+TRAINED: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
+"""The branches that have a head of their own."""
 
 
 @runtime_checkable
 class ClassifierHead(Protocol):
-    """What the maps need of a head; `bsig.model.heads.ClassificationHead` has it."""
+    """A head as the maps need it; every `bsig.model.heads.ClassificationHead` is one."""
 
     @property
     def cam_is_exact(self) -> bool:
@@ -58,7 +62,7 @@ class ClassifierHead(Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """What a map explains: one score of one head for each image of a batch, with what the methods need of it.
+    """One score of one head for each image of a batch, which a map explains, with all that the methods need.
 
     Attributes:
         features: (b, k, h, w).

@@ -88,9 +88,12 @@ class EncodedImage:
     """A picture's features with both branches' logits; every question after that is answered from these.
 
     Attributes:
-        features: (1, k, h, w), what maps are sums over.
+        model: the model that encoded it.
+        crop: the RGB pixels that the model saw.
+        preprocessing: how the crop was cut and becomes an input.
+        features: (1, k, h, w), the channels that maps are sums over.
         softmax_logits, sigmoid_logits: (c,).
-        carried: (1, n, h, w), what the heads read beside them (`bsig.model.heads`); None for most.
+        carried: (1, n, h, w), channels without a place that the heads read too (`bsig.model.heads`); None for most.
     """
 
     model: DualBranch
@@ -105,7 +108,7 @@ class EncodedImage:
 
     @property
     def head_features(self) -> Tensor:
-        """What the heads read, as `DualBranch.features` gave it."""
+        """(1, k + n, h, w): all channels that the heads read, as `DualBranch.features` returns them."""
         return self.features if self.carried is None else torch.cat((self.features, self.carried), dim=1)
 
     @property
@@ -148,21 +151,18 @@ class EncodedImage:
             InputError: unknown class, method or treatment; a method that this head does not allow; a bias where the map
                 and the bias do not make the logit.
         """
-        chosen = cam_method(default_method(self.model.softmax_head) if method is None else method)
+        variant = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
         index = self.predicted_index if class_index is None else find_class(self.model, class_index)
-        if with_bias and not can_add_bias(self.model, chosen.key, weights):
-            raise InputError(
-                f"`with_bias` needs the method 'cam' (=`{chosen.key}`), signed weights (=`{weights}`) and a head of "
-                "average pool and one linear layer: only there map and bias make the logit; leave it out."
-            )
-        masked = self._masked_logits(score_cam_channels, progress) if chosen.is_slow else None
-        same = None if chosen.weights else eigen_cam_map(self.features)  # of every class and branch
+        if with_bias:
+            _require_bias(self.model, variant.key, weights)
+        masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
+        same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
 
         def evidence(branch: Branch) -> Evidence:
             score = self.score(branch, index, masked)
             clamped = clamps_weights(weights, branch)
-            grid, row = (same, None) if same is not None else signed_map(chosen, score, clamp_weights=clamped)
+            grid, row = (same, None) if same is not None else signed_map(variant, score, clamp_weights=clamped)
             bias = self.bias(branch, index) if with_bias else 0.0
             return Evidence(
                 map=_array(grid[0]) + np.float32(bias),
@@ -174,7 +174,7 @@ class EncodedImage:
         return Explanation(
             class_index=index,
             class_name=self.model.class_names[index],
-            method=chosen.key,
+            method=variant.key,
             weights=weights,
             softmax=evidence("softmax"),
             sigmoid=evidence("sigmoid"),
@@ -224,6 +224,7 @@ class EncodedImage:
             return self._masked[budget]
 
     def _run_masked(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
+        """What `_masked_logits` keeps, from runs of the network on a few masked inputs at a time."""
         inputs = input_tensor(self.crop, self.preprocessing).to(self.features.device)
         channels = strongest_channels(self.features[0], budget)
         shape = (1, self.features.shape[1], self.model.num_classes)
@@ -231,18 +232,26 @@ class EncodedImage:
         for start in range(0, len(channels), SCORE_CAM_BATCH):
             batch = channels[start : start + SCORE_CAM_BATCH]
             masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
-            seen = self.model.features(inputs * masks[:, None])
+            features = self.model.features(inputs * masks[:, None])
             with torch.no_grad():
-                logits["softmax"][0, batch] = self.model.softmax_logits(seen)
-                logits["sigmoid"][0, batch] = self.model.sigmoid_logits(seen)
+                logits["softmax"][0, batch] = self.model.softmax_logits(features)
+                logits["sigmoid"][0, batch] = self.model.sigmoid_logits(features)
             if progress:
                 progress(min(start + SCORE_CAM_BATCH, len(channels)), len(channels))
         return logits
 
 
 def can_add_bias(model: DualBranch, method: str, weights: str) -> bool:
-    """Whether `mean_hw map + bias = logit` holds, so that the bias belongs to the map as much as to the logit."""
+    """Whether the bias may be added to a map: whether `mean_hw map + bias = logit` holds."""
     return method == "cam" and weights == "signed" and model.softmax_head.cam_is_exact
+
+
+def _require_bias(model: DualBranch, method: str, weights: str) -> None:
+    if not can_add_bias(model, method, weights):
+        raise InputError(
+            f"`with_bias` needs the method 'cam' (=`{method}`), signed weights (=`{weights}`) and a head of "
+            "average pool and one linear layer: only there map and bias make the logit; leave it out."
+        )
 
 
 def find_class(model: DualBranch, wanted: int | str) -> int:

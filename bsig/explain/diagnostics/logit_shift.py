@@ -29,8 +29,8 @@ from bsig.inputs.errors import InputError
 
 Activation = Literal["softmax", "sigmoid"]
 
-# Below this share of its own size (or of the range of the map it is compared with) a map's range is rounding.
 FLAT = 1e-5
+"""Below this share of its own size (or of the range of the map it is compared with) a map's range is rounding."""
 
 
 def shared_component(weight: Float[Tensor, "c k"]) -> Float[Tensor, " k"]:
@@ -190,13 +190,13 @@ def probability_change(
     bias: Float[Tensor, " c"],
     vector: Float[Tensor, " k"],
 ) -> float:
-    """Largest absolute change of any softmax probability of any of the images; expected about 1e-7 in float32."""
+    """The largest absolute change of any softmax probability of any image; expected about 1e-7 in float32."""
     return shifted_probabilities(pooled_features, weight, bias, vector).largest_change
 
 
 @dataclass(frozen=True)
 class MapMovement:
-    """How far a map has moved from what it was.
+    """The distance of a map from what it was before a shift.
 
     Attributes:
         correlation: Pearson's, over the cells, from -1 to 1; 1 where only zero and scale changed.
@@ -220,15 +220,17 @@ def map_movement(before: Float[Tensor, "h w"], after: Float[Tensor, "h w"]) -> M
 
 
 def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -> list[MapMovement]:
-    """`map_movement` of many maps against one."""
+    """`map_movement` of many maps, (n, h, w), from the same one: a curve asks for dozens at a time."""
     old, new = before.double().flatten()[None], after.double().flatten(1)
     if _is_flat(old)[0]:
         reason = "The map before the shift is flat: there is no place it could move from."
         return [MapMovement(None, None, None, reason)] * len(after)
+    # A map is flat by itself, or beside what it was: after a shift its range may be the rounding of large values.
     flat = _is_flat(new) | (_range(new) <= FLAT * _range(old))
     correlations = _correlations(old, new, flat)
     old_order, new_order = (x.sort(dim=1, descending=True, stable=True).indices for x in (old, new))
     count = max(1, round(0.2 * old.shape[1]))
+    # n cells are in both tops, which have `count` cells each, so that their union has 2 count - n.
     shared = (old_order[:, :count, None] == new_order[:, None, :count]).sum(dim=(1, 2))
     moves = (_cell(old_order[:, 0], before) - _cell(new_order[:, 0], before)).double().norm(dim=1)
     reason = "The map after the shift is flat: it has no maximum and no ordering of places left."
@@ -242,7 +244,7 @@ def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -
 
 @dataclass(frozen=True)
 class DeltaCurve:
-    """What one head shows while a shift grows: lists over the deltas.
+    """One head's map and probabilities while a shift grows: lists over the deltas.
 
     Attributes:
         movement: of the class's map from what it is at delta 0.
@@ -278,6 +280,7 @@ def delta_curve(
         InputError: no such class, or weights and features differ in their channels.
     """
     before = (class_centred_map if centred else class_map)(features, weight, class_index)
+    # Row i is `delta_i u`. The map needs the class's own row alone; every logit moves by the same `delta_i u . pool`.
     shifts = deltas.to(weight)[:, None] * direction.to(weight)
     rows = weight[class_index] + shifts
     if centred:

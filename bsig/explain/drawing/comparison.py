@@ -53,7 +53,7 @@ class Drawing:
 
 
 def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
-    """Where the colour scale ends that all of an explanation's maps share, in the method's unit."""
+    """The end of the colour scale that all maps of an explanation share, in the method's unit."""
     maps = [explanation.evidence(branch).map for branch in BRANCHES]
     return shared_limit(*maps, view=drawing.view)
 
@@ -84,7 +84,7 @@ def branch_picture(
 def map_picture(
     explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing, backdrop: Image.Image | None = None
 ) -> Image.Image:
-    """Any map on the explanation's grid over its crop; signs on a signed one, the contour where it is asked for."""
+    """A map on the explanation's grid, drawn over its crop; with signs in the signed view, a contour on request."""
     if drawing.overlay:
         picture = overlay(
             backdrop or greyed(_shown_crop(explanation)), values, limit, view=drawing.view, colormap=drawing.colormap,
@@ -111,7 +111,7 @@ def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Imag
 
 
 def alt_text(explanation: Explanation, branch: Branch) -> str:
-    """What the picture shows, for those who cannot see it: class, method, numbers, where the maximum lies."""
+    """A description of a branch's picture for those who cannot see it: class, method, numbers, place of the maximum."""
     evidence = explanation.evidence(branch)
     rows, columns = evidence.map.shape
     row, column = divmod(int(evidence.map.argmax()), columns)

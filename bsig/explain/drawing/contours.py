@@ -13,7 +13,7 @@ from bsig.inputs.errors import InputError
 def threshold_region(
     map: Float[np.ndarray, "h w"], threshold_share: float, size_wh: tuple[int, int], *, smooth: bool = True
 ) -> tuple[Bool[np.ndarray, "H W"], tuple[int, int, int, int] | None]:
-    """Where the map is at least `threshold_share` of its maximum, and the box around the largest connected part.
+    """The region where the map is at least `threshold_share` of its maximum, and the box around its largest part.
 
     Returns:
         A mask at picture size, and the box as (left, top, right, bottom) in pixels, right and bottom exclusive; None
@@ -61,10 +61,10 @@ def with_contour_and_box(
     thin = max(1, round(min(picture.size) / 224))
     for colour, thickness in (((15, 15, 15), thin + 2), ((255, 255, 255), thin)):
         cv2.drawContours(pixels, contours, -1, colour, thickness, cv2.LINE_AA)
-    drawn = Image.fromarray(pixels)
+    outlined = Image.fromarray(pixels)
     if box:
-        _draw_dashed_box(ImageDraw.Draw(drawn), box_xyxy, thin)
-    return drawn
+        _draw_dashed_box(ImageDraw.Draw(outlined), box_xyxy, thin)
+    return outlined
 
 
 def _draw_dashed_box(draw: ImageDraw.ImageDraw, box_xyxy: tuple[int, int, int, int], thin: int) -> None:

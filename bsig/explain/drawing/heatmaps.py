@@ -33,7 +33,7 @@ LARGEST_GRID = 20
 
 
 def shared_limit(*maps: Float[np.ndarray, ...], view: View = "positive") -> float:
-    """Where one scale for all maps ends, in their unit: the largest value that the view shows. Zero for maps of zeros.
+    """The end of one scale for all maps, in their unit: the largest value that the view shows; zero for maps of zeros.
 
     Args:
         maps: any number of maps, of any sizes.
@@ -188,7 +188,7 @@ def with_sign_marks(picture: Image.Image, values: Float[np.ndarray, "h w"], limi
 
 
 def _stroke(draw: ImageDraw.ImageDraw, line: tuple[int, int, int, int], arm: int, *, ink_only: bool = False) -> None:
-    """White with a dark edge: seen on every colour."""
+    """Draws a white stroke with a dark edge, which is seen on every colour."""
     width = max(2, arm // 3)
     x0, y0, x1, y1 = line
     if not ink_only:
@@ -201,7 +201,7 @@ def _stroke(draw: ImageDraw.ImageDraw, line: tuple[int, int, int, int], arm: int
 def _colour_index(
     map: Float[np.ndarray, "h w"], limit: float, view: View, size_wh: tuple[int, int], smooth: bool
 ) -> UInt8[np.ndarray, "H W"]:
-    """Rows of `colour_table` for each pixel: 0 to 255 for [0, limit]; 0 to 254, zero at 127, for [-limit, limit]."""
+    """The row of `colour_table` for each pixel: 0 to 255 for [0, limit]; 0 to 254, zero at 127, for [-limit, limit]."""
     if not (np.isfinite(limit) and limit >= 0):
         raise InputError(f"`limit` (={limit}) must be a finite number, zero or above; use `shared_limit`.")
     (values,) = finite_maps(map)

@@ -94,7 +94,7 @@ def color_bar(
 def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     """The photo, greyed and dimmed, with a sentence on it: what is shown where a map has no positive evidence."""
     photo = greyed(picture)
-    drawn = Image.blend(photo, Image.new("RGB", photo.size, PAPER["dark"]), 0.35)
+    notice = Image.blend(photo, Image.new("RGB", photo.size, PAPER["dark"]), 0.35)
     size = max(11, min(photo.size) // 20)
     typeface = font(size)
     pad = 4 * size // 5
@@ -102,10 +102,10 @@ def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     height = len(lines) * line_height(typeface) + 2 * pad
     width = round(max(typeface.getlength(line) for line in lines)) + 2 * pad
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
-    draw = ImageDraw.Draw(drawn)
+    draw = ImageDraw.Draw(notice)
     draw.rounded_rectangle((left, top, left + width, top + height), pad // 2, fill=PAPER["dark"])
     draw_lines(draw, (photo.width // 2, top + pad), lines, typeface, INK["dark"], anchor="ma")
-    return drawn
+    return notice
 
 
 def comparison_panel(
@@ -171,7 +171,7 @@ def _column_places(count: int) -> tuple[list[int], int]:
 def _draw_columns(
     sheet: Image.Image, columns: Sequence[PanelColumn], places: list[int], side: int, top: int, theme: Theme
 ) -> int:
-    """Titles, pictures and captions, each row level; the y below the longest caption."""
+    """Draws titles, pictures and captions, each row level; returns the y below the longest caption."""
     titles = [wrapped_lines(column.title, font(24, bold=True), side) for column in columns]
     picture_top = top + max(map(len, titles)) * line_height(font(24)) + 6
     draw, bottoms = ImageDraw.Draw(sheet), []

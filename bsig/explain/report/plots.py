@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from bsig.explain.cams import Branch
-from bsig.explain.diagnostics.collapse_report import TRAINED, CollapseReport, TrainedBranch
+from bsig.explain.cams import TRAINED, Branch, TrainedBranch
+from bsig.explain.diagnostics.collapse_report import CollapseReport
 from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.colours import BRANCH_COLOURS, EVIDENCE_COLOURS, NEUTRAL, TURNED_COLOURS
@@ -27,7 +27,7 @@ LARGEST_DELTA = 0.05
 
 
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
-    """What is left of one branch's heatmap, and what its probability notices, while delta is taken away."""
+    """A plot over delta of one branch: positive evidence left, positive area, and the probability of the class."""
     curve = report.curves[branch]
     probability = report.probabilities[branch] if report.probabilities else None
     figure, axes = _figure()
@@ -49,7 +49,7 @@ def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
 
 
 def channels_svg(report: CollapseReport) -> str:
-    """One mark a channel: its weight in both branches; diamonds and triangles where the branches disagree."""
+    """A scatter of the channels by their weight in both branches; diamonds and triangles where the signs differ."""
     softmax, sigmoid = (report.weights[branch].cpu().numpy() for branch in TRAINED)
     quadrant = quadrant_of_channels(*(report.weights[branch] for branch in TRAINED)).cpu().numpy()
     figure, axes = _figure()
@@ -71,7 +71,7 @@ def channels_svg(report: CollapseReport) -> str:
 
 
 def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) -> str:
-    """How much speaks for the class and how much against it, two bars a branch, with their numbers."""
+    """Two bars a branch with their numbers: how much speaks for the class and how much against it."""
     figure, axes = _figure()
     names: Sequence[TrainedBranch] = list(budgets)
     for side, (title, hatch) in enumerate((("for", ""), ("against", "///"))):
@@ -90,7 +90,7 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
 
 
 def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
-    """What all three maps do while delta is added to every weight; of a head of average pool and one linear layer."""
+    """The three maps' curves while delta is added to every weight, for a head of average pool and one linear layer."""
     softmax, sigmoid = (head.last_linear for head in (encoded.model.softmax_head, encoded.model.sigmoid_head))
     deltas = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
     curves = {}
@@ -104,13 +104,13 @@ def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurv
 
 
 def movement_svg(curves: Mapping[str, DeltaCurve]) -> str:
-    """Correlation of each map with what it is at delta 0."""
-    moved = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
-    return _over_delta(curves, moved, "correlation with the map at 0", (-1.06, 1.06))
+    """A plot over delta: the correlation of each map with what it is at delta 0."""
+    correlations = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
+    return _over_delta(curves, correlations, "correlation with the map at 0", (-1.06, 1.06))
 
 
 def area_svg(curves: Mapping[str, DeltaCurve]) -> str:
-    """Positive area of each map."""
+    """A plot over delta: the positive area of each map."""
     area = {name: [100 * share for share in curve.positive_area] for name, curve in curves.items()}
     return _over_delta(curves, area, "positive area, %", (-3.0, 106.0))
 
@@ -127,8 +127,8 @@ def _over_delta(
     }  # fmt: skip
     for name, values in series.items():
         branch, dash = looks[name]
-        known = [math.nan if value is None else value for value in values]
-        axes.plot(curves[name].deltas, known, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=name)
+        with_gaps = [math.nan if value is None else value for value in values]
+        axes.plot(curves[name].deltas, with_gaps, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=name)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("delta, added to every weight")
     axes.set_ylabel(title)

@@ -13,16 +13,9 @@ import gradio as gr
 import torch
 from PIL import Image
 
+from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
-from bsig.explain.diagnostics.collapse_report import (
-    TRAINED,
-    CollapseReport,
-    TrainedBranch,
-    collapse_report,
-    finding,
-    fragility,
-    report_json,
-)
+from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, finding, fragility, report_json
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit

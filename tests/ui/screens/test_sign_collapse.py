@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from bsig.explain.cams import class_scores_of, head_score
+from bsig.explain.cams import TRAINED, class_scores_of, head_score
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import (
-    TRAINED,
     WITHOUT_SIGNS,
     CollapseReport,
     collapse_report,
