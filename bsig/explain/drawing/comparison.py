@@ -1,12 +1,12 @@
 """An explanation as pictures: both branches under one scale and one treatment, with words for what differs.
 
-The border between the numbers (`explainer.py`) and the drawing (`heatmaps.py`, `panels.py`): used by the command
-line, the app and the README's picture alike.
+The border between the numbers (`explanation.py`) and the drawing (`heatmaps.py`, `panels.py`): the command line, the
+app and the README's picture all draw with it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -70,7 +70,11 @@ def branch_picture(
 ) -> Image.Image:
     """One branch's map as a picture; words instead of colour where it has nothing positive to show.
 
-    `backdrop`: the greyed crop at the size of the drawings, where the caller has it.
+    Args:
+        explanation: both branches' evidence.
+        branch: whose map.
+        drawing: how it is drawn.
+        backdrop: the greyed crop at the size of the drawings, where the caller has it.
     """
     values = explanation.evidence(branch).map
     if drawing.view == "positive" and not (values > 0).any():
@@ -106,8 +110,8 @@ def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Imag
     """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
     values = difference_map(explanation.sigmoid.map, explanation.softmax.map)
     limit = shared_limit(values, view="signed")
-    signed = Drawing("signed", drawing.overlay, drawing.colormap, drawing.heatmap_opacity, drawing.smooth)
-    return map_picture(explanation, values, limit, signed), limit
+    look = replace(drawing, view="signed", threshold_share=None)
+    return map_picture(explanation, values, limit, look), limit
 
 
 def alt_text(explanation: Explanation, branch: Branch) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig.explain.cams import Branch
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
