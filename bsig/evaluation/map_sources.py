@@ -20,7 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.evaluation.columns import DELTAS, Column
-from bsig.explain.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, grad_cam_plus_plus_alpha, head_score, relative_drop
+from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 
 MAPS_AT_ONCE = 64
@@ -148,13 +149,10 @@ def pooled_head_weights(
     cells = features.shape[2] * features.shape[3]
     total = features.sum(dim=(2, 3))[:, None]
     if source.method.key == "ablation-cam":
-        value = ((chosen * total).sum(dim=2) / cells + bias[class_index])[:, :, None].abs()
-        return chosen * total / cells / torch.where(value == 0, 1.0, value)
+        value = (chosen * total).sum(dim=2) / cells + bias[class_index]
+        return relative_drop(chosen * total / cells, value[:, :, None])
     gradient = chosen / cells
-    square = gradient.square()
-    denominator = 2 * square + total * square * gradient + 1e-6
-    alpha = torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
-    return cells * alpha * gradient.clamp(min=0)
+    return cells * grad_cam_plus_plus_alpha(gradient, total) * gradient.clamp(min=0)
 
 
 def _signed(source: MapSource, features: Tensor, class_index: Tensor) -> Tensor:

@@ -21,3 +21,8 @@ class InputError(ValueError):
 
 class StoppedEarly(InputError):  # noqa: N818  nothing went wrong
     """The caller asked to stop before there was anything to keep."""
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes as messages word it: '1,234 MB', of 2^20 bytes each."""
+    return f"{size / 2**20:,.0f} MB"

@@ -16,7 +16,6 @@ from bsig.evaluation.columns import delta_key
 from bsig.evaluation.evaluate import evaluate, matched
 from bsig.evaluation.metrics.catalogue import METRICS, Metric
 from bsig.evaluation.output.text import format_table
-from bsig.evaluation.passes.pictures import absent_classes
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError
@@ -98,14 +97,6 @@ def test_the_same_seed_gives_the_same_numbers_whatever_the_batch(
     many = evaluate(perturbed_model, images, mosaics=0, resamples=5)["tables"][0]["columns"]["sigmoid"]
     for key, found in one["metrics"].items():
         assert_close(found["value"], many["metrics"][key]["value"], FLOAT32)
-
-
-def test_absent_classes_are_never_the_own_one_and_do_not_depend_on_other_pictures() -> None:
-    for position in range(20):
-        chosen = absent_classes(range(5), 3, 4, seed=0, position=position)
-        assert sorted(chosen) == [0, 1, 2, 4]
-    assert (absent_classes(range(99), 3, 4, 0, 7) == absent_classes(range(99), 3, 4, 0, 7)).all()
-    assert (absent_classes(range(99), 3, 4, 0, 7) != absent_classes(range(99), 3, 4, 0, 8)).any()
 
 
 def test_a_class_map_names_the_models_class(default_model: DualBranch) -> None:

@@ -23,6 +23,7 @@ from bsig.evaluation.columns import Probability
 from bsig.evaluation.map_sources import MapSource, class_maps
 from bsig.evaluation.metrics.regions import covered_by_boxes, covered_by_mask
 from bsig.evaluation.passes.localization import place_arrays
+from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Box, Sample
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, read_image
@@ -106,7 +107,7 @@ class PicturePass:
         labels = np.array([one.label for one in pictures], dtype=np.int64)
         absent = np.array(
             [
-                absent_classes(self.absent_pool, one.label, self.absent_count, self.seed, one.position)
+                absent_classes(self.absent_pool, [one.label], self.absent_count, seed=self.seed, position=one.position)
                 for one in pictures
             ],
             dtype=np.int64,
@@ -262,15 +263,6 @@ def branch_probabilities(
             "softmax": model.softmax_logits(features).softmax(dim=1),
             "sigmoid": model.sigmoid_logits(features).sigmoid(),
         }
-
-
-def absent_classes(pool: Sequence[int], own: int, count: int, seed: int, position: int) -> Int[Array, " a"]:
-    """`count` classes of the pool without the picture's own, drawn without repetition.
-
-    That they are absent is an assumption: nobody has looked for them. In a thousand classes it rarely fails.
-    """
-    others = np.array(sorted(set(pool) - {own}), dtype=np.int64)
-    return np.random.default_rng((seed, position)).choice(others, size=count, replace=False)
 
 
 def _coverage(picture: Picture, grid_hw: tuple[int, int]) -> Float[Array, "h w"]:

@@ -29,9 +29,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead
@@ -216,10 +217,11 @@ def fit_flat_shift(
     first, second = cells.halves
     vector = flattest_vector(first.joined(second), config.ridge)
     rows = weight.cpu()
-    absent = {
-        position: some @ rows[_absent(len(rows), cells.labels[position], cells.seed, position)].T
-        for position, some in cells.cells.items()
-    }
+    absent = {}
+    for position, some in cells.cells.items():
+        own = cells.labels[position]
+        classes = absent_classes(range(len(rows)), [own], ABSENT_CLASSES, seed=cells.seed, position=position)
+        absent[position] = some @ rows[classes].T
     flat = {position: some.double() @ vector for position, some in cells.cells.items()}
     parts = processes.gathered((absent, flat))
     values = torch.cat([value for part, _ in parts for value in part.values()])
@@ -240,13 +242,3 @@ def _some_cells(grids: Float[Tensor, "v k h w"], seed: int, position: int) -> Fl
     return torch.cat(
         [view[torch.from_numpy(places).to(view.device)] for view, places in zip(cells, drawn, strict=True)]
     )
-
-
-def _absent(classes: int, own: int, seed: int, position: int) -> Int[Tensor, " a"]:
-    """Classes that are taken as absent, as many for every picture: an assumption, nobody has looked for them.
-
-    Drawn here and not by `absent_classes`, which draws other ones: the level of a seed would change.
-    """
-    random = np.random.default_rng((seed, position))
-    drawn = random.choice(classes - 1, min(ABSENT_CLASSES, classes - 1), replace=False)
-    return torch.from_numpy(drawn + (drawn >= own))

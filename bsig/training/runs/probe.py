@@ -17,10 +17,10 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.explain.explainer import EncodedImage, Explainer, find_class
-from bsig.explain.methods import default_method
+from bsig.explain.methods import cam_method, default_method, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
@@ -107,9 +107,10 @@ class Probe:
 
 def _predicted_and_absent(encoded: EncodedImage, position: int) -> list[int]:
     present = {*encoded.top_classes("softmax", LIKELIEST_LEFT_OUT), *encoded.top_classes("sigmoid", LIKELIEST_LEFT_OUT)}
-    others = absent_classes(encoded.model.num_classes, sorted(present), ABSENT_PER_PICTURE, seed=position)
+    classes = range(encoded.model.num_classes)
+    others = absent_classes(classes, present, ABSENT_PER_PICTURE, position=position)
     if not others:  # fewer classes than are left out: all that is not predicted
-        others = absent_classes(encoded.model.num_classes, [encoded.predicted_index], ABSENT_PER_PICTURE, seed=position)
+        others = absent_classes(classes, [encoded.predicted_index], ABSENT_PER_PICTURE, position=position)
     return [encoded.predicted_index, *others]
 
 

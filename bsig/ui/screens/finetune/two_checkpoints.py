@@ -11,8 +11,10 @@ import numpy as np
 
 from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, Evidence, Explanation, area_text, find_class, percent
+from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import methods_of
+from bsig.explain.wording import area_text, percent
 from bsig.inputs.errors import InputError
 from bsig.training.runs.folder import RunFolder
 from bsig.ui.components.html import section_html
@@ -94,7 +96,7 @@ def two_answers(one: EncodedImage, other: EncodedImage, class_name: str | None, 
     method = method if method in both else both[0]
     first, second = one.explain(index, method), other.explain(find_class(other.model, name), method)
     shown = {"before": first.sigmoid, "after": second.sigmoid, "softmax": second.softmax}
-    limit = shared_limit(*(evidence.map for evidence in shown.values()), positive_only=True)
+    limit = shared_limit(*(evidence.map for evidence in shown.values()))
     pictures = [
         gr.update(
             value=overlay(explanation.crop.resize(PICTURE_SIZE), evidence.map, limit),
