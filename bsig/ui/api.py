@@ -37,7 +37,7 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
         ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
 
     def line() -> RunQueue:
-        return bench.desk.line(queue)
+        return bench.visitor_space.own_queue(queue)
 
     @no_type_check  # a checked generator function is none to gradio
     def finetune(

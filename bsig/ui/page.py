@@ -63,7 +63,14 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
         screens = Screens(
-            tabs, compare_screen, shift, zoom, evaluate, run, tour, lambda: bench.desk.line(queue).folder.names()
+            tabs,
+            compare_screen,
+            shift,
+            zoom,
+            evaluate,
+            run,
+            tour,
+            lambda: bench.visitor_space.own_queue(queue).folder.names(),
         )
         connect_links(demo, bench, bar, screens)
         _add_endpoints(bench)
@@ -76,7 +83,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
         )
     demo.health = health_of(demo, bench, queue)
     if bench.is_public:
-        bench.desks.start_sweeping(queue, bench.forget)
+        bench.visitor_spaces.start_sweeping(queue, bench.forget)
     demo.queue(max_size=64, default_concurrency_limit=2)
     return demo
 
@@ -98,7 +105,7 @@ def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
     limits = bench.limits if bench else Limits.local()
     server = server_arguments(limits.upload_bytes)
     if bench and bench.is_public:
-        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.desks))
+        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
     return {
         "theme": THEME,
         "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS + A11Y_CSS,

@@ -114,9 +114,12 @@ def loaded(bench: Workbench, name: str | None, file: str | None, title: str | No
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
     if label in {row["name"] for row in bench.checkpoint_rows()}:
         label = f"{label}-new"
-    if label not in bench.desk.registered:
+    if label not in bench.visitor_space.registered:
         bench.limits.check_count(
-            "models and checkpoints", bench.desk.models(), bench.limits.models_kept, "they go when you close the page"
+            "models and checkpoints",
+            bench.visitor_space.models(),
+            bench.limits.models_kept,
+            "they go when you close the page",
         )
     model = new_model(backbone, weights, options, bench.device)
     model.name = label

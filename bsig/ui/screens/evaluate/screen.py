@@ -93,12 +93,14 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
 
     def sets_of(name: str | None, own: list[str]) -> list[str]:
         mine = [
-            title for title in own if (kept := bench.desk.evaluations.get(title)) and kept.results["checkpoint"] == name
+            title
+            for title in own
+            if (kept := bench.visitor_space.evaluations.get(title)) and kept.results["checkpoint"] == name
         ]
         return [*mine, *(result_title(run) for run in _shipped(bench, name))]
 
     def results_of(name: str | None, title: str | None) -> tuple[dict[str, Any] | None, OwnSet | None]:
-        kept = bench.desk.evaluations.get(title)
+        kept = bench.visitor_space.evaluations.get(title)
         if kept:
             return kept.results, kept
         return next((run for run in _shipped(bench, name) if result_title(run) == title), None), None
@@ -131,7 +133,9 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
         name: str | None, zip_file: str | None, folder: str, methods: list[str], treatments: list[str],
         limit: int | float | None, own: list[str],
     ) -> Iterator[list[Any]]:  # fmt: skip
-        for step in measured(bench, bench.desk.evaluations, name, zip_file, folder, methods, treatments, limit):
+        for step in measured(
+            bench, bench.visitor_space.evaluations, name, zip_file, folder, methods, treatments, limit
+        ):
             if isinstance(step, str):
                 titles = sets_of(name, [step, *own])
                 drawn = look(name, step, methods[0], treatments[0])

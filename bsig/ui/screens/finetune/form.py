@@ -210,7 +210,7 @@ def submitted(
         form.kind, address, config, probe_class,
         seconds=bench.limits.finetune_seconds, keeps_features=not bench.is_public,
     )  # fmt: skip
-    with bench.desk.lock:
+    with bench.visitor_space.lock:
         _check_room(bench, runs)
         folder = runs.create(wanted, request, bench.checkpoint_names())
     try:
@@ -262,7 +262,7 @@ def resumed(bench: Workbench, queue: RunQueue, name: str) -> None:
     Raises:
         InputError: as `RunQueue.resume`, or a limit of this app is reached.
     """
-    with bench.desk.lock:
+    with bench.visitor_space.lock:
         _check_waiting(bench, queue.folder)
         queue.resume(name)
 
@@ -336,7 +336,10 @@ def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
     if not zip_file:
         raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
     bench.limits.check_count(
-        "models and checkpoints", bench.desk.models(), bench.limits.models_kept, "they go when you close the page"
+        "models and checkpoints",
+        bench.visitor_space.models(),
+        bench.limits.models_kept,
+        "they go when you close the page",
     )
     with extracted_zip(zip_file, _checkpoint_limits(bench.limits)) as folder:
         if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
