@@ -29,7 +29,7 @@ from bsig.ui.screens.tour import build_tour
 from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
-from bsig.ui.server.visitors import KEPT_IN_PAGE_JS, VisitorMiddleware
+from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
 
 CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
@@ -110,7 +110,7 @@ def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
         "theme": THEME,
         "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS + A11Y_CSS,
         "allowed_paths": [str(ASSETS)],
-        "head": HEAD + (KEPT_IN_PAGE_JS if limits.is_public else ""),
+        "head": HEAD + (key_script() if limits.is_public else ""),
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,

@@ -26,7 +26,6 @@ from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, start_mode
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.ui.components.downloads import download_folder
-from bsig.ui.server.allowed_models import check_backbone, check_description
 from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
 
@@ -97,7 +96,7 @@ class Form:
 def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> FinetuneConfig:
     if start.startswith(BACKBONE):
         name = start.removeprefix(BACKBONE).strip()
-        check_backbone(bench.limits, name)
+        bench.limits.check_backbone(name)
         return replace(config, backbone=name)
     return replace(config, start_from=str(bench.checkpoint_path(start)))
 
@@ -346,7 +345,7 @@ def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
             raise InputError(
                 f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
             )
-        check_description(bench.limits, read_description(folder))
+        bench.limits.check_description(read_description(folder))
         load_checkpoint(folder, bench.device)
         runs.checkpoints.mkdir(parents=True, exist_ok=True)
         target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())
