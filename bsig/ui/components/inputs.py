@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
+from bsig.ui.server.gradio_internals import ShownAsParent, cache_folder, is_update, stored_picture, uploaded_path
 from bsig.ui.server.log import VisitorLeftError, defect, refusal
 
 logger = logging.getLogger(__name__)
@@ -107,30 +106,27 @@ CSS = """
 """
 
 
-class PictureInput(gr.Image):
+class PictureInput(gr.Image, ShownAsParent):
     """A picture upload that hands on the file as it came, so that `images.py` alone opens it, and says what is wrong.
 
     Gradio's own preprocessing decodes the file first and turns its errors into "Error".
     """
 
-    is_template = True  # the browser shows it as a plain gr.Image
-
     def preprocess(self, payload: Any) -> str | None:
         """The path of the uploaded file."""
-        if payload is None or (payload.url and payload.url.startswith("data:")):
-            found = super().preprocess(payload)
-            return found if isinstance(found, str) else None
-        return payload.path
+        path = None if payload is None else uploaded_path(payload)
+        if path is None:
+            decoded = super().preprocess(payload)
+            return decoded if isinstance(decoded, str) else None
+        return path
 
 
-class Choice(gr.Dropdown):
+class Choice(gr.Dropdown, ShownAsParent):
     """A dropdown whose value the handlers check, in our words.
 
     Gradio checks it against the choices of another moment: who changes checkpoint and class in quick succession would
     be told that the class is not in the list.
     """
-
-    is_template = True
 
     def preprocess(self, payload: Any) -> Any:
         """What the browser sent."""
@@ -148,21 +144,19 @@ def shown_js(element_id: str) -> str:
     }}"""
 
 
-class MapImage(gr.Image):
+class MapImage(gr.Image, ShownAsParent):
     """A picture that is shown, encoded once, as PNG, because people download and measure it.
 
     By `png.py`, because with Pillow four maps take longer to encode than the model to run. Handlers return
     `gr.update(value=picture)`: a component would encode it a second time.
     """
 
-    is_template = True
-
     @part("png")
     def postprocess(self, value: Any) -> Any:
         """The picture as a file in Gradio's cache, named by its content."""
         if not isinstance(value, Image.Image):
             return super().postprocess(value)
-        return ImageData(path=str(png_file(value, self.GRADIO_CACHE)), orig_name="image.png")
+        return stored_picture(str(png_file(value, cache_folder())))
 
 
 def png_file(picture: Image.Image, cache: str) -> Path:
@@ -185,9 +179,9 @@ def encoded_updates(answer: Any) -> Any:
     """
     if type(answer) in (list, tuple):
         return type(answer)(encoded_updates(one) for one in answer)
-    if isinstance(answer, dict) and answer.get("__type__") == "update" and isinstance(answer.get("value"), Image.Image):
+    if is_update(answer) and isinstance(answer.get("value"), Image.Image):
         with part("png"):
-            return {**answer, "value": str(png_file(answer["value"], get_upload_folder()))}
+            return {**answer, "value": str(png_file(answer["value"], cache_folder()))}
     return answer
 
 

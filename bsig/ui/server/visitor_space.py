@@ -1,12 +1,12 @@
-"""What a visitor has: runs, checkpoints, loaded models, evaluations, files. One desk for all, or one for each.
+"""A visitor's things: runs, checkpoints, loaded models, evaluations, files. One space for all, or one for each visitor.
 
     WORK/public/APP/visitors/KEY/runs, checkpoints      KEY: a hash of the visitor's key
     WORK/public/APP/temporary/                          uploads, maps, unpacked zips of this app
-    WORK/public/APP/lock                                held while the app lives: others of no living app are removed
+    WORK/public/APP/lock                                held while the app lives; folders of dead apps are removed
 
-In a local app everything lies on one desk, in the work folder itself, as long as its owner likes. In a public one a
-desk is a folder of its own: what does not lie on it does not exist for its visitor, so no list and no name has to be
-filtered. A desk is cleared when its visitor has left or was not seen for a while (`bsig.ui.server.limits`).
+In a local app everything lies in one space, in the work folder itself, as long as its owner likes. In a public one each
+space is a folder of its own. What does not lie in it does not exist for its visitor, so no list and no name has to be
+filtered. A space is cleared when its visitor has left or has sent nothing for a while (`bsig.ui.server.limits`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED
 from bsig.ui.screens.evaluate.kept import OwnSets
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitors import current_key
 
 logger = logging.getLogger(__name__)
@@ -39,16 +39,18 @@ SWEEP_EVERY_S = 5.0
 
 
 @dataclass
-class Desk:
+class VisitorSpace:
     """One visitor's things.
 
     Attributes:
         folder: holds `runs` and `checkpoints`; None for a bench that keeps none.
+        evaluations: the visitor's own data sets, measured.
         registered: models that are in no folder, by name.
         uses: keys of models and encodings that the app holds in memory for this visitor.
-        pages: how many are open.
-        had_page: at least one was.
-        seen: when the last request came, in seconds of the monotonic clock.
+        files: uploads, and the files of answers that were fetched.
+        pages: number of open pages.
+        had_page: whether a page was ever open.
+        last_request: time of the last request, in seconds of the monotonic clock.
     """
 
     folder: Path | None
@@ -58,54 +60,54 @@ class Desk:
     files: set[Path] = field(default_factory=set)
     pages: int = 0
     had_page: bool = False
-    seen: float = field(default_factory=time.monotonic)
+    last_request: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # one start at a time, so that counts hold
 
     @property
     def runs(self) -> RunFolder | None:
-        """Of this desk."""
+        """The folder of the visitor's runs; None for a bench that keeps none."""
         return RunFolder(self.folder) if self.folder else None
 
-    def line(self, queue: RunQueue) -> RunQueue:
-        """The app's line, for the runs of this desk."""
+    def own_queue(self, queue: RunQueue) -> RunQueue:
+        """The app's queue, for this visitor's runs alone."""
         return queue.beside(self.runs) if self.runs else queue
 
     def models(self) -> int:
-        """How many models and checkpoints lie here that no run made."""
-        if self.folder is None:
+        """The number of models and checkpoints that come from no run."""
+        if self.runs is None:
             return len(self.registered)
-        made, kept = set(RunFolder(self.folder).names()), RunFolder(self.folder).checkpoints
-        saved = {path.name for path in kept.iterdir() if not path.name.startswith(".")} if kept.is_dir() else set()
-        return len((saved | self.registered.keys()) - made)
+        folder = self.runs.checkpoints
+        saved = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+        return len((saved | self.registered.keys()) - set(self.runs.names()))
 
 
-class Desks:
-    """All desks of one app; `here()` is that of the visitor whose event is being handled.
+class VisitorSpaces:
+    """All visitors' spaces of one app.
 
     Args:
-        hosting: whether visitors are kept apart, and for how long.
-        work_folder: where desks lie; None for a bench that keeps nothing.
+        limits: whether visitors are kept apart, and for how long.
+        work_folder: holds the spaces; None for a bench that keeps nothing.
     """
 
-    def __init__(self, hosting: Hosting, work_folder: Path | None = None) -> None:
-        self.hosting = hosting
-        self._desks: dict[str, Desk] = {}
+    def __init__(self, limits: Limits, work_folder: Path | None = None) -> None:
+        self.limits = limits
+        self._spaces: dict[str, VisitorSpace] = {}
         self._owners: dict[Path, set[str]] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._held = contextlib.ExitStack()
         self._app_folder: Path | None = None
-        if hosting.is_public and work_folder is not None:
+        if limits.is_public and work_folder is not None:
             self._app_folder = self._new_app_folder(work_folder / "public")
             work_folder = self._app_folder / "nobody"
-        self.shared = Desk(work_folder, OwnSets(hosting.evaluations_kept))
+        self.shared = VisitorSpace(work_folder, OwnSets(limits.evaluations_kept))
 
-    def here(self) -> Desk:
-        """The visitor's desk; of nobody, who has nothing, where it is not known who asks."""
-        if not self.hosting.is_public:
+    def current(self) -> VisitorSpace:
+        """The space of the visitor whose request is being handled; an empty one where nobody is known to ask."""
+        if not self.limits.is_public:
             return self.shared
         key = current_key()
-        return self.shared if key is None else self._desk(hashed(key))
+        return self.shared if key is None else self._space_named(hashed(key))
 
     def use_own_temporary_folder(self) -> None:
         """Makes this process and its children keep temporary files in one folder that goes with the app."""
@@ -117,99 +119,99 @@ class Desks:
         os.environ["TMPDIR"] = str(folder)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
 
-    # What visitors do, as `bsig.ui.server.visitors` sees it.
+    # What visitors do, as `bsig.ui.server.visitors` tells it.
 
-    def seen(self, key: str) -> None:
-        """A request came."""
+    def note_request(self, key: str) -> None:
+        """Notes that a request came."""
         with self._lock:
-            desk = self._desks.get(hashed(key))
-            if desk:
-                desk.seen = time.monotonic()
+            space = self._spaces.get(hashed(key))
+            if space:
+                space.last_request = time.monotonic()
 
-    def opened(self, key: str) -> None:
-        """A page was opened."""
+    def note_page_opened(self, key: str) -> None:
+        """Notes that a page was opened."""
         with self._lock:
-            desk = self._desk(hashed(key))
-            desk.pages, desk.had_page = desk.pages + 1, True
+            space = self._space_named(hashed(key))
+            space.pages, space.had_page = space.pages + 1, True
 
-    def closed(self, key: str) -> None:
-        """A page was closed, or its connection broke."""
+    def note_page_closed(self, key: str) -> None:
+        """Notes that a page was closed, or its connection broke."""
         with self._lock:
-            desk = self._desks.get(hashed(key))
-            if desk:
-                desk.pages = max(0, desk.pages - 1)
-                desk.seen = time.monotonic()
+            space = self._spaces.get(hashed(key))
+            if space:
+                space.pages = max(0, space.pages - 1)
+                space.last_request = time.monotonic()
 
-    def has_file(self, key: str, path: str) -> None:
-        """A file was uploaded by the visitor, or handed to them: it goes with the last who has it."""
+    def note_file(self, key: str, path: str) -> None:
+        """Notes that the visitor uploaded a file, or was handed one: it goes with the last visitor who has it."""
         file = Path(os.path.abspath(path))
         if not file.is_relative_to(Path(tempfile.gettempdir()).absolute()):
             return  # an example that ships
         with self._lock:
             name = hashed(key)
-            self._desk(name).files.add(file)
+            self._space_named(name).files.add(file)
             self._owners.setdefault(file, set()).add(name)
 
     # Clearing.
 
     def start_sweeping(self, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        """Clears desks that are left, from now on, in a thread of its own."""
+        """Clears the spaces of visitors who leave, from now on, in a thread of its own."""
 
-        def sweep_on() -> None:
+        def sweep_again() -> None:
             while not self._closing.wait(SWEEP_EVERY_S):
                 try:
                     self.sweep(queue, forget)
                 except Exception:
-                    logger.exception("defect while clearing desks")
+                    logger.exception("defect while clearing spaces")
 
-        threading.Thread(target=sweep_on, daemon=True, name="clears desks").start()
+        threading.Thread(target=sweep_again, daemon=True, name="clears spaces").start()
 
     def sweep(self, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        """Clears every desk whose visitor has left; one whose run still has to end is cleared the next time."""
+        """Clears every space whose visitor has left; one whose run still has to end is cleared the next time."""
         with self._lock:
-            left = [name for name, desk in self._desks.items() if self._is_left(desk)]
-        for name in left:
+            names = [name for name, space in self._spaces.items() if self._is_left(space)]
+        for name in names:
             self._clear(name, queue, forget)
 
     def close(self) -> None:
-        """Ends with the app: nothing stays."""
+        """Clears everything at the end of the app."""
         self._closing.set()
         with self._lock:
-            for desk in (self.shared, *self._desks.values()):
-                desk.evaluations.clear()
+            for space in (self.shared, *self._spaces.values()):
+                space.evaluations.clear()
         if self._app_folder:
             shutil.rmtree(self._app_folder, ignore_errors=True)
         self._held.close()
 
-    def _is_left(self, desk: Desk) -> bool:
-        quiet = time.monotonic() - desk.seen
-        kept, closed = self.hosting.kept_seconds, self.hosting.closed_seconds
-        is_empty = not desk.files and not desk.uses and not desk.registered and not len(desk.evaluations)
-        has_gone = desk.pages == 0 and (desk.had_page or (is_empty and not (desk.folder and desk.folder.exists())))
+    def _is_left(self, space: VisitorSpace) -> bool:
+        quiet = time.monotonic() - space.last_request
+        kept, closed = self.limits.kept_seconds, self.limits.closed_seconds
+        is_empty = not space.files and not space.uses and not space.registered and not len(space.evaluations)
+        has_gone = space.pages == 0 and (space.had_page or (is_empty and not (space.folder and space.folder.exists())))
         return (kept is not None and quiet > kept) or (closed is not None and has_gone and quiet > closed)
 
     def _clear(self, name: str, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        desk = self._desks[name]
-        line = desk.line(queue)
-        going = [run.name for run in line.folder.read_all() if run.state.standing not in ENDED]
-        for run in going:
-            with contextlib.suppress(InputError):
-                line.stop(run)
-        if any(line.position(run) is not None for run in line.folder.names()):
+        space = self._spaces[name]
+        own_queue = space.own_queue(queue)
+        for run in own_queue.folder.read_all():
+            if run.state.standing not in ENDED:
+                with contextlib.suppress(InputError):  # it has just ended
+                    own_queue.stop(run.name)
+        if any(own_queue.position(name) is not None for name in own_queue.folder.names()):
             return
         with self._lock:
-            if not self._is_left(desk):  # came back meanwhile
+            if not self._is_left(space):  # came back meanwhile
                 return
-            self._desks.pop(name, None)
-            files = [file for file in desk.files if self._is_last_owner(name, file)]
-        forget(desk.uses)
-        desk.evaluations.clear()
+            self._spaces.pop(name, None)
+            files = [file for file in space.files if self._is_last_owner(name, file)]
+        forget(space.uses)
+        space.evaluations.clear()
         for file in files:
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others' files are in it, or it has gone
                 file.parent.rmdir()
-        if desk.folder:
-            shutil.rmtree(desk.folder, ignore_errors=True)
+        if space.folder:
+            shutil.rmtree(space.folder, ignore_errors=True)
 
     def _is_last_owner(self, name: str, file: Path) -> bool:
         owners = self._owners.get(file, set())
@@ -218,14 +220,14 @@ class Desks:
             self._owners.pop(file, None)
         return not owners
 
-    def _desk(self, name: str) -> Desk:
+    def _space_named(self, name: str) -> VisitorSpace:
         with self._lock:
-            if name not in self._desks:
+            if name not in self._spaces:
                 folder = self._app_folder / "visitors" / name if self._app_folder else None
-                self._desks[name] = Desk(folder, OwnSets(self.hosting.evaluations_kept))
-            desk = self._desks[name]
-            desk.seen = time.monotonic()
-            return desk
+                self._spaces[name] = VisitorSpace(folder, OwnSets(self.limits.evaluations_kept))
+            space = self._spaces[name]
+            space.last_request = time.monotonic()
+            return space
 
     def _new_app_folder(self, root: Path) -> Path:
         try:
@@ -242,5 +244,5 @@ class Desks:
 
 
 def hashed(key: str) -> str:
-    """What a visitor's folder is called: who sees the name cannot be the visitor."""
+    """The name of a visitor's folder: whoever sees it does not know the key."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
