@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, Triple
-from bsig.model.cutting.cut import LAST, CutError, cut_network
+from bsig.model.cutting.cut import LAST, cut_network
+from bsig.model.cutting.refusal import CutError
 from bsig.model.heads import ClassificationHead
 from bsig.model.heads import PooledLinearHead as PooledLinearHead
 

@@ -33,8 +33,9 @@ from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
 from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
 from bsig.model.cutting.cut import cut_network
+from bsig.model.cutting.layout import GridLayout
 from bsig.model.dual_branch import DualBranch, FittedShift
-from bsig.model.heads import GridLayout, PooledLinearHead, TailHead, with_classes
+from bsig.model.heads import PooledLinearHead, TailHead, with_classes
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop.train import fit_softmax_head, train_sigmoid_branch

@@ -27,7 +27,8 @@ from torchvision.models.resnet import Bottleneck
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier, channels_last
-from bsig.model.heads import ClassificationHead, GridLayout, PooledLinearHead, TailHead
+from bsig.model.cutting.layout import GridLayout
+from bsig.model.heads import ClassificationHead, PooledLinearHead, TailHead
 
 PREFIX = "published/"
 ARCHITECTURES = ("resnet50", "vgg16", "inception_v3")
