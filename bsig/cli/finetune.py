@@ -21,7 +21,8 @@ from bsig.explain.wording import duration
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
+from bsig.model.backbones import DEFAULT_BACKBONE
+from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.training.closed_form.damped_finetune import DampingConfig
 from bsig.training.closed_form.flat_finetune import FlatShiftConfig

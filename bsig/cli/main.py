@@ -44,7 +44,6 @@ from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from bsig.inputs.version import __version__
-from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import (
     DEFAULT_CHECKPOINT,
     checkpoint_path,
@@ -53,6 +52,7 @@ from bsig.model.checkpoints.folder import (
     load_checkpoint,
     record_results,
 )
+from bsig.model.devices import chosen_device
 from bsig.training.team import Team
 
 

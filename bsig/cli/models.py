@@ -11,7 +11,7 @@ from typing import Any
 from bsig.explain.methods import why_not_cam
 from bsig.inputs.hub import model_card, publish_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import BackboneOptions, chosen_device
+from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.folder import (
     DESCRIPTION,
     TENSORS,
@@ -20,6 +20,7 @@ from bsig.model.checkpoints.folder import (
     read_description,
     save_checkpoint,
 )
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.feature_stages import head_in_words, head_table
 from bsig.model.new_model import NOT_TRAINED, new_model

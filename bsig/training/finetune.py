@@ -24,8 +24,9 @@ from typing import Any
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, load_classifier, unique_names
 from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 from bsig.training.closed_form.balanced_bias import balanced_bias

@@ -15,16 +15,10 @@ from tolerances import FLOAT32, IDENTITY, assert_close
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.model import backbones
-from bsig.model.backbones import (
-    DEFAULT_BACKBONE,
-    Classifier,
-    classifier_from_timm,
-    load_classifier,
-    state_sha256,
-    timm_names_of_packaged_weights,
-    unique_names,
-)
+from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, classifier_from_timm, load_classifier, unique_names
 from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.packaged_weights import timm_names_of_packaged_weights
+from bsig.model.weights import state_sha256
 
 
 @pytest.fixture(scope="module")

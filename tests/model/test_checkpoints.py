@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import Classifier, classifier_from_timm, state_sha256
+from bsig.model.backbones import Classifier, classifier_from_timm
 from bsig.model.checkpoints import folder as checkpoints
 from bsig.model.checkpoints.folder import (
     DEFAULT_CHECKPOINT,
@@ -34,6 +34,7 @@ from bsig.model.checkpoints.folder import (
 )
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import PooledLinearHead
+from bsig.model.weights import state_sha256
 
 SHIPPED = ["birds10-efficientnet_lite0", "imagenet1k-efficientnet_lite0", "imagenet1k-efficientnet_lite0-shift"]
 

@@ -14,9 +14,12 @@ from tolerances import PROBABILITY, assert_close
 from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
+from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import PooledLinearHead
+from bsig.model.weights import state_sha256
 from bsig.training import finetune as finetuning
 from bsig.training.features.augmentation import Views
 from bsig.training.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model

@@ -39,19 +39,12 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.hub import hub_folder
 from bsig.inputs.images import RESAMPLING, Preprocessing, Triple
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import (
-    BackboneOptions,
-    Classifier,
-    chosen_device,
-    classifier_from_timm,
-    load_classifier,
-    published,
-    shared_encoder,
-    state_sha256,
-)
+from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, load_classifier, published
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import ClassificationHead, with_classes
 from bsig.model.published.networks import empty_published_classifier, published_network
+from bsig.model.weights import shared_encoder, state_sha256
 
 FORMAT_VERSION = 1
 TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "results.json"

@@ -23,8 +23,8 @@ from bsig.inputs.datasets.datasets import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing
 from bsig.inputs.paths import CACHE_FOLDER
-from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import state_sha256
 from bsig.training.features.augmentation import ONE_VIEW, Views, view_of
 from bsig.training.features.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
 from bsig.training.features.file import FeatureFile, make_room, read_features

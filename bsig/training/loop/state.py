@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import state_sha256
+from bsig.model.weights import state_sha256
 from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch

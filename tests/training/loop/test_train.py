@@ -17,8 +17,8 @@ from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.model.backbones import PooledLinearHead
 from bsig.model.dual_branch import FittedShift
+from bsig.model.heads import PooledLinearHead
 from bsig.training.features import pooled as training_features
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop import state as training_state

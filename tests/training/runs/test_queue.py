@@ -16,8 +16,9 @@ from generated import class_folders
 from safetensors.torch import load_file
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import Classifier, state_sha256
+from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
+from bsig.model.weights import state_sha256
 from bsig.training.config import TrainingConfig
 from bsig.training.finetune import FinetuneConfig
 from bsig.training.runs.queue import RunQueue

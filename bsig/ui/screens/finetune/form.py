@@ -15,8 +15,8 @@ from PIL import Image
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
-from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import BranchKind, DualBranch
 from bsig.training.config import TrainingConfig
 from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
