@@ -77,6 +77,28 @@ class ClassificationHead(nn.Module):
         """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k."""
         raise NotImplementedError
 
+    def shifted(self: HeadType, vector: Float[Tensor, " n"] | float, bias: Float[Tensor, ""] | float = 0.0) -> HeadType:
+        """A copy of the head with `vector` added to every class row of its last linear layer, `bias` to every bias.
+
+        `logit'_c = logit_c + vector . last_inputs + bias`, the same number for all classes, which softmax cannot see.
+        The head itself is not changed.
+
+        Args:
+            vector: in the unit of the weights, (n,) for the n inputs of the last linear layer; or one number for all.
+            bias: in logits.
+        """
+        head = copy.deepcopy(self)
+        with torch.no_grad():
+            linear = head.last_linear
+            linear.weight.copy_(shifted_rows(linear.weight, vector))
+            linear.bias.add_(bias)
+        return head
+
+
+def shifted_rows(weight: Float[Tensor, "c n"], vector: Float[Tensor, " n"] | float) -> Float[Tensor, "c n"]:
+    """`W + 1 v^T`: the vector added to every row, in the weights' own precision and on their device."""
+    return weight + torch.as_tensor(vector, dtype=weight.dtype, device=weight.device)
+
 
 class PooledLinearHead(ClassificationHead):
     """Global average pool, then one linear layer: `logit_c = W[c] . mean_hw F + b_c`.

@@ -291,11 +291,11 @@ def finetune_on(
         shutil.rmtree(state_file.parent, ignore_errors=True)
     flat = flat_fit(DualBranch(classifier)) if flat_fit else None
     if flat and config.training.branch == "shift":
-        trained = TrainedBranch(flat.shift.applied_to(classifier.head), flat.shift)
+        trained = TrainedBranch(classifier.head.shifted(flat.shift.vector, flat.shift.bias), flat.shift)
     else:
         trained = train_sigmoid_branch(
             # Softmax cannot see a shift: for the training the shifted head is the softmax head.
-            flat.shift.applied_to(classifier.head) if flat else classifier.head,
+            classifier.head.shifted(flat.shift.vector, flat.shift.bias) if flat else classifier.head,
             data.features,
             config.training,
             held_out=data.held_out,

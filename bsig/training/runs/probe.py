@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
 from bsig.explain.diagnostics.absent_classes import absent_classes
-from bsig.explain.explainer import EncodedImage, Explainer, find_class
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.methods import default_method
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
@@ -112,7 +112,7 @@ def _asked_classes(encoded: EncodedImage, position: int) -> list[int]:
 
 def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
     try:
-        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+        return encoded.model.class_index(wanted) if wanted else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 

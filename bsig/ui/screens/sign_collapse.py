@@ -28,7 +28,7 @@ from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.drawing.panels import number_text
-from bsig.explain.explainer import EncodedImage, find_class, percent
+from bsig.explain.explainer import EncodedImage, percent
 from bsig.inputs.errors import InputError
 from bsig.ui.components.html import explained, section_html
 from bsig.ui.components.inputs import in_words, shown_js
@@ -224,7 +224,7 @@ def _nothing() -> list[Any]:
 def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
     """The class asked for where this checkpoint has it; Compare may not have answered yet for a new checkpoint."""
     try:
-        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+        return encoded.model.class_index(wanted) if wanted else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 

@@ -30,12 +30,12 @@ from bsig.explain.diagnostics.logit_shift import (
     shared_component,
     shared_energy_share,
     shared_map_share,
-    shifted_head,
     shifted_probabilities,
     uniform_shift,
 )
 from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
 from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
 
 DOUBLE = torch.float64
 CLASSES, CHANNELS, ROWS, COLUMNS = 5, 23, 3, 7
@@ -190,7 +190,7 @@ class TestAgainstLoops:
         pooled, before = self.features.mean(dim=(1, 2))[None], of(self.features, self.weight, 2)
         for i, delta in enumerate(deltas):
             vector = delta * self.vector
-            after = of(self.features, shifted_head(self.weight, vector), 2)
+            after = of(self.features, shifted_rows(self.weight, vector), 2)
             assert curve.deltas[i] == delta
             expected = map_movement(before, after)
             assert_close(curve.movement[i].correlation, expected.correlation, IDENTITY)
@@ -216,13 +216,13 @@ class TestInvariances:
     @given(seed=st.integers(0, 10_000), size=st.floats(-10, 10))
     def test_class_centred_map_stays_where_it_is(self, seed: int, size: float) -> None:
         features, weight, _, vector = random_head(seed)
-        shifted = shifted_head(weight, size * vector)
+        shifted = shifted_rows(weight, size * vector)
         assert_close(class_centred_map(features, shifted, 1), class_centred_map(features, weight, 1), IDENTITY)
 
     @given(seed=st.integers(0, 10_000), size=st.floats(-10, 10))
     def test_every_map_moves_by_the_same_map(self, seed: int, size: float) -> None:
         features, weight, _, vector = random_head(seed)
-        moved = all_class_maps(features, shifted_head(weight, size * vector)) - all_class_maps(features, weight)
+        moved = all_class_maps(features, shifted_rows(weight, size * vector)) - all_class_maps(features, weight)
         same = torch.einsum("k,khw->hw", size * vector, features)
         assert_close(moved, same.expand_as(moved), IDENTITY._replace(absolute=1e-10))
 
@@ -231,7 +231,7 @@ class TestInvariances:
         features, weight, _, _ = random_head(seed)
         target = target_map(class_map(features, weight, 0), name)
         painted = painted_shift(features, weight[0], target)
-        reached = class_map(features, shifted_head(weight, painted.vector), 0)
+        reached = class_map(features, shifted_rows(weight, painted.vector), 0)
         assert painted.reason is None
         assert_close(reached, target, IDENTITY._replace(absolute=1e-8))
         assert painted.residual <= 1e-8
@@ -250,7 +250,7 @@ class TestInvariances:
         features, weight, _, _ = random_head(seed, torch.float32)
         own = class_map(features, weight, 0)
         painted = painted_shift(features, weight[0], target_at_cell(own, row, column))
-        reached = class_map(features, shifted_head(weight, painted.vector), 0)
+        reached = class_map(features, shifted_rows(weight, painted.vector), 0)
         assert divmod(int(reached.argmax()), COLUMNS) == (row, column)
         assert_close(reached.max(), own.max(), FLOAT32)
         assert float(reached.min()) >= float(own.min()) - 1e-3
@@ -258,7 +258,7 @@ class TestInvariances:
     @given(seed=st.integers(0, 10_000), size=st.floats(0.01, 10))
     def test_fitted_shift_is_found_again(self, seed: int, size: float) -> None:
         _, weight, _, vector = random_head(seed)
-        found, share = common_shift(weight, shifted_head(weight, size * vector))
+        found, share = common_shift(weight, shifted_rows(weight, size * vector))
         assert_close(found, size * vector, IDENTITY)
         assert share is not None
         assert_close(share, 1.0, IDENTITY)
@@ -294,7 +294,7 @@ class TestZero:
 
     def test_areas_of_each_head(self) -> None:
         features, weight, _, _ = random_head(6)
-        heads = {"softmax": weight, "lowered": shifted_head(weight, uniform_shift(CHANNELS, -0.5))}
+        heads = {"softmax": weight, "lowered": shifted_rows(weight, uniform_shift(CHANNELS, -0.5))}
         areas = class_areas(features, heads, 0, seen=[0, 1], absent=[2, 4])
         for name, head in heads.items():
             maps = all_class_maps(features, head).numpy()

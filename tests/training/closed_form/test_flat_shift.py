@@ -133,7 +133,7 @@ def test_on_the_default_model_it_is_the_same_classifier_with_a_flat_map(
     assert fit.level > 0
     assert_close(again.shift.vector, fit.shift.vector, PROBABILITY._replace(absolute=1e-4))
     features = torch.rand(2, 1280, 7, 7, generator=torch.Generator().manual_seed(0))
-    shifted = fit.shift.applied_to(default_model.softmax_head)
+    shifted = default_model.softmax_head.shifted(fit.shift.vector, fit.shift.bias)
     assert_close(shifted(features).softmax(1), default_model.softmax_logits(features).softmax(1), PROBABILITY)
 
 

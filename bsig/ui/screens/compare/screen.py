@@ -27,7 +27,6 @@ from bsig.explain.explainer import (
     Explanation,
     area_text,
     can_add_bias,
-    find_class,
     finding,
     percent,
     summary,
@@ -423,7 +422,7 @@ def _nothing() -> list[Any]:
 def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
     """The class asked for where this checkpoint has it, else its prediction: another checkpoint, other classes."""
     try:
-        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+        return encoded.model.class_index(wanted) if wanted else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 
