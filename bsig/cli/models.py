@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bsig.explain.methods import why_not_cam
-from bsig.inputs.hub import model_card, publish_folder
+from bsig.inputs.hub import publish_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import BackboneOptions
+from bsig.model.checkpoints.card import model_card
 from bsig.model.checkpoints.folder import (
     DESCRIPTION,
     TENSORS,

@@ -10,24 +10,20 @@ What cannot be taken apart exactly is refused in words. The default backbone nee
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import socket
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-import huggingface_hub.constants
 import timm
 import torch
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
+from timm.models import get_pretrained_cfg
 from torch import nn
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.hub import cached_hub_file, hub_has_address
 from bsig.inputs.images import Preprocessing, Triple
 from bsig.model.cutting.cut import LAST, cut_network
 from bsig.model.cutting.refusal import CutError
@@ -178,8 +174,8 @@ def timm_network(
     }
     settings = {key: value for key, value in settings.items() if value is not None}
     try:
-        with _hub_offline_where_there_is_no_network() if pretrained else contextlib.nullcontext():
-            return timm.create_model(name, pretrained=pretrained, **settings)
+        cached = _cached_weights(name) if pretrained else {}
+        return timm.create_model(name, pretrained=pretrained, **cached, **settings)
     except Exception as error:
         # timm, huggingface_hub, httpx and the operating system each raise their own kind when weights cannot be had.
         if settings and not can_be_built(name, **settings):
@@ -205,35 +201,24 @@ def can_be_built(name: str, **settings: Any) -> bool:
     return True
 
 
-_OFFLINE = threading.Lock()
+def _cached_weights(name: str) -> dict[str, Any]:
+    """What makes timm take the weights from the hub's cache, where the hub has no address; else nothing.
 
+    Without a network the hub's client tries each file six times over 23 seconds, with a line for each. Its own offline
+    mode is a switch of the whole process, which two threads that load weights would turn under each other's hands.
 
-@contextlib.contextmanager
-def _hub_offline_where_there_is_no_network() -> Iterator[None]:
-    """Puts Hugging Face's client into its offline mode where its host has no address: its cache, or an error, at once.
-
-    Without a network it would try each file six times over 23 seconds first, with a line for each. The mode is one
-    variable for all threads, so one thread at a time changes it and puts it back; where there is a network nobody does.
+    Raises:
+        huggingface_hub.errors.LocalEntryNotFoundError: the weights are not in the cache.
     """
-    host = urlsplit(huggingface_hub.constants.ENDPOINT).hostname
-    if getproxies() or _has_address(host):  # a proxy resolves names itself
-        yield
-        return
-    with _OFFLINE:
-        before = huggingface_hub.constants.HF_HUB_OFFLINE
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
-        try:
-            yield
-        finally:
-            huggingface_hub.constants.HF_HUB_OFFLINE = before
-
-
-def _has_address(host: str | None) -> bool:
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError:
-        return False
-    return True
+    config = get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id or hub_has_address():
+        return {}
+    file = config.hf_hub_filename or "pytorch_model.bin"
+    # As timm looks for it on the hub: safetensors first, under its usual names.
+    names = (file.replace("pytorch_model.bin", "model.safetensors"), file.replace(".bin", ".safetensors"), file)
+    path = cached_hub_file(config.hf_hub_id, names)
+    # Of the registry's `custom_load` only 'hf' is about the file on the hub.
+    return {"pretrained_cfg_overlay": {"file": str(path), "custom_load": config.custom_load == "hf"}}
 
 
 def take_apart(model: Any, name: str, weights_source: str, options: BackboneOptions = OWN_OPTIONS) -> Classifier:
