@@ -10,7 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.model.devices import chosen_device
 from bsig.training.runs import (
     zero_gpu,  # first: a GPU that is lent by the second must be asked for before anything looks for one

@@ -167,7 +167,7 @@ def timm_network(
         raise InputError(
             f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
         )
-    settings = {
+    settings: dict[str, Any] = {
         "output_stride": STRIDES.get(options.feature_stage),
         "global_pool": options.global_pool,
         "num_classes": num_classes,

@@ -1,9 +1,10 @@
-"""Weights in memory: their hash, the one copy that models share, and the order of their numbers."""
+"""Weights: their hashes, the one copy in memory that models share, and the order of their numbers there."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
+from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -23,6 +24,15 @@ def state_sha256(*modules: nn.Module) -> str:
         for key, tensor in module.state_dict().items():
             digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """The hash of a file's bytes, read block by block."""
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -26,7 +26,8 @@ from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, load_classifier, unique_names
-from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.save import check_target, save_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead

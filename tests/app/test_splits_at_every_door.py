@@ -15,7 +15,7 @@ from bsig.cli.main import main
 from bsig.inputs.datasets.splits import images_to_measure, train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import TrainingConfig
 from bsig.training.data_check import check_data

@@ -16,7 +16,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.model import backbones
 from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, classifier_from_timm, load_classifier, unique_names
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.packaged_weights import timm_names_of_packaged_weights
 from bsig.model.weights import state_sha256
 

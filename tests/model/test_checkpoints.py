@@ -22,16 +22,11 @@ from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, classifier_from_timm
-from bsig.model.checkpoints import folder as checkpoints
-from bsig.model.checkpoints.folder import (
-    DEFAULT_CHECKPOINT,
-    DESCRIPTION,
-    RESULTS,
-    TENSORS,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from bsig.model.checkpoints import save as checkpoints
+from bsig.model.checkpoints.listing import list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, RESULTS, TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import PooledLinearHead
 from bsig.model.weights import state_sha256

@@ -32,7 +32,8 @@ from bsig.explain.methods import default_method, methods_of, why_not_cam
 from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
-from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.cutting.cut import cut_network
 from bsig.model.cutting.layout import GridLayout
 from bsig.model.dual_branch import DualBranch, FittedShift

@@ -18,14 +18,11 @@ from bsig.cli.main import main
 from bsig.inputs import hub
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
-from bsig.model.checkpoints.folder import (
-    DESCRIPTION,
-    TENSORS,
-    list_checkpoints,
-    load_checkpoint,
-    read_description,
-    save_checkpoint,
-)
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.listing import list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.feature_stages import FAMILIES, feature_stages, require_stage, stage_of
 from bsig.model.new_model import model_name, new_model, not_trained

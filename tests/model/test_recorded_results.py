@@ -12,7 +12,8 @@ from bsig import load_checkpoint
 from bsig.evaluation.evaluate import evaluate
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import read_description, record_results
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.save import record_results
 
 DEFAULT = CHECKPOINTS_FOLDER / "imagenet1k-efficientnet_lite0"
 

@@ -16,7 +16,9 @@ from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import Classifier
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead

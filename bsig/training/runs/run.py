@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CACHE_FOLDER
-from bsig.model.checkpoints.folder import NAME_PATTERN
+from bsig.model.checkpoints.names import NAME_PATTERN
 from bsig.training.closed_form.damped_finetune import DampingConfig
 from bsig.training.closed_form.flat_finetune import FlatShiftConfig
 from bsig.training.config import TrainingConfig

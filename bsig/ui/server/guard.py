@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bsig.inputs.version import __version__
-from bsig.model.checkpoints.folder import list_checkpoints
+from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.training.runs.queue import RunQueue
 from bsig.ui.server.gradio_internals import ForgetsDelivered, use_lean_sessions
 from bsig.ui.server.log import log_requests

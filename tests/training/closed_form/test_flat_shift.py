@@ -16,7 +16,7 @@ from bsig.evaluation.metrics.localization import score_map
 from bsig.evaluation.metrics.regions import inside_auc
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.training.closed_form.flat_finetune import FlatShiftConfig, fit_flat_shift
 from bsig.training.closed_form.flat_shift import CellMoments, flatness, flattest_vector, level_for_absent_area

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
 from bsig.model.weights import state_sha256
 from bsig.training.config import TrainingConfig
 from bsig.training.finetune import FinetuneConfig

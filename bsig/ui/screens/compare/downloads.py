@@ -14,7 +14,7 @@ from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import EncodedImage, Explanation, finding, summary
 from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.version import __version__
-from bsig.model.checkpoints.folder import library_versions
+from bsig.model.versions import library_versions
 from bsig.ui.components.downloads import new_download_folder
 
 LONGEST_NAME = 60

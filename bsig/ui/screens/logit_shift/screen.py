@@ -34,7 +34,7 @@ from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage, Explanation, percent
 from bsig.explain.methods import default_method, require_exact
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.heads import ClassificationHead
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.examples import bundled_examples
