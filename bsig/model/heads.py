@@ -246,3 +246,12 @@ def with_classes(head: HeadType, num_classes: int) -> HeadType:
     nn.init.zeros_(linear.bias)
     changed.linear = linear.requires_grad_(old.weight.requires_grad)
     return changed
+
+
+def head_in_words(head: ClassificationHead) -> str:
+    """The layers that come after the features, in words for a list of models."""
+    if head.cam_is_exact:
+        return "average pool and one linear layer"
+    parameters = sum(parameter.numel() for parameter in head.parameters()) / 1e6
+    seen = "the mean over the grid" if head.pools_first else "every cell by itself"
+    return f"several layers ({parameters:.1f} million weights) that see {seen}"

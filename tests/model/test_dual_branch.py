@@ -203,3 +203,10 @@ def test_an_unknown_class_name_is_refused_with_its_value_and_where_to_look(
 def test_an_index_outside_is_refused_with_the_range(default_model: DualBranch, wanted: int | str) -> None:
     with pytest.raises(InputError, match=rf"\(={int(wanted)}\) must be from 0 to 999"):
         default_model.class_index(wanted)
+
+
+def test_a_trained_branch_is_told_from_a_clone_by_its_weights_alone(
+    default_model: DualBranch, perturbed_model: DualBranch
+) -> None:
+    assert not default_model.is_trained
+    assert perturbed_model.is_trained

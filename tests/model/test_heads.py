@@ -537,3 +537,14 @@ def test_a_checkpoint_brings_back_both_heads_and_the_encoder(key: str, tmp_path:
 
 def test_a_tail_and_a_pooled_head_are_the_only_kinds() -> None:
     assert {type(taken_apart(key)[1].head) for key in KEYS} == {PooledLinearHead, TailHead}
+
+
+# The head whose map is exact.
+
+
+def test_the_head_is_the_mean_over_the_grid_and_one_linear_layer(default_classifier: Classifier) -> None:
+    head = PooledLinearHead(nn.Linear(11, 5)).double()
+    features = torch.randn(2, 11, 3, 7, dtype=torch.float64)
+    assert_close(head.pooled(features), features.flatten(2).mean(2), IDENTITY)
+    assert_close(head(features), head.logits(head.pooled(features)), IDENTITY)
+    assert head.last_linear is head.linear
