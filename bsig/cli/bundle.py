@@ -8,8 +8,9 @@ from pathlib import Path
 from bsig.cli.progress import progress
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import chosen_device
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.training.data_check import check_match, matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, save_bundle

@@ -23,7 +23,7 @@ from bsig.inputs.datasets.samples import SPLITS
 from bsig.inputs.datasets.splits import NOTHING, train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import chosen_device
+from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.training.callbacks import OnEpoch, ShouldStop
 from bsig.training.config import (

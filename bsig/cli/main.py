@@ -26,7 +26,6 @@ from bsig.cli.progress import progress
 from bsig.evaluation.evaluate import evaluate_in_team
 from bsig.evaluation.output.markdown import results_markdown
 from bsig.evaluation.output.shipped import (
-    RESULTS,
     SHIPPED_SETTINGS,
     compact,
     shipped_runs,
@@ -48,15 +47,12 @@ from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from bsig.inputs.version import __version__
-from bsig.model.backbones import chosen_device
-from bsig.model.checkpoints.folder import (
-    DEFAULT_CHECKPOINT,
-    checkpoint_path,
-    library_versions,
-    list_checkpoints,
-    load_checkpoint,
-    record_results,
-)
+from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, RESULTS
+from bsig.model.checkpoints.save import record_results
+from bsig.model.devices import chosen_device
+from bsig.model.versions import library_versions
 from bsig.training.processes import Processes, joined_processes
 
 

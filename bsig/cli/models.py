@@ -8,21 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bsig.cli.tables import head_table
 from bsig.explain.methods import why_not_cam
 from bsig.inputs.hub import publish_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import BackboneOptions, chosen_device
+from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.card import model_card
-from bsig.model.checkpoints.folder import (
-    DESCRIPTION,
-    TENSORS,
-    check_target,
-    checkpoint_path,
-    read_description,
-    save_checkpoint,
-)
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.listing import checkpoint_path
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
-from bsig.model.feature_stages import head_in_words, head_table
+from bsig.model.heads import head_in_words
 from bsig.model.new_model import NOT_TRAINED, new_model
 from bsig.model.published.import_file import import_published, read_class_names
 from bsig.model.published.networks import ARCHITECTURES, METHODS, PublishedNetwork

@@ -34,8 +34,8 @@ from bsig.explain.methods import cam_method, clamps_weights
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
+from bsig.model.versions import library_versions
 from bsig.training.processes import ALONE, Processes
 
 FORMAT_VERSION = 1

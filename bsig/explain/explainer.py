@@ -11,7 +11,6 @@ Three evidences stand side by side: the softmax branch, the sigmoid branch, and 
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -153,7 +152,7 @@ class EncodedImage:
         """
         variant = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
-        index = self.predicted_index if class_index is None else find_class(self.model, class_index)
+        index = self.predicted_index if class_index is None else self.model.class_index(class_index)
         if with_bias:
             _require_bias(self.model, variant.key, weights)
         masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
@@ -252,34 +251,6 @@ def _require_bias(model: DualBranch, method: str, weights: str) -> None:
             f"`with_bias` needs the method 'cam' (=`{method}`), signed weights (=`{weights}`) and a head of "
             "average pool and one linear layer: only there map and bias make the logit; leave it out."
         )
-
-
-def find_class(model: DualBranch, wanted: int | str) -> int:
-    """The index of a class given as index, name or id (as text or number), upper or lower case.
-
-    Raises:
-        InputError: no such class, with the nearest names.
-    """
-    if isinstance(wanted, str):
-        text = wanted.strip().casefold()
-        for known in (model.class_names, model.class_ids):
-            if wanted.strip() in known:  # first as it is written: 'Cardigan' is a dog, 'cardigan' a jacket
-                return known.index(wanted.strip())
-        for known in (model.class_names, model.class_ids):
-            folded = [name.casefold() for name in known]
-            if text in folded:
-                return folded.index(text)
-        if not re.fullmatch(r"-?[0-9]{1,9}", text):
-            near = [name for name in model.class_names if text and text in name.casefold()][:5]
-            hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
-            raise InputError(f"`class` (='{wanted}') is not among the classes of checkpoint '{model.name}'; {hint}")
-    index = int(wanted)
-    if not 0 <= index < model.num_classes:
-        raise InputError(
-            f"`class_index` (={index}) must be from 0 to {model.num_classes - 1}: "
-            f"checkpoint '{model.name}' has {model.num_classes} classes."
-        )
-    return index
 
 
 def _array(tensor: Tensor) -> np.ndarray:

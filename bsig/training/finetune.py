@@ -25,8 +25,10 @@ from bsig.inputs.datasets.classes import ClassMatch, match_classes, plain_name
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import Classifier, chosen_device, load_classifier, unique_names
-from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
+from bsig.model.backbones import Classifier, load_classifier, unique_names
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldStop, never
 from bsig.training.closed_form.balanced_bias import balanced_bias
@@ -251,7 +253,7 @@ def finetune_on(
     if config.flat_shift and data.cells:
         flat = fit_flat_shift(data.cells, softmax_head, config.flat_shift, processes)
     # Softmax cannot see a shift: for the training the shifted head is the softmax head.
-    start_head = flat.shift.applied_to(softmax_head) if flat else softmax_head
+    start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
     if flat and config.training.branch == "shift":
         trained = TrainedHead(start_head, flat.shift)
     else:

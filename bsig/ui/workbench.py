@@ -17,13 +17,9 @@ from typing import Any, Generic, TypeVar
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import (
-    DEFAULT_CHECKPOINT,
-    DESCRIPTION,
-    checkpoint_path,
-    list_checkpoints,
-    load_checkpoint,
-)
+from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces

@@ -15,11 +15,11 @@ from bsig.cli.main import main
 from bsig.inputs.datasets.splits import images_to_measure, train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training.config import TrainingConfig
+from bsig.training.config import FinetuneConfig, TrainingConfig
 from bsig.training.data_check import check_data
-from bsig.training.finetune import FinetuneConfig, finetune
+from bsig.training.finetune import finetune
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words

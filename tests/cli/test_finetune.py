@@ -16,7 +16,8 @@ from generated import class_folders
 from bsig.cli import finetune as cli_finetune
 from bsig.cli.main import main
 from bsig.inputs.paths import ROOT
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
 from bsig.training.config import (
     DampingConfig,
     EncodingConfig,

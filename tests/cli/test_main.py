@@ -23,7 +23,8 @@ from bsig.cli.main import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
 
 CAT = ROOT / "assets" / "examples" / "cat.jpg"
 FILES = ["card.png", "centred.npy", "comparison.png", "explanation.json", "report.html", "sigmoid.npy", "softmax.npy"]

@@ -15,8 +15,13 @@ from PIL import Image
 from tolerances import FLOAT32, assert_close
 
 import bsig
-from bsig.explain.cams import Branch, class_scores_of, head_score
-from bsig.explain.explainer import EncodedImage, Explainer, find_class
+from bsig.explain.cams import (
+    TREATMENTS,
+    Branch,
+    class_scores_of,
+    head_score,
+)
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
@@ -214,42 +219,7 @@ def test_eight_threads_give_the_answers_of_one(perturbed_model: DualBranch, enco
             assert found.sigmoid.logit == wanted.sigmoid.logit
 
 
-# Which class is meant.
-
-
-@pytest.mark.parametrize("wanted", [574, "574", " 574 ", "golf ball", "GOLF Ball", "n03445777", "N03445777"])
-def test_a_class_is_found_by_index_name_and_id_in_any_case(default_model: DualBranch, wanted: int | str) -> None:
-    assert default_model.class_names[find_class(default_model, wanted)] == "golf ball"
-
-
-def test_class_names_and_ids_are_unique_and_each_finds_itself(default_model: DualBranch) -> None:
-    assert len(set(default_model.class_names)) == len(set(default_model.class_ids)) == 1000
-    for index in range(1000):
-        assert find_class(default_model, default_model.class_names[index]) == index
-        assert find_class(default_model, default_model.class_ids[index]) == index
-
-
-def test_case_decides_between_the_dog_and_the_jacket(default_model: DualBranch) -> None:
-    assert default_model.class_ids[find_class(default_model, "Cardigan")] == "n02113186"
-    assert default_model.class_ids[find_class(default_model, "cardigan")] == "n02963159"
-
-
-@pytest.mark.parametrize("wanted", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])
-def test_an_unknown_class_name_is_refused_with_its_value_and_where_to_look(
-    default_model: DualBranch, wanted: str
-) -> None:
-    with pytest.raises(InputError) as caught:
-        find_class(default_model, wanted)
-    text = str(caught.value)
-    assert f"(='{wanted}')" in text
-    assert default_model.name in text
-    assert ("did you mean golf ball, golfcart?" in text) if wanted == "golf" else ("class_names" in text)
-
-
-@pytest.mark.parametrize("wanted", [-1, 1000, "-1", "1000", "123456789"])
-def test_an_index_outside_is_refused_with_the_range(default_model: DualBranch, wanted: int | str) -> None:
-    with pytest.raises(InputError, match=rf"\(={int(wanted)}\) must be from 0 to 999"):
-        find_class(default_model, wanted)
+# What is refused.
 
 
 def test_an_unknown_method_or_treatment_is_refused_with_what_there_is(encoded: EncodedImage) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import cached_hub_file, hub_folder, hub_has_address, publish_folder
 from bsig.model.backbones import timm_network
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 
 PATIENCE_S = 120
 

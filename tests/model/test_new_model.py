@@ -18,16 +18,11 @@ from bsig.cli.main import main
 from bsig.inputs import hub
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
-from bsig.model.checkpoints.folder import (
-    DESCRIPTION,
-    TENSORS,
-    list_checkpoints,
-    load_checkpoint,
-    read_description,
-    save_checkpoint,
-)
-from bsig.model.dual_branch import DualBranch
-from bsig.model.feature_stages import FAMILIES, feature_stages, require_stage, stage_of
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.listing import list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.new_model import model_name, new_model, not_trained
 
 
@@ -149,28 +144,3 @@ def test_the_command_writes_a_checkpoint_that_says_it_is_not_fine_tuned(
 
 def test_a_models_name_is_fit_for_a_folder() -> None:
     assert model_name("hf:owner/re po@v1", BackboneOptions("layer3", "max")) == "owner-re-po-v1-layer3-max"
-
-
-# Feature stages.
-
-
-def test_stages_are_listed_with_their_grids_and_strides_only_where_the_network_has_them() -> None:
-    stages = {stage.key: stage.grid_hw for stage in feature_stages("resnet18")}
-    assert stages == {"last": None, "stride16": (14, 14), "stride8": (28, 28), "layer3": (14, 14), "layer2": (28, 28),
-                      "layer1": (56, 56)}  # fmt: skip
-    assert "stride16" not in {stage.key for stage in feature_stages("vit_tiny_patch16_224")}
-    for stage in feature_stages("resnet18"):
-        assert stage_of(stage.title) == stage.key
-    with pytest.raises(InputError, match="layer9"):
-        require_stage("resnet18", "layer9")
-
-
-def test_every_family_of_the_table_names_a_network_that_timm_has() -> None:
-    assert all(timm.is_model(name) for name, _, _ in FAMILIES.values())
-
-
-def test_a_trained_branch_is_told_from_a_clone_by_its_weights_alone(
-    default_model: DualBranch, perturbed_model: Any
-) -> None:
-    assert not default_model.is_trained
-    assert perturbed_model.is_trained

@@ -15,7 +15,7 @@ import pytest
 
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.ui import build_demo, launch_arguments
+from bsig.ui.page import build_demo, launch_arguments
 from bsig.ui.workbench import Workbench
 
 

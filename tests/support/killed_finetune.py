@@ -20,7 +20,7 @@ import torch
 
 from bsig.inputs.datasets.read import read_dataset
 from bsig.model.backbones import classifier_from_timm
-from bsig.model.checkpoints import folder as checkpoints
+from bsig.model.checkpoints import save as checkpoints
 from bsig.model.dual_branch import DualBranch
 from bsig.training import finetune
 from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig

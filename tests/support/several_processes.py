@@ -14,8 +14,9 @@ from torch import nn
 from bsig.cli.finetune import asked_to_stop
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import PooledLinearHead, classifier_from_timm
+from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import PooledLinearHead
 from bsig.training.config import TrainingConfig
 from bsig.training.features.cache import split_features
 from bsig.training.features.fresh import FreshFeatures

@@ -15,9 +15,13 @@ from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import PooledLinearHead
+from bsig.model.weights import state_sha256
 from bsig.training import finetune as finetuning
 from bsig.training.config import (
     DampingConfig,
@@ -366,29 +370,3 @@ def test_features_without_feature_maps_refuse_what_needs_them(
 def test_the_shipped_features_refuse_by_name_what_needs_pictures(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(InputError, match=rf"`{name}` cannot be had of the shipped features"):
         check_shipped_settings(replace(OWN_HEAD, **settings))
-
-
-# Devices.
-
-
-def test_auto_is_the_best_device_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cuda, mps, best in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda there=cuda: there)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda there=mps: there)
-        assert chosen_device("auto") == best
-
-
-def test_a_device_is_taken_as_named_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for wanted in ("cpu", "cpu:0", "cuda", "cuda:0", "cuda:1"):
-        assert chosen_device(wanted) == wanted
-    for wanted in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "gpu", ""):
-        with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu, cuda"):
-            chosen_device(wanted)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_cuda_is_refused_where_there_is_none() -> None:
-    with pytest.raises(InputError, match=r"`device` \(='cuda'\) must be one that torch finds here: auto, cpu"):
-        chosen_device("cuda")

@@ -13,7 +13,8 @@ from generated import class_folders
 from safetensors import safe_open
 
 from bsig.inputs.paths import ROOT
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, read_description
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.training.features.file import remove_left_behind
 
 SCRIPT = ROOT / "tests" / "support" / "killed_finetune.py"

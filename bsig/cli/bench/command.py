@@ -15,7 +15,8 @@ from bsig.cli.bench.rounds import machine
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import DEFAULT_BACKBONE
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.model.dual_branch import DualBranch
 
 DATA_PICTURES = 256

@@ -25,8 +25,9 @@ from bsig.cli.bench.rounds import Times, alternating
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.images import crop_image, input_tensor, read_image
-from bsig.model.backbones import DEFAULT_BACKBONE, timm_names_of_packaged_weights, timm_network
+from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
+from bsig.model.packaged_weights import timm_names_of_packaged_weights
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)

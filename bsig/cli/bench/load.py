@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
 METHODS = ("cam", "cam", "cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "eigen-cam")
 CLASSES = ("", "golf ball", "zebra", "tench", "Egyptian cat", "banana", "teapot")

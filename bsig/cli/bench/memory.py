@@ -14,7 +14,8 @@ from bsig.cli.bench.served import resident_mb, served
 from bsig.cli.bench.visitor import Visitor
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import classifier_from_timm
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, save_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 
 OTHER = "resnet50"

@@ -13,7 +13,7 @@ from typing import Any
 from bsig.cli.bench.served import Served, resident_mb, served
 from bsig.cli.bench.visitor import Visitor
 from bsig.inputs.images import read_image
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
 PARTS = ("decode", "encode", "maps", "drawing", "png")
 LOG_COMES_WITHIN_S = 2.0

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from bsig.model.checkpoints.folder import library_versions
+from bsig.model.versions import library_versions
 
 BESIDE = ("gradio", "grad-cam", "torchcam", "pillow", "isal", "opencv-python-headless")
 

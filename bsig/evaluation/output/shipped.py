@@ -16,7 +16,7 @@ from typing import Any
 
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import RESULTS
+from bsig.model.checkpoints.names import RESULTS
 from bsig.model.dual_branch import DualBranch
 
 FORMAT_VERSION = 1

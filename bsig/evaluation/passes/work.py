@@ -28,9 +28,9 @@ from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import Notes, PicturePass, Progress, notes_of
 from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import state_sha256
-from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch
+from bsig.model.versions import library_versions
+from bsig.model.weights import state_sha256
 from bsig.training.processes import Processes
 
 Array = np.ndarray

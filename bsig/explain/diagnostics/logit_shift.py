@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
 
 Activation = Literal["softmax", "sigmoid"]
 
@@ -119,11 +120,6 @@ def channel_shift(k: int, channel: int, delta: float) -> Float[Tensor, " k"]:
     return vector
 
 
-def shifted_head(weight: Float[Tensor, "c k"], vector: Float[Tensor, " k"]) -> Float[Tensor, "c k"]:
-    """`W + 1 v^T`. The bias stays as it is: as a softmax classifier the new head is the old one."""
-    return weight + vector.to(weight)
-
-
 def common_shift(weight: Float[Tensor, "c k"], other: Float[Tensor, "c k"]) -> tuple[Float[Tensor, " k"], float | None]:
     """The one shift that best leads from one head to another, and its share of their difference.
 
@@ -178,7 +174,7 @@ def shifted_probabilities(
     sigmoid changes by the shift.
     """
     logits = torch.nn.functional.linear(pooled_features, weight, bias)
-    shifted = torch.nn.functional.linear(pooled_features, shifted_head(weight, vector), bias)
+    shifted = torch.nn.functional.linear(pooled_features, shifted_rows(weight, vector), bias)
     if activation == "sigmoid":
         return ShiftedProbabilities(logits.sigmoid(), shifted.sigmoid())
     return ShiftedProbabilities(logits.softmax(dim=1), shifted.softmax(dim=1))

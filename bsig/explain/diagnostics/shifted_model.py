@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bsig.explain.explainer import EncodedImage
 from bsig.inputs.errors import InputError
-from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.dual_branch import DualBranch
 
 
 def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmoid: bool = True) -> DualBranch:
@@ -37,9 +37,8 @@ def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmo
             f"`vector` (={tuple(vector.shape)}) must hold {weight.shape[1]} finite numbers, one for each input of the "
             "head's last linear layer."
         )
-    shift = FittedShift(vector.to(weight), weight.new_zeros(()))
-    classifier = model.classifier(head=shift.applied_to(model.softmax_head))
-    sigmoid_head = shift.applied_to(model.sigmoid_head) if shift_sigmoid else copy.deepcopy(model.sigmoid_head)
+    classifier = model.classifier(head=model.softmax_head.shifted(vector))
+    sigmoid_head = model.sigmoid_head.shifted(vector) if shift_sigmoid else copy.deepcopy(model.sigmoid_head)
     return DualBranch(classifier, sigmoid_head, name=model.name)
 
 

@@ -35,7 +35,7 @@ from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
 from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
-from bsig.model.checkpoints.folder import library_versions
+from bsig.model.versions import library_versions
 
 BIBTEX = """@inproceedings{oh2025beyond,
   title     = {Beyond Softmax: Dual-Branch Sigmoid Architecture for Accurate Class Activation Maps},

@@ -25,8 +25,8 @@ from torch import Tensor
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file
 from bsig.inputs.paths import ASSETS
-from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import state_sha256
 from bsig.training.features.pooled import PooledFeatures
 
 FORMAT_VERSION = 1

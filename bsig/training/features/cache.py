@@ -24,8 +24,8 @@ from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image
 from bsig.inputs.paths import CACHE_FOLDER
-from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import state_sha256
 from bsig.training.callbacks import OnNote, Progress, ShouldStop, never, unheard
 from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig, Views
 from bsig.training.features.augmentation import view_of

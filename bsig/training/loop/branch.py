@@ -70,7 +70,7 @@ class TrainableBranch(nn.Module):
     def head(self) -> ClassificationHead:
         """A copy of the branch as a head of its own."""
         shift = self.fitted_shift()
-        return shift.applied_to(self.softmax_head) if shift else copy.deepcopy(self.base)
+        return self.softmax_head.shifted(shift.vector, shift.bias) if shift else copy.deepcopy(self.base)
 
 
 class _ShiftedLinear(nn.Linear):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file
-from bsig.model.backbones import state_sha256
+from bsig.model.weights import state_sha256
 from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch

@@ -29,7 +29,7 @@ from typing import Any
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json
 from bsig.inputs.paths import CACHE_FOLDER
-from bsig.model.checkpoints.folder import NAME_PATTERN
+from bsig.model.checkpoints.names import NAME_PATTERN
 from bsig.training.config import from_json, to_json
 from bsig.training.runs.events import events_of, forget_events
 from bsig.training.runs.run import ENDED, Run, RunRequest, RunState, request_from_json

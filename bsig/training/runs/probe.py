@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.absent_classes import absent_classes
-from bsig.explain.explainer import EncodedImage, Explainer, find_class
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.methods import cam_method, default_method, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
@@ -116,7 +116,7 @@ def _predicted_and_absent(encoded: EncodedImage, position: int) -> list[int]:
 
 def _class_or_predicted(encoded: EncodedImage, class_name: str | None) -> int:
     try:
-        return find_class(encoded.model, class_name) if class_name else encoded.predicted_index
+        return encoded.model.class_index(class_name) if class_name else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 

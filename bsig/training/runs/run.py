@@ -12,7 +12,10 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from bsig.inputs.errors import InputError
-from bsig.training.config import FinetuneConfig, from_json
+from bsig.training.config import (
+    FinetuneConfig,
+    from_json,
+)
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]

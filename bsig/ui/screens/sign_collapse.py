@@ -19,7 +19,7 @@ from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_re
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.wording import number_text, percent, quantity, small_percent
 from bsig.inputs.errors import InputError
@@ -217,7 +217,7 @@ def _nothing() -> list[Any]:
 def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
     """The class asked for where this checkpoint has it; Compare may not have answered yet for a new checkpoint."""
     try:
-        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+        return encoded.model.class_index(wanted) if wanted else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from bsig.inputs.errors import megabytes
 from bsig.inputs.version import __version__
-from bsig.model.checkpoints.folder import list_checkpoints
+from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.training.runs.queue import RunQueue
 from bsig.ui.server.gradio_internals import (
     UNKNOWN_NAME_ERRORS,

@@ -19,7 +19,8 @@ from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import RESULTS, check_target
+from bsig.model.checkpoints.names import RESULTS
+from bsig.model.checkpoints.save import check_target
 
 SHIPPED = [path.parent for path in sorted(CHECKPOINTS_FOLDER.glob(f"*/{RESULTS}"))]
 MOST_BYTES = 1_000_000

@@ -11,8 +11,9 @@ from random_heads import CHANNELS, class_maps, random_head
 from tolerances import IDENTITY, assert_close
 
 from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, class_areas, positive_area
-from bsig.explain.diagnostics.logit_shift import shifted_head, uniform_shift
+from bsig.explain.diagnostics.logit_shift import uniform_shift
 from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
 
 HEAD = random_head(1)
 
@@ -64,7 +65,7 @@ def test_area_at_own_area_ignores_a_constant() -> None:
 
 def test_areas_of_each_head() -> None:
     features, weight, _, _ = random_head(6)
-    heads = {"softmax": weight, "lowered": shifted_head(weight, uniform_shift(CHANNELS, -0.5))}
+    heads = {"softmax": weight, "lowered": shifted_rows(weight, uniform_shift(CHANNELS, -0.5))}
     areas = class_areas(features, heads, 0, seen=[0, 1], absent=[2, 4])
     for name, head in heads.items():
         maps = class_maps(features, head).numpy()

@@ -28,12 +28,12 @@ from bsig.explain.diagnostics.logit_shift import (
     shared_component,
     shared_energy_share,
     shared_map_share,
-    shifted_head,
     shifted_probabilities,
     uniform_shift,
 )
 from bsig.explain.diagnostics.painted_shift import painted_shift, target_map
 from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
 
 
 class TestByHand:
@@ -58,7 +58,7 @@ class TestByHand:
     def test_shift_adds_v_dot_pool_to_every_logit(self) -> None:
         # pool = [0.5, 1, 1]; v = 2 e_1: both logits gain 2.
         pooled, vector = FEATURES.mean(dim=(1, 2))[None], channel_shift(3, 1, 2.0)
-        gained = pooled @ (shifted_head(WEIGHT, vector) - WEIGHT).T
+        gained = pooled @ (shifted_rows(WEIGHT, vector) - WEIGHT).T
         assert_close(gained, [[2.0, 2.0]], IDENTITY)
         sigmoid = shifted_probabilities(pooled, WEIGHT, BIAS, vector, "sigmoid")
         assert_close(sigmoid.before[0], reference.sigmoid(np.array([2.5, 0.5])), IDENTITY)
@@ -109,7 +109,7 @@ class TestAgainstLoops:
     def test_logit_shift_and_equivalent_delta(self) -> None:
         f, v = self.features.numpy(), self.vector.numpy()
         pooled = self.features.mean(dim=(1, 2))[None]
-        gained = pooled @ (shifted_head(self.weight, self.vector) - self.weight).T
+        gained = pooled @ (shifted_rows(self.weight, self.vector) - self.weight).T
         expected = torch.full_like(gained, reference.logit_shift(reference.pooled(f), v))
         assert_close(gained, expected, IDENTITY)
         assert_close(equivalent_delta(self.features, self.vector), reference.equivalent_delta(f, v), IDENTITY)
@@ -144,7 +144,7 @@ class TestAgainstLoops:
         pooled, before = self.features.mean(dim=(1, 2))[None], of(self.features, self.weight, 2)
         for i, delta in enumerate(deltas):
             vector = delta * self.vector
-            after = of(self.features, shifted_head(self.weight, vector), 2)
+            after = of(self.features, shifted_rows(self.weight, vector), 2)
             assert curve.deltas[i] == delta
             expected = map_movement(before, after)
             assert_close(curve.movement[i].correlation, expected.correlation, IDENTITY)
@@ -170,20 +170,20 @@ class TestInvariances:
     @given(seed=st.integers(0, 10_000), size=st.floats(-10, 10))
     def test_class_centred_map_stays_where_it_is(self, seed: int, size: float) -> None:
         features, weight, _, vector = random_head(seed)
-        shifted = shifted_head(weight, size * vector)
+        shifted = shifted_rows(weight, size * vector)
         assert_close(class_centred_map(features, shifted, 1), class_centred_map(features, weight, 1), IDENTITY)
 
     @given(seed=st.integers(0, 10_000), size=st.floats(-10, 10))
     def test_every_map_moves_by_the_same_map(self, seed: int, size: float) -> None:
         features, weight, _, vector = random_head(seed)
-        moved = class_maps(features, shifted_head(weight, size * vector)) - class_maps(features, weight)
+        moved = class_maps(features, shifted_rows(weight, size * vector)) - class_maps(features, weight)
         same = torch.einsum("k,khw->hw", size * vector, features)
         assert_close(moved, same.expand_as(moved), IDENTITY._replace(absolute=1e-10))
 
     @given(seed=st.integers(0, 10_000), size=st.floats(0.01, 10))
     def test_fitted_shift_is_found_again(self, seed: int, size: float) -> None:
         _, weight, _, vector = random_head(seed)
-        found, share = common_shift(weight, shifted_head(weight, size * vector))
+        found, share = common_shift(weight, shifted_rows(weight, size * vector))
         assert_close(found, size * vector, IDENTITY)
         assert share is not None
         assert_close(share, 1.0, IDENTITY)

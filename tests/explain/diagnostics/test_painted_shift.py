@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from random_heads import COLUMNS, DOUBLE, FEATURES, ROWS, WEIGHT, random_head
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.explain.diagnostics.logit_shift import class_map, shifted_head
+from bsig.explain.diagnostics.logit_shift import class_map
 from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
 from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
 
 HEAD = random_head(1)
 
@@ -45,7 +46,7 @@ def test_painted_map_is_the_target(seed: int, name: str) -> None:
     features, weight, _, _ = random_head(seed)
     target = target_map(class_map(features, weight, 0), name)
     painted = painted_shift(features, weight[0], target)
-    reached = class_map(features, shifted_head(weight, painted.vector), 0)
+    reached = class_map(features, shifted_rows(weight, painted.vector), 0)
     assert painted.reason is None
     assert_close(reached, target, IDENTITY._replace(absolute=1e-8))
     assert painted.residual <= 1e-8
@@ -66,7 +67,7 @@ def test_maximum_moves_to_the_clicked_cell(seed: int, row: int, column: int) -> 
     features, weight, _, _ = random_head(seed, torch.float32)
     own = class_map(features, weight, 0)
     painted = painted_shift(features, weight[0], target_at_cell(own, row, column))
-    reached = class_map(features, shifted_head(weight, painted.vector), 0)
+    reached = class_map(features, shifted_rows(weight, painted.vector), 0)
     assert divmod(int(reached.argmax()), COLUMNS) == (row, column)
     assert_close(reached.max(), own.max(), FLOAT32)
     assert float(reached.min()) >= float(own.min()) - 1e-3

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import with_classes
 from bsig.training.closed_form.damping import (

@@ -17,7 +17,7 @@ from bsig.evaluation.metrics.localization import score_map
 from bsig.evaluation.metrics.regions import inside_auc
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import with_classes
 from bsig.training.closed_form.flat_shift import (
@@ -149,7 +149,7 @@ def test_on_the_default_model_it_is_the_same_classifier_with_a_flat_map(
         assert_close(other.shift.vector, fit.shift.vector, PROBABILITY._replace(absolute=1e-4))
         assert (other.level, other.flatness) == pytest.approx((fit.level, fit.flatness), rel=1e-4)
     features = torch.rand(2, 1280, 7, 7, generator=torch.Generator().manual_seed(0))
-    shifted = fit.shift.applied_to(default_model.softmax_head)
+    shifted = default_model.softmax_head.shifted(fit.shift.vector, fit.shift.bias)
     assert_close(shifted(features).softmax(1), default_model.softmax_logits(features).softmax(1), PROBABILITY)
 
 

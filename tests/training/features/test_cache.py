@@ -21,8 +21,9 @@ from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, input_tensor
-from bsig.model.backbones import BackboneOptions, classifier_from_timm, state_sha256
+from bsig.model.backbones import BackboneOptions, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import state_sha256
 from bsig.training.config import EncodingConfig, Views
 from bsig.training.features import cache as feature_cache
 from bsig.training.features import file as feature_file

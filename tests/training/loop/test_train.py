@@ -17,8 +17,7 @@ from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.model.backbones import PooledLinearHead
-from bsig.model.dual_branch import FittedShift
+from bsig.model.heads import PooledLinearHead
 from bsig.training.callbacks import OnEpoch
 from bsig.training.config import TrainingConfig
 from bsig.training.features import pooled as training_features
@@ -604,12 +603,3 @@ def test_a_softmax_head_whose_loss_is_not_finite_is_refused() -> None:
     features = toy_features()
     with pytest.raises(InputError, match="loss is"):
         fit_softmax_head(replace(features, pooled=1e30 * features.pooled), CLASSES, learning_rate=90.0)
-
-
-def test_a_shift_applied_to_a_head_leaves_the_head_as_it_was() -> None:
-    head = toy_head()
-    before = head.linear.weight.clone()
-    shifted = FittedShift(torch.arange(7.0), torch.tensor(2.0)).applied_to(head)
-    assert torch.equal(head.linear.weight, before)
-    assert torch.equal(shifted.linear.weight, before + torch.arange(7.0))
-    assert torch.equal(shifted.linear.bias, head.linear.bias + 2)

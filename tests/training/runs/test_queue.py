@@ -19,8 +19,10 @@ from safetensors.torch import load_file
 
 from bsig.inputs.files import locked
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import Classifier, state_sha256
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
+from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
+from bsig.model.weights import state_sha256
 from bsig.training.config import FinetuneConfig, TrainingConfig
 from bsig.training.runs.folder import MAPS, RunFolder, change_state
 from bsig.training.runs.queue import RunQueue, mark_interrupted

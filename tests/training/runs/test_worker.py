@@ -10,7 +10,7 @@ import pytest
 from generated import class_folders
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.training.config import (
     DampingConfig,
     FinetuneConfig,

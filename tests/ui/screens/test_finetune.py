@@ -20,7 +20,9 @@ from in_process import served_demo
 from bsig.explain.explainer import Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.folder import MAPS, RunFolder
 from bsig.training.runs.queue import RunQueue

@@ -16,7 +16,7 @@ from bsig.explain.explanation import Explanation, summary
 from bsig.explain.report.page import facts_of, report_html
 from bsig.explain.wording import finding
 from bsig.inputs.version import __version__
-from bsig.model.checkpoints.folder import library_versions
+from bsig.model.versions import library_versions
 from bsig.ui.components.downloads import new_download_folder
 
 LONGEST_NAME = 60

@@ -22,7 +22,7 @@ from bsig.explain.drawing.comparison import (
     shared_limit_of,
 )
 from bsig.explain.drawing.heatmaps import heatmap
-from bsig.explain.explainer import EncodedImage, can_add_bias, find_class
+from bsig.explain.explainer import EncodedImage, can_add_bias
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of, why_not_cam
 from bsig.explain.wording import area_text, finding, number_text, percent, signed
@@ -416,7 +416,7 @@ def _nothing() -> list[Any]:
 def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
     """The class asked for where this checkpoint has it, else its prediction: another checkpoint, other classes."""
     try:
-        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+        return encoded.model.class_index(wanted) if wanted else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 

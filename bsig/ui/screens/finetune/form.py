@@ -16,8 +16,10 @@ from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
-from bsig.model.backbones import chosen_device
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import BranchKind, DualBranch
 from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
 from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched

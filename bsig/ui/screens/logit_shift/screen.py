@@ -31,12 +31,12 @@ from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, targe
 from bsig.explain.diagnostics.shifted_model import doctored_model, shifted_image
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, map_picture
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, default_method, require_exact
 from bsig.explain.wording import percent, small_percent
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.heads import ClassificationHead
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.examples import bundled_examples
@@ -500,7 +500,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
 
     def current(image: str | None, checkpoint: str | None, class_name: str | None) -> tuple[EncodedImage, int]:
         encoded = bench.encode(image, checkpoint)
-        return encoded, find_class(encoded.model, class_name) if class_name else encoded.predicted_index
+        return encoded, encoded.model.class_index(class_name) if class_name else encoded.predicted_index
 
     def answer(image: str, checkpoint: str, class_name: str, method: str, *wished: Any) -> list[Any]:
         encoded, index = current(image, checkpoint, class_name)
@@ -630,7 +630,7 @@ def shift_answer(
 ) -> dict[str, Any]:
     """What the `/logit_shift` endpoint answers: maps and probabilities before and after, as JSON."""
     encoded = bench.encode(image, checkpoint)
-    index = find_class(encoded.model, class_name) if class_name else encoded.predicted_index
+    index = encoded.model.class_index(class_name) if class_name else encoded.predicted_index
     wanted = Wanted("paint", target) if target else Wanted("uniform", delta=float(delta))
     shifted = shifted_by(encoded, index, default_method(encoded.model.softmax_head), wanted)
     before, after = shifted.before, shifted.after
