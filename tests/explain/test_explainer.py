@@ -16,7 +16,6 @@ from tolerances import FLOAT32, assert_close
 
 import bsig
 from bsig.explain.cams import (
-    TREATMENTS,
     Branch,
     class_scores_of,
     head_score,
