@@ -1,6 +1,6 @@
 """A data set looked over before a fine-tune: what is there, what matches, what cannot be read, how long it takes.
 
-Only headers of pictures are read here; one that is damaged further inside is found, and named, while it is encoded.
+Only headers of pictures are read here; one that is damaged further inside is named while it is encoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RATES: dict[tuple[object, ...], float] = {}
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What was found.
+    """What a data set holds for a fine-tune.
 
     Attributes:
         counts: pictures a class.
@@ -35,7 +35,7 @@ class DataCheck:
         headers_read: of how many pictures the header was read.
         held_out: how many pictures are only measured.
         held_out_sentence: what is held out, and why.
-        seconds: estimated, encoding and training; None for what has to be measured first.
+        seconds_encoding, seconds_training: estimates.
     """
 
     name: str
@@ -57,7 +57,7 @@ class DataCheck:
 def check_data(
     address: str, model: DualBranch, *, new_head: bool, views: int, epochs: int, batch_size: int, seed: int = 0
 ) -> DataCheck:
-    """Looks the data set over for a fine-tune of this model.
+    """What the data set holds for a fine-tune of this model.
 
     Raises:
         InputError: no data set there, fewer than two classes that match, or nothing that can be read.
@@ -75,9 +75,9 @@ def check_data(
         raise InputError(f"none of the pictures of '{images.name}' can be read: {unreadable[0]}")
     classes = len(names) if new_head else model.num_classes
     count = sum(sample.class_name in match.index_of for sample in images.samples)
-    kept = [sample for sample in held_out.samples if sample.class_name in match.index_of] if held_out else []
+    measured = sum(sample.class_name in match.index_of for sample in held_out.samples) if held_out else 0
     seconds = estimated_seconds(
-        model, count * views + len(kept), count, classes=classes, epochs=epochs, batch_size=batch_size
+        model, count * views + measured, count, classes=classes, epochs=epochs, batch_size=batch_size
     )
     return DataCheck(
         images.name,
@@ -85,7 +85,7 @@ def check_data(
         match,
         unreadable,
         len(listed),
-        len(kept),
+        measured,
         splits.sentence,
         *seconds,
     )

@@ -30,6 +30,7 @@ from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import check_target, save_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import ClassificationHead
 from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldStop, never
 from bsig.training.closed_form.balanced_bias import balanced_bias
 from bsig.training.closed_form.damping import DampingGrids, damped_head
@@ -153,7 +154,6 @@ def encoded_data(
             f"of '{start.name}'; name folders by its class names, WordNet ids or indices, or fit a new head "
             "(--fit-softmax-head)."
         )
-
     options: dict[str, Any] = {
         "encoding": config.encoding, "progress": on_encoded, "should_stop": should_stop, "on_note": on_note,
     }  # fmt: skip
@@ -173,17 +173,17 @@ def encoded_data(
             cache_folder=cache_folder, readers=readers, **options,
         )  # fmt: skip
     description = _description(images, features, match)
-    measured = None
+    held_out_features = None
     if held_out:
         index_of = _matched(start, held_out.class_names, images.class_names, config).index_of
         if index_of:
-            measured = split_features(
+            held_out_features = split_features(
                 processes, start, held_out, index_of, ONE_VIEW, cache_folder=cache_folder, **options
             )
-            description["held_out"] = {"split": held_out.split, "images": measured.count}
+            description["held_out"] = {"split": held_out.split, "images": held_out_features.count}
         elif on_note:
             on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
-    return TrainingData(features, measured, images.class_names, description, cells, grids), match
+    return TrainingData(features, held_out_features, images.class_names, description, cells, grids), match
 
 
 def shipped_data(start: DualBranch, config: FinetuneConfig) -> TrainingData:
@@ -249,60 +249,53 @@ def finetune_on(
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
-    softmax_head, flat = classifier.head, None
-    if config.flat_shift and data.cells:
-        flat = fit_flat_shift(data.cells, softmax_head, config.flat_shift, processes)
-    # Softmax cannot see a shift: for the training the shifted head is the softmax head.
-    start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
-    if flat and config.training.branch == "shift":
-        trained = TrainedHead(start_head, flat.shift)
-    else:
-        trained = train_sigmoid_branch(
-            start_head, data.features, config.training, held_out=data.held_out,
-            on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
-        )  # fmt: skip
+    softmax_head, settings = classifier.head, config.flat_shift
+    flat = fit_flat_shift(data.cells, softmax_head, settings, processes) if settings and data.cells else None
+    trained = _trained(
+        softmax_head, flat, data, config,
+        on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
+    )  # fmt: skip
     head = None if trained.shift else trained.head
-    if head is not None and config.damping and data.grids and not trained.stopped:
-        head = damped_head(data.grids, softmax_head, head, config.damping, processes)
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
-    description = _training_description(config, trained, flat, model.num_classes, start)
-    description["balanced_bias"] = balanced_bias(softmax_head, data.features)
     unreadable = data.features.unreadable
-    _save(model, out, config, data, description, unreadable, trained, start, state_file)
-    return Finetuned(model, out, trained.history, ClassMatch({}, ()), unreadable, trained.stopped)
-
-
-def _save(
-    model: DualBranch,
-    out: Path,
-    config: FinetuneConfig,
-    data: TrainingData,
-    description: dict[str, Any],
-    unreadable: tuple[str, ...],
-    trained: TrainedHead,
-    start: DualBranch,
-    state_file: Path,
-) -> None:
-    """Writes the checkpoint, from the first process; the state goes where the run went to its end."""
-    # A doctored softmax branch stays doctored under a new sigmoid branch.
-    keeps_softmax = config.softmax_head is None
-    inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
+    entries = {
+        "training": {
+            **_training_description(config, trained, flat, model.num_classes, start),
+            "balanced_bias": balanced_bias(softmax_head, data.features),
+        },
+        "data": {**data.description, "unreadable": list(unreadable)},
+        "history": [asdict(epoch) for epoch in trained.history],
+    }
+    if config.softmax_head is None and "doctored" in start.metadata:
+        # A doctored softmax branch stays doctored under a new sigmoid branch.
+        entries["doctored"] = start.metadata["doctored"]
 
     def save() -> None:
-        save_checkpoint(
-            model,
-            out,
-            half_precision=config.half_precision,
-            training=description,
-            data={**data.description, "unreadable": list(unreadable)},
-            history=[asdict(epoch) for epoch in trained.history],
-            **inherited,
-        )
+        save_checkpoint(model, out, half_precision=config.half_precision, **entries)
         if not trained.stopped:
             shutil.rmtree(state_file.parent, ignore_errors=True)
 
-    processes = data.features.processes
     processes.together(lambda: save() if processes.is_first else None)
+    return Finetuned(model, out, trained.history, ClassMatch({}, ()), unreadable, trained.stopped)
+
+
+def _trained(
+    softmax_head: ClassificationHead,
+    flat: FlatShiftFit | None,
+    data: TrainingData,
+    config: FinetuneConfig,
+    **options: Any,
+) -> TrainedHead:
+    """The sigmoid branch: solved where it is a flat shift alone, else trained, and damped where that is asked for."""
+    # Softmax cannot see a shift: for the training the shifted head is the softmax head.
+    start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
+    if flat and config.training.branch == "shift":
+        return TrainedHead(start_head, flat.shift)
+    trained = train_sigmoid_branch(start_head, data.features, config.training, held_out=data.held_out, **options)
+    if config.damping and data.grids and not trained.stopped:
+        head = damped_head(data.grids, softmax_head, trained.head, config.damping, data.features.processes)
+        return replace(trained, head=head)
+    return trained
 
 
 def _checked_target(out: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 import pytest
@@ -161,3 +161,38 @@ def test_a_form_field_that_cannot_be_read_is_refused_by_name(name: str, raw: Any
     with pytest.raises(InputError) as caught:
         settings_of(TrainingConfig)[name].read(raw)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"), [((0,), "views"), ((2, 0.0), "smallest_area"), ((2, 1.1), "smallest_area")]
+)
+def test_views_out_of_range_are_refused_by_name(settings: tuple, name: str) -> None:
+    with pytest.raises(InputError, match=rf"`{name}` \(={settings[-1]}\)"):
+        Views(*settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0), ("epochs", 10_001), ("learning_rate", 0.0), ("learning_rate", -1.0), ("learning_rate", 100.0),
+        ("learning_rate", math.nan), ("learning_rate", math.inf), ("batch_size", 0), ("batch_size", 65_537),
+        ("momentum", 1.0), ("momentum", -0.1), ("weight_decay", 1.0), ("weight_decay", math.nan),
+        ("positive_weight", 0.0), ("positive_weight", math.inf), ("positive_weight", math.nan),
+        ("stay_near_softmax", -1.0), ("stay_near_softmax", math.nan), ("seed", -1), ("seed", 2**31),
+    ],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_by_name_and_value(name: str, value: float) -> None:
+    with pytest.raises(InputError) as caught:
+        TrainingConfig(**{name: value})
+    assert str(caught.value).startswith(f"`{name}` (={value}) must be ")
+
+
+def test_a_fresh_shift_is_refused_because_a_shift_is_of_something() -> None:
+    with pytest.raises(InputError, match="`initialisation`"):
+        TrainingConfig(branch="shift", initialisation="fresh")
+
+
+def test_the_defaults_are_those_of_the_published_code() -> None:
+    said = asdict(TrainingConfig())
+    assert (said["epochs"], said["batch_size"], said["learning_rate"]) == (3, 32, 0.03)
+    assert (said["momentum"], said["weight_decay"], said["positive_weight"]) == (0.9, 5e-4, None)

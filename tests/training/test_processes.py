@@ -54,7 +54,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, dict]
     return found(folder, "trained", 0, 1), found(folder, "trained", 0, 2), found(folder, "trained", 1, 2)
 
 
-RUNS = ["full", "shift", "held", "single", "softmax", "pictures cache", "pictures None", "fresh"]
+RUNS = ["full", "shift", "held", "single", "softmax", "pictures cache", "pictures None", "closed forms", "fresh"]
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -110,6 +110,7 @@ def flattest_vector(moments: CellMoments, ridge: float = RIDGE) -> Float[Tensor,
     if moments.cells == 0:
         raise InputError("`moments` (=0 cells) must hold at least one picture; add features first.")
     covariance, mean = moments.covariance, moments.mean
+    # The ridge is a share of the mean variance, so that it means the same for features of any scale.
     size = float(covariance.diagonal().mean())
     if not (math.isfinite(size) and size > 0 and bool(mean.any())):
         raise InputError(f"the features' variance within pictures (={size:g}) must be above 0; use other pictures.")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bsig.training.processes import ALONE, Processes
 
-FIGURES_BATCH = 2048
+MEASURED_BATCH = 2048
 KEPT_ON_DEVICE_BYTES = 4 * 2**30
 
 
@@ -77,8 +77,8 @@ class PooledFeatures:
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The first view of all pictures, in order."""
-        for start in range(0, len(self.labels), FIGURES_BATCH):
-            yield self.pooled[start : start + FIGURES_BATCH, 0], self.labels[start : start + FIGURES_BATCH]
+        for start in range(0, len(self.labels), MEASURED_BATCH):
+            yield self.pooled[start : start + MEASURED_BATCH, 0], self.labels[start : start + MEASURED_BATCH]
 
     def identity(self) -> dict[str, str]:
         """Hashes of features and labels."""
@@ -93,7 +93,7 @@ class PooledFeatures:
 
 def _sha256(tensor: Tensor) -> str:
     digest = hashlib.sha256(str(tuple(tensor.shape)).encode())
-    for rows in tensor.detach().split(FIGURES_BATCH):  # never all in memory, where they are a mapped file
+    for rows in tensor.detach().split(MEASURED_BATCH):  # never all in memory, where they are a mapped file
         digest.update(rows.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

@@ -75,8 +75,7 @@ def train_sigmoid_branch(
 
     Raises:
         StoppedEarly: stopped before an epoch was finished.
-        InputError: fewer than two classes; loss or weights not finite before an epoch was finished; a state of other
-            settings.
+        InputError: fewer than two classes; not finite before an epoch was finished; a state of other settings.
     """
     device = softmax_head.last_linear.weight.device
     features, held_out = _near(device, features), _near(device, held_out) if held_out else None
