@@ -173,13 +173,21 @@ def test_a_visitor_who_goes_in_the_middle_leaves_nothing(visitor: Visitor, url: 
 @pytest.mark.parametrize(
     "path",
     ["/gradio_api/proxy=https://huggingface.co/", "/gradio_api/file=http://127.0.0.1/",
-     "/gradio_api/deep_link?session_hash=a",
-     "/gradio_api/file=HTTPS://127.0.0.1/", "/monitoring", "/monitoring/summary", "/gradio_api/dev/reload", "/login",
-     "/gradio_api/runs", "/gradio_api/vibe-code", "/gradio_api/%70roxy=http://127.0.0.1/"],
+     "/gradio_api/file=HTTPS://127.0.0.1/", "/gradio_api/file/etc/passwd", "/gradio_api/%70roxy=http://127.0.0.1/",
+     "/gradio_api/deep_link?session_hash=a", "/gradio_api/dev/reload", "/gradio_api/runs", "/gradio_api/token",
+     "/gradio_api/user", "/gradio_api/login_check", "/gradio_api/queue/status", "/gradio_api/openapi.json",
+     "/gradio_api/run-history/records", "/gradio_api/run-history/connect", "/gradio_api/component_server",
+     "/gradio_api/component_server/", "/gradio_api/process_recording", "/gradio_api/vibe-code",
+     "/gradio_api/vibe-edit/", "/gradio_api/undo-vibe-edit", "/gradio_api/vibe-starter-queries",
+     "/gradio_api/stream/a/0/1/playlist.m3u8", "/gradio_api/stream/a/close", "/gradio_api/profiling/traces",
+     "/gradio_api/profiling/clear", "/gradio_api/mcp/", "/monitoring", "/monitoring/summary", "/monitoring/key",
+     "/login", "/login/huggingface", "/logout", "/custom_component/a/client/component/index.js", "/openapi.json"],
 )  # fmt: skip
 def test_routes_that_the_page_does_not_use_are_closed(visitor: Visitor, path: str) -> None:
     for method in ("GET", "POST", "HEAD"):
-        assert visitor.http.request(method, path).status_code == 404
+        response = visitor.http.request(method, path)
+        assert response.status_code == 404
+        assert method == "HEAD" or response.json() == {"detail": "this app has no such page."}
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/config", "/nothing", "/gradio_api/monitoring", "/gradio_api/info"])

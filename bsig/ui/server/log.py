@@ -134,12 +134,11 @@ class LoggedBlocks(ObservedBlocks):
 
     def _record_of(self, request: PageRequest) -> Record:
         """The record that the steps before have begun, or a new one."""
-        record, ended = (
-            self._generating.pop(request.iterator, (None, None)) if request.iterator is not None else (None, None)
-        )
-        if ended is not None:
-            ended.detach()
-        return record or Record(request.endpoint, request.queued_ms)
+        if request.iterator is None or request.iterator not in self._generating:
+            return Record(request.endpoint, request.queued_ms)
+        record, ended = self._generating.pop(request.iterator)
+        ended.detach()
+        return record
 
 
 def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str]]:

@@ -57,9 +57,7 @@ OPEN_ROUTES = (
     # Files.
     OpenRoute("POST", UPLOAD_PATH, "a visitor's picture or zip"),
     OpenRoute("GET", f"{API}/upload_progress", "how much of it has come"),
-    OpenRoute(
-        "GET HEAD", f"{API}/file=(?!\\w+:).+", "a picture of an answer or an example; no address, which is fetched"
-    ),
+    OpenRoute("GET HEAD", f"{API}/file=(?!\\w+:).+", "a picture of an answer or an example; no address"),
 )
 
 

@@ -28,9 +28,7 @@ COOKIE = "bsig_visitor"
 HEADER = "x-bsig-visitor"
 KEY_PATTERN = re.compile(r"[0-9a-f]{32,64}")
 SESSIONS_KEPT = 10_000
-QUESTIONS = re.compile(
-    r"/gradio_api/(queue/join|run|api|call|cancel|reset)\b"
-)  # requests whose body may name a session
+QUESTIONS = re.compile(r"/gradio_api/(queue/join|run|api|call|cancel|reset)\b")  # their bodies may name a session
 LARGEST_ANSWER = 2**20  # bytes of an upload's answer: the names of at most 1000 files
 
 

@@ -1,0 +1,327 @@
+"""What bsig takes for granted of gradio and gradio does not promise: one test each, failing with what has changed."""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.blocks import Blocks
+from gradio.data_classes import ImageData, PredictBody
+from gradio.route_utils import get_fn
+from gradio.state_holder import SessionState
+from http_visitor import RefusedError, Visitor, file_data, wait_until
+from in_process import loops_closed
+
+from bsig.ui import launch_arguments
+from bsig.ui.components.inputs import Choice, MapImage, PictureInput
+from bsig.ui.server import gradio_internals
+from bsig.ui.server.gradio_internals import (
+    DOM_CLASSES,
+    UNKNOWN_NAME_ERRORS,
+    InvalidPathError,
+    LeanSession,
+    ObservedBlocks,
+    PageRequest,
+    ShownAsParent,
+    cache_folder,
+    check_version,
+    current_headers,
+    failed_on_inputs,
+    is_update,
+    requests_under_way,
+    stored_picture,
+    uploaded_path,
+)
+from bsig.ui.server.guard import server_arguments
+
+FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
+# Classes that bsig's own markup and plotly's plots use in bsig's style sheet, beside those that begin with `bsig-`.
+OWN_CLASSES = {"better", "worse", "main", "wide", "number", "ramp", "ticks", "words", "step-label"}
+PLOTLY_CLASSES = {"bartext", "hoverlayer", "js-plotly-plot", "modebar-btn--logo"}
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+# --- the version ------------------------------------------------------------------------------------------------------
+
+
+def test_another_minor_version_of_gradio_is_refused_in_a_sentence() -> None:
+    check_version("6.31.0")
+    check_version("6.31.12")
+    for version in ("6.32.0", "6.3.1", "7.31.0", "6.310"):
+        with pytest.raises(
+            ImportError, match=rf"made for gradio 6\.31, and {re.escape(version)} is installed; install"
+        ):
+            check_version(version)
+
+
+# --- the page in the browser ------------------------------------------------------------------------------------------
+
+
+@cache
+def frontend() -> str:
+    """The text of gradio's own page: scripts, style sheets, HTML."""
+    files = [path for kind in ("js", "css", "html") for path in sorted(FRONTEND.rglob(f"*.{kind}"))]
+    return "\n".join(
+        path.read_text(encoding="utf-8", errors="replace") for path in files if path.stat().st_size < 2**21
+    )
+
+
+@pytest.mark.parametrize("name", sorted(DOM_CLASSES))
+def test_gradios_page_has_the_classes_that_bsig_looks_for(name: str) -> None:
+    assert re.search(rf"""[."'`\s]{re.escape(name)}["'`\s.,:{{>+~\[]""", frontend()), (
+        f"gradio's page has no class `{name}` any more; bsig used it for: {DOM_CLASSES[name]}"
+    )
+
+
+def test_the_style_sheet_and_the_script_use_no_other_class_of_gradios() -> None:
+    arguments = launch_arguments()
+    rules = re.sub(r"/\*.*?\*/", "", arguments["css"], flags=re.DOTALL)
+    selectors = re.findall(r"([^{}]+)\{", rules)
+    selectors += [
+        text for _, text in re.findall(r"(?:querySelector(?:All)?|closest)\((['\"`])(.*?)\1", arguments["head"])
+    ]
+    names = {name for selector in selectors for name in re.findall(r"\.([a-zA-Z][\w-]*)", selector)}
+    foreign = {name for name in names if not name.startswith("bsig-")} - OWN_CLASSES - PLOTLY_CLASSES
+    assert foreign == set(DOM_CLASSES), "name it in gradio_internals.DOM_CLASSES with its reason, or take it out there"
+
+
+def test_gradios_page_asks_its_server_through_windows_fetch() -> None:
+    assert re.search(
+        r"\bfetch\((\w+),(\w+)\)\{let (\w+)=new Headers.{0,200}fetch\(\1,\{\.\.\.\2,headers:\3\}\)", frontend()
+    ), "gradio's client does not call the page's `fetch` any more, by which visitor_key.js sends the visitor's key"
+
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("component", "name"), [(PictureInput, "image"), (MapImage, "image"), (Choice, "dropdown")])
+def test_a_component_is_shown_by_gradios_own_code(component: type[Any], name: str) -> None:
+    assert issubclass(component, ShownAsParent)
+    assert component().get_block_name() == name, "gradio does not read `is_template` any more"
+
+
+def test_an_uploaded_picture_is_known_by_its_path_and_content_in_the_request_by_its_address() -> None:
+    assert (
+        uploaded_path(ImageData(path="/uploads/cat.jpg", url="http://host/file=/uploads/cat.jpg")) == "/uploads/cat.jpg"
+    )
+    assert uploaded_path(ImageData(path=None, url="data:image/png;base64,AAAA")) is None
+
+
+def test_a_stored_picture_is_handed_on_as_it_lies(tmp_path: Path) -> None:
+    file = tmp_path / "image.png"
+    file.write_bytes(b"as it is")
+    picture = stored_picture(str(file))
+    assert (picture.path, picture.orig_name) == (str(file), "image.png")
+    assert isinstance(picture, gr.Image.data_model), "gr.Image answers with another class now"
+
+
+def test_an_update_is_told_from_a_handlers_own_dict() -> None:
+    assert is_update(gr.update(value=1)), "gr.update returns something else now; pictures in it would be encoded twice"
+    assert not is_update({"value": 1})
+
+
+def test_gradio_serves_what_lies_in_its_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    assert cache_folder() == str(tmp_path)
+    assert cache_folder() == gr.Image().GRADIO_CACHE
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class Noted(gr.Number):
+    """A number that notes when gradio takes it in and makes it ready."""
+
+    is_template = True
+    steps: list[str] = []  # noqa: RUF012
+
+    def preprocess(self, payload: Any) -> Any:
+        self.steps.append("taken in")
+        return super().preprocess(payload)
+
+    def postprocess(self, value: Any) -> Any:
+        self.steps.append("made ready")
+        return super().postprocess(value)
+
+
+class Watched(ObservedBlocks):
+    """A page that keeps what it observes."""
+
+    requests: list[PageRequest]
+    errors: list[Exception]
+
+    async def observed(self, request: PageRequest, answer: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        self.requests.append(request)
+        Noted.steps.append("asked")
+        try:
+            return await answer()
+        except Exception as error:
+            self.errors.append(error)
+            raise
+        finally:
+            Noted.steps.append("answered")
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Watched]:
+    with warnings.catch_warnings(), loops_closed(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        patch.delenv("GRADIO_ANALYTICS_MAX_EVENTS", raising=False)
+        patch.delenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", raising=False)
+        patch.setenv("GRADIO_IS_E2E_TEST", "1")  # a visitor who has gone is noticed after 0.25 s instead of 15
+        with Watched(analytics_enabled=False) as demo:
+            number, text, state, file = Noted(), gr.Textbox(), gr.State(0), gr.File()
+            gr.Button().click(lambda value: Noted.steps.append("handled") or value, number, number, api_name="same")
+            gr.Button().click(lambda: dict(current_headers() or {}).get("x-test"), None, text, api_name="header")
+            gr.Button().click(lambda: str(requests_under_way(demo)), None, text, api_name="under_way")
+            gr.Button().click(lambda value: value, file, text, api_name="file")
+            gr.Button().click(lambda: 1 / 0, None, text, api_name="defect")
+            gr.Button().click(lambda value: (value + 1, value + 1), state, [state, number], api_name="count")
+            gr.Button().click(waiting, None, text, api_name="waiting")
+            gr.Button().click(counting, None, number, api_name="counting")
+        demo.requests, demo.errors, demo.health = [], [], dict  # type: ignore[attr-defined]
+        demo.queue(default_concurrency_limit=2)
+        _, address, _ = demo.launch(
+            prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **server_arguments(2**20)
+        )
+        demo.address = address.rstrip("/")  # type: ignore[attr-defined]
+        yield demo
+        GO.set()
+        demo.close(verbose=False)
+        gc.collect()
+
+
+GO = threading.Event()
+
+
+def waiting() -> str:
+    GO.wait(30)
+    return "went on"
+
+
+def counting() -> Iterator[int]:
+    yield from range(3)
+
+
+@pytest.fixture
+def visitor(page: Any) -> Iterator[Visitor]:
+    page.requests.clear()
+    page.errors.clear()
+    Noted.steps.clear()
+    one = Visitor(page.address)
+    yield one
+    one.close()
+
+
+def test_process_api_is_around_all_of_a_request(page: Any, visitor: Visitor) -> None:
+    assert visitor.ask("same", 3) == [3]
+    assert Noted.steps == ["asked", "taken in", "handled", "made ready", "answered"], (
+        "gradio answers a request by another way than Blocks.process_api; lines of the log would miss parts of it"
+    )
+    (request,) = page.requests
+    assert request.endpoint == "same"
+    assert request.queued_ms is not None, "the request is not among queue.event_ids_to_events"
+    assert 0 <= request.queued_ms < 30_000
+
+
+def test_every_answer_of_a_generator_comes_with_the_generator(page: Any, visitor: Visitor) -> None:
+    assert visitor.ask("counting") == [2]
+    iterators = [request.iterator for request in page.requests]
+    assert iterators[0] is None
+    assert len({id(iterator) for iterator in iterators[1:]}) == 1, "gradio does not hand the generator back any more"
+
+
+def test_the_request_of_a_visitor_who_has_gone_is_not_awaited(page: Any, visitor: Visitor) -> None:
+    handler = next(handler for handler in page.fns.values() if handler.api_name == "waiting")
+    body = {"data": [], "fn_index": handler._id, "session_hash": "goes"}
+    visitor.http.post("/gradio_api/queue/join", json=body)
+    assert wait_until(lambda: page.requests)
+    with visitor.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "goes"}) as stream:
+        next(stream.iter_lines())
+        assert page.requests[0].is_awaited
+    assert wait_until(lambda: not page.requests[0].is_awaited), "gradio marks such a request otherwise than by `alive`"
+    GO.set()
+
+
+def test_a_handler_sees_the_headers_of_its_request(visitor: Visitor) -> None:
+    visitor.http.headers["x-test"] = "from the visitor"
+    assert visitor.ask("header") == ["from the visitor"], "gradio keeps the request under way elsewhere"
+    assert current_headers() is None
+
+
+def test_the_queue_says_how_many_wait_and_run(visitor: Visitor) -> None:
+    assert visitor.ask("under_way") == ["{'waiting': 0, 'running': 1}"]
+
+
+@pytest.mark.parametrize("endpoint", ["file", "defect"])
+def test_what_fails_before_the_handler_is_told_from_what_fails_in_it(
+    page: Any, visitor: Visitor, endpoint: str
+) -> None:
+    with pytest.raises(RefusedError):
+        visitor.ask(endpoint, *(["not a file"] if endpoint == "file" else []))
+    (error,) = page.errors
+    assert failed_on_inputs(error) == (endpoint == "file"), "gradio's functions that read inputs have other names"
+
+
+def test_a_file_that_was_not_uploaded_has_an_error_of_its_own(page: Any, visitor: Visitor) -> None:
+    with pytest.raises(RefusedError):
+        visitor.ask("file", file_data("/etc/passwd"))
+    assert isinstance(page.errors[0], InvalidPathError)
+
+
+def test_gradio_raises_one_of_the_known_errors_for_a_name_that_it_does_not_know(page: Any) -> None:
+    for name in ("none", None):
+        with pytest.raises(UNKNOWN_NAME_ERRORS):
+            get_fn(page, name, PredictBody(data=[], fn_index=None))
+
+
+def test_gradio_keeps_no_statistics_of_requests(page: Any, visitor: Visitor) -> None:
+    for value in range(5):
+        visitor.ask("same", value)
+    assert len(page._queue.event_analytics) <= 1, "GRADIO_ANALYTICS_MAX_EVENTS is not read any more"
+    assert page._queue.ANAYLTICS_CACHE_FREQUENCY >= 10**9, "GRADIO_ANALYTICS_CACHE_FREQUENCY is not read any more"
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_lean_session_does_what_gradios_does_without_descriptions(page: Any) -> None:
+    number = next(key for key, block in page.blocks.items() if isinstance(block, gr.Number))
+    state = next(key for key, block in page.blocks.items() if isinstance(block, gr.State))
+    plain, lean = SessionState(page), LeanSession(page)
+    assert len(plain.config_values) > 5, "gradio describes no components any more: LeanSession is needless, delete it"
+    for session in (plain, lean):
+        assert session[state] == 0
+        session[state] = 7
+        session[number] = gr.Number(5, render=False)
+        session._update_config(number)
+        session._update_value_in_config(number, 6)
+        assert session[state] == 7
+        assert session[number].value == 5
+        assert [value for _, value, _ in session.state_components] == [7]
+    assert vars(lean).keys() == vars(plain).keys()
+    assert lean.config_values == {}
+
+
+def test_calls_of_the_web_api_have_a_session_named_like_themselves(page: Any, visitor: Visitor) -> None:
+    before = set(page.state_holder.session_data)
+    event = visitor.send("count")
+    assert visitor.answer("count", event)[-1] == 1
+    assert event in page.state_holder.session_data, "such a session has another name; forget_session would miss it"
+    page.requests[0].forget_session()
+    assert set(page.state_holder.session_data) == before
+
+
+def test_gradio_keeps_the_mailbox_of_a_call_that_was_answered(page: Any) -> None:
+    plain = Blocks().queue()._queue
+    assert plain.pending_event_ids_session == {}
+    assert plain.pending_messages_per_session.max_size == 2000
+    assert isinstance(page._queue.pending_event_ids_session, gradio_internals.LRUCache)
