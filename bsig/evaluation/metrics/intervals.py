@@ -10,6 +10,9 @@ Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. A 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -56,6 +59,13 @@ def estimate(values: Float[Array, " r"], count: int, level: float = 0.95) -> Est
         return {"value": _number(values[0]), "low": None, "high": None, "n": count}
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return {"value": float(values[0]), "low": float(low), "high": float(high), "n": count}
+
+
+def excludes_zero(difference: Mapping[str, Any] | None) -> bool:
+    """Whether the interval of a difference (an estimate) lies on one side of zero; False without one."""
+    if not difference or difference["low"] is None:
+        return False
+    return difference["low"] > 0 or difference["high"] < 0
 
 
 def _number(value: float) -> float | None:
