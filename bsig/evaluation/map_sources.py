@@ -28,15 +28,15 @@ CAM_PER_CELL = ("grad-cam", "xgrad-cam", "hires-cam")
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What is asked of each picture: one method and treatment, in all these columns."""
+class TableRequest:
+    """What one table shows: a method and a treatment, in all these columns."""
 
     method: CamMethod
     treatment: str
     columns: dict[str, Column]
 
     def source(self, key: str) -> MapSource:
-        """Where the maps of a column come from, without its gate."""
+        """The source of a column's maps, without its gate."""
         return source_of(self.columns[self.columns[key].source], self.method, self.treatment)
 
 
@@ -60,7 +60,7 @@ class MapSource:
 
     @property
     def key(self) -> str:
-        """By which its arrays are kept; the same for maps that differ by `per_cell` alone."""
+        """The name that its arrays are kept by; the same for maps that differ by `per_cell` alone."""
         return f"{self.column.key} {self.method.key} {'clamped' if self.clamped else 'signed'}"
 
 
@@ -88,24 +88,25 @@ def source_of(column: Column, method: CamMethod, treatment: str) -> MapSource:
     return MapSource(column, method, clamped and method.weights is not None and not is_positive)
 
 
-def distinct_sources(asks: Sequence[Ask], columns: Sequence[str] | None = None) -> dict[str, MapSource]:
-    """By key, the maps that all columns of all tables rest on; of Eigen-CAM one for all heads."""
-    found: dict[str, MapSource] = {}
-    for ask in asks:
-        for key in ask.columns:
+def distinct_sources(requests: Sequence[TableRequest], columns: Sequence[str] | None = None) -> dict[str, MapSource]:
+    """The maps that all columns of all tables rest on, by key; of Eigen-CAM one for all heads.
+
+    Args:
+        requests: the tables.
+        columns: keys of the columns that count; None for all.
+    """
+    sources: dict[str, MapSource] = {}
+    for request in requests:
+        for key in request.columns:
             if columns is None or key in columns:
-                source = shared_source(ask, key)
-                found.setdefault(source.key, source)
-    return found
+                source = shared_source(request, key)
+                sources.setdefault(source.key, source)
+    return sources
 
 
-def shared_source(ask: Ask, key: str) -> MapSource:
-    """As `Ask.source`; for a method without weights that of the softmax head, whichever column asks."""
-    return (
-        ask.source(key)
-        if ask.method.weights is not None
-        else source_of(ask.columns["softmax"], ask.method, ask.treatment)
-    )
+def shared_source(request: TableRequest, key: str) -> MapSource:
+    """The source of a column's maps; that of the softmax head for every column of a method without weights."""
+    return request.source(key if request.method.weights is not None else "softmax")
 
 
 def class_maps(

@@ -11,9 +11,10 @@ import pytest
 from generated import class_folders
 
 from bsig import list_checkpoints, load_checkpoint
+from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import evaluate
 from bsig.evaluation.metrics.catalogue import METRICS
-from bsig.evaluation.output.shipped import compact, expanded, read_results, shipped_runs, short_results, written_results
+from bsig.evaluation.output.shipped import compact, expanded, read_results, results_text, shipped_runs, short_results
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
@@ -29,13 +30,13 @@ needs_shipped = pytest.mark.skipif(not SHIPPED, reason="no checkpoint here ships
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     names = {"tench": "red", "goldfish": "green", "golf ball": "blue"}
     data = class_folders(tmp_path_factory.mktemp("data") / "set", names, count=2)
-    methods, weights = ["cam", "grad-cam", "layer-cam", "eigen-cam"], ["signed", "nonnegative"]
-    model = load_checkpoint()
-    return evaluate(model, read_dataset(data), methods=methods, weights=weights, mosaics=0, resamples=20)
+    methods, weights = ("cam", "grad-cam", "layer-cam", "eigen-cam"), ("signed", "nonnegative")
+    config = EvaluationConfig(methods=methods, weights=weights, mosaics=0, resamples=20)
+    return evaluate(load_checkpoint(), read_dataset(data), config)
 
 
 def test_what_is_written_is_what_was_measured_up_to_rounding(results: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / RESULTS).write_text(written_results([compact(results)], results["metrics"], "a test"))
+    (tmp_path / RESULTS).write_text(results_text([compact(results)], results["metrics"], "a test"))
     (again,) = read_results(tmp_path)
     for before, after in zip(results["tables"], again["tables"], strict=True):
         assert (before["method"], before["weights"]) == (after["method"], after["weights"])
@@ -121,9 +122,8 @@ def test_a_slice_measured_again_lies_within_the_shipped_numbers(shared_data: Pat
     every = read_dataset(shared_data / "birds10", "val")
     for row in rows:
         (sample,) = [one for one in every.samples if one.key == row["key"]]
-        found = evaluate(
-            load_checkpoint(folder), LabelledImages("birds10", "val", (sample,)), mosaics=0, resamples=5
-        )  # fmt: skip
+        images = LabelledImages("birds10", "val", (sample,))
+        found = evaluate(load_checkpoint(folder), images, EvaluationConfig(mosaics=0, resamples=5))
         for branch in ("softmax", "sigmoid"):
             value = found["tables"][0]["columns"][branch]["metrics"]["inside_auc"]["value"]
             assert value == pytest.approx(row[branch], abs=2e-3)
