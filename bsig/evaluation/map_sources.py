@@ -114,8 +114,8 @@ def class_maps(
 ) -> Float[Tensor, "b m h w"]:
     """The signed maps of `m` classes of each picture, without the division of `per_cell`."""
     if source.method.weights is None:  # Eigen-CAM: one map for all classes and heads
-        one = _signed(source, features, class_index[:, 0])
-        return one[:, None].expand(-1, class_index.shape[1], -1, -1)
+        maps = _signed_maps(source, features, class_index[:, 0])
+        return maps[:, None].expand(-1, class_index.shape[1], -1, -1)
     if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
         weights = pooled_head_weights(source, features, class_index)
         maps = torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
@@ -125,7 +125,7 @@ def class_maps(
     count, classes = class_index.shape
     step = max(MAPS_AT_ONCE // classes, 1)
     parts = [
-        _signed(
+        _signed_maps(
             source,
             features[start : start + step].repeat_interleave(classes, dim=0),
             class_index[start : start + step].flatten(),
@@ -158,7 +158,8 @@ def pooled_head_weights(
     return cells * alpha * gradient.clamp(min=0)
 
 
-def _signed(source: MapSource, features: Tensor, class_index: Tensor) -> Tensor:
+def _signed_maps(source: MapSource, features: Tensor, class_index: Tensor) -> Tensor:
+    """The signed map of one class of each picture, by the general way through the head."""
     head, column = source.column.head, source.column
     classes = head.last_linear.out_features
     scores = class_scores_of(class_index, classes, centred=column.branch == "centred", dtype=features.dtype)

@@ -46,8 +46,8 @@ def ratio_over(
     above: Float[Array, " n"], below: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> Float[Array, " r"]:
     """`sum_i w_i above_i / sum_i w_i below_i` for each draw; a picture with NaN in either is left out of both."""
-    known = np.isfinite(above) & np.isfinite(below)
-    total = weights[:, known].astype(np.float64) @ np.stack([above[known], below[known]], axis=1)
+    is_known = np.isfinite(above) & np.isfinite(below)
+    total = weights[:, is_known].astype(np.float64) @ np.stack([above[is_known], below[is_known]], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(total[:, 1] == 0, np.nan, total[:, 0] / total[:, 1])
 
