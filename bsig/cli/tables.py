@@ -1,4 +1,4 @@
-"""Tables that the command line prints as Markdown, for README and docs.
+"""Tables of README and docs as Markdown: `python -m bsig results`, `diagnostics` and `heads`.
 
 `head_table` builds one small network of each family of heads with random weights, takes it apart and lists which CAM
 variants it allows, where its features are taken and on which grid.
@@ -6,10 +6,15 @@ variants it allows, where its features are taken and on which grid.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection
 
+from bsig.evaluation.output.markdown import results_markdown
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
 from bsig.model.backbones import BackboneOptions, classifier_from_timm
+from bsig.model.checkpoints.listing import list_checkpoints
+from bsig.model.checkpoints.names import RESULTS
 from bsig.model.cutting.cut import LAST
 
 # Family -> (the network that is built, its pooling, further timm names).
@@ -28,6 +33,23 @@ FAMILIES: dict[str, tuple[str, str | None, str]] = {
     "average of tokens": ("vit_tiny_patch16_224", "avg", "vit_medium_patch16_reg4_gap_256, beit_base_patch16_224"),
     "attention pooling": ("test_vit3", None, "vit_base_patch16_siglip_224 with a classifier"),
 }  # fmt: skip
+
+
+def run_results(options: argparse.Namespace) -> None:
+    """Prints the results that ship with the checkpoints."""
+    folders = [options.checkpoints / row["name"] for row in list_checkpoints(options.checkpoints) if "error" not in row]
+    print(results_markdown([folder for folder in folders if (folder / RESULTS).is_file()]))
+
+
+def run_diagnostics(_options: argparse.Namespace) -> None:
+    """Prints the table of all diagnostics."""
+    print(diagnostics_table())
+
+
+def diagnostics_table() -> str:
+    """All diagnostics with unit, direction of better and meaning: the README's table."""
+    rows = [f"| {row.title} | {row.unit} | {row.better or ''} | {row.meaning} |" for row in DIAGNOSTICS.values()]
+    return "\n".join(["| number | unit | better | meaning |", "| --- | --- | --- | --- |", *rows])
 
 
 def head_table() -> str:

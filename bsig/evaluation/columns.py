@@ -5,8 +5,8 @@ delta-0.01, ...                 the softmax head with one number added to every 
                                 that any gain at zero has to beat
 softmax*sigmoid, ...            a map times a probability of its class: vanishes for absent classes, keeps the order
                                 of places; the baseline that any better-trained branch has to beat
-    features                        the sum of all features: what a picture stands out by, for every class the same
-    random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
+features                        the sum of all features: what a picture stands out by, for every class the same
+random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
 """
 
 from __future__ import annotations
@@ -82,10 +82,13 @@ def _with_bias(model: DualBranch, learned: str) -> list[Column]:
     if not softmax.cam_is_exact:
         return []
     columns = [Column("softmax+bias", "softmax, drawn with its bias", softmax, "softmax", with_bias=True)]
-    fitted = model.metadata.get("training", {}).get("balanced_bias")
-    if isinstance(fitted, float):
+    number = model.metadata.get("training", {}).get("balanced_bias")
+    if isinstance(number, float):
+        head = copy.deepcopy(softmax)
+        with torch.no_grad():
+            head.last_linear.bias.add_(number)
         title = "softmax, drawn with its bias and one fitted number"
-        columns.append(Column("softmax+fitted", title, softmax.shifted(0.0, fitted), "softmax", with_bias=True))
+        columns.append(Column("softmax+fitted", title, head, "softmax", with_bias=True))
     return [
         *columns,
         Column("sigmoid+bias", f"{learned}, drawn with its bias", model.sigmoid_head, "sigmoid", with_bias=True),
@@ -93,7 +96,7 @@ def _with_bias(model: DualBranch, learned: str) -> list[Column]:
 
 
 def delta_key(delta: float) -> str:
-    """The column of the softmax head with `delta` on every weight."""
+    """The key of the column whose head is softmax's with `delta` on every weight."""
     return f"delta{delta:+g}"
 
 
@@ -107,5 +110,6 @@ def _head_of(head: ClassificationHead, weights: Callable[[Tensor], Tensor]) -> C
 
 
 def _random_like(weight: Tensor) -> Tensor:
+    """Normal noise of the weights' spread, the same for the same shape."""
     generator = torch.Generator().manual_seed(RANDOM_HEAD_SEED)
     return (torch.randn(weight.shape, generator=generator) * weight.std().cpu()).to(weight)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import signal
@@ -19,7 +17,6 @@ from generated import COLOURS, picture
 from PIL import Image
 
 from bsig.cli.main import main
-from bsig.evaluation.output.text import CSV_COLUMNS
 from bsig.inputs.paths import ROOT
 
 CLASSES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -103,20 +100,6 @@ def test_an_error_is_said_once_however_many_processes(tmp_path: Path) -> None:
     done = run_together(2, *arguments, env=environment(tmp_path), timeout=PATIENCE_S)
     assert done.returncode != 0
     assert done.stderr.count("must be a folder of pictures") == 1
-
-
-def test_the_csv_holds_every_number_of_the_json(uninterrupted: dict[str, Any], data: Path, tmp_path: Path) -> None:
-    from bsig.evaluation.output.text import csv_of
-
-    rows = list(csv.DictReader(io.StringIO(csv_of(uninterrupted))))
-    assert tuple(rows[0]) == CSV_COLUMNS
-    expected = sum(len(one["metrics"]) for table in uninterrupted["tables"] for one in table["columns"].values())
-    assert len(rows) == expected
-    found = next(row for row in rows if (row["method"], row["column"], row["metric"]) == ("cam", "sigmoid", "own_area"))
-    number = uninterrupted["tables"][0]["columns"]["sigmoid"]["metrics"]["own_area"]
-    assert float(found["value"]) == number["value"]
-    assert float(found["difference_high"]) == number["difference"]["high"]
-    assert found["excludes_zero"] in ("True", "False")
 
 
 # Data as people have it. In this process: `main` answers with its exit code.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import run
 from generated import class_folders
 
 from bsig.cli import finetune as cli_finetune
@@ -202,3 +203,10 @@ def test_a_setting_that_would_have_no_effect_is_refused_by_name(
 ) -> None:
     assert main(["finetune", str(tmp_path), "--out", str(tmp_path / "out"), *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_setting_of_another_kind_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out: Path) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
+    done = run("finetune", folder, "--out", out, "--branch", "both", "--fit-softmax-head")
+    assert done.returncode == 2
+    assert done.stderr == "bsig: `branch` (=both) must be 'full' or 'shift'.\n"

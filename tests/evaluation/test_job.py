@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
+from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.job import EvaluationJob
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -36,9 +37,7 @@ def zipped(folder: Path, target: Path) -> str:
 
 
 def job_on(data: Path, folder: Path) -> EvaluationJob:
-    return EvaluationJob.start(
-        data, CHECKPOINTS_FOLDER / CHECKPOINT, folder, methods=["cam"], weights=["signed"], split="train", limit=None
-    )
+    return EvaluationJob.start(data, CHECKPOINTS_FOLDER / CHECKPOINT, folder, EvaluationConfig(), split="train")
 
 
 def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Workbench, tmp_path: Path) -> None:

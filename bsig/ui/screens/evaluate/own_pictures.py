@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
@@ -55,9 +56,8 @@ def measured(
         measured_split = images_to_measure(where)
         images = measured_split.images
         work = own_sets.new_folder()
-        job = EvaluationJob.start(
-            where, checkpoint, work, methods=methods, weights=treatments, split=images.split, limit=pictures
-        )
+        config = EvaluationConfig(methods=tuple(methods), weights=tuple(treatments), limit=pictures)
+        job = EvaluationJob.start(where, checkpoint, work, config, split=images.split)
         started, is_kept = time.monotonic(), False
         try:
             while job.is_running:
