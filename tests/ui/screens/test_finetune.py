@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked_worker import ForkedWorker
 from generated import class_folders
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -229,7 +230,7 @@ def test_names_are_text_in_every_piece_of_html(runs: RunFolder) -> None:
 
 @pytest.fixture(scope="module")
 def client(bench: Workbench, runs: RunFolder) -> Iterator[Client]:
-    queue = RunQueue(runs, CHECKPOINTS_FOLDER)
+    queue = RunQueue(runs, CHECKPOINTS_FOLDER, lambda: ForkedWorker(runs, CHECKPOINTS_FOLDER))
     try:
         with served_demo(bench, queue) as url:
             yield Client(url, verbose=False)

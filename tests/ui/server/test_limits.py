@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from forked_worker import ForkedWorker
 from generated import class_folders
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -144,7 +145,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     spaces = VisitorSpaces(limits, tmp_path_factory.mktemp("work"))
     bench = Workbench(visitor_spaces=spaces)
     assert spaces.shared.runs
-    queue = RunQueue(spaces.shared.runs, CHECKPOINTS_FOLDER)
+    folder = spaces.shared.runs
+    queue = RunQueue(folder, CHECKPOINTS_FOLDER, lambda: ForkedWorker(folder, CHECKPOINTS_FOLDER))
     try:
         with pytest.MonkeyPatch.context() as patch, served_demo(bench, queue) as url:
             patch.setenv("GRADIO_IS_E2E_TEST", "1")  # a page that has gone is noticed after 0.25 s instead of 15
