@@ -15,6 +15,7 @@ from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.compare.screen import _method_choices, compare
 from bsig.ui.screens.models import facts_html, loaded, models_html, start_of
+from bsig.ui.server.limits import pretrained_names
 from bsig.ui.workbench import Workbench
 
 PICTURE = str(bundled_examples()[0].path)
