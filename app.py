@@ -10,14 +10,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
-from bsig.training.finetune import chosen_device
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.devices import chosen_device
 from bsig.training.runs import (
     zero_gpu,  # first: a GPU that is lent by the second must be asked for before anything looks for one
 )
+from bsig.training.runs.folder import WORK_FOLDER, RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import WORK_FOLDER, RunFolder
-from bsig.ui import build_demo, launch_arguments
+from bsig.ui.page import build_demo, launch_arguments
 from bsig.ui.server.guard import prepare_process
 from bsig.ui.server.limits import ON_SPACES_VARIABLE, Limits
 from bsig.ui.server.visitor_space import VisitorSpaces

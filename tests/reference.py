@@ -459,6 +459,15 @@ def evidence_by_channels(features: Array, weights: Array) -> tuple[Array, Array]
     return channel_weighted_map(above, features), channel_weighted_map(below, features)
 
 
+def evidence_by_cells(class_map: Array) -> tuple[Array, Array]:
+    """`relu(M)` and `-relu(-M)`: what is left for and against the class in each cell."""
+    above, below = np.zeros(class_map.shape), np.zeros(class_map.shape)
+    for cell in np.ndindex(*class_map.shape):
+        above[cell] = max(class_map[cell], 0.0)
+        below[cell] = min(class_map[cell], 0.0)
+    return above, below
+
+
 # --- specificity ---
 
 

@@ -13,13 +13,11 @@ from torch import Tensor
 
 from bsig.explain.diagnostics.absent_classes import positive_area
 from bsig.explain.diagnostics.logit_shift import (
-    all_class_maps,
     class_centred_map,
     class_map,
     map_movement,
     probability_change,
     shared_energy_share,
-    shifted_head,
     shifted_probabilities,
     uniform_shift,
 )
@@ -28,6 +26,7 @@ from bsig.explain.diagnostics.sign_collapse import collapse_margin, sign_disagre
 from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.inputs.paths import EXAMPLES as EXAMPLES_FOLDER
 from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import shifted_rows
 
 EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"))
 
@@ -54,7 +53,8 @@ def predicted(features: Tensor, head: tuple[Tensor, Tensor]) -> list[int]:
 def test_mean_of_the_map_plus_bias_is_the_logit(
     default_model: DualBranch, features: Tensor, head: tuple[Tensor, Tensor]
 ) -> None:
-    logits = all_class_maps(features[0], head[0]).mean(dim=(1, 2)) + head[1]
+    maps = torch.stack([class_map(features[0], head[0], index) for index in range(len(head[0]))])
+    logits = maps.mean(dim=(1, 2)) + head[1]
     assert_close(logits, default_model.softmax_logits(features)[0], FLOAT32)
 
 
@@ -66,7 +66,7 @@ def test_a_map_painted_on_one_picture_changes_no_probability_on_any(
     own = class_map(features[0], weight, c)
     target = target_map(own, name)
     painted = painted_shift(features[0], weight[c], target)
-    doctored = shifted_head(weight, painted.vector)
+    doctored = shifted_rows(weight, painted.vector)
     assert_close(class_map(features[0], doctored, c), target, FLOAT32._replace(absolute=1e-4))
     assert probability_change(features.mean(dim=(2, 3)), weight, bias, painted.vector) <= PROBABILITY.absolute
     for picture, index in zip(features, predicted, strict=True):
@@ -83,7 +83,7 @@ def test_the_maximum_goes_to_every_cell_that_is_clicked(
     for cell in range(h * w):
         row, column = divmod(cell, w)
         painted = painted_shift(features[0], weight[c], target_at_cell(own, row, column))
-        assert int(class_map(features[0], shifted_head(weight, painted.vector), c).argmax()) == cell
+        assert int(class_map(features[0], shifted_rows(weight, painted.vector), c).argmax()) == cell
 
 
 @pytest.mark.parametrize("delta", [-0.04, -0.01, 0.02])
@@ -98,7 +98,7 @@ def test_sigmoid_sees_the_shift_that_softmax_does_not(
 
 def test_the_class_centred_map_stays(features: Tensor, head: tuple[Tensor, Tensor], predicted: list[int]) -> None:
     (weight, _), draw = head, torch.Generator().manual_seed(0)
-    shifted = shifted_head(weight, weight.std() * torch.randn(weight.shape[1], generator=draw))
+    shifted = shifted_rows(weight, weight.std() * torch.randn(weight.shape[1], generator=draw))
     for picture, index in zip(features, predicted, strict=True):
         before, after = (class_centred_map(picture, head, index) for head in (weight, shifted))
         assert_close(after, before, FLOAT32._replace(absolute=1e-4))
@@ -116,7 +116,7 @@ def test_sign_collapse_takes_the_region_and_leaves_the_prediction(
         margin = collapse_margin(picture, weight[index]).delta
         assert margin is not None
         vector = uniform_shift(weight.shape[1], -3 * margin)
-        collapsed = shifted_head(weight, vector)
+        collapsed = shifted_rows(weight, vector)
         before, after = class_map(picture, weight, index), class_map(picture, collapsed, index)
         assert positive_area(after) < 0.5 * positive_area(before)
         assert sign_disagreement(weight[index], collapsed[index]) > 0.1

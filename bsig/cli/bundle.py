@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from bsig.cli.progress import progress
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import chosen_device
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.training.data_check import check_match, matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, save_bundle
@@ -18,7 +19,7 @@ from bsig.training.features.pooled import PooledFeatures
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `bundle-features`."""
+    """Adds the arguments of `bundle-features`."""
     parser.add_argument("data", metavar="DATA", help="data set whose train split is trained on")
     parser.add_argument("--held-out", default=None, metavar="DATA", help="data set whose val split is only measured")
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="whose encoder and classes")
@@ -29,22 +30,22 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=BUNDLED_FEATURES, help="file to write")
 
 
-def run_bundle(chosen: argparse.Namespace) -> None:
+def run_bundle(arguments: argparse.Namespace) -> None:
     """Encodes both sets and writes the file."""
-    model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
-    features = _pooled(model, chosen.data, "train")
-    held_out = _pooled(model, chosen.held_out, "val") if chosen.held_out else None
-    names = [Path(data).name for data in (chosen.data, chosen.held_out) if data]
+    model = load_checkpoint(arguments.checkpoint, chosen_device(arguments.device), arguments.checkpoints)
+    features = _pooled(model, arguments.data, "train")
+    held_out = _pooled(model, arguments.held_out, "val") if arguments.held_out else None
+    names = [Path(data).name for data in (arguments.data, arguments.held_out) if data]
     command = f"python -m bsig bundle-features {names[0]}"
-    said = {
+    description = {
         "name": names[0],
         "held_out_name": names[1] if held_out else None,
         "made_by": f"{command} --held-out {names[1]}" if held_out else command,
-        "source": chosen.source,
-        "licence": chosen.licence,
+        "source": arguments.source,
+        "licence": arguments.licence,
     }
-    save_bundle(chosen.out, model, features, held_out, said)
-    print(chosen.out)
+    save_bundle(arguments.out, model, features, held_out, description)
+    print(arguments.out)
 
 
 def _pooled(model: DualBranch, data: str, split: str) -> PooledFeatures:

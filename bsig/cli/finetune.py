@@ -15,84 +15,91 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bsig.cli.progress import progress
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.datasets.samples import SPLITS
+from bsig.inputs.datasets.splits import NOTHING, train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
+from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
-from bsig.training.closed_form.damped_finetune import DampingConfig
-from bsig.training.closed_form.flat_finetune import FlatShiftConfig
-from bsig.training.features.augmentation import Views
-from bsig.training.features.encoding import EncodingConfig
-from bsig.training.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
-from bsig.training.loop.descent import ShouldStop
-from bsig.training.loop.train import Epoch, TrainingConfig
+from bsig.training.callbacks import OnEpoch, ShouldStop
+from bsig.training.config import (
+    DampingConfig,
+    EncodingConfig,
+    FinetuneConfig,
+    FlatShiftConfig,
+    Setting,
+    SoftmaxHeadConfig,
+    TrainingConfig,
+    Views,
+    settings_of,
+)
+from bsig.training.finetune import Finetuned, finetune
+from bsig.training.loop.epoch import Epoch
 from bsig.training.processes import Processes, joined_processes
 
 
 def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `finetune`."""
-    training, softmax, views = TrainingConfig(), SoftmaxHeadConfig(), Views()
+    """Adds the arguments of `finetune`; those that are settings come from their declaration."""
     parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    settings = dict(settings_of(FinetuneConfig))
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--backbone", default=DEFAULT_BACKBONE, help="timm name")
-    start.add_argument("--from", dest="start_from", default=None, help="checkpoint whose softmax branch to take")
+    for name in ("backbone", "start_from"):
+        _add_setting(start, settings.pop(name), FinetuneConfig(), name)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     parser.add_argument("--split", default="train", choices=SPLITS)
     parser.add_argument(
-        "--held-out", default=None, choices=(*SPLITS, "none"), help="split that is only measured (default: val, if any)"
-    )
-    parser.add_argument("--branch", default=training.branch, help="full (cloned head) or shift (one vector and bias)")
-    parser.add_argument("--initialisation", default=training.initialisation, help="clone or fresh")
-    parser.add_argument("--epochs", type=int, default=training.epochs)
-    parser.add_argument("--learning-rate", type=float, default=training.learning_rate)
-    parser.add_argument("--schedule", default=training.schedule, help="cosine or constant")
-    parser.add_argument("--batch-size", type=int, default=training.batch_size)
-    parser.add_argument("--weight-decay", type=float, default=training.weight_decay)
-    parser.add_argument("--positive-weight", type=float, default=None, help="default: number of classes - 1")
-    parser.add_argument(
-        "--stay-near-softmax",
-        type=float,
-        default=training.stay_near_softmax,
-        help="penalty on what is not a shift shared by all classes",
-    )
-    parser.add_argument(
-        "--flat-shift",
-        type=float,
+        "--held-out",
         default=None,
-        metavar="AREA",
-        help="fit the flattest shift that leaves absent classes positive on this share of the cells, e.g. 0.1: all "
-        "of a shift branch, the start of a full one",
+        choices=(*SPLITS, NOTHING),
+        help="split that is only measured (default: val, else a tenth of each class of at least five pictures)",
     )
-    parser.add_argument(
-        "--damp",
-        type=float,
-        default=None,
-        metavar="STRENGTH",
-        help="damp what a full branch learned where its class is likely, e.g. 20: more of the order of places stays",
-    )
-    parser.add_argument("--views", type=int, default=views.count, help="versions of each picture; the first is plain")
-    parser.add_argument(
-        "--no-cache", action="store_true", help="run the encoder at every step on fresh random crops; keeps no features"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=None, help="threads that decode (default: one a core, at most 8)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--seed", type=int, default=training.seed)
+    _add_settings(parser, TrainingConfig())
+    for part in (FlatShiftConfig(), DampingConfig()):
+        _add_settings(parser, part, default="not done")
+    _add_settings(parser, Views())
     parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes")
-    parser.add_argument("--softmax-epochs", type=int, default=softmax.epochs)
-    parser.add_argument("--softmax-learning-rate", type=float, default=softmax.learning_rate)
-    parser.add_argument("--half-precision", action="store_true", help="store the sigmoid head as float16")
+    _add_settings(parser, SoftmaxHeadConfig())
+    _add_settings(parser, EncodingConfig())
+    _add_setting(parser, settings.pop("device"), FinetuneConfig(), "device", default="auto")
+    for name, setting in settings.items():
+        _add_setting(parser, setting, FinetuneConfig(), name)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
 
 
-def run_finetune(chosen: argparse.Namespace) -> None:
+def _add_settings(parser: argparse.ArgumentParser, defaults: Any, default: str | None = None) -> None:
+    """Adds an option for each setting of a configuration that the command line offers."""
+    for name, setting in settings_of(type(defaults)).items():
+        _add_setting(parser, setting, defaults, name, default=default)
+
+
+def _add_setting(
+    parser: argparse._ActionsContainer, setting: Setting, defaults: Any, name: str, default: str | None = None
+) -> None:
+    """Adds one option. Only what is given gets into the namespace: the defaults stay where they are declared."""
+    if setting.option is None:
+        return
+    text = setting.help[0].lower() + setting.help[1:].rstrip(".")
+    if setting.kind is bool:
+        parser.add_argument(
+            setting.option, dest=setting.name, action="store_true", default=argparse.SUPPRESS, help=text
+        )
+        return
+    choices = f"; {' or '.join(setting.choices)}" if setting.choices else ""
+    value = getattr(defaults, name)
+    shown = default or (setting.empty if value is None else value)
+    parser.add_argument(
+        setting.option, dest=setting.name, type=setting.kind, default=argparse.SUPPRESS,
+        metavar=setting.metavar, help=f"{text}{choices} (default: {shown})",
+    )  # fmt: skip
+
+
+def run_finetune(arguments: argparse.Namespace) -> None:
     """Runs the command in this process; under torchrun the first process alone prints.
 
     Raises:
@@ -101,9 +108,9 @@ def run_finetune(chosen: argparse.Namespace) -> None:
     """
     rank = int(os.environ.get("RANK", "0"))
     try:
-        config = _config(chosen)
+        config = _config(arguments)
         with joined_processes(config.device) as processes, asked_to_stop(quiet=rank > 0) as should_stop:
-            done = _finetuned(chosen, config, processes, should_stop)
+            done = _finetuned(arguments, config, processes, should_stop)
     except InputError as error:
         if rank:  # the first process says it
             sys.exit(130 if isinstance(error, StoppedEarly) else 2)
@@ -118,80 +125,73 @@ def run_finetune(chosen: argparse.Namespace) -> None:
 
 
 def _finetuned(
-    chosen: argparse.Namespace, config: FinetuneConfig, processes: Processes, should_stop: ShouldStop
+    arguments: argparse.Namespace, config: FinetuneConfig, processes: Processes, should_stop: ShouldStop
 ) -> Finetuned:
-    images, held_out = processes.together(lambda: _data(chosen))
+    splits = processes.together(
+        lambda: train_and_held_out(
+            arguments.data, config.training.seed, arguments.images, split=arguments.split, held_out=arguments.held_out
+        )
+    )
+    images, held_out = splits.train, splits.held_out
     if processes.is_first:
-        measured = f", {len(held_out.samples)} more held out" if held_out else ""
-        print(f"{len(images.samples)} pictures of {len(images.class_names)} classes{measured}", file=sys.stderr)
+        more = f", {len(held_out.samples)} more held out" if held_out else ""
+        print(f"{len(images.samples)} pictures of {len(images.class_names)} classes{more}", file=sys.stderr)
+        print(splits.sentence, file=sys.stderr)
     return finetune(
         images,
-        chosen.out,
+        arguments.out,
         config,
         held_out=held_out,
-        resume=chosen.resume,
+        resume=arguments.resume,
         on_epoch=_print_epochs(config.training.epochs) if processes.is_first else None,
         on_encoded=progress("pictures encoded") if processes.is_first else None,
         on_note=_print_note,
         should_stop=should_stop,
-        checkpoints_folder=chosen.checkpoints,
+        checkpoints_folder=arguments.checkpoints,
         processes=processes,
     )
 
 
-def _config(chosen: argparse.Namespace) -> FinetuneConfig:
-    training = TrainingConfig(
-        branch=chosen.branch,
-        epochs=chosen.epochs,
-        learning_rate=chosen.learning_rate,
-        schedule=chosen.schedule,
-        batch_size=chosen.batch_size,
-        weight_decay=chosen.weight_decay,
-        positive_weight=chosen.positive_weight,
-        stay_near_softmax=chosen.stay_near_softmax,
-        initialisation=chosen.initialisation,
-        seed=chosen.seed,
-    )
-    softmax = SoftmaxHeadConfig(chosen.softmax_epochs, chosen.softmax_learning_rate)
-    device = chosen_device(chosen.device)
+def _config(arguments: argparse.Namespace) -> FinetuneConfig:
+    """The settings that were given, the others at their defaults.
+
+    Raises:
+        InputError: a setting breaks its rule, or would have no effect; the sentence names it.
+    """
+    training = TrainingConfig(**_given(TrainingConfig, arguments))
+    softmax, flat, damping = (_given(kind, arguments) for kind in (SoftmaxHeadConfig, FlatShiftConfig, DampingConfig))
+    if softmax and not arguments.fit_softmax_head:
+        names = " and ".join(f"`{settings_of(SoftmaxHeadConfig)[name].name}`" for name in softmax)
+        raise InputError(f"{names} needs --fit-softmax-head: without it the softmax head stays as it is.")
+    whole = _given(FinetuneConfig, arguments)
+    device = chosen_device(whole.get("device", "auto"))
+    whole["device"] = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
     return FinetuneConfig(
-        backbone=chosen.backbone,
-        start_from=chosen.start_from,
-        softmax_head=softmax if chosen.fit_softmax_head else None,
+        **whole,
         training=training,
-        views=Views(chosen.views, seed=chosen.seed),
-        device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device,
-        half_precision=chosen.half_precision,
-        damping=None if chosen.damp is None else DampingConfig(strength=chosen.damp),
-        flat_shift=None if chosen.flat_shift is None else FlatShiftConfig(absent_area=chosen.flat_shift),
-        encode_every_step=chosen.no_cache,
-        workers=EncodingConfig(workers=chosen.workers).workers,
+        softmax_head=SoftmaxHeadConfig(**softmax) if arguments.fit_softmax_head else None,
+        views=Views(**_given(Views, arguments), seed=training.seed),
+        flat_shift=FlatShiftConfig(**flat) if flat else None,
+        damping=DampingConfig(**damping) if damping else None,
+        encoding=EncodingConfig(**_given(EncodingConfig, arguments)),
     )
 
 
-def _data(chosen: argparse.Namespace) -> tuple[LabelledImages, LabelledImages | None]:
-    """The pictures to train on and those to measure: by default `val`, where there is such a split."""
-    images = read_dataset(chosen.data, chosen.split, chosen.images)
-    if chosen.held_out and chosen.held_out != "none":
-        return images, read_dataset(chosen.data, chosen.held_out, chosen.images)
-    # torchvision's sets name their splits each in their own way: one that has no `val` might give its test pictures.
-    if chosen.held_out or chosen.split == "val" or str(chosen.data).startswith("torchvision:"):
-        return images, None
-    try:
-        return images, read_dataset(chosen.data, "val", chosen.images)
-    except InputError:
-        return images, None
+def _given(kind: type, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a configuration that are on the command line, by field."""
+    given = vars(arguments)
+    return {name: given[setting.name] for name, setting in settings_of(kind).items() if setting.name in given}
 
 
 @contextmanager
 def asked_to_stop(*, quiet: bool = False) -> Iterator[ShouldStop]:
     """A `should_stop` that says yes after Ctrl-C or SIGTERM; a second one ends the process at once."""
-    asked: list[int] = []
+    signals: list[int] = []
 
     def note(number: int, _frame: object) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
         if not quiet:
             # Not `print`: the signal may have come in the middle of one.
             os.write(2, b"\nstopping; once more to stop at once\n")
@@ -201,7 +201,7 @@ def asked_to_stop(*, quiet: bool = False) -> Iterator[ShouldStop]:
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(signals)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -225,15 +225,15 @@ def _print_epochs(epochs: int) -> OnEpoch:
 
 
 def _sentence(epoch: Epoch) -> str:
-    said = (
+    text = (
         f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy sigmoid {epoch.sigmoid_accuracy:.3f} "
         f"(softmax {epoch.softmax_accuracy:.3f}), probability own {epoch.own_probability:.3f} "
         f"absent {epoch.absent_probability:.4f}"
     )
     if epoch.held_out_loss is None:
-        return said
+        return text
     return (
-        f"{said}; held out: loss {epoch.held_out_loss:.4f}, accuracy sigmoid {epoch.held_out_sigmoid_accuracy:.3f} "
+        f"{text}; held out: loss {epoch.held_out_loss:.4f}, accuracy sigmoid {epoch.held_out_sigmoid_accuracy:.3f} "
         f"(softmax {epoch.held_out_softmax_accuracy:.3f})"
     )
 

@@ -5,8 +5,8 @@ delta-0.01, ...                 the softmax head with one number added to every 
                                 that any gain at zero has to beat
 softmax*sigmoid, ...            a map times a probability of its class: vanishes for absent classes, keeps the order
                                 of places; the baseline that any better-trained branch has to beat
-    features                        the sum of all features: what a picture stands out by, for every class the same
-    random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
+features                        the sum of all features: what a picture stands out by, for every class the same
+random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bsig.explain.cams import Branch
-from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
 Probability = Literal["softmax", "sigmoid"]
@@ -63,7 +63,7 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
         Column("centred", "softmax, class-centred", softmax, "centred"),
         Column("sigmoid", learned, sigmoid, "sigmoid"),
         *(
-            Column(delta_key(delta), f"softmax, delta {delta:g}", _shifted(softmax, delta), "softmax", delta=delta)
+            Column(delta_key(delta), f"softmax, delta {delta:g}", softmax.shifted(delta), "softmax", delta=delta)
             for delta in deltas
         ),
         Column("softmax*sigmoid", f"softmax map x {learned} probability", softmax, "softmax", "sigmoid"),
@@ -82,13 +82,13 @@ def _with_bias(model: DualBranch, learned: str) -> list[Column]:
     if not softmax.cam_is_exact:
         return []
     columns = [Column("softmax+bias", "softmax, drawn with its bias", softmax, "softmax", with_bias=True)]
-    fitted = model.metadata.get("training", {}).get("balanced_bias")
-    if isinstance(fitted, float):
-        lifted = copy.deepcopy(softmax)
+    number = model.metadata.get("training", {}).get("balanced_bias")
+    if isinstance(number, float):
+        head = copy.deepcopy(softmax)
         with torch.no_grad():
-            lifted.last_linear.bias.add_(fitted)
+            head.last_linear.bias.add_(number)
         title = "softmax, drawn with its bias and one fitted number"
-        columns.append(Column("softmax+fitted", title, lifted, "softmax", with_bias=True))
+        columns.append(Column("softmax+fitted", title, head, "softmax", with_bias=True))
     return [
         *columns,
         Column("sigmoid+bias", f"{learned}, drawn with its bias", model.sigmoid_head, "sigmoid", with_bias=True),
@@ -96,13 +96,8 @@ def _with_bias(model: DualBranch, learned: str) -> list[Column]:
 
 
 def delta_key(delta: float) -> str:
-    """The column of the softmax head with `delta` on every weight."""
+    """The key of the column whose head is softmax's with `delta` on every weight."""
     return f"delta{delta:+g}"
-
-
-def _shifted(head: ClassificationHead, delta: float) -> ClassificationHead:
-    vector = torch.full_like(head.last_linear.weight[0].detach(), delta)
-    return FittedShift(vector, vector.new_zeros(())).applied_to(head)
 
 
 def _head_of(head: ClassificationHead, weights: Callable[[Tensor], Tensor]) -> ClassificationHead:
@@ -115,5 +110,6 @@ def _head_of(head: ClassificationHead, weights: Callable[[Tensor], Tensor]) -> C
 
 
 def _random_like(weight: Tensor) -> Tensor:
+    """Normal noise of the weights' spread, the same for the same shape."""
     generator = torch.Generator().manual_seed(RANDOM_HEAD_SEED)
     return (torch.randn(weight.shape, generator=generator) * weight.std().cpu()).to(weight)

@@ -1,8 +1,8 @@
 """An evaluation in a process of its own, at low priority, so that explaining stays fast; its progress, stop, answer.
 
-job = EvaluationJob.start(data, checkpoint, folder, methods=["cam"], weights=["signed"], split="val", limit=200)
+job = EvaluationJob.start(data, checkpoint, folder, EvaluationConfig(limit=200), split="val")
 while job.is_running: job.done, job.total
-job.results()           # as `bsig.evaluation.evaluate.evaluate`, or InputError with the sentence that the process said
+job.results()           # those of `evaluate`, or InputError with the sentence that the process wrote
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.evaluation.config import EvaluationConfig
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ROOT
 
@@ -25,28 +25,16 @@ NICENESS = 10
 PATIENCE_S = 10
 
 
-def labelled_split(data: Path) -> LabelledImages:
-    """The split to measure on: `val` if there is one, else `test`, else all there is.
-
-    Raises:
-        InputError: no labelled pictures at all.
-    """
-    for split in ("val", "test"):
-        with contextlib.suppress(InputError):
-            return read_dataset(data, split)
-    return read_dataset(data, "train")
-
-
 class EvaluationJob:
-    """One running `python -m bsig evaluate`.
+    """A `python -m bsig evaluate` in a process of its own.
 
     Attributes:
-        done, total: forward passes, about; total 0 while nothing is known.
+        done, total: forward passes, about; total is 0 while nothing is known.
     """
 
     def __init__(self, command: Sequence[str], out: Path) -> None:
         self.done, self.total = 0, 0
-        self._out, self._said, self._stopped = out, "", False
+        self._out, self._refusal, self._was_stopped = out, "", False
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         for name in ("RANK", "WORLD_SIZE"):  # an app under torchrun would make the job wait for others
             environment.pop(name, None)
@@ -59,24 +47,19 @@ class EvaluationJob:
 
     @classmethod
     def start(
-        cls,
-        data: Path,
-        checkpoint: Path,
-        folder: Path,
-        *,
-        methods: Sequence[str],
-        weights: Sequence[str],
-        split: str,
-        limit: int | None,
+        cls, data: Path, checkpoint: Path, folder: Path, config: EvaluationConfig, *, split: str
     ) -> EvaluationJob:
-        """Starts it; `folder` takes its results and what is left of a stop."""
+        """Starts the process; `folder` takes its results and what is left of a stop.
+
+        Raises:
+            InputError: a setting cannot be given on a command line.
+        """
         out = folder / "results.json"
         command = [
             sys.executable, "-m", "bsig", "evaluate", str(data), "--checkpoint", str(checkpoint), "--split", split,
-            "--methods", ",".join(methods), "--weights", ",".join(weights), "--out", str(out), "--progress", "lines",
-            "--nice", str(NICENESS),
+            *config.to_arguments(), "--out", str(out), "--progress", "lines", "--nice", str(NICENESS),
         ]  # fmt: skip
-        return cls([*command, "--limit", str(limit)] if limit else command, out)
+        return cls(command, out)
 
     @property
     def is_running(self) -> bool:
@@ -86,7 +69,7 @@ class EvaluationJob:
     def stop(self) -> None:
         """Ends the process; does nothing to one that has ended."""
         if self.is_running:
-            self._stopped = True
+            self._was_stopped = True
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(PATIENCE_S)
@@ -96,22 +79,23 @@ class EvaluationJob:
         self._reader.join(PATIENCE_S)
 
     def results(self) -> dict[str, Any]:
-        """The finished evaluation.
+        """The results of the finished evaluation.
 
         Raises:
-            InputError: it was stopped or failed; with the sentence that it said.
+            InputError: it was stopped or failed; with the sentence that it wrote.
         """
         code = self._process.wait()
         self._reader.join(PATIENCE_S)
-        if self._stopped:
+        if self._was_stopped:
             raise InputError("the evaluation was stopped; nothing of it is shown.")
         if code == 2:
-            raise InputError(self._said.removeprefix("bsig: ") or "the data cannot be evaluated; check its layout.")
+            raise InputError(self._refusal.removeprefix("bsig: ") or "the data cannot be evaluated; check its layout.")
         if code != 0:
             raise InputError(f"the evaluation ended early (exit code {code}); try fewer pictures or start it again.")
         return json.loads(self._out.read_text(encoding="utf-8"))
 
     def _read(self) -> None:
+        """Follows the process's stderr: lines of progress, and the one sentence of a refusal."""
         stderr = self._process.stderr
         if stderr is None:
             return
@@ -121,4 +105,4 @@ class EvaluationJob:
                 if word == "progress" and len(numbers) == 2 and all(number.isdecimal() for number in numbers):
                     self.done, self.total = int(numbers[0]), int(numbers[1])
                 elif line.startswith("bsig: "):
-                    self._said = line.strip()
+                    self._refusal = line.strip()

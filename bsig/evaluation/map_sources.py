@@ -20,7 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.evaluation.columns import DELTAS, Column
-from bsig.explain.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, grad_cam_plus_plus_alpha, head_score, relative_drop
+from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 
 MAPS_AT_ONCE = 64
@@ -28,15 +29,15 @@ CAM_PER_CELL = ("grad-cam", "xgrad-cam", "hires-cam")
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What is asked of each picture: one method and treatment, in all these columns."""
+class TableRequest:
+    """What one table shows: a method and a treatment, in all these columns."""
 
     method: CamMethod
     treatment: str
     columns: dict[str, Column]
 
     def source(self, key: str) -> MapSource:
-        """Where the maps of a column come from, without its gate."""
+        """The source of a column's maps, without its gate."""
         return source_of(self.columns[self.columns[key].source], self.method, self.treatment)
 
 
@@ -60,7 +61,7 @@ class MapSource:
 
     @property
     def key(self) -> str:
-        """By which its arrays are kept; the same for maps that differ by `per_cell` alone."""
+        """The name that its arrays are kept by; the same for maps that differ by `per_cell` alone."""
         return f"{self.column.key} {self.method.key} {'clamped' if self.clamped else 'signed'}"
 
 
@@ -88,24 +89,25 @@ def source_of(column: Column, method: CamMethod, treatment: str) -> MapSource:
     return MapSource(column, method, clamped and method.weights is not None and not is_positive)
 
 
-def distinct_sources(asks: Sequence[Ask], columns: Sequence[str] | None = None) -> dict[str, MapSource]:
-    """By key, the maps that all columns of all tables rest on; of Eigen-CAM one for all heads."""
-    found: dict[str, MapSource] = {}
-    for ask in asks:
-        for key in ask.columns:
+def distinct_sources(requests: Sequence[TableRequest], columns: Sequence[str] | None = None) -> dict[str, MapSource]:
+    """The maps that all columns of all tables rest on, by key; of Eigen-CAM one for all heads.
+
+    Args:
+        requests: the tables.
+        columns: keys of the columns that count; None for all.
+    """
+    sources: dict[str, MapSource] = {}
+    for request in requests:
+        for key in request.columns:
             if columns is None or key in columns:
-                source = shared_source(ask, key)
-                found.setdefault(source.key, source)
-    return found
+                source = shared_source(request, key)
+                sources.setdefault(source.key, source)
+    return sources
 
 
-def shared_source(ask: Ask, key: str) -> MapSource:
-    """As `Ask.source`; for a method without weights that of the softmax head, whichever column asks."""
-    return (
-        ask.source(key)
-        if ask.method.weights is not None
-        else source_of(ask.columns["softmax"], ask.method, ask.treatment)
-    )
+def shared_source(request: TableRequest, key: str) -> MapSource:
+    """The source of a column's maps; that of the softmax head for every column of a method without weights."""
+    return request.source(key if request.method.weights is not None else "softmax")
 
 
 def class_maps(
@@ -113,8 +115,8 @@ def class_maps(
 ) -> Float[Tensor, "b m h w"]:
     """The signed maps of `m` classes of each picture, without the division of `per_cell`."""
     if source.method.weights is None:  # Eigen-CAM: one map for all classes and heads
-        one = _signed(source, features, class_index[:, 0])
-        return one[:, None].expand(-1, class_index.shape[1], -1, -1)
+        maps = _signed_maps(source, features, class_index[:, 0])
+        return maps[:, None].expand(-1, class_index.shape[1], -1, -1)
     if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
         weights = pooled_head_weights(source, features, class_index)
         maps = torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
@@ -124,7 +126,7 @@ def class_maps(
     count, classes = class_index.shape
     step = max(MAPS_AT_ONCE // classes, 1)
     parts = [
-        _signed(
+        _signed_maps(
             source,
             features[start : start + step].repeat_interleave(classes, dim=0),
             class_index[start : start + step].flatten(),
@@ -148,16 +150,14 @@ def pooled_head_weights(
     cells = features.shape[2] * features.shape[3]
     total = features.sum(dim=(2, 3))[:, None]
     if source.method.key == "ablation-cam":
-        value = ((chosen * total).sum(dim=2) / cells + bias[class_index])[:, :, None].abs()
-        return chosen * total / cells / torch.where(value == 0, 1.0, value)
+        value = (chosen * total).sum(dim=2) / cells + bias[class_index]
+        return relative_drop(chosen * total / cells, value[:, :, None])
     gradient = chosen / cells
-    square = gradient.square()
-    denominator = 2 * square + total * square * gradient + 1e-6
-    alpha = torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
-    return cells * alpha * gradient.clamp(min=0)
+    return cells * grad_cam_plus_plus_alpha(gradient, total) * gradient.clamp(min=0)
 
 
-def _signed(source: MapSource, features: Tensor, class_index: Tensor) -> Tensor:
+def _signed_maps(source: MapSource, features: Tensor, class_index: Tensor) -> Tensor:
+    """The signed map of one class of each picture, by the general way through the head."""
     head, column = source.column.head, source.column
     classes = head.last_linear.out_features
     scores = class_scores_of(class_index, classes, centred=column.branch == "centred", dtype=features.dtype)

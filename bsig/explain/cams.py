@@ -16,7 +16,7 @@ at the resolution of the feature grid. No ReLU, no rescaling; `grad-cam` and oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -30,21 +30,17 @@ from bsig.inputs.errors import InputError
 
 LARGEST_GRAM = 400
 """Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""
-Treatment = Literal["signed", "nonnegative", "paper"]
+GRAD_CAM_PLUS_PLUS_EPSILON = 1e-6
 Branch = Literal["softmax", "sigmoid", "centred"]
-
-TREATMENTS: dict[str, str] = {
-    "signed": "Both branches keep the sign of their weights: evidence for and against.",
-    "nonnegative": "Both branches set negative weights to zero before the map is summed: only what speaks for the "
-    "class is left.",
-    "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its "
-    "sign; the two maps then differ by treatment as well as by branch.",
-}
+"""Whose evidence a map shows: a head's, or the softmax head's less the mean of all classes."""
+TrainedBranch = Literal["softmax", "sigmoid"]
+TRAINED: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
+"""The branches that have a head of their own."""
 
 
 @runtime_checkable
 class ClassifierHead(Protocol):
-    """What the maps need of a head; `bsig.model.heads.ClassificationHead` has it."""
+    """A head as the maps need it; every `bsig.model.heads.ClassificationHead` is one."""
 
     @property
     def cam_is_exact(self) -> bool:
@@ -66,7 +62,7 @@ class ClassifierHead(Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """What a map explains: one score of one head for each image of a batch, with what the methods need of it.
+    """One score of one head for each image of a batch, which a map explains, with all that the methods need.
 
     Attributes:
         features: (b, k, h, w).
@@ -171,18 +167,32 @@ def grad_cam_weights(score: Score) -> Float[Tensor, "b k"]:
     return score.gradient.mean(dim=(2, 3))
 
 
-def grad_cam_plus_plus_weights(score: Score, epsilon: float = 1e-6) -> Float[Tensor, "b k"]:
-    """`a_k = sum_hw alpha * relu(G)`, `alpha = G^2 / (2 G^2 + (sum_hw F) G^3 + epsilon)`; never negative.
+def grad_cam_plus_plus_weights(score: Score, epsilon: float = GRAD_CAM_PLUS_PLUS_EPSILON) -> Float[Tensor, "b k"]:
+    """`a_k = sum_hw alpha * relu(G)`, `alpha` from `grad_cam_plus_plus_alpha`; never negative.
 
-    Chattopadhay et al., "Grad-CAM++", WACV 2018, eqs. 7 and 19, arXiv 1710.11063. The paper has no `epsilon`; the
-    grad-cam package adds 1e-6, which is of the size of `G^2` and damps channels of small gradient. It is kept so that
-    both draw the same map; `epsilon=0` is the paper's equation. A denominator of zero gives a weight of zero.
+    Chattopadhay et al., "Grad-CAM++", WACV 2018, eqs. 7 and 19, arXiv 1710.11063.
     """
     total = score.features.sum(dim=(2, 3), keepdim=True)
-    square = score.gradient.square()
-    denominator = 2 * square + total * square * score.gradient + epsilon
-    alpha = torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
+    alpha = grad_cam_plus_plus_alpha(score.gradient, total, epsilon)
     return (alpha * score.gradient.clamp(min=0)).sum(dim=(2, 3))
+
+
+def grad_cam_plus_plus_alpha(
+    gradient: Float[Tensor, ...], total: Float[Tensor, ...], epsilon: float = GRAD_CAM_PLUS_PLUS_EPSILON
+) -> Float[Tensor, ...]:
+    """`alpha = G^2 / (2 G^2 + (sum_hw F) G^3 + epsilon)`, cell by cell; zero where the denominator is.
+
+    The paper has no `epsilon`; the grad-cam package adds 1e-6, which is of the size of `G^2` and damps channels of
+    small gradient. It is kept so that both draw the same map; `epsilon=0` is the paper's equation.
+
+    Args:
+        gradient: `G`.
+        total: `sum_hw F`, of a shape that spreads over the gradient's.
+        epsilon: see above.
+    """
+    square = gradient.square()
+    denominator = 2 * square + total * square * gradient + epsilon
+    return torch.where(denominator == 0, 0.0, square / torch.where(denominator == 0, 1.0, denominator))
 
 
 def xgrad_cam_weights(score: Score, epsilon: float = 1e-7) -> Float[Tensor, "b k"]:
@@ -215,12 +225,22 @@ def layer_cam_weights(score: Score) -> Float[Tensor, "b k h w"]:
 def ablation_cam_weights(score: Score) -> Float[Tensor, "b k"]:
     """`a_k = (y - y_without_k) / |y|`: the share of the score that is lost with channel k.
 
-    Desai and Ramaswamy, "Ablation-CAM", WACV 2020, eq. 2, which divides by `y`. A negative score (the usual case for
-    an absent class in a sigmoid branch) would turn every sign round; `|y|` keeps "positive speaks for". A score of
-    exactly zero leaves the drop itself.
+    Desai and Ramaswamy, "Ablation-CAM", WACV 2020, eq. 2.
     """
-    drop = score.value[:, None] - score.ablated()
-    size = score.value.abs()[:, None]
+    return relative_drop(score.value[:, None] - score.ablated(), score.value[:, None])
+
+
+def relative_drop(drop: Float[Tensor, ...], value: Float[Tensor, ...]) -> Float[Tensor, ...]:
+    """`drop / |y|`; where the score `y` is exactly zero, the drop itself.
+
+    Ablation-CAM's paper divides by `y`. A negative score (the usual case for an absent class in a sigmoid branch) would
+    turn every sign round; `|y|` keeps "positive speaks for".
+
+    Args:
+        drop: `y - y_without_k`.
+        value: `y`, of a shape that spreads over the drop's.
+    """
+    size = value.abs()
     return drop / torch.where(size == 0, 1.0, size)
 
 
@@ -254,26 +274,32 @@ def eigen_cam_map(features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
 
 
 def _projection(centred: Float[Tensor, "b k n"]) -> Float[Tensor, "b n"]:
-    """`centred^T v1 = s1 u1` from the (n, n) Gram matrix over the cells; k is much larger than n."""
+    """The cells' coordinates along `v1`: `centred^T v1 = s1 u1`, in the features' unit.
+
+    From the (n, n) Gram matrix over the cells, because the channels are many more than the cells.
+    """
     values, vectors = torch.linalg.eigh(centred.mT @ centred)
     return vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
 
 
 def _projection_by_lanczos(centred: Float[Tensor, "b k n"]) -> Float[Tensor, "b n"]:
-    """The same for many cells, whose Gram matrix takes seconds: its first eigenvector by products with it alone."""
+    """The cells' coordinates along `v1`, for a grid so fine that its whole Gram matrix would take seconds.
+
+    Lanczos' method needs products with the Gram matrix alone, and they are two products with the features.
+    """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    found = []
-    for one in centred.cpu():
-        matrix, cells = one.numpy(), one.shape[1]
+    projections = []
+    for matrix in centred.cpu().numpy():
+        cells = matrix.shape[1]
         gram = LinearOperator((cells, cells), matvec=lambda v, m=matrix: m.T @ (m @ v), dtype=matrix.dtype)
-        if not matrix.any():
-            found.append(torch.zeros(cells, dtype=torch.float64))
+        if not matrix.any():  # nothing to start from; every vector would be an eigenvector
+            projections.append(torch.zeros(cells, dtype=torch.float64))
             continue
         start = matrix[np.square(matrix).sum(axis=1).argmax()]  # fixed, so that the same features give the same map
         values, vectors = eigsh(gram, k=1, which="LA", v0=start)
-        found.append(torch.from_numpy(vectors[:, 0] * np.sqrt(max(values[0], 0.0))))
-    return torch.stack(found).to(centred.device)
+        projections.append(torch.from_numpy(vectors[:, 0] * np.sqrt(max(values[0], 0.0))))
+    return torch.stack(projections).to(centred.device)
 
 
 def weighted_map(
@@ -283,113 +309,6 @@ def weighted_map(
     if weights.ndim == 2:
         return torch.einsum("bk,bkhw->bhw", weights, features)
     return (weights * features).sum(dim=1)
-
-
-@dataclass(frozen=True)
-class CamMethod:
-    """One CAM variant: how its weights come about and what its map can and cannot show.
-
-    Attributes:
-        key: the name by which screen, command line and Python choose it.
-        weights: Score -> channel weights; None for Eigen-CAM, which has none.
-        unit: of the map's values.
-        shows_negative: whether a map can hold evidence against a class.
-        is_slow: the network is run again for each channel.
-        note: one line for the screen.
-    """
-
-    key: str
-    title: str
-    weights: Callable[[Score], Tensor] | None
-    unit: str
-    shows_negative: bool
-    note: str
-    is_slow: bool = False
-
-
-def _methods() -> Iterator[CamMethod]:
-    yield CamMethod(
-        "cam",
-        "CAM",
-        cam_weights,
-        "logits",
-        True,
-        "The linear layer's own weights; the map's mean plus the bias is the logit.",
-    )
-    yield CamMethod(
-        "grad-cam", "Grad-CAM", grad_cam_weights, "logits per cell", True,
-        "Gradient averaged over the grid; for this kind of head CAM divided by the number of cells.",
-    )  # fmt: skip
-    yield CamMethod(
-        "grad-cam++", "Grad-CAM++", grad_cam_plus_plus_weights, "logits per cell", False,
-        "Positive gradients only: cannot show evidence against the class.",
-    )  # fmt: skip
-    yield CamMethod(
-        "xgrad-cam", "XGrad-CAM", xgrad_cam_weights, "logits per cell", True,
-        "Gradient averaged where the channel is active.",
-    )  # fmt: skip
-    yield CamMethod(
-        "layer-cam", "LayerCAM", layer_cam_weights, "logits per cell", False,
-        "Positive gradients cell by cell: cannot show evidence against the class.",
-    )  # fmt: skip
-    yield CamMethod(
-        "hires-cam", "HiResCAM", hires_cam_weights, "logits per cell", True, "Gradient times feature, cell by cell."
-    )
-    yield CamMethod(
-        "ablation-cam", "Ablation-CAM", ablation_cam_weights, "feature units, weighted by relative drop", True,
-        "How much of the branch's own logit is lost without each channel; each branch is relative to itself.",
-    )  # fmt: skip
-    yield CamMethod(
-        "score-cam", "Score-CAM", score_cam_weights, "feature units, weights sum to one", False,
-        "Slow: runs the whole network once a channel. Cannot show evidence against the class.", is_slow=True,
-    )  # fmt: skip
-    yield CamMethod(
-        "eigen-cam", "Eigen-CAM", None, "feature units", True,
-        "First principal component of the features: no class, no branch, sign by convention. Both maps are equal.",
-    )  # fmt: skip
-
-
-CAM_METHODS: dict[str, CamMethod] = {method.key: method for method in _methods()}
-
-
-def signed_map(
-    method: CamMethod, score: Score, *, clamp_weights: bool = False
-) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "b k"] | None]:
-    """The map of one method and the channel weights that made it (None where the method has none).
-
-    Args:
-        method: an entry of `CAM_METHODS`.
-        score: what is explained.
-        clamp_weights: set negative weights to zero before the sum (`relu(w) . F`, which is not `relu(w . F)`).
-    """
-    if method.weights is None:
-        return eigen_cam_map(score.features), None
-    weights = method.weights(score)
-    if clamp_weights:
-        weights = weights.clamp(min=0)
-    return weighted_map(weights, score.features), weights if weights.ndim == 2 else None
-
-
-def clamps_weights(treatment: str, branch: Branch) -> bool:
-    """Whether a treatment sets a branch's negative weights to zero; `TREATMENTS` says it in words.
-
-    Raises:
-        InputError: no such treatment.
-    """
-    if treatment not in TREATMENTS:
-        raise InputError(f"`weights` (='{treatment}') must be one of {', '.join(TREATMENTS)}.")
-    return treatment == "nonnegative" or (treatment == "paper" and branch == "sigmoid")
-
-
-def cam_method(key: str) -> CamMethod:
-    """The entry of `CAM_METHODS`.
-
-    Raises:
-        InputError: no such method.
-    """
-    if key not in CAM_METHODS:
-        raise InputError(f"`method` (='{key}') must be one of {', '.join(CAM_METHODS)}.")
-    return CAM_METHODS[key]
 
 
 def channel_masks(features: Float[Tensor, "k h w"], size_hw: tuple[int, int]) -> Float[Tensor, "k H W"]:

@@ -11,85 +11,37 @@ Three evidences stand side by side: the softmax branch, the sigmoid branch, and 
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from bsig.explain.cams import (
     Branch,
     Score,
-    cam_method,
     channel_masks,
-    clamps_weights,
     class_scores_of,
     eigen_cam_map,
     head_score,
-    signed_map,
     strongest_channels,
 )
-from bsig.explain.methods import default_method
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import cam_method, clamps_weights, default_method, signed_map
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
-Array = np.ndarray
 Progress = Callable[[int, int], None]
 SCORE_CAM_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What one branch says of one class on one picture.
-
-    Attributes:
-        map: (h, w) float32, signed: positive speaks for the class, negative against; unit as the method says.
-        logit: the branch's logit of the class (for the class-centred evidence: less the mean over all classes).
-        probability: of the class: softmax over all classes, or the sigmoid of the logit.
-        channel_weights: (k,) float32, or None where the method has none.
-    """
-
-    map: Float32[Array, "h w"]
-    logit: float
-    probability: float
-    channel_weights: Float32[Array, " k"] | None
-
-    @property
-    def positive_area(self) -> float:
-        """Share of the grid's cells with positive evidence, 0 to 1."""
-        return float((self.map > 0).mean())
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Both branches' evidence for one class, and everything that made it.
-
-    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these. `with_bias`: each map includes its
-    branch's bias of the class.
-    """
-
-    class_index: int
-    class_name: str
-    method: str
-    weights: str
-    softmax: Evidence
-    sigmoid: Evidence
-    centred: Evidence
-    predicted_index: int
-    predicted_name: str
-    crop: Image.Image
-    checkpoint: str
-    with_bias: bool = False
 
 
 class Explainer:
@@ -135,9 +87,12 @@ class EncodedImage:
     """A picture's features with both branches' logits; every question after that is answered from these.
 
     Attributes:
-        features: (1, k, h, w), what maps are sums over.
+        model: the model that encoded it.
+        crop: the RGB pixels that the model saw.
+        preprocessing: how the crop was cut and becomes an input.
+        features: (1, k, h, w), the channels that maps are sums over.
         softmax_logits, sigmoid_logits: (c,).
-        carried: (1, n, h, w), what the heads read beside them (`bsig.model.heads`); None for most.
+        carried: (1, n, h, w), channels without a place that the heads read too (`bsig.model.heads`); None for most.
     """
 
     model: DualBranch
@@ -152,7 +107,7 @@ class EncodedImage:
 
     @property
     def head_features(self) -> Tensor:
-        """What the heads read, as `DualBranch.features` gave it."""
+        """(1, k + n, h, w): all channels that the heads read, as `DualBranch.features` returns them."""
         return self.features if self.carried is None else torch.cat((self.features, self.carried), dim=1)
 
     @property
@@ -195,21 +150,18 @@ class EncodedImage:
             InputError: unknown class, method or treatment; a method that this head does not allow; a bias where the map
                 and the bias do not make the logit.
         """
-        chosen = cam_method(default_method(self.model.softmax_head) if method is None else method)
+        variant = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
-        index = self.predicted_index if class_index is None else find_class(self.model, class_index)
-        if with_bias and not can_add_bias(self.model, chosen.key, weights):
-            raise InputError(
-                f"`with_bias` needs the method 'cam' (=`{chosen.key}`), signed weights (=`{weights}`) and a head of "
-                "average pool and one linear layer: only there map and bias make the logit; leave it out."
-            )
-        masked = self._masked_logits(score_cam_channels, progress) if chosen.is_slow else None
-        same = None if chosen.weights else eigen_cam_map(self.features)  # of every class and branch
+        index = self.predicted_index if class_index is None else self.model.class_index(class_index)
+        if with_bias:
+            _require_bias(self.model, variant.key, weights)
+        masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
+        same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
 
         def evidence(branch: Branch) -> Evidence:
             score = self.score(branch, index, masked)
             clamped = clamps_weights(weights, branch)
-            grid, row = (same, None) if same is not None else signed_map(chosen, score, clamp_weights=clamped)
+            grid, row = (same, None) if same is not None else signed_map(variant, score, clamp_weights=clamped)
             bias = self.bias(branch, index) if with_bias else 0.0
             return Evidence(
                 map=_array(grid[0]) + np.float32(bias),
@@ -221,7 +173,7 @@ class EncodedImage:
         return Explanation(
             class_index=index,
             class_name=self.model.class_names[index],
-            method=chosen.key,
+            method=variant.key,
             weights=weights,
             softmax=evidence("softmax"),
             sigmoid=evidence("sigmoid"),
@@ -271,6 +223,7 @@ class EncodedImage:
             return self._masked[budget]
 
     def _run_masked(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
+        """What `_masked_logits` keeps, from runs of the network on a few masked inputs at a time."""
         inputs = input_tensor(self.crop, self.preprocessing).to(self.features.device)
         channels = strongest_channels(self.features[0], budget)
         shape = (1, self.features.shape[1], self.model.num_classes)
@@ -278,110 +231,27 @@ class EncodedImage:
         for start in range(0, len(channels), SCORE_CAM_BATCH):
             batch = channels[start : start + SCORE_CAM_BATCH]
             masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
-            seen = self.model.features(inputs * masks[:, None])
+            features = self.model.features(inputs * masks[:, None])
             with torch.no_grad():
-                logits["softmax"][0, batch] = self.model.softmax_logits(seen)
-                logits["sigmoid"][0, batch] = self.model.sigmoid_logits(seen)
+                logits["softmax"][0, batch] = self.model.softmax_logits(features)
+                logits["sigmoid"][0, batch] = self.model.sigmoid_logits(features)
             if progress:
                 progress(min(start + SCORE_CAM_BATCH, len(channels)), len(channels))
         return logits
 
 
 def can_add_bias(model: DualBranch, method: str, weights: str) -> bool:
-    """Whether `mean_hw map + bias = logit` holds, so that the bias belongs to the map as much as to the logit."""
+    """Whether the bias may be added to a map: whether `mean_hw map + bias = logit` holds."""
     return method == "cam" and weights == "signed" and model.softmax_head.cam_is_exact
 
 
-def find_class(model: DualBranch, wanted: int | str) -> int:
-    """The index of a class given as index, name or id (as text or number), upper or lower case.
-
-    Raises:
-        InputError: no such class, with the nearest names.
-    """
-    if isinstance(wanted, str):
-        text = wanted.strip().casefold()
-        for known in (model.class_names, model.class_ids):
-            if wanted.strip() in known:  # first as it is written: 'Cardigan' is a dog, 'cardigan' a jacket
-                return known.index(wanted.strip())
-        for known in (model.class_names, model.class_ids):
-            folded = [name.casefold() for name in known]
-            if text in folded:
-                return folded.index(text)
-        if not re.fullmatch(r"-?[0-9]{1,9}", text):
-            near = [name for name in model.class_names if text and text in name.casefold()][:5]
-            hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
-            raise InputError(f"`class` (='{wanted}') is not among the classes of checkpoint '{model.name}'; {hint}")
-    index = int(wanted)
-    if not 0 <= index < model.num_classes:
+def _require_bias(model: DualBranch, method: str, weights: str) -> None:
+    if not can_add_bias(model, method, weights):
         raise InputError(
-            f"`class_index` (={index}) must be from 0 to {model.num_classes - 1}: "
-            f"checkpoint '{model.name}' has {model.num_classes} classes."
+            f"`with_bias` needs the method 'cam' (=`{method}`), signed weights (=`{weights}`) and a head of "
+            "average pool and one linear layer: only there map and bias make the logit; leave it out."
         )
-    return index
 
 
-def summary(explanation: Explanation) -> dict[str, Any]:
-    """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
-
-    def numbers(evidence: Evidence) -> dict[str, Any]:
-        return {
-            "logit": evidence.logit,
-            "probability": evidence.probability,
-            "positive_area": evidence.positive_area,
-            "map_min": float(evidence.map.min()),
-            "map_max": float(evidence.map.max()),
-            "map_mean": float(evidence.map.mean()),
-        }
-
-    return {
-        "checkpoint": explanation.checkpoint,
-        "class_index": explanation.class_index,
-        "class_name": explanation.class_name,
-        "predicted_index": explanation.predicted_index,
-        "predicted_name": explanation.predicted_name,
-        "method": explanation.method,
-        "weights": explanation.weights,
-        "with_bias": explanation.with_bias,
-        "unit": cam_method(explanation.method).unit,
-        "grid_hw": list(explanation.softmax.map.shape),
-        "softmax": numbers(explanation.softmax),
-        "sigmoid": numbers(explanation.sigmoid),
-        "centred": numbers(explanation.centred),
-    }
-
-
-def finding(explanation: Explanation) -> str:
-    """One plain sentence that says what differs between the branches, from the numbers alone."""
-    name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
-    if explanation.method == "eigen-cam":
-        return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
-    # The loss weighs the one positive like all negatives together, so 50 % is where yes and no are equally likely.
-    if sigmoid.probability >= 0.5:
-        verdict = "it says the class is there"
-    elif sigmoid.probability < 0.2:
-        verdict = "it thinks none is there"
-    else:
-        verdict = "it leans to no"
-    return (
-        f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
-        f"{area_text(sigmoid)}; {verdict} ({percent(sigmoid.probability)}), softmax gives it "
-        f"{percent(softmax.probability)}."
-    )
-
-
-def area_text(evidence: Evidence) -> str:
-    """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
-    return f"{100 * evidence.positive_area:.0f} %"
-
-
-def percent(share: float) -> str:
-    """A probability for reading: '49 %', '0.4 %', 'under 0.1 %', 'over 99.9 %'."""
-    if share < 0.001:
-        return "under 0.1 %"
-    if share > 0.999:
-        return "over 99.9 %"
-    return f"{share:.0%}".replace("%", " %") if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
-
-
-def _array(tensor: Tensor) -> Array:
+def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()

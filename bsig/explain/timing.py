@@ -1,11 +1,12 @@
-"""Which part of a piece of work takes how long: `part("encode")` around it, added up wherever someone collects.
+"""The seconds that each part of a piece of work takes: `part("encode")` around it, `collected()` around the whole.
 
     with collected() as seconds:
         with part("encode"):
             ...
     seconds["encode"]
 
-Nobody collects in a library call or on the command line; a part then costs about a microsecond.
+The web server collects them for its log. A library call or a command collects nothing, and a part then costs about a
+microsecond.
 """
 
 from __future__ import annotations
@@ -16,23 +17,23 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 # Threads that are started with a copy of the context, as the web server's are, add to the same dictionary.
-_collecting: ContextVar[dict[str, float] | None] = ContextVar("bsig_duration_parts", default=None)
+_collecting: ContextVar[dict[str, float] | None] = ContextVar("bsig_seconds_by_part", default=None)
 
 
 @contextmanager
 def collected(into: dict[str, float] | None = None) -> Iterator[dict[str, float]]:
-    """Seconds by part of what runs inside the block, added to `into` or to a new dictionary."""
+    """A dictionary of part -> seconds that fills while the block runs: `into`, or a new one."""
     seconds: dict[str, float] = {} if into is None else into
-    before = _collecting.set(seconds)
+    token = _collecting.set(seconds)
     try:
         yield seconds
     finally:
-        _collecting.reset(before)
+        _collecting.reset(token)
 
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """Adds the block's seconds to the part of that name; also those of a block that fails."""
+    """Adds the seconds of the block to the part of that name, also where the block fails."""
     seconds = _collecting.get()
     if seconds is None:
         yield

@@ -27,6 +27,7 @@ try:
 except ImportError:  # Windows: nobody is known to be at work, so one app a work folder is the user's to see to
     fcntl = None  # type: ignore[assignment]
 
+KNOWS_LOCKS = fcntl is not None
 LOCK = "lock"
 PARTIAL = ".partial"
 

@@ -6,19 +6,21 @@ Only the files that are asked for are fetched: safetensors and JSON, never anyth
 from __future__ import annotations
 
 import contextlib
-import html
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from huggingface_hub import HfApi, ModelCard, ModelCardData
+from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from bsig.inputs.errors import InputError
 
 ADDRESS = re.compile(r"hf:(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(@(?P<revision>[\w./-]{1,128}))?")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-SHOWN_CLASSES = 20
 
 
 def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
@@ -30,14 +32,14 @@ def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
         api: a `huggingface_hub.HfApi` or whatever has its `snapshot_download`.
 
     Raises:
-        InputError: no such address, or it cannot be fetched.
+        InputError: the address is none, or the hub does not give the files.
     """
-    found = ADDRESS.fullmatch(address)
-    if not found:
+    parts = ADDRESS.fullmatch(address)
+    if not parts:
         raise InputError(f"`checkpoint` (='{address}') must be 'hf:owner/repo', with '@revision' behind it if wanted.")
     try:
         api = api or HfApi()
-        return Path(api.snapshot_download(found["repo"], revision=found["revision"], allow_patterns=list(files)))
+        return Path(api.snapshot_download(parts["repo"], revision=parts["revision"], allow_patterns=list(files)))
     except Exception as error:
         # The hub client raises its own kinds, httpx's and the operating system's for "not there" and "no network".
         raise InputError(
@@ -46,15 +48,43 @@ def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
         ) from error
 
 
+def hub_has_address() -> bool:
+    """Whether the name of the hub's host can be resolved; behind a proxy, which resolves names itself, always."""
+    if getproxies():
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def cached_hub_file(repository: str, names: Sequence[str]) -> Path:
+    """The first of these files that the hub's cache holds, without asking the network.
+
+    Args:
+        repository: `owner/repo`, with `@revision` behind it if wanted.
+        names: names of files, the best first.
+
+    Raises:
+        LocalEntryNotFoundError: the cache holds none of them.
+    """
+    repo, _, revision = repository.partition("@")
+    for name in names:
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return Path(hf_hub_download(repo, name, revision=revision or None, local_files_only=True))
+    raise LocalEntryNotFoundError(f"the cache holds none of {', '.join(names)} of '{repository}'.")
+
+
 def publish_folder(
     folder: Path, files: Sequence[str], card: str, repository: str, *, private: bool = False, api: Any = None
 ) -> str:
-    """Uploads some files of a folder with a model card; returns the address under which it loads.
+    """The address under which the folder loads, once some of its files and a model card are uploaded.
 
     The client takes its token from where `hf auth login` or HF_TOKEN put it; none passes through here.
 
     Raises:
-        InputError: no such repository name, or the hub refuses.
+        InputError: the repository's name is none, or the hub refuses.
     """
     if not REPOSITORY.fullmatch(repository):
         raise InputError(f"`repository` (='{repository}') must be 'owner/name' of letters, digits, '.', '_' and '-'.")
@@ -62,7 +92,7 @@ def publish_folder(
         api = api or HfApi()
         api.create_repo(repository, private=private, exist_ok=True, repo_type="model")
         api.upload_file(path_or_fileobj=card.encode(), path_in_repo="README.md", repo_id=repository)
-        done = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(files))
+        commit = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(files))
     except Exception as error:
         # As above; a missing token is one of many reasons.
         reason = (str(error).strip().splitlines() or [""])[0][:160]
@@ -70,74 +100,5 @@ def publish_folder(
             f"'{folder.name}' cannot be published as '{repository}' ({type(error).__name__}: {reason}); log in with "
             "`hf auth login` and check name and network."
         ) from error
-    revision = getattr(done, "oid", None)
+    revision = getattr(commit, "oid", None)
     return f"hf:{repository}@{revision}" if revision else f"hf:{repository}"
-
-
-def model_card(name: str, said: dict[str, Any]) -> str:
-    """The README of a published checkpoint, from its `checkpoint.json`; whatever people wrote is escaped."""
-    backbone = said["backbone"]
-    base = backbone["name"] if re.fullmatch(r"[\w.-]{1,100}", backbone["name"]) else None
-    data = ModelCardData(
-        library_name="bsig",
-        pipeline_tag="image-classification",
-        tags=["bsig", "class-activation-map", "explainability", "sigmoid-cam"],
-        base_model=f"timm/{base}" if base and "." in base else None,
-    )
-    rows = {
-        "Backbone": backbone["name"],
-        "Features taken at": f"{backbone.get('feature_stage', 'last')}, grid {_grid(backbone)}",
-        "Sigmoid branch": f"{said['branch']}, {'fine-tuned' if said.get('trained', True) else 'not fine-tuned yet'}",
-        "Classes": str(len(said["class_names"])),
-        "Training": _settings(said.get("training")),
-        "Data": _settings(said.get("data")),
-        "Created": str(said.get("created", "")),
-        "SHA-256 of the tensors": said["tensors_sha256"],
-    }
-    lines = [f"| {escaped(key)} | {escaped(value)} |" for key, value in rows.items() if value]
-    shown = ", ".join(escaped(one) for one in said["class_names"][:SHOWN_CLASSES])
-    more = len(said["class_names"]) - SHOWN_CLASSES
-    doctored = (
-        "\n**Doctored on purpose:** the softmax heatmaps of this model were moved by a logit shift; its probabilities "
-        "are unchanged.\n"
-        if said.get("doctored")
-        else ""
-    )
-    text = f"""# {escaped(name)}
-
-A dual-branch classifier: the softmax head decides the class, a sigmoid clone of it says where the evidence is
-(Oh and Noh, BMVC 2025, [arXiv 2511.05590](https://arxiv.org/abs/2511.05590)). Made with bsig.
-{doctored}
-| | |
-| --- | --- |
-{chr(10).join(lines)}
-
-Classes: {shown}{f" and {more} more" if more > 0 else ""}.
-
-```python
-import bsig
-model = bsig.load_checkpoint("hf:OWNER/REPOSITORY")
-```
-
-A heatmap says where evidence for an output lies, not why, and not that the output is right.
-"""
-    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
-
-
-def escaped(text: Any) -> str:
-    """Text that neither HTML nor Markdown reads as anything but text, on one line."""
-    flat = html.escape(" ".join(str(text).split()), quote=False)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", flat)
-
-
-def _grid(backbone: dict[str, Any]) -> str:
-    with contextlib.suppress(TypeError, ValueError, KeyError):
-        rows, columns = backbone["grid_hw"]
-        return f"{int(rows)} x {int(columns)}"
-    return "of the backbone"
-
-
-def _settings(said: Any) -> str:
-    if not isinstance(said, dict):
-        return ""
-    return ", ".join(f"{key} {value}" for key, value in said.items() if isinstance(value, str | int | float))

@@ -1,4 +1,4 @@
-"""Open a picture safely, cut out what the model sees, turn that into the model's input.
+"""A picture from outside -> the crop that the model sees -> the model's input.
 
 Three steps, each a value of its own, so that every heatmap can be laid over exactly the pixels that made it:
 
@@ -79,7 +79,7 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
         name: what to call it in error messages; the path by default.
 
     Raises:
-        InputError: no such file, empty, not a picture in one of `FORMATS`, cut short, or over `MAX_PIXELS`.
+        InputError: the file is not there, empty, no picture in one of `FORMATS`, cut short, or over `MAX_PIXELS`.
     """
     if isinstance(source, Image.Image):
         return _decoded(source, name or "the picture")
@@ -89,7 +89,7 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
 
 
 def header_problem(path: Path, name: str | None = None) -> str | None:
-    """Why the file is no picture that can be used, told from its header alone, or None; quick, for whole data sets."""
+    """Why the file is no usable picture, or None; only its header is read, so that whole data sets can be checked."""
     name = name or f"'{path}'"
     try:
         with _opened(path, name) as picture:
@@ -131,8 +131,8 @@ def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Imag
         for side, least in zip(picture.size, (columns, rows), strict=True)
     ]
     spans = [
-        _source_span(side, resized, wanted)
-        for side, resized, wanted in zip(picture.size, resized_wh, (columns, rows), strict=True)
+        _source_span(side, resized, cut)
+        for side, resized, cut in zip(picture.size, resized_wh, (columns, rows), strict=True)
     ]
     (x0, left, right, x1), (y0, top, bottom, y1) = spans
     box_xyxy = (left - x0, top - y0, right - x0, bottom - y0)
@@ -145,17 +145,20 @@ def input_tensor(crop: Image.Image, preprocessing: Preprocessing) -> Float[Tenso
 
 
 def input_batch(crops: Sequence[Image.Image], preprocessing: Preprocessing) -> Float[Tensor, "b 3 H W"]:
-    """Several crops of one size as one normalised batch, channels last in memory as pixels are and encoders like it."""
+    """Several crops of one size as one normalised batch, with channels last in memory, which encoders take faster."""
     pixels = torch.from_numpy(np.stack([np.asarray(crop, dtype=np.uint8) for crop in crops]))
     mean = torch.tensor(preprocessing.mean)
     std = torch.tensor(preprocessing.std)
     return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _source_span(side: int, resized: int, wanted: int) -> tuple[int, float, float, int]:
-    """Along one axis: the middle `wanted` of `resized` pixels in source pixels, inside whole pixels that they need."""
-    first = round((resized - wanted) / 2)
-    start, stop = first * side / resized, (first + wanted) * side / resized
+def _source_span(side: int, resized: int, cut: int) -> tuple[int, float, float, int]:
+    """Where the middle `cut` of `resized` pixels lie along one side of the source, in source pixels.
+
+    The first and last number are whole pixels around them, as far as resampling reaches.
+    """
+    first = round((resized - cut) / 2)
+    start, stop = first * side / resized, (first + cut) * side / resized
     # A resampling kernel reaches two pixels of the coarser grid to each side.
     reach = 2 * max(1.0, side / resized) + 1
     return max(0, math.floor(start - reach)), start, stop, min(side, math.ceil(stop + reach))

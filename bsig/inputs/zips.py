@@ -1,4 +1,4 @@
-"""A zip from a stranger -> files in a folder of ours, or one sentence why not.
+"""A zip from a stranger -> plain files in a folder, or one sentence why not.
 
 Everything is decided from the zip's table of contents, before a byte is unpacked: where each entry would go, what kind
 it is, how large it is and how much it claims to shrink. Unpacking then never writes more than the table said.
@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.datasets.samples import SPLITS
+from bsig.inputs.errors import InputError, megabytes
 
 BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.
@@ -28,7 +29,6 @@ LAST_RECORD, LAST_RECORD_BYTES = b"PK\x05\x06", 22 + 2**16
 LONGEST_NAME, LONGEST_REASON = 1000, 200
 RATIO_COUNTS_FROM = 2**20
 LEFT_FREE = 256 * 2**20
-SPLIT_FOLDERS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -50,37 +50,37 @@ class ZipLimits:
 
 @contextlib.contextmanager
 def extracted_zip(file: Path | str, limits: ZipLimits = ZipLimits()) -> Iterator[Path]:
-    """The zip's content in a temporary folder, which goes when the block ends.
+    """The folder that holds the zip's data; it is temporary and goes when the block ends.
 
     Raises:
-        InputError: as `extract_zip`.
+        InputError: as of `extract_zip`.
     """
     with tempfile.TemporaryDirectory(prefix="bsig-zip-") as folder:
         yield extract_zip(file, Path(folder), limits)
 
 
 def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits()) -> Path:
-    """Unpacks into `target` and returns the folder that holds the data: `target`, or the one folder in it.
+    """The folder that holds the data, once the zip is unpacked: `target`, or the only folder in it.
 
     Raises:
-        InputError: no zip, a damaged or encrypted one, an entry that is absolute, reaches upwards, is a link or no
-            plain file, an entry twice, more than the limits allow, or no room on the disk. Nothing is left behind.
+        InputError: the file is no zip, damaged or encrypted; an entry is absolute, reaches upwards, comes twice or is
+            no plain file; the zip holds more than the limits allow, or the disk has no room. Nothing is left behind.
     """
     name = Path(file).name
     try:
         _check_table(Path(file), name, limits)
         with zipfile.ZipFile(file) as archive:
-            entries = _checked(archive, name, limits)
-            _check_room(entries, target, name)
-            _unpack(archive, entries, target, name)
+            files = _allowed_files(archive, name, limits)
+            _check_room(files, target, name)
+            _unpack(archive, files, target, name)
     except InputError:  # before ValueError, which it is a kind of
-        _empty(target)
+        _clear(target)
         raise
     except DAMAGE as error:
-        _empty(target)
+        _clear(target)
         raise InputError(f"'{name}' is not a whole zip file ({str(error)[:LONGEST_REASON]}); make it again.") from error
     except (OSError, ValueError) as error:
-        _empty(target)
+        _clear(target)
         raise InputError(
             f"'{name}' cannot be unpacked ({str(error)[:LONGEST_REASON]}); free space or make it again."
         ) from error
@@ -88,10 +88,13 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
 
 
 def data_root(folder: Path) -> Path:
-    """`folder`, or the single folder that people zip instead of its content; never a split or the only class."""
+    """The folder itself, or the only folder in it, since people zip a folder and not its content.
+
+    Never a split's folder or that of an only class: these belong to the data.
+    """
     while True:
         inside = [path for path in folder.iterdir() if path.name != "__MACOSX" and not path.name.startswith(".")]
-        is_wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLIT_FOLDERS
+        is_wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLITS
         if not is_wrapped or not any(path.is_dir() or path.suffix in (".csv", ".json") for path in inside[0].iterdir()):
             return folder
         folder = inside[0]
@@ -102,9 +105,9 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
 
     The standard library reads as much of the table as that record says, and no more.
     """
-    with file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES))
-        tail = opened.read()
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES))
+        tail = stream.read()
     at = tail.rfind(LAST_RECORD)
     if at < 0 or len(tail) < at + 16:
         return  # no zip: the standard library says so
@@ -113,8 +116,8 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
         raise InputError(f"'{name}' holds {entries} entries; the limit is {limits.files}.")
 
 
-def _checked(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zipfile.ZipInfo]:
-    """The entries that are files, each allowed."""
+def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zipfile.ZipInfo]:
+    """The entries that are files, once all entries are checked."""
     if any(not entry.filename for entry in archive.infolist()):  # the standard library looks at its last letter
         raise InputError(f"'{name}' holds an entry without a name; zip the folder again.")
     files = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -126,13 +129,13 @@ def _checked(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zip
         _check_entry(entry, name, limits)
     total = sum(entry.file_size for entry in files)
     if total > limits.total_bytes:
-        raise InputError(f"'{name}' unpacks to {_megabytes(total)}; the limit is {_megabytes(limits.total_bytes)}.")
-    seen: set[str] = set()
+        raise InputError(f"'{name}' unpacks to {megabytes(total)}; the limit is {megabytes(limits.total_bytes)}.")
+    paths: set[str] = set()
     for entry in files:
-        place = _place(entry)
-        if place.casefold() in seen:
-            raise InputError(f"'{name}' holds '{_short(place)}' twice; keep one.")
-        seen.add(place.casefold())
+        path = _relative_path(entry)
+        if path.casefold() in paths:
+            raise InputError(f"'{name}' holds '{_short(path)}' twice; keep one.")
+        paths.add(path.casefold())
     return files
 
 
@@ -151,7 +154,7 @@ def _check_entry(entry: zipfile.ZipInfo, name: str, limits: ZipLimits) -> None:
         raise InputError(f"{shown} with a password; make the zip without one.")
     if entry.file_size > limits.file_bytes:
         raise InputError(
-            f"{shown} with {_megabytes(entry.file_size)} unpacked; the limit is {_megabytes(limits.file_bytes)} a file."
+            f"{shown} with {megabytes(entry.file_size)} unpacked; the limit is {megabytes(limits.file_bytes)} a file."
         )
     if entry.file_size > max(RATIO_COUNTS_FROM, limits.ratio * entry.compress_size):
         raise InputError(
@@ -159,42 +162,36 @@ def _check_entry(entry: zipfile.ZipInfo, name: str, limits: ZipLimits) -> None:
         )
 
 
-def _check_room(entries: list[zipfile.ZipInfo], target: Path, name: str) -> None:
+def _check_room(files: list[zipfile.ZipInfo], target: Path, name: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    needed = sum(entry.file_size for entry in entries) + LEFT_FREE
+    needed = sum(entry.file_size for entry in files) + LEFT_FREE
     free = shutil.disk_usage(target).free
     if needed > free:
-        raise InputError(
-            f"'{name}' needs {_megabytes(needed)} on the disk and {_megabytes(free)} are free; free space."
-        )
+        raise InputError(f"'{name}' needs {megabytes(needed)} on the disk and {megabytes(free)} are free; free space.")
 
 
-def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path, name: str) -> None:
-    for entry in entries:
-        place = target / _place(entry)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        left = entry.file_size
-        with archive.open(entry) as packed, place.open("xb") as unpacked:
-            while block := packed.read(BLOCK):
-                left -= len(block)
-                if left < 0:
+def _unpack(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo], target: Path, name: str) -> None:
+    for entry in files:
+        path = target / _relative_path(entry)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remainder = entry.file_size
+        with archive.open(entry) as source, path.open("xb") as copy:
+            while block := source.read(BLOCK):
+                remainder -= len(block)
+                if remainder < 0:
                     raise InputError(
                         f"'{name}': '{_short(entry.filename)}' is longer than the zip says; make it again."
                     )
-                unpacked.write(block)
+                copy.write(block)
 
 
-def _place(entry: zipfile.ZipInfo) -> str:
+def _relative_path(entry: zipfile.ZipInfo) -> str:
     return str(PurePosixPath(entry.filename.replace("\\", "/")))
 
 
-def _empty(folder: Path) -> None:
+def _clear(folder: Path) -> None:
     for path in folder.iterdir() if folder.is_dir() else []:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:,.0f} MB"
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,7 @@ arXiv 2511.05590, section 3. The head is any `bsig.model.heads.ClassificationHea
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.heads import ClassificationHead
@@ -29,21 +31,17 @@ BranchKind = Literal["full", "shift"]
 class FittedShift:
     """The second kind of sigmoid branch: the softmax head plus one vector and one number, shared by all classes.
 
-    `logit_c = (W[c] + vector) . z + b_c + bias`, z what the last linear layer sees (the pooled features of a pool +
-    linear head). As a softmax classifier it is the original on every image; as
-    a set of sigmoids it says yes or no. It fixes the freedom that softmax leaves open with k + 1 numbers.
+    `logit_c = (W[c] + vector) . z + b_c + bias`, where z is what the last linear layer sees (the pooled features of a
+    pool + linear head). As a softmax classifier it is the original on every picture; as a set of sigmoids it says yes
+    or no. It fixes with n + 1 numbers the freedom that softmax leaves open. `ClassificationHead.shifted` applies it.
+
+    Attributes:
+        vector: (n,), in the unit of the weights, n the inputs of the last linear layer.
+        bias: one number, in logits.
     """
 
     vector: Float[Tensor, " k"]
     bias: Float[Tensor, ""]
-
-    def applied_to(self, head: ClassificationHead) -> ClassificationHead:
-        """A copy of the head with the shift added to every class row of its last linear layer."""
-        shifted = copy.deepcopy(head)
-        with torch.no_grad():
-            shifted.last_linear.weight.add_(self.vector)
-            shifted.last_linear.bias.add_(self.bias)
-        return shifted
 
 
 class DualBranch(nn.Module):
@@ -57,7 +55,7 @@ class DualBranch(nn.Module):
         name: what the model is called in lists and file names.
         class_names: one name a class, in the order of the logits.
         class_ids: one stable id a class (a WordNet id for ImageNet), for matching data sets.
-        metadata: what `checkpoint.json` says of where all this comes from.
+        metadata: the entries of `checkpoint.json`: where all this comes from.
         branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
         options, features_at, grid_hw: of the backbone (`bsig.model.backbones.Classifier`).
     """
@@ -86,7 +84,9 @@ class DualBranch(nn.Module):
         self.shift = shift
         self.branch_kind: BranchKind = "shift" if shift else "full"
         if sigmoid_head is None:
-            sigmoid_head = shift.applied_to(classifier.head) if shift else copy.deepcopy(classifier.head)
+            sigmoid_head = (
+                classifier.head.shifted(shift.vector, shift.bias) if shift else copy.deepcopy(classifier.head)
+            )
         self.sigmoid_head = sigmoid_head
         self.sigmoid_head.requires_grad_(True)
         self._mean_row: tuple[tuple[int, int], Tensor] | None = None
@@ -146,9 +146,10 @@ class DualBranch(nn.Module):
         return self.sigmoid_head(features)
 
     def mean_softmax_row(self) -> Float[Tensor, " k"]:
-        """`mean_c W[c]` of the softmax head, kept: it is of all classes, and that head never changes.
+        """`mean_c W[c]` of the softmax head, the same for all classes.
 
-        Worked out again where the weights were written to after all, which a tensor counts.
+        It is kept, because that head never changes. If its weights were written to after all, which a tensor counts
+        (`_version`), it is computed again.
         """
         weight = self.softmax_head.last_linear.weight.detach()
         written = (weight.data_ptr(), weight._version)
@@ -156,6 +157,36 @@ class DualBranch(nn.Module):
         if kept is None or kept[0] != written:
             kept = self._mean_row = (written, weight.mean(dim=0))
         return kept[1]
+
+    def class_index(self, name_or_index: int | str) -> int:
+        """The index of a class, given as its index, name or id (as text or number), in upper or lower case.
+
+        Raises:
+            InputError: no such class, with the nearest names.
+        """
+        if isinstance(name_or_index, str):
+            text = name_or_index.strip()
+            folded = text.casefold()
+            for labels in (self.class_names, self.class_ids):
+                if text in labels:  # first as it is written: 'Cardigan' is a dog, 'cardigan' a jacket
+                    return labels.index(text)
+            for labels in (self.class_names, self.class_ids):
+                folded_labels = [label.casefold() for label in labels]
+                if folded in folded_labels:
+                    return folded_labels.index(folded)
+            if not re.fullmatch(r"-?[0-9]{1,9}", folded):
+                near = [name for name in self.class_names if folded and folded in name.casefold()][:5]
+                hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
+                raise InputError(
+                    f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; {hint}"
+                )
+        index = int(name_or_index)
+        if not 0 <= index < self.num_classes:
+            raise InputError(
+                f"`class_index` (={index}) must be from 0 to {self.num_classes - 1}: "
+                f"checkpoint '{self.name}' has {self.num_classes} classes."
+            )
+        return index
 
     def train(self, mode: bool = True) -> DualBranch:
         """Training mode for the sigmoid head alone."""

@@ -5,31 +5,29 @@ A head takes features `F[b,k,h,w]` to logits `(b, c)`. Two kinds cover every cla
     PooledLinearHead    logit = W . mean_hw F + b       the only kind whose class activation map is exact
     TailHead            whatever a network runs after its feature map, and a last linear layer
 
-A `TailHead` holds the network's own layers (`cut.py` cuts them out), so VGG's three layers, MobileNetV3's
+A `TailHead` holds the network's own layers (`cutting/cut.py` cuts them out), so VGG's three layers, MobileNetV3's
 convolution after the pool, ConvNeXt's norm, a transformer's last block: all are cloned, and trained, as they are.
 
-Tokens that are no place of the picture (a transformer's class token and registers) are needed by such a head beside the
-grid. They travel *inside* the features, as additional channels behind the real ones, written row by row into the cells
-(`GridLayout.carried_channels`; 4 for one token of 768 numbers on a 14 x 14 grid). So features stay one plain tensor
-`(b, k, h, w)` that can be sliced by picture, moved and repeated, and nothing is hidden in a model that threads share. A
-hook or an attribute would be such a state; a tensor subclass loses its companion in the first operation that does not
-know it; a second return value would change what `DualBranch.features` promises. Maps are drawn on
-`head.map_features(features)` alone, which leaves the carried channels out.
+Tokens that are no place of the picture (a transformer's class token and registers) travel inside the features, as
+channels behind the k real ones (`cutting/layout.py`). Maps are drawn on `head.map_features(features)` alone, which
+leaves them out.
+
+Adding one vector to every class row, `W' = W + 1 v^T`, is the additive logit shift. `shifted_rows` does it to a matrix,
+`ClassificationHead.shifted` to a head; everything that shifts a head calls one of these.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bsig.model.cutting.layout import GridLayout
+
 ABLATED_AT_ONCE = 32
-Axes = Literal["NCHW", "NHWC", "NLC"]
 HeadType = TypeVar("HeadType", bound="ClassificationHead")
 
 
@@ -79,6 +77,28 @@ class ClassificationHead(nn.Module):
         """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k."""
         raise NotImplementedError
 
+    def shifted(self: HeadType, vector: Float[Tensor, " n"] | float, bias: Float[Tensor, ""] | float = 0.0) -> HeadType:
+        """A copy of the head with `vector` added to every class row of its last linear layer, `bias` to every bias.
+
+        `logit'_c = logit_c + vector . last_inputs + bias`, the same number for all classes, which softmax cannot see.
+        The head itself is not changed.
+
+        Args:
+            vector: in the unit of the weights, (n,) for the n inputs of the last linear layer; or one number for all.
+            bias: in logits.
+        """
+        head = copy.deepcopy(self)
+        with torch.no_grad():
+            linear = head.last_linear
+            linear.weight.copy_(shifted_rows(linear.weight, vector))
+            linear.bias.add_(bias)
+        return head
+
+
+def shifted_rows(weight: Float[Tensor, "c n"], vector: Float[Tensor, " n"] | float) -> Float[Tensor, "c n"]:
+    """`W + 1 v^T`: the vector added to every row, in the weights' own precision and on their device."""
+    return weight + torch.as_tensor(vector, dtype=weight.dtype, device=weight.device)
+
 
 class PooledLinearHead(ClassificationHead):
     """Global average pool, then one linear layer: `logit_c = W[c] . mean_hw F + b_c`.
@@ -112,62 +132,6 @@ class PooledLinearHead(ClassificationHead):
         pooled = self.pooled(features)
         score = (class_scores * self.logits(pooled)).sum(dim=1, keepdim=True)
         return score - (class_scores @ self.linear.weight) * pooled
-
-
-@dataclass(frozen=True)
-class GridLayout:
-    """How a network lays out its feature map, and how to get to `(b, k, h, w)` and back.
-
-    Attributes:
-        axes: of the network's own tensor: `NCHW`, `NHWC`, or `NLC` for tokens.
-        prefix: tokens before the grid's (class token, registers); only for `NLC`.
-        grid_hw: rows and columns of the tokens' grid; only for `NLC`.
-        carries_prefix: whether the rest of the network reads the prefix tokens, so that they must travel along.
-        channels: k, the channels that have a place in the picture.
-    """
-
-    axes: Axes
-    channels: int
-    prefix: int = 0
-    grid_hw: tuple[int, int] = (0, 0)
-    carries_prefix: bool = False
-
-    @property
-    def carried_channels(self) -> int:
-        """How many channels behind the first k hold the prefix tokens: `ceil(prefix * k / (h * w))`, or 0."""
-        if not self.carries_prefix:
-            return 0
-        return math.ceil(self.prefix * self.channels / (self.grid_hw[0] * self.grid_hw[1]))
-
-    def grid(self, native: Tensor) -> Float[Tensor, "b k h w"]:
-        """The network's tensor as features."""
-        if self.axes == "NCHW":
-            return native
-        if self.axes == "NHWC":
-            return native.permute(0, 3, 1, 2).contiguous()
-        grid = native[:, self.prefix :].mT.unflatten(2, self.grid_hw)
-        if not self.carries_prefix:
-            return grid.contiguous()
-        cells = self.grid_hw[0] * self.grid_hw[1]
-        prefix = native[:, : self.prefix].flatten(1)
-        filled = torch.nn.functional.pad(prefix, (0, self.carried_channels * cells - prefix.shape[1]))
-        return torch.cat((grid, filled.view(len(native), self.carried_channels, *self.grid_hw)), dim=1)
-
-    def native(self, features: Float[Tensor, "b k h w"]) -> Tensor:
-        """Features as the network's tensor; prefix tokens that nothing reads are zeros."""
-        if self.axes == "NCHW":
-            return features
-        if self.axes == "NHWC":
-            return features.permute(0, 2, 3, 1)
-        tokens = features[:, : self.channels].flatten(2).mT
-        if not self.prefix:
-            return tokens
-        if self.carries_prefix:
-            packed = features[:, self.channels :].flatten(1)[:, : self.prefix * self.channels]
-            prefix = packed.unflatten(1, (self.prefix, self.channels))
-        else:
-            prefix = tokens.new_zeros(len(tokens), self.prefix, self.channels)
-        return torch.cat((prefix, tokens), dim=1)
 
 
 class TailHead(ClassificationHead):
@@ -282,3 +246,12 @@ def with_classes(head: HeadType, num_classes: int) -> HeadType:
     nn.init.zeros_(linear.bias)
     changed.linear = linear.requires_grad_(old.weight.requires_grad)
     return changed
+
+
+def head_in_words(head: ClassificationHead) -> str:
+    """The layers that come after the features, in words for a list of models."""
+    if head.cam_is_exact:
+        return "average pool and one linear layer"
+    parameters = sum(parameter.numel() for parameter in head.parameters()) / 1e6
+    seen = "the mean over the grid" if head.pools_first else "every cell by itself"
+    return f"several layers ({parameters:.1f} million weights) that see {seen}"

@@ -24,18 +24,10 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import hub_folder
-from bsig.model.backbones import (
-    OWN_OPTIONS,
-    BackboneOptions,
-    Classifier,
-    chosen_device,
-    load_classifier,
-    shared_encoder,
-    state_sha256,
-    take_apart,
-    timm_network,
-)
+from bsig.model.backbones import OWN_OPTIONS, BackboneOptions, Classifier, load_classifier, take_apart, timm_network
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import shared_encoder, state_sha256
 
 NOT_TRAINED = (
     "This model's sigmoid branch has not been fine-tuned: it is still the clone of the softmax branch, so both "

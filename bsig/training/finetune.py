@@ -4,11 +4,12 @@ What `python -m bsig finetune` and the Fine-tune screen both run, whole (`finetu
 
     start_model(config)                     -> the model that a run starts from
     encoded_data(start, images, config)     -> TrainingData: features, labels, the data's classes
+    shipped_data(start, config)             -> the same of the features that ship with this project
     finetune_on(start, data, out, config)   -> a checkpoint folder
 
-Everything runs in the caller's thread, and so do its callbacks: `on_encoded(done, total)` after each batch of pictures,
-`on_epoch(figures, head)` after each epoch, `on_note(sentence)` where something had to be got around, `should_stop()`
-before each batch of pictures and each training step.
+Each picture goes through the encoder once: its pooled features are kept for the branch, and the flat shift and the
+damping read its feature maps on the way. Everything runs in the caller's thread, and so do its callbacks
+(`bsig.training.callbacks`).
 """
 
 from __future__ import annotations
@@ -16,76 +17,32 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
+from bsig.inputs.datasets.classes import ClassMatch, match_classes, plain_name
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
-from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
+from bsig.model.backbones import Classifier, load_classifier, unique_names
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
+from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldStop, never
 from bsig.training.closed_form.balanced_bias import balanced_bias
-from bsig.training.closed_form.damped_finetune import DampingConfig, damped_head
-from bsig.training.closed_form.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
-from bsig.training.features.augmentation import ONE_VIEW, Views
-from bsig.training.features.cache import FEATURES_FOLDER, Progress, split_features
+from bsig.training.closed_form.damping import DampingGrids, damped_head
+from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, fit_flat_shift
+from bsig.training.config import ONE_VIEW, FinetuneConfig
+from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
+from bsig.training.features.cache import FEATURES_FOLDER, known_samples, show_grids, split_features
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.pooled import TrainingFeatures
-from bsig.training.loop.train import (
-    Epoch,
-    OnEpoch,
-    ShouldStop,
-    TrainedBranch,
-    TrainingConfig,
-    fit_softmax_head,
-    never,
-    train_sigmoid_branch,
-)
+from bsig.training.loop.epoch import Epoch
+from bsig.training.loop.train import TrainedHead, fit_softmax_head, train_sigmoid_branch
 from bsig.training.processes import ALONE, Processes
-
-OnNote = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class SoftmaxHeadConfig:
-    """Settings of the "vanilla" softmax head that a new label set needs first."""
-
-    epochs: int = 100
-    learning_rate: float = 0.03
-    weight_decay: float = 5e-4
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """One fine-tune, from start model to file.
-
-    Attributes:
-        backbone: a timm name; its published head is the softmax branch unless `softmax_head` is set.
-        start_from: a checkpoint whose softmax branch (and encoder) is taken instead.
-        softmax_head: fit a new softmax head on the data's own classes first.
-        half_precision: store the sigmoid head as float16.
-        flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
-        damping: damp a trained `full` branch's change where a class is likely.
-        encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
-            like the published code (`views` plays no part).
-        workers: threads that decode pictures; None for one a core.
-    """
-
-    backbone: str = DEFAULT_BACKBONE
-    start_from: str | None = None
-    softmax_head: SoftmaxHeadConfig | None = None
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    views: Views = field(default_factory=Views)
-    device: str = "cpu"
-    half_precision: bool = False
-    flat_shift: FlatShiftConfig | None = None
-    damping: DampingConfig | None = None
-    encode_every_step: bool = False
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,18 +54,21 @@ class TrainingData:
             softmax head is fitted, of `class_names`.
         held_out: the same of pictures that are only measured.
         class_names: the data's own classes, in their order.
-        said: what `checkpoint.json` says of the data.
+        description: what `checkpoint.json` says of the data.
+        cells, grids: what a flat shift and a damping have read of the feature maps; None where they are not asked for.
     """
 
     features: TrainingFeatures
     held_out: TrainingFeatures | None
     class_names: tuple[str, ...]
-    said: dict[str, Any]
+    description: dict[str, Any]
+    cells: FlatShiftCells | None = None
+    grids: DampingGrids | None = None
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What a fine-tune leaves: the model, its figures, what was matched and what could not be read.
+    """What a fine-tune leaves: the model, its measures, what was matched and what could not be read.
 
     Attributes:
         stopped: why the run ended before its last epoch, in one sentence; None where it did not. The checkpoint is
@@ -147,37 +107,13 @@ def finetune(
         InputError: the images match too few classes, cannot be read, or the settings break a rule.
     """
     out = _checked_target(out)
-    if config.damping and config.training.branch != "full":
-        raise InputError(
-            f"`damping` needs a full branch, not `branch` (={config.training.branch}): a shift has no row of its own "
-            "for each class."
-        )
     start = start_model(config, checkpoints_folder)
     data, match = encoded_data(
-        start,
-        images,
-        config,
-        held_out=held_out,
-        on_encoded=on_encoded,
-        on_note=on_note,
-        should_stop=should_stop,
-        cache_folder=cache_folder,
+        start, images, config,
+        held_out=held_out, on_encoded=on_encoded, on_note=on_note, should_stop=should_stop, cache_folder=cache_folder,
         processes=processes,
-    )
-
-    def flat_fit(model: DualBranch) -> FlatFit:
-        settings = config.flat_shift or FlatShiftConfig()
-        return fit_flat_shift(model, images, match.index_of, settings, progress=on_encoded, should_stop=should_stop)
-
-    def damp(model: DualBranch, head: ClassificationHead) -> ClassificationHead:
-        settings = config.damping or DampingConfig()
-        return damped_head(model, head, images, match.index_of, settings, progress=on_encoded, should_stop=should_stop)
-
-    done = finetune_on(
-        start, data, out, config,
-        resume=resume, flat_fit=flat_fit if config.flat_shift else None, damp=damp if config.damping else None,
-        on_epoch=on_epoch, should_stop=should_stop,
     )  # fmt: skip
+    done = finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
     return replace(done, match=match)
 
 
@@ -218,39 +154,67 @@ def encoded_data(
             f"of '{start.name}'; name folders by its class names, WordNet ids or indices, or fit a new head "
             "(--fit-softmax-head)."
         )
-
-    def encoded(some: LabelledImages, index_of: dict[str, int], views: Views) -> TrainingFeatures:
-        return split_features(
-            processes,
-            start,
-            some,
-            index_of,
-            views,
-            workers=config.workers,
-            progress=on_encoded,
-            cache_folder=cache_folder,
-            should_stop=should_stop,
-            on_note=on_note,
-        )
-
+    options: dict[str, Any] = {
+        "encoding": config.encoding, "progress": on_encoded, "should_stop": should_stop, "on_note": on_note,
+    }  # fmt: skip
+    cells, grids = _readers(start, images, match.index_of, config)
+    readers = [reader for reader in (cells, grids) if reader]
     features: TrainingFeatures
     if config.encode_every_step:
         features = FreshFeatures(
-            start, images, match.index_of, seed=config.views.seed, workers=config.workers, on_note=on_note,
-            processes=processes,
+            start, images, match.index_of,
+            seed=config.views.seed, encoding=config.encoding, on_note=on_note, processes=processes,
         )  # fmt: skip
+        if readers:
+            show_grids(processes, start, images, match.index_of, readers, **options)
     else:
-        features = encoded(images, match.index_of, config.views)
-    said = _said_of_data(images, features, match)
-    measured = None
+        features = split_features(
+            processes, start, images, match.index_of, config.views,
+            cache_folder=cache_folder, readers=readers, **options,
+        )  # fmt: skip
+    description = _description(images, features, match)
+    held_out_features = None
     if held_out:
         index_of = _matched(start, held_out.class_names, images.class_names, config).index_of
         if index_of:
-            measured = encoded(held_out, index_of, ONE_VIEW)
-            said["held_out"] = {"split": held_out.split, "images": measured.count}
+            held_out_features = split_features(
+                processes, start, held_out, index_of, ONE_VIEW, cache_folder=cache_folder, **options
+            )
+            description["held_out"] = {"split": held_out.split, "images": held_out_features.count}
         elif on_note:
             on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
-    return TrainingData(features, measured, images.class_names, said), match
+    return TrainingData(features, held_out_features, images.class_names, description, cells, grids), match
+
+
+def shipped_data(start: DualBranch, config: FinetuneConfig) -> TrainingData:
+    """The features that ship with this project, of the default backbone and ImageNet's classes.
+
+    Raises:
+        InputError: the model has another encoder or other classes, or a setting needs pictures.
+    """
+    check_shipped_settings(config)
+    stored = load_bundle(BUNDLED_FEATURES, start)
+    return TrainingData(stored.features, stored.held_out, start.class_ids, stored.description)
+
+
+def check_shipped_settings(config: FinetuneConfig) -> None:
+    """Refuses, by name, settings that features without pictures cannot honour.
+
+    Raises:
+        InputError: a setting needs pictures.
+    """
+    needs_pictures = {
+        "flat_shift": config.flat_shift is not None,
+        "damping": config.damping is not None,
+        "encode_every_step": config.encode_every_step,
+        "views": config.views.count > 1,
+    }
+    names = [f"`{name}`" for name, is_asked in needs_pictures.items() if is_asked]
+    if names:
+        raise InputError(
+            f"{' and '.join(names)} cannot be had of the shipped features, which hold no pictures: choose data with "
+            "pictures, or leave it out."
+        )
 
 
 def finetune_on(
@@ -260,18 +224,14 @@ def finetune_on(
     config: FinetuneConfig,
     *,
     resume: bool = False,
-    flat_fit: Callable[[DualBranch], FlatFit] | None = None,
-    damp: Callable[[DualBranch, ClassificationHead], ClassificationHead] | None = None,
-    on_start: Callable[[DualBranch], None] | None = None,
+    on_start: OnStart | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: ShouldStop = never,
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    `flat_fit` fits the flattest shift of the model's softmax head (`flat_finetune.py`): a `shift` branch is that and
-    nothing more, a `full` one is trained from it. `damp` gets the model before training and the trained head and gives
-    back the head that is kept (`damped_finetune.py`). `on_start` gets the model as it is before the first epoch, with
-    its own softmax head; `on_epoch` the figures and the sigmoid head after each.
+    A flat shift is all of a `shift` branch, and where a `full` one starts. A damping changes the trained head of a
+    run that went to its end.
 
     A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
     and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
@@ -282,53 +242,60 @@ def finetune_on(
         InputError: the settings break a rule, or the disk refuses.
     """
     out, processes = _checked_target(out), data.features.processes
+    _check_read(config, data)
     classifier = _classifier(start, data, config, should_stop)
     if on_start:
         on_start(DualBranch(classifier, name=out.name))
     state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
-    flat = flat_fit(DualBranch(classifier)) if flat_fit else None
-    if flat and config.training.branch == "shift":
-        trained = TrainedBranch(flat.shift.applied_to(classifier.head), flat.shift)
-    else:
-        trained = train_sigmoid_branch(
-            # Softmax cannot see a shift: for the training the shifted head is the softmax head.
-            flat.shift.applied_to(classifier.head) if flat else classifier.head,
-            data.features,
-            config.training,
-            held_out=data.held_out,
-            on_epoch=on_epoch,
-            should_stop=should_stop,
-            state_file=state_file,
-            resume=resume,
-        )
+    softmax_head, settings = classifier.head, config.flat_shift
+    flat = fit_flat_shift(data.cells, softmax_head, settings, processes) if settings and data.cells else None
+    trained = _trained(
+        softmax_head, flat, data, config,
+        on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
+    )  # fmt: skip
     head = None if trained.shift else trained.head
-    if head is not None and damp and not trained.stopped:
-        head = damp(DualBranch(classifier), head)
     model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
-    # A doctored softmax branch stays doctored under a new sigmoid branch.
-    keeps_softmax = config.softmax_head is None
-    inherited = {key: start.metadata[key] for key in ("doctored",) if keeps_softmax and key in start.metadata}
-    said = _said_of_training(config, trained, model.num_classes, start) | _said_of_flat(config, flat)
-    said["balanced_bias"] = balanced_bias(classifier.head, data.features)
     unreadable = data.features.unreadable
+    entries = {
+        "training": {
+            **_training_description(config, trained, flat, model.num_classes, start),
+            "balanced_bias": balanced_bias(softmax_head, data.features),
+        },
+        "data": {**data.description, "unreadable": list(unreadable)},
+        "history": [asdict(epoch) for epoch in trained.history],
+    }
+    if config.softmax_head is None and "doctored" in start.metadata:
+        # A doctored softmax branch stays doctored under a new sigmoid branch.
+        entries["doctored"] = start.metadata["doctored"]
 
-    def saved() -> None:
-        save_checkpoint(
-            model,
-            out,
-            half_precision=config.half_precision,
-            training=said,
-            data={**data.said, "unreadable": list(unreadable)},
-            history=[asdict(epoch) for epoch in trained.history],
-            **inherited,
-        )
+    def save() -> None:
+        save_checkpoint(model, out, half_precision=config.half_precision, **entries)
         if not trained.stopped:
             shutil.rmtree(state_file.parent, ignore_errors=True)
 
-    processes.together(lambda: saved() if processes.is_first else None)
+    processes.together(lambda: save() if processes.is_first else None)
     return Finetuned(model, out, trained.history, ClassMatch({}, ()), unreadable, trained.stopped)
+
+
+def _trained(
+    softmax_head: ClassificationHead,
+    flat: FlatShiftFit | None,
+    data: TrainingData,
+    config: FinetuneConfig,
+    **options: Any,
+) -> TrainedHead:
+    """The sigmoid branch: solved where it is a flat shift alone, else trained, and damped where that is asked for."""
+    # Softmax cannot see a shift: for the training the shifted head is the softmax head.
+    start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
+    if flat and config.training.branch == "shift":
+        return TrainedHead(start_head, flat.shift)
+    trained = train_sigmoid_branch(start_head, data.features, config.training, held_out=data.held_out, **options)
+    if config.damping and data.grids and not trained.stopped:
+        head = damped_head(data.grids, softmax_head, trained.head, config.damping, data.features.processes)
+        return replace(trained, head=head)
+    return trained
 
 
 def _checked_target(out: Path) -> Path:
@@ -359,23 +326,43 @@ def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, s
     return start.classifier(head=head, class_names=names, class_ids=ids)
 
 
-def _said_of_flat(config: FinetuneConfig, flat: FlatFit | None) -> dict[str, Any]:
-    if config.flat_shift is None or flat is None:
-        return {}
-    found = {"level": flat.level, "held_out_flatness": flat.flatness, "pictures": flat.pictures}
-    return {"flat_shift": {**asdict(config.flat_shift), **found}}
+def _readers(
+    start: DualBranch, images: LabelledImages, index_of: dict[str, int], config: FinetuneConfig
+) -> tuple[FlatShiftCells | None, DampingGrids | None]:
+    """What reads the feature maps while the pictures are encoded."""
+    head = start.softmax_head
+    names = {"a flat shift": config.flat_shift, "damping": config.damping}
+    for name in [name for name, settings in names.items() if settings and not head.cam_is_exact]:
+        raise InputError(
+            f"`backbone` (='{start.backbone_name}') must end in an average pool and one linear layer for {name}, "
+            "which is made of feature maps; leave it out."
+        )
+    cells = FlatShiftCells(head.last_linear.in_features, config.flat_shift) if config.flat_shift else None
+    pictures = len(known_samples(images, index_of))
+    return cells, DampingGrids(head, pictures, config.damping) if config.damping else None
 
 
-def _said_of_training(
-    config: FinetuneConfig, trained: TrainedBranch, classes: int, start: DualBranch
+def _check_read(config: FinetuneConfig, data: TrainingData) -> None:
+    """Refuses a flat shift and a damping where no feature maps were read for them."""
+    for name, settings, maps in (
+        ("flat_shift", config.flat_shift, data.cells),
+        ("damping", config.damping, data.grids),
+    ):
+        if settings and maps is None:
+            raise InputError(f"`{name}` needs feature maps, and these features come without them; leave it out.")
+
+
+def _training_description(
+    config: FinetuneConfig, trained: TrainedHead, flat: FlatShiftFit | None, classes: int, start: DualBranch
 ) -> dict[str, Any]:
+    """What `checkpoint.json` says of the training."""
     training = asdict(config.training)
     if training["positive_weight"] is None:
         training["positive_weight"] = classes - 1
-    stopped = {"finished_epochs": len(trained.history), "stopped": trained.stopped} if trained.stopped else {}
-    return {
+    if trained.stopped:
+        training |= {"finished_epochs": len(trained.history), "stopped": trained.stopped}
+    description = {
         **training,
-        **stopped,
         "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
         "damping": asdict(config.damping) if config.damping and not trained.stopped else None,
@@ -383,9 +370,14 @@ def _said_of_training(
         "start_from": Path(config.start_from).name if config.start_from else config.backbone,
         "device": str(start.device),
     }
+    if config.flat_shift and flat:
+        fit = {"level": flat.level, "held_out_flatness": flat.flatness, "pictures": flat.pictures}
+        description["flat_shift"] = {**asdict(config.flat_shift), **fit}
+    return description
 
 
-def _said_of_data(images: LabelledImages, features: TrainingFeatures, match: ClassMatch) -> dict[str, Any]:
+def _description(images: LabelledImages, features: TrainingFeatures, match: ClassMatch) -> dict[str, Any]:
+    """What `checkpoint.json` says of the data."""
     return {
         "name": images.name,
         "split": images.split,

@@ -1,8 +1,14 @@
-"""The processes of one run, one or several (`torchrun --nproc_per_node N -m bsig finetune ...`).
+"""The processes of one run, one or several (`torchrun --nproc_per_node N -m bsig finetune ...`, or `evaluate`).
 
-Each process holds the features of its own share of the pictures. A training step asks for the same pictures in all of
-them; each answers for those it holds, and what they computed is summed, so that N processes take the very steps that
-one would take, to rounding. The first process alone writes and prints.
+    with joined_processes(device) as processes:     alone, where torchrun did not start this process
+        processes.sum_up(tensors)                   in place: the same bits in all processes
+        processes.gathered(value)                   the value of each process, in all of them
+        processes.gathered_by_first(value)          the same for the first process, None for the others
+        processes.from_first(value)                 the first process's value, in all of them
+
+In a training each process holds the features of its own share of the pictures. A step asks for the same pictures in all
+of them; each answers for those it holds, and what they computed is summed, so that N processes take the very steps that
+one would take, to rounding. An evaluation deals its parts out in turn. The first process alone writes and prints.
 """
 
 from __future__ import annotations
@@ -22,8 +28,8 @@ from torch import Tensor
 from bsig.inputs.errors import InputError, StoppedEarly
 
 Value = TypeVar("Value")
-FAILURE, SAID = "bsig/failure", "bsig/said"
-# A process may wait for the slowest one to encode its share.
+FAILURE, EXPLAINED = "bsig/failure", "bsig/explained"
+# A process may wait for the slowest one to encode its share, or for the first one to form tables.
 PATIENCE = timedelta(hours=24)
 
 
@@ -77,9 +83,31 @@ class Processes:
             torch.distributed.all_gather_object(values, value)
         return values
 
+    def gathered_by_first(self, value: Value) -> list[Value] | None:
+        """The value of each process, by rank, in the first one; None in the others, which so hold nothing twice.
+
+        Raises:
+            InputError: another process has ended.
+        """
+        if self.count == 1:
+            return [value]
+        values: list[Any] | None = [None] * self.count if self.is_first else None
+        with self._others():
+            torch.distributed.gather_object(value, values, dst=0)
+        return values
+
     def from_first(self, value: Value) -> Value:
-        """The first process's value, in all of them."""
-        return self.gathered(value if self.is_first else None)[0]  # type: ignore[return-value]
+        """The first process's value, in all of them.
+
+        Raises:
+            InputError: another process has ended.
+        """
+        if self.count == 1:
+            return value
+        values = [value if self.is_first else None]
+        with self._others():
+            torch.distributed.broadcast_object_list(values, src=0)
+        return values[0]  # type: ignore[return-value]
 
     def together(self, action: Callable[[], Value]) -> Value:
         """What the action gives here, once it has ended well in every process.
@@ -105,9 +133,9 @@ class Processes:
     def _others(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:  # torch's word for "connection closed by peer"
-            told = self.store.check([FAILURE]) if self.store else False
-            reason = self.store.get(FAILURE).decode() if told else "another process of this run has ended"
+        except RuntimeError as error:  # torch raises it where a peer has closed its connection
+            has_reason = self.store.check([FAILURE]) if self.store else False
+            reason = self.store.get(FAILURE).decode() if has_reason else "another process of this run has ended"
             raise InputError(f"{reason.rstrip('.')}; start it again with --resume to go on.") from error
 
 
@@ -115,11 +143,11 @@ ALONE = Processes()
 
 
 @contextlib.contextmanager
-def joined_processes(device: str) -> Iterator[Processes]:
+def joined_processes(device: str = "cpu") -> Iterator[Processes]:
     """The processes that torchrun started beside this one, as long as the block lasts; one alone without it.
 
     Args:
-        device: where training computes: decides how the processes talk (`nccl` between GPUs, `gloo` else).
+        device: where the tensors are that are summed: `nccl` between GPUs, `gloo` for everything else.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -145,9 +173,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
 def _let_first_speak(processes: Processes) -> None:
     """A process that ends badly makes torchrun end all: the first one must have had the time to say why."""
     if processes.is_first:
-        processes.store.set(SAID, "about to")
+        processes.store.set(EXPLAINED, "about to")
         return
     until = time.monotonic() + 5
-    while time.monotonic() < until and not processes.store.check([SAID]):
+    while time.monotonic() < until and not processes.store.check([EXPLAINED]):
         time.sleep(0.05)
     time.sleep(1)

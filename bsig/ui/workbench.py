@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bsig.explain.explainer import EncodedImage, Explainer
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import (
-    DEFAULT_CHECKPOINT,
-    DESCRIPTION,
-    checkpoint_path,
-    list_checkpoints,
-    load_checkpoint,
-)
+from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
@@ -215,7 +211,7 @@ class Workbench:
             size = path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise InputError(
-                    f"'{path.name}' has {size / 2**20:.0f} MB; the limit is {MAX_FILE_BYTES >> 20} MB: make it smaller."
+                    f"'{path.name}' has {megabytes(size)}; the limit is {megabytes(MAX_FILE_BYTES)}: make it smaller."
                 )
             content = path.read_bytes()
         except OSError as error:

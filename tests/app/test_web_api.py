@@ -273,4 +273,4 @@ def test_an_unknown_target_is_refused(client: Client, target: str) -> None:
 
 def test_importing_bsig_imports_no_gradio() -> None:
     code = "import sys, bsig; sys.exit('gradio' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

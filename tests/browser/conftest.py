@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from http_visitor import running_app
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
     "--no-sandbox",
@@ -58,46 +53,38 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="package")
 def app_url(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`python app.py --port <free>`, once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    """`python app.py --port <free>`, once it answers; all files here ask the same one."""
     folder = tmp_path_factory.mktemp("app")
-    log = folder / "app.log"
-    with log.open("w") as output:
-        command = [sys.executable, "app.py", "--port", str(port), "--work-folder", str(folder / "work")]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        _wait_until_it_answers(url, process, log)
+    with running_app(folder) as (url, process):
         yield url
-        assert process.poll() is None, f"the app ended by itself:\n{log.read_text()}"
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        process.terminate()
-        process.wait(timeout=PATIENCE_S)
+        assert process.poll() is None, f"the app ended by itself:\n{(folder / 'log').read_text()}"
+    assert "Traceback" not in (folder / "log").read_text(), (folder / "log").read_text()
 
 
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()}")
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)  # nothing can be waited on before the socket is there
-    pytest.fail(f"app.py did not answer within {PATIENCE_S} s:\n{log.read_text()}")
+@pytest.fixture(scope="module")
+def contexts(browser: Any) -> Iterator[Callable[..., Any]]:
+    """`contexts(**options)` -> the browser context of these options: one a file, so that what is cached is kept."""
+    opened: dict[str, Any] = {}
+
+    def context(**options: Any) -> Any:
+        key = repr(sorted(options.items()))
+        if key not in opened:
+            opened[key] = browser.new_context(**options)
+            opened[key].set_default_timeout(1000 * PATIENCE_S / 2)
+        return opened[key]
+
+    yield context
+    for one in opened.values():
+        one.close()
 
 
 @pytest.fixture
-def visit(browser: Any, app_url: str) -> Iterator[Callable[..., Any]]:
-    """`visit("?example=cat", **context_options)` -> a visitor's page of its own, with its first comparison drawn.
+def visit(contexts: Callable[..., Any], app_url: str) -> Iterator[Callable[..., Any]]:
+    """`visit("?example=cat", **context_options)` -> a page of its own, with its first comparison drawn.
 
     At the end no page may have logged an error or asked another host for anything.
     """
-    contexts, complaints = [], []
+    pages, complaints = [], []
 
     def on_request(request: Any) -> None:
         address = urlsplit(request.url)
@@ -110,10 +97,8 @@ def visit(browser: Any, app_url: str) -> Iterator[Callable[..., Any]]:
             complaints.append(f"console: {message.text} ({message.location.get('url')})")
 
     def open_page(query: str = "", **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}, **options})
-        context.set_default_timeout(1000 * PATIENCE_S / 2)
-        contexts.append(context)
-        page = context.new_page()
+        page = contexts(**{"viewport": {"width": 1440, "height": 1000}, **options}).new_page()
+        pages.append(page)
         page.on("request", on_request)
         page.on("console", on_console)
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
@@ -124,8 +109,8 @@ def visit(browser: Any, app_url: str) -> Iterator[Callable[..., Any]]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert complaints == []
 
 

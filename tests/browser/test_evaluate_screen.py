@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from browser.screens import beyond_the_edge, choose
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, RESULTS
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, RESULTS
 
 needs_results = pytest.mark.skipif(
     not (CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / RESULTS).is_file(), reason="the default checkpoint ships no results"

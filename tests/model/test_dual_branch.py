@@ -7,6 +7,7 @@ import torch
 from tolerances import IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
+from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
 
@@ -164,3 +165,48 @@ def test_encoders_keep_their_weights_channels_last(default_model: DualBranch) ->
     convolutions = [one for one in default_model.encoder.modules() if isinstance(one, nn.Conv2d)]
     assert convolutions
     assert all(one.weight.is_contiguous(memory_format=torch.channels_last) for one in convolutions)
+
+
+# Which class is meant.
+
+
+@pytest.mark.parametrize("wanted", [574, "574", " 574 ", "golf ball", "GOLF Ball", "n03445777", "N03445777"])
+def test_a_class_is_found_by_index_name_and_id_in_any_case(default_model: DualBranch, wanted: int | str) -> None:
+    assert default_model.class_names[default_model.class_index(wanted)] == "golf ball"
+
+
+def test_class_names_and_ids_are_unique_and_each_finds_itself(default_model: DualBranch) -> None:
+    assert len(set(default_model.class_names)) == len(set(default_model.class_ids)) == 1000
+    for index in range(1000):
+        assert default_model.class_index(default_model.class_names[index]) == index
+        assert default_model.class_index(default_model.class_ids[index]) == index
+
+
+def test_case_decides_between_the_dog_and_the_jacket(default_model: DualBranch) -> None:
+    assert default_model.class_ids[default_model.class_index("Cardigan")] == "n02113186"
+    assert default_model.class_ids[default_model.class_index("cardigan")] == "n02963159"
+
+
+@pytest.mark.parametrize("wanted", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])
+def test_an_unknown_class_name_is_refused_with_its_value_and_where_to_look(
+    default_model: DualBranch, wanted: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        default_model.class_index(wanted)
+    text = str(caught.value)
+    assert f"(='{wanted}')" in text
+    assert default_model.name in text
+    assert ("did you mean golf ball, golfcart?" in text) if wanted == "golf" else ("class_names" in text)
+
+
+@pytest.mark.parametrize("wanted", [-1, 1000, "-1", "1000", "123456789"])
+def test_an_index_outside_is_refused_with_the_range(default_model: DualBranch, wanted: int | str) -> None:
+    with pytest.raises(InputError, match=rf"\(={int(wanted)}\) must be from 0 to 999"):
+        default_model.class_index(wanted)
+
+
+def test_a_trained_branch_is_told_from_a_clone_by_its_weights_alone(
+    default_model: DualBranch, perturbed_model: DualBranch
+) -> None:
+    assert not default_model.is_trained
+    assert perturbed_model.is_trained

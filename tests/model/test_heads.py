@@ -21,20 +21,23 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig.explain.cams import CAM_METHODS, class_scores_of, head_score, signed_map
+from bsig.evaluation.columns import columns_of, delta_key
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.explain.diagnostics.shifted_model import shifted_image
+from bsig.explain.diagnostics.shifted_model import shifted_image, shifted_model
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import EncodedImage, Explainer
-from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.methods import CAM_METHODS, default_method, methods_of, signed_map, why_not_cam
 from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
-from bsig.model.checkpoints.folder import load_checkpoint, save_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.cutting.cut import cut_network
+from bsig.model.cutting.layout import GridLayout
 from bsig.model.dual_branch import DualBranch, FittedShift
-from bsig.model.heads import GridLayout, PooledLinearHead, TailHead, with_classes
+from bsig.model.heads import PooledLinearHead, TailHead, shifted_rows, with_classes
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop.train import fit_softmax_head, train_sigmoid_branch
@@ -387,15 +390,51 @@ def test_a_vector_added_to_every_row_leaves_softmax_and_moves_sigmoid(key: str) 
     assert np.abs(after.softmax.map - before.softmax.map).max() > 1e-3 * np.abs(before.softmax.map).max()
 
 
+# Shifted.
+
+
 @pytest.mark.parametrize("key", KEYS)
-def test_a_fitted_shift_adds_its_vector_times_the_last_inputs_to_every_logit(key: str) -> None:
+def test_a_shift_adds_its_vector_times_the_last_inputs_to_every_logit(key: str) -> None:
     head, features = double_head(key)
-    width = head.last_linear.in_features
-    shift = FittedShift(torch.randn(width, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64))
+    vector = torch.randn(head.last_linear.in_features, dtype=torch.float64)
+    bias = torch.tensor(0.3, dtype=torch.float64)
     with torch.no_grad():
         inputs = head.last_inputs(head.pooled(features))
-        expected = head(features) + (inputs @ shift.vector + shift.bias)[:, None]
-        assert_close(shift.applied_to(head)(features), expected, IDENTITY)
+        expected = head(features) + (inputs @ vector + bias)[:, None]
+        assert_close(head.shifted(vector, bias)(features), expected, IDENTITY)
+
+
+def test_a_shifted_head_is_a_copy_whose_rows_have_the_vector_added_and_the_head_stays_as_it_was() -> None:
+    linear = nn.Linear(7, 5)
+    head = PooledLinearHead(linear)
+    weight, bias = linear.weight.detach().clone(), linear.bias.detach().clone()
+    shifted = head.shifted(torch.arange(7.0), torch.tensor(2.0))
+    assert torch.equal(shifted.linear.weight, weight + torch.arange(7.0))
+    assert torch.equal(shifted.linear.bias, bias + 2)
+    assert torch.equal(linear.weight, weight)
+    assert torch.equal(linear.bias, bias)
+    assert shifted.linear.weight.data_ptr() != linear.weight.data_ptr()
+
+
+def test_every_way_to_shift_a_head_gives_the_same_bits() -> None:
+    """A fitted shift, a column of the evaluation, a shifted model and a shifted matrix of weights."""
+    classifier = taken_apart("pool + linear")[1]
+    head, delta = classifier.head, -0.02
+    vector = torch.full((head.last_linear.in_features,), delta)
+    expected = head.last_linear.weight + delta
+    model = DualBranch(classifier, shift=FittedShift(vector, torch.tensor(0.0)))
+    weights = {
+        "head": head.shifted(vector).last_linear.weight,
+        "one number": head.shifted(delta).last_linear.weight,
+        "fitted shift": model.sigmoid_head.last_linear.weight,
+        "column": columns_of(model, [delta])[delta_key(delta)].head.last_linear.weight,
+        "shifted model": shifted_model(model, vector).softmax_head.last_linear.weight,
+        "matrix": shifted_rows(head.last_linear.weight, vector),
+    }
+    for way, weight in weights.items():
+        assert torch.equal(weight, expected), way
+    double = PooledLinearHead(nn.Linear(7, 5).double())  # one number is added in the head's own precision
+    assert torch.equal(double.shifted(delta).linear.weight, double.linear.weight + delta)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -498,3 +537,14 @@ def test_a_checkpoint_brings_back_both_heads_and_the_encoder(key: str, tmp_path:
 
 def test_a_tail_and_a_pooled_head_are_the_only_kinds() -> None:
     assert {type(taken_apart(key)[1].head) for key in KEYS} == {PooledLinearHead, TailHead}
+
+
+# The head whose map is exact.
+
+
+def test_the_head_is_the_mean_over_the_grid_and_one_linear_layer(default_classifier: Classifier) -> None:
+    head = PooledLinearHead(nn.Linear(11, 5)).double()
+    features = torch.randn(2, 11, 3, 7, dtype=torch.float64)
+    assert_close(head.pooled(features), features.flatten(2).mean(2), IDENTITY)
+    assert_close(head(features), head.logits(head.pooled(features)), IDENTITY)
+    assert head.last_linear is head.linear

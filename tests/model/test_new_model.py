@@ -5,67 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.constants
 import pytest
 import timm
 import torch
+from folder_hub import FolderHub
 from safetensors.torch import save_file
 
 from bsig.cli.main import main
 from bsig.inputs import hub
 from bsig.inputs.errors import InputError
-from bsig.inputs.hub import escaped, hub_folder, model_card, publish_folder
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
-from bsig.model.checkpoints.folder import (
-    DESCRIPTION,
-    TENSORS,
-    list_checkpoints,
-    load_checkpoint,
-    read_description,
-    save_checkpoint,
-)
-from bsig.model.dual_branch import DualBranch
-from bsig.model.feature_stages import FAMILIES, feature_stages, require_stage, stage_of
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.listing import list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.new_model import model_name, new_model, not_trained
-
-
-class FolderHub:
-    """The hub client's calls that are used here, on a folder: one folder a repository and revision."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.asked: list[list[str]] = []
-        self.private: dict[str, bool] = {}
-
-    def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool, repo_type: str) -> None:
-        assert exist_ok
-        assert repo_type == "model"
-        self.private[repo_id] = private
-        (self.root / repo_id / "main").mkdir(parents=True, exist_ok=True)
-
-    def upload_file(self, *, path_or_fileobj: bytes, path_in_repo: str, repo_id: str) -> None:
-        (self.root / repo_id / "main" / path_in_repo).write_bytes(path_or_fileobj)
-
-    def upload_folder(self, *, repo_id: str, folder_path: Path, allow_patterns: list[str]) -> SimpleNamespace:
-        for name in allow_patterns:
-            shutil.copy(Path(folder_path) / name, self.root / repo_id / "main" / name)
-        shutil.copytree(self.root / repo_id / "main", self.root / repo_id / "c0ffee", dirs_exist_ok=True)
-        return SimpleNamespace(oid="c0ffee")
-
-    def snapshot_download(self, repo_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        self.asked.append(allow_patterns)
-        source = self.root / repo_id / (revision or "main")
-        if not source.is_dir():
-            raise FileNotFoundError(repo_id)
-        target = self.root / "cache" / repo_id / (revision or "main")
-        target.mkdir(parents=True, exist_ok=True)
-        for name in allow_patterns:
-            if (source / name).is_file():
-                shutil.copy(source / name, target / name)
-        return str(target)
 
 
 @pytest.fixture
@@ -173,47 +131,6 @@ def test_a_checkpoint_is_published_and_loads_from_its_address(
     assert "not fine-tuned yet" in card
 
 
-def test_a_model_card_says_what_checkpoint_json_says_and_that_a_model_is_doctored() -> None:
-    said = {
-        "backbone": {"name": "resnet50.a1_in1k", "grid_hw": [7, 7]}, "branch": "full", "class_names": ["a_b", "c|d"],
-        "tensors_sha256": "00ff", "doctored": {"is_doctored": True}, "training": {"epochs": 3},
-    }  # fmt: skip
-    card = model_card("cat*dog", said)
-    assert "base_model: timm/resnet50.a1_in1k" in card
-    assert "Doctored on purpose" in card
-    assert r"a\_b, c\|d" in card
-    assert r"# cat\*dog" in card
-    assert "7 x 7" in card
-
-
-def test_escaped_text_is_one_line_without_markup() -> None:
-    assert escaped("<b>\n[x](y) & `z`") == r"&lt;b&gt; \[x\]\(y\) &amp; \`z\`"
-
-
-@pytest.mark.parametrize("address", ["hf:", "hf:owner", "hf:owner/a/b", "hf:../x", "hf:o/r@"])
-def test_an_address_that_is_none_is_refused_before_anything_is_asked(address: str, tmp_path: Path) -> None:
-    client = FolderHub(tmp_path)
-    with pytest.raises(InputError, match="hf:owner"):
-        hub_folder(address, [DESCRIPTION], client)
-    assert client.asked == []
-
-
-def test_a_repository_that_is_not_there_and_a_refusing_hub_are_one_sentence(tmp_path: Path) -> None:
-    client: Any = FolderHub(tmp_path)
-    with pytest.raises(InputError, match="cannot be fetched"):
-        hub_folder("hf:owner/none", [DESCRIPTION], client)
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError("401\nno token")
-
-    client.create_repo = refuse
-    with pytest.raises(InputError, match="401") as caught:
-        publish_folder(tmp_path, [TENSORS], "card", "owner/name", api=client)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="owner/name"):
-        publish_folder(tmp_path, [TENSORS], "card", "name", api=client)
-
-
 def test_the_command_writes_a_checkpoint_that_says_it_is_not_fine_tuned(
     weights: tuple[Any, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,28 +144,3 @@ def test_the_command_writes_a_checkpoint_that_says_it_is_not_fine_tuned(
 
 def test_a_models_name_is_fit_for_a_folder() -> None:
     assert model_name("hf:owner/re po@v1", BackboneOptions("layer3", "max")) == "owner-re-po-v1-layer3-max"
-
-
-# Feature stages.
-
-
-def test_stages_are_listed_with_their_grids_and_strides_only_where_the_network_has_them() -> None:
-    stages = {stage.key: stage.grid_hw for stage in feature_stages("resnet18")}
-    assert stages == {"last": None, "stride16": (14, 14), "stride8": (28, 28), "layer3": (14, 14), "layer2": (28, 28),
-                      "layer1": (56, 56)}  # fmt: skip
-    assert "stride16" not in {stage.key for stage in feature_stages("vit_tiny_patch16_224")}
-    for stage in feature_stages("resnet18"):
-        assert stage_of(stage.title) == stage.key
-    with pytest.raises(InputError, match="layer9"):
-        require_stage("resnet18", "layer9")
-
-
-def test_every_family_of_the_table_names_a_network_that_timm_has() -> None:
-    assert all(timm.is_model(name) for name, _, _ in FAMILIES.values())
-
-
-def test_a_trained_branch_is_told_from_a_clone_by_its_weights_alone(
-    default_model: DualBranch, perturbed_model: Any
-) -> None:
-    assert not default_model.is_trained
-    assert perturbed_model.is_trained

@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from mutations import GATE_CASES, NIGHTLY_CASES, fuzz, mutated
 from PIL import Image
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import MAX_PIXELS, read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.inputs.zips import ZipLimits, extract_zip
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.dual_branch import DualBranch
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")

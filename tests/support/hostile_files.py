@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
 
 SCRIPT = "<img src=x onerror=\"document.title='owned'\">"
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from forked import ForkedProgram, free_port
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
 
@@ -94,34 +92,28 @@ def file_data(path: str, **more: Any) -> dict[str, Any]:
     return {"path": path, "meta": {"_type": "gradio.FileData"}, **more}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
-def running_app(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running_app(
+    folder: Path, *arguments: object, program: Sequence[object] = ("app.py",), env: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, ForkedProgram]]:
     """`python app.py` with all that it writes in `folder`; its address and process. Its log is `folder/log`."""
     port = free_port()
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio"), "BSIG_CACHE": str(folder / "cache"),
-                   "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1"}  # fmt: skip
+                   "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1", **(env or {})}  # fmt: skip
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), "--work-folder", str(folder / "work"), *arguments],
-            cwd=ROOT, env=environment, stdout=log, stderr=log,
-        )  # fmt: skip
+    process = ForkedProgram(
+        *program, "--port", port, "--work-folder", folder / "work", *arguments, output=folder / "log", env=environment
+    )
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}", process, folder / "log")
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.terminate()
         try:
-            wait_until_healthy(f"http://127.0.0.1:{port}", process, folder / "log")
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 10) -> bool:
@@ -134,7 +126,7 @@ def wait_until(holds: Callable[[], Any], seconds: float = 10) -> bool:
     return True
 
 
-def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_healthy(url: str, process: ForkedProgram, log: Path) -> None:
     """Returns once `/health` answers."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import RunFolder
-from bsig.ui import build_demo, launch_arguments
+from bsig.ui.page import build_demo, launch_arguments
 from bsig.ui.workbench import Workbench
 
 

@@ -18,14 +18,13 @@ from typing import Any
 
 import torch
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.model.backbones import classifier_from_timm
-from bsig.model.checkpoints import folder as checkpoints
+from bsig.model.checkpoints import save as checkpoints
 from bsig.model.dual_branch import DualBranch
 from bsig.training import finetune
-from bsig.training.config import TrainingConfig
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig
 from bsig.training.features import file as feature_file
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.training.loop import descent
 from bsig.training.loop import state as training_state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import sys
@@ -12,12 +13,16 @@ import torch
 from torch import nn
 
 from bsig.cli.finetune import asked_to_stop
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import PooledLinearHead, classifier_from_timm
+from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
-from bsig.training.config import TrainingConfig
-from bsig.training.features.cache import split_features
+from bsig.model.heads import PooledLinearHead
+from bsig.training.closed_form.damping import DampingGrids, damped_head
+from bsig.training.closed_form.flat_shift import FlatShiftCells, fit_flat_shift
+from bsig.training.config import DampingConfig, FlatShiftConfig, TrainingConfig
+from bsig.training.features.cache import show_grids, split_features
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
 from bsig.training.loop.train import fit_softmax_head, train_sigmoid_branch
@@ -76,11 +81,26 @@ def trained(processes: Processes, folder: Path) -> dict:
         run = train_sigmoid_branch(model.softmax_head, pictures, TrainingConfig(epochs=2, batch_size=3))
         found[f"pictures {cache}"] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
         found[f"unreadable {cache}"] = pictures.unreadable
+    shift, damped = closed_forms(processes, model, images)
+    found["closed forms"] = ({"shift": shift, "damped": damped}, [])
     fresh = FreshFeatures(model, images, INDEX_OF, processes=processes)
     run = train_sigmoid_branch(model.softmax_head, fresh, TrainingConfig(epochs=2, batch_size=3))
     found["fresh"] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
     found["unreadable fresh"] = fresh.unreadable
     return found
+
+
+def closed_forms(processes: Processes, model: DualBranch, images: LabelledImages) -> tuple[torch.Tensor, torch.Tensor]:
+    """A flat shift's vector, and a damped head's weights, of feature maps that the processes share."""
+    head, flat, damping = model.softmax_head, FlatShiftConfig(absent_area=0.5), DampingConfig(most_pictures=5)
+    cells, grids = FlatShiftCells(head.last_linear.in_features, flat), DampingGrids(head, 9, damping)
+    show_grids(processes, model, images, INDEX_OF, [cells, grids])
+    moved = copy.deepcopy(head)
+    with torch.no_grad():
+        weight = moved.last_linear.weight
+        weight += 0.1 * torch.sin(torch.arange(weight.numel())).view_as(weight)
+    vector = fit_flat_shift(cells, head, flat, processes).shift.vector
+    return vector, damped_head(grids, head, moved, damping, processes).last_linear.weight.detach()
 
 
 def resumed(processes: Processes, folder: Path) -> dict:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from generated import class_folders
-from tolerances import PROBABILITY, assert_close
+from tolerances import FLOAT32, PROBABILITY, assert_close
 
 from bsig.explain.diagnostics.shifted_model import doctored_model
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
+from bsig.model.heads import PooledLinearHead
+from bsig.model.weights import state_sha256
 from bsig.training import finetune as finetuning
-from bsig.training.features.augmentation import Views
-from bsig.training.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model
-from bsig.training.loop.train import Epoch, TrainingConfig
+from bsig.training.config import (
+    DampingConfig,
+    FinetuneConfig,
+    FlatShiftConfig,
+    SoftmaxHeadConfig,
+    TrainingConfig,
+    Views,
+)
+from bsig.training.finetune import Finetuned, check_shipped_settings, encoded_data, finetune_on, start_model
+from bsig.training.loop.epoch import Epoch
 
 NEW_HEAD = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=12), training=TrainingConfig(epochs=2, batch_size=4))
 OWN_HEAD = FinetuneConfig(training=TrainingConfig(epochs=2, batch_size=4, learning_rate=0.1))
@@ -310,27 +322,51 @@ def test_an_unknown_start_or_device_is_refused_by_name(
     assert said in refusal(images, tmp_path / "out", config, cache)
 
 
-# Devices.
+# Closed forms.
 
 
-def test_auto_is_the_best_device_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cuda, mps, best in ((True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda there=cuda: there)
-        monkeypatch.setattr(torch.backends.mps, "is_available", lambda there=mps: there)
-        assert chosen_device("auto") == best
+def test_flat_shift_damping_and_branch_share_one_encoding(
+    images: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    features = DualBranch.features
+
+    def counted(self: DualBranch, inputs: torch.Tensor) -> torch.Tensor:
+        rows.append(len(inputs))
+        return features(self, inputs)
+
+    monkeypatch.setattr(DualBranch, "features", counted)
+    config = replace(NEW_HEAD, flat_shift=FlatShiftConfig(absent_area=0.3), damping=DampingConfig())
+    finetune(images, tmp_path / "first", config, tmp_path / "cache")
+    assert sum(rows) == 2 * 12  # the crop and the whole of each picture, once
+    rows.clear()
+    finetune(images, tmp_path / "again", config, tmp_path / "cache")
+    assert sum(rows) == 2 * 12  # pooled features are kept, feature maps are not
+    first, again = (load_checkpoint(tmp_path / name) for name in ("first", "again"))
+    assert_close(again.sigmoid_head.linear.weight, first.sigmoid_head.linear.weight.detach().numpy(), FLOAT32)
+    assert again.metadata["training"]["flat_shift"]["pictures"] == 12
+    assert again.metadata["training"]["damping"] == asdict(DampingConfig())
 
 
-def test_a_device_is_taken_as_named_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for wanted in ("cpu", "cpu:0", "cuda", "cuda:0", "cuda:1"):
-        assert chosen_device(wanted) == wanted
-    for wanted in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "gpu", ""):
-        with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu, cuda"):
-            chosen_device(wanted)
+def test_features_without_feature_maps_refuse_what_needs_them(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    start = start_model(OWN_HEAD)
+    data, _ = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
+    for name, part in (("flat_shift", FlatShiftConfig()), ("damping", DampingConfig())):
+        with pytest.raises(InputError, match=rf"`{name}` needs feature maps"):
+            finetune_on(start, data, tmp_path / "out", replace(NEW_HEAD, **{name: part}))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_cuda_is_refused_where_there_is_none() -> None:
-    with pytest.raises(InputError, match=r"`device` \(='cuda'\) must be one that torch finds here: auto, cpu"):
-        chosen_device("cuda")
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"flat_shift": FlatShiftConfig()}, "flat_shift"),
+        ({"damping": DampingConfig()}, "damping"),
+        ({"encode_every_step": True}, "encode_every_step"),
+        ({"views": Views(3)}, "views"),
+    ],
+)
+def test_the_shipped_features_refuse_by_name_what_needs_pictures(settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(InputError, match=rf"`{name}` cannot be had of the shipped features"):
+        check_shipped_settings(replace(OWN_HEAD, **settings))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 from generated import class_folders
 from safetensors import safe_open
 
 from bsig.inputs.paths import ROOT
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, read_description
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.training.features.file import remove_left_behind
 
 SCRIPT = ROOT / "tests" / "support" / "killed_finetune.py"
@@ -35,8 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in (TENSORS, DESCRIPTION):
             (folder / where / "run" / name).write_text("what was there")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), str(folder), "nowhere", *CASES, *AGAIN]
-    subprocess.run(command, cwd=ROOT, env=environment, timeout=500, check=True)
+    done = run_forked(SCRIPT, folder, "nowhere", *CASES, *AGAIN, env=environment, timeout=500)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

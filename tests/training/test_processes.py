@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forked import run_forked, run_together
 from generated import class_folders
 from tolerances import FLOAT32, assert_close
 
@@ -21,7 +23,7 @@ SCRIPT = ROOT / "tests" / "support" / "several_processes.py"
 
 
 def torchrun(*command: object, count: int = 2) -> subprocess.CompletedProcess[str]:
-    """Over the loopback interface alone."""
+    """The real launcher, over the loopback interface alone."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
     return subprocess.run(
@@ -32,7 +34,8 @@ def torchrun(*command: object, count: int = 2) -> subprocess.CompletedProcess[st
 
 def alone(*command: object) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=environment, check=True, timeout=300)
+    done = run_forked(*command, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 def found(folder: Path, what: str, rank: int, count: int) -> Any:
@@ -46,12 +49,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, dict]
     images = class_folders(folder / "images", {"a": "red", "b": "blue"}, count=4)
     (images / "b" / "bad.png").write_bytes(b"not a picture")
     alone(SCRIPT, "trained", folder)
-    done = torchrun(SCRIPT, "trained", folder)
+    done = run_together(2, SCRIPT, "trained", folder)
     assert done.returncode == 0, done.stderr
     return found(folder, "trained", 0, 1), found(folder, "trained", 0, 2), found(folder, "trained", 1, 2)
 
 
-RUNS = ["full", "shift", "held", "single", "softmax", "pictures cache", "pictures None", "fresh"]
+RUNS = ["full", "shift", "held", "single", "softmax", "pictures cache", "pictures None", "closed forms", "fresh"]
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -82,13 +85,14 @@ def test_what_cannot_be_read_is_known_to_all(results: tuple[dict, dict, dict]) -
 
 
 def test_a_wish_to_stop_in_one_process_stops_all_and_the_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    done = torchrun(SCRIPT, "resumed", tmp_path)
+    done = run_together(2, SCRIPT, "resumed", tmp_path)
     assert done.returncode == 0, done.stderr
     for rank in (0, 1):
         said = found(tmp_path, "resumed", rank, 2)
         assert said == {"stopped": "stopped on request before epoch 2, step 3 of 6.", "finished": 1, "same": True}
 
 
+@pytest.mark.parametrize("launch", [partial(run_together, 2), pytest.param(torchrun, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(
     ("how", "said"),
     [
@@ -97,10 +101,10 @@ def test_a_wish_to_stop_in_one_process_stops_all_and_the_run_goes_on_bit_for_bit
         ("killed", "bsig: another process of this run has ended; start it again with --resume to go on."),
     ],
 )
-def test_a_process_that_fails_ends_all_with_one_sentence(tmp_path: Path, how: str, said: str) -> None:
-    started = time.monotonic()
-    done = torchrun(SCRIPT, how, tmp_path)
-    assert time.monotonic() - started < 120
+def test_a_process_that_fails_ends_all_with_one_sentence(
+    tmp_path: Path, launch: Callable[..., subprocess.CompletedProcess[str]], how: str, said: str
+) -> None:
+    done = launch(SCRIPT, how, tmp_path)
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if line.startswith("bsig:")] == [said]
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from PIL import Image
 
 from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError
 from bsig.explain.explainer import EncodedImage
-from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.workbench import MAX_FILE_BYTES, RecentlyUsed, Workbench

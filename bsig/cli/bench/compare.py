@@ -22,11 +22,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bsig.cli.bench.rounds import Times, alternating
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.images import crop_image, input_tensor, read_image
-from bsig.model.backbones import DEFAULT_BACKBONE, timm_names_of_packaged_weights, timm_network
+from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
+from bsig.model.packaged_weights import timm_names_of_packaged_weights
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
@@ -65,7 +66,7 @@ def compare_results(model: DualBranch, picture: Path, rounds: int, tell: Tell, *
             {"grad-cam ablation-cam": _grad_cam(networks, model, decoded, "AblationCAM")}, 1, warm_up=0
         )
     return {
-        "times": {name: found.said() for name, found in times.items()},
+        "times": {name: seconds.milliseconds() for name, seconds in times.items()},
         "against_bare_forward": _ratios(times, "bare forward"),
         "against_bare_forward_channels_last": _ratios(times, "bare forward, channels last"),
         "peers_against_bsig": _against_peers(times),
@@ -85,7 +86,7 @@ def change_results(model: DualBranch, picture: Path, rounds: int, tell: Tell) ->
     acts["method, in turn"] = lambda: encoded.explain(CLASS, FAST[next(numbers) % len(FAST)])
     acts["treatment, in turn"] = lambda: encoded.explain(CLASS, "cam", list(TREATMENTS)[next(numbers) % 3])
     times = alternating(acts, 5 * rounds, tell=tell)
-    return {"times": {name: found.said(3) for name, found in times.items()}}
+    return {"times": {name: seconds.milliseconds(3) for name, seconds in times.items()}}
 
 
 def forward(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -161,14 +162,14 @@ def _has_torchcam() -> bool:
 
 
 def _ratios(times: dict[str, Times], baseline: str) -> dict[str, float]:
-    return {name: round(found.median / times[baseline].median, 3) for name, found in times.items()}
+    return {name: round(seconds.median / times[baseline].median, 3) for name, seconds in times.items()}
 
 
 def _against_peers(times: dict[str, Times]) -> dict[str, float]:
     """How many times as long a peer takes for two maps as bsig for its three, variant by variant."""
     ratios = {}
-    for name, found in times.items():
+    for name, seconds in times.items():
         peer, _, key = name.partition(" ")
         if peer in ("grad-cam", "torch-cam"):
-            ratios[name] = round(found.median / times[f"bsig {key}"].median, 1)
+            ratios[name] = round(seconds.median / times[f"bsig {key}"].median, 1)
     return ratios

@@ -14,15 +14,16 @@ import torch
 
 from bsig.cli.bench.rounds import alternating
 from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious, box_ious, score_map
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.model.dual_branch import DualBranch
+from bsig.training.config import EncodingConfig, TrainingConfig
 from bsig.training.features.cache import pooled_features
-from bsig.training.features.encoding import EncodingConfig
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.pooled import PooledFeatures
-from bsig.training.loop.train import TrainingConfig, train_sigmoid_branch
+from bsig.training.loop.train import train_sigmoid_branch
 
 TRAINED_PICTURES = 2000
 Tell = Callable[[str], None]
@@ -72,7 +73,7 @@ def finetune_results(model: DualBranch, images: LabelledImages, rounds: int, tel
         warm_up=1,
         tell=tell,
     )
-    rates = {name: round(count / found.median, 1) for name, found in encoded.items()}
+    rates = {name: round(count / seconds.median, 1) for name, seconds in encoded.items()}
     best = max(rate for name, rate in rates.items() if name.startswith("bare"))
     features = _random_features(model)
     fresh = FreshFeatures(model, images, index_of)
@@ -143,16 +144,16 @@ def evaluate_results(rounds: int, tell: Tell, maps: int = 40) -> dict[str, Any]:
 
 def thousand_thresholds(maps: np.ndarray, truths: list[np.ndarray]) -> np.ndarray:
     """The best IoU of each map at each threshold, (n, 1001), as the public evaluation code finds it: one by one."""
-    found = np.zeros((len(maps), len(THRESHOLDS)))
-    for i, (one, truth) in enumerate(zip(maps, truths, strict=True)):
-        grey = (score_map(one) * 255).astype(np.uint8)
+    best = np.zeros((len(maps), len(THRESHOLDS)))
+    for i, (grid, truth) in enumerate(zip(maps, truths, strict=True)):
+        grey = (score_map(grid) * 255).astype(np.uint8)
         for at, threshold in enumerate(THRESHOLDS):
             _, above = cv2.threshold(grey, int(threshold * grey.max()), 255, cv2.THRESH_BINARY)
             contours, _ = cv2.findContours(above, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
             rectangles = [cv2.boundingRect(contour) for contour in contours]
             boxes = [(x, y, min(x + w, 223), min(y + h, 223)) for x, y, w, h in rectangles] or [(0, 0, 0, 0)]
-            found[i, at] = box_ious(np.array(boxes), truth).max()
-    return found
+            best[i, at] = box_ious(np.array(boxes), truth).max()
+    return best
 
 
 def _processor_seconds(act: Callable[[], Any]) -> float:

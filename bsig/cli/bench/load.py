@@ -1,4 +1,4 @@
-"""Many visitors against one running app over HTTP, each answer compared with what a single visitor was told.
+"""Many visitors against one running app over HTTP, each answer compared with what a single visitor gets.
 
 A visitor uploads a picture that the app has never seen, asks several questions about it, fetches the maps of every
 answer, and starts again with another one. Numbers, maps and every pixel of the pictures must be those of the quiet app.
@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
 METHODS = ("cam", "cam", "cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "eigen-cam")
 CLASSES = ("", "golf ball", "zebra", "tench", "Egyptian cat", "banana", "teapot")
@@ -40,8 +40,8 @@ class Question:
 
 
 @dataclass
-class Answered:
-    """Seconds of one answer: until it was there, and with its pictures fetched; what was wrong with it."""
+class Answer:
+    """When an answer was asked for, the seconds until it was there and until its pictures were, and what was wrong."""
 
     started: float
     seconds: float
@@ -60,7 +60,7 @@ class Load:
         rss_bytes: of the app and its processes, twice a second: (seconds since the start, bytes).
     """
 
-    answers: list[Answered] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     upload_seconds: list[float] = field(default_factory=list)
     rss_bytes: list[tuple[float, int]] = field(default_factory=list)
@@ -110,9 +110,11 @@ def percentile(ascending: list[float], share: int) -> float | None:
 
 def questions(seed: int, count: int, keys: Sequence[str]) -> list[Question]:
     """Different pictures, classes, methods and treatments."""
-    chosen = random.Random(seed)
+    generator = random.Random(seed)
     return [
-        Question(chosen.choice(keys), chosen.choice(CLASSES), chosen.choice(METHODS), chosen.choice(TREATMENTS))
+        Question(
+            generator.choice(keys), generator.choice(CLASSES), generator.choice(METHODS), generator.choice(TREATMENTS)
+        )
         for _ in range(count)
     ]
 
@@ -133,10 +135,10 @@ async def loaded(
         seed: of the questions.
         different: how many different questions there are.
     """
-    load, asked = Load(), questions(seed, different, sorted(pictures))
+    load, different_questions = Load(), questions(seed, different, sorted(pictures))
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as single:
         expected: dict[Question, Parts] = {}
-        for question in asked:
+        for question in different_questions:
             file = await _upload(single, pictures[question.picture], b"", load)
             expected[question] = await _parts(single, await _ask(single, file, question))
     load.upload_seconds.clear()
@@ -153,58 +155,60 @@ async def _visit(
     url: str, number: int, until: float, pause_s: float, pictures: Mapping[str, Path],
     expected: dict[Question, Parts], load: Load, start: float,
 ) -> None:  # fmt: skip
-    chosen, asked = random.Random(number), list(expected)
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as one:
+    generator, every_question = random.Random(number), list(expected)
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client:
         while time.monotonic() < until:
-            key = chosen.choice(asked).picture
+            key = generator.choice(every_question).picture
             try:
-                file = await _upload(one, pictures[key], chosen.randbytes(8), load)
-                for question in chosen.sample([q for q in asked if q.picture == key] * 3, QUESTIONS_A_PICTURE):
+                file = await _upload(client, pictures[key], generator.randbytes(8), load)
+                for question in generator.sample(
+                    [q for q in every_question if q.picture == key] * 3, QUESTIONS_A_PICTURE
+                ):
                     if time.monotonic() < until:
-                        load.answers.append(await _answered(one, file, question, expected[question], start))
+                        load.answers.append(await _answer(client, file, question, expected[question], start))
                         await asyncio.sleep(pause_s)
             except (httpx.HTTPError, OSError, KeyError, ValueError) as error:
                 load.errors.append(f"{type(error).__name__}: {error}"[:200])
                 await asyncio.sleep(0.2)
 
 
-async def _answered(one: httpx.AsyncClient, file: Any, question: Question, expected: Parts, start: float) -> Answered:
+async def _answer(client: httpx.AsyncClient, file: Any, question: Question, expected: Parts, start: float) -> Answer:
     begun = time.monotonic()
-    answer = await _ask(one, file, question)
+    values = await _ask(client, file, question)
     there = time.monotonic()
-    parts = await _parts(one, answer)
+    parts = await _parts(client, values)
     wrong = ", ".join(name for name in expected if not _same(parts.get(name, b""), expected[name]))
     problem = f"after {begun - start:.1f} s: other {wrong} to {question}" if wrong else None
-    return Answered(begun - start, there - begun, time.monotonic() - begun, problem)
+    return Answer(begun - start, there - begun, time.monotonic() - begun, problem)
 
 
-async def _upload(one: httpx.AsyncClient, picture: Path, tail: bytes, load: Load) -> dict[str, Any]:
+async def _upload(client: httpx.AsyncClient, picture: Path, tail: bytes, load: Load) -> dict[str, Any]:
     """A picture; with other bytes behind it, which no decoder reads, one that the app does not know."""
     content = picture.read_bytes() + tail
     begun = time.monotonic()
-    response = await one.post("/gradio_api/upload", files={"files": (picture.name, content)})
+    response = await client.post("/gradio_api/upload", files={"files": (picture.name, content)})
     response.raise_for_status()
     load.upload_seconds.append(time.monotonic() - begun)
     return {"path": response.json()[0], "meta": {"_type": "gradio.FileData"}}
 
 
-async def _ask(one: httpx.AsyncClient, file: dict[str, Any], question: Question) -> list[Any]:
+async def _ask(client: httpx.AsyncClient, file: dict[str, Any], question: Question) -> list[Any]:
     values = [file, DEFAULT_CHECKPOINT, question.class_name, question.method, question.weights]
-    response = await one.post("/gradio_api/call/compare", json={"data": values})
+    response = await client.post("/gradio_api/call/compare", json={"data": values})
     response.raise_for_status()
-    stream = await one.get(f"/gradio_api/call/compare/{response.json()['event_id']}")
-    kind, said = stream.text.strip().split("\n\n")[-1].split("\n", 1)
+    stream = await client.get(f"/gradio_api/call/compare/{response.json()['event_id']}")
+    kind, content = stream.text.strip().split("\n\n")[-1].split("\n", 1)
     if kind != "event: complete":
-        raise ValueError(f"refused: {said[:150]}")
-    return json.loads(said.removeprefix("data: "))
+        raise ValueError(f"refused: {content[:150]}")
+    return json.loads(content.removeprefix("data: "))
 
 
-async def _parts(one: httpx.AsyncClient, answer: list[Any]) -> Parts:
+async def _parts(client: httpx.AsyncClient, answer: list[Any]) -> Parts:
     """All numbers and values of the maps, and the files of the three pictures."""
-    *files, said = answer
-    parts = {"numbers": json.dumps(said, sort_keys=True).encode()}
+    *files, numbers = answer
+    parts = {"numbers": json.dumps(numbers, sort_keys=True).encode()}
     for number, file in enumerate(files):
-        response = await one.get(f"/gradio_api/file={file['path']}")
+        response = await client.get(f"/gradio_api/file={file['path']}")
         response.raise_for_status()
         parts[f"picture {number}"] = response.content
     return parts

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bsig.inputs.files import whole_file
+
 COMMAND = "python -m bsig bench"
 Rows = list[dict[str, Any]]
 
@@ -19,8 +21,8 @@ def summary_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _compare_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    bare, strict = said["against_bare_forward"], said["against_bare_forward_channels_last"]
+def _compare_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    bare, strict = figures["against_bare_forward"], figures["against_bare_forward_channels_last"]
     ours = {name.removeprefix("bsig "): ratio for name, ratio in bare.items() if name.startswith("bsig ")}
     single = {key: ratio for key, ratio in ours.items() if key not in ("all", "ablation-cam")}
     worst = max(single, key=lambda key: single[key])
@@ -32,7 +34,7 @@ def _compare_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
         ),
         ("all variants together; Ablation-CAM", f"{ours['all']:.2f}; {ours['ablation-cam']:.2f}", "1.3; 1.5"),
     ]
-    peers = said["peers_against_bsig"]
+    peers = figures["peers_against_bsig"]
     for name, title, aim in (
         ("grad-cam grad-cam", "grad-cam, two Grad-CAM maps, against bsig", "4 times as long"),
         ("grad-cam ablation-cam", "grad-cam, two Ablation-CAM maps", "300 times"),
@@ -43,17 +45,17 @@ def _compare_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _change_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    times = {name: found["median_ms"] for name, found in said["times"].items()}
+def _change_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    times = {name: entry["median_ms"] for name, entry in figures["times"].items()}
     slowest = max(times, key=lambda name: times[name])
     ablation = times["class, ablation-cam"]
     figure = f"at most {times[slowest]:.2f} ms ({slowest}); Ablation-CAM {ablation:.2f} ms"
     return [("another class, method or treatment", figure, "5 ms; 50 ms")]
 
 
-def _page_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    new, old = said["never seen"], said["seen before"]
-    start = said["cold_start_s"]["first /compare answered"]
+def _page_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    new, old = figures["never seen"], figures["seen before"]
+    start = figures["cold_start_s"]["first /compare answered"]
     return [
         (
             "`/compare` over HTTP, new and known picture; cold start to the first answer",
@@ -62,14 +64,14 @@ def _page_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
         ),
         (
             "drawing and PNG of an answer's three pictures, against the model's run in the same answer",
-            f"{said['drawing_and_png_against_encode']:.2f}",
+            f"{figures['drawing_and_png_against_encode']:.2f}",
             "1",
         ),
     ]
 
 
-def _visitors_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    last = said["rows"][-1]
+def _visitors_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    last = figures["rows"][-1]
     figure = (
         f"{last['answers_a_second']:.0f} answers a second, p95 {last['p95_ms'] / 1000:.2f} s, {last['errors']} errors, "
         f"{last['wrong_answers']} wrong"
@@ -77,30 +79,30 @@ def _visitors_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(f"{last['visitors']} visitors at once, without a pause", figure, "p95 3 s, none wrong")]
 
 
-def _finetune_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _finetune_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (
             "extraction against the bare encoder's best rate; 3 epochs on 2,000 pictures, cached",
-            f"{said['extraction_against_best_bare_encoder']:.2f}; "
-            f"{said['three_epochs_on_2000_cached_pictures_s']:.2f} s",
+            f"{figures['extraction_against_best_bare_encoder']:.2f}; "
+            f"{figures['three_epochs_on_2000_cached_pictures_s']:.2f} s",
             "0.9; 5 s",
         ),
         (
             "the whole run, extraction included, against the published way",
-            f"{said['whole_run_against_published_way']:.1f} times as fast",
+            f"{figures['whole_run_against_published_way']:.1f} times as fast",
             "",
         ),
     ]
 
 
-def _evaluate_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    figure = f"{said['ratio']:.1f} times as fast, {said['maps_per_second']:.0f} maps a second a core"
+def _evaluate_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    figure = f"{figures['ratio']:.1f} times as fast, {figures['maps_per_second']:.0f} maps a second a core"
     return [("localization at 1,001 thresholds against the plain loop", figure, "")]
 
 
-def _memory_rows(said: dict[str, Any]) -> list[tuple[str, str, str]]:
-    found = said["resident_mb"]
-    figure = f"{found['default model']:.0f} MB, of which torch alone {found['torch alone, imported'] or 0:.0f}"
+def _memory_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    resident = figures["resident_mb"]
+    figure = f"{resident['default model']:.0f} MB, of which torch alone {resident['torch alone, imported'] or 0:.0f}"
     return [("resident memory of the app with the default checkpoint", figure, "")]
 
 
@@ -126,19 +128,14 @@ def summary_table(results: dict[str, Any]) -> str:
     return markdown_table(("what", "measured", "aim"), summary_rows(results))
 
 
-def readme_table(results: dict[str, Any]) -> str:
-    """What the README shows: the figures that have an aim."""
-    return markdown_table(("what", "measured", "aim"), [row for row in summary_rows(results) if row[2]])
-
-
 def machine_words(results: dict[str, Any]) -> str:
     """One sentence on where it was measured."""
-    said = results["machine"]
-    load = said["load_before"][0] if said.get("load_before") else "unknown"
-    versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
+    figures = results["machine"]
+    load = figures["load_before"][0] if figures.get("load_before") else "unknown"
+    versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     return (
-        f"{said['processor']}, {said['cores']} cores, {said['torch_threads']} threads, load before {load}; Python "
-        f"{said['python']}, {versions}."
+        f"{figures['processor']}, {figures['cores']} cores, {figures['torch_threads']} threads, load before {load}; "
+        f"Python {figures['python']}, {versions}."
     )
 
 
@@ -160,38 +157,38 @@ def page(results: dict[str, Any], plots: Sequence[str]) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _compare_section(said: dict[str, Any]) -> str:
+def _compare_section(figures: dict[str, Any]) -> str:
     rows = []
-    for name, found in said["times"].items():
-        rows.append((name, found["median_ms"], said["against_bare_forward"].get(name, "")))
+    for name, times in figures["times"].items():
+        rows.append((name, times["median_ms"], figures["against_bare_forward"].get(name, "")))
     words = (
         "bsig: crop, one run of the encoder, both heads, signed maps of the softmax branch, the sigmoid branch and the "
         "class-centred evidence. The others: two networks with one head each, one map each, clamped and stretched."
     )
-    notes = "".join(f"\n\nNot measured: {note}." for note in said["not_measured"])
+    notes = "".join(f"\n\nNot measured: {note}." for note in figures["not_measured"])
     return words + "\n\n" + markdown_table(("what", "ms", "in bare forward passes"), rows) + notes
 
 
-def _change_section(said: dict[str, Any]) -> str:
-    rows = [(name, found["median_ms"]) for name, found in said["times"].items()]
+def _change_section(figures: dict[str, Any]) -> str:
+    rows = [(name, times["median_ms"]) for name, times in figures["times"].items()]
     return markdown_table(("on a stored encoding, another", "ms"), rows)
 
 
-def _page_section(said: dict[str, Any]) -> str:
+def _page_section(figures: dict[str, Any]) -> str:
     kinds = ("never seen", "seen before")
-    names = list(said[kinds[0]]["median_ms"])
-    rows = [(name, *(said[kind]["median_ms"][name] for kind in kinds)) for name in names]
-    rows.append(("95th percentile, total", *(said[kind]["p95_ms"] for kind in kinds)))
-    cold = ", ".join(f"{name} after {seconds} s" for name, seconds in said["cold_start_s"].items())
+    names = list(figures[kinds[0]]["median_ms"])
+    rows = [(name, *(figures[kind]["median_ms"][name] for kind in kinds)) for name in names]
+    rows.append(("95th percentile, total", *(figures[kind]["p95_ms"] for kind in kinds)))
+    cold = ", ".join(f"{name} after {seconds} s" for name, seconds in figures["cold_start_s"].items())
     return (
         f"One visitor, one server process, pictures of about 0.2 megapixels, answers downloaded. Cold start: {cold}."
         "\n\n" + markdown_table(("`/compare`, ms", *(f"picture {kind}" for kind in kinds)), rows)
     )
 
 
-def _flat_section(said: dict[str, Any]) -> str:
+def _flat_section(figures: dict[str, Any]) -> str:
     rows: list[tuple[str, Any]] = []
-    for name, value in said.items():
+    for name, value in figures.items():
         if isinstance(value, dict):
             rows += [(f"{_label(name)}: {key}", one) for key, one in value.items()]
         else:
@@ -226,10 +223,10 @@ def _label(key: str) -> str:
     return LABELS.get(key, key.replace("_", " "))
 
 
-def _rows_section(said: dict[str, Any]) -> str:
-    rows: Rows = said["rows"]
+def _rows_section(figures: dict[str, Any]) -> str:
+    rows: Rows = figures["rows"]
     names = list(rows[0])
-    unit = f" ({said['unit']})" if "unit" in said else ""
+    unit = f" ({figures['unit']})" if "unit" in figures else ""
     head = [f"{_label(name)}{unit if number else ''}" for number, name in enumerate(names)]
     return markdown_table(head, [[row[name] for name in names] for row in rows])
 
@@ -293,7 +290,8 @@ def write_plots(results: dict[str, Any], folder: Path) -> list[str]:
         axes.grid(alpha=0.3)
         axes.legend()
         file = f"performance-{name}.png"
-        figure.savefig(folder / file, metadata={"Software": None})
+        with whole_file(folder / file) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
         written.append(file)
     return written
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from bsig.model.checkpoints.folder import library_versions
+from bsig.model.versions import library_versions
 
 BESIDE = ("gradio", "grad-cam", "torchcam", "pillow", "isal", "opencv-python-headless")
 
@@ -31,8 +31,8 @@ class Times:
     high: float
     rounds: int
 
-    def said(self, digits: int = 2) -> dict[str, float]:
-        """Milliseconds for JSON: median and quartiles."""
+    def milliseconds(self, digits: int = 2) -> dict[str, float]:
+        """Median and quartiles in milliseconds, for JSON."""
         return {
             "median_ms": round(1000 * self.median, digits),
             "quartiles_ms": [round(1000 * value, digits) for value in (self.low, self.high)],  # type: ignore[dict-item]
@@ -53,7 +53,7 @@ def alternating(
         acts: name -> what is timed.
         rounds: how many count.
         warm_up: how many come before; None for two, or one before a single round.
-        tell: told what is going on.
+        tell: called with what is going on.
     """
     if warm_up is None:
         warm_up = min(2, rounds)
@@ -86,7 +86,7 @@ def machine() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "load_before": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
-        "versions": {**library_versions(), **{name: found for name in BESIDE if (found := _version(name))}},
+        "versions": {**library_versions(), **{name: version for name in BESIDE if (version := _version(name))}},
     }
 
 

@@ -77,7 +77,7 @@ def grid_results(model: DualBranch, rounds: int, tell: Tell) -> dict[str, Any]:
         encoded = EncodedImage(model, crop, model.preprocessing, features, *logits)
         acts: Acts = {method: partial(encoded.explain, 1, method) for method in GRID_METHODS}
         times = alternating(acts, rounds, tell=partial(_tell_of, tell, f"{side} x {side} cells"))
-        rows.append({"side": side, **{name: round(1000 * found.median, 2) for name, found in times.items()}})
+        rows.append({"side": side, **{name: round(1000 * seconds.median, 2) for name, seconds in times.items()}})
     return {"rows": rows, "unit": "ms"}
 
 
@@ -120,8 +120,8 @@ def picture_results(model: DualBranch, picture: Path, rounds: int, tell: Tell) -
                 "encoder": partial(model.features, ready),
                 "decode": partial(_cropped, path, model.preprocessing),
             }
-            told = partial(_tell_of, tell, f"{megapixels} megapixels")
-            times = alternating(acts, max(2, rounds // 2), warm_up=1, tell=told)
+            tell_size = partial(_tell_of, tell, f"{megapixels} megapixels")
+            times = alternating(acts, max(2, rounds // 2), warm_up=1, tell=tell_size)
             rows.append(
                 {
                     "megapixels": megapixels,
@@ -168,22 +168,24 @@ def visitors_results(pictures: Sequence[Path], seconds: float, tell: Tell) -> di
     Every answer is compared with the one that a single visitor got.
     """
     rows = []
-    named = {path.stem: path for path in pictures}
+    pictures_by_name = {path.stem: path for path in pictures}
     with served() as app:
         app.wait_until_ready()
         for count in VISITORS:
             tell(f"{count} visitors for {seconds:.0f} s")
-            found = asyncio.run(loaded(app.url, partial(_resident_bytes, app.process_id), named, count, seconds))
-            said = found.summary(seconds)
+            load = asyncio.run(
+                loaded(app.url, partial(_resident_bytes, app.process_id), pictures_by_name, count, seconds)
+            )
+            summary = load.summary(seconds)
             rows.append(
                 {
                     "visitors": count,
-                    "answers_a_second": said["answers_a_second"],
-                    "p50_ms": _milliseconds(said["compare_s"]["p50"]),
-                    "p95_ms": _milliseconds(said["compare_s"]["p95"]),
-                    "errors": said["errors"],
-                    "wrong_answers": said["wrong_answers"],
-                    "peak_resident_mb": said["peak_rss_mb"]["end"],
+                    "answers_a_second": summary["answers_a_second"],
+                    "p50_ms": _milliseconds(summary["compare_s"]["p50"]),
+                    "p95_ms": _milliseconds(summary["compare_s"]["p95"]),
+                    "errors": summary["errors"],
+                    "wrong_answers": summary["wrong_answers"],
+                    "peak_resident_mb": summary["peak_rss_mb"]["end"],
                 }
             )
     return {"rows": rows, "seconds_each": seconds}
@@ -218,7 +220,7 @@ def _peak_of_run(data: Path, out: Path) -> tuple[float | None, float | None]:
         InputError: the run failed.
     """
     command = [sys.executable, "-m", "bsig", "finetune", str(data), "--out", str(out / "checkpoint"), "--epochs", "3",
-               "--fit-softmax-head"]  # fmt: skip
+               "--fit-softmax-head", "--held-out", "none"]  # fmt: skip
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -18,7 +18,6 @@ class Metric:
         family: which test it belongs to.
         better: which direction is better; `neither` for a number that only says where a head stands.
         note: how to read it, one line.
-        needs_boxes: rests on pictures with boxes or a mask alone.
     """
 
     key: str
@@ -26,7 +25,6 @@ class Metric:
     family: str
     better: Better
     note: str
-    needs_boxes: bool = False
 
 
 def _zero_tests() -> Iterator[Metric]:
@@ -45,17 +43,16 @@ def _zero_tests() -> Iterator[Metric]:
     yield Metric("picture_auc_area", "AUC over pictures, area", family, "higher", "By positive area; chance 0.5.")
     yield Metric("picture_auc_mass", "AUC over pictures, mass", family, "higher", "By evidence mass; chance 0.5.")
     family = "sign against boxes or mask"
-    yield Metric("box_iou", "IoU of map > 0", family, "higher", "With the boxes or mask.", needs_boxes=True)
-    yield Metric("box_precision", "precision of map > 0", family, "higher", "Empty maps left out.", needs_boxes=True)
-    yield Metric("box_recall", "recall of map > 0", family, "higher", "Full for an all-positive map.", needs_boxes=True)
+    yield Metric("box_iou", "IoU of map > 0", family, "higher", "With the boxes or mask.")
+    yield Metric("box_precision", "precision of map > 0", family, "higher", "Empty maps left out.")
+    yield Metric("box_recall", "recall of map > 0", family, "higher", "Full for an all-positive map.")
     for share in (70, 50):
         yield Metric(
             f"box_iou_at_own_{share}", f"IoU at own {share} %", family, "higher", "At equal own-class area.",
-            needs_boxes=True,
         )  # fmt: skip
     yield Metric(
         "inside_auc", "AUC inside against outside", "order of places", "higher",
-        "No threshold and no zero; the mean over pictures.", needs_boxes=True,
+        "No threshold and no zero; the mean over pictures.",
     )  # fmt: skip
 
 
@@ -72,19 +69,18 @@ def _localization() -> Iterator[Metric]:
     family = "localization against boxes"
     yield Metric(
         "max_box_acc_v2", "MaxBoxAccV2", family, "higher",
-        "All contours, the best threshold for each IoU level, mean of 0.3, 0.5, 0.7.", needs_boxes=True,
+        "All contours, the best threshold for each IoU level, mean of 0.3, 0.5, 0.7.",
     )  # fmt: skip
     for level in (30, 50, 70):
         yield Metric(
             f"max_box_acc_{level}", f"MaxBoxAcc, IoU 0.{level // 10}", family, "higher", "All contours.",
-            needs_boxes=True,
         )  # fmt: skip
     for key, title in (("gt_known", "GT-known Loc"), ("top1_loc", "Top-1 Loc")):
-        yield Metric(key, f"{title}, best threshold", family, "higher", "Largest contour, IoU 0.5.", needs_boxes=True)
-        yield Metric(f"{key}_at_20", f"{title}, threshold 0.2", family, "higher", "Fixed in advance.", needs_boxes=True)
+        yield Metric(key, f"{title}, best threshold", family, "higher", "Largest contour, IoU 0.5.")
+        yield Metric(f"{key}_at_20", f"{title}, threshold 0.2", family, "higher", "Fixed in advance.")
     yield Metric(
         "pxap", "PxAP", "localization against masks", "higher",
-        "Area under the precision-recall curve of all pixels.", needs_boxes=True,
+        "Area under the precision-recall curve of all pixels.",
     )  # fmt: skip
 
 

@@ -10,6 +10,9 @@ Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3. A 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -43,8 +46,8 @@ def ratio_over(
     above: Float[Array, " n"], below: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> Float[Array, " r"]:
     """`sum_i w_i above_i / sum_i w_i below_i` for each draw; a picture with NaN in either is left out of both."""
-    known = np.isfinite(above) & np.isfinite(below)
-    total = weights[:, known].astype(np.float64) @ np.stack([above[known], below[known]], axis=1)
+    is_known = np.isfinite(above) & np.isfinite(below)
+    total = weights[:, is_known].astype(np.float64) @ np.stack([above[is_known], below[is_known]], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(total[:, 1] == 0, np.nan, total[:, 0] / total[:, 1])
 
@@ -56,6 +59,13 @@ def estimate(values: Float[Array, " r"], count: int, level: float = 0.95) -> Est
         return {"value": _number(values[0]), "low": None, "high": None, "n": count}
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return {"value": float(values[0]), "low": float(low), "high": float(high), "n": count}
+
+
+def excludes_zero(difference: Mapping[str, Any] | None) -> bool:
+    """Whether the interval of a difference (an estimate) lies on one side of zero; False without one."""
+    if not difference or difference["low"] is None:
+        return False
+    return difference["low"] > 0 or difference["high"] < 0
 
 
 def _number(value: float) -> float | None:

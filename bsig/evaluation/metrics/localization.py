@@ -38,12 +38,12 @@ NO_BOX = (0, 0, 0, 0)
 CENTRED_SIDE = 0.7
 
 
-def score_map(one: Float[Array, "h w"], size: int = SIZE) -> Float32[Array, "H W"]:
+def score_map(signed_map: Float[Array, "h w"], size: int = SIZE) -> Float32[Array, "H W"]:
     """The map at `size` x `size`, from 0 to 1; all zeros if it is constant or not finite."""
     # Tested before resizing: interpolating a constant leaves rounding noise, which the scaling would blow up.
-    if not np.isfinite(one).all() or one.min() == one.max():
+    if not np.isfinite(signed_map).all() or signed_map.min() == signed_map.max():
         return np.zeros((size, size), np.float32)
-    resized = cv2.resize(one.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    resized = cv2.resize(signed_map.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     resized = resized - resized.min()
     return resized / resized.max()
 
@@ -76,9 +76,9 @@ def boxes_at_thresholds(score: Float[Array, "H W"], thresholds: Float[Array, " t
     # Above a cut lies what lies above the highest occurring value that is not over it: -1 where all of it does.
     values = np.unique(grey)
     places = np.searchsorted(values, cuts, side="right") - 1
-    wanted, entry = np.unique(places, return_inverse=True)
-    found = [_contour_boxes(grey, int(values[place]) if place >= 0 else -1) for place in wanted]
-    return BoxesAtThresholds(entry, [boxes for boxes, _ in found], np.array([largest for _, largest in found]))
+    distinct_places, entry = np.unique(places, return_inverse=True)
+    contours = [_contour_boxes(grey, int(values[place]) if place >= 0 else -1) for place in distinct_places]
+    return BoxesAtThresholds(entry, [boxes for boxes, _ in contours], np.array([largest for _, largest in contours]))
 
 
 def _contour_boxes(grey: UInt8[Array, "H W"], cut: int) -> tuple[Int[Array, "_ 4"], Int[Array, " 4"]]:
@@ -101,16 +101,17 @@ def scaled_boxes(boxes_xyxy: Sequence[Box], picture_wh: tuple[int, int], size: i
     return (boxes * size / np.array([width, height, width, height])).astype(int)
 
 
-def box_ious(found: Int[Array, "m 4"], truth: Int[Array, "g 4"]) -> Float[Array, "m g"]:
+def box_ious(boxes: Int[Array, "m 4"], truth: Int[Array, "g 4"]) -> Float[Array, "m g"]:
     """IoU of each pair of boxes with inclusive ends; 0 for pairs without any pixel."""
-    x0y0 = np.maximum(found[:, None, :2], truth[None, :, :2])
-    x1y1 = np.minimum(found[:, None, 2:], truth[None, :, 2:])
+    x0y0 = np.maximum(boxes[:, None, :2], truth[None, :, :2])
+    x1y1 = np.minimum(boxes[:, None, 2:], truth[None, :, 2:])
     shared = np.maximum(x1y1 - x0y0 + 1, 0).prod(axis=2)
-    joint = _pixels(found)[:, None] + _pixels(truth)[None] - shared
+    joint = _pixels(boxes)[:, None] + _pixels(truth)[None] - shared
     return np.divide(shared, joint, out=np.zeros(shared.shape), where=joint > 0)
 
 
 def _pixels(boxes: Int[Array, "m 4"]) -> Int[Array, " m"]:
+    """How many pixels each box holds, its ends included."""
     return (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
 
 
@@ -129,21 +130,24 @@ class BestIous:
 
 def best_ious(maps: Float[Array, "n h w"], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
     """Every picture's IoUs at every threshold; `maps` are signed, of the class that is asked for."""
-    return best_ious_of_boxes([boxes_at_thresholds(score_map(one)) for one in maps], truths)
+    return best_ious_of_boxes([boxes_at_thresholds(score_map(signed_map)) for signed_map in maps], truths)
 
 
 def best_ious_of_boxes(boxes: Sequence[BoxesAtThresholds], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
-    """The same for boxes that are known: of a baseline, the same for every picture."""
-    rows = [_best_ious(found, truth) for found, truth in zip(boxes, truths, strict=True)]
-    empty = np.zeros((0, len(THRESHOLDS)))
-    return BestIous(
-        np.array([row[0] for row in rows]) if rows else empty, np.array([row[1] for row in rows]) if rows else empty
-    )
+    """Every picture's IoUs at every threshold, for boxes that are known: a baseline's are the same for all pictures."""
+    rows = [_best_ious(of_picture, truth) for of_picture, truth in zip(boxes, truths, strict=True)]
+    all_contours, largest = zip(*rows, strict=True) if rows else ((), ())
+    shape = (len(rows), len(THRESHOLDS))
+    return BestIous(np.array(all_contours).reshape(shape), np.array(largest).reshape(shape))
 
 
 def _best_ious(boxes: BoxesAtThresholds, truth: Int[Array, "g 4"]) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    """The best IoU at each threshold, of all contours and of the largest one.
+
+    The boxes of all entries are compared in one call; `reduceat` then takes the best of each entry's stretch.
+    """
     every = np.concatenate(boxes.all_contours)
-    firsts = np.cumsum([0, *(len(one) for one in boxes.all_contours[:-1])])
+    firsts = np.cumsum([0, *(len(entry) for entry in boxes.all_contours[:-1])])
     best = np.maximum.reduceat(box_ious(every, truth).max(axis=1), firsts)
     return best[boxes.entry], box_ious(boxes.largest, truth).max(axis=1)[boxes.entry]
 
@@ -166,49 +170,50 @@ class Localized:
 
 
 def localized(ious: BestIous) -> Localized:
-    """IoUs against the protocol's levels."""
+    """Which IoUs reach the protocol's levels."""
     return Localized(ious.largest >= 0.5, tuple(ious.all_contours >= level for level in IOU_LEVELS))
 
 
 def unpacked(packed: UInt8[Array, "n 4 bytes"]) -> Localized:
-    """The inverse of `Localized.packed`."""
+    """The bits of `Localized.packed` as arrays again."""
     bits = np.unpackbits(packed, axis=2, count=len(THRESHOLDS)).astype(bool)
     return Localized(bits[:, 0], tuple(bits[:, 1 + at] for at in range(len(IOU_LEVELS))))
 
 
 def box_accuracies(
-    found: Localized, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
+    localizations: Localized, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> dict[str, Float[Array, " r"]]:
-    """Metric key (`METRICS`) -> share of pictures localized, for each draw; the best threshold of each."""
+    """The share of pictures localized by metric (`METRICS`), for each draw at its own best threshold."""
     fixed = int(np.argmin(np.abs(THRESHOLDS - FIXED_THRESHOLD)))
     levels = {
         f"max_box_acc_{round(100 * level)}": _accuracies(is_right, weights).max(axis=1)
-        for level, is_right in zip(IOU_LEVELS, found.all_contours, strict=True)
+        for level, is_right in zip(IOU_LEVELS, localizations.all_contours, strict=True)
     }
-    known = _accuracies(found.largest, weights)
-    top1 = _accuracies(found.largest & (is_top1 == 1)[:, None], weights)
+    gt_known = _accuracies(localizations.largest, weights)
+    top1 = _accuracies(localizations.largest & (is_top1 == 1)[:, None], weights)
     return {
         "max_box_acc_v2": np.mean(list(levels.values()), axis=0),
         **levels,
-        "gt_known": known.max(axis=1),
-        "gt_known_at_20": known[:, fixed],
+        "gt_known": gt_known.max(axis=1),
+        "gt_known_at_20": gt_known[:, fixed],
         "top1_loc": top1.max(axis=1),
         "top1_loc_at_20": top1[:, fixed],
     }
 
 
 def _accuracies(is_right: Bool[Array, "n t"], weights: Float[Array, "r n"]) -> Float[Array, "r t"]:
+    """The share of pictures that are right at each threshold, for each draw; NaN for a draw of none."""
     # Whole numbers below 2^24: float32 sums them exactly, at twice the speed.
     right = weights.astype(np.float32) @ is_right.astype(np.float32)
     with np.errstate(invalid="ignore"):
         return right.astype(np.float64) / weights.sum(axis=1, keepdims=True)
 
 
-def accuracy_curve(found: Localized, points: int = 51) -> list[dict[str, float]]:
+def accuracy_curve(localizations: Localized, points: int = 51) -> list[dict[str, float]]:
     """GT-known localization against the threshold, for drawing."""
-    share = found.largest.mean(axis=0)
-    chosen = np.linspace(0, len(THRESHOLDS) - 1, points).round().astype(int)
-    return [{"threshold": float(THRESHOLDS[i]), "gt_known": float(share[i])} for i in chosen]
+    share = localizations.largest.mean(axis=0)
+    drawn_points = np.linspace(0, len(THRESHOLDS) - 1, points).round().astype(int)
+    return [{"threshold": float(THRESHOLDS[i]), "gt_known": float(share[i])} for i in drawn_points]
 
 
 # Masks.
@@ -234,8 +239,8 @@ def pixel_average_precision(
     """PxAP for each draw: `sum_t precision_t (recall_t - recall_{t+1})` over all pixels of the drawn pictures."""
     true = (weights.astype(np.float64) @ objects)[:, ::-1].cumsum(axis=1)
     false = (weights.astype(np.float64) @ others)[:, ::-1].cumsum(axis=1)
-    seen = true + false
-    precision = np.divide(true, seen, out=np.zeros_like(true), where=seen > 0)
+    positive = true + false  # pixels whose score reaches the threshold
+    precision = np.divide(true, positive, out=np.zeros_like(true), where=positive > 0)
     with np.errstate(invalid="ignore"):
         recall = true / true[:, -1:]
     return (precision[:, 1:] * np.diff(recall, axis=1)).sum(axis=1)
@@ -262,8 +267,8 @@ def centred_box_map(side: float = CENTRED_SIDE, size: int = SIZE) -> Float32[Arr
 def centred_gaussian_map(size: int = SIZE) -> Float32[Array, "H W"]:
     """A Gaussian around the centre, standard deviation a quarter of the side."""
     places = (np.arange(size) - (size - 1) / 2) / (size / 4)
-    one = np.exp(-(places**2) / 2)
-    return np.outer(one, one).astype(np.float32)
+    profile = np.exp(-(places**2) / 2)
+    return np.outer(profile, profile).astype(np.float32)
 
 
 def random_map(grid_hw: tuple[int, int], seed: int, position: int) -> Float32[Array, "h w"]:

@@ -83,10 +83,11 @@ def inside_auc(maps: Float[Array, "n h w"], coverage: Float[Array, "n h w"]) -> 
     No threshold and no zero: adding a constant to a map, or scaling it, changes nothing. NaN for a picture without
     boxes or mask, or with no cell inside or none outside.
     """
-    return np.array([_cells_auc(one.ravel(), cover.ravel()) for one, cover in zip(maps, coverage, strict=True)])
+    return np.array([_cells_auc(cells.ravel(), cover.ravel()) for cells, cover in zip(maps, coverage, strict=True)])
 
 
 def _cells_auc(cells: Array, cover: Array) -> float:
+    """The AUC of one map by counting: for each cell inside, the cells outside below it, and half of those equal."""
     inside, outside = cells[cover >= 0.5], np.sort(cells[cover < 0.5])
     if len(inside) == 0 or len(outside) == 0:
         return math.nan

@@ -25,10 +25,10 @@ from bsig.inputs.errors import InputError
 
 SHARES = (0.2, 0.5, 0.8)
 NOISE = 0.01
-NEIGHBOURS = ((1 / 12, 1 / 6, 1 / 12), (1 / 6, 0.0, 1 / 6), (1 / 12, 1 / 6, 1 / 12))
 TOLERANCE, MOST_STEPS = 5e-4, 1000
-"""A guess is off by less than the noise then; a direct solution of the same system takes ten times as long."""
-COARSEST = 14
+"""With this residual a guess is off by less than the noise. A direct solution of the same system takes ten times as
+long, and scipy's conjugate gradients solve one right side at a time, on the CPU alone."""
+COARSEST = 14  # pixels a side, below which zeros are as good a first guess as any
 
 
 def road(
@@ -80,8 +80,14 @@ def imputed(
 def _solved(
     pictures: Float[Tensor, "s 3 H W"], kept: Float[Tensor, "s 1 H W"], tolerance: float
 ) -> Float[Tensor, "s 3 H W"]:
+    """The pictures with their missing pixels solved for.
+
+    Pixels that are kept are the boundary: the unknown `x` is zero there, and what they give to their neighbours stands
+    on the right side. So all masks have one shape and are solved as one batch.
+    """
     known, missing = pictures * kept, 1 - kept
     start = _from_half_the_pixels(known, kept, tolerance) * missing
+    # The weights of the neighbours that a pixel has: 1 inside, less at the edge of the picture.
     degree = _neighbour_sum(torch.ones_like(kept[:1]))
 
     def operator(x: Tensor) -> Tensor:
@@ -91,7 +97,11 @@ def _solved(
 
 
 def _from_half_the_pixels(known: Tensor, kept: Tensor, tolerance: float) -> Tensor:
-    """A first guess: the same problem where 2 x 2 pixels are one, which is kept if any of them is."""
+    """A first guess: the solution where 2 x 2 pixels are one, which is kept if any of them is.
+
+    Conjugate gradients carry a value one pixel further a step, so a large hole would take as many steps as it is wide;
+    the coarse solution brings the values there at once.
+    """
     if min(known.shape[-2:]) <= COARSEST:
         return torch.zeros_like(known)
     share = F.avg_pool2d(kept, 2, ceil_mode=True, count_include_pad=False)
@@ -113,26 +123,35 @@ def _neighbour_sum(pictures: Float[Tensor, "s c H W"]) -> Float[Tensor, "s c H W
 def _conjugate_gradients(
     operator: Callable[[Tensor], Tensor], right: Tensor, start: Tensor, degree: Tensor, tolerance: float
 ) -> Float[Tensor, "s 3 H W"]:
-    """Solves `operator(x) = right` for each picture and colour on its own, to `tolerance` of the right side."""
+    """The solution of `operator(x) = right`, for each picture and colour on its own, to `tolerance` of the right side.
+
+    The operator is symmetric and positive (a graph Laplacian with fixed pixels), as the method needs. Dividing the
+    residual by the operator's diagonal, `degree`, is the preconditioner (Jacobi): it matters at the picture's edge.
+    Hestenes and Stiefel, "Methods of Conjugate Gradients for Solving Linear Systems", 1952.
+    """
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(dim=(2, 3), keepdim=True)
 
     x, residual = start, right - operator(start)
     direction = residual / degree
-    power = dot(residual, direction)
-    # The first residual counts too: where black is all that is known, the right side is zero and nothing is enough.
-    enough = tolerance**2 * (dot(right, right) + dot(residual, residual))
+    power = dot(residual, direction)  # squared length of the residual in the preconditioner's norm
+    # The first residual counts too: where black is all that is known, the right side is zero and no residual is below.
+    limit = tolerance**2 * (dot(right, right) + dot(residual, residual))
     for _ in range(MOST_STEPS):
-        if bool((dot(residual, residual) <= enough).all()):
+        if bool((dot(residual, residual) <= limit).all()):
             break
-        moved = operator(direction)
-        along = dot(direction, moved)
-        step = torch.where(along > 0, power / torch.where(along > 0, along, 1.0), 0.0)
-        x, residual = x + step * direction, residual - step * moved
-        scaled = residual / degree
-        previous, power = power, dot(residual, scaled)
-        direction = (
-            scaled + torch.where(previous > 0, power / torch.where(previous > 0, previous, 1.0), 0.0) * direction
-        )
+        # The step along the direction that leaves the smallest error.
+        change = operator(direction)
+        step = _ratio(power, dot(direction, change))
+        x, residual = x + step * direction, residual - step * change
+        # The next direction: along the residual, less what was done in the directions before.
+        preconditioned = residual / degree
+        previous, power = power, dot(residual, preconditioned)
+        direction = preconditioned + _ratio(power, previous) * direction
     return x
+
+
+def _ratio(above: Tensor, below: Tensor) -> Tensor:
+    """`above / below`, 0 where nothing is left to divide: pictures of the batch that are solved already stand still."""
+    return torch.where(below > 0, above / torch.where(below > 0, below, 1.0), 0.0)

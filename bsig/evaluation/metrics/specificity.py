@@ -103,12 +103,13 @@ def area_curves(
 
 
 def _at_even_ranks(maps: Array) -> Array:
+    """The values of `CURVE_LEVELS` cells, evenly spread over the ranks of all cells, ascending."""
     ranks = np.linspace(0, maps.size - 1, CURVE_LEVELS).round().astype(int)
     return np.sort(maps, axis=None)[ranks]
 
 
 def _tail_shares(maps: Array, levels: Array, cell_weights: Array | None) -> Float[Array, "n l"]:
-    """Of each picture: mean over its cells of `weight * (value >= level)`."""
+    """The mean over each picture's cells of `weight * (value >= level)`."""
     count, cells = len(maps), maps[0].size
     # How many levels a value reaches; a histogram of that, summed from the top, is the tail at every level at once.
     reached = np.searchsorted(levels, maps.reshape(count, -1), side="right")
@@ -120,10 +121,10 @@ def _tail_shares(maps: Array, levels: Array, cell_weights: Array | None) -> Floa
 
 def mean_curve(curve: Float[Array, "n l"], weights: Float[Array, "r n"]) -> Float[Array, "r l"]:
     """The mean over pictures at each level, for each draw; pictures with NaN are left out."""
-    known = np.isfinite(curve[:, 0])
-    chosen = weights[:, known].astype(np.float64)
+    is_known = np.isfinite(curve[:, 0])
+    draws = weights[:, is_known].astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return (chosen @ curve[known]) / chosen.sum(axis=1, keepdims=True)
+        return (draws @ curve[is_known]) / draws.sum(axis=1, keepdims=True)
 
 
 def at_own_area(own: Float[Array, "r l"], other: Float[Array, "r l"], own_area: float) -> Float[Array, " r"]:
@@ -170,6 +171,7 @@ def picture_auc(
 
 
 def _weighted_auc(weights: Array, is_own: Array, first_of_tie: Array) -> Array:
+    """The AUC of each draw, its scores sorted: equal ones are one step, of whose negatives half count as beaten."""
     above = np.add.reduceat(weights * is_own, first_of_tie, axis=1)
     below = np.add.reduceat(weights * ~is_own, first_of_tie, axis=1)
     beaten = below.cumsum(axis=1) - below / 2
@@ -238,18 +240,20 @@ def _strongest_quarter(maps: Array) -> Array:
     """One for the `h * w / 4` (rounded up) cells with the largest values of each map, zero for the rest."""
     flat = maps.reshape(*maps.shape[:-2], -1)
     order = np.argsort(-flat, axis=-1, kind="stable")[..., : math.ceil(flat.shape[-1] / 4)]
-    chosen = np.zeros(flat.shape)
-    np.put_along_axis(chosen, order, 1.0, axis=-1)
-    return chosen.reshape(maps.shape)
+    is_strong = np.zeros(flat.shape)
+    np.put_along_axis(is_strong, order, 1.0, axis=-1)
+    return is_strong.reshape(maps.shape)
 
 
 def _share(evidence: Array, quarters: Array) -> Array:
+    """The share of each map's evidence that lies in its own quarter; NaN for a map without evidence."""
     total = evidence.sum(axis=(-2, -1))
     with np.errstate(invalid="ignore"):
         return (evidence * quarters).sum(axis=(-2, -1)) / total
 
 
 def _over_quarters(scores: Float[Array, "n 4"]) -> Float[Array, " n"]:
+    """The mean of a mosaic's four scores, those that are not defined left out; NaN where none is."""
     known = np.isfinite(scores)
     total = np.where(known, scores, 0).sum(axis=1)
     return np.divide(total, known.sum(axis=1), out=np.full(len(scores), np.nan), where=known.any(axis=1))
@@ -264,7 +268,7 @@ def zero_tests(
     coverage: Float[Array, "n h w"],
     weights: Float[Array, "r n"],
 ) -> dict[str, tuple[Float[Array, " r"], int]]:
-    """Metric key (`METRICS`) -> its value for each draw, and how many pictures it rests on."""
+    """The value of each metric (`METRICS`) for each draw, and how many pictures it rests on."""
     curves = area_curves(own, absent, coverage)
     own_curve, absent_curve = mean_curve(curves.own, weights), mean_curve(curves.absent, weights)
     own_area, absent_areas = positive_areas(own), positive_areas(absent)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.evaluation.metrics.catalogue import METRICS
-from bsig.evaluation.output.shipped import read_results
+from bsig.evaluation.output.shipped import read_results, table_of
 
 ROWS = (
     "own_area", "absent_area", "absent_area_at_own_70", "inside_auc", "box_iou", "mosaic", "mosaic_quarter",
@@ -15,25 +15,26 @@ ROWS = (
 )  # fmt: skip
 COLUMNS = ("softmax", "sigmoid", "softmax+fitted", "delta-0.01", "softmax*sigmoid")
 TITLES = {
-    "softmax": "softmax", "sigmoid": "sigmoid", "softmax+fitted": "softmax, one fitted bias", "delta-0.01":
-    "untrained delta −0.01", "softmax*sigmoid": "softmax map × sigmoid probability", "centred": "class-centred",
-    "full-box": "full-image box", "centred-box": "centred box", "centred-gaussian": "centred Gaussian",
-    "random": "random map", "random-head": "random head", "features": "sum of features",
+    "softmax": "softmax", "sigmoid": "sigmoid", "softmax+fitted": "softmax, one fitted bias",
+    "delta-0.01": "untrained delta −0.01", "softmax*sigmoid": "softmax map × sigmoid probability",
+    "centred": "class-centred", "full-box": "full-image box", "centred-box": "centred box",
+    "centred-gaussian": "centred Gaussian", "random": "random map", "random-head": "random head",
+    "features": "sum of features",
 }  # fmt: skip
 BASELINES = ("centred", "features", "random-head", "full-box", "centred-box", "centred-gaussian", "random")
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
 def results_markdown(checkpoints: Sequence[Path]) -> str:
-    """All tables of signed CAM: a section a checkpoint and data set."""
+    """All tables of signed CAM as Markdown: a section for each checkpoint and data set."""
     return "\n\n".join(_section(run) for folder in checkpoints for run in read_results(folder))
 
 
 def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> str:
-    """Rows of `ROWS`, columns of heads, and the paired difference of the sigmoid branch with its interval."""
-    found = _signed_cam(run)["columns"]
-    shown = [key for key in columns if key in found]
-    head = [*shown[:2], "sigmoid − softmax [95 %]", *shown[2:]]
+    """The table of signed CAM: rows of `ROWS`, a column a head, and the sigmoid branch's paired difference."""
+    by_key = table_of(run, "cam", "signed")["columns"]
+    keys = [key for key in columns if key in by_key]
+    head = [*keys[:2], "sigmoid − softmax [95 %]", *keys[2:]]
     lines = [
         f"| {run['counts']['used']} pictures, `cam`, signed | "
         + " | ".join(TITLES.get(key, key) for key in head)
@@ -41,12 +42,12 @@ def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> str:
         "| --- |" + " --- |" * len(head),
     ]
     for key in ROWS:
-        if key not in found["softmax"]["metrics"]:
+        if key not in by_key["softmax"]["metrics"]:
             continue
-        cells = [_value(found[column]["metrics"].get(key)) for column in shown]
-        cells.insert(2, _difference(found["sigmoid"]["metrics"].get(key)))
+        cells = [_value(by_key[column]["metrics"].get(key)) for column in keys]
+        cells.insert(2, _difference(by_key["sigmoid"]["metrics"].get(key)))
         lines.append(f"| {METRICS[key].title}{ARROWS[METRICS[key].better]} | " + " | ".join(cells) + " |")
-    if "softmax+fitted" in shown:  # not below baselines that are no classifiers
+    if "softmax+fitted" in keys:  # not below baselines that are no classifiers
         lines.append(_accuracy(run, len(head)))
     return "\n".join(lines)
 
@@ -61,10 +62,6 @@ def _section(run: Mapping[str, Any]) -> str:
     return "\n\n".join(tables)
 
 
-def _signed_cam(run: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next(table for table in run["tables"] if (table["method"], table["weights"]) == ("cam", "signed"))
-
-
 def _accuracy(run: Mapping[str, Any], width: int) -> str:
     accuracy = run["accuracy"]
     cells = [_value(accuracy["softmax_top1"]), _value(accuracy["sigmoid_top1"])]
@@ -73,12 +70,12 @@ def _accuracy(run: Mapping[str, Any], width: int) -> str:
     return "| top-1 of the branch as a classifier ↑ | " + " | ".join([*cells, *["as softmax"] * (width - 3)]) + " |"
 
 
-def _value(found: Mapping[str, Any] | None) -> str:
-    return "" if not found or found["value"] is None else f"{found['value']:.3f}"
+def _value(estimate: Mapping[str, Any] | None) -> str:
+    return "" if not estimate or estimate["value"] is None else f"{estimate['value']:.3f}"
 
 
-def _difference(found: Mapping[str, Any] | None) -> str:
-    difference = (found or {}).get("difference")
+def _difference(estimate: Mapping[str, Any] | None) -> str:
+    difference = (estimate or {}).get("difference")
     if not difference or difference["low"] is None:
         return ""
     return f"{difference['value']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]"

@@ -1,10 +1,13 @@
-"""An evaluation's numbers as a text that a person can read."""
+"""An evaluation's numbers as a text that a person can read, and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from typing import Any
+
+from bsig.evaluation.metrics.intervals import excludes_zero
 
 COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
@@ -62,27 +65,28 @@ def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
         if metric["family"] != family:
             family = metric["family"]
             lines.append(f"-- {family}")
-        found = {name: column["metrics"].get(key) for name, column in columns.items()}
-        values = "".join(_cell(found[name]).rjust(widths[name]) for name in columns)
-        intervals = "".join((_interval(found[name]) + " ").rjust(widths[name]) for name in columns)
+        estimates = {name: column["metrics"].get(key) for name, column in columns.items()}
+        values = "".join(_cell(estimates[name]).rjust(widths[name]) for name in columns)
+        intervals = "".join((_interval(estimates[name]) + " ").rjust(widths[name]) for name in columns)
         lines += [f"{ARROWS[metric['better']]} {metric['title']}".ljust(widest) + values, " " * widest + intervals]
     return lines + [f"   {name}: {column['title']}" for name, column in columns.items() if name != column["title"]]
 
 
-def _cell(found: dict[str, Any] | None) -> str:
-    return _number(found) + ("*" if excludes_zero((found or {}).get("difference")) else " ")
+def _cell(estimate: Mapping[str, Any] | None) -> str:
+    return _number(estimate) + ("*" if excludes_zero((estimate or {}).get("difference")) else " ")
 
 
-def _number(found: dict[str, Any] | None, *, signed: bool = False) -> str:
-    if found is None or found["value"] is None:
+def _number(estimate: Mapping[str, Any] | None, *, signed: bool = False) -> str:
+    if estimate is None or estimate["value"] is None:
         return "-"
-    return f"{found['value']:+.3f}" if signed else f"{found['value']:.3f}"
+    return f"{estimate['value']:+.3f}" if signed else f"{estimate['value']:.3f}"
 
 
-def _interval(found: dict[str, Any] | None, *, signed: bool = False) -> str:
-    if found is None or found["low"] is None:
+def _interval(estimate: Mapping[str, Any] | None, *, signed: bool = False) -> str:
+    if estimate is None or estimate["low"] is None:
         return ""
-    return f"[{found['low']:+.3f} {found['high']:+.3f}]" if signed else f"{found['low']:.3f}-{found['high']:.3f}"
+    low, high = estimate["low"], estimate["high"]
+    return f"[{low:+.3f} {high:+.3f}]" if signed else f"{low:.3f}-{high:.3f}"
 
 
 CSV_COLUMNS = ("method", "weights", "column", "metric", "better", "value", "low", "high", "n", "difference",
@@ -90,23 +94,16 @@ CSV_COLUMNS = ("method", "weights", "column", "metric", "better", "value", "low"
 
 
 def csv_of(results: dict[str, Any]) -> str:
-    """All numbers of all tables, one a line: value with its interval, difference to softmax with its own."""
+    """All numbers of all tables as CSV, one a line: value with its interval, difference to softmax with its own."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for table in results["tables"]:
-        for column, found in table["columns"].items():
-            for key, number in found["metrics"].items():
-                difference = number.get("difference") or {}
-                own = [number[name] for name in ("value", "low", "high", "n")]
+        for key, column in table["columns"].items():
+            for metric, estimate in column["metrics"].items():
+                difference = estimate.get("difference") or {}
+                names = [table["method"], table["weights"], key, metric, results["metrics"][metric]["better"]]
+                own = [estimate[name] for name in ("value", "low", "high", "n")]
                 to_softmax = [difference.get(name) for name in ("value", "low", "high")]
-                names = [table["method"], table["weights"], column, key, results["metrics"][key]["better"]]
                 writer.writerow([*names, *own, *to_softmax, excludes_zero(difference) if difference else None])
     return text.getvalue()
-
-
-def excludes_zero(difference: dict[str, Any] | None) -> bool:
-    """Whether a difference's interval lies on one side of zero."""
-    if not difference or difference["low"] is None:
-        return False
-    return difference["low"] > 0 or difference["high"] < 0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bsig.evaluation.metrics.faithfulness import STEPS, faithfulness
 from bsig.evaluation.passes.pictures import squashed
-from bsig.inputs.datasets.datasets import Sample
+from bsig.inputs.datasets.samples import Sample
 from bsig.inputs.images import crop_image, input_tensor
 from bsig.model.dual_branch import DualBranch
 
@@ -22,25 +22,27 @@ COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 
 
 def faithful_pictures(softmax_top1: Float[Array, " n"], count: int, seed: int) -> Int[Array, " m"]:
-    """Up to `count` pictures that the softmax branch gets right, drawn over all of them."""
+    """Rows of up to `count` pictures that the softmax branch gets right, drawn over all of them."""
     return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(softmax_top1 == 1))[: max(count, 0)])
 
 
 def faithfulness_part(
     model: DualBranch, sample: Sample, label: int, maps: Mapping[str, Float[Array, "h w"]]
 ) -> dict[str, Array]:
-    """`scores KEY` (1, len(KEYS)) of each map of the picture's own class; some 45 forward passes each."""
+    """`scores KEY` (1, len(KEYS)) of each map of the picture's own class; some 45 forward passes a map."""
     preprocessing = squashed(model)
     inputs = input_tensor(crop_image(sample.open(), preprocessing), preprocessing).to(model.device)[0]
     probability = softmax_probability(model, label)
     return {
-        f"scores {key}": np.array([astuple(faithfulness(probability, inputs, torch.from_numpy(one).to(inputs), STEPS))])
-        for key, one in maps.items()
+        f"scores {key}": np.array(
+            [astuple(faithfulness(probability, inputs, torch.from_numpy(array).to(inputs), STEPS))]
+        )
+        for key, array in maps.items()
     }
 
 
 def softmax_probability(model: DualBranch, class_index: int) -> Callable[[Tensor], Tensor]:
-    """Normalised pictures -> the frozen softmax branch's probability of one class."""
+    """The function from normalised pictures (b, 3, H, W) to the frozen softmax branch's probability (b,) of a class."""
 
     def probability(inputs: Tensor) -> Tensor:
         with torch.no_grad():

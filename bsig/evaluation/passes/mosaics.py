@@ -15,7 +15,7 @@ from PIL import Image
 
 from bsig.evaluation.map_sources import MapSource
 from bsig.evaluation.passes.pictures import maps_and_gates, squashed
-from bsig.inputs.datasets.datasets import Sample
+from bsig.inputs.datasets.samples import Sample
 from bsig.inputs.images import crop_image, input_batch
 from bsig.model.dual_branch import DualBranch
 
@@ -50,10 +50,11 @@ def mosaic_part(
     features = model.features(input_batch(tiles, preprocessing).to(model.device))
     labels = np.array([[label for _, label in four] for four in mosaics], np.int64)
     maps, gates = maps_and_gates(model, features, labels, sources)
-    return gates | {f"maps {key}": one for key, one in maps.items()}
+    return gates | {f"maps {key}": array for key, array in maps.items()}
 
 
 def _mosaic(crops: Sequence[Image.Image]) -> Image.Image:
+    """Four crops of one size as one picture: 0 1 above 2 3."""
     width, height = crops[0].size
     whole = Image.new("RGB", (2 * width, 2 * height))
     for quarter, crop in enumerate(crops):

@@ -9,7 +9,6 @@ A part holds a few pictures; tables read one array of all parts at a time.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.files import PARTIAL, whole_file, write_whole
 
 Array = np.ndarray
 STAMP = "fingerprint.txt"
@@ -42,25 +42,20 @@ class PartialResults:
             if folder.exists() and self._stamp() != fingerprint:
                 shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / STAMP).write_text(fingerprint, encoding="utf-8")
+            write_whole(folder / STAMP, fingerprint)
 
     def has(self, name: str) -> bool:
         """Whether the part is there and whole."""
         return zipfile.is_zipfile(self._path(name))
 
     def write(self, name: str, arrays: Mapping[str, Array]) -> None:
-        """Writes one part under a temporary name and renames it."""
-        temporary = self.folder / f".{name}.partial"
-        with self._in_words():
-            with temporary.open("wb") as file:
-                named: dict[str, Any] = dict(arrays)
-                np.savez(file, **named)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path(name))
+        """Writes one part, whole or not at all."""
+        arguments: dict[str, Any] = dict(arrays)  # numpy's own options are keywords too, which mypy cannot tell apart
+        with self._in_words(), whole_file(self._path(name), durable=True) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arguments)
 
     def rows(self, names: Sequence[str], key: str) -> Array:
-        """One array of all the named parts, one after the other."""
+        """One array of several parts, one after the other."""
         return np.concatenate([self.read(name, key) for name in names])
 
     def read(self, name: str, key: str) -> Array:
@@ -78,7 +73,8 @@ class PartialResults:
     def _is_ours(self) -> bool:
         if not self.folder.is_dir():
             return False
-        names = [path.name for path in self.folder.iterdir()]
+        # What a killed writer has left is nobody's: it may have been the stamp itself.
+        names = [path.name for path in self.folder.iterdir() if not path.name.endswith(PARTIAL)]
         return STAMP in names or not names
 
     @contextlib.contextmanager

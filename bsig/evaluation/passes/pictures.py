@@ -2,7 +2,7 @@
 
 Pictures are squashed to the input size, as the localization protocol has it, so that boxes scale with them. A part of
 a few pictures leaves arrays: signed maps at grid resolution, which thresholds localize it, pixel counts against its
-mask. Features and pixels are dropped. What cannot be used is left out and said, never averaged in.
+mask. Features and pixels are dropped. What cannot be used is left out with a note, never averaged in.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor
 from bsig.evaluation.columns import Probability
 from bsig.evaluation.map_sources import MapSource, class_maps
 from bsig.evaluation.metrics.regions import covered_by_boxes, covered_by_mask
-from bsig.evaluation.passes.localization import place_arrays
-from bsig.inputs.datasets.datasets import Box, Sample
+from bsig.evaluation.passes.localization import localization_arrays
+from bsig.inputs.datasets.samples import Box, Sample
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, read_image
 from bsig.model.dual_branch import DualBranch
@@ -36,7 +36,7 @@ SHAPE_TOLERANCE = 0.02
 
 @dataclass
 class Notes:
-    """What was left out or cut, a sentence each."""
+    """Sentences about pictures that were left out, and about boxes and masks that were cut off or left out."""
 
     unreadable: list[str] = field(default_factory=list)
     regions: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Picture:
         position: of the sample in the data set; it seeds the choice of absent classes.
         size_wh: of the stored picture, the pixels that boxes count in.
         mask: squashed to `MASK_SIZE`: 1 object, 255 ignored, 0 the rest; or None.
-        crop: what the model sees; let go after the encoding.
+        crop: what the model sees.
     """
 
     sample: Sample
@@ -59,7 +59,7 @@ class Picture:
     size_wh: tuple[int, int]
     boxes_xyxy: tuple[Box, ...]
     mask: UInt8[Array, "H W"] | None
-    crop: Image.Image | None
+    crop: Image.Image
 
 
 def squashed(model: DualBranch) -> Preprocessing:
@@ -93,8 +93,9 @@ class PicturePass:
         """
         notes, preprocessing = Notes(), squashed(self.model)
         read = (_picture(sample, at, label, preprocessing, notes) for at, sample, label in samples)
-        pictures = [one for one in read if one]
-        inputs = input_batch([one.crop for one in pictures if one.crop], preprocessing) if pictures else None
+        pictures = [picture for picture in read if picture]
+        crops = [picture.crop for picture in pictures]
+        inputs = input_batch(crops, preprocessing) if pictures else None
         arrays = self._encoded(pictures, inputs, notes)
         return arrays | {"notes": _as_bytes(notes)}
 
@@ -103,52 +104,55 @@ class PicturePass:
             rows, columns = self.model.preprocessing.input_size_hw
             inputs = torch.zeros(1, 3, rows, columns)  # for the grid's size: an empty part has its arrays too
         features = self.model.features(inputs.to(self.model.device))[: len(pictures)]
-        labels = np.array([one.label for one in pictures], dtype=np.int64)
+        labels = np.array([picture.label for picture in pictures], dtype=np.int64)
         absent = np.array(
             [
-                absent_classes(self.absent_pool, one.label, self.absent_count, self.seed, one.position)
+                absent_classes(self.absent_pool, [one.label], self.absent_count, seed=self.seed, position=one.position)
                 for one in pictures
             ],
             dtype=np.int64,
         ).reshape(len(pictures), self.absent_count)
-        asked = np.concatenate([labels[:, None], absent], axis=1)
-        maps, gates = maps_and_gates(self.model, features, asked, self.sources)
-        kept = np.flatnonzero(_are_finite(features, maps))
-        for i in sorted(set(range(len(pictures))) - set(kept.tolist())):
+        classes = np.concatenate([labels[:, None], absent], axis=1)
+        maps, gates = maps_and_gates(self.model, features, classes, self.sources)
+        is_finite = _are_finite(features, maps)
+        for i in np.flatnonzero(~is_finite):
             notes.unreadable.append(f"'{pictures[i].sample.key}' gives maps that are not finite numbers; left out.")
-        arrays = {"label": labels, "absent": absent, **gates, **{f"maps {key}": one for key, one in maps.items()}}
+        arrays = {"label": labels, "absent": absent, **gates, **{f"maps {key}": array for key, array in maps.items()}}
         arrays |= branch_answers(self.model, features, labels)
-        arrays = {key: value[kept] for key, value in arrays.items()}
-        pictures = [pictures[i] for i in kept]
+        arrays = {key: array[is_finite] for key, array in arrays.items()}
+        pictures = [pictures[i] for i in np.flatnonzero(is_finite)]
         grid_hw = (features.shape[2], features.shape[3])
-        arrays["position"] = np.array([one.position for one in pictures], np.int64)
-        arrays["coverage"] = np.array([_coverage(one, grid_hw) for one in pictures]).reshape(-1, *grid_hw)
-        arrays["boxed"] = np.array([bool(one.boxes_xyxy) for one in pictures], bool)
-        arrays["masked"] = np.array([one.mask is not None for one in pictures], bool)
+        arrays["position"] = np.array([picture.position for picture in pictures], np.int64)
+        arrays["coverage"] = np.array([_coverage(picture, grid_hw) for picture in pictures]).reshape(-1, *grid_hw)
+        arrays["boxed"] = np.array([bool(picture.boxes_xyxy) for picture in pictures], bool)
+        arrays["masked"] = np.array([picture.mask is not None for picture in pictures], bool)
         own = {key: arrays[f"maps {key}"][:, 0] for key, source in self.sources.items() if source.is_localized}
-        return arrays | place_arrays(pictures, own, self.seed)
+        return arrays | localization_arrays(pictures, own, self.seed)
 
 
 def maps_and_gates(
     model: DualBranch,
     features: Float[Tensor, "b k h w"],
-    asked: Int[Array, "b m"],
+    class_index: Int[Array, "b m"],
     sources: dict[str, MapSource],
 ) -> tuple[dict[str, Float[Array, "b m h w"]], dict[str, Float[Array, "b m"]]]:
-    """Each source's maps of the asked classes, and both branches' probabilities of them."""
-    classes = torch.from_numpy(asked).to(features.device)
+    """Each source's maps of `m` classes of each picture, and both branches' probabilities of them."""
+    classes = torch.from_numpy(class_index).to(features.device)
     maps = {
         key: np.ascontiguousarray(class_maps(source, features, classes).detach().float().cpu().numpy())
         for key, source in sources.items()
     }
     probabilities = branch_probabilities(model, features)
-    gates = {f"gate {branch}": one.gather(1, classes).float().cpu().numpy() for branch, one in probabilities.items()}
+    gates = {
+        f"gate {branch}": every_class.gather(1, classes).float().cpu().numpy()
+        for branch, every_class in probabilities.items()
+    }
     return maps, gates
 
 
 def branch_answers(model: DualBranch, features: Float[Tensor, "b k h w"], labels: Int[Array, " b"]) -> dict[str, Array]:
     """Whether each branch's likeliest class is the picture's (1 or 0), and softmax's confidence in its own."""
-    softmax, sigmoid = (one.cpu().numpy() for one in branch_probabilities(model, features).values())
+    softmax, sigmoid = (every.cpu().numpy() for every in branch_probabilities(model, features).values())
     return {
         "softmax_top1": (softmax.argmax(axis=1) == labels).astype(np.float64),
         "sigmoid_top1": (sigmoid.argmax(axis=1) == labels).astype(np.float64),
@@ -157,13 +161,15 @@ def branch_answers(model: DualBranch, features: Float[Tensor, "b k h w"], labels
 
 
 def _are_finite(features: Tensor, maps: dict[str, Array]) -> Bool[Array, " b"]:
-    found = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
-    for one in maps.values():
-        found = found & np.isfinite(one).all(axis=(1, 2, 3))
-    return found
+    """Whether a picture's features and maps hold neither NaN nor infinity."""
+    is_finite = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
+    for array in maps.values():
+        is_finite = is_finite & np.isfinite(array).all(axis=(1, 2, 3))
+    return is_finite
 
 
 def _as_bytes(notes: Notes) -> UInt8[Array, " bytes"]:
+    """JSON as an array, since a part holds arrays alone; `notes_of` reads it."""
     text = json.dumps([notes.unreadable, notes.regions])
     return np.frombuffer(text.encode(), np.uint8)
 
@@ -171,24 +177,23 @@ def _as_bytes(notes: Notes) -> UInt8[Array, " bytes"]:
 def notes_of(stored: Sequence[UInt8[Array, " _"]]) -> Notes:
     """The notes of several parts, one after the other."""
     notes = Notes()
-    for one in stored:
-        unreadable, regions = json.loads(one.tobytes())
+    for content in stored:
+        unreadable, regions = json.loads(content.tobytes())
         notes.unreadable += unreadable
         notes.regions += regions
     return notes
 
 
-def _picture(sample: Sample, at: int, label: int, preprocessing: Preprocessing, notes: Notes) -> Picture | None:
+def _picture(sample: Sample, position: int, label: int, preprocessing: Preprocessing, notes: Notes) -> Picture | None:
+    """The picture with its ground truth; None, and a note, where it cannot be read."""
     try:
         whole = sample.open()
     except InputError as error:
         notes.unreadable.append(str(error))
         return None
-    boxes, mask = (
-        _boxes_inside(_in_pixels_of(whole.size, sample, notes), whole.size, notes),
-        _labelled_mask(sample, notes),
-    )
-    return Picture(sample, at, label, whole.size, boxes, mask, crop_image(whole, preprocessing))
+    boxes = _boxes_inside(_in_pixels_of(whole.size, sample, notes), whole.size, notes)
+    mask = _labelled_mask(sample, notes)
+    return Picture(sample, position, label, whole.size, boxes, mask, crop_image(whole, preprocessing))
 
 
 def _in_pixels_of(size_wh: tuple[int, int], sample: Sample, notes: Notes) -> Sample:
@@ -197,11 +202,11 @@ def _in_pixels_of(size_wh: tuple[int, int], sample: Sample, notes: Notes) -> Sam
     if listed is None or listed == size_wh or not sample.boxes_xyxy:
         return sample
     across, down = size_wh[0] / listed[0], size_wh[1] / listed[1]
-    said = f"'{sample.key}': listed as {listed[0]} x {listed[1]}, the file has {size_wh[0]} x {size_wh[1]} pixels;"
+    sizes = f"'{sample.key}': listed as {listed[0]} x {listed[1]}, the file has {size_wh[0]} x {size_wh[1]} pixels;"
     if abs(across / down - 1) > SHAPE_TOLERANCE:
-        notes.regions.append(f"{said} another shape, so its boxes are left out.")
+        notes.regions.append(f"{sizes} another shape, so its boxes are left out.")
         return replace(sample, boxes_xyxy=())
-    notes.regions.append(f"{said} its boxes are scaled.")
+    notes.regions.append(f"{sizes} its boxes are scaled.")
     boxes = tuple((x0 * across, y0 * down, x1 * across, y1 * down) for x0, y0, x1, y1 in sample.boxes_xyxy)
     return replace(sample, boxes_xyxy=boxes)
 
@@ -209,16 +214,16 @@ def _in_pixels_of(size_wh: tuple[int, int], sample: Sample, notes: Notes) -> Sam
 def _boxes_inside(sample: Sample, size_wh: tuple[int, int], notes: Notes) -> tuple[Box, ...]:
     """The boxes cut off at the picture's edges; those that lie beyond them are left out."""
     width, height = size_wh
-    kept = []
+    boxes = []
     for x0, y0, x1, y1 in sample.boxes_xyxy:
-        said = f"'{sample.key}': box {x0:g} {y0:g} {x1:g} {y1:g}"
+        box = f"'{sample.key}': box {x0:g} {y0:g} {x1:g} {y1:g}"
         if x0 >= width or y0 >= height or x1 <= x0 or y1 <= y0:
-            notes.regions.append(f"{said} holds nothing of the picture; left out.")
+            notes.regions.append(f"{box} holds nothing of the picture; left out.")
             continue
         if x1 > width or y1 > height:
-            notes.regions.append(f"{said} reaches beyond the picture; cut off.")
-        kept.append((x0, y0, min(x1, float(width)), min(y1, float(height))))
-    return tuple(kept)
+            notes.regions.append(f"{box} reaches beyond the picture; cut off.")
+        boxes.append((x0, y0, min(x1, float(width)), min(y1, float(height))))
+    return tuple(boxes)
 
 
 def _labelled_mask(sample: Sample, notes: Notes) -> UInt8[Array, "H W"] | None:
@@ -226,13 +231,13 @@ def _labelled_mask(sample: Sample, notes: Notes) -> UInt8[Array, "H W"] | None:
 
     Nearest neighbour, and any value above 0 is the object, as the public evaluation code has it (Choe et al. 2020).
     """
-    found = [one for one in (_mask(sample, path, notes) for path in sample.masks) if one is not None]
-    if not found:
+    masks = [mask for path in sample.masks if (mask := _mask(sample, path, notes)) is not None]
+    if not masks:
         return None
-    if len(found) < len(sample.masks):
+    if len(masks) < len(sample.masks):
         notes.regions.append(f"'{sample.key}': not all of its masks can be read; all are left out.")
         return None
-    objects = np.logical_or.reduce(found)
+    objects = np.logical_or.reduce(masks)
     if not objects.any():
         notes.regions.append(f"'{sample.key}': its mask is empty; left out.")
         return None
@@ -243,6 +248,7 @@ def _labelled_mask(sample: Sample, notes: Notes) -> UInt8[Array, "H W"] | None:
 
 
 def _mask(sample: Sample, path: Path | None, notes: Notes) -> Bool[Array, "H W"] | None:
+    """One mask file at `MASK_SIZE`; None without one, or, with a note, where it cannot be read."""
     if path is None:
         return None
     try:
@@ -256,7 +262,7 @@ def _mask(sample: Sample, path: Path | None, notes: Notes) -> Bool[Array, "H W"]
 def branch_probabilities(
     model: DualBranch, features: Float[Tensor, "b k h w"]
 ) -> dict[Probability, Float[Tensor, "b c"]]:
-    """Softmax over the classes, and the sigmoid of each class, of both branches."""
+    """The softmax branch's probabilities over all classes, and the sigmoid branch's of each class."""
     with torch.no_grad():
         return {
             "softmax": model.softmax_logits(features).softmax(dim=1),
@@ -264,16 +270,8 @@ def branch_probabilities(
         }
 
 
-def absent_classes(pool: Sequence[int], own: int, count: int, seed: int, position: int) -> Int[Array, " a"]:
-    """`count` classes of the pool without the picture's own, drawn without repetition.
-
-    That they are absent is an assumption: nobody has looked for them. In a thousand classes it rarely fails.
-    """
-    others = np.array(sorted(set(pool) - {own}), dtype=np.int64)
-    return np.random.default_rng((seed, position)).choice(others, size=count, replace=False)
-
-
 def _coverage(picture: Picture, grid_hw: tuple[int, int]) -> Float[Array, "h w"]:
+    """Share of each cell inside mask or boxes (the mask where there are both); NaN without either."""
     if picture.mask is not None:
         return covered_by_mask(picture.mask == 1, grid_hw)
     if picture.boxes_xyxy:

@@ -1,4 +1,4 @@
-"""Where is zero? The share of a picture that a head's maps call positive, for classes that are there and are not.
+"""Classes that are not in a picture, and the share of it that a head's maps call positive for them.
 
 Softmax leaves a map's zero open (`logit_shift.py`), so a map of a class that is not in the picture claims positive
 evidence on about half of it. Labels fix the zero: a sigmoid branch, or a fitted shift, says "no" to an absent class.
@@ -11,9 +11,10 @@ at zero never stands alone: beside it stands the area at equal area of the chose
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from bsig.inputs.errors import InputError
 
 OWN_AREA = 0.7
+"""Share of the picture that the own class's map covers where areas are compared at equal own area."""
 
 
 def positive_area(class_map: Float[Tensor, "h w"]) -> float:
@@ -45,15 +47,24 @@ def area_at_own_area(own_map: Float[Tensor, "h w"], maps: Float[Tensor, "n h w"]
     return float((maps >= level).double().mean())
 
 
-def absent_classes(num_classes: int, present: Sequence[int], count: int = 100, seed: int = 0) -> list[int]:
-    """Up to `count` classes drawn at random, the same for the same seed, none of which is in `present`; ascending.
+def absent_classes(
+    pool: Sequence[int], present: Collection[int], count: int = 100, *, seed: int = 0, position: int = 0
+) -> list[int]:
+    """Up to `count` classes of a pool that are not present, drawn without repetition, in the order of the draw.
 
     "Absent" is an assumption: nobody has looked for them in the picture. In a thousand classes a random hundred hardly
     ever contains one that is there.
+
+    Args:
+        pool: the classes to draw from: all of the model, or those of a data set.
+        present: the classes that are left out, the picture's own first of all.
+        count: how many; fewer where the pool has fewer.
+        seed: the same seed and position give the same classes, whatever other pictures are asked about.
+        position: the picture's place in its data set, so that each picture has a draw of its own.
     """
-    seen = set(present)
-    order = torch.randperm(num_classes, generator=torch.Generator().manual_seed(seed)).tolist()
-    return sorted([index for index in order if index not in seen][:count])
+    others = np.array(sorted(set(pool).difference(present)), dtype=np.int64)
+    random = np.random.default_rng((seed, position))
+    return random.choice(others, min(count, len(others)), replace=False).tolist()
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,7 @@ def class_areas(
     seen: Sequence[int] = (),
     absent: Sequence[int] = (),
 ) -> dict[str, ClassAreas]:
-    """The where-is-zero panel: for each head its areas for the chosen, the seen and the absent classes.
+    """For each head its positive areas for the chosen, the seen and the absent classes.
 
     Args:
         features: of the picture.

@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.explain.cams import CamMethod, cam_method, signed_map
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, positive_area
 from bsig.explain.diagnostics.logit_shift import (
-    MapMovement,
     common_shift,
     map_movement,
     probability_change,
@@ -36,21 +35,19 @@ from bsig.explain.diagnostics.sign_collapse import (
     evidence_disagreement,
     sign_disagreement,
 )
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import CamMethod, cam_method, signed_map
 from bsig.inputs.errors import InputError
 
-if TYPE_CHECKING:
-    from bsig.explain.explainer import EncodedImage, Evidence, Explanation
-
-BranchName = Literal["softmax", "sigmoid", "centred"]
-TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")
 RUN_CLASSES = 20
 """Absent classes where each costs a run of the head."""
-TITLES: dict[BranchName, str] = {"softmax": "softmax", "sigmoid": "sigmoid branch", "centred": "class-centred"}
+TITLES: dict[Branch, str] = {"softmax": "softmax", "sigmoid": "sigmoid branch", "centred": "class-centred"}
 
 
 @dataclass(frozen=True)
 class DiagnosticInput:
-    """One picture, one class, two heads, and what a CAM method made of them.
+    """One picture, one class, two heads, and the maps of a CAM method.
 
     Attributes:
         features: (k, h, w).
@@ -71,12 +68,12 @@ class DiagnosticInput:
     sigmoid_weight: Float[Tensor, "c n"]
     sigmoid_bias: Float[Tensor, " c"]
     class_index: int
-    maps: dict[BranchName, Float[Tensor, "h w"]]
-    channel_weights: dict[BranchName, Float[Tensor, " k"] | None]
+    maps: dict[Branch, Float[Tensor, "h w"]]
+    channel_weights: dict[Branch, Float[Tensor, " k"] | None]
     method: str = "cam"
     cam_is_exact: bool = True
     softmax_logits: Float[Tensor, " c"] | None = None
-    class_maps: Callable[[BranchName, list[int]], Float[Tensor, "n h w"]] | None = None
+    class_maps: Callable[[Branch, list[int]], Float[Tensor, "n h w"]] | None = None
 
     def require_exact(self, what: str) -> None:
         """Raises: InputError: the head's weights are not those of a map."""
@@ -84,7 +81,7 @@ class DiagnosticInput:
             raise InputError(f"{what} needs a head of average pool and one linear layer, which this model has not.")
 
     def logits(self) -> Float[Tensor, " c"]:
-        """Of the softmax branch."""
+        """The softmax branch's logits, (c,)."""
         if self.softmax_logits is not None:
             return self.softmax_logits
         return self.softmax_weight @ self.features.mean(dim=(1, 2)) + self.softmax_bias
@@ -93,7 +90,7 @@ class DiagnosticInput:
     def _softmax_shared(self) -> Float[Tensor, " k"]:
         return shared_component(self.softmax_weight)
 
-    def weights(self, branch: BranchName) -> Float[Tensor, " k"]:
+    def weights(self, branch: Branch) -> Float[Tensor, " k"]:
         """The chosen method's channel weights.
 
         Raises:
@@ -105,7 +102,7 @@ class DiagnosticInput:
             raise InputError(f"`method` (='{self.method}') has no channel weights; choose '{other}', which has.")
         return weights
 
-    def rows(self, branch: BranchName, classes: list[int]) -> Float[Tensor, "n k"]:
+    def rows(self, branch: Branch, classes: list[int]) -> Float[Tensor, "n k"]:
         """The head's own rows for some classes; of a head of average pool and one linear layer."""
         if branch == "sigmoid":
             return self.sigmoid_weight[classes]
@@ -114,10 +111,10 @@ class DiagnosticInput:
 
 
 def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> DiagnosticInput:
-    """What `DIAGNOSTICS` needs, from an encoded picture and one of its explanations."""
+    """The input of `DIAGNOSTICS`, from an encoded picture and one of its explanations."""
     model = encoded.model
     softmax, sigmoid = model.softmax_head.last_linear, model.sigmoid_head.last_linear
-    evidences: dict[BranchName, Evidence] = {
+    evidences: dict[Branch, Evidence] = {
         "softmax": explanation.softmax,
         "sigmoid": explanation.sigmoid,
         "centred": explanation.centred,
@@ -142,7 +139,7 @@ def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> Diagnos
     )
 
 
-def _maps_of(encoded: EncodedImage, method: CamMethod, branch: BranchName, classes: list[int]) -> Tensor:
+def _maps_of(encoded: EncodedImage, method: CamMethod, branch: Branch, classes: list[int]) -> Tensor:
     if method.is_slow or method.weights is None:
         raise InputError(f"`method` (='{method.key}') is not asked for a hundred classes; choose 'grad-cam'.")
     return torch.stack([signed_map(method, encoded.score(branch, index))[0][0] for index in classes])
@@ -150,9 +147,12 @@ def _maps_of(encoded: EncodedImage, method: CamMethod, branch: BranchName, class
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One number: what it is called, its unit, which direction is better, what it means, how it comes about.
+    """One number about a picture.
 
     Attributes:
+        key: its name in JSON.
+        title: its name on screens and in reports.
+        unit: "share of ..." for shares, which are shown in per cent; "as the map" stands for the method's unit.
         better: "higher", "lower", or None where neither is.
         meaning: one sentence.
         value: raises `InputError` with a sentence where the number does not exist.
@@ -177,8 +177,8 @@ def _row(diagnostic: Diagnostic, inputs: DiagnosticInput) -> dict[str, Any]:
         value = diagnostic.value(inputs)
     except InputError as error:
         reason = str(error)
-    told = {name: text for name, text in asdict(diagnostic).items() if name not in ("key", "value")}
-    return {**told, "value": value, "reason": reason}
+    description = {name: text for name, text in asdict(diagnostic).items() if name not in ("key", "value")}
+    return {**description, "value": value, "reason": reason}
 
 
 def _diagnostics() -> Iterator[Diagnostic]:
@@ -318,26 +318,26 @@ def _shared_map(inputs: DiagnosticInput, weight: Tensor) -> float:
     return shared_map_share(inputs.features, weight, inputs.class_index)
 
 
-def _moved(inputs: DiagnosticInput, branch: BranchName, name: str) -> float:
-    movement: MapMovement = map_movement(inputs.maps["softmax"], inputs.maps[branch])
+def _moved(inputs: DiagnosticInput, branch: Branch, name: str) -> float:
+    movement = map_movement(inputs.maps["softmax"], inputs.maps[branch])
     if movement.reason is not None:
         raise InputError(f"the softmax map or the {TITLES[branch]} map is flat: there are no places to compare.")
     return getattr(movement, name)
 
 
-def _positive_area(inputs: DiagnosticInput, branch: BranchName) -> float:
+def _positive_area(inputs: DiagnosticInput, branch: Branch) -> float:
     return positive_area(inputs.maps[branch])
 
 
-def _absent_maps(inputs: DiagnosticInput, branch: BranchName) -> Float[Tensor, "n h w"]:
-    """The chosen class's map first, then those of the absent ones.
+def _absent_maps(inputs: DiagnosticInput, branch: Branch) -> Float[Tensor, "n h w"]:
+    """The maps of the explained class, first, and of the absent ones.
 
-    With CAM's weights whatever the method, or, where the head has none, of the method itself and for fewer classes:
+    They are CAM's whatever the method. A head that has no CAM gives the method's own maps, of fewer classes, because
     each takes a run of the head.
     """
     logits = inputs.logits()
     present = [inputs.class_index, *logits.topk(min(5, len(logits))).indices.tolist()]
-    absent = absent_classes(len(logits), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
+    absent = absent_classes(range(len(logits)), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
     if not absent:
         raise InputError(
             f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."
@@ -349,21 +349,21 @@ def _absent_maps(inputs: DiagnosticInput, branch: BranchName) -> Float[Tensor, "
     return torch.einsum("nk,khw->nhw", inputs.rows(branch, [inputs.class_index, *absent]), inputs.features)
 
 
-def _absent_area(inputs: DiagnosticInput, branch: BranchName) -> float:
+def _absent_area(inputs: DiagnosticInput, branch: Branch) -> float:
     return float((_absent_maps(inputs, branch)[1:] > 0).double().mean())
 
 
-def _absent_area_at_own(inputs: DiagnosticInput, branch: BranchName) -> float:
+def _absent_area_at_own(inputs: DiagnosticInput, branch: Branch) -> float:
     maps = _absent_maps(inputs, branch)
     return area_at_own_area(maps[0], maps[1:])
 
 
-def _budget(inputs: DiagnosticInput, branch: BranchName, side: str) -> float:
+def _budget(inputs: DiagnosticInput, branch: Branch, side: str) -> float:
     speaks_for, speaks_against = evidence_by_channels(inputs.features, inputs.weights(branch)).budget
     return speaks_for if side == "for" else speaks_against
 
 
-def _margin(inputs: DiagnosticInput, branch: BranchName, reading: Reading) -> float:
+def _margin(inputs: DiagnosticInput, branch: Branch, reading: Reading) -> float:
     margin = collapse_margin(inputs.features, inputs.weights(branch), reading)
     if margin.delta is None:
         raise InputError(margin.reason or "")
@@ -371,7 +371,10 @@ def _margin(inputs: DiagnosticInput, branch: BranchName, reading: Reading) -> fl
 
 
 def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
-    """With the head's own row, whatever the method: a method's weights may be in another unit than the head's."""
+    """The largest change of any softmax probability at the collapse margin of the head's own row.
+
+    The head's row is taken whatever the method: a method's weights may be in another unit than the head's.
+    """
     inputs.require_exact("a collapse margin that is a shift of the head")
     margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.class_index])
     if margin.delta is None:

@@ -1,4 +1,4 @@
-"""Everything that can be said of sign collapse on one picture and class: numbers, one finding in words, JSON.
+"""Sign collapse on one picture and class: all numbers, one finding in words, JSON.
 
     report = collapse_report(encoded, "golf ball", "cam")
     report.quadrants, report.flipped, report.margins, report.curves, report.splits
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.explain.cams import CAM_METHODS, cam_method
+from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.sign_collapse import (
     FLIPPED,
@@ -37,16 +37,15 @@ from bsig.explain.diagnostics.sign_collapse import (
     sign_quadrants,
     strongest_flipped_channels,
 )
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.explainer import EncodedImage, Evidence, Explanation, percent
-from bsig.explain.methods import default_method
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import CAM_METHODS, cam_method, default_method
+from bsig.explain.wording import number_text, percent
 from bsig.inputs.errors import InputError
 
-TrainedBranch = Literal["softmax", "sigmoid"]
-TRAINED: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
 READINGS: tuple[Reading, ...] = ("cells", "channels")
 CURVE_STEPS = 61
-SEEN_MARGINS = 2.2
+SHOWN_MARGINS = 2.2
 """How many collapse margins the curve shows."""
 
 # Method -> why it has no weight a channel whose sign could turn.
@@ -123,7 +122,7 @@ class CollapseReport:
 
     @property
     def deltas(self) -> list[float]:
-        """What is taken from every channel weight along the curves."""
+        """The numbers that are taken from every channel weight along the curves, in the method's unit."""
         return self.curves["softmax"].deltas
 
 
@@ -144,7 +143,7 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
     )
     explanation = encoded.explain(class_name, method, "signed")
     features = encoded.features[0]
-    weights = {branch: _weights(evidence_of(explanation, branch), features) for branch in TRAINED}
+    weights = {branch: _weights(explanation.evidence(branch), features) for branch in TRAINED}
     margins = {
         branch: {reading: collapse_margin(features, weights[branch], reading) for reading in READINGS}
         for branch in TRAINED
@@ -166,13 +165,8 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
     )
 
 
-def evidence_of(explanation: Explanation, branch: TrainedBranch) -> Evidence:
-    """One of the explanation's two trained branches."""
-    return explanation.softmax if branch == "softmax" else explanation.sigmoid
-
-
 def head_scale_of(encoded: EncodedImage, method: str) -> float | None:
-    """By how much the head's weights change where a method's channel weights change by one; None where it is not fixed.
+    """The change of the head's weights that changes a method's channel weights by one; None where it is not fixed.
 
     Grad-CAM's and XGrad-CAM's weights are the head's divided by the number of cells (pool + linear). Ablation-CAM's are
     relative to the logit itself, which a shift changes too.
@@ -184,7 +178,7 @@ def head_scale_of(encoded: EncodedImage, method: str) -> float | None:
 
 
 def finding(report: CollapseReport) -> str:
-    """How many channels speak for the class in one branch and against it in the other, and how much that matters."""
+    """One or two sentences: how many channels change sign between the branches, and how much that matters here."""
     counts = [report.quadrants[key].count for key in QUADRANTS]
     lost, gained = (counts[index] for index in FLIPPED)
     name, total = report.explanation.class_name, sum(counts)
@@ -205,7 +199,7 @@ def flipped_share(report: CollapseReport) -> float | None:
 
 
 def fragility(report: CollapseReport) -> str:
-    """What it takes to remove half of the softmax heatmap, and who would notice."""
+    """Sentences on the collapse margin: what removes half of the softmax heatmap, and which probability shows it."""
     margin = report.margins["softmax"]["cells"]
     if margin.delta is None:
         return f"The softmax heatmap cannot collapse here. {margin.reason}"
@@ -216,7 +210,7 @@ def fragility(report: CollapseReport) -> str:
             f"of the heatmap's positive evidence is gone. {title}'s weights follow from the logit, so this is no shift "
             "of the head; choose CAM to see what the probabilities do."
         )
-    softmax, sigmoid = (evidence_of(report.explanation, branch).probability for branch in TRAINED)
+    softmax, sigmoid = (report.explanation.evidence(branch).probability for branch in TRAINED)
     head_delta = margin.delta * report.head_scale
     own_unit = "" if report.head_scale == 1 else f" ({number_text(margin.delta, signed=False)} in {title}'s unit)"
     return (
@@ -228,7 +222,7 @@ def fragility(report: CollapseReport) -> str:
 
 
 def report_json(report: CollapseReport) -> dict[str, Any]:
-    """All of the report ready for JSON, with `DIAGNOSTICS`."""
+    """The report as JSON, with all `DIAGNOSTICS`."""
     explanation = report.explanation
     return {
         "checkpoint": explanation.checkpoint,
@@ -240,7 +234,9 @@ def report_json(report: CollapseReport) -> dict[str, Any]:
         "fragility": fragility(report),
         "map_unit": cam_method(explanation.method).unit,
         "grid_hw": list(report.features.shape[1:]),
-        "quadrants": {key: {**asdict(each), "meaning": QUADRANTS[key]} for key, each in report.quadrants.items()},
+        "quadrants": {
+            key: {**asdict(quadrant), "meaning": QUADRANTS[key]} for key, quadrant in report.quadrants.items()
+        },
         "flipped_channels": [asdict(channel) for channel in report.flipped],
         "margins": {
             branch: {reading: asdict(margin) for reading, margin in margins.items()}
@@ -297,12 +293,12 @@ def _weights(evidence: Evidence, features: Tensor) -> Float[Tensor, " k"]:
 def _last_delta(
     margins: dict[TrainedBranch, dict[Reading, CollapseMargin]], weights: dict[TrainedBranch, Tensor]
 ) -> float:
-    """Where the curves end: some margins further than the larger of the two; the largest weight where there is none."""
+    """The delta at which the curves end: `SHOWN_MARGINS` of the larger margin, or the largest weight without one."""
     for reading in READINGS:
-        known = [margins[branch][reading].delta or 0.0 for branch in TRAINED]
-        if max(known) > 0:
-            return SEEN_MARGINS * max(known)
-    return max(float(each.abs().max()) for each in weights.values()) or 1.0
+        largest = max(margins[branch][reading].delta or 0.0 for branch in TRAINED)
+        if largest > 0:
+            return SHOWN_MARGINS * largest
+    return max(float(branch_weights.abs().max()) for branch_weights in weights.values()) or 1.0
 
 
 def _probabilities(encoded: EncodedImage, class_index: int, head_deltas: Tensor) -> dict[TrainedBranch, list[float]]:

@@ -26,11 +26,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
 
 Activation = Literal["softmax", "sigmoid"]
 
-# Below this share of its own size (or of the range of the map it is compared with) a map's range is rounding.
 FLAT = 1e-5
+"""Below this share of its own size (or of the range of the map it is compared with) a map's range is rounding."""
 
 
 def shared_component(weight: Float[Tensor, "c k"]) -> Float[Tensor, " k"]:
@@ -80,12 +81,6 @@ def class_map(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], cl
     return torch.einsum("k,khw->hw", weight[class_index], features)
 
 
-def all_class_maps(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"]) -> Float[Tensor, "c h w"]:
-    """The maps of all rows of a head at once, `sum_k W[c,k] F[k]`, signed, in logits."""
-    require_channels(weight, features)
-    return torch.einsum("ck,khw->chw", weight, features)
-
-
 def class_centred_head(weight: Float[Tensor, "c k"]) -> Float[Tensor, "c k"]:
     """`W[c] - w_bar`: the one head of all its shifted copies that has no shared component."""
     return weight - shared_component(weight)
@@ -123,16 +118,6 @@ def channel_shift(k: int, channel: int, delta: float) -> Float[Tensor, " k"]:
     vector = torch.zeros(k)
     vector[channel] = delta
     return vector
-
-
-def shifted_head(weight: Float[Tensor, "c k"], vector: Float[Tensor, " k"]) -> Float[Tensor, "c k"]:
-    """`W + 1 v^T`. The bias stays as it is: as a softmax classifier the new head is the old one."""
-    return weight + vector.to(weight)
-
-
-def logit_shift(pooled_features: Float[Tensor, "b k"], vector: Float[Tensor, " k"]) -> Float[Tensor, " b"]:
-    """`v . pool(F)`, the number that a shift adds to all logits of an image, in logits."""
-    return pooled_features @ vector.to(pooled_features)
 
 
 def common_shift(weight: Float[Tensor, "c k"], other: Float[Tensor, "c k"]) -> tuple[Float[Tensor, " k"], float | None]:
@@ -189,7 +174,7 @@ def shifted_probabilities(
     sigmoid changes by the shift.
     """
     logits = torch.nn.functional.linear(pooled_features, weight, bias)
-    shifted = torch.nn.functional.linear(pooled_features, shifted_head(weight, vector), bias)
+    shifted = torch.nn.functional.linear(pooled_features, shifted_rows(weight, vector), bias)
     if activation == "sigmoid":
         return ShiftedProbabilities(logits.sigmoid(), shifted.sigmoid())
     return ShiftedProbabilities(logits.softmax(dim=1), shifted.softmax(dim=1))
@@ -201,13 +186,13 @@ def probability_change(
     bias: Float[Tensor, " c"],
     vector: Float[Tensor, " k"],
 ) -> float:
-    """Largest absolute change of any softmax probability of any of the images; expected about 1e-7 in float32."""
+    """The largest absolute change of any softmax probability of any image; expected about 1e-7 in float32."""
     return shifted_probabilities(pooled_features, weight, bias, vector).largest_change
 
 
 @dataclass(frozen=True)
 class MapMovement:
-    """How far a map has moved from what it was.
+    """The distance of a map from what it was before a shift.
 
     Attributes:
         correlation: Pearson's, over the cells, from -1 to 1; 1 where only zero and scale changed.
@@ -231,15 +216,17 @@ def map_movement(before: Float[Tensor, "h w"], after: Float[Tensor, "h w"]) -> M
 
 
 def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -> list[MapMovement]:
-    """`map_movement` of many maps against one."""
+    """`map_movement` of many maps, (n, h, w), from the same one: a curve asks for dozens at a time."""
     old, new = before.double().flatten()[None], after.double().flatten(1)
     if _is_flat(old)[0]:
         reason = "The map before the shift is flat: there is no place it could move from."
         return [MapMovement(None, None, None, reason)] * len(after)
+    # A map is flat by itself, or beside what it was: after a shift its range may be the rounding of large values.
     flat = _is_flat(new) | (_range(new) <= FLAT * _range(old))
     correlations = _correlations(old, new, flat)
     old_order, new_order = (x.sort(dim=1, descending=True, stable=True).indices for x in (old, new))
     count = max(1, round(0.2 * old.shape[1]))
+    # n cells are in both tops, which have `count` cells each, so that their union has 2 count - n.
     shared = (old_order[:, :count, None] == new_order[:, None, :count]).sum(dim=(1, 2))
     moves = (_cell(old_order[:, 0], before) - _cell(new_order[:, 0], before)).double().norm(dim=1)
     reason = "The map after the shift is flat: it has no maximum and no ordering of places left."
@@ -253,7 +240,7 @@ def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -
 
 @dataclass(frozen=True)
 class DeltaCurve:
-    """What one head shows while a shift grows: lists over the deltas.
+    """One head's map and probabilities while a shift grows: lists over the deltas.
 
     Attributes:
         movement: of the class's map from what it is at delta 0.
@@ -289,6 +276,7 @@ def delta_curve(
         InputError: no such class, or weights and features differ in their channels.
     """
     before = (class_centred_map if centred else class_map)(features, weight, class_index)
+    # Row i is `delta_i u`. The map needs the class's own row alone; every logit moves by the same `delta_i u . pool`.
     shifts = deltas.to(weight)[:, None] * direction.to(weight)
     rows = weight[class_index] + shifts
     if centred:

@@ -1,11 +1,11 @@
-"""Paint any heatmap: the smallest logit shift that turns a class's map into a wanted one.
+"""Paint any heatmap: the smallest logit shift that turns a class's map into a target map.
 
     smallest |v|  with  v . F = target - M_c   on every cell
 
 With more channels than cells (1280 against 49) there is an exact answer for almost every picture. The shifted head
 `W + 1 v^T` is the same softmax classifier on all images (`logit_shift.py`), so the painted heatmap cannot be told
 from the honest one by any probability, loss or accuracy. The shift itself is from Oh and Noh, BMVC 2025,
-arXiv 2511.05590; solving it for a wanted map is this project's.
+arXiv 2511.05590; solving it for a target map is this project's.
 """
 
 from __future__ import annotations
@@ -56,13 +56,17 @@ def painted_shift(
     if not bool(target_map.isfinite().all()):
         raise InputError("`target_map` (with NaN or infinity) must be finite on every cell.")
     cells = features.double().flatten(1).T
-    wanted = target_map.double().flatten() - cells @ channel_weights.double()
+    change = target_map.double().flatten() - cells @ channel_weights.double()
+    # `cells = left diag(sizes) right`, so `v = right^T diag(1 / sizes) left^T change`. Of all that paint the change as
+    # well, it is the smallest, because it has no part that every feature is blind to. Directions of rounding size are
+    # left out: divided by their size, noise would rule the answer.
     left, sizes, right = torch.linalg.svd(cells, full_matrices=False)
-    kept = sizes > 10 * torch.finfo(features.dtype).eps * sizes.max()
-    vector = (right[kept].T @ ((left[:, kept].T @ wanted) / sizes[kept])).to(features.dtype)
-    residual = float((cells @ vector.double() - wanted).abs().max())
-    rank = int(kept.sum())
-    return PaintedShift(vector, residual, rank, _reason(residual, float(wanted.abs().max()), rank, len(cells)))
+    is_in_features = sizes > 10 * torch.finfo(features.dtype).eps * sizes.max()
+    along = (left[:, is_in_features].T @ change) / sizes[is_in_features]
+    vector = (right[is_in_features].T @ along).to(features.dtype)
+    residual = float((cells @ vector.double() - change).abs().max())
+    rank = int(is_in_features.sum())
+    return PaintedShift(vector, residual, rank, _reason(residual, float(change.abs().max()), rank, len(cells)))
 
 
 def target_at_cell(
@@ -100,15 +104,17 @@ def target_background(class_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
 
 
 def _corner(bottom: bool, right: bool) -> Callable[[Tensor], Tensor]:
+    """A target with its bump in one quarter of the grid."""
+
     def target(class_map: Tensor) -> Tensor:
-        (h, w) = class_map.shape
+        h, w = class_map.shape
         row, column = h // 4, w // 4
         return target_at_cell(class_map, h - 1 - row if bottom else row, w - 1 - column if right else column)
 
     return target
 
 
-# What can be asked for without clicking: name on the screen -> map -> target map.
+# Targets that take no click: name on the screen -> map -> target map.
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     "top left": _corner(bottom=False, right=False),
     "top right": _corner(bottom=False, right=True),
@@ -130,8 +136,9 @@ def target_map(class_map: Float[Tensor, "h w"], name: str) -> Float[Tensor, "h w
     return TARGETS[name](class_map)
 
 
-def _reason(residual: float, wanted: float, rank: int, cells: int) -> str | None:
-    if residual <= 1e-4 * wanted:
+def _reason(residual: float, largest_change: float, rank: int, cells: int) -> str | None:
+    """Why the target was not reached; None where it was, up to a ten-thousandth of the largest change."""
+    if residual <= 1e-4 * largest_change:
         return None
     if rank == 0:
         return "The features are zero everywhere: every map is zero, and no shift can paint one."

@@ -18,7 +18,6 @@ from torch import Tensor
 from bsig.explain.explainer import EncodedImage
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.model.heads import ClassificationHead
 
 
 def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmoid: bool = True) -> DualBranch:
@@ -38,8 +37,8 @@ def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmo
             f"`vector` (={tuple(vector.shape)}) must hold {weight.shape[1]} finite numbers, one for each input of the "
             "head's last linear layer."
         )
-    classifier = model.classifier(head=_shifted(model.softmax_head, vector))
-    sigmoid_head = _shifted(model.sigmoid_head, vector) if shift_sigmoid else copy.deepcopy(model.sigmoid_head)
+    classifier = model.classifier(head=model.softmax_head.shifted(vector))
+    sigmoid_head = model.sigmoid_head.shifted(vector) if shift_sigmoid else copy.deepcopy(model.sigmoid_head)
     return DualBranch(classifier, sigmoid_head, name=model.name)
 
 
@@ -57,7 +56,7 @@ def doctored_model(model: DualBranch, vector: Float[Tensor, " k"], how: str) -> 
 
     Only the softmax head is shifted; every probability of every picture stays what it was up to rounding.
     """
-    said = {
+    description = {
         "is_doctored": True,
         "what": "One vector was added to every class row of the softmax head. Its probabilities are unchanged on every "
         "picture; its softmax heatmaps are not the original model's. Made to show that they can be moved at will.",
@@ -66,11 +65,4 @@ def doctored_model(model: DualBranch, vector: Float[Tensor, " k"], how: str) -> 
         "from_sha256": model.metadata.get("tensors_sha256"),
         "shift_norm": float(vector.norm()),
     }
-    return shifted_model(model, vector, shift_sigmoid=False), said
-
-
-def _shifted(head: ClassificationHead, vector: Tensor) -> ClassificationHead:
-    shifted = copy.deepcopy(head)
-    with torch.no_grad():
-        shifted.last_linear.weight += vector.to(shifted.last_linear.weight)
-    return shifted
+    return shifted_model(model, vector, shift_sigmoid=False), description

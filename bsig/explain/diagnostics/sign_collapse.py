@@ -121,9 +121,11 @@ def sign_quadrants(
     counts = quadrant.bincount(minlength=len(QUADRANTS)).tolist()
     softmax = summed(evidence_mass(features, softmax_weights))
     sigmoid = summed(evidence_mass(features, sigmoid_weights))
-    both = 0 not in (sum(softmax), sum(sigmoid))
+    # As `evidence_share`, summed: the mean of a quadrant's share in each branch.
+    has_evidence = 0 not in (sum(softmax), sum(sigmoid))
     shares = [
-        (a / sum(softmax) + b / sum(sigmoid)) / 2 if both else None for a, b in zip(softmax, sigmoid, strict=True)
+        (a / sum(softmax) + b / sum(sigmoid)) / 2 if has_evidence else None
+        for a, b in zip(softmax, sigmoid, strict=True)
     ]
     return {
         key: Quadrant(counts[i], counts[i] / len(quadrant), softmax[i], sigmoid[i], shares[i])
@@ -182,7 +184,7 @@ def strongest_flipped_channels(
 
 @dataclass(frozen=True)
 class EvidenceSplit:
-    """What speaks for a class and what against, as two maps whose sum is the class's map.
+    """The evidence for a class and against it, as two maps whose sum is the class's map.
 
     Attributes:
         positive: (h, w), at least zero for features that are.
@@ -205,14 +207,9 @@ def evidence_by_channels(features: Float[Tensor, "k h w"], weights: Float[Tensor
     return EvidenceSplit(positive, torch.einsum("k,khw->hw", weights.clamp(max=0), features))
 
 
-def evidence_by_cells(class_map: Float[Tensor, "h w"]) -> EvidenceSplit:
-    """`relu(M)` and `-relu(-M)`: cells that speak for the class and cells that speak against it."""
-    return EvidenceSplit(class_map.clamp(min=0), class_map.clamp(max=0))
-
-
 @dataclass(frozen=True)
 class CollapseCurve:
-    """What is left of a class's positive evidence while `delta` is taken from every weight; lists over the deltas.
+    """A class's positive evidence while `delta` is taken from every weight: lists over the deltas.
 
     Attributes:
         cells_left: `sum_hw relu(M - delta sum_k F[k])` as a share of its value at 0; what a heatmap has left.
@@ -238,13 +235,13 @@ def collapse_curve(
     """
     steps = deltas.double()
     maps = _class_map(features, weights) - steps[:, None, None] * features.double().sum(dim=0)
-    lefts = [_share_left(*_terms(features, weights, reading), steps) for reading in ("cells", "channels")]
+    cells, channels = (_share_left(*_terms(features, weights, key), steps) for key in ("cells", "channels"))
     return CollapseCurve(
         deltas=deltas.tolist(),
-        cells_left=lefts[0],
-        channels_left=lefts[1],
+        cells_left=cells,
+        channels_left=channels,
         positive_area=(maps > 0).double().mean(dim=(1, 2)).tolist(),
-        reason=NO_POSITIVE_CHANNELS if lefts[1] is None else NO_POSITIVE_CELLS if lefts[0] is None else None,
+        reason=NO_POSITIVE_CHANNELS if channels is None else NO_POSITIVE_CELLS if cells is None else None,
     )
 
 
@@ -296,12 +293,13 @@ def collapse_margin(
     start = float(amounts.clamp(min=0).sum())
     if start <= 0:
         return CollapseMargin(None, NO_POSITIVE_CELLS if reading == "cells" else NO_POSITIVE_CHANNELS)
+    # A term `relu(a - delta s)` bends only where it reaches zero, so between two knots the sum is a straight line.
     knots = (amounts / slopes)[slopes != 0]
     knots = torch.cat((knots.new_zeros(1), knots[knots > 0].sort().values))
     left = _left(amounts, slopes, knots)
     below = (left <= start / 2).nonzero()
     if len(below):
-        last = int(below[0])
+        last = int(below[0])  # never the first knot, 0, where all of it is left
         high, low = float(left[last - 1]), float(left[last])
         first_delta, width = float(knots[last - 1]), float(knots[last] - knots[last - 1])
         return CollapseMargin(first_delta + width * (high - start / 2) / (high - low))
@@ -329,10 +327,12 @@ def _terms(features: Tensor, weights: Tensor, reading: str) -> tuple[Tensor, Ten
 
 
 def _left(amounts: Tensor, slopes: Tensor, deltas: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """The positive evidence that each delta leaves, `sum_i relu(a_i - delta s_i)`."""
     return (amounts - deltas[:, None] * slopes).clamp(min=0).sum(dim=1)
 
 
 def _share_left(amounts: Tensor, slopes: Tensor, deltas: Tensor) -> list[float] | None:
+    """`_left` as a share of what there is at delta 0; None where that is nothing."""
     start = amounts.clamp(min=0).sum()
     return (_left(amounts, slopes, deltas) / start).tolist() if start > 0 else None
 

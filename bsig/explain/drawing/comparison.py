@@ -1,30 +1,25 @@
 """An explanation as pictures: both branches under one scale and one treatment, with words for what differs.
 
-The border between the numbers (`explainer.py`) and the drawing (`heatmaps.py`, `panels.py`): used by the command
-line, the app and the README's picture alike.
+The border between the numbers (`explanation.py`) and the drawing (`heatmaps.py`, `panels.py`): the command line, the
+app and the README's picture all draw with it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from bsig.explain.cams import Branch, cam_method
-from bsig.explain.drawing.heatmaps import (
-    View,
-    difference_map,
-    greyed,
-    heatmap,
-    overlay_on,
-    shared_limit,
-    with_contour_and_box,
-)
+from bsig.explain.cams import Branch
+from bsig.explain.drawing.colours import View
+from bsig.explain.drawing.contours import with_contour_and_box
+from bsig.explain.drawing.heatmaps import difference_map, greyed, heatmap, overlay, shared_limit, with_sign_marks
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
-from bsig.explain.drawing.sign_marks import with_sign_marks
-from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import cam_method
 from bsig.explain.timing import part
+from bsig.explain.wording import area_text, finding, percent, signed
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -58,9 +53,9 @@ class Drawing:
 
 
 def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
-    """Where the colour scale ends that all of an explanation's maps share, in the method's unit."""
-    maps = [getattr(explanation, branch).map for branch in BRANCHES]
-    return shared_limit(*maps, positive_only=drawing.view == "positive")
+    """The end of the colour scale that all maps of an explanation share, in the method's unit."""
+    maps = [explanation.evidence(branch).map for branch in BRANCHES]
+    return shared_limit(*maps, view=drawing.view)
 
 
 @part("drawing")
@@ -75,25 +70,29 @@ def branch_picture(
 ) -> Image.Image:
     """One branch's map as a picture; words instead of colour where it has nothing positive to show.
 
-    `backdrop`: the greyed crop at the size of the drawings, where the caller has it.
+    Args:
+        explanation: both branches' evidence.
+        branch: whose map.
+        drawing: how it is drawn.
+        backdrop: the greyed crop at the size of the drawings, where the caller has it.
     """
-    values = getattr(explanation, branch).map
+    values = explanation.evidence(branch).map
     if drawing.view == "positive" and not (values > 0).any():
         return no_evidence_notice(
             _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
         )
-    limit = shared_limit(values) if drawing.own_scale else shared_limit_of(explanation, drawing)
+    limit = shared_limit(values, view=drawing.view) if drawing.own_scale else shared_limit_of(explanation, drawing)
     return map_picture(explanation, values, limit, drawing, backdrop)
 
 
 def map_picture(
     explanation: Explanation, values: np.ndarray, limit: float, drawing: Drawing, backdrop: Image.Image | None = None
 ) -> Image.Image:
-    """Any map on the explanation's grid over its crop; signs on a signed one, the contour where it is asked for."""
+    """A map on the explanation's grid, drawn over its crop; with signs in the signed view, a contour on request."""
     if drawing.overlay:
-        picture = overlay_on(
+        picture = overlay(
             backdrop or greyed(_shown_crop(explanation)), values, limit, view=drawing.view, colormap=drawing.colormap,
-            heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth,
+            heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth, is_greyed=True,
         )  # fmt: skip
     else:
         picture = heatmap(
@@ -110,14 +109,14 @@ def map_picture(
 def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Image.Image, float]:
     """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
     values = difference_map(explanation.sigmoid.map, explanation.softmax.map)
-    limit = shared_limit(values)
-    signed = Drawing("signed", drawing.overlay, drawing.colormap, drawing.heatmap_opacity, drawing.smooth)
-    return map_picture(explanation, values, limit, signed), limit
+    limit = shared_limit(values, view="signed")
+    look = replace(drawing, view="signed", threshold_share=None)
+    return map_picture(explanation, values, limit, look), limit
 
 
 def alt_text(explanation: Explanation, branch: Branch) -> str:
-    """What the picture shows, for those who cannot see it: class, method, numbers, where the maximum lies."""
-    evidence = getattr(explanation, branch)
+    """A description of a branch's picture for those who cannot see it: class, method, numbers, place of the maximum."""
+    evidence = explanation.evidence(branch)
     rows, columns = evidence.map.shape
     row, column = divmod(int(evidence.map.argmax()), columns)
     return (
@@ -161,13 +160,13 @@ def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -
 
 
 def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> PanelColumn:
-    evidence: Evidence = getattr(explanation, branch)
+    evidence = explanation.evidence(branch)
     name = "logit less the mean of all classes" if branch == "centred" else "logit"
     return PanelColumn(
         BRANCHES[branch],
         (
             f"probability {percent(evidence.probability)}",
-            f"{name} {evidence.logit:+.2f}",
+            f"{name} {signed(evidence.logit, 2)}",
             f"positive area {area_text(evidence)}",
         ),
         branch_picture(explanation, branch, drawing),

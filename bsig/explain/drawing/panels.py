@@ -7,26 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from bsig.explain.drawing.heatmaps import View, colormap_of, greyed, heatmap
+from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT, Theme, View, colormap_of
+from bsig.explain.drawing.heatmaps import greyed, heatmap
 from bsig.explain.drawing.text import draw_lines, font, line_height, wrapped_lines
+from bsig.explain.wording import number_text
 from bsig.inputs.errors import InputError
-
-Theme = Literal["light", "dark"]
 
 PANEL_WIDTH = 1600
 MARGIN = 56
 BAR_PAD = 10
 LARGEST_SIDE = 416
-INK = {"light": "#1b1f24", "dark": "#f2f4f7"}
-PAPER = {"light": "#ffffff", "dark": "#16191d"}
-QUIET = {"light": "#57606a", "dark": "#a8b0ba"}
-RULE = {"light": "#d0d7de", "dark": "#3d444d"}
-TINT = {"light": "#eef2f7", "dark": "#22272e"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +38,6 @@ class PanelColumn:
     caption_lines: tuple[str, ...]
     picture: Image.Image
     is_map: bool = True
-
-
-def number_text(value: float, *, signed: bool = True) -> str:
-    """Three significant digits with a typographic minus; a plus sign where `signed`; zero is "0"."""
-    if value == 0:
-        return "0"
-    text = f"{value:+.3g}" if signed else f"{value:.3g}"
-    return text.replace("-", "−")
 
 
 def color_bar(
@@ -108,7 +94,7 @@ def color_bar(
 def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     """The photo, greyed and dimmed, with a sentence on it: what is shown where a map has no positive evidence."""
     photo = greyed(picture)
-    drawn = Image.blend(photo, Image.new("RGB", photo.size, PAPER["dark"]), 0.35)
+    notice = Image.blend(photo, Image.new("RGB", photo.size, PAPER["dark"]), 0.35)
     size = max(11, min(photo.size) // 20)
     typeface = font(size)
     pad = 4 * size // 5
@@ -116,10 +102,10 @@ def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     height = len(lines) * line_height(typeface) + 2 * pad
     width = round(max(typeface.getlength(line) for line in lines)) + 2 * pad
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
-    draw = ImageDraw.Draw(drawn)
+    draw = ImageDraw.Draw(notice)
     draw.rounded_rectangle((left, top, left + width, top + height), pad // 2, fill=PAPER["dark"])
     draw_lines(draw, (photo.width // 2, top + pad), lines, typeface, INK["dark"], anchor="ma")
-    return drawn
+    return notice
 
 
 def comparison_panel(
@@ -185,7 +171,7 @@ def _column_places(count: int) -> tuple[list[int], int]:
 def _draw_columns(
     sheet: Image.Image, columns: Sequence[PanelColumn], places: list[int], side: int, top: int, theme: Theme
 ) -> int:
-    """Titles, pictures and captions, each row level; the y below the longest caption."""
+    """Draws titles, pictures and captions, each row level; returns the y below the longest caption."""
     titles = [wrapped_lines(column.title, font(24, bold=True), side) for column in columns]
     picture_top = top + max(map(len, titles)) * line_height(font(24)) + 6
     draw, bottoms = ImageDraw.Draw(sheet), []

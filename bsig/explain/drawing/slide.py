@@ -1,18 +1,21 @@
 """One picture for a slide, 1920 x 1080: what the model saw, both maps on one scale, and the finding.
 
-`comparison_picture.py` is as high as its words need; a slide is not, so here the words shrink, and what
-does not fit at the smallest size ends in an ellipsis.
+A comparison panel is as high as its words need (`panels.py`); a slide is not, so here the words shrink, and what does
+not fit at the smallest size ends in an ellipsis.
 """
 
 from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from bsig.explain.cams import Branch, cam_method
+from bsig.explain.cams import Branch
+from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
-from bsig.explain.drawing.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
+from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
-from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import cam_method
+from bsig.explain.wording import area_text, finding, percent
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64
@@ -31,7 +34,7 @@ TREATMENT_WORDS = {
 
 
 def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str = "") -> Image.Image:
-    """The card, RGB, always 1920 x 1080, light; nothing on it is cut off."""
+    """An explanation as one slide: RGB, always 1920 x 1080, light; nothing on it is cut off."""
     card = Image.new("RGB", SIZE_WH, PAPER["light"])
     inner = SIZE_WH[0] - 2 * MARGIN
     method = cam_method(explanation.method)
@@ -51,7 +54,7 @@ def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str 
 
 
 def _title(card: Image.Image, text: str, width: int) -> int:
-    """In one line where it fits in large letters, else in two of half the height; the y below."""
+    """Draws the title, in one line of large letters where it fits, else in two small ones; returns the y below."""
     _, lines = fitted_lines(text, width, 1, (56, 36), bold=True)
     if lines[0].endswith("…"):
         return _fitted(card, text, (MARGIN, 26), width, 2, (28, 20), "ink", bold=True)
@@ -59,9 +62,9 @@ def _title(card: Image.Image, text: str, width: int) -> int:
 
 
 def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> None:
-    """The colour bar below both maps, or why there is none."""
+    """Draws the colour bar below both maps, or words that say why there is none."""
     width, unit = 2 * SIDE + GAP, cam_method(explanation.method).unit
-    coloured = any((getattr(explanation, branch).map > 0).any() for branch in SHOWN)
+    coloured = any((explanation.evidence(branch).map > 0).any() for branch in SHOWN)
     if drawing.own_scale:
         words = "Each map on its own scale: brightness cannot be compared."
     elif drawing.view == "positive" and not coloured:
@@ -77,18 +80,18 @@ def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> Non
 
 
 def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top: int) -> None:
-    """Title, picture and what is said of it, in each of the three columns."""
+    """Draws title, picture and caption of each of the three columns."""
     crop = explanation.crop.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     _picture(card, "What the model saw", crop, PLACES[0], top)
-    said = {branch: _words(getattr(explanation, branch)) for branch in SHOWN}
-    # Of one size in both columns: a smaller number would look less important.
-    size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in said.values())
+    captions = {branch: _words(explanation.evidence(branch)) for branch in SHOWN}
+    # One size for both columns: a smaller number would look less important.
+    size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in captions.values())
     below = top + PICTURE_TOP + SIDE + 12
     # Nothing stands below the crop, so a long name may take more lines there.
     _fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), "ink")
     for left, branch in zip(PLACES[1:], SHOWN, strict=True):
         _picture(card, BRANCHES[branch], branch_picture(explanation, branch, drawing), left, top)
-        _fitted(card, said[branch], (left, below), SIDE, 1, (size, 15), "ink")
+        _fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), "ink")
 
 
 def _words(evidence: Evidence) -> str:
@@ -103,7 +106,7 @@ def _picture(card: Image.Image, title: str, picture: Image.Image, left: int, top
 
 
 def _finding(card: Image.Image, text: str, top: int, bottom: int) -> None:
-    """The sentence on a tinted box, in the middle of its height."""
+    """Draws the sentence on a tinted box, in the middle of its height."""
     width = SIZE_WH[0] - 2 * MARGIN - 56
     typeface, lines = fitted_lines(text, width, 2, (34, 30))
     if lines[-1].endswith("…"):

@@ -13,14 +13,19 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Term:
-    """A term: how it is spelt (the first is its title), and what it means for someone who has never met it."""
+    """A term of the field.
+
+    Attributes:
+        names: how it is spelt; the first is its title.
+        meaning: what it means, for someone who has never met it.
+    """
 
     names: tuple[str, ...]
     meaning: str
 
     @property
     def title(self) -> str:
-        """As it stands in the glossary."""
+        """The term's heading in the glossary."""
         return self.names[0]
 
 
@@ -162,9 +167,9 @@ def _pattern() -> re.Pattern[str]:
 
 def terms_in(text: str) -> list[tuple[int, int, str]]:
     """(start, end, key) of each term's first place in a text, from left to right; the longest spelling counts."""
-    found: list[tuple[int, int, str]] = []
+    places: list[tuple[int, int, str]] = []
     for match in _pattern().finditer(text):
         key = _spellings()[match.group(1).casefold()]
-        if key not in [known for _, _, known in found]:
-            found.append((match.start(1), match.end(1), key))
-    return found
+        if key not in [earlier for _, _, earlier in places]:
+            places.append((match.start(1), match.end(1), key))
+    return places

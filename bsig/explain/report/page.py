@@ -11,29 +11,31 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
+from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig.explain.cams import TREATMENTS, Branch, cam_method
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
-from bsig.explain.diagnostics.collapse_report import TRAINED, collapse_report, fragility
+from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
+from bsig.explain.drawing.colours import VIEWS, colormap_of
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
-from bsig.explain.drawing.heatmaps import VIEWS, colormap_of
-from bsig.explain.drawing.panels import color_bar, number_text
+from bsig.explain.drawing.panels import color_bar
 from bsig.explain.drawing.png import png_bytes
-from bsig.explain.explainer import EncodedImage, Explanation, area_text, finding, percent
-from bsig.explain.methods import why_not_cam
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
-from bsig.explain.report.template import TEMPLATE
+from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
-from bsig.model.checkpoints.folder import library_versions
+from bsig.model.versions import library_versions
 
 BIBTEX = """@inproceedings{oh2025beyond,
   title     = {Beyond Softmax: Dual-Branch Sigmoid Architecture for Accurate Class Activation Maps},
@@ -71,7 +73,7 @@ GLOSSARY = ("cam", "logit", "softmax", "sigmoid", "centred", "treatment", "posit
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """What the report says of where it comes from.
+    """Where a report comes from.
 
     Attributes:
         picture: the file's name, as its owner calls it.
@@ -87,7 +89,7 @@ class ReportFacts:
 
 
 def facts_of(encoded: EncodedImage, picture: str) -> ReportFacts:
-    """What can be told of a picture's explanation here and now.
+    """The facts of a report that is made now.
 
     Args:
         encoded: the picture.
@@ -102,7 +104,7 @@ def facts_of(encoded: EncodedImage, picture: str) -> ReportFacts:
 
 
 def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts) -> str:
-    """The whole report, as text."""
+    """The whole report as one page of HTML."""
     unit = cam_method(explanation.method).unit
     report = collapse_report(encoded, explanation.class_index, explanation.method)
     has_scale = not drawing.own_scale and shared_limit_of(explanation, drawing) > 0
@@ -131,23 +133,23 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
 
 @lru_cache(maxsize=1)
 def _template() -> Template:
+    text = resources.files("bsig.explain.report").joinpath("template.html").read_text(encoding="utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        TEMPLATE
+        text
     )
 
 
 def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> list[dict[str, str]]:
     crop = encoded.crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
     predicted = f"predicted: {explanation.predicted_name}"
-    shown = [{"title": "What the model saw", "src": _png(crop), "words": predicted,
-              "alt": f"The picture as the model saw it; {predicted}"}]  # fmt: skip
+    pictures = [{"title": "What the model saw", "src": _png(crop), "words": predicted,
+                 "alt": f"The picture as the model saw it; {predicted}"}]  # fmt: skip
     branch: Branch
     for branch, title in BRANCHES.items():
-        evidence = getattr(explanation, branch)
-        words = f"evidence for it on {area_text(evidence)} of the picture"
+        words = f"evidence for it on {area_text(explanation.evidence(branch))} of the picture"
         source = _png(branch_picture(explanation, branch, drawing))
-        shown.append({"title": title, "src": source, "words": words, "alt": alt_text(explanation, branch)})
-    return shown
+        pictures.append({"title": title, "src": source, "words": words, "alt": alt_text(explanation, branch)})
+    return pictures
 
 
 def _scale(explanation: Explanation, drawing: Drawing, width: int) -> Image.Image:
@@ -168,13 +170,13 @@ def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
 def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str]]:
     rows = []
     for branch, title in BRANCHES.items():
-        evidence = getattr(explanation, branch)
+        evidence = explanation.evidence(branch)
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
         rows.append(
             (
                 title,
                 percent(evidence.probability),
-                f"{evidence.logit:+.2f}".replace("-", "−"),
+                signed(evidence.logit, 2),
                 area_text(evidence),
                 ends,
             )
@@ -189,48 +191,48 @@ def _top_rows(encoded: EncodedImage) -> list[tuple[str, str, str]]:
     return [(names[index], percent(float(softmax[index])), percent(float(sigmoid[index]))) for index in top]
 
 
-def _plots(report: Any) -> list[dict[str, str]]:
+def _plots(report: CollapseReport) -> list[dict[str, str]]:
     unit = cam_method(report.explanation.method).unit
     budgets = {branch: report.splits[branch].budget for branch in TRAINED}
-    told = ", ".join(f"{name}: {number_text(one)} for, {number_text(other)} against" for name, (one, other) in
+    sums = ", ".join(f"{branch}: {number_text(above)} for, {number_text(below)} against" for branch, (above, below) in
                      budgets.items())  # fmt: skip
-    drawn = [
+    plots = [
         ("Every channel's weight in both branches", channels_svg(report), collapse_finding(report)),
-        ("What speaks for the class, and what against it", budget_svg(budgets, unit), told),
+        ("What speaks for the class, and what against it", budget_svg(budgets, unit), sums),
     ]
     for branch in TRAINED:
         margin = report.margins[branch]["cells"].delta
         half = "never half gone" if margin is None else f"half gone at {number_text(margin, signed=False)}"
-        drawn.append((f"How much it takes to lose the heatmap: {BRANCHES[branch].lower()}",
+        plots.append((f"How much it takes to lose the heatmap: {BRANCHES[branch].lower()}",
                       collapse_svg(report, branch), half))  # fmt: skip
-    return _figures(drawn)
+    return _figures(plots)
 
 
 def _shift_plots(encoded: EncodedImage, explanation: Explanation) -> list[dict[str, str]]:
-    """Of CAM's own weights, which alone a shift of the head moves in a known way; none for another kind of head."""
+    """The two plots over delta; none for a head that is not average pool and one linear layer.
+
+    They are of CAM, whatever the method: its weights are the head's, so a shift of the head moves them as it says.
+    """
     if not encoded.model.softmax_head.cam_is_exact:
         return []
     curves = shift_curves(encoded, explanation.class_index)
-    areas, moved = curves["softmax"].positive_area, [step.correlation for step in curves["softmax"].movement]
+    areas, movement = curves["softmax"].positive_area, curves["softmax"].movement
     ends = f"from delta {number_text(curves['softmax'].deltas[0])} to {number_text(curves['softmax'].deltas[-1])}"
-    area = f"softmax goes from {areas[0]:.0%} to {areas[-1]:.0%} {ends}; class-centred stays at its value"
-    lowest = min((value for value in moved if value is not None), default=None)
+    change = f"from {whole_percent(areas[0])} to {whole_percent(areas[-1])}"
+    area = f"softmax goes {change} {ends}; class-centred stays at its value"
+    lowest = min((step.correlation for step in movement if step.correlation is not None), default=None)
     order = "softmax is flat" if lowest is None else f"softmax falls to {lowest:.2f} {ends}; class-centred stays at 1"
     return _figures([("What is left of the order of places (CAM)", movement_svg(curves), order),
                      ("Share of the picture that speaks for the class (CAM)", area_svg(curves), area)])  # fmt: skip
 
 
-def _figures(drawn: list[tuple[str, str, str]]) -> list[dict[str, str]]:
-    return [{"title": title, "src": _svg_source(svg), "alt": f"{title}: {told}"} for title, svg, told in drawn]
+def _figures(plots: list[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Title, SVG and words of each plot, as the template reads them."""
+    return [{"title": title, "src": _svg_source(svg), "alt": f"{title}: {words}"} for title, svg, words in plots]
 
 
 def _diagnostic(row: dict[str, Any], unit: str) -> dict[str, str]:
-    if row["value"] is None:
-        value = "none here"
-    elif row["unit"].startswith("share of "):
-        value = f"{percent(row['value']) if row['value'] else '0 %'} of {row['unit'].removeprefix('share of ')}"
-    else:
-        value = f"{number_text(row['value'], signed=False)} {row['unit'].replace('as the map', unit)}"
+    value = quantity(row["value"], row["unit"].replace("as the map", unit))
     return {"title": row["title"], "value": value, "better": row["better"] or "", "words": row["reason"] or
             row["meaning"]}  # fmt: skip
 
@@ -240,21 +242,20 @@ def _settings(
 ) -> list[tuple[str, str]]:
     method, preprocessing = cam_method(explanation.method), encoded.preprocessing
     rows, columns = explanation.softmax.map.shape
-    drawn = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
-             "opacity": f"{100 * drawing.heatmap_opacity:.0f} %" if drawing.overlay else "heatmap alone",
+    look = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
+             "opacity": whole_percent(drawing.heatmap_opacity) if drawing.overlay else "heatmap alone",
              "cells": "bilinear between cells" if drawing.smooth else "as they are",
              "contour and box": "none" if drawing.threshold_share is None
-             else f"at {100 * drawing.threshold_share:.0f} % of each map's maximum"}  # fmt: skip
-    size = asdict(preprocessing)
+             else f"at {whole_percent(drawing.threshold_share)} of each map's maximum"}  # fmt: skip
     return [
         ("Picture", facts.picture),
-        ("Crop that the model saw", f"{encoded.crop.width} x {encoded.crop.height} pixels, {size['crop_mode']}"),
+        ("Crop that the model saw", f"{encoded.crop.width} x {encoded.crop.height} pixels, {preprocessing.crop_mode}"),
         ("Class explained", f"{explanation.class_name} (number {explanation.class_index})"),
         ("Method", f"{method.title}. {method.note}"),
         ("Treatment of negative weights", f"{explanation.weights}: {TREATMENTS[explanation.weights]}"),
         ("Bias", "included in each map" if explanation.with_bias else "not included"),
         ("Grid", f"{rows} x {columns} cells"),
-        ("Drawn as", "; ".join(f"{key}: {value}" for key, value in drawn.items())),
+        ("Drawn as", "; ".join(f"{key}: {value}" for key, value in look.items())),
         ("Checkpoint", explanation.checkpoint),
         ("Checkpoint's SHA-256", facts.sha256 or "none: the model is not from a file"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),

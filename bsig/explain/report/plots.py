@@ -13,26 +13,25 @@ from typing import Any
 
 import torch
 
-from bsig.explain.diagnostics.collapse_report import TRAINED, CollapseReport, TrainedBranch
+from bsig.explain.cams import TRAINED, Branch, TrainedBranch
+from bsig.explain.diagnostics.collapse_report import CollapseReport
 from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.drawing.colours import BRANCH_COLOURS, EVIDENCE_COLOURS, NEUTRAL, TURNED_COLOURS
 from bsig.explain.explainer import EncodedImage
+from bsig.explain.wording import number_text
 
-SOFTMAX, SIGMOID, GREY = "#c2410c", "#3b5bdb", "#57606a"
-COLOURS = {"softmax": SOFTMAX, "sigmoid": SIGMOID}
-LOST, GAINED = "#b0185a", "#0b7a5e"
+GREY = NEUTRAL.paper
 LARGEST_DELTA = 0.05
 """As far as the Logit shift screen goes."""
 
 
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
-    """What is left of one branch's heatmap, and what its probability notices, while delta is taken away."""
-    curve = report.curves["softmax" if branch == "softmax" else "sigmoid"]
-    probability = (
-        report.probabilities["softmax" if branch == "softmax" else "sigmoid"] if report.probabilities else None
-    )
+    """A plot over delta of one branch: positive evidence left, positive area, and the probability of the class."""
+    curve = report.curves[branch]
+    probability = report.probabilities[branch] if report.probabilities else None
     figure, axes = _figure()
-    colour = COLOURS[branch]
+    colour = BRANCH_COLOURS[branch].paper
     lines = (
         ("positive evidence left", curve.cells_left, colour, "-", 2.4),
         ("positive area", curve.positive_area, colour, "--", 1.5),
@@ -50,19 +49,19 @@ def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
 
 
 def channels_svg(report: CollapseReport) -> str:
-    """One mark a channel: its weight in both branches; diamonds and triangles where the branches disagree."""
+    """A scatter of the channels by their weight in both branches; diamonds and triangles where the signs differ."""
     softmax, sigmoid = (report.weights[branch].cpu().numpy() for branch in TRAINED)
     quadrant = quadrant_of_channels(*(report.weights[branch] for branch in TRAINED)).cpu().numpy()
     figure, axes = _figure()
     groups = (
         ("same sign in both", ~((quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])), GREY, ".", 9),
-        ("for → against", quadrant == FLIPPED[0], LOST, "D", 15),
-        ("against → for", quadrant == FLIPPED[1], GAINED, "^", 17),
+        ("for → against", quadrant == FLIPPED[0], TURNED_COLOURS["for to against"].paper, "D", 15),
+        ("against → for", quadrant == FLIPPED[1], TURNED_COLOURS["against to for"].paper, "^", 17),
     )
-    for name, chosen, colour, mark, size in groups:
-        if chosen.any():
-            axes.scatter(softmax[chosen], sigmoid[chosen], s=size, c=colour, marker=mark, linewidths=0,
-                         alpha=0.75, label=f"{name} ({chosen.sum()})")  # fmt: skip
+    for name, channels, colour, mark, size in groups:
+        if channels.any():
+            axes.scatter(softmax[channels], sigmoid[channels], s=size, c=colour, marker=mark, linewidths=0,
+                         alpha=0.75, label=f"{name} ({channels.sum()})")  # fmt: skip
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("weight in the softmax branch")
@@ -72,15 +71,15 @@ def channels_svg(report: CollapseReport) -> str:
 
 
 def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) -> str:
-    """How much speaks for the class and how much against it, two bars a branch, with their numbers."""
+    """Two bars a branch with their numbers: how much speaks for the class and how much against it."""
     figure, axes = _figure()
     names: Sequence[TrainedBranch] = list(budgets)
-    for side, (title, colour, hatch) in enumerate((("for", "#d6604d", ""), ("against", "#9cc3de", "///"))):
+    for side, (title, hatch) in enumerate((("for", ""), ("against", "///"))):
         values = [budgets[name][side] for name in names]
-        axes.barh([name.title() for name in names], values, 0.5, color=colour, hatch=hatch, edgecolor="white",
-                  label=title)  # fmt: skip
+        axes.barh([name.title() for name in names], values, 0.5, color=EVIDENCE_COLOURS[title].paper, hatch=hatch,
+                  edgecolor="white", label=title)  # fmt: skip
         for row, value in enumerate(values):
-            axes.annotate(f"{value:+.3g}".replace("-", "−"), (value, row), ha="right" if value > 0 else "left",
+            axes.annotate(number_text(value), (value, row), ha="right" if value > 0 else "left",
                           va="center", fontsize=8, xytext=(-3 if value > 0 else 3, 0), textcoords="offset points",
                           bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
     axes.axvline(0, color=GREY, linewidth=1)
@@ -91,7 +90,7 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
 
 
 def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
-    """What all three maps do while delta is added to every weight; of a head of average pool and one linear layer."""
+    """The three maps' curves while delta is added to every weight, for a head of average pool and one linear layer."""
     softmax, sigmoid = (head.last_linear for head in (encoded.model.softmax_head, encoded.model.sigmoid_head))
     deltas = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
     curves = {}
@@ -105,13 +104,13 @@ def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurv
 
 
 def movement_svg(curves: Mapping[str, DeltaCurve]) -> str:
-    """Correlation of each map with what it is at delta 0."""
-    moved = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
-    return _over_delta(curves, moved, "correlation with the map at 0", (-1.06, 1.06))
+    """A plot over delta: the correlation of each map with what it is at delta 0."""
+    correlations = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
+    return _over_delta(curves, correlations, "correlation with the map at 0", (-1.06, 1.06))
 
 
 def area_svg(curves: Mapping[str, DeltaCurve]) -> str:
-    """Positive area of each map."""
+    """A plot over delta: the positive area of each map."""
     area = {name: [100 * share for share in curve.positive_area] for name, curve in curves.items()}
     return _over_delta(curves, area, "positive area, %", (-3.0, 106.0))
 
@@ -123,11 +122,13 @@ def _over_delta(
     ends: tuple[float, float],
 ) -> str:
     figure, axes = _figure()
-    looks = {"softmax": (SOFTMAX, "-"), "sigmoid": (SIGMOID, "--"), "class-centred": (GAINED, ":")}
+    looks: dict[str, tuple[Branch, str]] = {
+        "softmax": ("softmax", "-"), "sigmoid": ("sigmoid", "--"), "class-centred": ("centred", ":"),
+    }  # fmt: skip
     for name, values in series.items():
-        colour, dash = looks[name]
-        known = [math.nan if value is None else value for value in values]
-        axes.plot(curves[name].deltas, known, dash, color=colour, linewidth=2.2, label=name)
+        branch, dash = looks[name]
+        with_gaps = [math.nan if value is None else value for value in values]
+        axes.plot(curves[name].deltas, with_gaps, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=name)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("delta, added to every weight")
     axes.set_ylabel(title)

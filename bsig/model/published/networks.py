@@ -26,8 +26,10 @@ from torchvision.models.resnet import Bottleneck
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
-from bsig.model.backbones import Classifier, channels_last
-from bsig.model.heads import ClassificationHead, GridLayout, PooledLinearHead, TailHead
+from bsig.model.backbones import Classifier
+from bsig.model.cutting.layout import GridLayout
+from bsig.model.heads import ClassificationHead, PooledLinearHead, TailHead
+from bsig.model.weights import channels_last
 
 PREFIX = "published/"
 ARCHITECTURES = ("resnet50", "vgg16", "inception_v3")

@@ -1,4 +1,5 @@
 """Parts of a sigmoid branch that need no descent: they are solved.
 
-In: features, labels and a head. Out: a shift, a bias, a damped change. Open `flat_shift.py` first.
+In: feature maps that are read while pictures are encoded, and a head. Out: a shift, a bias, a damped head. Open
+`flat_shift.py` first.
 """

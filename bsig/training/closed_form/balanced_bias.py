@@ -21,7 +21,10 @@ ENOUGH = 1e-6
 
 @torch.no_grad()
 def balanced_bias(head: ClassificationHead, features: TrainingFeatures) -> float:
-    """`t` over the first views of all pictures, by Newton's method: the loss is convex in it."""
+    """`t` over the first views of all pictures, by Newton's method: the loss is convex in it.
+
+    A step is cut to `LARGEST_STEP`: far from the minimum all sigmoids are flat, and a full step would leap over it.
+    """
     value = 0.0
     for _ in range(STEPS):
         slope, curvature = _slope_and_curvature(head, features, value)
@@ -33,6 +36,7 @@ def balanced_bias(head: ClassificationHead, features: TrainingFeatures) -> float
 
 
 def _slope_and_curvature(head: ClassificationHead, features: TrainingFeatures, value: float) -> tuple[float, float]:
+    """First and second derivative of the loss by `t`, a positive counting as much as all negatives of its picture."""
     device = head.last_linear.weight.device
     sums = torch.zeros(2, dtype=torch.float64)
     for pooled, labels in features.first_views():

@@ -8,13 +8,19 @@
 
 A change pushes a class's map down everywhere; what it need not do is tilt it over the pictures that show the class,
 where the order of places was right. So the change's map stays as near as it can on all cells and becomes flat within
-those pictures. Nothing is trained by steps; no box or mask is used. The price: all grids are held at once.
+those pictures. Nothing is trained by steps; no box or mask is used. The price: all grids are held at once, in half
+precision, of at most `most_pictures` evenly spread: 1,000 pictures of 1280 channels and 7 x 7 cells, each as the model
+crops it and squashed whole, are 250 MB.
+
+    grids = DampingGrids(softmax_head, pictures, config)      reads each picture's feature maps while it is encoded
+    damped_head(grids, softmax_head, trained, config)         -> the trained head with its change damped
 
 Each formula stands as plain loops in tests/reference.py.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +30,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.model.heads import ClassificationHead
+from bsig.training.config import DampingConfig
+from bsig.training.processes import ALONE, Processes
 
-STRENGTH = 20.0
-PICTURES = 16
-TEMPER = 0.25
+STRENGTH, PICTURES, TEMPER = DampingConfig().strength, DampingConfig().pictures, DampingConfig().temper
 # Of the mean of G's diagonal, added to it: channels that are nearly always zero would leave G without an inverse.
 STEADINESS = 1e-3
 BATCH = 64
@@ -49,7 +56,7 @@ class LikelyPictures:
 def likely_pictures(
     log_probabilities: Float[Tensor, "n c"], labels: Int[Tensor, " n"], count: int = PICTURES, temper: float = TEMPER
 ) -> LikelyPictures:
-    """For each class its own pictures and then those with the highest probability, weighed by probability ** temper.
+    """The likeliest pictures of each class, its own first, weighed by probability ** temper.
 
     Args:
         log_probabilities: of the softmax branch.
@@ -100,10 +107,14 @@ def damped_changes(
 def _damped(
     change: Float[Tensor, " k"], cells: Float[Tensor, "m k"], inverse: Float[Tensor, "k k"]
 ) -> Float[Tensor, " k"]:
-    """`(G + Z^T Z)^-1 G d = d - G^-1 Z^T (I + Z G^-1 Z^T)^-1 Z d` (Woodbury): m is mostly smaller than k."""
+    """`(G + Z^T Z)^-1 G d = d - G^-1 Z^T (I + Z G^-1 Z^T)^-1 Z d` (Woodbury).
+
+    The m cells of a class's pictures are mostly fewer than the k channels, so the system that is solved for each class
+    is m x m, and `G` is inverted once for all of them.
+    """
     along = cells @ inverse
     system = along @ cells.T
-    system.diagonal().add_(1)
+    system.diagonal().add_(1)  # I + Z G^-1 Z^T is symmetric and positive definite, so a Cholesky factor solves it
     solved = torch.cholesky_solve((cells @ change)[:, None], torch.linalg.cholesky(system))
     return change - along.T @ solved[:, 0]
 
@@ -116,6 +127,7 @@ def _centred_cells(features: Float[Tensor, "p k h w"], weights: Float[Tensor, " 
 
 
 def _inverse_second_moment(features: Float[Tensor, "n k h w"]) -> Float[Tensor, "k k"]:
+    """`G^-1`, float64, of G with a little added to its diagonal; in batches, for all cells at once would be a copy."""
     channels = features.shape[1]
     moment = torch.zeros(channels, channels, dtype=torch.float64)
     for batch in features.split(BATCH):
@@ -127,3 +139,61 @@ def _inverse_second_moment(features: Float[Tensor, "n k h w"]) -> Float[Tensor, 
     if not (math.isfinite(size) and size > 0):
         raise InputError(f"the features' mean square (={size:g}) must be above 0 and finite; use other pictures.")
     return torch.linalg.inv(moment + STEADINESS * size * torch.eye(channels, dtype=torch.float64))
+
+
+# Damping a trained head on pictures.
+
+
+class DampingGrids:
+    """What a damping needs of the pictures, read while they are encoded.
+
+    Attributes:
+        every: each so-manieth picture is kept, so that no more are than `most_pictures`.
+        labels, grids, pooled: of each picture kept: its class, its feature maps in half precision, and their pooled
+            features in full, since probabilities of a thousand classes are sensitive.
+    """
+
+    def __init__(self, softmax_head: ClassificationHead, pictures: int, config: DampingConfig) -> None:
+        self.softmax_head = softmax_head
+        self.every = max(-(-pictures // config.most_pictures), 1)
+        self.labels: list[int] = []
+        self.grids: list[Tensor] = []
+        self.pooled: list[Tensor] = []
+
+    def read(self, position: int, label: int, grids: Float[Tensor, "v k h w"]) -> None:
+        """Adds one picture, where it is one of those that are kept."""
+        if position % self.every:
+            return
+        self.labels += [label] * len(grids)
+        self.grids.append(grids.half().cpu())
+        self.pooled.append(self.softmax_head.pooled(grids).detach().cpu())
+
+
+def damped_head(
+    grids: DampingGrids,
+    softmax_head: ClassificationHead,
+    trained: ClassificationHead,
+    config: DampingConfig = DampingConfig(),  # noqa: B008  frozen
+    processes: Processes = ALONE,
+) -> ClassificationHead:
+    """A copy of the trained head whose rows differ from the softmax head's by the damped change; its bias stays.
+
+    Raises:
+        InputError: no picture is usable, or the features are zero everywhere.
+    """
+    parts = processes.gathered((grids.labels, grids.grids, grids.pooled))
+    labels = [label for part, _, _ in parts for label in part]
+    if not labels:
+        raise InputError("no picture of these classes is usable; damping needs one or more.")
+    features = torch.cat([each for _, part, _ in parts for each in part])
+    softmax = softmax_head.last_linear.weight.detach()
+    with torch.no_grad():
+        pooled = torch.cat([each for _, _, part in parts for each in part])
+        logits = softmax_head.logits(pooled.to(softmax.device)).cpu()
+    likely = likely_pictures(logits.log_softmax(dim=1), torch.tensor(labels), config.pictures, config.temper)
+    changes = (trained.last_linear.weight.detach().to(softmax) - softmax).float().cpu()
+    damped = copy.deepcopy(trained)
+    damped.last_linear.weight.data.copy_(
+        softmax + damped_changes(changes, features, likely, config.strength).to(softmax)
+    )
+    return damped

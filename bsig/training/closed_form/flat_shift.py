@@ -1,5 +1,8 @@
 """A fitted shift whose map is as flat as a linear map of the features can be: a zero that leaves the order of places.
 
+    cells = FlatShiftCells(channels, config)          reads each picture's feature maps while it is encoded
+    fit_flat_shift(cells, softmax_head, config)       -> FlatShiftFit
+
     S   = mean over cells of (f - mean of its picture) (f - mean of its picture)^T     within pictures, (k, k)
     m   = mean over all cells of f                                                       (k,)
     u   = argmin u^T (S + ridge * mean diag S * I) u   with   m . u = 1                   the flattest unit level
@@ -14,6 +17,9 @@ steps: no learning rate, no order of pictures, the same result each time.
 
 A constant cannot know its class: at equal own-class area the absent classes keep about the area that they had.
 Each formula stands as plain loops in tests/reference.py.
+
+Of the pictures only two sums of k x k numbers and a few cells each are kept, of the evaluation crop and of the whole
+picture; nothing is written.
 """
 
 from __future__ import annotations
@@ -21,14 +27,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import FittedShift
+from bsig.model.heads import ClassificationHead
+from bsig.training.config import FlatShiftConfig
+from bsig.training.processes import ALONE, Processes
 
-RIDGE = 0.3
-ABSENT_AREA = 0.1
+RIDGE, ABSENT_AREA = FlatShiftConfig().ridge, FlatShiftConfig().absent_area
+CELLS_A_VIEW = 4
+ABSENT_CLASSES = 10
 
 
 @dataclass
@@ -47,7 +60,7 @@ class CellMoments:
 
     @classmethod
     def empty(cls, channels: int) -> CellMoments:
-        """Of no cell yet."""
+        """Returns the sums over no cell."""
         return cls(0, torch.zeros(channels, dtype=torch.float64), torch.zeros(channels, channels, dtype=torch.float64))
 
     def add(self, features: Float[Tensor, "b k h w"]) -> None:
@@ -60,8 +73,18 @@ class CellMoments:
         self.within += (centred.T @ centred).double().cpu()
 
     def joined(self, other: CellMoments) -> CellMoments:
-        """Of the cells of both."""
+        """Returns the sums over the cells of both."""
         return CellMoments(self.cells + other.cells, self.total + other.total, self.within + other.within)
+
+    def sum_up(self, processes: Processes) -> None:
+        """Puts the sums over the cells of all processes in place of those of this one.
+
+        Raises:
+            InputError: another process has ended.
+        """
+        count = torch.tensor([float(self.cells)], dtype=torch.float64)
+        processes.sum_up([count, self.total, self.within])
+        self.cells = round(float(count))
 
     @property
     def mean(self) -> Float[Tensor, " k"]:
@@ -87,6 +110,7 @@ def flattest_vector(moments: CellMoments, ridge: float = RIDGE) -> Float[Tensor,
     if moments.cells == 0:
         raise InputError("`moments` (=0 cells) must hold at least one picture; add features first.")
     covariance, mean = moments.covariance, moments.mean
+    # The ridge is a share of the mean variance, so that it means the same for features of any scale.
     size = float(covariance.diagonal().mean())
     if not (math.isfinite(size) and size > 0 and bool(mean.any())):
         raise InputError(f"the features' variance within pictures (={size:g}) must be above 0; use other pictures.")
@@ -129,3 +153,93 @@ def level_for_absent_area(
     ratios = (absent[reached].double() / flat[reached].double()).sort(descending=True).values
     # A cell is positive only above its ratio, so the level may be the ratio of the first cell that must not be.
     return max(float(ratios[allowed]), 0.0) if allowed < len(ratios) else 0.0
+
+
+# Fitting it to pictures.
+
+
+class FlatShiftCells:
+    """What a flat shift needs of the pictures, read while they are encoded.
+
+    Attributes:
+        halves: moments of every second picture, and of the others: a vector fitted on one half is judged on the other.
+        seed: draws cells and absent classes.
+        labels, cells: of each picture, by position: its class, and (n, k) some cells of both its views.
+    """
+
+    def __init__(self, channels: int, config: FlatShiftConfig) -> None:
+        self.halves = (CellMoments.empty(channels), CellMoments.empty(channels))
+        self.seed = config.seed
+        self.labels: dict[int, int] = {}
+        self.cells: dict[int, Tensor] = {}
+
+    def read(self, position: int, label: int, grids: Float[Tensor, "v k h w"]) -> None:
+        """Adds one picture."""
+        self.halves[position % 2].add(grids)
+        self.labels[position] = label
+        self.cells[position] = _some_cells(grids, self.seed, position).cpu()
+
+
+@dataclass(frozen=True)
+class FlatShiftFit:
+    """A fitted flat shift and what it rests on.
+
+    Attributes:
+        shift: `-level * u`, and a bias of zero: the whole zero sits in the maps.
+        level: in logits.
+        flatness: of a vector fitted on every second picture, on the others: within-picture deviation over mean.
+        pictures: how many were used.
+    """
+
+    shift: FittedShift
+    level: float
+    flatness: float
+    pictures: int
+
+
+def fit_flat_shift(
+    cells: FlatShiftCells,
+    softmax_head: ClassificationHead,
+    config: FlatShiftConfig = FlatShiftConfig(),  # noqa: B008  frozen
+    processes: Processes = ALONE,
+) -> FlatShiftFit:
+    """The flat shift of a softmax head, the same in all processes.
+
+    Raises:
+        InputError: fewer than two classes or two readable pictures, or more cells beyond any level than allowed.
+    """
+    weight = softmax_head.last_linear.weight.detach()
+    if len(weight) < 2:
+        raise InputError(f"`class_names` holds {len(weight)} class; an absent one needs at least 2.")
+    for half in cells.halves:
+        half.sum_up(processes)
+    if any(half.cells == 0 for half in cells.halves):
+        raise InputError("fewer than 2 pictures of these classes are usable; a flat shift needs more.")
+    first, second = cells.halves
+    vector = flattest_vector(first.joined(second), config.ridge)
+    rows = weight.cpu()
+    absent = {}
+    for position, some in cells.cells.items():
+        own = cells.labels[position]
+        classes = absent_classes(range(len(rows)), [own], ABSENT_CLASSES, seed=cells.seed, position=position)
+        absent[position] = some @ rows[classes].T
+    flat = {position: some.double() @ vector for position, some in cells.cells.items()}
+    parts = processes.gathered((absent, flat))
+    values = torch.cat([value for part, _ in parts for value in part.values()])
+    flat_values = torch.cat([value for _, part in parts for value in part.values()])
+    level = level_for_absent_area(
+        values.flatten(), flat_values[:, None].expand(values.shape).flatten(), config.absent_area
+    )
+    shift = FittedShift((-level * vector).to(weight), weight.new_zeros(()))
+    held_out = flatness(flattest_vector(first, config.ridge), second)
+    return FlatShiftFit(shift, level, held_out, sum(len(part) for part, _ in parts))
+
+
+def _some_cells(grids: Float[Tensor, "v k h w"], seed: int, position: int) -> Float[Tensor, "n k"]:
+    """A few cells of each view: the level is a quantile over all pictures, which needs no picture whole."""
+    cells = grids.flatten(2).transpose(1, 2)
+    random = np.random.default_rng((seed, position, 1))
+    drawn = [random.choice(cells.shape[1], min(CELLS_A_VIEW, cells.shape[1]), replace=False) for _ in cells]
+    return torch.cat(
+        [view[torch.from_numpy(places).to(view.device)] for view, places in zip(cells, drawn, strict=True)]
+    )

@@ -23,9 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.files import whole_file
 from bsig.inputs.paths import ASSETS
-from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import state_sha256
 from bsig.training.features.pooled import PooledFeatures
 
 FORMAT_VERSION = 1
@@ -39,12 +40,12 @@ class FeatureBundle:
     Attributes:
         features: of the training pictures.
         held_out: of pictures that are only measured, or None.
-        said: provenance: `name`, `images`, `classes`, `held_out_images`, `source`, `licence`, ...
+        description: provenance: `name`, `images`, `classes`, `held_out_images`, `source`, `licence`, ...
     """
 
     features: PooledFeatures
     held_out: PooledFeatures | None
-    said: dict[str, Any]
+    description: dict[str, Any]
 
 
 def save_bundle(
@@ -52,7 +53,7 @@ def save_bundle(
     model: DualBranch,
     features: PooledFeatures,
     held_out: PooledFeatures | None,
-    said: dict[str, Any],
+    description: dict[str, Any],
 ) -> Path:
     """Writes features of `model`'s encoder whose labels are the model's class indices; returns the path.
 
@@ -60,23 +61,22 @@ def save_bundle(
         InputError: the disk refuses.
     """
     tensors = {"pooled": features.pooled.half(), "labels": features.labels.to(torch.int32)}
-    counted = {"images": len(features.labels), "classes": int(features.labels.unique().numel())}
+    counts = {"images": len(features.labels), "classes": int(features.labels.unique().numel())}
     if held_out:
         tensors |= {"held_out.pooled": held_out.pooled.half(), "held_out.labels": held_out.labels.to(torch.int32)}
-        counted["held_out_images"] = len(held_out.labels)
+        counts["held_out_images"] = len(held_out.labels)
     metadata = {
         "format_version": str(FORMAT_VERSION),
         "backbone": model.backbone_name,
         "encoder_sha256": state_sha256(model.encoder),
         "preprocessing": json.dumps(asdict(model.preprocessing)),
         "class_ids_sha256": _class_ids_sha256(model.class_ids),
-        "said": json.dumps({**counted, **said}, ensure_ascii=False),
+        "said": json.dumps({**counts, **description}, ensure_ascii=False),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.partial")
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=metadata)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            save_file({key: value.contiguous() for key, value in tensors.items()}, temporary, metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise InputError(f"features cannot be written to '{path}' ({error}); free space or choose another.") from error
     return path

@@ -10,35 +10,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import LabelledImages, Sample
+from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.inputs.images import Preprocessing
+from bsig.inputs.images import Preprocessing, crop_image
 from bsig.inputs.paths import CACHE_FOLDER
-from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
-from bsig.training.features.augmentation import ONE_VIEW, Views, view_of
-from bsig.training.features.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
+from bsig.model.weights import state_sha256
+from bsig.training.callbacks import OnNote, Progress, ShouldStop, never, unheard
+from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig, Views
+from bsig.training.features.augmentation import view_of
+from bsig.training.features.encoding import Encoder, decoded_batches, precision_on
 from bsig.training.features.file import FeatureFile, make_room, read_features
 from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
 from bsig.training.processes import Processes
 
-Progress = Callable[[int, int], None]
 CACHE_VERSION = 3
 FEATURES_FOLDER = CACHE_FOLDER / "features"
 
 
-def never() -> bool:
-    """A `should_stop` that lets a run go to its end."""
-    return False
+@runtime_checkable
+class GridReader(Protocol):
+    """Takes what it needs of each picture's feature maps while the pictures are encoded."""
+
+    def read(self, position: int, label: int, grids: Float[Tensor, "2 k h w"]) -> None:
+        """Reads one picture.
+
+        Args:
+            position: number of the picture among all of known classes.
+            label: its class.
+            grids: features of its evaluation crop and of the whole picture, squashed to the input.
+        """
 
 
 def pooled_features(
@@ -47,12 +58,12 @@ def pooled_features(
     index_of: dict[str, int],
     views: Views = ONE_VIEW,
     *,
-    batch_size: int | None = None,
-    workers: int | None = None,
+    encoding: EncodingConfig = DEFAULT_ENCODING,
     cache_folder: Path | None = FEATURES_FOLDER,
     progress: Progress | None = None,
-    should_stop: Callable[[], bool] = never,
-    on_note: Callable[[str], None] | None = None,
+    should_stop: ShouldStop = never,
+    on_note: OnNote | None = None,
+    readers: Sequence[GridReader] = (),
 ) -> PooledFeatures:
     """What the heads see of the samples, from the cache or from the encoder.
 
@@ -63,17 +74,19 @@ def pooled_features(
         images: samples; those whose class `index_of` does not hold are left out.
         index_of: the model's class index of each class name.
         views: how many versions of each picture.
-        batch_size, workers: as in `EncodingConfig`.
+        encoding: how they are fed to the encoder.
         cache_folder: where features are kept; None keeps nothing.
         progress: called with (done, total) pictures.
         should_stop: asked before each batch; True ends the run.
         on_note: told, in one sentence, what did not go as planned and was got around.
+        readers: shown the feature maps of every readable picture, on the way or, where its features are kept already,
+            in a pass of their own.
 
     Raises:
         StoppedEarly: `should_stop` said so.
         InputError: no sample is left, or neither disk nor memory holds the features.
     """
-    run = _Extraction(model, views, batch_size, workers, cache_folder, progress, should_stop, on_note)
+    run = _Extraction(model, views, index_of, encoding, cache_folder, progress, should_stop, on_note, readers)
     samples = known_samples(images, index_of)
     pooled, unreadable = run.features_of(samples, range(len(samples)))
     labels = [index_of[sample.class_name] for index, sample in enumerate(samples) if index not in unreadable]
@@ -89,14 +102,14 @@ def split_features(
     views: Views = ONE_VIEW,
     **options: Any,
 ) -> TrainingFeatures:
-    """As `pooled_features`, each process encoding and holding its own share of the samples.
+    """What the heads see of the samples, as `pooled_features`; each process encodes and holds its own share.
 
     Raises:
         StoppedEarly, InputError: as there, in all processes, where one of them has cause.
     """
     if processes.count == 1:
         return pooled_features(model, images, index_of, views, **options)
-    run = _Extraction(model, views, **options)
+    run = _Extraction(model, views, index_of, **options)
     samples = known_samples(images, index_of)
     own = processes.share(len(samples))
     pooled, unreadable = processes.together(lambda: run.features_of(samples, own))
@@ -107,9 +120,29 @@ def split_features(
     shapes = processes.gathered(tuple(pooled.shape[2:]) if labels else None)
     if not labels:  # a share that is empty has the shape of the others' rows
         pooled = torch.zeros((0, views.count, *next(shape for shape in shapes if shape is not None)))
-    told = tuple(sentence for _, sentence in every)
-    features = PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), told)
+    sentences = tuple(sentence for _, sentence in every)
+    features = PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), sentences)
     return SplitFeatures(features, sum(counts[: processes.rank]), sum(counts), processes)
+
+
+def show_grids(
+    processes: Processes,
+    model: DualBranch,
+    images: LabelledImages,
+    index_of: dict[str, int],
+    readers: Sequence[GridReader],
+    **options: Any,
+) -> None:
+    """Shows the readers the feature maps of every readable picture of known classes; nothing is kept.
+
+    Of several processes each one encodes its own share.
+
+    Raises:
+        StoppedEarly, InputError: as `pooled_features`, in all processes, where one of them has cause.
+    """
+    run = _Extraction(model, ONE_VIEW, index_of, cache_folder=None, readers=readers, **options)
+    samples = known_samples(images, index_of)
+    processes.together(lambda: run.show(samples, processes.share(len(samples))))
 
 
 def known_samples(images: LabelledImages, index_of: dict[str, int]) -> list[Sample]:
@@ -136,7 +169,7 @@ def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first:
         views: how many versions of each.
         first: number of the first sample in its data set: random views are drawn by it.
     """
-    said = {
+    entries = {
         "version": CACHE_VERSION,
         "encoder": state_sha256(model.encoder),
         # The same weights at another stride or under another pooling are another network.
@@ -147,7 +180,7 @@ def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first:
         "views": {**asdict(views), "first": first} if views.count > 1 else {"count": 1},
         "files": [(str(sample.path), sample.stamp()) for sample in samples],
     }
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:32]
 
 
 def available_memory() -> int:
@@ -159,17 +192,21 @@ def available_memory() -> int:
         return 2**62
 
 
-def view_crops(sample: Sample, index: int, preprocessing: Preprocessing, views: Views) -> np.ndarray | str:
-    """Pixels (v, H, W, 3) of the sample's views, or one sentence why it cannot be read."""
+def view_crops(
+    sample: Sample, index: int, preprocessing: Preprocessing, views: Views, *, with_whole: bool = False
+) -> np.ndarray | str:
+    """Pixels (v, H, W, 3) of the sample's views, or one sentence why it cannot be read.
+
+    `with_whole` puts the whole picture, squashed to the input, behind them.
+    """
     try:
         picture = sample.open()
     except InputError as error:
         return str(error)
-    return np.stack([np.asarray(view_of(picture, preprocessing, views, index, view)) for view in range(views.count)])
-
-
-def _unheard(_sentence: str) -> None:
-    """Where nobody asked for notes."""
+    crops = [view_of(picture, preprocessing, views, index, view) for view in range(views.count)]
+    if with_whole:
+        crops.append(crop_image(picture, replace(preprocessing, crop_mode="squash")))
+    return np.stack([np.asarray(crop) for crop in crops])
 
 
 class _Extraction:
@@ -179,29 +216,33 @@ class _Extraction:
         self,
         model: DualBranch,
         views: Views,
-        batch_size: int | None = None,
-        workers: int | None = None,
+        index_of: dict[str, int],
+        encoding: EncodingConfig = DEFAULT_ENCODING,
         cache_folder: Path | None = FEATURES_FOLDER,
         progress: Progress | None = None,
-        should_stop: Callable[[], bool] = never,
-        on_note: Callable[[str], None] | None = None,
+        should_stop: ShouldStop = never,
+        on_note: OnNote | None = None,
+        readers: Sequence[GridReader] = (),
     ) -> None:
-        self.model, self.views, self.encoding = model, views, EncodingConfig(batch_size, workers)
+        self.model, self.views, self.index_of, self.encoding = model, views, index_of, encoding
+        self.readers = readers
         self.cache_folder = cache_folder
-        self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or _unheard
+        self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or unheard
 
     def features_of(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
         """Features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
         if self.should_stop():
             raise StoppedEarly(f"stopped on request after 0 of {len(own)} pictures were encoded.")
         path = self._path(samples, own)
-        found = self._found(samples, own, path)
-        if found:
-            return found
+        stored = self._stored(samples, own, path)
+        if stored:
+            if self.readers:
+                self.show(samples, own)
+            return stored
         sink = _Rows(path, len(own), self.on_note)
         unreadable: dict[int, str] = {}
         try:
-            self._encode(samples, own, sink, unreadable)
+            self._encode(samples, own, self.views, sink, unreadable)
             pooled = sink.finished(unreadable, own.start)
         finally:
             sink.discard()
@@ -212,7 +253,7 @@ class _Extraction:
             return None
         return self.cache_folder / f"{cache_key(self.model, samples[own.start : own.stop], self.views, own.start)}.npy"
 
-    def _found(self, samples: list[Sample], own: range, path: Path | None) -> tuple[Tensor, dict[int, str]] | None:
+    def _stored(self, samples: list[Sample], own: range, path: Path | None) -> tuple[Tensor, dict[int, str]] | None:
         """From the file of this share or, in one of several processes, from that of all samples."""
         stored = read_features(path, len(own), self.views.count) if path else None
         if stored:
@@ -225,16 +266,23 @@ class _Extraction:
             return None
         rows, unreadable = stored
         before = sum(index not in unreadable for index in range(own.start))
-        mine = {index: text for index, text in unreadable.items() if index in own}
-        return torch.from_numpy(rows[before : before + len(own) - len(mine)]), mine
+        own_unreadable = {index: text for index, text in unreadable.items() if index in own}
+        return torch.from_numpy(rows[before : before + len(own) - len(own_unreadable)]), own_unreadable
 
-    def _encode(self, samples: list[Sample], own: range, sink: _Rows, unreadable: dict[int, str]) -> None:
-        encoder = Encoder(self.model, self.on_note)
-        preprocessing, views = self.model.preprocessing, self.views
-        batch_size = max(1, self.encoding.batch_size_on(self.model.device) // views.count)
+    def show(self, samples: list[Sample], own: range) -> None:
+        """Shows the readers the feature maps of the readable samples in `own`."""
+        self._encode(samples, own, ONE_VIEW, None, {})
+
+    def _encode(
+        self, samples: list[Sample], own: range, views: Views, sink: _Rows | None, unreadable: dict[int, str]
+    ) -> None:
+        """Encodes the samples in `own` once: pooled views go to the sink, feature maps to the readers."""
+        encoder, with_whole = Encoder(self.model, self.on_note), bool(self.readers)
+        preprocessing = self.model.preprocessing
+        batch_size = max(1, self.encoding.batch_size_on(self.model.device) // (views.count + with_whole))
 
         def decode(index: int) -> np.ndarray | str:
-            return view_crops(samples[index], index, preprocessing, views)
+            return view_crops(samples[index], index, preprocessing, views, with_whole=with_whole)
 
         done = 0
         for kept, crops, failed in decoded_batches(own, decode, batch_size, self.encoding.threads()):
@@ -242,17 +290,30 @@ class _Extraction:
                 raise StoppedEarly(f"stopped on request after {done} of {len(own)} pictures were encoded.")
             unreadable.update(failed)
             if crops is not None:
-                pooled = encoder.pooled(crops).cpu().numpy()
-                sink.append(pooled.reshape(len(kept), views.count, *pooled.shape[1:]))
+                pooled = self._read(encoder, samples, kept, crops, views) if with_whole else encoder.pooled(crops)
+                if sink:
+                    rows = pooled.cpu().numpy()
+                    sink.append(rows.reshape(len(kept), views.count, *rows.shape[1:]))
             done += len(kept) + len(failed)
             if self.progress:
                 self.progress(done, len(own))
+
+    def _read(
+        self, encoder: Encoder, samples: list[Sample], kept: list[int], crops: np.ndarray, views: Views
+    ) -> Tensor:
+        """Shows the readers a batch's feature maps; returns the pooled features of its views, (n * v, ...)."""
+        features = encoder.grids(crops).unflatten(0, (len(kept), views.count + 1))
+        for index, grids in zip(kept, features[:, [0, -1]], strict=True):
+            for reader in self.readers:
+                reader.read(index, self.index_of[samples[index].class_name], grids)
+        with torch.no_grad():
+            return self.model.softmax_head.pooled(features[:, :-1].flatten(0, 1))
 
 
 class _Rows:
     """Takes rows in order, into a file of the cache or, where that cannot be, into memory."""
 
-    def __init__(self, path: Path | None, rows: int, on_note: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None, rows: int, on_note: OnNote) -> None:
         self.path, self.rows, self.on_note = path, rows, on_note
         self.file: FeatureFile | None = None
         self.memory: np.ndarray | None = None

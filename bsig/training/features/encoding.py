@@ -6,11 +6,9 @@ pinned memory, while the batch before is computed. What does not fit into memory
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,37 +18,11 @@ from torch import Tensor
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.dual_branch import DualBranch
+from bsig.training.callbacks import OnNote
 
 BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]
 Batch = UInt8[np.ndarray, "b H W 3"]
-
-
-@dataclass(frozen=True)
-class EncodingConfig:
-    """How pictures are fed to the encoder; no setting changes features by more than rounding.
-
-    Attributes:
-        batch_size: pictures a forward pass; None for 16 on a CPU and 128 elsewhere.
-        workers: threads that decode; None for one a core, at most 8.
-    """
-
-    batch_size: int | None = None
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.batch_size is not None and not 1 <= self.batch_size <= 65_536:
-            raise InputError(f"`batch_size` (={self.batch_size}) must be from 1 to 65536.")
-        if self.workers is not None and not 1 <= self.workers <= 256:
-            raise InputError(f"`workers` (={self.workers}) must be from 1 to 256.")
-
-    def batch_size_on(self, device: torch.device) -> int:
-        """Pictures a forward pass there. On a CPU small, so that stopping takes well under a second."""
-        return self.batch_size or (16 if device.type == "cpu" else 128)
-
-    def threads(self) -> int:
-        """Threads that decode."""
-        return self.workers or min(8, os.cpu_count() or 1)
 
 
 def precision_on(device: torch.device) -> str:
@@ -66,7 +38,7 @@ class Encoder:
         on_note: told when a batch had to be halved.
     """
 
-    def __init__(self, model: DualBranch, on_note: Callable[[str], None] | None = None) -> None:
+    def __init__(self, model: DualBranch, on_note: OnNote | None = None) -> None:
         self.model, self.device, self.on_note = model, model.device, on_note
         self.largest: int | None = None
 
@@ -76,18 +48,30 @@ class Encoder:
         Raises:
             InputError: there is no memory even for one picture.
         """
+        return self._in_pieces(crops, self.model.softmax_head.pooled)
+
+    def grids(self, crops: UInt8[np.ndarray, "b H W 3"]) -> Float[Tensor, "b k h w"]:
+        """Feature maps of the crops on the encoder's device, float32.
+
+        Raises:
+            InputError: there is no memory even for one picture.
+        """
+        return self._in_pieces(crops, lambda features: features)
+
+    @torch.no_grad()
+    def _in_pieces(self, crops: np.ndarray, kept: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `kept` keeps of the features, a piece at a time; pieces halve where the memory does not hold them."""
         size = min(self.largest or len(crops), len(crops))
         parts: list[Tensor] = []
         start = 0
         while start < len(crops):
             try:
-                parts.append(self._forward(crops[start : start + size]))
+                parts.append(kept(self._forward(crops[start : start + size])))
                 start += size
             except (torch.OutOfMemoryError, MemoryError) as error:
                 size = self._halved(min(size, len(crops) - start), error)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    @torch.no_grad()
     def _forward(self, crops: np.ndarray) -> Tensor:
         pixels = torch.from_numpy(crops)
         if self.device.type == "cuda":
@@ -95,7 +79,7 @@ class Encoder:
         inputs = normalised(pixels.to(self.device, non_blocking=True), self.model.preprocessing)
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
             features = self.model.features(inputs)
-        return self.model.softmax_head.pooled(features.float())
+        return features.float()
 
     def _halved(self, size: int, error: BaseException) -> int:
         if size <= 1:

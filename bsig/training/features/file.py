@@ -21,23 +21,17 @@ import mmap
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from bsig.inputs.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from bsig.inputs.files import KNOWS_LOCKS, PARTIAL, take_lock, write_json
 
 LIMIT_VARIABLE, DEFAULT_LIMIT_GB = "BSIG_CACHE_GB", 20.0
 IN_MEMORY_BYTES = 2**30
 LEFT_BEHIND_SECONDS, LEFT_BEHIND_SECONDS_WITHOUT_LOCKS = 60, 24 * 3600
-PARTIAL = ".partial"
 
 
 class FeatureFile:
@@ -58,7 +52,7 @@ class FeatureFile:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
         self.temporary, self.file = Path(name), os.fdopen(handle, "w+b", buffering=0)
         try:
-            _lock(self.file, exclusive=True)
+            take_lock(self.file, exclusive=True)
             _write_all(self.file, _header((rows, *row_shape)))
             _reserve(self.file, len(_header((rows, *row_shape))) + 4 * rows * math.prod(row_shape))
         except OSError:
@@ -82,12 +76,12 @@ class FeatureFile:
             OSError: the disk refuses.
         """
         # The list of unreadable files first: features are only found once their own file is there.
-        write_whole(self.path.with_suffix(".json"), json.dumps(unreadable).encode())
+        write_json(self.path.with_suffix(".json"), unreadable, durable=True)
         self.file.truncate(self.file.tell())
         self.file.seek(0)
         _write_all(self.file, _header((self.rows, *self.row_shape)))
         os.fsync(self.file.fileno())
-        _lock(self.file, exclusive=False)  # from now on as one of its readers
+        take_lock(self.file, exclusive=False)  # from now on as one of its readers
         rows = _in_memory(_mapped(self.temporary))
         self.temporary.replace(self.path)
         self.file.close()
@@ -107,8 +101,8 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
     counts as used now.
     """
     try:
-        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        unreadable = {int(index): str(text) for index, text in said.items()}
+        entries = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        unreadable = {int(index): str(text) for index, text in entries.items()}
         stored = _mapped(path)
         os.utime(path)
     except (OSError, ValueError, EOFError, AttributeError):
@@ -118,23 +112,23 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
     return _in_memory(stored), unreadable
 
 
-def make_room(folder: Path, wanted: int) -> None:
-    """Takes away what killed runs left, then the files that were not used for longest, until `wanted` bytes fit.
+def make_room(folder: Path, size: int) -> None:
+    """Takes away what killed runs left, then the files that were not used for longest, until `size` bytes fit.
 
     Files that a process has mapped stay.
 
     Raises:
-        OSError: `wanted` is over the limit (environment variable BSIG_CACHE_GB, 20 by default).
+        OSError: `size` is over the limit (environment variable BSIG_CACHE_GB, 20 by default).
     """
     limit = cache_limit()
-    if wanted > limit:
-        raise OSError(f"{wanted / 1e9:.3g} GB are over the limit of {limit / 1e9:.3g} GB that {LIMIT_VARIABLE} sets")
+    if size > limit:
+        raise OSError(f"{size / 1e9:.3g} GB are over the limit of {limit / 1e9:.3g} GB that {LIMIT_VARIABLE} sets")
     remove_left_behind(folder)
     files = {path: _status(path) for path in folder.glob("*.npy")}
     held = {path: status for path, status in files.items() if status}
     total = sum(status.st_size for status in held.values())
     for path, status in sorted(held.items(), key=lambda item: item[1].st_mtime_ns):
-        if total + wanted <= limit:
+        if total + size <= limit:
             return
         if _unused(path):
             for old in (path, path.with_suffix(".json")):
@@ -145,7 +139,7 @@ def make_room(folder: Path, wanted: int) -> None:
 
 def remove_left_behind(folder: Path) -> None:
     """Takes away temporary files whose writer is gone."""
-    patience = LEFT_BEHIND_SECONDS if fcntl else LEFT_BEHIND_SECONDS_WITHOUT_LOCKS
+    patience = LEFT_BEHIND_SECONDS if KNOWS_LOCKS else LEFT_BEHIND_SECONDS_WITHOUT_LOCKS
     for path in folder.glob(f".*{PARTIAL}"):
         status = _status(path)
         if status and time.time() - status.st_mtime > patience and _unused(path):
@@ -169,23 +163,6 @@ def cache_limit() -> int:
     return int(gigabytes * 1e9)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes under a temporary name, then renames.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def _mapped(path: Path) -> np.ndarray:
     """A private map: nothing that is written to it reaches the file; it keeps the reader's lock as long as it lives."""
     with path.open("rb") as file:
@@ -198,7 +175,7 @@ def _mapped(path: Path) -> np.ndarray:
             raise ValueError("cut short")
         if not math.prod(shape):
             return np.zeros(shape, dtype)
-        _lock(file, exclusive=False)  # a duplicate of this file handle lives in the map, and the lock with it
+        take_lock(file, exclusive=False)  # a duplicate of this file handle lives in the map, and the lock with it
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     return np.frombuffer(mapped, dtype, math.prod(shape), start).reshape(shape)
 
@@ -232,24 +209,13 @@ def _reserve(file: IO[bytes], size: int) -> None:
             raise
 
 
-def _lock(file: IO[bytes], *, exclusive: bool) -> None:
-    if fcntl:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-
-
 def _unused(path: Path) -> bool:
     """Whether no process holds a lock on it, as far as can be known."""
-    if not fcntl:
-        return True
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+            return take_lock(file)
     except OSError:
         return True
-    return True
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -257,12 +223,3 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except OSError:
         return None
-
-
-@contextlib.contextmanager
-def discarded_unless_published(file: FeatureFile) -> Iterator[FeatureFile]:
-    """Leaves no temporary file behind when the block ends badly."""
-    try:
-        yield file
-    finally:
-        file.discard()

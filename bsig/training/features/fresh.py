@@ -15,12 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.training.features.augmentation import ONE_VIEW, fresh_view
+from bsig.training.callbacks import OnNote
+from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig
+from bsig.training.features.augmentation import fresh_view
 from bsig.training.features.cache import cache_key, known_samples, refuse_nothing, view_crops
-from bsig.training.features.encoding import Encoder, EncodingConfig
+from bsig.training.features.encoding import Encoder
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.processes import ALONE, Processes
 
@@ -30,15 +32,15 @@ MEASURED = 512
 class FreshFeatures:
     """Pictures that are opened, augmented and encoded whenever a step asks for them (BatchNorm in eval mode).
 
-    Pictures are decoded in threads. The figures of an epoch are taken over the evaluation crops of at most 512 pictures
-    spread over the data.
+    Pictures are decoded in threads. An epoch is measured on the evaluation crops of at most 512 pictures spread
+    over the data.
 
     Args:
         model: whose encoder and pooling are used.
         images: samples; those whose class `index_of` does not hold are left out.
         index_of: the model's class index of each class name.
         seed: of the crops.
-        workers: threads that decode; None for one a core.
+        encoding: how they are fed to the encoder.
         on_note: told what had to be got around, in the caller's thread.
         processes: each one encodes its share of every step.
 
@@ -53,8 +55,8 @@ class FreshFeatures:
         index_of: dict[str, int],
         *,
         seed: int = 0,
-        workers: int | None = None,
-        on_note: Callable[[str], None] | None = None,
+        encoding: EncodingConfig = DEFAULT_ENCODING,
+        on_note: OnNote | None = None,
         processes: Processes = ALONE,
     ) -> None:
         self.samples = known_samples(images, index_of)
@@ -62,7 +64,7 @@ class FreshFeatures:
         self.labels = torch.tensor([index_of[sample.class_name] for sample in self.samples])
         self.model, self.seed, self.processes = model, seed, processes
         self.encoder = Encoder(model, on_note)
-        self.threads = EncodingConfig(workers=workers).threads()
+        self.threads = encoding.threads()
         self.failed: dict[int, str] = {}
         self.count = len(self.samples)
         self.measured = processes.together(lambda: self._encoded_first_views(images.name))
@@ -75,16 +77,16 @@ class FreshFeatures:
             text for _, text in sorted({index: text for part in every for index, text in part.items()}.items())
         )
 
-    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
-        """Freshly cropped and encoded: this process's share of the chosen pictures, without those not readable."""
-        mine = chosen[self.processes.rank :: self.processes.count].tolist()
-        kept, crops = self._decoded(mine, lambda index: self._fresh(index, epoch))
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+        """Freshly cropped and encoded: this process's share of these pictures, without those not readable."""
+        own = numbers[self.processes.rank :: self.processes.count].tolist()
+        kept, crops = self._decoded(own, lambda index: self._fresh(index, epoch))
         if crops is None:
             return self.measured.pooled[:0, 0], self.labels[:0]
         return self.encoder.pooled(crops), self.labels[kept]
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of this process's share of the pictures that figures are taken over."""
+        """Pooled features and labels of this process's share of the pictures that measures are taken over."""
         return self.measured.first_views()
 
     def identity(self) -> dict[str, str]:
@@ -96,14 +98,14 @@ class FreshFeatures:
 
     def _encoded_first_views(self, name: str) -> PooledFeatures:
         spread = np.linspace(0, self.count - 1, min(MEASURED, self.count)).round().astype(int).tolist()
-        mine = spread[self.processes.rank :: self.processes.count]
+        own = spread[self.processes.rank :: self.processes.count]
         parts, labels = [], []
-        for start in range(0, len(mine), 32):
-            kept, crops = self._decoded(mine[start : start + 32], self._evaluation_crop)
+        for start in range(0, len(own), 32):
+            kept, crops = self._decoded(own[start : start + 32], self._evaluation_crop)
             if crops is not None:
                 parts.append(self.encoder.pooled(crops).cpu()[:, None])
                 labels += self.labels[kept].tolist()
-        refuse_nothing(len(labels), len(mine), name)
+        refuse_nothing(len(labels), len(own), name)
         pooled = torch.cat(parts)
         return PooledFeatures(pooled, torch.tensor(labels), ())
 

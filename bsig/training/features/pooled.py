@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bsig.training.processes import ALONE, Processes
 
-FIGURES_BATCH = 2048
+MEASURED_BATCH = 2048
 KEPT_ON_DEVICE_BYTES = 4 * 2**30
 
 
@@ -37,8 +37,8 @@ class TrainingFeatures(Protocol):
     def processes(self) -> Processes:
         """Among which processes the pictures are split."""
 
-    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
-        """Pooled features, as that epoch sees them, and labels of this process's part of the chosen pictures."""
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+        """Pooled features, as that epoch sees them, and labels of this process's part of these pictures."""
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pooled features of the evaluation crop and labels of this process's pictures, some thousand at a time."""
@@ -71,14 +71,14 @@ class PooledFeatures:
         """This one has all of them."""
         return ALONE
 
-    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, " b"]]:
-        """The chosen pictures in the epoch's view: each epoch takes the next one, in turn."""
-        return self.pooled[chosen, epoch % self.pooled.shape[1]], self.labels[chosen]
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, " b"]]:
+        """These pictures in the epoch's view: each epoch takes the next one, in turn."""
+        return self.pooled[numbers, epoch % self.pooled.shape[1]], self.labels[numbers]
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The first view of all pictures, in order."""
-        for start in range(0, len(self.labels), FIGURES_BATCH):
-            yield self.pooled[start : start + FIGURES_BATCH, 0], self.labels[start : start + FIGURES_BATCH]
+        for start in range(0, len(self.labels), MEASURED_BATCH):
+            yield self.pooled[start : start + MEASURED_BATCH, 0], self.labels[start : start + MEASURED_BATCH]
 
     def identity(self) -> dict[str, str]:
         """Hashes of features and labels."""
@@ -93,7 +93,7 @@ class PooledFeatures:
 
 def _sha256(tensor: Tensor) -> str:
     digest = hashlib.sha256(str(tuple(tensor.shape)).encode())
-    for rows in tensor.detach().split(FIGURES_BATCH):  # never all in memory, where they are a mapped file
+    for rows in tensor.detach().split(MEASURED_BATCH):  # never all in memory, where they are a mapped file
         digest.update(rows.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
@@ -115,16 +115,16 @@ class SplitFeatures:
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """Of all processes."""
+        """One sentence for each file that was left out, in all processes."""
         return self.own.unreadable
 
-    def batch(self, chosen: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
-        """Those of the chosen pictures that this process holds."""
-        mine = chosen[(chosen >= self.first) & (chosen < self.first + self.own.count)]
-        return self.own.batch(mine - self.first, epoch)
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+        """Those of these pictures that this process holds."""
+        own = numbers[(numbers >= self.first) & (numbers < self.first + self.own.count)]
+        return self.own.batch(own - self.first, epoch)
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of this process's pictures."""
+        """Pooled features of the first view, and labels, of this process's pictures."""
         return self.own.first_views()
 
     def identity(self) -> dict[str, str]:
@@ -135,5 +135,5 @@ class SplitFeatures:
         return {**hashes, "processes": str(self.processes.count)}
 
     def on(self, device: torch.device) -> SplitFeatures:
-        """As `PooledFeatures.on`."""
+        """The same on a device, where this process's part is small enough to stay there beside a training."""
         return replace(self, own=self.own.on(device))

@@ -9,16 +9,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead
 from bsig.training.config import TrainingConfig
 
 
 class TrainableBranch(nn.Module):
-    """A sigmoid branch in training; the softmax head it starts from is copied, never changed."""
+    """A sigmoid branch in training; the softmax head it starts from is copied, never changed.
+
+    Raises:
+        InputError: fewer than two classes.
+    """
 
     def __init__(self, softmax_head: ClassificationHead, config: TrainingConfig) -> None:
         super().__init__()
+        classes = softmax_head.last_linear.out_features
+        if classes < 2:
+            raise InputError(f"`class_names` holds {classes} class; a sigmoid branch needs at least 2 to tell apart.")
         self.kind, self.config = config.branch, config
         self.base = copy.deepcopy(softmax_head).requires_grad_(config.branch == "full")
         self.start = softmax_head.last_linear.weight.detach().clone()
@@ -62,7 +70,7 @@ class TrainableBranch(nn.Module):
     def head(self) -> ClassificationHead:
         """A copy of the branch as a head of its own."""
         shift = self.fitted_shift()
-        return shift.applied_to(self.softmax_head) if shift else copy.deepcopy(self.base)
+        return self.softmax_head.shifted(shift.vector, shift.bias) if shift else copy.deepcopy(self.base)
 
 
 class _ShiftedLinear(nn.Linear):

@@ -1,4 +1,4 @@
-"""The figures after an epoch: what the curves of a run are drawn from."""
+"""The measures after an epoch: what the curves of a run are drawn from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bsig.training.loop.branch import TrainableBranch
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures after one epoch. Accuracies are top-1 over the first view, 0 to 1.
+    """The measures after one epoch. Accuracies are top-1 over the first view, 0 to 1.
 
     Attributes:
         loss: mean over the epoch's steps of the class-balanced loss, each before its step.
@@ -41,7 +41,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Measured:
+class BranchMeasures:
     """Means of a branch over the first views of some pictures."""
 
     loss: float
@@ -67,7 +67,7 @@ def class_balanced_loss(
 
 
 @torch.no_grad()
-def measured(branch: TrainableBranch, features: TrainingFeatures) -> Measured:
+def branch_measures(branch: TrainableBranch, features: TrainingFeatures) -> BranchMeasures:
     """Loss, accuracy and probabilities of the branch, summed in float64 so that the size of batches plays no part."""
     device, classes = branch.start.device, branch.start.shape[0]
     sums = torch.zeros(5, dtype=torch.float64)
@@ -80,8 +80,8 @@ def measured(branch: TrainableBranch, features: TrainingFeatures) -> Measured:
         own = float(probabilities.gather(1, labels[:, None]).double().sum())
         sums += torch.tensor([loss, hits, own, float(probabilities.double().sum()), len(labels)], dtype=torch.float64)
     features.processes.sum_up([sums])
-    loss, hits, own, every, seen = sums.tolist()
-    return Measured(loss / seen, hits / seen, own / seen, (every - own) / (seen * (classes - 1)))
+    loss, hits, own, every, count = sums.tolist()
+    return BranchMeasures(loss / count, hits / count, own / count, (every - own) / (count * (classes - 1)))
 
 
 @torch.no_grad()
@@ -92,12 +92,14 @@ def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeature
         hits = (softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum()
         sums += torch.tensor([float(hits), len(labels)], dtype=torch.float64)
     features.processes.sum_up([sums])
-    hits_in_all, seen = sums.tolist()
-    return hits_in_all / seen
+    hits_in_all, count = sums.tolist()
+    return hits_in_all / count
 
 
-def figures(number: int, loss: float, branch: TrainableBranch, features: TrainingFeatures, softmax: float) -> Epoch:
-    """All figures of an epoch but those of held-out pictures.
+def epoch_measures(
+    number: int, loss: float, branch: TrainableBranch, features: TrainingFeatures, softmax: float
+) -> Epoch:
+    """Returns all measures of an epoch but those of held-out pictures.
 
     Args:
         number: of the epoch, from 1.
@@ -106,16 +108,16 @@ def figures(number: int, loss: float, branch: TrainableBranch, features: Trainin
         features: the pictures it was trained on.
         softmax: the softmax head's accuracy on them.
     """
-    found = measured(branch, features)
+    measures = branch_measures(branch, features)
     weight = branch.head().last_linear.weight.detach().double()
     energy = weight.square().sum()
     return Epoch(
         number=number,
         loss=loss,
-        sigmoid_accuracy=found.accuracy,
+        sigmoid_accuracy=measures.accuracy,
         softmax_accuracy=softmax,
-        own_probability=found.own_probability,
-        absent_probability=found.absent_probability,
+        own_probability=measures.own_probability,
+        absent_probability=measures.absent_probability,
         sign_disagreement=float((weight.sign() != branch.start.sign()).float().mean()),
         shared_energy_share=float(len(weight) * weight.mean(dim=0).square().sum() / energy) if energy else 0.0,
     )

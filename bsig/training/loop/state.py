@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import state_sha256
+from bsig.inputs.files import whole_file
+from bsig.model.weights import state_sha256
 from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch
 
-Kept = tuple[dict[str, Tensor], list[Epoch]]
+StoredState = tuple[dict[str, Tensor], list[Epoch]]
 
 
 class TrainingState:
@@ -36,8 +36,8 @@ class TrainingState:
     ) -> None:
         self.file, self.branch, self.optimizer, self.processes = file, branch, optimizer, features.processes
         # Everything that must be the same for a run to be resumed: settings, softmax head, features and labels.
-        seen = {"softmax_head": state_sha256(branch.softmax_head)[:12], **features.identity()}
-        self.settings = {**asdict(branch.config), **seen}
+        identity = {"softmax_head": state_sha256(branch.softmax_head)[:12], **features.identity()}
+        self.settings = {**asdict(branch.config), **identity}
 
     def keep(self, history: list[Epoch]) -> None:
         """Writes branch, momentum and history whole and renames, so that a crash leaves the last finished epoch.
@@ -53,8 +53,8 @@ class TrainingState:
         Raises:
             InputError: the file is damaged, or of a run with other settings, head or pictures.
         """
-        kept = self.processes.together(lambda: self._read() if self.processes.is_first else None)
-        tensors, history = self.processes.from_first(kept) or ({}, [])
+        stored = self.processes.together(lambda: self._read() if self.processes.is_first else None)
+        tensors, history = self.processes.from_first(stored) or ({}, [])
         if tensors:
             branch = {key[7:]: value for key, value in tensors.items() if key.startswith("branch.")}
             self.branch.load_state_dict(branch)
@@ -69,37 +69,34 @@ class TrainingState:
             momentum = self.optimizer.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{index}"] = momentum.contiguous()
-        told = {
+        metadata = {
             "settings": json.dumps(self.settings, sort_keys=True),
             "history": json.dumps([asdict(epoch) for epoch in history]),
         }
-        temporary = self.file.with_name(f".{self.file.name}.partial")
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata=told)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(self.file)
+            with whole_file(self.file, durable=True) as temporary:
+                save_file(tensors, temporary, metadata=metadata)
         except (OSError, SafetensorError) as error:
             raise InputError(
                 f"the state cannot be kept in '{self.file.parent}' ({error}); free space or choose another place."
             ) from error
 
-    def _read(self) -> Kept | None:
+    def _read(self) -> StoredState | None:
         if not self.file.is_file():
             return None
         try:
             with safe_open(self.file, framework="pt") as stored:
                 metadata = stored.metadata() or {}
             tensors = load_file(self.file)
-            kept = json.loads(metadata["settings"])
-            history = [Epoch(**figures) for figures in json.loads(metadata["history"])]
+            settings = json.loads(metadata["settings"])
+            history = [Epoch(**measures) for measures in json.loads(metadata["history"])]
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"the state '{self.file.name}' is damaged ({error}); start anew without --resume."
             ) from error
-        names = {**self.settings, **kept}
-        other = [f"`{name}` (={kept.get(name)})" for name in names if kept.get(name) != self.settings.get(name)]
+        names = {**self.settings, **settings}
+        other = [f"`{name}` (={settings.get(name)})" for name in names if settings.get(name) != self.settings.get(name)]
         if other:
             raise InputError(
                 f"the interrupted run in '{self.file.parent.name}' has another {', '.join(other)}; resume it with "

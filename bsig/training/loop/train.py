@@ -13,7 +13,6 @@ Seeded: the same features, settings and seed give the same weights, also when a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,24 +23,18 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead, PooledLinearHead, with_classes
+from bsig.training.callbacks import OnEpoch, ShouldStop, never
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import PooledFeatures, TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
-from bsig.training.loop.descent import CutShort, Descent, ShouldStop
-from bsig.training.loop.epoch import Epoch, class_balanced_loss, figures, measured, softmax_accuracy
+from bsig.training.loop.descent import CutShort, Descent
+from bsig.training.loop.epoch import Epoch, branch_measures, class_balanced_loss, epoch_measures, softmax_accuracy
 from bsig.training.loop.state import TrainingState
-
-OnEpoch = Callable[[Epoch, ClassificationHead], None]
-
-
-def never() -> bool:
-    """A `should_stop` that lets a run go to its end."""
-    return False
 
 
 @dataclass(frozen=True)
-class TrainedBranch:
-    """What training gives: the head, the fitted shift if that is its kind, and the figures of every finished epoch.
+class TrainedHead:
+    """What training gives: the head, the fitted shift if that is its kind, and the measures of every finished epoch.
 
     Attributes:
         stopped: why the run ended before its last epoch, in one sentence; None where it did not. The head is then that
@@ -64,30 +57,26 @@ def train_sigmoid_branch(
     should_stop: ShouldStop = never,
     state_file: Path | None = None,
     resume: bool = False,
-) -> TrainedBranch:
+) -> TrainedHead:
     """The sigmoid branch after `config.epochs` epochs, in float32.
 
     Where somebody asks to stop, or loss or weights are not finite, it is the branch of the last finished epoch, and
-    `stopped` says why. `on_epoch` and `should_stop` are called in the caller's thread.
+    `stopped` says why.
 
     Args:
         softmax_head: the frozen head; it is copied, never changed.
         features: pooled features (n, v, ...) and labels (n,).
         config: the settings.
         held_out: pictures that are only measured, after each epoch.
-        on_epoch: called with each epoch's figures and a frozen copy of the head after it.
+        on_epoch: called with each epoch's measures and a frozen copy of the head after it.
         should_stop: asked before every step; True ends the run.
         state_file: where the state is kept after each epoch, so that an interrupted run can go on.
         resume: go on from `state_file` if it is there; the result is that of an uninterrupted run.
 
     Raises:
         StoppedEarly: stopped before an epoch was finished.
-        InputError: fewer than two classes; loss or weights not finite before an epoch was finished; a state of other
-            settings.
+        InputError: fewer than two classes; not finite before an epoch was finished; a state of other settings.
     """
-    classes = softmax_head.last_linear.out_features
-    if classes < 2:
-        raise InputError(f"`class_names` holds {classes} class; a sigmoid branch needs at least 2 to tell apart.")
     device = softmax_head.last_linear.weight.device
     features, held_out = _near(device, features), _near(device, held_out) if held_out else None
     branch = TrainableBranch(softmax_head, config)
@@ -106,18 +95,18 @@ def train_sigmoid_branch(
             loss = descent.run_epoch(number)
         except CutShort as cut:
             if not history:
-                raise (StoppedEarly if cut.wanted else InputError)(cut.sentence) from None
+                raise (StoppedEarly if cut.is_asked_for else InputError)(cut.sentence) from None
             branch.load_state_dict(finished)
             stopped = cut.sentence
             break
-        epoch = figures(number + 1, loss, branch, features, softmax)
+        epoch = epoch_measures(number + 1, loss, branch, features, softmax)
         history.append(_with_held_out(epoch, branch, held_out, held_out_softmax) if held_out else epoch)
         finished = _copied(branch)
         if state:
             state.keep(history)
         if on_epoch:
             on_epoch(history[-1], branch.head().requires_grad_(False))
-    return TrainedBranch(branch.head().requires_grad_(True), branch.fitted_shift(), tuple(history), stopped)
+    return TrainedHead(branch.head().requires_grad_(True), branch.fitted_shift(), tuple(history), stopped)
 
 
 def fit_softmax_head(
@@ -136,9 +125,9 @@ def fit_softmax_head(
     """A linear softmax head for a new label set (the "vanilla" model): cross-entropy from zero weights.
 
     From zero, each step of cross-entropy moves the class rows by amounts that sum to zero, and weight decay keeps that
-    sum: the head has no shared component to begin with. `should_stop` is asked before every step, in the caller's
-    thread. `like` is the backbone's own head: where it has more layers than one, they stay as they are and only a last
-    linear layer is fitted behind them.
+    sum: the head has no shared component to begin with. `should_stop` is asked before every step. `like` is the
+    backbone's own head: where it has more layers than one, they stay as they are and only a last linear layer is fitted
+    behind them.
 
     Raises:
         StoppedEarly: `should_stop` said so.
@@ -166,16 +155,16 @@ def fit_softmax_head(
         for number in range(epochs):
             descent.run_epoch(number)
     except CutShort as cut:
-        raise (StoppedEarly if cut.wanted else InputError)(f"softmax head: {cut.sentence}") from None
+        raise (StoppedEarly if cut.is_asked_for else InputError)(f"softmax head: {cut.sentence}") from None
     return head.requires_grad_(False)
 
 
 def _with_held_out(epoch: Epoch, branch: TrainableBranch, held_out: TrainingFeatures, softmax: float) -> Epoch:
-    found = measured(branch, held_out)
+    measures = branch_measures(branch, held_out)
     return replace(
         epoch,
-        held_out_loss=found.loss,
-        held_out_sigmoid_accuracy=found.accuracy,
+        held_out_loss=measures.loss,
+        held_out_sigmoid_accuracy=measures.accuracy,
         held_out_softmax_accuracy=softmax,
     )
 
@@ -185,5 +174,5 @@ def _copied(branch: TrainableBranch) -> dict[str, Tensor]:
 
 
 def _near(device: torch.device, features: TrainingFeatures) -> TrainingFeatures:
-    """On the head's device, where they are in memory and fit there."""
+    """The features on the head's device, where they are in memory and fit there."""
     return features.on(device) if isinstance(features, PooledFeatures) else features

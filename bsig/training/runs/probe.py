@@ -1,7 +1,7 @@
 """What is looked at after every epoch: a probe picture's map as it forms, and how much of absent classes is left.
 
-    watched = Watched.of(model, probe, class_name, pictures)     encodes a few pictures once
-    watched.areas(head), watched.probe_map(head)                 any sigmoid head, from the stored features
+    probe = Probe.of(model, picture, class_name, pictures)     encodes a few pictures once
+    probe.areas(head), probe.picture_map(head)                 any sigmoid head, from the stored features
 
 Loss and accuracy say that a branch learns; these say what that does to the maps.
 """
@@ -17,10 +17,10 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.absent_classes import absent_classes
-from bsig.explain.explainer import EncodedImage, Explainer, find_class
-from bsig.explain.methods import default_method
+from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.methods import cam_method, default_method, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
@@ -39,19 +39,19 @@ class Areas:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """Encoded pictures and the classes that are asked for.
+class Probe:
+    """Encoded pictures and the classes whose maps are drawn after every epoch.
 
     Attributes:
-        probe: the probe picture, or None.
-        probe_index: its class.
-        features: (n, k, h, w) of the watched pictures.
+        picture: the picture whose map is shown, or None.
+        picture_class: its class.
+        features: (n, k, h, w) of the pictures that areas are taken over.
         class_index: (n, 1 + a): the predicted class, then absent ones.
         method: key of the CAM variant.
     """
 
-    probe: EncodedImage | None
-    probe_index: int
+    picture: EncodedImage | None
+    picture_class: int
     features: Tensor
     class_index: Tensor
     method: str
@@ -60,59 +60,63 @@ class Watched:
     def of(
         cls,
         model: DualBranch,
-        probe: Image.Image | None,
-        probe_class: str | None,
+        picture: Image.Image | None,
+        picture_class: str | None,
         pictures: Sequence[Image.Image],
         method: str | None = None,
-    ) -> Watched:
-        """Encodes the probe and the first `PICTURES` pictures; needs one of the two.
+    ) -> Probe:
+        """Encodes the picture and the first `PICTURES` others; needs one of the two.
 
         "Absent" are random classes without the ten that either branch finds likeliest in that picture; nobody has
-        looked for them. A class that the model does not have leaves the probe at its prediction.
+        looked for them. A class that the model does not have leaves the picture at its prediction.
+
+        Raises:
+            InputError: neither a picture nor others.
         """
         explainer = Explainer(model)
-        encoded = [explainer.encode(picture) for picture in pictures[:PICTURES]]
-        seen = explainer.encode(probe) if probe else None
-        encoded = encoded or ([seen] if seen else [])
+        encoded = [explainer.encode(other) for other in pictures[:PICTURES]]
+        shown = explainer.encode(picture) if picture else None
+        encoded = encoded or ([shown] if shown else [])
         if not encoded:
             raise InputError("`pictures` (none) must hold at least one, or a probe picture must be given.")
-        rows = [_asked_classes(one, position) for position, one in enumerate(encoded)]
+        rows = [_predicted_and_absent(each, position) for position, each in enumerate(encoded)]
         fewest = min(map(len, rows))
         return cls(
-            seen,
-            _class_or_predicted(seen, probe_class) if seen else 0,
-            torch.cat([one.head_features for one in encoded]),
+            shown,
+            _class_or_predicted(shown, picture_class) if shown else 0,
+            torch.cat([each.head_features for each in encoded]),
             torch.tensor([row[:fewest] for row in rows], device=model.device),
             method or default_method(model.softmax_head),
         )
 
     def areas(self, head: ClassificationHead) -> Areas:
-        """Positive areas of one head over the watched pictures."""
-        count, asked = self.class_index.shape
-        features = self.features.repeat_interleave(asked, dim=0)
+        """Positive areas of one head over the pictures."""
+        count, classes = self.class_index.shape
+        features = self.features.repeat_interleave(classes, dim=0)
         positive = (_maps(head, features, self.class_index.flatten(), self.method) > 0).float().mean(dim=(1, 2))
-        shares = positive.view(count, asked)
-        return Areas(float(shares[:, 0].mean()), float(shares[:, 1:].mean()) if asked > 1 else 0.0)
+        shares = positive.view(count, classes)
+        return Areas(float(shares[:, 0].mean()), float(shares[:, 1:].mean()) if classes > 1 else 0.0)
 
-    def probe_map(self, head: ClassificationHead) -> Float32[np.ndarray, "h w"] | None:
-        """The probe's signed map of its class under this head, in logits; None without a probe."""
-        if self.probe is None:
+    def picture_map(self, head: ClassificationHead) -> Float32[np.ndarray, "h w"] | None:
+        """The picture's signed map of its class under this head, in logits; None without a picture."""
+        if self.picture is None:
             return None
-        index = torch.tensor([self.probe_index], device=self.probe.features.device)
-        return _maps(head, self.probe.head_features, index, self.method)[0].detach().float().cpu().numpy()
+        index = torch.tensor([self.picture_class], device=self.picture.features.device)
+        return _maps(head, self.picture.head_features, index, self.method)[0].detach().float().cpu().numpy()
 
 
-def _asked_classes(encoded: EncodedImage, position: int) -> list[int]:
+def _predicted_and_absent(encoded: EncodedImage, position: int) -> list[int]:
     present = {*encoded.top_classes("softmax", LIKELIEST_LEFT_OUT), *encoded.top_classes("sigmoid", LIKELIEST_LEFT_OUT)}
-    others = absent_classes(encoded.model.num_classes, sorted(present), ABSENT_PER_PICTURE, seed=position)
+    classes = range(encoded.model.num_classes)
+    others = absent_classes(classes, present, ABSENT_PER_PICTURE, position=position)
     if not others:  # fewer classes than are left out: all that is not predicted
-        others = absent_classes(encoded.model.num_classes, [encoded.predicted_index], ABSENT_PER_PICTURE, seed=position)
+        others = absent_classes(classes, [encoded.predicted_index], ABSENT_PER_PICTURE, position=position)
     return [encoded.predicted_index, *others]
 
 
-def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
+def _class_or_predicted(encoded: EncodedImage, class_name: str | None) -> int:
     try:
-        return find_class(encoded.model, wanted) if wanted else encoded.predicted_index
+        return encoded.model.class_index(class_name) if class_name else encoded.predicted_index
     except InputError:
         return encoded.predicted_index
 

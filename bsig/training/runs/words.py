@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.explain.explainer import percent
-from bsig.explain.wording import duration
+from bsig.explain.wording import duration, percent
 from bsig.training.data_check import DataCheck
 from bsig.training.runs.run import ENDED, Run
 
@@ -21,7 +20,7 @@ DATA_WORDS = {
 
 
 @dataclass(frozen=True)
-class Progress:
+class PhaseProgress:
     """How far a run's present phase is, 0 to 1, and its remaining time in seconds; None where nobody can know."""
 
     share: float | None
@@ -29,35 +28,35 @@ class Progress:
     words: str
 
 
-def progress(run: Run, now: float | None = None) -> Progress:
-    """Of the phase that the run is in."""
+def progress(run: Run, now: float | None = None) -> PhaseProgress:
+    """How far the phase is that the run is in."""
     now = time.time() if now is None else now
     if run.state.standing != "running":
-        return Progress(1.0 if run.state.standing == "finished" else None, None, run.state.standing)
+        return PhaseProgress(1.0 if run.state.standing == "finished" else None, None, run.state.standing)
     began = next((event["at"] for event in reversed(run.events) if event["kind"] == "phase"), now)
     if run.state.phase == "encoding pictures":
         return _counted(run.last("encoded"), began, "pictures encoded")
     if run.state.phase == "training":
         done = [event for event in run.events if event["kind"] == "epoch" and event["at"] >= began]
-        wanted = run.request.config.training.epochs
+        epochs = run.request.config.training.epochs
         number = max([run.state.epochs_done, *(event["number"] for event in done)])
-        # Every turn begins with the figures of epoch 0; after a resume the epochs that it makes come later.
+        # Every turn begins with the measures of epoch 0; after a resume the epochs that it makes come later.
         made = sum(event["number"] > 0 for event in done)
-        left = (done[-1]["at"] - done[0]["at"]) / made * (wanted - number) if made else None
-        return Progress(number / wanted, left, f"epoch {number} of {wanted}")
-    return Progress(None, None, run.state.phase)
+        left = (done[-1]["at"] - done[0]["at"]) / made * (epochs - number) if made else None
+        return PhaseProgress(number / epochs, left, f"epoch {number} of {epochs}")
+    return PhaseProgress(None, None, run.state.phase)
 
 
-def _counted(event: dict[str, Any] | None, began: float, what: str) -> Progress:
+def _counted(event: dict[str, Any] | None, began: float, what: str) -> PhaseProgress:
     if not event or not event["done"]:
-        return Progress(0.0, None, what)
+        return PhaseProgress(0.0, None, what)
     left = (event["at"] - began) / event["done"] * (event["total"] - event["done"])
-    return Progress(event["done"] / event["total"], left, f"{event['done']} of {event['total']} {what}")
+    return PhaseProgress(event["done"] / event["total"], left, f"{event['done']} of {event['total']} {what}")
 
 
 def status(run: Run, position: int | None) -> str:
     """One sentence: waiting and where in line, running and what is left, or how it ended."""
-    standing, wanted = run.state.standing, run.request.config.training.epochs
+    standing, epochs = run.state.standing, run.request.config.training.epochs
     if standing == "queued":
         if not position:
             return "Starting: the worker gets ready."
@@ -70,18 +69,33 @@ def status(run: Run, position: int | None) -> str:
     if standing == "finished":
         both = run.state.started is not None and run.state.ended is not None
         seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
-        return f"Finished: {wanted} epochs{seconds}. {effect(run)}".rstrip()
+        work = "the flat shift, which takes no epochs," if _takes_no_epochs(run) else f"{epochs} epochs"
+        return f"Finished: {work}{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."
     text = sentence if sentence.startswith(words) else f"{words}: {sentence}"
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
 
 
-def time_is_up(seconds: float | None, epochs: int, run: Run) -> str:
+def _takes_no_epochs(run: Run) -> bool:
+    """Whether all of the branch is a flat shift, which is solved."""
+    config = run.request.config
+    return config.flat_shift is not None and config.training.branch == "shift"
+
+
+def time_is_up(seconds: float | None, epochs_done: int, run: Run) -> str:
     """Why a run was stopped that took longer than it may, what is kept, and what to do."""
-    wanted = run.request.config.training.epochs
-    kept = f"epoch {epochs} of {wanted} is kept" if epochs else "before the first epoch was finished"
+    epochs = run.request.config.training.epochs
+    kept = f"epoch {epochs_done} of {epochs} is kept" if epochs_done else "before the first epoch was finished"
     return f"Stopped after {duration(seconds or 0)}, the limit of a run here: {kept}; choose fewer pictures or epochs."
+
+
+def interrupted(run: Run) -> str:
+    """What is kept of a run that was cut off, and what to do."""
+    if run.state.standing == "queued":
+        return "The app ended while this run was waiting; resume it."
+    done, epochs = run.state.epochs_done, run.request.config.training.epochs
+    return f"Interrupted after epoch {done} of {epochs}, which is kept; resume it to go on from there."
 
 
 def effect(run: Run) -> str:
@@ -114,7 +128,7 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
     training, start = config.training, run.last("start") or {}
     weight = training.positive_weight
     balanced = f"{start['classes'] - 1} (class-balanced)" if "classes" in start else "class-balanced"
-    return [
+    rows = [
         ("Data", DATA_WORDS[request.data] + ("" if request.data == "zip" else f": {request.address}")),
         ("Start from", Path(config.start_from).name if config.start_from else config.backbone),
         ("Labels", "a new label set" if config.softmax_head else "the classes of the start"),
@@ -129,6 +143,13 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
         ("Device", config.device),
         ("Seed", str(training.seed)),
     ]
+    if config.flat_shift:
+        rows.append(("Flat shift", f"absent classes positive on {percent(config.flat_shift.absent_area)} of the cells"))
+    if config.damping:
+        rows.append(("Damping", f"strength {config.damping.strength:g}"))
+    if config.encode_every_step:
+        rows.append(("Encoding", "a fresh crop at every step"))
+    return rows
 
 
 def check_words(check: DataCheck, *, new_head: bool) -> str:
@@ -136,11 +157,12 @@ def check_words(check: DataCheck, *, new_head: bool) -> str:
     classes = len(check.counts)
     text = f"{check.usable} pictures to train on"
     if check.held_out:
-        text += f", {check.held_out} held out ({check.held_out_from})"
+        text += f", {check.held_out} held out"
     text += (
         f"; {classes} classes" if new_head else f"; {len(check.match.index_of)} of {classes} classes are the model's"
     )
     if check.unreadable:
         text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training
-    return f"{text}. About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
+    time = f"About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
+    return f"{text}. {check.held_out_sentence} {time}"

@@ -24,30 +24,21 @@ from typing import Any
 
 import numpy as np
 
+from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.inputs.files import locked
+from bsig.inputs.files import locked, whole_file
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.training.data_check import train_and_held_out
-from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER
-from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
+from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetune_on, shipped_data, start_model
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch
-from bsig.training.runs.probe import Watched
-from bsig.training.runs.run import (
-    DATA,
-    FEATURES,
-    MAPS,
-    PROBE,
-    Run,
-    RunFolder,
-    add_event,
-    change_state,
-    is_asked_to_stop,
-)
+from bsig.training.runs.events import add_event
+from bsig.training.runs.folder import DATA, FEATURES, MAPS, PROBE, RunFolder, change_state, is_asked_to_stop
+from bsig.training.runs.probe import Probe
+from bsig.training.runs.run import Run
 from bsig.training.runs.words import time_is_up
 
 logger = logging.getLogger(__name__)
@@ -55,7 +46,7 @@ NICENESS = 10
 EVENT_EVERY_S = 0.25
 LOOK_FOR_STOP_EVERY_S = 0.1
 
-WATCHED_PICTURES = sorted(EXAMPLES.glob("*.jpg"))
+PICTURES = sorted(EXAMPLES.glob("*.jpg"))
 
 
 class Stop:
@@ -84,14 +75,14 @@ def main() -> int:
     """Makes runs until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with contextlib.suppress(AttributeError, OSError):  # no niceness on this system
         os.nice(NICENESS)
     folders: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(folders,), daemon=True).start()
     while True:
         folder = folders.get()
-        make(Path(folder), chosen.checkpoints)
+        make(Path(folder), arguments.checkpoints)
         print(f"done {folder}", flush=True)  # noqa: T201  what the app waits for
 
 
@@ -103,7 +94,7 @@ def _listen(folders: queue.Queue[str]) -> None:
 
 
 def make(folder: Path, checkpoints: Path) -> None:
-    """Makes one run from its request to its end; whatever happens is said in its state."""
+    """Makes one run from its request to its end; its state says what happened."""
     with locked(folder):
         begin(folder)
         end(folder, attempt(folder, checkpoints, RunFolder.of(folder).checkpoints / folder.name))
@@ -149,24 +140,25 @@ def end(folder: Path, ended: dict[str, Any]) -> None:
 
 
 def _ended(done: Finetuned, making: _Making) -> dict[str, Any]:
-    said: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "phase": ""}
+    """How a run ended that left a checkpoint, as changes of its state."""
+    kept: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "phase": ""}
     if done.stopped is None:
-        return {"standing": "finished", "sentence": "", **said}
+        return {"standing": "finished", "sentence": "", **kept}
     if making.stop.ran_out:
         sentence = time_is_up(making.request.seconds, len(done.history), making.run)
-        return {"standing": "stopped", "sentence": sentence, **said}
+        return {"standing": "stopped", "sentence": sentence, **kept}
     standing = "stopped" if is_asked_to_stop(making.folder) else "failed"
-    return {"standing": standing, "sentence": done.stopped, **said}
+    return {"standing": standing, "sentence": done.stopped, **kept}
 
 
 class _Making:
-    """One run being made: turns what the library reports into events, maps and states."""
+    """The making of one run: turns what the library reports into events, maps and states."""
 
     def __init__(self, run: Run, checkpoints: Path, out: Path) -> None:
         self.run, self.request, self.folder, self.checkpoints = run, run.request, run.folder, checkpoints
         self.out = out
         self.stop = Stop(run.folder, run.request.seconds)
-        self.watched: Watched | None = None
+        self.probe: Probe | None = None
         self.last_written = 0.0
 
     def make(self) -> Finetuned:
@@ -186,12 +178,12 @@ class _Making:
 
     def _data(self, start: DualBranch) -> TrainingData:
         if self.request.data == "bundled":
-            stored = load_bundle(BUNDLED_FEATURES, start)
-            return TrainingData(stored.features, stored.held_out, start.class_ids, stored.said)
-        images, held_out = train_and_held_out(self.request.address, self.request.config.training.seed)
+            return shipped_data(start, self.request.config)
+        splits = train_and_held_out(self.request.address, self.request.config.training.seed)
+        self._note(splits.sentence)
         self._phase("encoding pictures")
         data, match = encoded_data(
-            start, images, self.request.config, held_out=held_out,
+            start, splits.train, self.request.config, held_out=splits.held_out,
             on_encoded=self._on_encoded, on_note=self._note, should_stop=self.stop,
             cache_folder=FEATURES_FOLDER if self.request.keeps_features else self.folder / FEATURES,
         )  # fmt: skip
@@ -204,39 +196,37 @@ class _Making:
     def _on_start(self, model: DualBranch) -> None:
         """The model before its first epoch: both branches equal, unless the branch starts afresh."""
         self._phase("training")
-        probe = self.folder / PROBE
-        found = read_image(probe) if probe.is_file() else None
-        pictures = [read_image(path) for path in WATCHED_PICTURES]
-        self.watched = watched = Watched.of(model, found, self.request.probe_class, pictures)
-        softmax = watched.areas(model.softmax_head)
-        said: dict[str, Any] = {"softmax_own_area": softmax.own, "softmax_absent_area": softmax.absent}
+        file = self.folder / PROBE
+        picture = read_image(file) if file.is_file() else None
+        probe = Probe.of(model, picture, self.request.probe_class, [read_image(path) for path in PICTURES])
+        self.probe = probe
+        areas = probe.areas(model.softmax_head)
+        details: dict[str, Any] = {"softmax_own_area": areas.own, "softmax_absent_area": areas.absent}
         maps = self.folder / MAPS
         maps.mkdir(exist_ok=True)
-        if watched.probe:
-            watched.probe.crop.save(maps / "crop.png")
+        if probe.picture:
+            probe.picture.crop.save(maps / "crop.png")
             self._save_map("softmax", model.softmax_head)
-            said |= {"probe_class": model.class_names[watched.probe_index], "method": watched.method}
-        add_event(self.folder, "start", classes=model.num_classes, **said)
-        self._figures(0, TrainableBranch(model.softmax_head, self.request.config.training).head(), {})
+            details |= {"probe_class": model.class_names[probe.picture_class], "method": probe.method}
+        add_event(self.folder, "start", classes=model.num_classes, **details)
+        self._add_epoch(0, TrainableBranch(model.softmax_head, self.request.config.training).head(), {})
 
     def _on_epoch(self, epoch: Epoch, head: ClassificationHead) -> None:
-        self._figures(epoch.number, head, asdict(epoch))
+        self._add_epoch(epoch.number, head, asdict(epoch))
         change_state(self.folder, epochs_done=epoch.number)
 
-    def _figures(self, number: int, head: ClassificationHead, figures: dict[str, Any]) -> None:
-        if self.watched:
-            areas = self.watched.areas(head)
+    def _add_epoch(self, number: int, head: ClassificationHead, measures: dict[str, Any]) -> None:
+        if self.probe:
+            areas = self.probe.areas(head)
             self._save_map(f"sigmoid-{number:05d}", head)
-            figures = {**figures, "own_area": areas.own, "absent_area": areas.absent}
-        add_event(self.folder, "epoch", **{**figures, "number": number})
+            measures = {**measures, "own_area": areas.own, "absent_area": areas.absent}
+        add_event(self.folder, "epoch", **{**measures, "number": number})
 
     def _save_map(self, name: str, head: ClassificationHead) -> None:
-        values = self.watched.probe_map(head) if self.watched else None
+        values = self.probe.picture_map(head) if self.probe else None
         if values is not None:
-            temporary = self.folder / MAPS / f".{name}.partial"
-            with temporary.open("wb") as file:
-                np.save(file, values)
-            temporary.replace(self.folder / MAPS / f"{name}.npy")
+            with whole_file(self.folder / MAPS / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, values)  # given a name, it would put .npy behind it
 
     def _on_encoded(self, done: int, total: int) -> None:
         now = time.monotonic()

@@ -24,8 +24,8 @@ from typing import Any
 
 import torch
 
-from bsig.inputs.files import locked
-from bsig.training.runs.run import RunFolder
+from bsig.inputs.files import locked, whole_folder
+from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.worker import attempt, begin, end
 
 logger = logging.getLogger(__name__)
@@ -50,9 +50,9 @@ def gpu_seconds(folder: str, checkpoints: str) -> int:  # noqa: ARG001  called w
     """How long a run asks for the GPU: what was estimated, with room, within the run's own limit."""
     path = Path(folder)
     request = RunFolder.of(path).read(path.name).request
-    wanted = GETTING_READY_S + SAFETY * (request.estimated_seconds or 0.0)
+    estimate = GETTING_READY_S + SAFETY * (request.estimated_seconds or 0.0)
     limit = LONGEST_S if request.seconds is None else request.seconds + GETTING_READY_S
-    return round(min(max(wanted, SHORTEST_S), limit, LONGEST_S))
+    return round(min(max(estimate, SHORTEST_S), limit, LONGEST_S))
 
 
 def made_on_gpu(folder: str, checkpoints: str) -> tuple[dict[str, Any], Files]:
@@ -141,17 +141,14 @@ class GpuMaker:
 
 
 def _store(files: Files, checkpoints: Path) -> None:
-    """Each folder whole or not at all."""
-    names = {name.split("/", 1)[0] for name in files}
-    for name in names:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=checkpoints))
-        for path, content in files.items():
-            if path.split("/", 1)[0] == name:
-                (temporary / path.split("/", 1)[1]).write_bytes(content)
-        shutil.rmtree(checkpoints / name, ignore_errors=True)
-        temporary.chmod(0o755)
-        temporary.replace(checkpoints / name)
+    """Writes each folder whole or not at all."""
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    parts = {path: path.split("/", 1) for path in files}
+    for name in {folder for folder, _ in parts.values()}:
+        with whole_folder(checkpoints / name) as temporary:
+            for path, (folder, file) in parts.items():
+                if folder == name:
+                    (temporary / file).write_bytes(files[path])
 
 
 def _decorated() -> Callable[[str, str], tuple[dict[str, Any], Files]] | None:

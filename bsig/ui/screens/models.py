@@ -9,13 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.explain.cams import CAM_METHODS
-from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.methods import CAM_METHODS, default_method, methods_of, why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
-from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.model.feature_stages import feature_stages, head_in_words, stage_of
+from bsig.model.feature_stages import feature_stages, stage_of
+from bsig.model.heads import head_in_words
 from bsig.model.new_model import model_name, new_model, not_trained
 from bsig.ui.components.html import explained, head_html
 from bsig.ui.components.inputs import in_words

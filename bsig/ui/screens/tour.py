@@ -11,7 +11,9 @@ import gradio as gr
 
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shared_limit_of
-from bsig.explain.explainer import EncodedImage, Explanation, area_text, find_class, percent
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.explain.wording import area_text, percent
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.components.html import head_html
 from bsig.ui.components.inputs import MapImage, in_words
@@ -62,7 +64,7 @@ def trusted(encoded: EncodedImage, choice: str) -> Shown:
 
 def absent(encoded: EncodedImage, choice: str) -> Shown:
     """Step 2: the softmax heatmap of something that is not there."""
-    explanation = encoded.explain(find_class(encoded.model, choice))
+    explanation = encoded.explain(encoded.model.class_index(choice))
     softmax = explanation.softmax
     return Shown(
         explanation,
@@ -94,7 +96,7 @@ def moved(encoded: EncodedImage, choice: str) -> Shown:
 def sigmoid(encoded: EncodedImage, choice: str) -> Shown:
     """Step 4: the sigmoid branch on a class that is there and on one that is not."""
     is_there = choice == "what is there"
-    explanation = encoded.explain(None if is_there else find_class(encoded.model, choice))
+    explanation = encoded.explain(None if is_there else encoded.model.class_index(choice))
     softmax, branch = explanation.softmax, explanation.sigmoid
     second = (
         "A vector added to all classes would change its probabilities, so its zero is fixed by labels, not by chance."

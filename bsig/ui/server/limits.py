@@ -21,7 +21,7 @@ import timm
 import torch
 
 from bsig.explain.wording import duration
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.zips import ZipLimits
 from bsig.model.backbones import DEFAULT_BACKBONE
 
@@ -186,7 +186,7 @@ class Limits:
         if not self.is_public:
             return ""
         return (
-            f"In this public app: a zip of at most {_megabytes(self.upload_bytes)}, {self.finetune_pictures:,} "
+            f"In this public app: a zip of at most {megabytes(self.upload_bytes)}, {self.finetune_pictures:,} "
             f"pictures (each counted once a view), {self.finetune_epochs} epochs and "
             f"{duration(self.finetune_seconds or 0)} a run; a run that takes longer is stopped and keeps its finished "
             f"epochs. One run is made at a time; you may have {self.runs_waiting} in line and {self.runs_kept} in all. "
@@ -198,7 +198,7 @@ class Limits:
         if not self.is_public:
             return ""
         return (
-            f"In this public app: a zip of at most {_megabytes(self.upload_bytes)}, {self.evaluation_pictures} "
+            f"In this public app: a zip of at most {megabytes(self.upload_bytes)}, {self.evaluation_pictures} "
             f"pictures and {duration(self.evaluation_seconds or 0)} an evaluation; one is made at a time, your last "
             f"{self.evaluations_kept} are kept. {self.lifetime()}"
         )
@@ -209,7 +209,7 @@ class Limits:
             return ""
         return (
             f"In this public app: timm's own names of at most {(self.model_weights or 0) / 1e6:.0f} million weights, "
-            f"checkpoint zips of at most {_megabytes(self.upload_bytes)}, {self.models_kept} models and checkpoints a "
+            f"checkpoint zips of at most {megabytes(self.upload_bytes)}, {self.models_kept} models and checkpoints a "
             f"visitor. {self.lifetime()}"
         )
 
@@ -277,8 +277,4 @@ def _in_words(name: str, limit: float | int | None) -> str:
         return "yes" if limit else "no"
     if name.endswith("seconds"):
         return duration(limit)
-    return _megabytes(int(limit)) if name.endswith("bytes") else f"{limit:,}"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / MEGABYTE:,.0f} MB"
+    return megabytes(int(limit)) if name.endswith("bytes") else f"{limit:,}"

@@ -27,8 +27,9 @@ from pathlib import Path
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
 from bsig.model.dual_branch import DualBranch
+from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import ENDED, RunFolder
+from bsig.training.runs.run import ENDED
 from bsig.ui.screens.evaluate.kept import OwnSets
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitors import current_key

@@ -7,7 +7,7 @@ import pytest
 from bsig.evaluation.output.markdown import main_table, results_markdown
 from bsig.evaluation.output.shipped import read_results
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
-from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
 
 def test_the_page_holds_what_the_command_prints() -> None:

@@ -11,7 +11,7 @@ import torch
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
-from bsig.cli.main import diagnostics_table
+from bsig.cli.tables import diagnostics_table
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.paths import ASSETS, EXAMPLES

@@ -9,7 +9,7 @@ import pytest
 
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
-from bsig.explain.diagnostics.collapse_report import QUADRANTS
+from bsig.explain.diagnostics.sign_collapse import QUADRANTS
 from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.html import explained, glossary_html
 from bsig.ui.plots.training import FIGURES

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import reference
 import torch
+from feature_maps import feature_maps, read_directly, shown
 from generated import class_folders
 from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training.closed_form.damped_finetune import DampingConfig, damped_head
-from bsig.training.closed_form.damping import STEADINESS, LikelyPictures, damped_changes, likely_pictures
-from bsig.training.closed_form.flat_finetune import encoded_twice
-from bsig.training.features.cache import Views
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, finetune
-from bsig.training.loop.train import TrainingConfig
+from bsig.model.heads import with_classes
+from bsig.training.closed_form.damping import (
+    STEADINESS,
+    DampingGrids,
+    LikelyPictures,
+    damped_changes,
+    damped_head,
+    likely_pictures,
+)
+from bsig.training.config import DampingConfig, FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
+from bsig.training.finetune import finetune
 
 PICTURES, CHANNELS, CLASSES = 6, 5, 3
 
@@ -134,18 +141,37 @@ def test_finetune_writes_the_damped_branch_and_strength_zero_is_the_undamped_one
     torch.testing.assert_close(weights[0.0], weights[None], rtol=1e-4, atol=1e-6)
     model = load_checkpoint(tmp_path / "damped-None")
     assert_close(bias, model.sigmoid_head.last_linear.bias, IDENTITY)
-    features = torch.cat([one for _, one in encoded_twice(model, list(images.samples), list(range(8)), [])])
+    features = torch.cat(feature_maps(model, images))
     # Of few pictures all are among the sixteen likeliest of every class.
     before, after = (spread_within(weights[key][1].double(), features.double()) for key in (None, 20.0))
     assert 0 < after < 0.5 * before
 
 
-def test_a_shift_branch_and_no_pictures_are_refused(tmp_path: Path, default_model: DualBranch) -> None:
+def test_the_shared_encoding_damps_as_pictures_read_one_after_the_other(
+    tmp_path: Path, default_model: DualBranch
+) -> None:
     images = read_dataset(class_folders(tmp_path / "pictures", {"n01440764": "red", "n03445777_golf_ball": "green"}))
-    config = FinetuneConfig(training=TrainingConfig(branch="shift"), damping=DampingConfig())
+    index_of = {"n01440764": 0, "n03445777_golf_ball": 1}
+    softmax = with_classes(default_model.softmax_head, 2)
+    trained = copy.deepcopy(softmax)
+    torch.nn.init.normal_(trained.last_linear.weight, std=0.05, generator=torch.Generator().manual_seed(3))
+    for most in (4000, 3):  # of 8 pictures: all, and every third
+        config = DampingConfig(most_pictures=most)
+        grids, direct = DampingGrids(softmax, 8, config), DampingGrids(softmax, 8, config)
+        shown(grids, default_model, images, index_of)
+        read_directly(direct, default_model, images, index_of)
+        assert grids.labels == direct.labels
+        assert len(grids.labels) == (16 if most == 4000 else 6)
+        one, other = (damped_head(each, softmax, trained, config) for each in (grids, direct))
+        torch.testing.assert_close(one.last_linear.weight, other.last_linear.weight, rtol=1e-3, atol=1e-4)
+        assert torch.equal(one.last_linear.bias, trained.last_linear.bias)
+
+
+def test_a_shift_branch_and_no_pictures_are_refused(default_model: DualBranch) -> None:
     with pytest.raises(InputError, match=r"`damping` needs a full branch"):
-        finetune(images, tmp_path / "out", config, cache_folder=None)
-    with pytest.raises(InputError, match=r"no usable picture"):
-        damped_head(default_model, default_model.softmax_head, images, {})
+        FinetuneConfig(training=TrainingConfig(branch="shift"), damping=DampingConfig())
+    head = default_model.softmax_head
+    with pytest.raises(InputError, match=r"no picture of these classes is usable"):
+        damped_head(DampingGrids(head, 0, DampingConfig()), head, head)
     with pytest.raises(InputError, match=r"`most_pictures` \(=0\)"):
-        damped_head(default_model, default_model.softmax_head, images, {}, DampingConfig(most_pictures=0))
+        DampingConfig(most_pictures=0)

@@ -8,20 +8,28 @@ import numpy as np
 import pytest
 import reference
 import torch
+from feature_maps import read_directly, shown
 from generated import class_folders
 from tolerances import IDENTITY, PROBABILITY, assert_close
 from torch import Tensor
 
 from bsig.evaluation.metrics.localization import score_map
 from bsig.evaluation.metrics.regions import inside_auc
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import load_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training.closed_form.flat_finetune import FlatShiftConfig, fit_flat_shift
-from bsig.training.closed_form.flat_shift import CellMoments, flatness, flattest_vector, level_for_absent_area
-from bsig.training.finetune import FinetuneConfig, finetune
-from bsig.training.loop.train import TrainingConfig
+from bsig.model.heads import with_classes
+from bsig.training.closed_form.flat_shift import (
+    CellMoments,
+    FlatShiftCells,
+    fit_flat_shift,
+    flatness,
+    flattest_vector,
+    level_for_absent_area,
+)
+from bsig.training.config import FinetuneConfig, FlatShiftConfig, TrainingConfig
+from bsig.training.finetune import finetune
 
 CHANNELS, ROWS, COLUMNS = 7, 3, 5
 
@@ -127,14 +135,32 @@ def test_on_the_default_model_it_is_the_same_classifier_with_a_flat_map(
     names = {"n01440764": "red", "n03445777_golf_ball": "green"}
     images = read_dataset(class_folders(tmp_path / "pictures", names))
     index_of = {"n01440764": 0, "n03445777_golf_ball": 574}
-    fit = fit_flat_shift(default_model, images, index_of, FlatShiftConfig(absent_area=0.2))
-    again = fit_flat_shift(default_model, images, index_of, FlatShiftConfig(absent_area=0.2), batch_size=3)
+    config, head = FlatShiftConfig(absent_area=0.2), default_model.softmax_head
+
+    def cells() -> FlatShiftCells:
+        return FlatShiftCells(head.last_linear.in_features, config)
+
+    fit = fit_flat_shift(shown(cells(), default_model, images, index_of), head, config)
+    again = fit_flat_shift(shown(cells(), default_model, images, index_of, size=6), head, config)
+    direct = fit_flat_shift(read_directly(cells(), default_model, images, index_of), head, config)
     assert (fit.pictures, float(fit.shift.bias)) == (8, 0)
     assert fit.level > 0
-    assert_close(again.shift.vector, fit.shift.vector, PROBABILITY._replace(absolute=1e-4))
+    for other in (again, direct):
+        assert_close(other.shift.vector, fit.shift.vector, PROBABILITY._replace(absolute=1e-4))
+        assert (other.level, other.flatness) == pytest.approx((fit.level, fit.flatness), rel=1e-4)
     features = torch.rand(2, 1280, 7, 7, generator=torch.Generator().manual_seed(0))
-    shifted = fit.shift.applied_to(default_model.softmax_head)
+    shifted = default_model.softmax_head.shifted(fit.shift.vector, fit.shift.bias)
     assert_close(shifted(features).softmax(1), default_model.softmax_logits(features).softmax(1), PROBABILITY)
+
+
+def test_fewer_than_two_pictures_or_classes_are_refused(default_model: DualBranch) -> None:
+    head, config = default_model.softmax_head, FlatShiftConfig()
+    cells = FlatShiftCells(head.last_linear.in_features, config)
+    cells.read(0, 3, torch.rand(2, head.last_linear.in_features, 7, 7))
+    with pytest.raises(InputError, match="fewer than 2 pictures"):
+        fit_flat_shift(cells, head, config)
+    with pytest.raises(InputError, match="holds 1 class"):
+        fit_flat_shift(cells, with_classes(head, 1), config)
 
 
 @pytest.mark.parametrize("branch", ["shift", "full"])

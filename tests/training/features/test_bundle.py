@@ -43,7 +43,7 @@ def test_what_is_written_is_read_back_to_half_precision(
     assert torch.equal(found.features.labels, features.labels)
     assert found.held_out is not None
     assert torch.equal(found.held_out.labels, held_out.labels)
-    assert found.said == {"images": 7, "classes": 6, "held_out_images": 3, "name": "seven"}
+    assert found.description == {"images": 7, "classes": 6, "held_out_images": 3, "name": "seven"}
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 
 
@@ -103,8 +103,8 @@ def test_a_cut_file_text_and_nothing_are_refused(
 def test_the_shipped_features_are_of_the_default_model_and_teach_it_to_say_no(default_model: DualBranch) -> None:
     stored = load_bundle(BUNDLED_FEATURES, default_model)
     assert BUNDLED_FEATURES.stat().st_size < 6e6
-    assert stored.said["images"] == stored.said["classes"] == 1000
-    assert {"name", "made_by", "licence", "source"} <= set(stored.said)
+    assert stored.description["images"] == stored.description["classes"] == 1000
+    assert {"name", "made_by", "licence", "source"} <= set(stored.description)
     assert stored.held_out is not None
     seen = []
     trained = train_sigmoid_branch(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,56 +14,25 @@ import numpy as np
 import pytest
 import torch
 from generated import class_folders, picture
-from PIL import Image
 
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.inputs.images import Preprocessing, crop_image, input_batch, input_tensor
-from bsig.model.backbones import BackboneOptions, classifier_from_timm, state_sha256
+from bsig.inputs.images import crop_image, input_tensor
+from bsig.model.backbones import BackboneOptions, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import state_sha256
+from bsig.training.config import EncodingConfig, Views
 from bsig.training.features import cache as feature_cache
 from bsig.training.features import file as feature_file
-from bsig.training.features.augmentation import Views, view_of
 from bsig.training.features.cache import cache_key, pooled_features
-from bsig.training.features.encoding import decoded_batches, normalised
 from bsig.training.features.pooled import PooledFeatures
 
 INDEX_OF = {"a": 0, "b": 1}
 
 
-@pytest.fixture(scope="module")
-def model() -> DualBranch:
-    """A small network, so that encoding is no matter of time."""
-    torch.manual_seed(11)
-    model = DualBranch(classifier_from_timm("test_resnet", pretrained=False))
-    model.preprocessing = replace(model.preprocessing, input_size_hw=(64, 64), resize_to=72)
-    return model
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> LabelledImages:
-    return read_dataset(class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=3))
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def encodings(model: DualBranch, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of crops of each run of the encoder."""
-    runs: list[int] = []
-    features = model.features
-    monkeypatch.setattr(model, "features", lambda inputs: (runs.append(len(inputs)), features(inputs))[1])
-    return runs
-
-
 def equal(one: PooledFeatures, other: PooledFeatures) -> bool:
     return torch.equal(one.pooled, other.pooled) and torch.equal(one.labels, other.labels)
-
-
-# Equal to fresh ones.
 
 
 @pytest.mark.parametrize("views", [Views(), Views(3, seed=5)])
@@ -98,7 +66,7 @@ def test_the_default_backbones_features_come_back_bit_for_bit_and_are_those_of_e
 def test_the_first_view_is_the_evaluation_crop_whatever_the_number_of_views(
     model: DualBranch, images: LabelledImages
 ) -> None:
-    one = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=1)
+    one = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(1))
     for index, sample in enumerate(images.samples):
         crop = crop_image(sample.open(), model.preprocessing)
         direct = model.softmax_head.pooled(model.features(input_tensor(crop, model.preprocessing)))
@@ -117,11 +85,10 @@ def test_samples_of_classes_that_the_model_does_not_have_are_left_out(
 
 def test_progress_counts_every_picture(model: DualBranch, images: LabelledImages) -> None:
     seen: list[tuple[int, int]] = []
-    pooled_features(model, images, INDEX_OF, batch_size=4, cache_folder=None, progress=lambda *done: seen.append(done))
+    pooled_features(
+        model, images, INDEX_OF, encoding=EncodingConfig(4), cache_folder=None, progress=lambda *done: seen.append(done)
+    )
     assert seen == [(4, 6), (6, 6)]
-
-
-# The key.
 
 
 def key_of(model: DualBranch, images: LabelledImages, views: Views | None = None) -> str:
@@ -202,9 +169,6 @@ def test_a_changed_picture_is_encoded_again(model: DualBranch, images: LabelledI
     torch.testing.assert_close(after.pooled[1:], before.pooled[1:], rtol=1e-5, atol=1e-6)
 
 
-# Files on disk.
-
-
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "fewer", "longer", "no list", "bad list"])
 def test_damaged_files_are_made_again(model: DualBranch, images: LabelledImages, cache: Path, damage: str) -> None:
     fresh = pooled_features(model, images, INDEX_OF, cache_folder=cache)
@@ -269,9 +233,6 @@ def test_runs_that_share_a_cache_folder_give_the_same_features(
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
 
 
-# Disks and memory that refuse.
-
-
 @contextmanager
 def no_file_above(size: int) -> Iterator[None]:
     """The operating system refuses to let any file of this process grow further: a full disk."""
@@ -289,10 +250,12 @@ def test_a_full_disk_is_told_in_one_sentence_and_features_stay_in_memory(
 ) -> None:
     if not reserved:  # a file system on which the disk turns out to be full in the middle
         monkeypatch.setattr(feature_file, "_reserve", lambda *_: None)
-    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=2)
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(2))
     notes: list[str] = []
     with no_file_above(128 + 4 * 96 * 3):
-        found = pooled_features(model, images, INDEX_OF, cache_folder=cache, batch_size=2, on_note=notes.append)
+        found = pooled_features(
+            model, images, INDEX_OF, cache_folder=cache, encoding=EncodingConfig(2), on_note=notes.append
+        )
     assert equal(found, fresh)
     (note,) = notes
     assert "File too large" in note
@@ -333,10 +296,10 @@ def test_what_neither_cache_nor_memory_holds_is_refused_in_words(
 def test_a_list_of_unreadable_files_that_cannot_be_written_leaves_no_features_that_would_be_found(
     model: DualBranch, images: LabelledImages, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_list(path: Path, content: bytes) -> None:
+    def no_list(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(feature_file, "write_whole", no_list)
+    monkeypatch.setattr(feature_file, "write_json", no_list)
     notes: list[str] = []
     found = pooled_features(model, images, INDEX_OF, cache_folder=cache, on_note=notes.append)
     assert "No space left" in notes[0]
@@ -344,105 +307,14 @@ def test_a_list_of_unreadable_files_that_cannot_be_written_leaves_no_features_th
     assert equal(found, pooled_features(model, images, INDEX_OF, cache_folder=None))
 
 
-class SmallMemory:
-    """An encoder whose device holds so many pictures at a time."""
-
-    def __init__(self, model: DualBranch, holds: int) -> None:
-        self.encode, self.holds, self.sizes = model.features, holds, []
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        self.sizes.append(len(inputs))
-        if len(inputs) > self.holds:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return self.encode(inputs)
-
-
-def test_out_of_memory_halves_the_batch_and_goes_on_saying_so(
-    model: DualBranch, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=5)
-    small, notes = SmallMemory(model, 2), []
-    monkeypatch.setattr(model, "features", small)
-    found = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=5, on_note=notes.append)
-    torch.testing.assert_close(found.pooled, fresh.pooled, rtol=1e-5, atol=1e-6)
-    assert notes == ["out of memory with 5 pictures at a time: going on with 2."]
-    assert small.sizes == [5, 2, 2, 1, 1]  # once learnt, it is not tried again
-    small.holds = 0
-    with pytest.raises(InputError, match="does not hold one picture's features of 'test_resnet'"):
-        pooled_features(model, images, INDEX_OF, cache_folder=None)
-
-
-@pytest.mark.parametrize("batch_size", [1, 4])
-def test_pixels_are_normalised_as_for_explaining_bit_for_bit(images: LabelledImages, batch_size: int) -> None:
-    preprocessing = Preprocessing((32, 48), 56, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-    crops = [crop_image(sample.open(), preprocessing) for sample in images.samples[:batch_size]]
-    pixels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
-    assert torch.equal(normalised(pixels, preprocessing), input_batch(crops, preprocessing))
-
-
-def test_pictures_come_in_order_whatever_the_threads_and_none_runs_far_ahead() -> None:
-    started: list[int] = []
-
-    def decode(index: int) -> np.ndarray | str:
-        started.append(index)
-        time.sleep(0.002 * (index % 3))
-        return f"{index} is bad" if index % 5 == 0 else np.full((1, 2, 3, 3), index, np.uint8)
-
-    seen: list[int] = []
-    for kept, crops, failed in decoded_batches(range(3, 40), decode, 4, threads=3):
-        assert max(started) <= 3 + len(seen) + 4 * 3  # this batch and two ahead
-        assert crops[:, 0, 0, 0].tolist() == kept
-        assert failed == {index: f"{index} is bad" for index in failed}
-        seen += sorted([*kept, *failed])
-    assert seen == list(range(3, 40))
-
-
 def test_stopping_ends_extraction_at_the_next_batch(model: DualBranch, images: LabelledImages, cache: Path) -> None:
     seen: list[int] = []
     with pytest.raises(StoppedEarly, match="after 4 of 6 pictures were encoded"):
         pooled_features(
-            model, images, INDEX_OF, batch_size=2, cache_folder=cache,
+            model, images, INDEX_OF, encoding=EncodingConfig(2), cache_folder=cache,
             progress=lambda done, _total: seen.append(done), should_stop=lambda: bool(seen) and seen[-1] == 4,
         )  # fmt: skip
     assert list(cache.iterdir()) == []
-
-
-# Views.
-
-
-def test_a_view_is_the_same_for_the_same_seed_sample_and_number_and_another_otherwise() -> None:
-    source, preprocessing = picture("red", 0, (120, 90)), Preprocessing((64, 64), 72)
-
-    def pixels(seed: int, sample: int, view: int) -> bytes:
-        return view_of(source, preprocessing, Views(9, seed=seed), sample, view).tobytes()
-
-    assert pixels(3, 1, 2) == pixels(3, 1, 2)
-    assert len({pixels(3, 1, 2), pixels(4, 1, 2), pixels(3, 2, 2), pixels(3, 1, 3)}) == 4
-    assert pixels(3, 1, 0) == pixels(4, 7, 0) == crop_image(source, preprocessing).tobytes()
-
-
-def test_drawing_views_leaves_the_global_generator_as_it_was() -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    view_of(picture("red", 0), Preprocessing((64, 64), 72), Views(2), 0, 1)
-    assert torch.equal(torch.rand(3), expected)
-
-
-def test_views_have_the_input_size_whatever_the_pictures() -> None:
-    preprocessing = Preprocessing((64, 96), 96)
-    for size_wh in ((1, 1), (300, 2), (2, 300), (97, 65)):
-        for view in range(4):
-            crop = view_of(Image.new("RGB", size_wh), preprocessing, Views(4), 0, view)
-            assert crop.size == (96, 64)
-
-
-@pytest.mark.parametrize(
-    ("settings", "name"), [((0,), "views"), ((2, 0.0), "smallest_area"), ((2, 1.1), "smallest_area")]
-)
-def test_views_out_of_range_are_refused_by_name(settings: tuple, name: str) -> None:
-    with pytest.raises(InputError, match=rf"`{name}` \(={settings[-1]}\)"):
-        Views(*settings)
 
 
 def test_the_same_weights_at_another_stride_or_under_another_pooling_have_features_of_their_own(

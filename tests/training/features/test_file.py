@@ -22,7 +22,6 @@ from bsig.training.features import file as feature_file
 from bsig.training.features.file import (
     FeatureFile,
     cache_limit,
-    discarded_unless_published,
     make_room,
     read_features,
     remove_left_behind,
@@ -33,8 +32,18 @@ def rows(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((count, 2, 5), dtype=np.float32)
 
 
+@contextmanager
+def feature_file_at(path: Path, count: int) -> Iterator[FeatureFile]:
+    """Leaves nothing behind when the block ends badly."""
+    file = FeatureFile(path, count, (2, 5))
+    try:
+        yield file
+    finally:
+        file.discard()
+
+
 def stored(path: Path, count: int = 7, seed: int = 0) -> Path:
-    with discarded_unless_published(FeatureFile(path, count, (2, 5))) as file:
+    with feature_file_at(path, count) as file:
         file.append(rows(count, seed))
         file.publish({})
     return path
@@ -56,7 +65,7 @@ def no_file_above(size: int) -> Iterator[None]:
 
 
 def test_rows_written_in_parts_are_numpys_file_bit_for_bit(tmp_path: Path) -> None:
-    with discarded_unless_published(FeatureFile(tmp_path / "x.npy", 1000, (2, 5))) as file:
+    with feature_file_at(tmp_path / "x.npy", 1000) as file:
         for part in np.array_split(rows(996), 13):
             file.append(part)
         assert read_features(tmp_path / "x.npy", 1000, 2) is None  # not there before it is whole

@@ -13,7 +13,7 @@ from bsig.explain.explainer import Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
-from bsig.training.runs.probe import ABSENT_PER_PICTURE, Watched
+from bsig.training.runs.probe import ABSENT_PER_PICTURE, Probe
 from bsig.ui.components.examples import bundled_examples
 
 
@@ -26,14 +26,14 @@ def pictures() -> list[Image.Image]:
 def test_the_probes_map_is_the_explainers(
     perturbed_model: DualBranch, pictures: list[Image.Image], method: str
 ) -> None:
-    watched = Watched.of(perturbed_model, pictures[0], "golf ball", pictures, method)
+    probe = Probe.of(perturbed_model, pictures[0], "golf ball", pictures, method)
     encoded = Explainer(perturbed_model).encode(pictures[0])
     explanation = encoded.explain("golf ball", method)
     for head, evidence in (
         (perturbed_model.sigmoid_head, explanation.sigmoid),
         (perturbed_model.softmax_head, explanation.softmax),
     ):
-        found = watched.probe_map(head)
+        found = probe.picture_map(head)
         assert found is not None
         assert_close(found, evidence.map, FLOAT32)
 
@@ -41,10 +41,10 @@ def test_the_probes_map_is_the_explainers(
 def test_areas_are_the_mean_over_pictures_and_classes_of_cells_above_zero(
     perturbed_model: DualBranch, pictures: list[Image.Image]
 ) -> None:
-    watched = Watched.of(perturbed_model, None, None, pictures)
-    assert watched.class_index.shape == (3, 1 + ABSENT_PER_PICTURE)
+    probe = Probe.of(perturbed_model, None, None, pictures)
+    assert probe.class_index.shape == (3, 1 + ABSENT_PER_PICTURE)
     own, absent = [], []
-    for picture, classes in zip(pictures, watched.class_index.tolist(), strict=True):
+    for picture, classes in zip(pictures, probe.class_index.tolist(), strict=True):
         encoded = Explainer(perturbed_model).encode(picture)
         assert classes[0] == encoded.predicted_index
         likeliest = {*encoded.top_classes("softmax", 10), *encoded.top_classes("sigmoid", 10)}
@@ -52,7 +52,7 @@ def test_areas_are_the_mean_over_pictures_and_classes_of_cells_above_zero(
         areas = [encoded.explain(index).sigmoid.positive_area for index in classes]
         own.append(areas[0])
         absent.append(sum(areas[1:]) / ABSENT_PER_PICTURE)
-    found = watched.areas(perturbed_model.sigmoid_head)
+    found = probe.areas(perturbed_model.sigmoid_head)
     assert_close(torch.tensor([found.own, found.absent]), torch.tensor([sum(own) / 3, sum(absent) / 3]), FLOAT32)
 
 
@@ -65,8 +65,8 @@ def test_few_classes_a_class_that_is_not_there_and_no_picture_at_all(
         Classifier("two", default_classifier.encoder, head.requires_grad_(False), default_classifier.preprocessing,
                    ("a", "b"), ("a", "b"), {})
     )  # fmt: skip
-    watched = Watched.of(small, pictures[0], "golf ball", [])
-    assert watched.class_index.shape == (1, 2)  # the predicted class, and the one that is left
-    assert watched.probe_index == watched.class_index[0, 0]
+    probe = Probe.of(small, pictures[0], "golf ball", [])
+    assert probe.class_index.shape == (1, 2)  # the predicted class, and the one that is left
+    assert probe.picture_class == probe.class_index[0, 0]
     with pytest.raises(InputError, match="at least one"):
-        Watched.of(small, None, None, [])
+        Probe.of(small, None, None, [])

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,19 @@ import numpy as np
 import pytest
 import torch
 from generated import class_folders
+from run_requests import REQUESTS
 from safetensors.torch import load_file
 
+from bsig.inputs.files import locked
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import Classifier, state_sha256
-from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
-from bsig.training.config import TrainingConfig
-from bsig.training.finetune import FinetuneConfig
-from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import ENDED, MAPS, Run, RunFolder, RunRequest
+from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import TENSORS
+from bsig.model.weights import state_sha256
+from bsig.training.config import FinetuneConfig, TrainingConfig
+from bsig.training.runs.folder import MAPS, RunFolder, change_state
+from bsig.training.runs.queue import RunQueue, mark_interrupted
+from bsig.training.runs.run import ENDED, Run, RunRequest
 from bsig.ui.components.examples import bundled_examples
 
 PATIENCE_S = 300.0
@@ -128,7 +133,8 @@ def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
     ended(queue, name)
     folder = queue.folder.folder(name)
     class_folders(folder / "data", {"n01440764": "red", "n03445777": "green"}, count=3)
-    queue.folder.change_address(folder, str(folder / "data"))
+    request = queue.folder.read(name).request
+    queue.folder.change_request(folder, replace(request, address=str(folder / "data")))
     queue.resume(name)
     until(queue, name, lambda run: run.state.epochs_done >= 1)
     queue.stop(name)
@@ -267,3 +273,16 @@ def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(t
     later = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
     later.close()
     assert later.folder.read(name).state.standing == "interrupted"
+
+
+def test_what_nobody_holds_is_marked_as_interrupted_and_what_somebody_holds_is_left(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path)
+    for name, standing in [("held", "running"), ("dead", "running"), ("waiting", "queued"), ("done", "finished")]:
+        change_state(runs.create(name, REQUESTS[0]), standing=standing, epochs_done=2)
+    with locked(runs.runs / "held"):
+        mark_interrupted(runs)
+    assert {run.name: run.state.standing for run in runs.read_all()} == {
+        "held": "running", "dead": "interrupted", "waiting": "interrupted", "done": "finished",
+    }  # fmt: skip
+    assert "after epoch 2 of 3, which is kept; resume it" in runs.read("dead").state.sentence
+    assert "while this run was waiting; resume it" in runs.read("waiting").state.sentence

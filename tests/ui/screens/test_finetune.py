@@ -20,10 +20,13 @@ from in_process import served_demo
 from bsig.explain.explainer import Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, save_checkpoint
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
+from bsig.training.runs.folder import MAPS, RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import MAPS, RunFolder, RunRequest
+from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.finetune.form import Form, checkpoint_zip, looked_over, submitted, taken_in
 from bsig.ui.screens.finetune.run import probe_epochs, probe_pictures, probe_text, runs_html, settings_html, status_html

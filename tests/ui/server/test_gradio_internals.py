@@ -20,8 +20,8 @@ from gradio.state_holder import SessionState
 from http_visitor import RefusedError, Visitor, file_data, wait_until
 from in_process import loops_closed
 
-from bsig.ui import launch_arguments
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
+from bsig.ui.page import launch_arguments
 from bsig.ui.server import gradio_internals
 from bsig.ui.server.gradio_internals import (
     DOM_CLASSES,

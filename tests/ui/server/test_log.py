@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-import time
 from collections.abc import Iterator
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from in_process import served_demo
 
-from bsig.explain.timing import collected, part
 from bsig.inputs.errors import InputError
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.server.log import rule_of
@@ -25,40 +21,6 @@ from bsig.ui.workbench import Workbench
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
-
-
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def test_parts_of_one_name_are_added_up_also_from_a_thread_of_the_same_request() -> None:
-    def work() -> None:
-        with part("encode"):
-            time.sleep(0.02)
-
-    with collected() as seconds:
-        work()
-        thread = threading.Thread(target=copy_context().run, args=(work,))
-        thread.start()
-        thread.join()
-    assert 0.04 <= seconds["encode"] < 5
-
-
-def test_a_part_that_fails_counts_and_a_part_outside_counts_nowhere() -> None:
-    with collected() as seconds, pytest.raises(ValueError, match="so"), part("maps"):
-        raise ValueError("so")
-    with part("maps"):
-        time.sleep(0.05)
-    assert list(seconds) == ["maps"]
-    assert seconds["maps"] < 0.05
-
-
-def test_requests_side_by_side_do_not_share_their_parts() -> None:
-    with collected() as first:
-        with collected() as second, part("png"):
-            pass
-        with part("maps"):
-            pass
-    assert (list(first), list(second)) == (["maps"], ["png"])
 
 
 # --- what a rule says -------------------------------------------------------------------------------------------------

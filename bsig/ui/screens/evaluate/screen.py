@@ -16,7 +16,7 @@ import gradio as gr
 from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.output.words import result_title
-from bsig.explain.cams import CAM_METHODS
+from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError
 from bsig.ui.components.inputs import in_words
 from bsig.ui.screens.compare.screen import CompareScreen
@@ -140,7 +140,8 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
                 titles = sets_of(name, [step, *own])
                 drawn = look(name, step, methods[0], treatments[0])
                 sets = gr.Dropdown(choices=titles, value=step)
-                done = note("Done; the results are above.")
+                kept = bench.visitor_space.evaluations.get(step)
+                done = note(f"Done; the results are above. {kept.results['split_sentence'] if kept else ''}".strip())
                 yield [None, done, [step, *own], sets, methods[0], treatments[0], *drawn]
             else:
                 words = progress_html(step.done, step.total, step.seconds)

@@ -12,19 +12,22 @@ from typing import Any, get_args
 
 from PIL import Image
 
+from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
-from bsig.model.backbones import chosen_device
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
+from bsig.model.checkpoints.description import read_description
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import BranchKind, DualBranch
-from bsig.training.config import TrainingConfig
-from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
-from bsig.training.features.augmentation import Views
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
+from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
+from bsig.training.finetune import start_model
+from bsig.training.runs.folder import DATA, PROBE, RunFolder
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
+from bsig.training.runs.run import ENDED, DataKind, RunRequest
 from bsig.ui.components.downloads import download_folder
 from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
@@ -292,7 +295,8 @@ def _counted(address: str, model: DualBranch, config: FinetuneConfig) -> tuple[i
     Raises:
         InputError: too few classes match.
     """
-    images, held_out = train_and_held_out(address, config.training.seed)
+    splits = train_and_held_out(address, config.training.seed)
+    images, held_out = splits.train, splits.held_out
     match = matched(images, model, new_head=config.softmax_head is not None)
     check_match(images, match, model)
     count = sum(sample.class_name in match.index_of for sample in images.samples)

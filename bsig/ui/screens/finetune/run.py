@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bsig.explain.drawing.colours import View
 from bsig.explain.drawing.comparison import PICTURE_SIZE
-from bsig.explain.drawing.heatmaps import View, overlay, shared_limit
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.wording import duration
+from bsig.explain.drawing.heatmaps import overlay, shared_limit
+from bsig.explain.wording import duration, number_text, whole_percent
 from bsig.training.data_check import DataCheck
-from bsig.training.runs.run import MAPS, Run
+from bsig.training.runs.folder import MAPS
+from bsig.training.runs.run import Run
 from bsig.training.runs.words import check_words, progress, settings_rows, status
 from bsig.ui.components.html import explained
 
@@ -145,17 +146,17 @@ def probe_text(run: Run, epoch: int) -> tuple[str, str]:
 
 
 def _area(values: np.ndarray) -> str:
-    return f"{100 * float((values > 0).mean()):.0f} % of the picture"
+    return f"{whole_percent(float((values > 0).mean()))} of the picture"
 
 
 def _limit_of(file: Path, view: View) -> float:
-    return _kept_limit(file, file.stat().st_mtime_ns, view == "positive")
+    return _kept_limit(file, file.stat().st_mtime_ns, view)
 
 
 @lru_cache(maxsize=20_000)
-def _kept_limit(file: Path, changed: int, positive_only: bool) -> float:  # noqa: ARG001  of the file as it is now
+def _kept_limit(file: Path, changed: int, view: View) -> float:  # noqa: ARG001  of the file as it is now
     """`shared_limit` of one map: a page that is redrawn twice a second reads only the newest."""
-    return shared_limit(np.load(file), positive_only=positive_only)
+    return shared_limit(np.load(file), view=view)
 
 
 def _file(maps: Path, epoch: int) -> Path:

@@ -13,8 +13,10 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.drawing.comparison import Drawing
+from bsig.training.runs.events import EVENTS
+from bsig.training.runs.folder import STATE
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import ENDED, EVENTS, STATE, Run
+from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import can
 from bsig.ui.components.html import explained
 from bsig.ui.components.inputs import MapImage, in_words

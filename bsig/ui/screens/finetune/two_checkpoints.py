@@ -11,10 +11,12 @@ import numpy as np
 
 from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, Evidence, Explanation, area_text, find_class, percent
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import methods_of
+from bsig.explain.wording import area_text, percent
 from bsig.inputs.errors import InputError
-from bsig.training.runs.run import RunFolder
+from bsig.training.runs.folder import RunFolder
 from bsig.ui.components.html import section_html
 from bsig.ui.components.inputs import MapImage, in_words
 from bsig.ui.screens.compare.screen import CompareScreen, scale_html
@@ -88,13 +90,13 @@ def two_answers(one: EncodedImage, other: EncodedImage, class_name: str | None, 
     Raises:
         InputError: the two have no such class in common.
     """
-    index = find_class(one.model, class_name) if class_name else one.predicted_index
+    index = one.model.class_index(class_name) if class_name else one.predicted_index
     name = one.model.class_names[index]
     both = [key for key in methods_of(other.model.softmax_head) if key in methods_of(one.model.softmax_head)]
     method = method if method in both else both[0]
-    first, second = one.explain(index, method), other.explain(find_class(other.model, name), method)
+    first, second = one.explain(index, method), other.explain(other.model.class_index(name), method)
     shown = {"before": first.sigmoid, "after": second.sigmoid, "softmax": second.softmax}
-    limit = shared_limit(*(evidence.map for evidence in shown.values()), positive_only=True)
+    limit = shared_limit(*(evidence.map for evidence in shown.values()))
     pictures = [
         gr.update(
             value=overlay(explanation.crop.resize(PICTURE_SIZE), evidence.map, limit),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.explain.cams import CAM_METHODS, Branch
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.absent_classes import absent_classes, class_areas
 from bsig.explain.diagnostics.logit_shift import (
     channel_shift,
@@ -31,10 +31,12 @@ from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, targe
 from bsig.explain.diagnostics.shifted_model import doctored_model, shifted_image
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, map_picture
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, Explanation, find_class, percent
-from bsig.explain.methods import default_method, require_exact
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import CAM_METHODS, default_method, require_exact
+from bsig.explain.wording import percent, small_percent
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.folder import save_checkpoint
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.heads import ClassificationHead
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.examples import bundled_examples
@@ -177,8 +179,9 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
     head_share = shared_energy_share(weight)
     if not encoded.model.softmax_head.cam_is_exact:
         return (
-            f"This softmax head's last layer has a shared component of {_share(head_share)} of its energy; how much of "
-            "this map that is cannot be read from its weights, because other layers lie between them and the map."
+            f"This softmax head's last layer has a shared component of {small_percent(head_share)} of its energy; how "
+            "much of this map that is cannot be read from its weights, because other layers lie between them and the "
+            "map."
         )
     try:
         here = shared_map_share(features, weight, class_index)
@@ -187,16 +190,12 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
     sigmoid_share = shared_energy_share(encoded.model.sigmoid_head.last_linear.weight.detach())
     is_or_not = "is distorted by it" if here > 0.05 else "is not visibly distorted by it"
     return (
-        f"Possible: any heatmap. Actual: this softmax head's own shared component is {_share(head_share)} of its "
-        f"energy and {_share(here)} of this map, so the published map {is_or_not}. But nothing in its training or "
-        f"accuracy would have told you. The sigmoid branch's shared component is "
-        f"{_share(sigmoid_share)} of its energy: there it is "
-        "fitted to labels, and it sets the zero of the maps."
+        "Possible: any heatmap. Actual: this softmax head's own shared component is "
+        f"{small_percent(head_share)} of its energy and {small_percent(here)} of this map, so the published map "
+        f"{is_or_not}. But nothing in its training or accuracy would have told you. The sigmoid branch's shared "
+        f"component is {small_percent(sigmoid_share)} of its energy: there it is fitted to labels, and it sets the "
+        "zero of the maps."
     )
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.2g} %"
 
 
 def probability_table(shifted: Shifted, names: tuple[str, ...], branch: str) -> str:
@@ -345,7 +344,7 @@ def where_is_zero(bench: Workbench, encoded: EncodedImage, class_index: int) -> 
     }
     probabilities = encoded.probabilities()[0]
     seen = [index for index in encoded.top_classes(count=10) if probabilities[index] >= SEEN_FROM]
-    absent = absent_classes(encoded.model.num_classes, [class_index, *encoded.top_classes(count=50)])
+    absent = absent_classes(range(encoded.model.num_classes), [class_index, *encoded.top_classes(count=50)])
     areas = class_areas(encoded.features[0], heads, class_index, seen, absent)
     name = encoded.model.class_names[class_index]
     others = [encoded.model.class_names[index] for index in seen if index != class_index]
@@ -501,7 +500,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
 
     def current(image: str | None, checkpoint: str | None, class_name: str | None) -> tuple[EncodedImage, int]:
         encoded = bench.encode(image, checkpoint)
-        return encoded, find_class(encoded.model, class_name) if class_name else encoded.predicted_index
+        return encoded, encoded.model.class_index(class_name) if class_name else encoded.predicted_index
 
     def answer(image: str, checkpoint: str, class_name: str, method: str, *wished: Any) -> list[Any]:
         encoded, index = current(image, checkpoint, class_name)
@@ -631,7 +630,7 @@ def shift_answer(
 ) -> dict[str, Any]:
     """What the `/logit_shift` endpoint answers: maps and probabilities before and after, as JSON."""
     encoded = bench.encode(image, checkpoint)
-    index = find_class(encoded.model, class_name) if class_name else encoded.predicted_index
+    index = encoded.model.class_index(class_name) if class_name else encoded.predicted_index
     wanted = Wanted("paint", target) if target else Wanted("uniform", delta=float(delta))
     shifted = shifted_by(encoded, index, default_method(encoded.model.softmax_head), wanted)
     before, after = shifted.before, shifted.after
@@ -678,7 +677,7 @@ def _answers(encoded: EncodedImage, shifted: Shifted, wanted: Wanted, why: str) 
         "centred": after.centred.map,
     }
     drawing = Drawing()
-    limit = shared_limit(*maps.values(), positive_only=True)
+    limit = shared_limit(*maps.values())
     names = encoded.model.class_names
     small = f"{shifted.words[0].upper()}{shifted.words[1:]}. {why}".strip()
     words = f"{html.escape(finding(shifted))}<small>{html.escape(small)}</small>"

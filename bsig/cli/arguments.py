@@ -1,0 +1,25 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+
+
+def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--checkpoint`, and `--checkpoints` for where names are looked up."""
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="name, folder or hf:owner/repo")
+    add_checkpoints_folder_argument(parser)
+
+
+def add_checkpoints_folder_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--checkpoints`."""
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device`."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")

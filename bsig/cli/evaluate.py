@@ -1,0 +1,152 @@
+"""`python -m bsig evaluate` and `evaluate-shipped`, alone or in several processes under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from bsig.cli.arguments import add_checkpoint_argument, add_checkpoints_folder_argument, add_device_argument
+from bsig.cli.progress import progress, progress_lines
+from bsig.evaluation.config import EvaluationConfig
+from bsig.evaluation.evaluate import evaluate
+from bsig.evaluation.output.shipped import (
+    compact,
+    results_text,
+    shipped_runs,
+    short_results,
+)
+from bsig.evaluation.output.text import csv_of, format_table
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import SPLITS, LabelledImages
+from bsig.inputs.datasets.splits import images_to_measure
+from bsig.inputs.errors import InputError
+from bsig.inputs.files import write_json, write_whole
+from bsig.inputs.paths import CACHE_FOLDER
+from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.names import RESULTS
+from bsig.model.checkpoints.save import record_results
+from bsig.model.devices import chosen_device
+from bsig.training.processes import Processes, joined_processes
+
+PARTS_FOLDER = CACHE_FOLDER / "evaluations"
+PROGRESS_OF = "pictures or as long"
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `evaluate`; those of what is measured come from `EvaluationConfig`."""
+    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
+    add_checkpoint_argument(parser)
+    parser.add_argument("--split", default=None, choices=SPLITS, help="default: val, else test, else all pictures")
+    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    EvaluationConfig.add_arguments(parser)
+    add_device_argument(parser)
+    parser.add_argument("--out", type=Path, default=None, help="JSON file to write, with a CSV of all rows beside it")
+    parser.add_argument("--record", action="store_true", help="put the main figures into the checkpoint's own JSON")
+    parser.add_argument("--progress", default="auto", choices=("auto", "lines"), help="lines: for programs")
+    parser.add_argument("--nice", type=int, default=0, help="lower the priority by so much, so that others come first")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Measures, prints the tables and writes what was asked for.
+
+    Raises:
+        InputError: a setting, the data or the checkpoint cannot be used, or a file cannot be written.
+    """
+    if options.nice > 0 and hasattr(os, "nice"):
+        os.nice(options.nice)
+    config = EvaluationConfig.from_arguments(options)
+    with joined_processes() as processes:
+        split = images_to_measure(options.data, options.split, options.images)
+        if processes.is_first:
+            print(split.sentence, file=sys.stderr)
+        model = load_checkpoint(options.checkpoint, chosen_device(options.device), options.checkpoints)
+        partial = _partial_folder(options, split.images)
+        results = evaluate(
+            model,
+            split.images,
+            config,
+            processes=processes,
+            progress=progress_lines if options.progress == "lines" else progress(PROGRESS_OF),
+            partial=partial,
+        )
+    if results is None:
+        return
+    if options.out:
+        try:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(options.out, results, indent=1)
+            write_whole(options.out.with_suffix(".csv"), csv_of(results))
+        except OSError as error:
+            raise InputError(f"`--out` (='{options.out}') cannot be written ({error}); choose another file.") from error
+    if options.record:
+        record_results(checkpoint_path(options.checkpoint, options.checkpoints), results)
+    shutil.rmtree(partial, ignore_errors=True)
+    print(format_table(results))
+
+
+def add_evaluate_shipped_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `evaluate-shipped`."""
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds imagenet20, shapes5 and birds10")
+    add_checkpoints_folder_argument(parser)
+    parser.add_argument("--only", default=None, help="this checkpoint alone")
+    add_device_argument(parser)
+
+
+def run_evaluate_shipped(options: argparse.Namespace) -> None:
+    """Measures each shipped checkpoint on its data sets and writes its `results.json`.
+
+    Raises:
+        InputError: no checkpoint has that name, or data or a checkpoint cannot be used.
+    """
+    names = [row["name"] for row in list_checkpoints(options.checkpoints) if options.only in (None, row["name"])]
+    if not names:
+        raise InputError(f"`--only` (='{options.only}') must name a checkpoint in '{options.checkpoints}'.")
+    with joined_processes() as processes:
+        for name in names:
+            _evaluate_one_shipped(name, options, processes)
+
+
+def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Processes) -> None:
+    folder = checkpoint_path(name, options.checkpoints)
+    model = load_checkpoint(name, chosen_device(options.device), options.checkpoints)
+    runs = shipped_runs(model)
+    partial = {run.data: PARTS_FOLDER / f"shipped-{name}-{run.data}" for run in runs}
+    evaluations = []
+    for run in runs:
+        if processes.is_first:
+            print(f"{name} on {run.data}", file=sys.stderr)
+        results = evaluate(
+            model,
+            read_dataset(options.data / run.data, "val"),
+            run.config,
+            processes=processes,
+            progress=progress(PROGRESS_OF),
+            partial=partial[run.data],
+        )
+        if results:
+            evaluations.append(results)
+            record_results(folder, short_results(results))
+    if not evaluations:
+        return
+    made_by = "python -m bsig evaluate-shipped --data DATA"
+    text = results_text([compact(results) for results in evaluations], evaluations[0]["metrics"], made_by)
+    try:
+        write_whole(folder / RESULTS, text)
+    except OSError as error:
+        raise InputError(f"'{folder / RESULTS}' cannot be written ({error}); free space.") from error
+    for path in partial.values():
+        shutil.rmtree(path, ignore_errors=True)
+    print(folder / RESULTS)
+
+
+def _partial_folder(options: argparse.Namespace, images: LabelledImages) -> Path:
+    """Where parts are kept until the end: beside `--out`, else in the cache, a folder for each question."""
+    if options.out:
+        return options.out.with_name(f".{options.out.name}.partial")
+    question = [options.checkpoint, images.name, images.split, options.methods, options.weights, options.limit]
+    return PARTS_FOLDER / hashlib.sha256("|".join(map(str, question)).encode()).hexdigest()[:16]

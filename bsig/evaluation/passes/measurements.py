@@ -1,0 +1,100 @@
+"""What the passes have measured, one array of all pictures (or mosaics) at a time."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bsig.evaluation.metrics.localization import unpacked
+from bsig.evaluation.passes.localization import LocalizationCounts
+from bsig.evaluation.passes.parts_on_disk import PartialResults
+from bsig.evaluation.passes.pictures import Notes, notes_of
+from bsig.evaluation.passes.work import Work
+from bsig.inputs.datasets.samples import Sample
+
+Array = np.ndarray
+
+
+class Measurements:
+    """The parts of a finished evaluation; nothing but what is asked for is in memory.
+
+    Attributes:
+        mosaics: (n, 4) rows of pictures; empty where there are none.
+        mosaic_parts: names of the parts that hold the mosaics' maps.
+        faithful: (m,) rows of pictures whose maps were scored.
+    """
+
+    def __init__(self, work: Work, parts: PartialResults) -> None:
+        self.work, self._parts, self._names = work, parts, work.picture_parts
+        self.mosaics: Int[Array, "n 4"] = np.zeros((0, 4), np.int64)
+        self.mosaic_parts: list[str] = []
+        self.faithful: Int[Array, " m"] = np.zeros(0, np.int64)
+
+    def rows(self, key: str) -> Array:
+        """An array of the pass over the pictures, a picture a row."""
+        return self._parts.rows(self._names, key)
+
+    @cached_property
+    def positions(self) -> Int[Array, " n"]:
+        """The position of each picture in the data set."""
+        return self.rows("position")
+
+    @cached_property
+    def labels(self) -> Int[Array, " n"]:
+        """The model's index of each picture's class."""
+        return self.rows("label")
+
+    @cached_property
+    def coverage(self) -> Float[Array, "n h w"]:
+        """Share of each cell inside boxes or mask (the mask where there are both); NaN without either."""
+        return self.rows("coverage")
+
+    @cached_property
+    def softmax_top1(self) -> Float[Array, " n"]:
+        """1 where softmax's likeliest class is the picture's, else 0."""
+        return self.rows("softmax_top1")
+
+    @cached_property
+    def boxed(self) -> Int[Array, " m"]:
+        """Rows of the pictures with boxes."""
+        return np.flatnonzero(self.rows("boxed"))
+
+    @cached_property
+    def masked(self) -> Int[Array, " m"]:
+        """Rows of the pictures with a mask."""
+        return np.flatnonzero(self.rows("masked"))
+
+    @cached_property
+    def notes(self) -> Notes:
+        """What was left out or cut off, a sentence each."""
+        return notes_of([self._parts.read(name, "notes") for name in self._names])
+
+    def sample(self, row: int) -> Sample:
+        """The picture of a row."""
+        return self.work.images.samples[int(self.positions[row])]
+
+    def maps(self, key: str) -> Float[Array, "n m h w"]:
+        """Each picture's maps of its own class and, behind it, of the absent ones."""
+        return self.rows(f"maps {key}")
+
+    def localization(self, key: str) -> LocalizationCounts:
+        """What localization is formed from, of a map or of a baseline that looks at no picture."""
+        localized = unpacked(self.rows(f"places {key}")) if len(self.boxed) else None
+        return LocalizationCounts(localized, self.rows(f"pixels {key}") if len(self.masked) else None)
+
+    def in_mosaics(self, key: str) -> Array:
+        """An array of the mosaics, a mosaic a row."""
+        return self._parts.rows(self.mosaic_parts, key)
+
+    def faithfulness(self, key: str) -> Float[Array, "m scores"] | None:
+        """Scores of a map, a picture a row; None where it was not scored."""
+        if key not in self.work.faithful_sources or not len(self.faithful):
+            return None
+        return self._parts.rows([faithful_part_name(int(row)) for row in self.faithful], f"scores {key}")
+
+
+def faithful_part_name(row: int) -> str:
+    """The name of the part that holds the scores of a row's picture."""
+    return f"faithfulness-{row:07d}"

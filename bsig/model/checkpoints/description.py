@@ -1,0 +1,234 @@
+"""`checkpoint.json`: its schema, and how it is read.
+
+    description = CheckpointDescription.read(folder)        description.class_names, description.backbone.name, ...
+    entries = read_description(folder)                      the same as a dictionary, with the entries of no field
+
+A field's `description` is its rule, as the end of a sentence; a value that breaks it is refused in that sentence.
+Entries that no field names are kept: versions to come, and people, may write more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import reprlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bsig.inputs.errors import InputError
+from bsig.inputs.images import CropMode, Preprocessing, Triple
+from bsig.model.backbones import BackboneOptions
+from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
+from bsig.model.cutting.cut import LAST
+from bsig.model.dual_branch import BranchKind
+
+FORMAT_VERSION = 1
+MAX_DESCRIPTION_BYTES = 16 * 2**20
+MAX_CLASSES = 100_000
+AGAIN = "copy the checkpoint again or train it again"
+
+# A list of a million wrong names is refused at the first.
+Names = Annotated[list[str], FailFast()]
+GridSide = Annotated[int, Field(ge=1, lt=10_000)]
+# These numbers decide how much memory a picture takes.
+InputSide = Annotated[int, Field(ge=32, le=1024)]
+ResizedSide = Annotated[int, Field(ge=1, le=4096)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Entries(BaseModel):
+    """JSON's types are taken as they are: "1" is no number, true is no whole number."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+
+class BackboneDescription(_Entries):
+    """The network that the encoder is of, and the hash by which it is known again."""
+
+    name: str = Field(description="timm's name of the network")
+    encoder_sha256: str | None = Field(None, description="the SHA-256 of the encoder")
+    feature_stage: str = Field(LAST, description="text")
+    global_pool: str | None = Field(None, description="text")
+    grid_hw: Annotated[list[GridSide], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="two whole numbers"
+    )
+
+    @property
+    def options(self) -> BackboneOptions:
+        """Feature stage and pooling."""
+        return BackboneOptions(self.feature_stage, self.global_pool)
+
+
+class PreprocessingDescription(_Entries):
+    """`bsig.inputs.images.Preprocessing` within the sizes that a picture can be resized to."""
+
+    input_size_hw: Annotated[list[InputSide], Field(min_length=2, max_length=2)] = Field(
+        description="two whole numbers from 32 to 1024"
+    )
+    mean: Annotated[list[Finite], Field(min_length=3, max_length=3)] = Field(description="three finite numbers")
+    std: Annotated[list[AboveZero], Field(min_length=3, max_length=3)] = Field(
+        description="three finite numbers above 0"
+    )
+    interpolation: Literal["bicubic", "bilinear", "nearest"] = Field(description="bicubic, bilinear or nearest")
+    crop_mode: CropMode = Field(description="center or squash")
+    resize_to: ResizedSide = Field(
+        description="a whole number up to 4096, for a centre crop at least the longer side of `input_size_hw`"
+    )
+
+    # `info` is pydantic's `ValidationInfo`, a protocol that nothing can be checked against while the tests run.
+    @field_validator("resize_to")
+    @classmethod
+    def _covers_the_crop(cls, resize_to: int, info: Any) -> int:
+        if info.data.get("crop_mode") == "center" and resize_to < max(info.data.get("input_size_hw", [0])):
+            raise ValueError
+        return resize_to
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes the model's input."""
+        rows, columns = self.input_size_hw
+        return Preprocessing(
+            (rows, columns), self.resize_to, _triple(self.mean), _triple(self.std), self.interpolation, self.crop_mode
+        )
+
+
+class CheckpointDescription(_Entries):
+    """What every reader of a checkpoint relies on."""
+
+    class_names: Names = Field(min_length=1, max_length=MAX_CLASSES, description="a list of names")
+    class_ids: Names = Field(description="a list of ids, one for each of `class_names`")
+    branch: BranchKind = Field(description="'full' or 'shift'")
+    backbone: BackboneDescription = Field(description="an object that names the timm model")
+    preprocessing: PreprocessingDescription = Field(description="an object with all settings of the preprocessing")
+    trained: bool = Field(True, description="true or false")
+    training: dict[str, Any] = Field({}, description="an object")
+    data: dict[str, Any] = Field({}, description="an object")
+    results: dict[str, Any] = Field({}, description="an object")
+    tensors_sha256: str = Field(description=f"the SHA-256 of {TENSORS}")
+    _entries: dict[str, Any] = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ids_are_names_where_there_are_none(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        return {"class_ids": entries.get("class_names"), **entries}
+
+    @field_validator("class_ids")
+    @classmethod
+    def _one_id_a_class(cls, class_ids: list[str], info: Any) -> list[str]:
+        if len(class_ids) != len(info.data.get("class_names", class_ids)):
+            raise ValueError
+        return class_ids
+
+    @classmethod
+    def read(cls, path: Path) -> CheckpointDescription:
+        """The description of the checkpoint folder `path`.
+
+        Raises:
+            InputError: missing, too large, not JSON, of a newer format, or an entry breaks its rule.
+        """
+        with named(path.name):
+            file = path / DESCRIPTION
+            if not file.is_file():
+                raise InputError(f"has no {DESCRIPTION}; copy the whole folder.")
+            if file.stat().st_size > MAX_DESCRIPTION_BYTES:
+                raise InputError(f"{DESCRIPTION} is over {MAX_DESCRIPTION_BYTES >> 20} MB; that is no description.")
+            try:
+                entries = json.loads(file.read_text(encoding="utf-8"))
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{DESCRIPTION} is not JSON ({error}); copy it again.") from error
+            return cls.of(entries)
+
+    @classmethod
+    def of(cls, entries: Any) -> CheckpointDescription:
+        """The description that JSON's values make.
+
+        Raises:
+            InputError: of a newer format, or an entry breaks its rule.
+        """
+        # First, because a newer format may have other fields.
+        version = entries.get("format_version") if isinstance(entries, dict) else None
+        if not isinstance(version, int) or version < 1:
+            raise InputError(f"{DESCRIPTION} names no `format_version`, so it is no bsig checkpoint; choose another.")
+        if version > FORMAT_VERSION:
+            raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
+        try:
+            description = cls.model_validate(entries)
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            raise _refusal(problem["loc"], problem["type"], entries) from error
+        description._entries = {**entries, "class_ids": description.class_ids}
+        return description
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """All entries as JSON has them, also those that no field names."""
+        return self._entries
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The entries of `checkpoint.json`, checked.
+
+    Raises:
+        InputError: as `CheckpointDescription.read`.
+    """
+    return CheckpointDescription.read(path).entries
+
+
+@contextlib.contextmanager
+def named(name: str) -> Iterator[None]:
+    """Puts the checkpoint's name before what is wrong with it, once."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith("checkpoint '") else f"checkpoint '{name}': {text}") from error
+
+
+def _triple(values: list[float]) -> Triple:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _refusal(place: tuple[int | str, ...], kind: str, entries: dict[str, Any]) -> InputError:
+    """The sentence about the innermost field at the place of an error: name, value, rule, remedy."""
+    schema: type[BaseModel] | None = CheckpointDescription
+    value: Any = entries
+    names: list[str] = []
+    rule = ""
+    for key in place:
+        field = schema.model_fields.get(str(key)) if schema else None
+        if field is None:  # the place goes on into a list
+            break
+        names.append(str(key))
+        value, rule = value.get(key) if isinstance(value, dict) else None, field.description or ""
+        schema = _schema(field.annotation)
+    if kind in ("too_long", "too_short") and names == ["class_names"]:
+        return InputError(f"`class_names` holds {len(value)} names, from 1 to {MAX_CLASSES} are allowed; {AGAIN}.")
+    inner, *outer = reversed(names)
+    owner = "".join(f" of `{name}`" for name in outer)
+    return InputError(f"`{inner}` (={_short(value)}){owner} in {DESCRIPTION} must be {rule}; {AGAIN}.")
+
+
+def _schema(annotation: Any) -> type[BaseModel] | None:
+    """The annotation of a field, if it is one of the classes above."""
+    is_class = get_origin(annotation) is None and isinstance(annotation, type)
+    return annotation if is_class and issubclass(annotation, BaseModel) else None
+
+
+def _short(value: Any) -> str:
+    """A value in at most a line."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 120 else f"{text[:119]}…"

@@ -1,0 +1,59 @@
+"""Names, paths and addresses -> checkpoint folders; a folder of them -> rows of a list."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from bsig.inputs.errors import InputError
+from bsig.inputs.hub import hub_folder
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.description import CheckpointDescription
+from bsig.model.checkpoints.leftovers import restore_previous
+from bsig.model.checkpoints.names import DESCRIPTION, RESULTS, TENSORS
+
+
+def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, Any]]:
+    """One row a checkpoint folder: name, classes, backbone, branch, size in MB, hash; or name and `error`."""
+    folder = Path(folder)
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [_row(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
+
+
+def _row(path: Path) -> dict[str, Any]:
+    try:
+        description = CheckpointDescription.read(path)
+    except InputError as error:
+        return {"name": path.name, "error": str(error)}
+    size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    return {
+        "name": path.name,
+        "classes": len(description.class_names),
+        "backbone": description.backbone.name,
+        "branch": description.branch,
+        "trained": description.trained,
+        "feature_stage": description.backbone.feature_stage,
+        "grid_hw": description.backbone.grid_hw,
+        "megabytes": round(size / 1e6, 2),
+        "sha256": description.tensors_sha256,
+    }
+
+
+def checkpoint_path(name: str | Path, folder: Path) -> Path:
+    """The folder that a checkpoint's name, path or `hf:` address stands for.
+
+    Raises:
+        InputError: there is none, with the names that there are.
+    """
+    text = str(name)
+    if text.startswith("hf:"):
+        return hub_folder(text, [TENSORS, DESCRIPTION, RESULTS])
+    with contextlib.suppress(OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
+        for candidate in (folder / text, Path(text).expanduser()):
+            restore_previous(candidate)
+            if (candidate / DESCRIPTION).is_file():
+                return Path(os.path.abspath(candidate))  # so that '.' has a name
+    known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
+    raise InputError(f"`checkpoint` (='{text}') must be a checkpoint folder or one of: {known} (in '{folder.name}').")

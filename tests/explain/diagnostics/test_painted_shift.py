@@ -1,0 +1,122 @@
+"""Painted maps: by hand, against the loop, and over random heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import reference
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from random_heads import COLUMNS, DOUBLE, FEATURES, ROWS, WEIGHT, random_head
+from tolerances import FLOAT32, IDENTITY, assert_close
+
+from bsig.explain.diagnostics.logit_shift import class_map
+from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
+from bsig.inputs.errors import InputError
+from bsig.model.heads import shifted_rows
+
+HEAD = random_head(1)
+
+
+def test_smallest_painting() -> None:
+    # F as cells x k: [1, 0, 1] and [0, 2, 1]; d = [-2, 0]; multipliers of the Gram matrix [[2, 1], [1, 5]].
+    painted = painted_shift(FEATURES, WEIGHT[0], torch.tensor([[0.0, 2.0]], dtype=DOUBLE))
+    assert_close(painted.vector, [-10 / 9, 4 / 9, -8 / 9], IDENTITY)
+    assert painted.rank == 2
+    assert painted.reason is None
+
+
+def test_painted_shift() -> None:
+    target = torch.randn(ROWS, COLUMNS, dtype=DOUBLE)
+    painted = painted_shift(HEAD[0], HEAD[1][0], target)
+    expected = reference.painted_shift(HEAD[0].numpy(), HEAD[1][0].numpy(), target.numpy())
+    assert_close(painted.vector, expected, IDENTITY._replace(relative=1e-8, absolute=1e-8))  # a Gram matrix's
+
+
+def test_target_at_cell() -> None:
+    own = class_map(HEAD[0], HEAD[1], 0)
+    assert_close(target_at_cell(own, 1, 5, 1.3), reference.bump(own.numpy(), 1, 5, 1.3), IDENTITY)
+
+
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TARGETS)))
+def test_painted_map_is_the_target(seed: int, name: str) -> None:
+    features, weight, _, _ = random_head(seed)
+    target = target_map(class_map(features, weight, 0), name)
+    painted = painted_shift(features, weight[0], target)
+    reached = class_map(features, shifted_rows(weight, painted.vector), 0)
+    assert painted.reason is None
+    assert_close(reached, target, IDENTITY._replace(absolute=1e-8))
+    assert painted.residual <= 1e-8
+
+
+@given(seed=st.integers(0, 10_000))
+def test_no_smaller_shift_paints_it(seed: int) -> None:
+    features, weight, _, other = random_head(seed)
+    painted = painted_shift(features, weight[0], torch.zeros(ROWS, COLUMNS, dtype=DOUBLE))
+    cells = features.flatten(1).T
+    unseen = other - torch.linalg.lstsq(cells, (cells @ other)[:, None], driver="gelsd").solution[:, 0]
+    assert float((painted.vector + unseen).norm()) >= float(painted.vector.norm())
+    assert abs(float(painted.vector @ unseen)) <= 1e-8 * float(painted.vector.norm() * unseen.norm()) + 1e-8
+
+
+@given(seed=st.integers(0, 10_000), row=st.integers(0, ROWS - 1), column=st.integers(0, COLUMNS - 1))
+def test_maximum_moves_to_the_clicked_cell(seed: int, row: int, column: int) -> None:
+    features, weight, _, _ = random_head(seed, torch.float32)
+    own = class_map(features, weight, 0)
+    painted = painted_shift(features, weight[0], target_at_cell(own, row, column))
+    reached = class_map(features, shifted_rows(weight, painted.vector), 0)
+    assert divmod(int(reached.argmax()), COLUMNS) == (row, column)
+    assert_close(reached.max(), own.max(), FLOAT32)
+    assert float(reached.min()) >= float(own.min()) - 1e-3
+
+
+def test_features_of_zero_cannot_be_painted() -> None:
+    painted = painted_shift(torch.zeros(3, 2, 2), torch.ones(3), torch.ones(2, 2))
+    assert not painted.vector.any()
+    assert (painted.rank, painted.residual) == (0, 1.0)
+    assert "zero everywhere" in (painted.reason or "")
+
+
+def test_zero_map_of_zero_features_is_reached_without_a_shift() -> None:
+    painted = painted_shift(torch.zeros(3, 2, 2), torch.ones(3), torch.zeros(2, 2))
+    assert painted.reason is None
+
+
+def test_fewer_channels_than_cells_come_as_close_as_they_can() -> None:
+    features = torch.rand(2, 3, 3, dtype=DOUBLE)
+    painted = painted_shift(features, torch.zeros(2, dtype=DOUBLE), torch.eye(3, dtype=DOUBLE))
+    best = torch.linalg.lstsq(features.flatten(1).T, torch.eye(3, dtype=DOUBLE).flatten()[:, None]).solution[:, 0]
+    assert_close(painted.vector, best, IDENTITY)
+    assert painted.rank == 2
+    assert "2 independent maps on 9 cells" in (painted.reason or "")
+
+
+def test_equal_cells_cannot_be_told_apart() -> None:
+    features = torch.rand(5, 1, 1).expand(5, 1, 2).contiguous()
+    painted = painted_shift(features, torch.zeros(5), torch.tensor([[0.0, 2.0]]))
+    assert painted.rank == 1
+    assert_close(painted.residual, 1.0, FLOAT32)
+    assert painted.reason is not None
+
+
+def test_constant_map_gets_a_bump_of_one_logit() -> None:
+    target = target_at_cell(torch.full((5, 5), 2.0), 4, 0)
+    assert target[4, 0] == 3
+    assert float(target.min()) == pytest.approx(2, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: target_at_cell(torch.zeros(2, 2), 2, 0), "must be a cell"),
+        (lambda: target_at_cell(torch.zeros(2, 2), 0, 0, 0.0), "must be positive"),
+        (lambda: target_map(torch.zeros(2, 2), "middle"), "top left"),
+        (lambda: painted_shift(torch.ones(3, 1, 2), torch.ones(3), torch.tensor([[0.0, math.nan]])), "finite"),
+    ],
+)
+def test_refused_in_words(call: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        call()
