@@ -36,7 +36,7 @@ from bsig.ui.server.gradio_internals import (
 )
 from bsig.ui.server.limits import ON_SPACES_VARIABLE
 from bsig.ui.server.log import log_requests
-from bsig.ui.server.memory import keep_heap_small
+from bsig.ui.server.memory import limit_heaps
 from bsig.ui.server.routes import UPLOAD_PATH, is_open
 from bsig.ui.workbench import Workbench
 
@@ -77,7 +77,7 @@ SECURITY_HEADERS = {
 def prepare_process() -> None:
     """Sets up the process of an app: its log and its memory."""
     log_requests()
-    keep_heap_small()
+    limit_heaps()
 
 
 def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> dict[str, Any]:

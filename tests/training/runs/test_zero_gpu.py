@@ -27,6 +27,7 @@ from bsig.training.runs import zero_gpu
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
+from bsig.ui.server.gradio_internals import TESTED_VERSION
 from bsig.ui.server.visitors import COOKIE
 
 STAND_INS = ROOT / "tests" / "stand_ins"
@@ -89,6 +90,7 @@ def test_the_spaces_gradio_is_one_that_the_app_is_made_for(front_matter: dict[st
     (requirement,) = requirements("gradio", front_matter["python_version"])
     assert str(requirement.specifier) == f"<{major}.{minor + 1},>={major}.{minor}", "one minor version in both files"
     assert Version(gradio.__version__).release[:2] == (major, minor), "tested with the version that the Space installs"
+    assert f"{major}.{minor}" == TESTED_VERSION, "gradio_internals.py was written for another one"
 
 
 def test_on_the_spaces_python_pip_takes_a_torch_that_zero_gpu_knows(front_matter: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system, also what lies between blocks that are in use."""
+"""Few heaps however many threads, and large blocks that go back to the system when they are freed."""
 
 from __future__ import annotations
 
@@ -8,33 +8,66 @@ import sys
 
 import pytest
 
-# 120 MB in blocks of 12 kB, of which every hundredth is kept: nothing but a search through the heap frees the others.
-SCATTERED = """
-import ctypes, sys, time
+from bsig.ui.server import memory
+
+START = """
+import ctypes, runpy, sys, threading
 import psutil
 
-if sys.argv[1] == "small":
-    from bsig.ui.server.memory import keep_heap_small
-    keep_heap_small(trim_every_s=0.1)
-resident = psutil.Process().memory_info
-blocks = [ctypes.create_string_buffer(b"x" * 12_000) for _ in range(10_000)]
-full = resident().rss
-kept = blocks[::100]
-kept.append(blocks[-1])
-del blocks
-lowest, until = full, time.monotonic() + 5
-while time.monotonic() < until and full - lowest < 80e6:
-    time.sleep(0.1)
-    lowest = min(lowest, resident().rss)
-print((full - lowest) / 1e6)
+if sys.argv[1] == "limited":
+    runpy.run_path(sys.argv[2])["limit_heaps"]()
+library = ctypes.CDLL(None)
+library.malloc.restype = library.fopen.restype = ctypes.c_void_p
+library.malloc.argtypes = [ctypes.c_size_t]
+library.free.argtypes = library.fclose.argtypes = [ctypes.c_void_p]
 """
+# As many threads as glibc would give a heap each, all of them alive; glibc itself counts its heaps.
+HEAPS = """
+import tempfile
+together = threading.Barrier(9)
+def hold():
+    library.malloc(5_000)
+    together.wait()
+    together.wait()
+for _ in range(8):
+    threading.Thread(target=hold).start()
+together.wait()
+with tempfile.NamedTemporaryFile() as report:
+    file = library.fopen(report.name.encode(), b"w")
+    library.malloc_info(0, ctypes.c_void_p(file))
+    library.fclose(file)
+    print(report.read().count(b"<heap nr="))
+together.wait()
+"""
+# Ten blocks of 16 MB, each below a small one that stays; one before them has moved glibc's bound.
+LARGE = """
+def block(size):
+    address = library.malloc(size)
+    ctypes.memset(address, 1, size)
+    return address
+library.free(block(16 * 2**20))
+blocks = []
+for _ in range(10):
+    blocks.append(block(16 * 2**20))
+    block(200_000)
+full = psutil.Process().memory_info().rss
+for address in blocks:
+    library.free(address)
+print((full - psutil.Process().memory_info().rss) // 10**6)
+"""
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has so many heaps")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what lies between blocks in use")
-def test_what_is_freed_between_blocks_in_use_goes_back_to_the_system() -> None:
-    def given_back_mb(how: str) -> float:
-        ran = subprocess.run([sys.executable, "-c", SCATTERED, how], capture_output=True, text=True, check=True)
-        return float(ran.stdout)
+def printed(script: str, how: str) -> int:
+    command = [sys.executable, "-c", START + script, how, memory.__file__]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    assert given_back_mb("small") > 80
-    assert given_back_mb("as it is") < 40
+
+def test_there_are_few_heaps_however_many_threads() -> None:
+    assert printed(HEAPS, "limited") <= memory.MOST_HEAPS
+    assert printed(HEAPS, "as it is") > memory.MOST_HEAPS
+
+
+def test_large_blocks_go_back_to_the_system_whatever_lies_above_them() -> None:
+    assert printed(LARGE, "limited") > 140
+    assert printed(LARGE, "as it is") < 60
