@@ -1,11 +1,8 @@
-"""The Fine-tune form's values -> a checked request; and a checkpoint's zip, both ways."""
+"""The Fine-tune form's values -> a checked request."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import shutil
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +11,8 @@ from PIL import Image
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
-from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
+from bsig.inputs.zips import extract_zip, extracted_zip
 from bsig.model.backbones import chosen_device
-from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
 from bsig.model.dual_branch import BranchKind, DualBranch
 from bsig.training.config import TrainingConfig
 from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
@@ -25,8 +21,7 @@ from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
 from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
-from bsig.ui.components.downloads import download_folder
-from bsig.ui.server.allowed_models import check_backbone, check_description
+from bsig.ui.server.allowed_models import check_backbone
 from bsig.ui.server.limits import Hosting
 from bsig.ui.workbench import Workbench
 
@@ -38,7 +33,6 @@ DATA_KINDS: dict[DataKind, str] = {
 }
 TORCHVISION = ("Imagenette", "OxfordIIITPet", "Flowers102", "Caltech101", "FGVCAircraft", "EuroSAT", "DTD")
 BACKBONE = "timm: "
-CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
 LARGEST_PROBE = 1024
 BUNDLED_PICTURES = 1000
 Number = float | int | None  # what an emptied field gives
@@ -300,61 +294,3 @@ def _counted(address: str, model: DualBranch, config: FinetuneConfig) -> tuple[i
     held = sum(sample.class_name in match.index_of for sample in held_out.samples) if held_out else 0
     classes = len(images.class_names) if config.softmax_head else model.num_classes
     return count * config.views.count + held, count, classes
-
-
-# Checkpoints in and out.
-
-
-def checkpoint_zip(path: Path) -> Path:
-    """The checkpoint folder as a zip in a temporary folder, ready to be downloaded and loaded elsewhere."""
-    stamp = (path / DESCRIPTION).stat().st_mtime_ns  # one zip a checkpoint, made again when it is another one
-    # Of two visitors' checkpoints of one name and moment each its own.
-    place = hashlib.sha256(f"{path.absolute()} {stamp}".encode()).hexdigest()[:32]
-    file = download_folder(place) / f"{path.name}.zip"
-    if file.is_file():
-        return file
-    partial = file.with_name(f"{secrets.token_hex(8)}.partial")  # never half a zip to whoever asks at the same time
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # weights do not shrink
-        for part in sorted(path.iterdir()):
-            if part.is_file() and not part.name.startswith("."):
-                archive.write(part, f"{path.name}/{part.name}")
-    partial.replace(file)
-    return file
-
-
-def _checkpoint_limits(hosting: Hosting) -> ZipLimits:
-    most = min(CHECKPOINT_LIMITS.total_bytes, hosting.unpacked_bytes)
-    return replace(CHECKPOINT_LIMITS, file_bytes=most, total_bytes=most)
-
-
-def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
-    """An uploaded checkpoint zip, loaded once to be sure of it and kept beside this app's own; returns its name.
-
-    Raises:
-        InputError: no zip of a checkpoint folder, or a checkpoint that cannot be loaded; nothing is kept then.
-    """
-    if not zip_file:
-        raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
-    bench.hosting.check_count(
-        "models and checkpoints", bench.desk.models(), bench.hosting.models_kept, "they go when you close the page"
-    )
-    with extracted_zip(zip_file, _checkpoint_limits(bench.hosting)) as folder:
-        if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
-            raise InputError(
-                f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
-            )
-        check_description(bench.hosting, read_description(folder))
-        load_checkpoint(folder, bench.device)
-        runs.checkpoints.mkdir(parents=True, exist_ok=True)
-        target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())
-        try:
-            target.mkdir()
-        except OSError as error:  # no room, or another upload was a moment faster: its folder is not ours to touch
-            raise InputError(f"checkpoint '{target.name}' cannot be kept ({error}); try again.") from error
-        try:
-            for part in (TENSORS, DESCRIPTION):  # nothing else is taken
-                shutil.copyfile(folder / part, target / part)
-        except OSError as error:
-            shutil.rmtree(target, ignore_errors=True)
-            raise InputError(f"checkpoint '{target.name}' cannot be kept ({error}); free space.") from error
-    return target.name

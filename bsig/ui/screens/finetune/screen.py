@@ -20,8 +20,9 @@ from bsig.ui.components.html import explained
 from bsig.ui.components.inputs import MapImage, in_words
 from bsig.ui.plots.training import FIGURES
 from bsig.ui.screens.compare.screen import CompareScreen, scale_html
+from bsig.ui.screens.finetune.checkpoints import checkpoint_zip
 from bsig.ui.screens.finetune.fields import POSITIVE, build_form, checked, starts
-from bsig.ui.screens.finetune.form import Form, checkpoint_zip, resumed, started
+from bsig.ui.screens.finetune.form import Form, resumed, started
 from bsig.ui.screens.finetune.run import (
     list_rows,
     probe_epochs,

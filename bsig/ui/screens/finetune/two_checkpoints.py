@@ -18,7 +18,7 @@ from bsig.training.runs.run import RunFolder
 from bsig.ui.components.html import section_html
 from bsig.ui.components.inputs import MapImage, in_words
 from bsig.ui.screens.compare.screen import CompareScreen, scale_html
-from bsig.ui.screens.finetune.form import taken_in
+from bsig.ui.screens.finetune.checkpoints import keep_checkpoint
 from bsig.ui.workbench import Workbench
 
 PANES = ("before", "after", "softmax")
@@ -68,7 +68,7 @@ def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compa
 
     @in_words
     def on_upload(file: str | None) -> list[Any]:
-        name = taken_in(file, runs(), bench)
+        name = keep_checkpoint(file, runs(), bench)
         names = bench.checkpoint_names()
         text = f'<p class="bsig-note" role="status">Taken in as <b>{html.escape(name)}</b>; it can be chosen now.</p>'
         return [text, gr.Dropdown(choices=names), gr.Dropdown(choices=names, value=name), gr.Dropdown(choices=names)]
