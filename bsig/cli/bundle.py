@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bsig.cli.progress import progress
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import DEFAULT_CHECKPOINT, load_checkpoint

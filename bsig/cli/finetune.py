@@ -18,7 +18,8 @@ from pathlib import Path
 
 from bsig.cli.progress import progress
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.datasets.samples import SPLITS
+from bsig.inputs.datasets.splits import NOTHING, train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
@@ -50,7 +51,10 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     parser.add_argument("--split", default="train", choices=SPLITS)
     parser.add_argument(
-        "--held-out", default=None, choices=(*SPLITS, "none"), help="split that is only measured (default: val, if any)"
+        "--held-out",
+        default=None,
+        choices=(*SPLITS, NOTHING),
+        help="split that is only measured (default: val, else a tenth of each class of at least five pictures)",
     )
     parser.add_argument("--branch", default=training.branch, help="full (cloned head) or shift (one vector and bias)")
     parser.add_argument("--initialisation", default=training.initialisation, help="clone or fresh")
@@ -125,10 +129,16 @@ def run_finetune(chosen: argparse.Namespace) -> None:
 def _finetuned(
     chosen: argparse.Namespace, config: FinetuneConfig, processes: Processes, should_stop: ShouldStop
 ) -> Finetuned:
-    images, held_out = processes.together(lambda: _data(chosen))
+    splits = processes.together(
+        lambda: train_and_held_out(
+            chosen.data, chosen.seed, chosen.images, split=chosen.split, held_out=chosen.held_out
+        )
+    )
+    images, held_out = splits.train, splits.held_out
     if processes.is_first:
-        measured = f", {len(held_out.samples)} more held out" if held_out else ""
-        print(f"{len(images.samples)} pictures of {len(images.class_names)} classes{measured}", file=sys.stderr)
+        more = f", {len(held_out.samples)} more held out" if held_out else ""
+        print(f"{len(images.samples)} pictures of {len(images.class_names)} classes{more}", file=sys.stderr)
+        print(splits.sentence, file=sys.stderr)
     return finetune(
         images,
         chosen.out,
@@ -172,20 +182,6 @@ def _config(chosen: argparse.Namespace) -> FinetuneConfig:
         encode_every_step=chosen.no_cache,
         encoding=EncodingConfig(workers=chosen.workers),
     )
-
-
-def _data(chosen: argparse.Namespace) -> tuple[LabelledImages, LabelledImages | None]:
-    """The pictures to train on and those to measure: by default `val`, where there is such a split."""
-    images = read_dataset(chosen.data, chosen.split, chosen.images)
-    if chosen.held_out and chosen.held_out != "none":
-        return images, read_dataset(chosen.data, chosen.held_out, chosen.images)
-    # torchvision's sets name their splits each in their own way: one that has no `val` might give its test pictures.
-    if chosen.held_out or chosen.split == "val" or str(chosen.data).startswith("torchvision:"):
-        return images, None
-    try:
-        return images, read_dataset(chosen.data, "val", chosen.images)
-    except InputError:
-        return images, None
 
 
 @contextmanager

@@ -40,7 +40,9 @@ from bsig.explain.drawing.comparison import Drawing, comparison_picture
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer, Explanation, finding, summary
 from bsig.explain.report.page import facts_of, report_html
-from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import SPLITS, LabelledImages
+from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER
 from bsig.inputs.version import __version__
@@ -190,7 +192,7 @@ def _add_evaluate(commands: Any) -> None:
     _add_checkpoint_folder(parser)
     parser.add_argument("--methods", default="cam", help=f"some of {', '.join(CAM_METHODS)}, with commas")
     parser.add_argument("--weights", default="signed", help=f"some of {', '.join(TREATMENTS)}, with commas")
-    parser.add_argument("--split", default="val", choices=SPLITS)
+    parser.add_argument("--split", default=None, choices=SPLITS, help="default: val, else test, else all pictures")
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     parser.add_argument("--class-map", default="", help="data class=model class, with commas, where names do not match")
     parser.add_argument("--limit", type=int, default=None, help="only so many pictures, drawn over the whole split")
@@ -209,7 +211,10 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.nice > 0 and hasattr(os, "nice"):
         os.nice(chosen.nice)
     team = Team.from_environment()
-    images = read_dataset(chosen.data, chosen.split, chosen.images)
+    measured_split = images_to_measure(chosen.data, chosen.split, chosen.images)
+    images = measured_split.images
+    if team.is_first:
+        print(measured_split.sentence, file=sys.stderr)
     model = load_checkpoint(chosen.checkpoint, chosen_device(chosen.device), chosen.checkpoints)
     partial = _partial_folder(chosen, images)
     results = evaluate_in_team(

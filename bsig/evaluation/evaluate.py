@@ -31,7 +31,8 @@ from bsig.evaluation.passes.pictures import Progress
 from bsig.evaluation.passes.work import Measured, Work, measure
 from bsig.evaluation.tables import Tables
 from bsig.explain.cams import cam_method, clamps_weights
-from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes
+from bsig.inputs.datasets.classes import ClassMatch, match_classes
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import library_versions
 from bsig.model.dual_branch import DualBranch

@@ -17,24 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ROOT
 
 NICENESS = 10
 PATIENCE_S = 10
-
-
-def labelled_split(data: Path) -> LabelledImages:
-    """The split to measure on: `val` if there is one, else `test`, else all there is.
-
-    Raises:
-        InputError: no labelled pictures at all.
-    """
-    for split in ("val", "test"):
-        with contextlib.suppress(InputError):
-            return read_dataset(data, split)
-    return read_dataset(data, "train")
 
 
 class EvaluationJob:

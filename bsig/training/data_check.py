@@ -5,20 +5,18 @@ Only headers of pictures are read here; one that is damaged further inside is fo
 
 from __future__ import annotations
 
-import random
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 
 import torch
 
-from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, read_dataset
+from bsig.inputs.datasets.classes import ClassMatch, match_classes
+from bsig.inputs.datasets.samples import LabelledImages
+from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
 from bsig.model.dual_branch import DualBranch
 
-HELD_OUT_SHARE = 0.1
-FEWEST_TO_SHARE = 5
 HEADERS_READ = 2000
 RATE_BATCH = 8
 STEP_SECONDS_PER_WEIGHT = 4e-9
@@ -35,7 +33,8 @@ class DataCheck:
         match: of the data's classes to the model's; every class where a new head is fitted.
         unreadable: one sentence a file, of the headers that were read.
         headers_read: of how many pictures the header was read.
-        held_out: pictures that are only measured, and where they come from.
+        held_out: how many pictures are only measured.
+        held_out_sentence: what is held out, and why.
         seconds: estimated, encoding and training; None for what has to be measured first.
     """
 
@@ -45,7 +44,7 @@ class DataCheck:
     unreadable: tuple[str, ...]
     headers_read: int
     held_out: int
-    held_out_from: str
+    held_out_sentence: str
     seconds_encoding: float
     seconds_training: float
 
@@ -53,42 +52,6 @@ class DataCheck:
     def usable(self) -> int:
         """Pictures of classes that matched."""
         return sum(count for name, count in self.counts.items() if name in self.match.index_of)
-
-
-def train_and_held_out(
-    address: str, seed: int, images_root: str | None = None
-) -> tuple[LabelledImages, LabelledImages | None]:
-    """The pictures to train on and those that are only measured: the `val` split, else a tenth of each larger class.
-
-    Of torchvision's sets always a tenth: some have one split only, some have no other than the test split.
-
-    Raises:
-        InputError: as `bsig.inputs.datasets.datasets.read_dataset`.
-    """
-    images = read_dataset(address, "train", images_root)
-    if address.startswith("torchvision:"):
-        return held_out_part(images, seed)
-    try:
-        return images, read_dataset(address, "val", images_root)
-    except InputError:
-        return held_out_part(images, seed)
-
-
-def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages | None]:
-    """A tenth of each class of at least five pictures set aside, drawn from `seed`; None where no class has as many."""
-    of_class = defaultdict(list)
-    for position, sample in enumerate(images.samples):
-        of_class[sample.class_name].append(position)
-    chosen: set[int] = set()
-    for name in sorted(of_class):
-        if len(of_class[name]) >= FEWEST_TO_SHARE:
-            count = max(1, round(HELD_OUT_SHARE * len(of_class[name])))
-            chosen |= set(random.Random(f"{seed} {name}").sample(of_class[name], count))
-    if not chosen:
-        return images, None
-    kept = tuple(sample for i, sample in enumerate(images.samples) if i not in chosen)
-    held = tuple(sample for i, sample in enumerate(images.samples) if i in chosen)
-    return LabelledImages(images.name, images.split, kept), LabelledImages(images.name, "held out", held)
 
 
 def check_data(
@@ -99,7 +62,8 @@ def check_data(
     Raises:
         InputError: no data set there, fewer than two classes that match, or nothing that can be read.
     """
-    images, held_out = train_and_held_out(address, seed)
+    splits = train_and_held_out(address, seed)
+    images, held_out = splits.train, splits.held_out
     names = images.class_names
     match = matched(images, model, new_head=new_head)
     check_match(images, match, model)
@@ -122,7 +86,7 @@ def check_data(
         unreadable,
         len(listed),
         len(kept),
-        "" if held_out is None else ("its val split" if held_out.split == "val" else "a tenth of each class"),
+        splits.sentence,
         *seconds,
     )
 

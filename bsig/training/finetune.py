@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
+from bsig.inputs.datasets.classes import ClassMatch, match_classes, plain_name
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, chosen_device, load_classifier, unique_names

@@ -17,7 +17,8 @@ from bsig.evaluation.evaluate import evaluate, matched
 from bsig.evaluation.metrics.catalogue import METRICS, Metric
 from bsig.evaluation.output.text import format_table
 from bsig.evaluation.passes.pictures import absent_classes
-from bsig.inputs.datasets.datasets import LabelledImages, Sample, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
-from bsig.evaluation.job import EvaluationJob, labelled_split
+from bsig.evaluation.job import EvaluationJob
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.ui.screens.evaluate.kept import OwnSets
@@ -94,16 +94,6 @@ def test_bad_data_is_the_commands_own_sentence(tmp_path: Path) -> None:
         time.sleep(0.1)
     with pytest.raises(InputError, match="no class 'unicorn'"):
         job.results()
-
-
-def test_the_split_is_the_one_that_is_there(tmp_path: Path) -> None:
-    assert labelled_split(class_folders(tmp_path / "plain", NAMES, count=1)).split == "train"
-    class_folders(tmp_path / "both" / "train", NAMES, count=1)
-    class_folders(tmp_path / "both" / "val", NAMES, count=1)
-    assert labelled_split(tmp_path / "both").split == "val"
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no labelled pictures"):
-        labelled_split(tmp_path / "empty")
 
 
 def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bsig import load_checkpoint
 from bsig.evaluation.evaluate import evaluate
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import read_description, record_results
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mutations import GATE_CASES, NIGHTLY_CASES, fuzz, mutated
 from PIL import Image
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import MAX_PIXELS, read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER

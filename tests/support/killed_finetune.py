@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.checkpoints import folder as checkpoints
 from bsig.model.dual_branch import DualBranch

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bsig.cli.finetune import asked_to_stop
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import PooledLinearHead, classifier_from_timm
 from bsig.model.dual_branch import DualBranch

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from generated import class_folders
 
-from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.training.data_check import DataCheck, check_data, encoding_rate, held_out_part, train_and_held_out
+from bsig.training.data_check import DataCheck, check_data, encoding_rate
 from bsig.training.runs.words import check_words
 from bsig.ui.screens.finetune.run import check_html
 
@@ -49,29 +47,6 @@ def test_names_of_folders_are_shown_as_text(tmp_path: Path, default_model: DualB
     names = {"<img src=x onerror=alert(1)>": "red", "b": "green"}
     found = checked(class_folders(tmp_path / "data", names), default_model, new_head=True)
     assert "<img" not in check_html(found, default_model.class_names, new_head=True)
-
-
-def test_a_tenth_of_each_class_is_set_aside_and_nothing_is_in_both(folders: Path) -> None:
-    images = read_dataset(folders)
-    train, held_out = held_out_part(images, seed=0)
-    assert held_out is not None
-    assert Counter(sample.class_name for sample in held_out.samples) == dict.fromkeys(sorted(NAMES), 1)
-    assert sorted(sample.key for sample in (*train.samples, *held_out.samples)) == [s.key for s in images.samples]
-    again, other = held_out_part(images, seed=0)[1], held_out_part(images, seed=1)[1]
-    assert again == held_out != other
-
-
-def test_small_classes_keep_all_their_pictures(tmp_path: Path) -> None:
-    images = read_dataset(class_folders(tmp_path / "data", NAMES, count=4))
-    assert held_out_part(images, seed=0) == (images, None)
-
-
-def test_a_val_split_is_what_is_held_out(tmp_path: Path) -> None:
-    class_folders(tmp_path / "data" / "train", {"a": "red", "b": "blue"}, count=6)
-    class_folders(tmp_path / "data" / "val", {"a": "red", "b": "blue"}, count=2)
-    train, held_out = train_and_held_out(str(tmp_path / "data"), seed=0)
-    assert held_out is not None
-    assert (len(train.samples), len(held_out.samples), held_out.split) == (12, 4, "val")
 
 
 def test_one_class_too_little_that_matches_and_nothing_readable_are_refused(

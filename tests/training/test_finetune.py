@@ -12,7 +12,8 @@ from generated import class_folders
 from tolerances import PROBABILITY, assert_close
 
 from bsig.explain.diagnostics.shifted_model import doctored_model
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, state_sha256
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint

@@ -14,7 +14,8 @@ import torch
 
 from bsig.cli.bench.rounds import alternating
 from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious, box_ious, score_map
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.model.dual_branch import DualBranch

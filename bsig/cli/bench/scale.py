@@ -218,7 +218,7 @@ def _peak_of_run(data: Path, out: Path) -> tuple[float | None, float | None]:
         InputError: the run failed.
     """
     command = [sys.executable, "-m", "bsig", "finetune", str(data), "--out", str(out / "checkpoint"), "--epochs", "3",
-               "--fit-softmax-head"]  # fmt: skip
+               "--fit-softmax-head", "--held-out", "none"]  # fmt: skip
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

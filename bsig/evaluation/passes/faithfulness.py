@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bsig.evaluation.metrics.faithfulness import STEPS, faithfulness
 from bsig.evaluation.passes.pictures import squashed
-from bsig.inputs.datasets.datasets import Sample
+from bsig.inputs.datasets.samples import Sample
 from bsig.inputs.images import crop_image, input_tensor
 from bsig.model.dual_branch import DualBranch
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bsig.evaluation.map_sources import MapSource
 from bsig.evaluation.passes.pictures import maps_and_gates, squashed
-from bsig.inputs.datasets.datasets import Sample
+from bsig.inputs.datasets.samples import Sample
 from bsig.inputs.images import crop_image, input_batch
 from bsig.model.dual_branch import DualBranch
 

@@ -26,7 +26,7 @@ from bsig.evaluation.passes.localization import Places
 from bsig.evaluation.passes.mosaics import mosaic_part, mosaic_sources
 from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import Notes, PicturePass, Progress, notes_of
-from bsig.inputs.datasets.datasets import LabelledImages, Sample
+from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import state_sha256
 from bsig.model.checkpoints.folder import library_versions

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from bsig.inputs.datasets.datasets import LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead

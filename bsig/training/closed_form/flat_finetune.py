@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import LabelledImages, Sample
+from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import crop_image, input_batch
 from bsig.model.dual_branch import DualBranch, FittedShift

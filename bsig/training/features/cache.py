@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import LabelledImages, Sample
+from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing
 from bsig.inputs.paths import CACHE_FOLDER

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig

@@ -136,11 +136,12 @@ def check_words(check: DataCheck, *, new_head: bool) -> str:
     classes = len(check.counts)
     text = f"{check.usable} pictures to train on"
     if check.held_out:
-        text += f", {check.held_out} held out ({check.held_out_from})"
+        text += f", {check.held_out} held out"
     text += (
         f"; {classes} classes" if new_head else f"; {len(check.match.index_of)} of {classes} classes are the model's"
     )
     if check.unreadable:
         text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training
-    return f"{text}. About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
+    time = f"About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
+    return f"{text}. {check.held_out_sentence} {time}"

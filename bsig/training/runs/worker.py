@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
+from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.files import locked
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.training.data_check import train_and_held_out
 from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER
 from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetune_on, start_model
@@ -188,10 +188,11 @@ class _Making:
         if self.request.data == "bundled":
             stored = load_bundle(BUNDLED_FEATURES, start)
             return TrainingData(stored.features, stored.held_out, start.class_ids, stored.said)
-        images, held_out = train_and_held_out(self.request.address, self.request.config.training.seed)
+        splits = train_and_held_out(self.request.address, self.request.config.training.seed)
+        self._note(splits.sentence)
         self._phase("encoding pictures")
         data, match = encoded_data(
-            start, images, self.request.config, held_out=held_out,
+            start, splits.train, self.request.config, held_out=splits.held_out,
             on_encoded=self._on_encoded, on_note=self._note, should_stop=self.stop,
             cache_folder=FEATURES_FOLDER if self.request.keeps_features else self.folder / FEATURES,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from generated import class_folders
 from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor
 
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import load_checkpoint
 from bsig.model.dual_branch import DualBranch

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bsig.evaluation.metrics.localization import score_map
 from bsig.evaluation.metrics.regions import inside_auc
-from bsig.inputs.datasets.datasets import read_dataset
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import load_checkpoint
 from bsig.model.dual_branch import DualBranch

@@ -17,7 +17,8 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, input_tensor
 from bsig.model.backbones import BackboneOptions, classifier_from_timm, state_sha256

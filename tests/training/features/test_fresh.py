@@ -11,7 +11,8 @@ import torch
 from generated import class_folders, picture
 from PIL import Image
 
-from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import classifier_from_timm

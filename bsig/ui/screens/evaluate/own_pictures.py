@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.evaluation.job import EvaluationJob, labelled_split
+from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.datasets import LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
+from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
 from bsig.ui.screens.evaluate.kept import OwnSet, OwnSets
@@ -51,7 +52,8 @@ def measured(
     checkpoint = bench.checkpoint_path(name or bench.default_checkpoint)
     pictures = _checked_limit(bench, limit)
     with own_pictures(bench, zip_file, folder) as where:
-        images = labelled_split(where)
+        measured_split = images_to_measure(where)
+        images = measured_split.images
         work = own_sets.new_folder()
         job = EvaluationJob.start(
             where, checkpoint, work, methods=methods, weights=treatments, split=images.split, limit=pictures
@@ -63,7 +65,8 @@ def measured(
                 _check_seconds(bench, seconds, pictures)
                 yield Step(job, job.done, job.total, seconds)
                 time.sleep(LOOK_EVERY_S)
-            results = {**job.results(), "data": Path(zip_file).stem if zip_file else where.name}
+            data = Path(zip_file).stem if zip_file else where.name
+            results = {**job.results(), "data": data, "split_sentence": measured_split.sentence}
             title = own_sets.add(OwnSet(results, work, kept_pictures(results, images, work)))
             is_kept = True
         finally:

@@ -9,13 +9,14 @@ from typing import Any, get_args
 
 from PIL import Image
 
+from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.zips import extract_zip, extracted_zip
 from bsig.model.backbones import chosen_device
 from bsig.model.dual_branch import BranchKind, DualBranch
 from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
-from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
+from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
 from bsig.training.finetune import start_model
 from bsig.training.runs.queue import RunQueue
@@ -286,7 +287,8 @@ def _counted(address: str, model: DualBranch, config: FinetuneConfig) -> tuple[i
     Raises:
         InputError: too few classes match.
     """
-    images, held_out = train_and_held_out(address, config.training.seed)
+    splits = train_and_held_out(address, config.training.seed)
+    images, held_out = splits.train, splits.held_out
     match = matched(images, model, new_head=config.softmax_head is not None)
     check_match(images, match, model)
     count = sum(sample.class_name in match.index_of for sample in images.samples)

@@ -1,0 +1,90 @@
+"""An address -> the samples of one split, in any of four layouts. No picture is opened here.
+
+    address                      layout
+    folder of class folders      CLASS/*.jpg, or train/CLASS/*.jpg val/CLASS/*.jpg ...   class_folders.py
+    folder with index.csv        file,class,split,width,height,boxes_xyxy,mask           index_csv.py
+    WSOL metadata folder         image_ids.txt, class_labels.txt, ...                    wsol.py
+    torchvision:NAME             downloaded by torchvision                               torchvision_sets.py
+
+A data set without splits is all `train`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from bsig.inputs.datasets.class_folders import folder_samples, folder_splits
+from bsig.inputs.datasets.index_csv import INDEX, index_samples, index_splits
+from bsig.inputs.datasets.samples import LabelledImages, Sample
+from bsig.inputs.datasets.torchvision_sets import PREFIX, torchvision_samples
+from bsig.inputs.datasets.wsol import wsol_samples, wsol_splits
+from bsig.inputs.errors import InputError
+
+
+def available_splits(address: str | Path) -> tuple[str, ...]:
+    """The splits that the data set has, whether or not they can be read; none where it holds no labelled pictures.
+
+    Of torchvision's sets always `train`: which others they have is known only after the download.
+
+    Raises:
+        InputError: there is no such data set, or its index cannot be read at all.
+    """
+    if is_torchvision(address):
+        return ("train",)
+    folder = _folder(address)
+    if (folder / INDEX).is_file():
+        return index_splits(folder)
+    return wsol_splits(folder) or folder_splits(folder)
+
+
+def read_dataset(address: str | Path, split: str = "train", images_root: Path | str | None = None) -> LabelledImages:
+    """The samples of one split.
+
+    Args:
+        address: a folder in one of the layouts above, or `torchvision:NAME`.
+        split: `train`, `val` or `test`.
+        images_root: where the pictures of a WSOL metadata folder lie.
+
+    Raises:
+        InputError: there is no such data set, the split is empty, or an index breaks its own rules.
+    """
+    if is_torchvision(address):
+        name = str(address)
+        samples = torchvision_samples(name.removeprefix(PREFIX), split)
+    else:
+        folder = _folder(address)
+        name, samples = folder.name, _folder_samples(folder, split, Path(images_root) if images_root else None)
+    if not samples:
+        others = [other for other in available_splits(address) if other != split]
+        remedy = f"choose its split '{others[0]}'" if others else "put pictures into class folders"
+        raise InputError(f"'{name}' holds no labelled pictures in its split '{split}'; {remedy}.")
+    repeated = [key for key, times in Counter(sample.key for sample in samples).items() if times > 1]
+    if repeated:
+        raise InputError(f"'{name}' lists '{repeated[0][:100]}' more than once in its split '{split}'; keep one line.")
+    return LabelledImages(name, split, tuple(samples))
+
+
+def is_torchvision(address: str | Path) -> bool:
+    """Whether the address names one of torchvision's data sets."""
+    return str(address).startswith(PREFIX)
+
+
+def _folder(address: str | Path) -> Path:
+    try:
+        folder = Path(address).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError, ValueError):  # too long for a path; '~' of a user who is not there; a NUL
+        is_folder = False
+    if not is_folder:
+        raise InputError(f"`DATA` (='{address}') must be a folder of pictures or 'torchvision:NAME'.")
+    return folder
+
+
+def _folder_samples(folder: Path, split: str, images_root: Path | None) -> list[Sample]:
+    if (folder / INDEX).is_file():
+        return index_samples(folder, split)
+    splits = wsol_splits(folder)
+    if splits:
+        return wsol_samples(folder, split, images_root) if split in splits else []
+    return folder_samples(folder, split)

@@ -1,0 +1,154 @@
+"""Which pictures are trained on, which are held out, and which are measured: one rule for every door.
+
+The page, the command line, the worker and the evaluation all ask here, so the same data gives the same checkpoint and
+the same numbers by each of them. Every answer carries one sentence for people that says what was chosen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from bsig.inputs.datasets.read import available_splits, is_torchvision, read_dataset
+from bsig.inputs.datasets.samples import LabelledImages
+from bsig.inputs.errors import InputError
+
+HELD_OUT_SHARE = 0.1
+FEWEST_TO_SHARE = 5
+HELD_OUT = "held out"
+NOTHING = "none"
+
+
+@dataclass(frozen=True)
+class TrainingSplits:
+    """The pictures of a fine-tune.
+
+    Attributes:
+        train: the pictures to train on.
+        held_out: the pictures that are only measured, after each epoch; None where there are none.
+        sentence: what is held out, and why.
+    """
+
+    train: LabelledImages
+    held_out: LabelledImages | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class MeasuredSplit:
+    """The pictures of an evaluation.
+
+    Attributes:
+        images: the pictures to measure.
+        sentence: which split they are, and why.
+    """
+
+    images: LabelledImages
+    sentence: str
+
+
+def train_and_held_out(
+    address: str | Path,
+    seed: int,
+    images_root: Path | str | None = None,
+    *,
+    split: str = "train",
+    held_out: str | None = None,
+) -> TrainingSplits:
+    """The pictures to train on and those that are only measured.
+
+    Held out is the split `val` where the data has one. Otherwise a tenth of each class that has at least five pictures
+    is set aside, drawn from the seed; where no class has five, nothing is. The split `test` is never touched unless it
+    is named: measured after each epoch, it would soon guide the settings. Of torchvision's sets a tenth is held out as
+    well: some have one split only, some have no other than the test split.
+
+    Args:
+        address: as of `read_dataset`.
+        seed: draws the tenth.
+        images_root: where the pictures of a WSOL metadata folder lie.
+        split: the split to train on.
+        held_out: the split to hold out, or `none`; None leaves it to the rule.
+
+    Raises:
+        InputError: as `read_dataset`, also of a `val` split that is there and cannot be read; or `held_out` is the
+            split to train on.
+    """
+    if held_out == split:
+        raise InputError(f"`held_out` (='{held_out}') must be another split than the one that is trained on.")
+    train = read_dataset(address, split, images_root)
+    if held_out == NOTHING:
+        return TrainingSplits(train, None, "Nothing is held out, as asked.")
+    if held_out:
+        named = read_dataset(address, held_out, images_root)
+        return TrainingSplits(train, named, f"The split '{held_out}' is held out, as asked.")
+    if split != "val" and "val" in available_splits(address):
+        return TrainingSplits(train, read_dataset(address, "val", images_root), "The split 'val' is held out.")
+    reason = _why_not_val(address, split)
+    train, tenth = held_out_part(train, seed)
+    if tenth is None:
+        return TrainingSplits(
+            train, None, f"Nothing is held out: {reason}, and no class has {FEWEST_TO_SHARE} pictures."
+        )
+    return TrainingSplits(
+        train,
+        tenth,
+        f"A tenth of each class of at least {FEWEST_TO_SHARE} pictures is held out (seed {seed}), since {reason}.",
+    )
+
+
+def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages | None]:
+    """The pictures without a tenth of each class of at least five, and that tenth; None where no class has as many.
+
+    Each class draws from the seed and its own name, so that a class more or less leaves the others' draw as it is.
+    """
+    positions_of = defaultdict(list)
+    for position, sample in enumerate(images.samples):
+        positions_of[sample.class_name].append(position)
+    drawn: set[int] = set()
+    for name, positions in positions_of.items():
+        if len(positions) >= FEWEST_TO_SHARE:
+            count = max(1, round(HELD_OUT_SHARE * len(positions)))
+            drawn |= set(random.Random(f"{seed} {name}").sample(positions, count))
+    if not drawn:
+        return images, None
+    rest = tuple(sample for position, sample in enumerate(images.samples) if position not in drawn)
+    tenth = tuple(sample for position, sample in enumerate(images.samples) if position in drawn)
+    return LabelledImages(images.name, images.split, rest), LabelledImages(images.name, HELD_OUT, tenth)
+
+
+def images_to_measure(
+    address: str | Path, split: str | None = None, images_root: Path | str | None = None
+) -> MeasuredSplit:
+    """The pictures of an evaluation: the split `val` if there is one, else `test`, else all there are.
+
+    Args:
+        address: as of `read_dataset`.
+        split: the split to measure; None leaves it to the rule.
+        images_root: where the pictures of a WSOL metadata folder lie.
+
+    Raises:
+        InputError: as `read_dataset`, also of a `val` split that is there and cannot be read.
+    """
+    if split:
+        return MeasuredSplit(read_dataset(address, split, images_root), f"The split '{split}' is measured, as asked.")
+    if is_torchvision(address):
+        sentence = "The split 'val' of torchvision's set is measured, or what the set has in its place."
+        return MeasuredSplit(read_dataset(address, "val", images_root), sentence)
+    splits = available_splits(address)
+    if "val" in splits:
+        return MeasuredSplit(read_dataset(address, "val", images_root), "The split 'val' is measured.")
+    if "test" in splits:
+        images = read_dataset(address, "test", images_root)
+        return MeasuredSplit(images, "The split 'test' is measured, since the data has no split 'val'.")
+    images = read_dataset(address, "train", images_root)
+    return MeasuredSplit(images, "All pictures are measured, since the data has no split 'val' or 'test'.")
+
+
+def _why_not_val(address: str | Path, split: str) -> str:
+    if split == "val":
+        return "the split 'val' is trained on"
+    if is_torchvision(address):
+        return "torchvision's sets name their splits each in their own way"
+    return "the data has no split 'val'"

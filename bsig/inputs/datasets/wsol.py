@@ -1,0 +1,116 @@
+"""A folder in the WSOL metadata layout (Choe et al. 2020) -> samples; the pictures lie under `images_root`.
+
+    image_ids.txt        a picture a line
+    class_labels.txt     picture,class
+    image_sizes.txt      picture,width,height                     may be missing
+    localization.txt     picture,x0,y0,x1,y1 for each box,        may be missing
+                         or picture,mask,region to ignore
+
+The files lie in `train/`, `val/` and `test/`. The folder of one split is a data set too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from bsig.inputs.datasets.fields import boxes_xyxy, path_inside, size_wh
+from bsig.inputs.datasets.samples import SPLITS, Box, Sample
+from bsig.inputs.errors import InputError
+
+IDS = "image_ids.txt"
+
+
+def wsol_splits(folder: Path) -> tuple[str, ...]:
+    """The splits of WSOL metadata in this folder; none where it is no such folder.
+
+    The folder of one split has that split alone, or `train` where its name is no split's.
+    """
+    splits = tuple(split for split in SPLITS if (folder / split / IDS).is_file())
+    if splits or not (folder / IDS).is_file():
+        return splits
+    name = folder.absolute().name
+    return (name if name in SPLITS else "train",)
+
+
+def wsol_samples(folder: Path, split: str, images_root: Path | None) -> list[Sample]:
+    """The samples of one of `wsol_splits`, in the order of image_ids.txt.
+
+    Raises:
+        InputError: `images_root` is not given, a file is missing or cannot be read, or a line breaks a rule.
+    """
+    folder = folder / split if (folder / split / IDS).is_file() else folder
+    if images_root is None:
+        raise InputError(f"'{folder.name}' is WSOL metadata: say with --images where its pictures lie.")
+    labels = _labels(folder)
+    sizes = _sizes(folder)
+    boxes, masks, ignored = _regions(folder, images_root)
+    samples = []
+    for key in _lines(folder / IDS):
+        if key not in labels:
+            raise InputError(f"class_labels.txt of '{folder.name}' has no line for '{key}'.")
+        first, *more = masks.get(key, [None])
+        samples.append(
+            Sample(
+                key, labels[key], path_inside(images_root, key, IDS), tuple(boxes.get(key, ())), first,
+                ignored.get(key), more_masks=tuple(mask for mask in more if mask), listed_size_wh=sizes.get(key),
+            )
+        )  # fmt: skip
+    return samples
+
+
+def _labels(folder: Path) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for line in _lines(folder / "class_labels.txt"):
+        key, comma, label = line.rpartition(",")
+        if not comma or not key or not label:
+            raise InputError(
+                f"class_labels.txt of '{folder.name}': '{line[:100]}' must be a picture, a comma, a class."
+            )
+        labels[key] = label
+    return labels
+
+
+def _sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    sizes: dict[str, tuple[int, int]] = {}
+    for line in _lines(folder / "image_sizes.txt", needed=False):
+        key, *rest = line.split(",")
+        size = size_wh(rest[0], rest[1], f"image_sizes.txt, '{key}'") if len(rest) == 2 else None
+        if size is None:
+            raise InputError(f"image_sizes.txt of '{folder.name}': '{line[:100]}' must be a picture, width, height.")
+        sizes[key] = size
+    return sizes
+
+
+def _regions(folder: Path, images_root: Path) -> tuple[dict[str, list[Box]], dict[str, list[Path]], dict[str, Path]]:
+    """Boxes, masks and the region to ignore of each picture; several lines of a picture add up."""
+    boxes: dict[str, list[Box]] = defaultdict(list)
+    masks: dict[str, list[Path]] = defaultdict(list)
+    ignored: dict[str, Path] = {}
+    for line in _lines(folder / "localization.txt", needed=False):
+        key, *rest = line.split(",")
+        where = f"localization.txt, '{key}'"
+        if len(rest) == 4:
+            boxes[key] += boxes_xyxy(" ".join(rest), where)
+        elif len(rest) in (1, 2) and rest[0]:
+            masks[key].append(path_inside(images_root, rest[0], where))
+            if len(rest) == 2 and rest[1]:
+                region = path_inside(images_root, rest[1], where)
+                if ignored.setdefault(key, region) != region:
+                    raise InputError(f"{where}: two regions to ignore; give one a picture, with its first mask.")
+        else:
+            raise InputError(f"{where}: '{line[:100]}' must be a picture and four numbers, or a mask and its region.")
+    return boxes, masks, ignored
+
+
+def _lines(file: Path, *, needed: bool = True) -> list[str]:
+    """The lines of the file that hold something; none of a file that is not there and not needed."""
+    if not file.is_file():
+        if needed:
+            raise InputError(f"'{file.parent.name}' lacks {file.name} of the WSOL metadata layout.")
+        return []
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file.name} of '{file.parent.name}' cannot be read ({error}); save it as UTF-8.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,138 @@
+"""An index.csv becomes samples; one that breaks its own rules is refused in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from indexes import HEADER, keys, refusal, write_index
+
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import Sample
+from bsig.inputs.errors import InputError
+
+
+def test_an_index_gives_classes_splits_boxes_and_masks(tmp_path: Path) -> None:
+    write_index(
+        tmp_path / "farm",
+        "a/1.jpg,ant,train,48,40,1 2 30 35;3.5 4 5 6,a/1_mask.png",
+        "a/2.jpg,bee,val,48,40,,",
+        "a/3.jpg,bee,,48,40, ; ,",
+    )
+    one, three = read_dataset(tmp_path / "farm").samples
+    assert (one.key, one.class_name) == ("a/1.jpg", "ant")
+    assert one.path == tmp_path / "farm" / "a" / "1.jpg"
+    assert one.boxes_xyxy == ((1, 2, 30, 35), (3.5, 4, 5, 6))
+    assert one.mask == tmp_path / "farm" / "a" / "1_mask.png"
+    assert (three.key, three.boxes_xyxy, three.mask) == ("a/3.jpg", (), None)  # no split is train
+    assert keys(read_dataset(tmp_path / "farm", "val")) == ["a/2.jpg"]
+
+
+def test_file_and_class_are_enough_and_a_byte_order_mark_does_not_disturb(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_bytes("\ufefffile,class\r\n1.jpg,äpfel\r\n".encode())
+    (sample,) = read_dataset(tmp_path).samples
+    assert (sample.key, sample.class_name) == ("1.jpg", "äpfel")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a.jpg,ant,train,1,1,1 2 3,", "box '1 2 3' must be four numbers"),
+        ("a.jpg,ant,train,1,1,1 2 3 x,", "must be four numbers"),
+        ("a.jpg,ant,train,1,1,1 2 3 4 5,", "must be four numbers"),
+        ("a.jpg,ant,train,1,1,5 2 3 4,", "0 <= x0 <= x1"),
+        ("a.jpg,ant,train,1,1,-1 2 3 4,", "0 <= x0 <= x1"),
+        ("a.jpg,ant,train,1,1,nan 2 3 4,", "0 <= x0 <= x1"),
+        ("a.jpg,ant,train,1,1,1 2 inf 4,", "0 <= x0 <= x1"),
+        (",ant,train,1,1,,", "`file` and `class`"),
+        ("a.jpg,,train,1,1,,", "`file` and `class`"),
+        ("a.jpg", "`file` and `class`"),
+        ("../a.jpg,ant,train,1,1,,", "must lie inside the folder"),
+        ("/etc/passwd,ant,train,1,1,,", "must lie inside the folder"),
+        ("b/../../a.jpg,ant,train,1,1,,", "must lie inside the folder"),
+        ("a.jpg,ant,train,1,1,,../mask.png", "must lie inside the folder"),
+        # Python 3.10's csv reader refuses the NUL itself; later ones leave it to the path.
+        ("a\0.jpg,ant,train,1,1,,", "NUL" if sys.version_info < (3, 11) else "must lie inside the folder"),
+    ],
+)
+def test_a_line_that_breaks_a_rule_is_refused_with_its_number(tmp_path: Path, line: str, said: str) -> None:
+    text = refusal(write_index(tmp_path / "farm", "ok.jpg,ant,train,1,1,,", line))
+    assert "index.csv of 'farm', line 3" in text
+    assert said in text
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"someone's")
+    folder = write_index(tmp_path / "farm", "link.jpg,ant")
+    (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    assert "must lie inside the folder" in refusal(folder)
+
+
+def test_a_picture_listed_twice_is_refused_by_name(tmp_path: Path) -> None:
+    write_index(tmp_path / "farm", "a.jpg,ant", "b.jpg,bee", "a.jpg,bee", header="file,class")
+    assert "'farm' lists 'a.jpg' more than once" in refusal(tmp_path / "farm")
+
+
+@pytest.mark.parametrize(("header", "missing"), [("file,label", "class"), ("path,class", "file"), ("", "class")])
+def test_a_missing_column_is_refused_by_name(tmp_path: Path, header: str, missing: str) -> None:
+    assert f"lacks the column '{missing}'" in refusal(write_index(tmp_path / "farm", "a,b", header=header))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00bad", b"file,class\n\xff.jpg,ant\n", b"file,class\na,b" + b"x" * 200_000]
+)
+def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "index.csv").write_bytes(content)
+    assert "index.csv" in refusal(tmp_path)
+
+
+@given(content=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: f"{HEADER}\n{text}".encode())))
+def test_whatever_bytes_an_index_holds_only_an_input_error_comes_out(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    folder.mkdir(exist_ok=True)
+    (folder / "index.csv").write_bytes(content)
+    read_or_refused(folder)
+
+
+FIELDS = st.one_of(
+    st.text(max_size=20), st.sampled_from(["a.jpg", "../a", "~", "train", "1 2 3 4", "1 2 3 4;", ";;", "1e999 0 0 0"])
+)
+
+
+@given(rows=st.lists(st.lists(FIELDS, min_size=1, max_size=9), max_size=5))
+def test_whatever_fields_an_index_holds_only_an_input_error_comes_out(
+    rows: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    folder.mkdir(exist_ok=True)
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8", errors="replace") as file:
+        csv.writer(file, escapechar="\\").writerows([HEADER.split(","), *rows])
+    read_or_refused(folder)
+
+
+def read_or_refused(folder: Path) -> None:
+    samples: tuple[Sample, ...] = ()
+    with contextlib.suppress(InputError):
+        samples = read_dataset(folder).samples
+    for sample in samples:
+        assert sample.path.resolve().is_relative_to(folder.resolve())
+        assert all(0 <= x0 <= x1 and 0 <= y0 <= y1 for x0, y0, x1, y1 in sample.boxes_xyxy)
+
+
+def test_an_index_with_cells_too_many_too_few_or_too_long(tmp_path: Path) -> None:
+    index = tmp_path / "index.csv"
+    index.write_text("file,class,width,height\na.png,tench,4,3,more,and more\nb.png,tench\n")
+    assert [(one.key, one.listed_size_wh) for one in read_dataset(tmp_path).samples] == [
+        ("a.png", (4, 3)),
+        ("b.png", None),
+    ]
+    index.write_text(f"file,class,width,height\na.png,tench,{'9' * 5000},3\n")
+    with pytest.raises(InputError, match="must be whole pixels"):
+        read_dataset(tmp_path)

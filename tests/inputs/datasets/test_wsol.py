@@ -1,0 +1,98 @@
+"""WSOL metadata become samples with their boxes and masks; damaged ones are refused in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from indexes import refusal
+
+from bsig.inputs.datasets.read import read_dataset
+
+
+@pytest.fixture
+def wsol(tmp_path: Path) -> Path:
+    folder = tmp_path / "metadata" / "val"
+    folder.mkdir(parents=True)
+    (folder / "image_ids.txt").write_text("birds/1.jpg\nbirds/2.jpg\n")
+    (folder / "class_labels.txt").write_text("birds/1.jpg,3\nbirds/2.jpg,0\n")
+    (folder / "image_sizes.txt").write_text("birds/1.jpg,48,40\nbirds/2.jpg,48,40\n")
+    (folder / "localization.txt").write_text("birds/1.jpg,1,2,30,35\nbirds/1.jpg,4,5,6,7\nbirds/2.jpg,0,0,9,9\n")
+    return folder
+
+
+def test_wsol_metadata_gives_labels_and_several_boxes(wsol: Path, tmp_path: Path) -> None:
+    for address in (wsol, wsol.parent):  # the split's own folder, or the one above
+        images = read_dataset(address, "val", tmp_path / "pictures")
+        one, two = images.samples
+        assert (one.key, one.class_name) == ("birds/1.jpg", "3")
+        assert one.path == tmp_path / "pictures" / "birds" / "1.jpg"
+        assert one.boxes_xyxy == ((1, 2, 30, 35), (4, 5, 6, 7))
+        assert two.boxes_xyxy == ((0, 0, 9, 9),)
+        assert one.mask is None
+
+
+def test_wsol_metadata_gives_masks_with_their_ignore_regions(wsol: Path, tmp_path: Path) -> None:
+    (wsol / "localization.txt").write_text("birds/1.jpg,masks/1.png,masks/1_ignore.png\nbirds/2.jpg,masks/2.png,\n")
+    one, two = read_dataset(wsol, "val", tmp_path).samples
+    assert (one.mask, one.ignore_mask) == (tmp_path / "masks/1.png", tmp_path / "masks/1_ignore.png")
+    assert (two.mask, two.ignore_mask) == (tmp_path / "masks/2.png", None)
+    assert one.boxes_xyxy == ()
+
+
+def test_several_masks_of_a_picture_all_count(wsol: Path, tmp_path: Path) -> None:
+    """OpenImages: one line an instance, the region to ignore in the first; the public code takes the union."""
+    (wsol / "localization.txt").write_text(
+        "birds/1.jpg,masks/1a.png,masks/1_ignore.png\nbirds/2.jpg,masks/2.png,\nbirds/1.jpg,masks/1b.png,\n"
+    )
+    one, two = read_dataset(wsol, "val", tmp_path).samples
+    assert one.masks == (tmp_path / "masks/1a.png", tmp_path / "masks/1b.png")
+    assert one.ignore_mask == tmp_path / "masks/1_ignore.png"
+    assert two.masks == (tmp_path / "masks/2.png",)
+
+
+def test_sizes_of_the_index_travel_with_the_boxes(wsol: Path, tmp_path: Path) -> None:
+    one, _ = read_dataset(wsol, "val", tmp_path).samples
+    assert one.listed_size_wh == (48, 40)
+
+
+def test_wsol_metadata_without_localization_is_classification_data(wsol: Path, tmp_path: Path) -> None:
+    (wsol / "localization.txt").unlink()
+    assert [sample.boxes_xyxy for sample in read_dataset(wsol, "val", tmp_path).samples] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("class_labels.txt", "birds/1.jpg,3\n", "no line for 'birds/2.jpg'"),
+        ("class_labels.txt", "birds/1.jpg\n", "'birds/1.jpg' must be a picture, a comma, a class"),
+        ("class_labels.txt", ",3\n", "a comma, a class"),
+        ("class_labels.txt", None, "lacks class_labels.txt"),
+        ("class_labels.txt", b"\xff\xff", "save it as UTF-8"),
+        ("image_ids.txt", b"\xff\xff", "save it as UTF-8"),
+        ("image_ids.txt", "", "no labelled pictures"),
+        ("image_ids.txt", "birds/1.jpg\nbirds/1.jpg\n", "more than once"),
+        ("localization.txt", "birds/1.jpg,5,2,3,4\n", "0 <= x0 <= x1"),
+        ("localization.txt", "birds/1.jpg,a,b,c,d\n", "must be four numbers"),
+        ("localization.txt", "birds/1.jpg,../../mask.png\n", "must lie inside"),
+        ("localization.txt", "birds/1.jpg,1,2,3\n", "four numbers, or a mask"),
+        ("localization.txt", "birds/1.jpg,a.png,x.png\nbirds/1.jpg,b.png,y.png\n", "two regions to ignore"),
+        ("image_sizes.txt", "birds/1.jpg,48\n", "width, height"),
+        ("image_sizes.txt", "birds/1.jpg,48,none\n", "whole pixels"),
+    ],
+)
+def test_damaged_wsol_metadata_is_refused(
+    wsol: Path, tmp_path: Path, file: str, content: str | bytes | None, said: str
+) -> None:
+    if content is None:
+        (wsol / file).unlink()
+    else:
+        (wsol / file).write_bytes(content.encode() if isinstance(content, str) else content)
+    assert said in refusal(wsol, "val", tmp_path)
+
+
+def test_wsol_metadata_without_its_pictures_or_with_paths_outside_is_refused(wsol: Path, tmp_path: Path) -> None:
+    assert "--images" in refusal(wsol, "val")
+    (wsol / "image_ids.txt").write_text("../1.jpg\n")
+    (wsol / "class_labels.txt").write_text("../1.jpg,3\n")
+    assert "must lie inside" in refusal(wsol, "val", tmp_path)
