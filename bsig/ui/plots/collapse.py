@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
-from bsig.explain.drawing.panels import number_text
+from bsig.explain.wording import number_text
 from bsig.ui.plots.look import GREY, INK, SERIES, base_figure
 
 # Channels that lose their positive sign, that gain one, and that keep theirs.

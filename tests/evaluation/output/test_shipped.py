@@ -14,7 +14,7 @@ from bsig import list_checkpoints, load_checkpoint
 from bsig.evaluation.evaluate import evaluate
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.shipped import compact, expanded, read_results, shipped_runs, short_results, written_results
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
