@@ -19,7 +19,7 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import WORK_FOLDER, RunFolder
 from bsig.ui import build_demo, launch_arguments
 from bsig.ui.server.guard import prepare_process
-from bsig.ui.server.limits import ON_SPACES_VARIABLE, Hosting
+from bsig.ui.server.limits import ON_SPACES_VARIABLE, Limits
 from bsig.ui.server.visitor_space import Desks
 from bsig.ui.workbench import Workbench
 
@@ -39,7 +39,7 @@ def main() -> int:
     chosen = parser.parse_args()
     desks = None
     try:
-        desks = Desks(Hosting.chosen(public=chosen.public), chosen.work_folder)
+        desks = Desks(Limits.for_app(public=chosen.public), chosen.work_folder)
         desks.use_own_temporary_folder()
         device = zero_gpu.compare_device() or chosen_device(chosen.device)
         bench = Workbench(chosen.checkpoint, chosen.checkpoints, device, desks=desks, models=chosen.models)

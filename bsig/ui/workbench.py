@@ -25,7 +25,7 @@ from bsig.model.checkpoints.folder import (
     load_checkpoint,
 )
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import Desk, Desks
 
 MAX_FILE_BYTES = 32 * 2**20
@@ -102,7 +102,7 @@ class Workbench:
         device: str = "cpu",
         *,
         more_folders: Sequence[Path] = (),
-        hosting: Hosting | None = None,
+        limits: Limits | None = None,
         desks: Desks | None = None,
         is_public: bool = False,
         models: int = 3,
@@ -113,15 +113,15 @@ class Workbench:
         self.more_folders = tuple(more_folders)
         self.device = device
         if desks is None:
-            desks = Desks(hosting or (Hosting.public() if is_public else Hosting.local()))
-        self.desks, self.hosting = desks, desks.hosting
+            desks = Desks(limits or (Limits.public() if is_public else Limits.local()))
+        self.desks, self.limits = desks, desks.limits
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
 
     @property
     def is_public(self) -> bool:
         """Whether strangers may come."""
-        return self.hosting.is_public
+        return self.limits.is_public
 
     @property
     def desk(self) -> Desk:
@@ -223,7 +223,7 @@ class Workbench:
         # A model without a file is told from another of its name by itself; its encodings keep it alive.
         identity = model.metadata.get("tensors_sha256") or id(model)
         key = (model.name, identity, hashlib.sha256(content).hexdigest())
-        if self.hosting.is_public:
+        if self.limits.is_public:
             self.desk.uses.add(key)
         # An encoding holds its model: those of models that have gone would keep them in memory.
         alive = {id(kept) for kept in (model, *self._models.values())}

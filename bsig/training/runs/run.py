@@ -32,13 +32,6 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.checkpoints.folder import NAME_PATTERN
 from bsig.training.config import FinetuneConfig, from_json
-    DampingConfig,
-    FinetuneConfig,
-    FlatShiftConfig,
-    SoftmaxHeadConfig,
-    TrainingConfig,
-    Views,
-)
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]

@@ -30,7 +30,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, RunFolder
 from bsig.ui.screens.evaluate.kept import OwnSets
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitors import current_key
 
 logger = logging.getLogger(__name__)
@@ -82,26 +82,26 @@ class Desks:
     """All desks of one app; `here()` is that of the visitor whose event is being handled.
 
     Args:
-        hosting: whether visitors are kept apart, and for how long.
+        limits: whether visitors are kept apart, and for how long.
         work_folder: where desks lie; None for a bench that keeps nothing.
     """
 
-    def __init__(self, hosting: Hosting, work_folder: Path | None = None) -> None:
-        self.hosting = hosting
+    def __init__(self, limits: Limits, work_folder: Path | None = None) -> None:
+        self.limits = limits
         self._desks: dict[str, Desk] = {}
         self._owners: dict[Path, set[str]] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._held = contextlib.ExitStack()
         self._app_folder: Path | None = None
-        if hosting.is_public and work_folder is not None:
+        if limits.is_public and work_folder is not None:
             self._app_folder = self._new_app_folder(work_folder / "public")
             work_folder = self._app_folder / "nobody"
-        self.shared = Desk(work_folder, OwnSets(hosting.evaluations_kept))
+        self.shared = Desk(work_folder, OwnSets(limits.evaluations_kept))
 
     def here(self) -> Desk:
         """The visitor's desk; of nobody, who has nothing, where it is not known who asks."""
-        if not self.hosting.is_public:
+        if not self.limits.is_public:
             return self.shared
         key = current_key()
         return self.shared if key is None else self._desk(hashed(key))
@@ -182,7 +182,7 @@ class Desks:
 
     def _is_left(self, desk: Desk) -> bool:
         quiet = time.monotonic() - desk.seen
-        kept, closed = self.hosting.kept_seconds, self.hosting.closed_seconds
+        kept, closed = self.limits.kept_seconds, self.limits.closed_seconds
         is_empty = not desk.files and not desk.uses and not desk.registered and not len(desk.evaluations)
         has_gone = desk.pages == 0 and (desk.had_page or (is_empty and not (desk.folder and desk.folder.exists())))
         return (kept is not None and quiet > kept) or (closed is not None and has_gone and quiet > closed)
@@ -221,7 +221,7 @@ class Desks:
         with self._lock:
             if name not in self._desks:
                 folder = self._app_folder / "visitors" / name if self._app_folder else None
-                self._desks[name] = Desk(folder, OwnSets(self.hosting.evaluations_kept))
+                self._desks[name] = Desk(folder, OwnSets(self.limits.evaluations_kept))
             desk = self._desks[name]
             desk.seen = time.monotonic()
             return desk

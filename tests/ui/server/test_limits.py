@@ -9,7 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.finetune.form import Form, submitted
-from bsig.ui.server.limits import PASSWORD_VARIABLE, Hosting
+from bsig.ui.server.limits import PASSWORD_VARIABLE, Limits
 from bsig.ui.server.visitor_space import Desks, hashed
 from bsig.ui.server.visitors import COOKIE, HEADER, cookie
 from bsig.ui.workbench import Workbench
@@ -49,28 +49,28 @@ SHORT: dict[str, Any] = {
 
 
 def test_a_refusal_says_the_value_the_rule_and_the_remedy() -> None:
-    public = Hosting.public()
+    public = Limits.public()
     with pytest.raises(InputError, match=r"`epochs` \(=51\) must be at most 50 in this public app; choose fewer"):
         public.check("epochs", 51, public.finetune_epochs, "choose fewer")
     public.check("epochs", 50, public.finetune_epochs, "choose fewer")
-    Hosting.local().check("epochs", 10_000, Hosting.local().finetune_epochs, "choose fewer")
+    Limits.local().check("epochs", 10_000, Limits.local().finetune_epochs, "choose fewer")
     with pytest.raises(InputError, match="you have 5 runs, a visitor of this public app may have 5; delete one first"):
         public.check_count("runs", 5, public.runs_kept, "delete one first")
 
 
 def test_a_space_is_public_and_nothing_else_is_unless_asked() -> None:
-    assert not Hosting.chosen(public=False, environment={}).is_public
-    assert Hosting.chosen(public=True, environment={}).is_public
-    assert Hosting.chosen(public=False, environment={"SPACE_ID": "someone/bsig"}).is_public
-    with_password = Hosting.chosen(public=True, environment={PASSWORD_VARIABLE: "sesame"})
+    assert not Limits.for_app(public=False, environment={}).is_public
+    assert Limits.for_app(public=True, environment={}).is_public
+    assert Limits.for_app(public=False, environment={"SPACE_ID": "someone/bsig"}).is_public
+    with_password = Limits.for_app(public=True, environment={PASSWORD_VARIABLE: "sesame"})
     assert with_password.asks_password
     assert "sesame" not in repr(with_password)
-    assert not Hosting.chosen(public=True, environment={PASSWORD_VARIABLE: ""}).asks_password
+    assert not Limits.for_app(public=True, environment={PASSWORD_VARIABLE: ""}).asks_password
 
 
 @pytest.mark.parametrize(("given", "said"), [(None, "is missing"), ("", "is missing"), ("sesam", "not the right one")])
 def test_without_the_password_nothing_is_trained(given: str | None, said: str, tmp_path: Path) -> None:
-    desks = Desks(Hosting.public("sesame"), tmp_path)
+    desks = Desks(Limits.public("sesame"), tmp_path)
     bench = Workbench(desks=desks)
     form = Form(start=START, password=given)
     assert "sesam" not in repr(form)
@@ -86,18 +86,18 @@ def test_without_the_password_nothing_is_trained(given: str | None, said: str, t
 
 def test_the_document_lists_the_limits_as_they_are() -> None:
     text = DOC.read_text(encoding="utf-8")
-    local, public = Hosting.local().limits(), Hosting.public().limits()
+    local, public = Limits.local().words(), Limits.public().words()
     rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.+) \|$", text, flags=re.MULTILINE))
     assert rows == {name: f"{local[name]} | {public[name]}" for name in public}
 
 
 def test_what_the_screens_say_before_a_start_is_what_is_enforced() -> None:
-    public = Hosting.public()
+    public = Limits.public()
     assert all(text in public.finetune_limits() for text in ("2,000 pictures", "50 epochs", "2 min", "200 MB"))
     assert str(public.evaluation_pictures) in public.evaluate_limits()
     assert "60 s after you close the page" in public.privacy()
-    assert Hosting.local().finetune_limits() == Hosting.local().evaluate_limits() == ""
-    assert "on the machine it runs on" in Hosting.local().privacy()
+    assert Limits.local().finetune_limits() == Limits.local().evaluate_limits() == ""
+    assert "on the machine it runs on" in Limits.local().privacy()
 
 
 def test_the_cookie_is_for_this_site_alone_and_in_a_frame_only_over_https() -> None:
@@ -111,9 +111,9 @@ def test_the_cookie_is_for_this_site_alone_and_in_a_frame_only_over_https() -> N
 def test_what_is_left_of_a_killed_app_goes_with_the_next_start(tmp_path: Path) -> None:
     left = tmp_path / "public" / "0123" / "visitors" / "someone"
     left.mkdir(parents=True)
-    alive = Desks(Hosting.public(), tmp_path)
+    alive = Desks(Limits.public(), tmp_path)
     assert not left.exists()
-    other = Desks(Hosting.public(), tmp_path)
+    other = Desks(Limits.public(), tmp_path)
     assert len(list((tmp_path / "public").iterdir())) == 2  # nothing of the app that still runs
     for desks in (alive, other):
         desks.close()
@@ -137,11 +137,11 @@ class App:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    hosting = Hosting.public().with_limits(
-        upload_bytes=UPLOAD_LIMIT, finetune_pictures=1000, runs_kept=3, evaluation_pictures=4
+    limits = replace(
+        Limits.public(), upload_bytes=UPLOAD_LIMIT, finetune_pictures=1000, runs_kept=3, evaluation_pictures=4
     )
     before = _content(CHECKPOINTS_FOLDER)
-    desks = Desks(hosting, tmp_path_factory.mktemp("work"))
+    desks = Desks(limits, tmp_path_factory.mktemp("work"))
     bench = Workbench(desks=desks)
     assert desks.shared.runs
     queue = RunQueue(desks.shared.runs, CHECKPOINTS_FOLDER)
@@ -322,7 +322,7 @@ def test_too_many_pictures_and_too_large_files_are_refused(app: App, tmp_path: P
 def test_a_run_that_takes_too_long_is_stopped_in_words_and_a_third_in_line_is_refused(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.bench, "hosting", app.bench.hosting.with_limits(finetune_seconds=6.0))
+    monkeypatch.setattr(app.bench, "limits", replace(app.bench.limits, finetune_seconds=6.0))
     visitor = app.visitor()
     asked = {**SHORT, "data": None, "batch_size": 1, "epochs": 50}
     first = visitor.submit(name="long", api_name="/finetune", **asked)
@@ -392,7 +392,7 @@ def test_what_a_visitor_made_goes_when_the_visitor_has_gone(app: App) -> None:
     assert desk.folder.is_dir()  # she is still there
     carol.close()
     until(lambda: desk.pages == 0)
-    desk.seen -= (app.bench.hosting.closed_seconds or 0) + 1
+    desk.seen -= (app.bench.limits.closed_seconds or 0) + 1
     desks.sweep(app.queue, app.bench.forget)
     assert not desk.folder.exists()
     assert not any(file.exists() for file in uploads)

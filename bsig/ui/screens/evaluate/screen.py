@@ -183,13 +183,13 @@ def _own_form(bench: Workbench) -> tuple[list[Any], gr.Button, gr.Button, gr.HTM
                   "an index.csv that also lists boxes and masks. Measured in a process of its own at low priority; "
                   "keep this page open."))  # fmt: skip
     if bench.is_public:
-        gr.HTML(note(bench.hosting.evaluate_limits()), elem_id="evaluate-limits")
+        gr.HTML(note(bench.limits.evaluate_limits()), elem_id="evaluate-limits")
     with gr.Row():
         zip_file = gr.File(label="Zip", file_types=[".zip"], elem_id="evaluate-zip", height=110)
         folder = gr.Textbox(
             label="or a folder of this machine",
             max_lines=1,
-            visible=bench.hosting.takes_paths,
+            visible=bench.limits.takes_paths,
             elem_id="evaluate-folder",
         )
     with gr.Row():

@@ -15,7 +15,7 @@ from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint,
 from bsig.training.runs.run import RunFolder
 from bsig.ui.components.downloads import download_folder
 from bsig.ui.server.allowed_models import check_description
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
 
 CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
@@ -45,15 +45,15 @@ def keep_checkpoint(zip_file: str | None, runs: RunFolder, bench: Workbench) -> 
     """
     if not zip_file:
         raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
-    bench.hosting.check_count(
-        "models and checkpoints", bench.desk.models(), bench.hosting.models_kept, "they go when you close the page"
+    bench.limits.check_count(
+        "models and checkpoints", bench.desk.models(), bench.limits.models_kept, "they go when you close the page"
     )
-    with extracted_zip(zip_file, _limits(bench.hosting)) as folder:
+    with extracted_zip(zip_file, _limits(bench.limits)) as folder:
         if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
             raise InputError(
                 f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
             )
-        check_description(bench.hosting, read_description(folder))
+        check_description(bench.limits, read_description(folder))
         load_checkpoint(folder, bench.device)
         runs.checkpoints.mkdir(parents=True, exist_ok=True)
         target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())
@@ -76,6 +76,6 @@ def _copy_checkpoint(folder: Path, target: Path) -> None:
         raise InputError(f"checkpoint '{target.name}' cannot be kept ({error}); free space.") from error
 
 
-def _limits(hosting: Hosting) -> ZipLimits:
-    most = min(CHECKPOINT_LIMITS.total_bytes, hosting.unpacked_bytes)
+def _limits(limits: Limits) -> ZipLimits:
+    most = min(CHECKPOINT_LIMITS.total_bytes, limits.unpacked_bytes)
     return replace(CHECKPOINT_LIMITS, file_bytes=most, total_bytes=most)
