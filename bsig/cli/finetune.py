@@ -23,13 +23,18 @@ from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import DEFAULT_BACKBONE, chosen_device
 from bsig.model.heads import ClassificationHead
-from bsig.training.closed_form.damped_finetune import DampingConfig
-from bsig.training.closed_form.flat_finetune import FlatShiftConfig
-from bsig.training.features.augmentation import Views
-from bsig.training.features.encoding import EncodingConfig
-from bsig.training.finetune import FinetuneConfig, Finetuned, OnEpoch, SoftmaxHeadConfig, finetune
+from bsig.training.config import (
+    DampingConfig,
+    EncodingConfig,
+    FinetuneConfig,
+    FlatShiftConfig,
+    SoftmaxHeadConfig,
+    TrainingConfig,
+    Views,
+)
+from bsig.training.finetune import Finetuned, OnEpoch, finetune
 from bsig.training.loop.descent import ShouldStop
-from bsig.training.loop.train import Epoch, TrainingConfig
+from bsig.training.loop.train import Epoch
 from bsig.training.processes import Processes, joined_processes
 
 
@@ -165,7 +170,7 @@ def _config(chosen: argparse.Namespace) -> FinetuneConfig:
         damping=None if chosen.damp is None else DampingConfig(strength=chosen.damp),
         flat_shift=None if chosen.flat_shift is None else FlatShiftConfig(absent_area=chosen.flat_shift),
         encode_every_step=chosen.no_cache,
-        workers=EncodingConfig(workers=chosen.workers).workers,
+        encoding=EncodingConfig(workers=chosen.workers),
     )
 
 

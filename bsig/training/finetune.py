@@ -17,21 +17,21 @@ import copy
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes, plain_name
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, chosen_device, load_classifier, unique_names
+from bsig.model.backbones import Classifier, chosen_device, load_classifier, unique_names
 from bsig.model.checkpoints.folder import check_target, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 from bsig.training.closed_form.balanced_bias import balanced_bias
-from bsig.training.closed_form.damped_finetune import DampingConfig, damped_head
-from bsig.training.closed_form.flat_finetune import FlatFit, FlatShiftConfig, fit_flat_shift
-from bsig.training.features.augmentation import ONE_VIEW, Views
+from bsig.training.closed_form.damped_finetune import damped_head
+from bsig.training.closed_form.flat_finetune import FlatFit, fit_flat_shift
+from bsig.training.config import ONE_VIEW, DampingConfig, FlatShiftConfig, Views
 from bsig.training.features.cache import FEATURES_FOLDER, Progress, split_features
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.pooled import TrainingFeatures
@@ -40,7 +40,6 @@ from bsig.training.loop.train import (
     OnEpoch,
     ShouldStop,
     TrainedBranch,
-    TrainingConfig,
     fit_softmax_head,
     never,
     train_sigmoid_branch,
@@ -48,44 +47,6 @@ from bsig.training.loop.train import (
 from bsig.training.processes import ALONE, Processes
 
 OnNote = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class SoftmaxHeadConfig:
-    """Settings of the "vanilla" softmax head that a new label set needs first."""
-
-    epochs: int = 100
-    learning_rate: float = 0.03
-    weight_decay: float = 5e-4
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """One fine-tune, from start model to file.
-
-    Attributes:
-        backbone: a timm name; its published head is the softmax branch unless `softmax_head` is set.
-        start_from: a checkpoint whose softmax branch (and encoder) is taken instead.
-        softmax_head: fit a new softmax head on the data's own classes first.
-        half_precision: store the sigmoid head as float16.
-        flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
-        damping: damp a trained `full` branch's change where a class is likely.
-        encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
-            like the published code (`views` plays no part).
-        workers: threads that decode pictures; None for one a core.
-    """
-
-    backbone: str = DEFAULT_BACKBONE
-    start_from: str | None = None
-    softmax_head: SoftmaxHeadConfig | None = None
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    views: Views = field(default_factory=Views)
-    device: str = "cpu"
-    half_precision: bool = False
-    flat_shift: FlatShiftConfig | None = None
-    damping: DampingConfig | None = None
-    encode_every_step: bool = False
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,11 +108,6 @@ def finetune(
         InputError: the images match too few classes, cannot be read, or the settings break a rule.
     """
     out = _checked_target(out)
-    if config.damping and config.training.branch != "full":
-        raise InputError(
-            f"`damping` needs a full branch, not `branch` (={config.training.branch}): a shift has no row of its own "
-            "for each class."
-        )
     start = start_model(config, checkpoints_folder)
     data, match = encoded_data(
         start,
@@ -226,7 +182,7 @@ def encoded_data(
             some,
             index_of,
             views,
-            workers=config.workers,
+            encoding=config.encoding,
             progress=on_encoded,
             cache_folder=cache_folder,
             should_stop=should_stop,
@@ -236,7 +192,7 @@ def encoded_data(
     features: TrainingFeatures
     if config.encode_every_step:
         features = FreshFeatures(
-            start, images, match.index_of, seed=config.views.seed, workers=config.workers, on_note=on_note,
+            start, images, match.index_of, seed=config.views.seed, encoding=config.encoding, on_note=on_note,
             processes=processes,
         )  # fmt: skip
     else:

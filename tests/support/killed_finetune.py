@@ -23,9 +23,8 @@ from bsig.model.backbones import classifier_from_timm
 from bsig.model.checkpoints import folder as checkpoints
 from bsig.model.dual_branch import DualBranch
 from bsig.training import finetune
-from bsig.training.config import TrainingConfig
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig
 from bsig.training.features import file as feature_file
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
 from bsig.training.loop import descent
 from bsig.training.loop import state as training_state
 

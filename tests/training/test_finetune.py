@@ -18,9 +18,9 @@ from bsig.model.backbones import Classifier, PooledLinearHead, chosen_device, st
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint, save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.training import finetune as finetuning
-from bsig.training.features.augmentation import Views
-from bsig.training.finetune import FinetuneConfig, Finetuned, SoftmaxHeadConfig, encoded_data, finetune_on, start_model
-from bsig.training.loop.train import Epoch, TrainingConfig
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
+from bsig.training.finetune import Finetuned, encoded_data, finetune_on, start_model
+from bsig.training.loop.train import Epoch
 
 NEW_HEAD = FinetuneConfig(softmax_head=SoftmaxHeadConfig(epochs=12), training=TrainingConfig(epochs=2, batch_size=4))
 OWN_HEAD = FinetuneConfig(training=TrainingConfig(epochs=2, batch_size=4, learning_rate=0.1))

@@ -18,11 +18,11 @@ from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.model.dual_branch import DualBranch
+from bsig.training.config import EncodingConfig, TrainingConfig
 from bsig.training.features.cache import pooled_features
-from bsig.training.features.encoding import EncodingConfig
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.pooled import PooledFeatures
-from bsig.training.loop.train import TrainingConfig, train_sigmoid_branch
+from bsig.training.loop.train import train_sigmoid_branch
 
 TRAINED_PICTURES = 2000
 Tell = Callable[[str], None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import torch
 
@@ -16,27 +15,11 @@ from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.training.closed_form.damping import PICTURES, STRENGTH, TEMPER, damped_changes, likely_pictures
+from bsig.training.closed_form.damping import damped_changes, likely_pictures
 from bsig.training.closed_form.flat_finetune import encoded_twice
+from bsig.training.config import DampingConfig
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class DampingConfig:
-    """Settings of a damping.
-
-    Attributes:
-        strength: of the wish for flatness within likely pictures; 0 changes nothing.
-        pictures: how many (views of) pictures a class is damped on.
-        temper: their weights are the class's probability to this power.
-        most_pictures: of a larger set so many are read.
-    """
-
-    strength: float = STRENGTH
-    pictures: int = PICTURES
-    temper: float = TEMPER
-    most_pictures: int = 4000
 
 
 def damped_head(
@@ -61,8 +44,6 @@ def damped_head(
             f"`backbone` (='{model.backbone_name}') must end in an average pool and one linear layer for damping, "
             "which is made of feature maps; leave it out."
         )
-    if config.most_pictures < 1:
-        raise InputError(f"`most_pictures` (={config.most_pictures}) must be at least 1.")
     samples = [sample for sample in images.samples if sample.class_name in index_of]
     samples = samples[:: max(-(-len(samples) // config.most_pictures), 1)]
     kept, log_probabilities, labels = [], [], []

@@ -19,32 +19,16 @@ from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import crop_image, input_batch
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.training.closed_form.flat_shift import (
-    ABSENT_AREA,
-    RIDGE,
     CellMoments,
     flatness,
     flattest_vector,
     level_for_absent_area,
 )
+from bsig.training.config import FlatShiftConfig
 
 Progress = Callable[[int, int], None]
 CELLS_A_VIEW = 4
 ABSENT_CLASSES = 10
-
-
-@dataclass(frozen=True)
-class FlatShiftConfig:
-    """Settings of a flat shift.
-
-    Attributes:
-        ridge: share of the mean within-picture variance that is added to every channel's.
-        absent_area: share of the cells on which a class that is not there may stay positive.
-        seed: of the cells and absent classes that fix the level.
-    """
-
-    ridge: float = RIDGE
-    absent_area: float = ABSENT_AREA
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torchvision.transforms import RandomResizedCrop
 
-from bsig.inputs.errors import InputError
 from bsig.inputs.images import RESAMPLING, Preprocessing, crop_image
+from bsig.training.config import Views
 
 _DRAWING = threading.Lock()
 PUBLISHED_RESIZE = 256 / 224
-
-
-@dataclass(frozen=True)
-class Views:
-    """How many versions of each picture are encoded, and how they differ.
-
-    The first view is the evaluation crop. Every further one is a random part of the picture (`smallest_area` to all of
-    its area, sides 3:4 to 4:3) resized to the input, flipped every second time; drawn from `seed`, sample and view.
-    """
-
-    count: int = 1
-    smallest_area: float = 0.35
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"`views` (={self.count}) must be at least 1.")
-        if not 0 < self.smallest_area <= 1:
-            raise InputError(f"`smallest_area` (={self.smallest_area}) must be above 0 and at most 1.")
-
-
-ONE_VIEW = Views()
 
 
 def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sample: int, view: int) -> Image.Image:

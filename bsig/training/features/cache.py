@@ -25,8 +25,9 @@ from bsig.inputs.images import Preprocessing
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.backbones import state_sha256
 from bsig.model.dual_branch import DualBranch
-from bsig.training.features.augmentation import ONE_VIEW, Views, view_of
-from bsig.training.features.encoding import Encoder, EncodingConfig, decoded_batches, precision_on
+from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig, Views
+from bsig.training.features.augmentation import view_of
+from bsig.training.features.encoding import Encoder, decoded_batches, precision_on
 from bsig.training.features.file import FeatureFile, make_room, read_features
 from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
 from bsig.training.processes import Processes
@@ -47,8 +48,7 @@ def pooled_features(
     index_of: dict[str, int],
     views: Views = ONE_VIEW,
     *,
-    batch_size: int | None = None,
-    workers: int | None = None,
+    encoding: EncodingConfig = DEFAULT_ENCODING,
     cache_folder: Path | None = FEATURES_FOLDER,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = never,
@@ -63,7 +63,7 @@ def pooled_features(
         images: samples; those whose class `index_of` does not hold are left out.
         index_of: the model's class index of each class name.
         views: how many versions of each picture.
-        batch_size, workers: as in `EncodingConfig`.
+        encoding: how they are fed to the encoder.
         cache_folder: where features are kept; None keeps nothing.
         progress: called with (done, total) pictures.
         should_stop: asked before each batch; True ends the run.
@@ -73,7 +73,7 @@ def pooled_features(
         StoppedEarly: `should_stop` said so.
         InputError: no sample is left, or neither disk nor memory holds the features.
     """
-    run = _Extraction(model, views, batch_size, workers, cache_folder, progress, should_stop, on_note)
+    run = _Extraction(model, views, encoding, cache_folder, progress, should_stop, on_note)
     samples = known_samples(images, index_of)
     pooled, unreadable = run.features_of(samples, range(len(samples)))
     labels = [index_of[sample.class_name] for index, sample in enumerate(samples) if index not in unreadable]
@@ -179,14 +179,13 @@ class _Extraction:
         self,
         model: DualBranch,
         views: Views,
-        batch_size: int | None = None,
-        workers: int | None = None,
+        encoding: EncodingConfig = DEFAULT_ENCODING,
         cache_folder: Path | None = FEATURES_FOLDER,
         progress: Progress | None = None,
         should_stop: Callable[[], bool] = never,
         on_note: Callable[[str], None] | None = None,
     ) -> None:
-        self.model, self.views, self.encoding = model, views, EncodingConfig(batch_size, workers)
+        self.model, self.views, self.encoding = model, views, encoding
         self.cache_folder = cache_folder
         self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or _unheard
 

@@ -6,11 +6,9 @@ pinned memory, while the batch before is computed. What does not fit into memory
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,33 +22,6 @@ from bsig.model.dual_branch import DualBranch
 BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]
 Batch = UInt8[np.ndarray, "b H W 3"]
-
-
-@dataclass(frozen=True)
-class EncodingConfig:
-    """How pictures are fed to the encoder; no setting changes features by more than rounding.
-
-    Attributes:
-        batch_size: pictures a forward pass; None for 16 on a CPU and 128 elsewhere.
-        workers: threads that decode; None for one a core, at most 8.
-    """
-
-    batch_size: int | None = None
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.batch_size is not None and not 1 <= self.batch_size <= 65_536:
-            raise InputError(f"`batch_size` (={self.batch_size}) must be from 1 to 65536.")
-        if self.workers is not None and not 1 <= self.workers <= 256:
-            raise InputError(f"`workers` (={self.workers}) must be from 1 to 256.")
-
-    def batch_size_on(self, device: torch.device) -> int:
-        """Pictures a forward pass there. On a CPU small, so that stopping takes well under a second."""
-        return self.batch_size or (16 if device.type == "cpu" else 128)
-
-    def threads(self) -> int:
-        """Threads that decode."""
-        return self.workers or min(8, os.cpu_count() or 1)
 
 
 def precision_on(device: torch.device) -> str:

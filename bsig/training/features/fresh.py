@@ -18,9 +18,10 @@ from torch import Tensor
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.training.features.augmentation import ONE_VIEW, fresh_view
+from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig
+from bsig.training.features.augmentation import fresh_view
 from bsig.training.features.cache import cache_key, known_samples, refuse_nothing, view_crops
-from bsig.training.features.encoding import Encoder, EncodingConfig
+from bsig.training.features.encoding import Encoder
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.processes import ALONE, Processes
 
@@ -38,7 +39,7 @@ class FreshFeatures:
         images: samples; those whose class `index_of` does not hold are left out.
         index_of: the model's class index of each class name.
         seed: of the crops.
-        workers: threads that decode; None for one a core.
+        encoding: how they are fed to the encoder.
         on_note: told what had to be got around, in the caller's thread.
         processes: each one encodes its share of every step.
 
@@ -53,7 +54,7 @@ class FreshFeatures:
         index_of: dict[str, int],
         *,
         seed: int = 0,
-        workers: int | None = None,
+        encoding: EncodingConfig = DEFAULT_ENCODING,
         on_note: Callable[[str], None] | None = None,
         processes: Processes = ALONE,
     ) -> None:
@@ -62,7 +63,7 @@ class FreshFeatures:
         self.labels = torch.tensor([index_of[sample.class_name] for sample in self.samples])
         self.model, self.seed, self.processes = model, seed, processes
         self.encoder = Encoder(model, on_note)
-        self.threads = EncodingConfig(workers=workers).threads()
+        self.threads = encoding.threads()
         self.failed: dict[int, str] = {}
         self.count = len(self.samples)
         self.measured = processes.together(lambda: self._encoded_first_views(images.name))

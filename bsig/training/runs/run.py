@@ -31,11 +31,7 @@ from typing import Any, Literal
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.checkpoints.folder import NAME_PATTERN
-from bsig.training.closed_form.damped_finetune import DampingConfig
-from bsig.training.closed_form.flat_finetune import FlatShiftConfig
-from bsig.training.config import TrainingConfig
-from bsig.training.features.augmentation import Views
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
+from bsig.training.config import FinetuneConfig, from_json
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]
@@ -351,16 +347,6 @@ def request_from_json(said: dict[str, Any]) -> RunRequest:
         InputError, KeyError, TypeError: not a request.
     """
     config = dict(said["config"])
-    softmax, views, flat = config.pop("softmax_head"), config.pop("views"), config.pop("flat_shift", None)
-    damping = config.pop("damping", None)
-    training = TrainingConfig(**config.pop("training"))
-    built = FinetuneConfig(
-        softmax_head=SoftmaxHeadConfig(**softmax) if softmax else None,
-        views=Views(**views),
-        training=training,
-        flat_shift=FlatShiftConfig(**flat) if flat else None,
-        damping=DampingConfig(**damping) if damping else None,
-        **config,
-    )
-    later = {key: said[key] for key in ("seconds", "estimated_seconds", "keeps_features") if key in said}
-    return RunRequest(said["data"], said["address"], built, said["probe_class"], **later)
+    if "workers" in config:  # as runs were written before 'encoding' was a part of its own
+        config["encoding"] = {"workers": config.pop("workers")}
+    return from_json(RunRequest, {**said, "config": config})

@@ -16,12 +16,11 @@ from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training.closed_form.damped_finetune import DampingConfig, damped_head
+from bsig.training.closed_form.damped_finetune import damped_head
 from bsig.training.closed_form.damping import STEADINESS, LikelyPictures, damped_changes, likely_pictures
 from bsig.training.closed_form.flat_finetune import encoded_twice
-from bsig.training.features.cache import Views
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, finetune
-from bsig.training.loop.train import TrainingConfig
+from bsig.training.config import DampingConfig, FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
+from bsig.training.finetune import finetune
 
 PICTURES, CHANNELS, CLASSES = 6, 5, 3
 
@@ -142,9 +141,8 @@ def test_finetune_writes_the_damped_branch_and_strength_zero_is_the_undamped_one
 
 def test_a_shift_branch_and_no_pictures_are_refused(tmp_path: Path, default_model: DualBranch) -> None:
     images = read_dataset(class_folders(tmp_path / "pictures", {"n01440764": "red", "n03445777_golf_ball": "green"}))
-    config = FinetuneConfig(training=TrainingConfig(branch="shift"), damping=DampingConfig())
     with pytest.raises(InputError, match=r"`damping` needs a full branch"):
-        finetune(images, tmp_path / "out", config, cache_folder=None)
+        FinetuneConfig(training=TrainingConfig(branch="shift"), damping=DampingConfig())
     with pytest.raises(InputError, match=r"no usable picture"):
         damped_head(default_model, default_model.softmax_head, images, {})
     with pytest.raises(InputError, match=r"`most_pictures` \(=0\)"):

@@ -18,10 +18,10 @@ from bsig.inputs.datasets.datasets import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import load_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.training.closed_form.flat_finetune import FlatShiftConfig, fit_flat_shift
+from bsig.training.closed_form.flat_finetune import fit_flat_shift
 from bsig.training.closed_form.flat_shift import CellMoments, flatness, flattest_vector, level_for_absent_area
-from bsig.training.finetune import FinetuneConfig, finetune
-from bsig.training.loop.train import TrainingConfig
+from bsig.training.config import FinetuneConfig, FlatShiftConfig, TrainingConfig
+from bsig.training.finetune import finetune
 
 CHANNELS, ROWS, COLUMNS = 7, 3, 5
 

@@ -22,9 +22,10 @@ from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, input_tensor
 from bsig.model.backbones import BackboneOptions, classifier_from_timm, state_sha256
 from bsig.model.dual_branch import DualBranch
+from bsig.training.config import EncodingConfig, Views
 from bsig.training.features import cache as feature_cache
 from bsig.training.features import file as feature_file
-from bsig.training.features.augmentation import Views, view_of
+from bsig.training.features.augmentation import view_of
 from bsig.training.features.cache import cache_key, pooled_features
 from bsig.training.features.encoding import decoded_batches, normalised
 from bsig.training.features.pooled import PooledFeatures
@@ -98,7 +99,7 @@ def test_the_default_backbones_features_come_back_bit_for_bit_and_are_those_of_e
 def test_the_first_view_is_the_evaluation_crop_whatever_the_number_of_views(
     model: DualBranch, images: LabelledImages
 ) -> None:
-    one = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=1)
+    one = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(1))
     for index, sample in enumerate(images.samples):
         crop = crop_image(sample.open(), model.preprocessing)
         direct = model.softmax_head.pooled(model.features(input_tensor(crop, model.preprocessing)))
@@ -117,7 +118,9 @@ def test_samples_of_classes_that_the_model_does_not_have_are_left_out(
 
 def test_progress_counts_every_picture(model: DualBranch, images: LabelledImages) -> None:
     seen: list[tuple[int, int]] = []
-    pooled_features(model, images, INDEX_OF, batch_size=4, cache_folder=None, progress=lambda *done: seen.append(done))
+    pooled_features(
+        model, images, INDEX_OF, encoding=EncodingConfig(4), cache_folder=None, progress=lambda *done: seen.append(done)
+    )
     assert seen == [(4, 6), (6, 6)]
 
 
@@ -289,10 +292,12 @@ def test_a_full_disk_is_told_in_one_sentence_and_features_stay_in_memory(
 ) -> None:
     if not reserved:  # a file system on which the disk turns out to be full in the middle
         monkeypatch.setattr(feature_file, "_reserve", lambda *_: None)
-    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=2)
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(2))
     notes: list[str] = []
     with no_file_above(128 + 4 * 96 * 3):
-        found = pooled_features(model, images, INDEX_OF, cache_folder=cache, batch_size=2, on_note=notes.append)
+        found = pooled_features(
+            model, images, INDEX_OF, cache_folder=cache, encoding=EncodingConfig(2), on_note=notes.append
+        )
     assert equal(found, fresh)
     (note,) = notes
     assert "File too large" in note
@@ -360,10 +365,12 @@ class SmallMemory:
 def test_out_of_memory_halves_the_batch_and_goes_on_saying_so(
     model: DualBranch, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=5)
+    fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(5))
     small, notes = SmallMemory(model, 2), []
     monkeypatch.setattr(model, "features", small)
-    found = pooled_features(model, images, INDEX_OF, cache_folder=None, batch_size=5, on_note=notes.append)
+    found = pooled_features(
+        model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(5), on_note=notes.append
+    )
     torch.testing.assert_close(found.pooled, fresh.pooled, rtol=1e-5, atol=1e-6)
     assert notes == ["out of memory with 5 pictures at a time: going on with 2."]
     assert small.sizes == [5, 2, 2, 1, 1]  # once learnt, it is not tried again
@@ -401,7 +408,7 @@ def test_stopping_ends_extraction_at_the_next_batch(model: DualBranch, images: L
     seen: list[int] = []
     with pytest.raises(StoppedEarly, match="after 4 of 6 pictures were encoded"):
         pooled_features(
-            model, images, INDEX_OF, batch_size=2, cache_folder=cache,
+            model, images, INDEX_OF, encoding=EncodingConfig(2), cache_folder=cache,
             progress=lambda done, _total: seen.append(done), should_stop=lambda: bool(seen) and seen[-1] == 4,
         )  # fmt: skip
     assert list(cache.iterdir()) == []

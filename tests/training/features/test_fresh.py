@@ -16,11 +16,12 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
+from bsig.training.config import TrainingConfig
 from bsig.training.features.augmentation import fresh_view
 from bsig.training.features.cache import pooled_features
 from bsig.training.features.encoding import normalised
 from bsig.training.features.fresh import FreshFeatures
-from bsig.training.loop.train import TrainingConfig, train_sigmoid_branch
+from bsig.training.loop.train import train_sigmoid_branch
 
 INDEX_OF = {"a": 0, "b": 1}
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.model.backbones import PooledLinearHead
 from bsig.model.dual_branch import FittedShift
+from bsig.training.config import TrainingConfig
 from bsig.training.features import pooled as training_features
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop import state as training_state
@@ -27,7 +28,6 @@ from bsig.training.loop.train import (
     Epoch,
     OnEpoch,
     TrainedBranch,
-    TrainingConfig,
     class_balanced_loss,
     fit_softmax_head,
     train_sigmoid_branch,

@@ -18,8 +18,7 @@ from safetensors.torch import load_file
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, state_sha256
 from bsig.model.checkpoints.folder import TENSORS, load_checkpoint
-from bsig.training.config import TrainingConfig
-from bsig.training.finetune import FinetuneConfig
+from bsig.training.config import FinetuneConfig, TrainingConfig
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, MAPS, Run, RunFolder, RunRequest
 from bsig.ui.components.examples import bundled_examples

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
-from bsig.training.config import TrainingConfig
-from bsig.training.features.augmentation import Views
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
 from bsig.training.runs.queue import mark_interrupted
 from bsig.training.runs.run import (
     ENDED,

@@ -22,8 +22,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
-from bsig.training.config import TrainingConfig
-from bsig.training.finetune import FinetuneConfig
+from bsig.training.config import FinetuneConfig, TrainingConfig
 from bsig.training.runs import zero_gpu
 from bsig.training.runs.run import RunFolder, RunRequest
 from bsig.ui.components.examples import bundled_examples

@@ -18,11 +18,10 @@ from bsig.inputs.zips import ZipLimits, extract_zip, extracted_zip
 from bsig.model.backbones import chosen_device
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
 from bsig.model.dual_branch import BranchKind, DualBranch
-from bsig.training.config import TrainingConfig
+from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views
 from bsig.training.data_check import DataCheck, check_data, check_match, estimated_seconds, matched, train_and_held_out
-from bsig.training.features.augmentation import Views
 from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
-from bsig.training.finetune import FinetuneConfig, SoftmaxHeadConfig, start_model
+from bsig.training.finetune import start_model
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.ui.components.downloads import download_folder

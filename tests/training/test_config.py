@@ -1,0 +1,163 @@
+"""A setting is declared once: its rule holds wherever it comes from, and its sentence names it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+
+from bsig.inputs.errors import InputError
+from bsig.training.config import (
+    DampingConfig,
+    EncodingConfig,
+    FinetuneConfig,
+    FlatShiftConfig,
+    SoftmaxHeadConfig,
+    TrainingConfig,
+    Views,
+    from_json,
+    settings_of,
+    to_json,
+)
+
+KINDS = [
+    TrainingConfig,
+    SoftmaxHeadConfig,
+    Views,
+    FlatShiftConfig,
+    DampingConfig,
+    EncodingConfig,
+    FinetuneConfig,
+]
+WHOLE = FinetuneConfig(
+    "resnet18",
+    softmax_head=SoftmaxHeadConfig(7),
+    training=TrainingConfig("full", 5, positive_weight=3.0, seed=3),
+    views=Views(4, seed=3),
+    device="cuda:1",
+    half_precision=True,
+    flat_shift=FlatShiftConfig(absent_area=0.2),
+    damping=DampingConfig(strength=1.5),
+    encode_every_step=True,
+    encoding=EncodingConfig(8, 2),
+)
+
+
+def refusal(kind: type, **values: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        kind(**values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_a_setting_with_words_or_a_part_of_its_own(kind: type) -> None:
+    settings, default = settings_of(kind), kind()
+    for each in fields(kind):
+        part = getattr(default, each.name)
+        assert each.name in settings or part is None or is_dataclass(part)
+    for setting in settings.values():
+        assert setting.label
+        assert setting.help
+
+
+def test_no_two_settings_share_a_name_or_an_option() -> None:
+    settings = [setting for kind in KINDS for setting in settings_of(kind).values()]
+    names = [setting.name for setting in settings]
+    options = [setting.option for setting in settings if setting.option]
+    assert len(names) == len(set(names))
+    assert len(options) == len(set(options))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_keep_their_own_rules(kind: type) -> None:
+    for name, setting in settings_of(kind).items():
+        setting.check(getattr(kind(), name))
+        assert getattr(kind(), name) is not None or setting.empty
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "sentence"),
+    [
+        (TrainingConfig, {"epochs": 0}, "`epochs` (=0) must be from 1 to 10000."),
+        (TrainingConfig, {"epochs": 10_001}, "`epochs` (=10001) must be from 1 to 10000."),
+        (TrainingConfig, {"learning_rate": 0.0}, "`learning_rate` (=0.0) must be above 0 and below 100."),
+        (TrainingConfig, {"learning_rate": math.nan}, "`learning_rate` (=nan) must be above 0 and below 100."),
+        (TrainingConfig, {"batch_size": 65_537}, "`batch_size` (=65537) must be from 1 to 65536."),
+        (TrainingConfig, {"momentum": 1.0}, "`momentum` (=1.0) must be at least 0 and below 1."),
+        (TrainingConfig, {"seed": 2**31}, "`seed` (=2147483648) must be from 0 to 2147483647."),
+        (TrainingConfig, {"positive_weight": 0.0}, "`positive_weight` (=0.0) must be above 0"),
+        (TrainingConfig, {"branch": "shift", "initialisation": "fresh"}, "or 'fresh' for a full branch."),
+        (SoftmaxHeadConfig, {"epochs": 0}, "`softmax_epochs` (=0) must be from 1 to 10000."),
+        (Views, {"count": 0}, "`views` (=0) must be at least 1."),
+        (Views, {"smallest_area": 1.5}, "`smallest_area` (=1.5) must be above 0 and at most 1."),
+        (FlatShiftConfig, {"ridge": 0.0}, "`ridge` (=0.0) must be above 0 and finite."),
+        (FlatShiftConfig, {"absent_area": 1.0}, "`absent_area` (=1.0) must be at least 0 and below 1."),
+        (DampingConfig, {"strength": math.inf}, "`strength` (=inf) must be at least 0 and finite."),
+        (DampingConfig, {"most_pictures": 0}, "`most_pictures` (=0) must be at least 1."),
+        (EncodingConfig, {"workers": 257}, "`workers` (=257) must be from 1 to 256."),
+        (
+            FinetuneConfig,
+            {"training": TrainingConfig("shift"), "damping": DampingConfig()},
+            "`damping` needs a full branch, not `branch` (=shift)",
+        ),
+    ],
+)
+def test_a_value_that_breaks_its_rule_is_refused_by_name(kind: type, values: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal(kind, **values)
+
+
+def test_json_and_back_is_the_same() -> None:
+    for config in (WHOLE, FinetuneConfig()):
+        assert from_json(FinetuneConfig, json.loads(json.dumps(to_json(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "sentence"),
+    [
+        ("training", "epochs", 0, "`epochs` (=0) must be from 1 to 10000"),
+        ("training", "epochs", "3", "`training.epochs` (='3')"),
+        ("training", "epochs", 2.5, "`training.epochs` (=2.5)"),
+        ("training", "branch", "both", "`training.branch` (='both')"),
+        ("training", "patience", 3, "`training.patience` (=3)"),
+        ("views", "count", 0, "`views` (=0)"),
+        ("damping", "strength", -1, "`strength` (=-1.0)"),
+        ("flat_shift", "area", 0.1, "`flat_shift.area` (=0.1)"),
+    ],
+)
+def test_json_that_breaks_a_rule_is_refused_by_name(part: str, name: str, value: Any, sentence: str) -> None:
+    entries = json.loads(json.dumps(to_json(WHOLE)))
+    entries[part][name] = value
+    with pytest.raises(InputError) as caught:
+        from_json(FinetuneConfig, entries)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "value"),
+    [("epochs", 4.0, 4), ("learning_rate", 1, 1.0), ("branch", "shift", "shift"), ("positive_weight", None, None)],
+)
+def test_a_form_field_becomes_a_value_of_its_kind(name: str, raw: Any, value: Any) -> None:
+    read = settings_of(TrainingConfig)[name].read(raw)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "sentence"),
+    [
+        ("epochs", 2.5, "`epochs` (=2.5) must be a whole number."),
+        ("epochs", None, "`epochs` (=None) must be given; fill it in."),
+        ("epochs", math.inf, "`epochs` (=inf) must be a number; fill it in."),
+        ("learning_rate", "fast", "`learning_rate` (=fast) must be a number; fill it in."),
+        ("branch", "both", "`branch` (=both) must be 'full' or 'shift'."),
+        ("schedule", "steps", "`schedule` (=steps) must be 'cosine' or 'constant'."),
+        ("seed", -1, "`seed` (=-1) must be from 0 to 2147483647."),
+    ],
+)
+def test_a_form_field_that_cannot_be_read_is_refused_by_name(name: str, raw: Any, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        settings_of(TrainingConfig)[name].read(raw)
+    assert str(caught.value) == sentence
