@@ -11,7 +11,7 @@ import gradio as gr
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words
 from bsig.ui.screens.finetune.form import Form, Number, started
 from bsig.ui.workbench import Workbench
 

@@ -17,8 +17,8 @@ from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.feature_stages import feature_stages, head_in_words, stage_of
 from bsig.model.new_model import model_name, new_model, not_trained
-from bsig.ui.components.html import explained, head_html
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import explained, heading
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.form import BACKBONE
 from bsig.ui.server.allowed_models import check_backbone, pretrained_names
@@ -41,7 +41,7 @@ class ModelsScreen:
 
 def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     """Lays out the tab and connects it."""
-    gr.HTML(head_html("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
+    gr.HTML(heading("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
                       "cloned as it is; what it allows is found out by running it."))  # fmt: skip
     if bench.is_public:
         gr.HTML(f"<p class='bsig-note'>{html.escape(bench.hosting.models_limits())}</p>", elem_id="models-limits")

@@ -6,7 +6,6 @@ them. Pictures of the shipped sets may not be passed on, so their gallery names 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +17,15 @@ from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.output.words import result_title
 from bsig.explain.cams import CAM_METHODS
 from bsig.inputs.errors import InputError
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words, steps_in_words
+from bsig.ui.components.html import section
+from bsig.ui.components.inputs import OPEN_COMPARE_JS
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.evaluate.kept import OwnSet
 from bsig.ui.screens.evaluate.own_pictures import measured
-from bsig.ui.screens.evaluate.tables import PLOTS, gallery_rows, note, progress_html, screen_of, section, table_of
+from bsig.ui.screens.evaluate.tables import PLOTS, gallery_rows, note, progress_html, screen_of, table_of
 from bsig.ui.workbench import Workbench
 
-OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
 METHODS = [(method.title, key) for key, method in CAM_METHODS.items() if not method.is_slow]
 WEIGHTS = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 
@@ -209,19 +209,3 @@ def _shipped(bench: Workbench, name: str | None) -> list[dict[str, Any]]:
         return read_results(bench.checkpoint_path(name or bench.default_checkpoint))
     except InputError:  # a registered model has no folder; a damaged file is said by the endpoint
         return []
-
-
-def steps_in_words(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """`in_words` for a handler that yields."""
-
-    @functools.wraps(handler)
-    def wrapped(*arguments: Any) -> Iterator[Any]:
-        steps = handler(*arguments)
-        following = in_words(lambda: next(steps, None))
-        try:
-            while (step := following()) is not None:
-                yield step
-        finally:
-            steps.close()  # type: ignore[attr-defined]
-
-    return wrapped
