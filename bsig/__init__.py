@@ -7,8 +7,9 @@
 Importing bsig loads no weights.
 """
 
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
-from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation
+from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import list_checkpoints, load_checkpoint, save_checkpoint

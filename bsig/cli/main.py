@@ -34,12 +34,14 @@ from bsig.evaluation.output.shipped import (
     written_results,
 )
 from bsig.evaluation.output.text import csv_of, format_table
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.explain.drawing.comparison import Drawing, comparison_picture
 from bsig.explain.drawing.slide import slide_card
-from bsig.explain.explainer import Explainer, Explanation, finding, summary
+from bsig.explain.explainer import Explainer
+from bsig.explain.explanation import Explanation, summary
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.report.page import facts_of, report_html
+from bsig.explain.wording import finding
 from bsig.inputs.datasets.datasets import SPLITS, LabelledImages, read_dataset
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CACHE_FOLDER, CHECKPOINTS_FOLDER

@@ -30,7 +30,7 @@ from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import Progress
 from bsig.evaluation.passes.work import Measured, Work, measure
 from bsig.evaluation.tables import Tables
-from bsig.explain.cams import cam_method, clamps_weights
+from bsig.explain.methods import cam_method, clamps_weights
 from bsig.inputs.datasets.datasets import ClassMatch, LabelledImages, match_classes
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import library_versions

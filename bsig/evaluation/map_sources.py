@@ -20,7 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.evaluation.columns import DELTAS, Column
-from bsig.explain.cams import CAM_METHODS, CamMethod, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
+from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 
 MAPS_AT_ONCE = 64

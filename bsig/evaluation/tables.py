@@ -26,7 +26,7 @@ from bsig.evaluation.metrics.specificity import (
 from bsig.evaluation.passes.faithfulness import KEYS
 from bsig.evaluation.passes.localization import BLIND_TITLES, Places, localization_values
 from bsig.evaluation.passes.work import Measured
-from bsig.explain.cams import TREATMENTS
+from bsig.explain.methods import TREATMENTS
 
 Array = np.ndarray
 Values = dict[str, tuple[Float[Array, " r"], int]]

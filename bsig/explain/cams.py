@@ -16,7 +16,7 @@ at the resolution of the feature grid. No ReLU, no rescaling; `grad-cam` and oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -30,16 +30,7 @@ from bsig.inputs.errors import InputError
 
 LARGEST_GRAM = 400
 """Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""
-Treatment = Literal["signed", "nonnegative", "paper"]
 Branch = Literal["softmax", "sigmoid", "centred"]
-
-TREATMENTS: dict[str, str] = {
-    "signed": "Both branches keep the sign of their weights: evidence for and against.",
-    "nonnegative": "Both branches set negative weights to zero before the map is summed: only what speaks for the "
-    "class is left.",
-    "paper": "As the published code draws it: the sigmoid branch sets negative weights to zero, softmax keeps its "
-    "sign; the two maps then differ by treatment as well as by branch.",
-}
 
 
 @runtime_checkable
@@ -254,26 +245,32 @@ def eigen_cam_map(features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b h w"]:
 
 
 def _projection(centred: Float[Tensor, "b k n"]) -> Float[Tensor, "b n"]:
-    """`centred^T v1 = s1 u1` from the (n, n) Gram matrix over the cells; k is much larger than n."""
+    """The cells' coordinates along `v1`: `centred^T v1 = s1 u1`, in the features' unit.
+
+    From the (n, n) Gram matrix over the cells, because the channels are many more than the cells.
+    """
     values, vectors = torch.linalg.eigh(centred.mT @ centred)
     return vectors[:, :, -1] * values[:, -1:].clamp(min=0).sqrt()
 
 
 def _projection_by_lanczos(centred: Float[Tensor, "b k n"]) -> Float[Tensor, "b n"]:
-    """The same for many cells, whose Gram matrix takes seconds: its first eigenvector by products with it alone."""
+    """The cells' coordinates along `v1`, for a grid so fine that its whole Gram matrix would take seconds.
+
+    Lanczos' method needs products with the Gram matrix alone, and they are two products with the features.
+    """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    found = []
-    for one in centred.cpu():
-        matrix, cells = one.numpy(), one.shape[1]
+    projections = []
+    for matrix in centred.cpu().numpy():
+        cells = matrix.shape[1]
         gram = LinearOperator((cells, cells), matvec=lambda v, m=matrix: m.T @ (m @ v), dtype=matrix.dtype)
-        if not matrix.any():
-            found.append(torch.zeros(cells, dtype=torch.float64))
+        if not matrix.any():  # nothing to start from; every vector would be an eigenvector
+            projections.append(torch.zeros(cells, dtype=torch.float64))
             continue
         start = matrix[np.square(matrix).sum(axis=1).argmax()]  # fixed, so that the same features give the same map
         values, vectors = eigsh(gram, k=1, which="LA", v0=start)
-        found.append(torch.from_numpy(vectors[:, 0] * np.sqrt(max(values[0], 0.0))))
-    return torch.stack(found).to(centred.device)
+        projections.append(torch.from_numpy(vectors[:, 0] * np.sqrt(max(values[0], 0.0))))
+    return torch.stack(projections).to(centred.device)
 
 
 def weighted_map(
@@ -283,113 +280,6 @@ def weighted_map(
     if weights.ndim == 2:
         return torch.einsum("bk,bkhw->bhw", weights, features)
     return (weights * features).sum(dim=1)
-
-
-@dataclass(frozen=True)
-class CamMethod:
-    """One CAM variant: how its weights come about and what its map can and cannot show.
-
-    Attributes:
-        key: the name by which screen, command line and Python choose it.
-        weights: Score -> channel weights; None for Eigen-CAM, which has none.
-        unit: of the map's values.
-        shows_negative: whether a map can hold evidence against a class.
-        is_slow: the network is run again for each channel.
-        note: one line for the screen.
-    """
-
-    key: str
-    title: str
-    weights: Callable[[Score], Tensor] | None
-    unit: str
-    shows_negative: bool
-    note: str
-    is_slow: bool = False
-
-
-def _methods() -> Iterator[CamMethod]:
-    yield CamMethod(
-        "cam",
-        "CAM",
-        cam_weights,
-        "logits",
-        True,
-        "The linear layer's own weights; the map's mean plus the bias is the logit.",
-    )
-    yield CamMethod(
-        "grad-cam", "Grad-CAM", grad_cam_weights, "logits per cell", True,
-        "Gradient averaged over the grid; for this kind of head CAM divided by the number of cells.",
-    )  # fmt: skip
-    yield CamMethod(
-        "grad-cam++", "Grad-CAM++", grad_cam_plus_plus_weights, "logits per cell", False,
-        "Positive gradients only: cannot show evidence against the class.",
-    )  # fmt: skip
-    yield CamMethod(
-        "xgrad-cam", "XGrad-CAM", xgrad_cam_weights, "logits per cell", True,
-        "Gradient averaged where the channel is active.",
-    )  # fmt: skip
-    yield CamMethod(
-        "layer-cam", "LayerCAM", layer_cam_weights, "logits per cell", False,
-        "Positive gradients cell by cell: cannot show evidence against the class.",
-    )  # fmt: skip
-    yield CamMethod(
-        "hires-cam", "HiResCAM", hires_cam_weights, "logits per cell", True, "Gradient times feature, cell by cell."
-    )
-    yield CamMethod(
-        "ablation-cam", "Ablation-CAM", ablation_cam_weights, "feature units, weighted by relative drop", True,
-        "How much of the branch's own logit is lost without each channel; each branch is relative to itself.",
-    )  # fmt: skip
-    yield CamMethod(
-        "score-cam", "Score-CAM", score_cam_weights, "feature units, weights sum to one", False,
-        "Slow: runs the whole network once a channel. Cannot show evidence against the class.", is_slow=True,
-    )  # fmt: skip
-    yield CamMethod(
-        "eigen-cam", "Eigen-CAM", None, "feature units", True,
-        "First principal component of the features: no class, no branch, sign by convention. Both maps are equal.",
-    )  # fmt: skip
-
-
-CAM_METHODS: dict[str, CamMethod] = {method.key: method for method in _methods()}
-
-
-def signed_map(
-    method: CamMethod, score: Score, *, clamp_weights: bool = False
-) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "b k"] | None]:
-    """The map of one method and the channel weights that made it (None where the method has none).
-
-    Args:
-        method: an entry of `CAM_METHODS`.
-        score: what is explained.
-        clamp_weights: set negative weights to zero before the sum (`relu(w) . F`, which is not `relu(w . F)`).
-    """
-    if method.weights is None:
-        return eigen_cam_map(score.features), None
-    weights = method.weights(score)
-    if clamp_weights:
-        weights = weights.clamp(min=0)
-    return weighted_map(weights, score.features), weights if weights.ndim == 2 else None
-
-
-def clamps_weights(treatment: str, branch: Branch) -> bool:
-    """Whether a treatment sets a branch's negative weights to zero; `TREATMENTS` says it in words.
-
-    Raises:
-        InputError: no such treatment.
-    """
-    if treatment not in TREATMENTS:
-        raise InputError(f"`weights` (='{treatment}') must be one of {', '.join(TREATMENTS)}.")
-    return treatment == "nonnegative" or (treatment == "paper" and branch == "sigmoid")
-
-
-def cam_method(key: str) -> CamMethod:
-    """The entry of `CAM_METHODS`.
-
-    Raises:
-        InputError: no such method.
-    """
-    if key not in CAM_METHODS:
-        raise InputError(f"`method` (='{key}') must be one of {', '.join(CAM_METHODS)}.")
-    return CAM_METHODS[key]
 
 
 def channel_masks(features: Float[Tensor, "k h w"], size_hw: tuple[int, int]) -> Float[Tensor, "k H W"]:

@@ -16,80 +16,33 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from bsig.explain.cams import (
     Branch,
     Score,
-    cam_method,
     channel_masks,
-    clamps_weights,
     class_scores_of,
     eigen_cam_map,
     head_score,
-    signed_map,
     strongest_channels,
 )
-from bsig.explain.methods import default_method
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import cam_method, clamps_weights, default_method, signed_map
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
-Array = np.ndarray
 Progress = Callable[[int, int], None]
 SCORE_CAM_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What one branch says of one class on one picture.
-
-    Attributes:
-        map: (h, w) float32, signed: positive speaks for the class, negative against; unit as the method says.
-        logit: the branch's logit of the class (for the class-centred evidence: less the mean over all classes).
-        probability: of the class: softmax over all classes, or the sigmoid of the logit.
-        channel_weights: (k,) float32, or None where the method has none.
-    """
-
-    map: Float32[Array, "h w"]
-    logit: float
-    probability: float
-    channel_weights: Float32[Array, " k"] | None
-
-    @property
-    def positive_area(self) -> float:
-        """Share of the grid's cells with positive evidence, 0 to 1."""
-        return float((self.map > 0).mean())
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Both branches' evidence for one class, and everything that made it.
-
-    `crop` holds the RGB pixels that the model saw; the maps lie over exactly these. `with_bias`: each map includes its
-    branch's bias of the class.
-    """
-
-    class_index: int
-    class_name: str
-    method: str
-    weights: str
-    softmax: Evidence
-    sigmoid: Evidence
-    centred: Evidence
-    predicted_index: int
-    predicted_name: str
-    crop: Image.Image
-    checkpoint: str
-    with_bias: bool = False
 
 
 class Explainer:
@@ -320,68 +273,5 @@ def find_class(model: DualBranch, wanted: int | str) -> int:
     return index
 
 
-def summary(explanation: Explanation) -> dict[str, Any]:
-    """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
-
-    def numbers(evidence: Evidence) -> dict[str, Any]:
-        return {
-            "logit": evidence.logit,
-            "probability": evidence.probability,
-            "positive_area": evidence.positive_area,
-            "map_min": float(evidence.map.min()),
-            "map_max": float(evidence.map.max()),
-            "map_mean": float(evidence.map.mean()),
-        }
-
-    return {
-        "checkpoint": explanation.checkpoint,
-        "class_index": explanation.class_index,
-        "class_name": explanation.class_name,
-        "predicted_index": explanation.predicted_index,
-        "predicted_name": explanation.predicted_name,
-        "method": explanation.method,
-        "weights": explanation.weights,
-        "with_bias": explanation.with_bias,
-        "unit": cam_method(explanation.method).unit,
-        "grid_hw": list(explanation.softmax.map.shape),
-        "softmax": numbers(explanation.softmax),
-        "sigmoid": numbers(explanation.sigmoid),
-        "centred": numbers(explanation.centred),
-    }
-
-
-def finding(explanation: Explanation) -> str:
-    """One plain sentence that says what differs between the branches, from the numbers alone."""
-    name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
-    if explanation.method == "eigen-cam":
-        return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
-    # The loss weighs the one positive like all negatives together, so 50 % is where yes and no are equally likely.
-    if sigmoid.probability >= 0.5:
-        verdict = "it says the class is there"
-    elif sigmoid.probability < 0.2:
-        verdict = "it thinks none is there"
-    else:
-        verdict = "it leans to no"
-    return (
-        f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
-        f"{area_text(sigmoid)}; {verdict} ({percent(sigmoid.probability)}), softmax gives it "
-        f"{percent(softmax.probability)}."
-    )
-
-
-def area_text(evidence: Evidence) -> str:
-    """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
-    return f"{100 * evidence.positive_area:.0f} %"
-
-
-def percent(share: float) -> str:
-    """A probability for reading: '49 %', '0.4 %', 'under 0.1 %', 'over 99.9 %'."""
-    if share < 0.001:
-        return "under 0.1 %"
-    if share > 0.999:
-        return "over 99.9 %"
-    return f"{share:.0%}".replace("%", " %") if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
-
-
-def _array(tensor: Tensor) -> Array:
+def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()

@@ -1,12 +1,90 @@
-"""Seconds as a person would say them."""
+"""Numbers as a person reads them: the same number has the same words on a screen, a picture, a report and a console."""
 
 from __future__ import annotations
 
+from bsig.explain.explanation import Evidence, Explanation
+
+MINUS = "−"
+"""The typographic minus: as wide as a plus, and no line break behind it."""
+
+
+def percent(share: float) -> str:
+    """A probability, from a share of 0 to 1: '49 %', '0.4 %', 'under 0.1 %', 'over 99.9 %'.
+
+    It never reads as certain: no probability is exactly 0 or 100 %.
+    """
+    if share < 0.001:
+        return "under 0.1 %"
+    if share > 0.999:
+        return "over 99.9 %"
+    return whole_percent(share) if 0.1 <= share <= 0.9 else f"{100 * share:.1f} %"
+
+
+def whole_percent(share: float) -> str:
+    """A share that can be 0 or 1, of cells for example: '0 %', '49 %', '100 %'."""
+    return f"{100 * share:.0f} %"
+
+
+def small_percent(share: float) -> str:
+    """A share that is usually far below one per cent, with two digits: '0.0034 %'."""
+    return f"{100 * share:.2g} %"
+
+
+def area_text(evidence: Evidence) -> str:
+    """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
+    return whole_percent(evidence.positive_area)
+
+
+def number_text(value: float, *, signed: bool = True, digits: int = 3) -> str:
+    """A number with so many significant digits and a typographic minus; a plus where `signed`; zero is "0"."""
+    if value == 0:
+        return "0"
+    text = f"{value:+.{digits}g}" if signed else f"{value:.{digits}g}"
+    return text.replace("-", MINUS)
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """A number with its sign and so many decimals, for columns and differences: '+0.310', '−1.200'."""
+    return f"{value:+.{decimals}f}".replace("-", MINUS)
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A number with its unit: shares in per cent, three digits otherwise, words where there is none.
+
+    Args:
+        value: None where the number does not exist on this picture.
+        unit: as in `DIAGNOSTICS`; 'share of cells' turns 0.5 into '50 % of cells'.
+    """
+    if value is None:
+        return "none here"
+    if unit.startswith("share of "):
+        return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
+    return f"{number_text(value, signed=False)} {unit}"
+
 
 def duration(seconds: float) -> str:
-    """'under 1 s', '48 s', '12 min', '3.4 h'."""
+    """A time span: 'under 1 s', '48 s', '12 min', '3.4 h'."""
     if seconds < 1:
         return "under 1 s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def finding(explanation: Explanation) -> str:
+    """One plain sentence that says what differs between the branches, from the numbers alone."""
+    name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
+    if explanation.method == "eigen-cam":
+        return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
+    # The loss weighs the one positive like all negatives together, so 50 % is where yes and no are equally likely.
+    if sigmoid.probability >= 0.5:
+        verdict = "it says the class is there"
+    elif sigmoid.probability < 0.2:
+        verdict = "it thinks none is there"
+    else:
+        verdict = "it leans to no"
+    return (
+        f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
+        f"{area_text(sigmoid)}; {verdict} ({percent(sigmoid.probability)}), softmax gives it "
+        f"{percent(softmax.probability)}."
+    )

@@ -21,3 +21,8 @@ class InputError(ValueError):
 
 class StoppedEarly(InputError):  # noqa: N818  nothing went wrong
     """Somebody asked to stop before anything worth keeping existed."""
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes as messages word it: '1,234 MB', of 2^20 bytes each."""
+    return f"{size / 2**20:,.0f} MB"

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, megabytes
 
 BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.
@@ -126,7 +126,7 @@ def _checked(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zip
         _check_entry(entry, name, limits)
     total = sum(entry.file_size for entry in files)
     if total > limits.total_bytes:
-        raise InputError(f"'{name}' unpacks to {_megabytes(total)}; the limit is {_megabytes(limits.total_bytes)}.")
+        raise InputError(f"'{name}' unpacks to {megabytes(total)}; the limit is {megabytes(limits.total_bytes)}.")
     seen: set[str] = set()
     for entry in files:
         place = _place(entry)
@@ -151,7 +151,7 @@ def _check_entry(entry: zipfile.ZipInfo, name: str, limits: ZipLimits) -> None:
         raise InputError(f"{shown} with a password; make the zip without one.")
     if entry.file_size > limits.file_bytes:
         raise InputError(
-            f"{shown} with {_megabytes(entry.file_size)} unpacked; the limit is {_megabytes(limits.file_bytes)} a file."
+            f"{shown} with {megabytes(entry.file_size)} unpacked; the limit is {megabytes(limits.file_bytes)} a file."
         )
     if entry.file_size > max(RATIO_COUNTS_FROM, limits.ratio * entry.compress_size):
         raise InputError(
@@ -164,9 +164,7 @@ def _check_room(entries: list[zipfile.ZipInfo], target: Path, name: str) -> None
     needed = sum(entry.file_size for entry in entries) + LEFT_FREE
     free = shutil.disk_usage(target).free
     if needed > free:
-        raise InputError(
-            f"'{name}' needs {_megabytes(needed)} on the disk and {_megabytes(free)} are free; free space."
-        )
+        raise InputError(f"'{name}' needs {megabytes(needed)} on the disk and {megabytes(free)} are free; free space.")
 
 
 def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path, name: str) -> None:
@@ -191,10 +189,6 @@ def _place(entry: zipfile.ZipInfo) -> str:
 def _empty(folder: Path) -> None:
     for path in folder.iterdir() if folder.is_dir() else []:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:,.0f} MB"
 
 
 def _short(text: str) -> str:

@@ -13,8 +13,7 @@ import timm
 import torch
 from timm.data import resolve_model_data_config
 
-from bsig.explain.cams import CAM_METHODS
-from bsig.explain.methods import default_method, methods_of
+from bsig.explain.methods import CAM_METHODS, default_method, methods_of
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import STRIDES, BackboneOptions, classifier_from_timm, timm_network
 from bsig.model.heads import ClassificationHead

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from bsig.explain.cams import TREATMENTS
+from bsig.explain.methods import TREATMENTS
 from bsig.inputs.paths import ASSETS
 from bsig.inputs.version import __version__
 from bsig.training.runs.queue import RunQueue

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bsig.explain.explainer import EncodedImage, Explainer
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.folder import (
     DEFAULT_CHECKPOINT,
@@ -215,7 +215,7 @@ class Workbench:
             size = path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise InputError(
-                    f"'{path.name}' has {size / 2**20:.0f} MB; the limit is {MAX_FILE_BYTES >> 20} MB: make it smaller."
+                    f"'{path.name}' has {megabytes(size)}; the limit is {megabytes(MAX_FILE_BYTES)}: make it smaller."
                 )
             content = path.read_bytes()
         except OSError as error:

@@ -8,7 +8,8 @@ from tolerances import FLOAT32, LIBRARY, assert_close
 
 from bsig.evaluation.columns import columns_of
 from bsig.evaluation.map_sources import Ask, class_maps, distinct_sources, shared_source, source_of
-from bsig.explain.cams import CAM_METHODS, TREATMENTS, clamps_weights, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 

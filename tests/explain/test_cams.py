@@ -14,19 +14,15 @@ from tolerances import FINITE_DIFFERENCE, FLOAT32, IDENTITY, PROBABILITY, SUBSPA
 from torch import Tensor, nn
 
 from bsig.explain.cams import (
-    CAM_METHODS,
-    TREATMENTS,
     Score,
-    cam_method,
     channel_masks,
-    clamps_weights,
     class_scores_of,
     eigen_cam_map,
     grad_cam_plus_plus_weights,
     head_score,
-    signed_map,
     strongest_channels,
 )
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, cam_method, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead

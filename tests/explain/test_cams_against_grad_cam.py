@@ -36,7 +36,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tolerances import LIBRARY, assert_close
 from torch import Tensor, nn
 
-from bsig.explain.cams import CAM_METHODS, channel_masks, class_scores_of, head_score, signed_map
+from bsig.explain.cams import channel_masks, class_scores_of, head_score
+from bsig.explain.methods import CAM_METHODS, signed_map
 from bsig.model.backbones import Classifier, classifier_from_timm
 
 PEERS = {

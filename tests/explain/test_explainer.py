@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tolerances import FLOAT32, IDENTITY, assert_close
+from tolerances import FLOAT32, assert_close
 
 import bsig
-from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch, clamps_weights, class_scores_of, head_score, signed_map
-from bsig.explain.explainer import EncodedImage, Evidence, Explainer, Explanation, find_class, finding, percent, summary
+from bsig.explain.cams import Branch, class_scores_of, head_score
+from bsig.explain.explainer import EncodedImage, Explainer, find_class
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import classifier_from_timm
@@ -322,70 +324,6 @@ def test_a_picture_a_path_and_a_files_bytes_give_the_same_explanation(perturbed_
         explainer.encode(source).explain().softmax.map for source in (CAT, str(CAT), CAT.read_bytes(), Image.open(CAT))
     ]
     assert all(np.array_equal(found, maps[0]) for found in maps)
-
-
-def test_the_summary_is_plain_json_with_the_numbers_of_the_maps(encoded: EncodedImage) -> None:
-    explanation = encoded.explain(285)
-    said = summary(explanation)
-    assert said["grid_hw"] == [7, 7]
-    assert said["unit"] == "logits"
-    for branch in BRANCHES:
-        evidence = getattr(explanation, branch)
-        assert said[branch]["map_mean"] == float(evidence.map.mean())
-        assert said[branch]["positive_area"] == np.count_nonzero(evidence.map > 0) / 49
-
-
-# Sentences.
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (0.0, "under 0.1 %"), (0.0009, "under 0.1 %"), (0.001, "0.1 %"), (0.004, "0.4 %"), (0.099, "9.9 %"),
-        (0.1, "10 %"), (0.494, "49 %"), (0.9, "90 %"), (0.901, "90.1 %"), (0.999, "99.9 %"), (0.9995, "over 99.9 %"),
-        (1.0, "over 99.9 %"),
-    ],
-)  # fmt: skip
-def test_a_probability_never_reads_as_certain(share: float, text: str) -> None:
-    assert percent(share) == text
-
-
-def told(softmax_cells: int, sigmoid_cells: int, probability: float, method: str = "cam") -> str:
-    """The finding for given numbers of positive cells of 100."""
-
-    def evidence(cells: int, share: float) -> Evidence:
-        values = np.where(np.arange(100) < cells, 1.0, -1.0).astype(np.float32).reshape(10, 10)
-        return Evidence(values, 0.0, share, None)
-
-    softmax, sigmoid = evidence(softmax_cells, 0.02), evidence(sigmoid_cells, probability)
-    crop = Image.new("RGB", (10, 10))
-    return finding(
-        Explanation(0, "golf ball", method, "signed", softmax, sigmoid, softmax, 1, "dog", crop, "a checkpoint")
-    )
-
-
-def test_the_finding_says_the_areas_and_what_the_sigmoid_branch_thinks() -> None:
-    assert told(49, 3, 0.004) == (
-        "Softmax claims evidence for 'golf ball' on 49 % of this picture, the sigmoid branch on 3 %; "
-        "it thinks none is there (0.4 %), softmax gives it 2.0 %."
-    )
-    assert "on 12 % of this picture, the sigmoid branch on 80 %" in told(12, 80, 0.7)
-    assert "says the class is there (70 %)" in told(12, 80, 0.7)
-    assert "says the class is there (50 %)" in told(12, 80, 0.5)
-    assert "leans to no (30 %)" in told(12, 80, 0.3)
-    assert "thinks none is there (10 %)" in told(12, 80, 0.1)
-    assert "on 100 % of this picture, the sigmoid branch on 0 %" in told(100, 0, 0.1)
-
-
-def test_the_finding_of_eigen_cam_claims_nothing_of_the_class() -> None:
-    text = told(49, 3, 0.004, "eigen-cam")
-    assert "golf ball" not in text
-    assert "same by construction" in text
-
-
-def test_positive_area_counts_cells_above_zero_alone() -> None:
-    evidence = Evidence(np.array([[0.0, 1e-9, -3.0, 2.0]], dtype=np.float32), 0.0, 0.5, None)
-    assert_close(evidence.positive_area, 0.5, IDENTITY)
 
 
 @pytest.mark.parametrize("branch", ["softmax", "sigmoid", "centred"])

@@ -21,13 +21,13 @@ from PIL import Image
 from tolerances import FLOAT32, IDENTITY, PROBABILITY, assert_close
 from torch import Tensor, nn
 
-from bsig.explain.cams import CAM_METHODS, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.explain.diagnostics.shifted_model import shifted_image
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import EncodedImage, Explainer
-from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.methods import CAM_METHODS, default_method, methods_of, signed_map, why_not_cam
 from bsig.explain.report.page import facts_of, report_html
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart

@@ -12,11 +12,11 @@ import pytest
 from in_process import built_demo
 
 from bsig.evaluation.output.shipped import read_results
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import collapse_report
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.heatmaps import VIEWS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.html import glossary

@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bsig.cli.bench.rounds import Times, alternating
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.images import crop_image, input_tensor, read_image
 from bsig.model.backbones import DEFAULT_BACKBONE, timm_names_of_packaged_weights, timm_network
 from bsig.model.dual_branch import DualBranch

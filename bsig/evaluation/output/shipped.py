@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import RESULTS
 from bsig.model.dual_branch import DualBranch

@@ -8,6 +8,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.text import excludes_zero
+from bsig.explain.wording import signed, whole_percent
 
 FIRST_ROWS: dict[str, str] = {
     "absent_area": "Share of the picture that the map claims for a class that is not there",
@@ -63,11 +64,6 @@ def verdict(key: str, difference: Mapping[str, Any] | None) -> Verdict:
     if better == "neither":
         return Verdict("differs", text)
     return Verdict("better" if (value > 0) == (better == "higher") else "worse", text)
-
-
-def signed(value: float) -> str:
-    """Three digits with a real minus sign."""
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def first_rows(table: Mapping[str, Any]) -> list[Row]:
@@ -145,8 +141,8 @@ def _without_looking(table: Mapping[str, Any]) -> str:
     values = [one["value"] for one in branches if one and one["value"] is not None]
     if not blind or not values or float(blind[0]) <= max(values):
         return ""
-    name, share = blind[1].split(",")[0], 100 * float(blind[0])
-    return f" Mind that {name} finds {share:.0f} % of these objects without looking at any picture."
+    name = blind[1].split(",")[0]
+    return f" Mind that {name} finds {whole_percent(float(blind[0]))} of these objects without looking at any picture."
 
 
 def _claim(softmax: Column, sigmoid: Column) -> str:
@@ -154,8 +150,8 @@ def _claim(softmax: Column, sigmoid: Column) -> str:
     said = verdict("absent_area", sigmoid["absent_area"].get("difference")).word
     joint = {"better": "only", "worse": "even"}.get(said, "likewise")
     return (
-        f"For a class that is not there the softmax map claims {100 * before:.0f} % of the picture, the sigmoid map "
-        f"{joint} {100 * after:.0f} %."
+        f"For a class that is not there the softmax map claims {whole_percent(before)} of the picture, the sigmoid map "
+        f"{joint} {whole_percent(after)}."
     )
 
 

@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.explain.cams import CamMethod, cam_method, signed_map
 from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, positive_area
 from bsig.explain.diagnostics.logit_shift import (
     MapMovement,
@@ -36,10 +35,12 @@ from bsig.explain.diagnostics.sign_collapse import (
     evidence_disagreement,
     sign_disagreement,
 )
+from bsig.explain.methods import CamMethod, cam_method, signed_map
 from bsig.inputs.errors import InputError
 
 if TYPE_CHECKING:
-    from bsig.explain.explainer import EncodedImage, Evidence, Explanation
+    from bsig.explain.explainer import EncodedImage
+    from bsig.explain.explanation import Evidence, Explanation
 
 BranchName = Literal["softmax", "sigmoid", "centred"]
 TRAINED: tuple[BranchName, ...] = ("softmax", "sigmoid")

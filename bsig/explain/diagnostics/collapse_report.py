@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.explain.cams import CAM_METHODS, cam_method
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.sign_collapse import (
     FLIPPED,
@@ -37,9 +36,10 @@ from bsig.explain.diagnostics.sign_collapse import (
     sign_quadrants,
     strongest_flipped_channels,
 )
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.explainer import EncodedImage, Evidence, Explanation, percent
-from bsig.explain.methods import default_method
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import CAM_METHODS, cam_method, default_method
+from bsig.explain.wording import number_text, percent
 from bsig.inputs.errors import InputError
 
 TrainedBranch = Literal["softmax", "sigmoid"]
@@ -144,7 +144,7 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
     )
     explanation = encoded.explain(class_name, method, "signed")
     features = encoded.features[0]
-    weights = {branch: _weights(evidence_of(explanation, branch), features) for branch in TRAINED}
+    weights = {branch: _weights(explanation.evidence(branch), features) for branch in TRAINED}
     margins = {
         branch: {reading: collapse_margin(features, weights[branch], reading) for reading in READINGS}
         for branch in TRAINED
@@ -164,11 +164,6 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
         probabilities=None if scale is None else _probabilities(encoded, explanation.class_index, scale * deltas),
         splits={branch: evidence_by_channels(features, weights[branch]) for branch in TRAINED},
     )
-
-
-def evidence_of(explanation: Explanation, branch: TrainedBranch) -> Evidence:
-    """One of the explanation's two trained branches."""
-    return explanation.softmax if branch == "softmax" else explanation.sigmoid
 
 
 def head_scale_of(encoded: EncodedImage, method: str) -> float | None:
@@ -216,7 +211,7 @@ def fragility(report: CollapseReport) -> str:
             f"of the heatmap's positive evidence is gone. {title}'s weights follow from the logit, so this is no shift "
             "of the head; choose CAM to see what the probabilities do."
         )
-    softmax, sigmoid = (evidence_of(report.explanation, branch).probability for branch in TRAINED)
+    softmax, sigmoid = (report.explanation.evidence(branch).probability for branch in TRAINED)
     head_delta = margin.delta * report.head_scale
     own_unit = "" if report.head_scale == 1 else f" ({number_text(margin.delta, signed=False)} in {title}'s unit)"
     return (

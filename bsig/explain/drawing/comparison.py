@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bsig.explain.cams import Branch, cam_method
+from bsig.explain.cams import Branch
 from bsig.explain.drawing.heatmaps import (
     View,
     difference_map,
@@ -23,8 +23,10 @@ from bsig.explain.drawing.heatmaps import (
 )
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.explain.drawing.sign_marks import with_sign_marks
-from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import cam_method
 from bsig.explain.timing import part
+from bsig.explain.wording import area_text, finding, percent, signed
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -59,7 +61,7 @@ class Drawing:
 
 def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
     """Where the colour scale ends that all of an explanation's maps share, in the method's unit."""
-    maps = [getattr(explanation, branch).map for branch in BRANCHES]
+    maps = [explanation.evidence(branch).map for branch in BRANCHES]
     return shared_limit(*maps, positive_only=drawing.view == "positive")
 
 
@@ -77,7 +79,7 @@ def branch_picture(
 
     `backdrop`: the greyed crop at the size of the drawings, where the caller has it.
     """
-    values = getattr(explanation, branch).map
+    values = explanation.evidence(branch).map
     if drawing.view == "positive" and not (values > 0).any():
         return no_evidence_notice(
             _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
@@ -117,7 +119,7 @@ def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Imag
 
 def alt_text(explanation: Explanation, branch: Branch) -> str:
     """What the picture shows, for those who cannot see it: class, method, numbers, where the maximum lies."""
-    evidence = getattr(explanation, branch)
+    evidence = explanation.evidence(branch)
     rows, columns = evidence.map.shape
     row, column = divmod(int(evidence.map.argmax()), columns)
     return (
@@ -161,13 +163,13 @@ def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -
 
 
 def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> PanelColumn:
-    evidence: Evidence = getattr(explanation, branch)
+    evidence = explanation.evidence(branch)
     name = "logit less the mean of all classes" if branch == "centred" else "logit"
     return PanelColumn(
         BRANCHES[branch],
         (
             f"probability {percent(evidence.probability)}",
-            f"{name} {evidence.logit:+.2f}",
+            f"{name} {signed(evidence.logit, 2)}",
             f"positive area {area_text(evidence)}",
         ),
         branch_picture(explanation, branch, drawing),

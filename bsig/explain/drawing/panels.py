@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from bsig.explain.drawing.heatmaps import View, colormap_of, greyed, heatmap
 from bsig.explain.drawing.text import draw_lines, font, line_height, wrapped_lines
+from bsig.explain.wording import number_text
 from bsig.inputs.errors import InputError
 
 Theme = Literal["light", "dark"]
@@ -44,14 +45,6 @@ class PanelColumn:
     caption_lines: tuple[str, ...]
     picture: Image.Image
     is_map: bool = True
-
-
-def number_text(value: float, *, signed: bool = True) -> str:
-    """Three significant digits with a typographic minus; a plus sign where `signed`; zero is "0"."""
-    if value == 0:
-        return "0"
-    text = f"{value:+.3g}" if signed else f"{value:.3g}"
-    return text.replace("-", "−")
 
 
 def color_bar(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from bsig.explain.cams import Branch, cam_method
+from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, INK, PAPER, QUIET, RULE, TINT, color_bar
 from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
-from bsig.explain.explainer import Evidence, Explanation, area_text, finding, percent
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.methods import cam_method
+from bsig.explain.wording import area_text, finding, percent
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64
@@ -61,7 +63,7 @@ def _title(card: Image.Image, text: str, width: int) -> int:
 def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> None:
     """The colour bar below both maps, or why there is none."""
     width, unit = 2 * SIDE + GAP, cam_method(explanation.method).unit
-    coloured = any((getattr(explanation, branch).map > 0).any() for branch in SHOWN)
+    coloured = any((explanation.evidence(branch).map > 0).any() for branch in SHOWN)
     if drawing.own_scale:
         words = "Each map on its own scale: brightness cannot be compared."
     elif drawing.view == "positive" and not coloured:
@@ -80,7 +82,7 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
     """Title, picture and what is said of it, in each of the three columns."""
     crop = explanation.crop.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     _picture(card, "What the model saw", crop, PLACES[0], top)
-    said = {branch: _words(getattr(explanation, branch)) for branch in SHOWN}
+    said = {branch: _words(explanation.evidence(branch)) for branch in SHOWN}
     # Of one size in both columns: a smaller number would look less important.
     size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in said.values())
     below = top + PICTURE_TOP + SIDE + 12

@@ -19,19 +19,21 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig.explain.cams import TREATMENTS, Branch, cam_method
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import TRAINED, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
 from bsig.explain.drawing.heatmaps import VIEWS, colormap_of
-from bsig.explain.drawing.panels import color_bar, number_text
+from bsig.explain.drawing.panels import color_bar
 from bsig.explain.drawing.png import png_bytes
-from bsig.explain.explainer import EncodedImage, Explanation, area_text, finding, percent
-from bsig.explain.methods import why_not_cam
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
 from bsig.explain.report.template import TEMPLATE
+from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import library_versions
 
@@ -143,7 +145,7 @@ def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing)
               "alt": f"The picture as the model saw it; {predicted}"}]  # fmt: skip
     branch: Branch
     for branch, title in BRANCHES.items():
-        evidence = getattr(explanation, branch)
+        evidence = explanation.evidence(branch)
         words = f"evidence for it on {area_text(evidence)} of the picture"
         source = _png(branch_picture(explanation, branch, drawing))
         shown.append({"title": title, "src": source, "words": words, "alt": alt_text(explanation, branch)})
@@ -168,13 +170,13 @@ def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
 def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str]]:
     rows = []
     for branch, title in BRANCHES.items():
-        evidence = getattr(explanation, branch)
+        evidence = explanation.evidence(branch)
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
         rows.append(
             (
                 title,
                 percent(evidence.probability),
-                f"{evidence.logit:+.2f}".replace("-", "−"),
+                signed(evidence.logit, 2),
                 area_text(evidence),
                 ends,
             )
@@ -213,7 +215,8 @@ def _shift_plots(encoded: EncodedImage, explanation: Explanation) -> list[dict[s
     curves = shift_curves(encoded, explanation.class_index)
     areas, moved = curves["softmax"].positive_area, [step.correlation for step in curves["softmax"].movement]
     ends = f"from delta {number_text(curves['softmax'].deltas[0])} to {number_text(curves['softmax'].deltas[-1])}"
-    area = f"softmax goes from {areas[0]:.0%} to {areas[-1]:.0%} {ends}; class-centred stays at its value"
+    change = f"from {whole_percent(areas[0])} to {whole_percent(areas[-1])}"
+    area = f"softmax goes {change} {ends}; class-centred stays at its value"
     lowest = min((value for value in moved if value is not None), default=None)
     order = "softmax is flat" if lowest is None else f"softmax falls to {lowest:.2f} {ends}; class-centred stays at 1"
     return _figures([("What is left of the order of places (CAM)", movement_svg(curves), order),
@@ -225,12 +228,7 @@ def _figures(drawn: list[tuple[str, str, str]]) -> list[dict[str, str]]:
 
 
 def _diagnostic(row: dict[str, Any], unit: str) -> dict[str, str]:
-    if row["value"] is None:
-        value = "none here"
-    elif row["unit"].startswith("share of "):
-        value = f"{percent(row['value']) if row['value'] else '0 %'} of {row['unit'].removeprefix('share of ')}"
-    else:
-        value = f"{number_text(row['value'], signed=False)} {row['unit'].replace('as the map', unit)}"
+    value = quantity(row["value"], row["unit"].replace("as the map", unit))
     return {"title": row["title"], "value": value, "better": row["better"] or "", "words": row["reason"] or
             row["meaning"]}  # fmt: skip
 
@@ -241,10 +239,10 @@ def _settings(
     method, preprocessing = cam_method(explanation.method), encoded.preprocessing
     rows, columns = explanation.softmax.map.shape
     drawn = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
-             "opacity": f"{100 * drawing.heatmap_opacity:.0f} %" if drawing.overlay else "heatmap alone",
+             "opacity": whole_percent(drawing.heatmap_opacity) if drawing.overlay else "heatmap alone",
              "cells": "bilinear between cells" if drawing.smooth else "as they are",
              "contour and box": "none" if drawing.threshold_share is None
-             else f"at {100 * drawing.threshold_share:.0f} % of each map's maximum"}  # fmt: skip
+             else f"at {whole_percent(drawing.threshold_share)} of each map's maximum"}  # fmt: skip
     size = asdict(preprocessing)
     return [
         ("Picture", facts.picture),

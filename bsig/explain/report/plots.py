@@ -17,6 +17,7 @@ from bsig.explain.diagnostics.collapse_report import TRAINED, CollapseReport, Tr
 from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.explainer import EncodedImage
+from bsig.explain.wording import number_text
 
 SOFTMAX, SIGMOID, GREY = "#c2410c", "#3b5bdb", "#57606a"
 COLOURS = {"softmax": SOFTMAX, "sigmoid": SIGMOID}
@@ -80,7 +81,7 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
         axes.barh([name.title() for name in names], values, 0.5, color=colour, hatch=hatch, edgecolor="white",
                   label=title)  # fmt: skip
         for row, value in enumerate(values):
-            axes.annotate(f"{value:+.3g}".replace("-", "−"), (value, row), ha="right" if value > 0 else "left",
+            axes.annotate(number_text(value), (value, row), ha="right" if value > 0 else "left",
                           va="center", fontsize=8, xytext=(-3 if value > 0 else 3, 0), textcoords="offset points",
                           bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
     axes.axvline(0, color=GREY, linewidth=1)

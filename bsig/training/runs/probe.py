@@ -17,10 +17,10 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.explain.explainer import EncodedImage, Explainer, find_class
-from bsig.explain.methods import default_method
+from bsig.explain.methods import cam_method, default_method, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.explain.explainer import percent
-from bsig.explain.wording import duration
+from bsig.explain.wording import duration, percent
 from bsig.training.data_check import DataCheck
 from bsig.training.runs.run import ENDED, Run
 

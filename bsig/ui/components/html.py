@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from bsig.explain.cams import CAM_METHODS
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.heatmaps import heatmap
-from bsig.explain.drawing.panels import number_text
+from bsig.explain.methods import CAM_METHODS
 from bsig.explain.report.glossary import TERMS, terms_in
+from bsig.explain.wording import number_text
 
 RAMP_STEPS = 33
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bsig.explain.cams import CAM_METHODS
 from bsig.explain.explainer import can_add_bias, find_class
-from bsig.explain.methods import default_method, methods_of
+from bsig.explain.methods import CAM_METHODS, default_method, methods_of
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples, example_by_key

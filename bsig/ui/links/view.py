@@ -17,9 +17,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlencode
 
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.diagnostics.painted_shift import TARGETS
 from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}

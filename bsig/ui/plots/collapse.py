@@ -14,6 +14,8 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
+from bsig.explain.wording import number_text
+
 GREY = "#7d8794"
 GRID = "rgba(125, 135, 148, 0.25)"
 BRANCH_COLOURS = {"softmax": "#e8590c", "sigmoid": "#4c6ef5"}
@@ -147,7 +149,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
             orientation="h",
             name=title,
             marker={"color": colour},
-            text=[_number(value) for value in values],
+            text=[number_text(value) for value in values],
             textposition="inside",
             insidetextanchor="end",
             textangle=0,
@@ -228,7 +230,3 @@ def _mark_margin(figure: go.Figure, margin: float, colour: str) -> None:
         x=margin, y=0.5, text=f"half gone at {margin:.3g}", showarrow=False, xanchor="left", yanchor="bottom", xshift=8,
         yshift=4, font={"size": 13},
     )  # fmt: skip
-
-
-def _number(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "−") if value else "0"

@@ -9,8 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.explain.cams import CAM_METHODS
-from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.methods import CAM_METHODS, default_method, methods_of, why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
 from bsig.model.checkpoints.folder import save_checkpoint

@@ -13,7 +13,6 @@ import gradio as gr
 import torch
 from PIL import Image
 
-from bsig.explain.cams import CAM_METHODS
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
@@ -27,8 +26,9 @@ from bsig.explain.diagnostics.collapse_report import (
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.explainer import EncodedImage, find_class, percent
+from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.methods import CAM_METHODS
+from bsig.explain.wording import number_text, percent, quantity, small_percent
 from bsig.inputs.errors import InputError
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.html import explained, scale_bar, section
@@ -238,7 +238,7 @@ def numbers_table(rows: dict[str, dict[str, Any]], map_unit: str) -> str:
     """`DIAGNOSTICS` as a table: title with its meaning, value with its unit, which direction is better if any."""
     body = "".join(
         f"<tr><td>{explained(row['title'])}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
-        f"<td class='number'>{html.escape(value_text(row['value'], row['unit'].replace('as the map', map_unit)))}</td>"
+        f"<td class='number'>{html.escape(quantity(row['value'], row['unit'].replace('as the map', map_unit)))}</td>"
         + (f"<td data-better>{row['better']}</td></tr>" if row["better"] else "<td></td></tr>")
         for row in rows.values()
     )
@@ -246,15 +246,6 @@ def numbers_table(rows: dict[str, dict[str, Any]], map_unit: str) -> str:
         "<table class='bsig-table bsig-meaning'><thead><tr><th>Number</th><th class='number'>Value</th><th>Better</th>"
         f"</tr></thead><tbody>{body}</tbody></table>"
     )
-
-
-def value_text(value: float | None, unit: str) -> str:
-    """A number with its unit: shares in per cent, three digits otherwise, words where there is none."""
-    if value is None:
-        return "none here"
-    if unit.startswith("share of "):
-        return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
-    return f"{number_text(value, signed=False)} {unit}"
 
 
 def _finding(text: str, small: str = "") -> str:
@@ -300,21 +291,10 @@ def channel_thumbnails(report: CollapseReport) -> list[tuple[Image.Image, str]]:
     for flipped in report.flipped:
         feature_map = report.features[flipped.channel].float().cpu().numpy()
         limit = shared_limit(feature_map, positive_only=True)
-        text = (
-            f"Channel {flipped.channel}\n{_short(flipped.softmax_weight)}\n→ {_short(flipped.sigmoid_weight)}\n"
-            f"{small_percent(flipped.evidence_share)}"
-        )
+        before, after = (number_text(weight, digits=2) for weight in (flipped.softmax_weight, flipped.sigmoid_weight))
+        text = f"Channel {flipped.channel}\n{before}\n→ {after}\n{small_percent(flipped.evidence_share)}"
         shown.append((overlay(crop, feature_map, limit) if limit else crop, text))
     return shown
-
-
-def _short(weight: float) -> str:
-    return f"{weight:+.2g}".replace("-", "−")
-
-
-def small_percent(share: float) -> str:
-    """A share that is usually far below one per cent, with two digits."""
-    return f"{100 * share:.2g} %"
 
 
 def split_limit(report: CollapseReport) -> float:

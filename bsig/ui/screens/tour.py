@@ -11,7 +11,9 @@ import gradio as gr
 
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shared_limit_of
-from bsig.explain.explainer import EncodedImage, Explanation, area_text, find_class, percent
+from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.explanation import Explanation
+from bsig.explain.wording import area_text, percent
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.html import heading

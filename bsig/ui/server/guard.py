@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from bsig.inputs.errors import megabytes
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import list_checkpoints
 from bsig.training.runs.queue import RunQueue
@@ -231,7 +232,7 @@ class _Body:
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
-            limit = f"{self._limit / 2**20:.0f} MB"
+            limit = megabytes(self._limit)
             self._refuse(413, f"the request is larger than the maximum allowed size of {limit}; send less.")
 
     def _refuse(self, status: int, sentence: str) -> None:

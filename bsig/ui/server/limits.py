@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from bsig.explain.wording import duration
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.zips import ZipLimits
 
 MEGABYTE = 2**20
@@ -151,7 +151,7 @@ class Hosting:
         if not self.is_public:
             return ""
         return (
-            f"In this public app: a zip of at most {_megabytes(self.upload_bytes)}, {self.finetune_pictures:,} "
+            f"In this public app: a zip of at most {megabytes(self.upload_bytes)}, {self.finetune_pictures:,} "
             f"pictures (each counted once a view), {self.finetune_epochs} epochs and "
             f"{duration(self.finetune_seconds or 0)} a run; a run that takes longer is stopped and keeps its finished "
             f"epochs. One run is made at a time; you may have {self.runs_waiting} in line and {self.runs_kept} in all. "
@@ -163,7 +163,7 @@ class Hosting:
         if not self.is_public:
             return ""
         return (
-            f"In this public app: a zip of at most {_megabytes(self.upload_bytes)}, {self.evaluation_pictures} "
+            f"In this public app: a zip of at most {megabytes(self.upload_bytes)}, {self.evaluation_pictures} "
             f"pictures and {duration(self.evaluation_seconds or 0)} an evaluation; one is made at a time, your last "
             f"{self.evaluations_kept} are kept. {self.lifetime()}"
         )
@@ -174,7 +174,7 @@ class Hosting:
             return ""
         return (
             f"In this public app: timm's own names of at most {(self.model_weights or 0) / 1e6:.0f} million weights, "
-            f"checkpoint zips of at most {_megabytes(self.upload_bytes)}, {self.models_kept} models and checkpoints a "
+            f"checkpoint zips of at most {megabytes(self.upload_bytes)}, {self.models_kept} models and checkpoints a "
             f"visitor. {self.lifetime()}"
         )
 
@@ -203,8 +203,8 @@ class Hosting:
         """Every limit in words, by the name of its field; the table of `assets/docs/hosting.md`."""
         words = {
             "takes_paths": "no" if not self.takes_paths else "yes",
-            "upload_bytes": _megabytes(self.upload_bytes),
-            "unpacked_bytes": _megabytes(self.unpacked_bytes),
+            "upload_bytes": megabytes(self.upload_bytes),
+            "unpacked_bytes": megabytes(self.unpacked_bytes),
         }
         shown = {one.name for one in fields(self)} - {"is_public", "password"}
         for name in (one.name for one in fields(self) if one.name in shown and one.name not in words):
@@ -215,7 +215,3 @@ class Hosting:
     def with_limits(self, **changed: object) -> Hosting:
         """The same with other limits."""
         return replace(self, **changed)  # type: ignore[arg-type]
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / MEGABYTE:,.0f} MB"

@@ -14,7 +14,7 @@ from bsig import list_checkpoints, load_checkpoint
 from bsig.evaluation.evaluate import evaluate
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.shipped import compact, expanded, read_results, shipped_runs, short_results, written_results
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.datasets.datasets import LabelledImages, read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER

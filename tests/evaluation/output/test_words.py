@@ -14,7 +14,6 @@ from bsig.evaluation.output.words import (
     first_rows,
     left_out,
     result_title,
-    signed,
     verdict,
 )
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
@@ -99,10 +98,6 @@ def test_rows_come_in_order_and_without_what_was_not_measured() -> None:
 def test_the_best_baseline_without_looking_is_named() -> None:
     assert best_blind(WORSE, "gt_known") == ("0.900", "a centred box")
     assert best_blind(WORSE, "absent_area") is None
-
-
-def test_a_real_minus_sign() -> None:
-    assert signed(-0.1234) == "−0.123"
 
 
 def test_what_was_left_out_is_said() -> None:

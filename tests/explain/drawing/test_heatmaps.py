@@ -20,7 +20,7 @@ from bsig.explain.drawing.heatmaps import (
     upsampled_map,
     with_contour_and_box,
 )
-from bsig.explain.drawing.panels import PanelColumn, color_bar, comparison_panel, no_evidence_notice, number_text
+from bsig.explain.drawing.panels import PanelColumn, color_bar, comparison_panel, no_evidence_notice
 from bsig.explain.drawing.text import font, wrapped_lines
 from bsig.inputs.errors import InputError
 
@@ -274,13 +274,6 @@ def test_the_smallest_limit_does_not_overflow():
 
 
 # Words
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(12.345, "+12.3"), (-12.345, "−12.3"), (0.0, "0"), (0.00321, "+0.00321"), (-34.0, "−34")]
-)
-def test_numbers_have_three_digits_and_a_sign(value, text):
-    assert number_text(value) == text
 
 
 def printed_texts(monkeypatch, draw):

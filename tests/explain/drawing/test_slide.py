@@ -9,12 +9,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from bsig import CAM_METHODS, Explainer, load_checkpoint
-from bsig.explain.cams import TREATMENTS
 from bsig.explain.drawing.comparison import Drawing, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.slide import GAP, PICTURE_TOP, PLACES, SHOWN, SIDE, TREATMENT_WORDS, slide_card
 from bsig.explain.drawing.text import fitted_lines
-from bsig.explain.explainer import EncodedImage, Explanation, area_text, finding, percent
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import TREATMENTS
+from bsig.explain.wording import area_text, finding, percent
 from bsig.ui.components.examples import example_by_key
 
 LONG = ("a very long class name " * 6)[:120]

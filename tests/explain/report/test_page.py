@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 from bsig import CAM_METHODS, Explainer, load_checkpoint
-from bsig.explain.cams import TREATMENTS, Branch
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.drawing.comparison import Drawing, alt_text, branch_picture, shared_limit_of
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.explainer import EncodedImage, finding
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.methods import TREATMENTS
 from bsig.explain.report.page import BIBTEX, LIMITS, ReportFacts, report_html
+from bsig.explain.wording import finding, number_text
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import example_by_key
 

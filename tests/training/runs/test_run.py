@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
 from bsig.training.config import TrainingConfig
@@ -284,13 +283,6 @@ def test_every_setting_is_listed_and_the_balanced_weight_is_a_number() -> None:
     assert rows["Branch"] == "fitted shift"
     assert rows["Device"] == "cuda:1"
     assert rows["Views of each picture"] == "4"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "under 1 s"), (8.4, "8 s"), (89.0, "89 s"), (180.0, "3 min"), (9000.0, "2.5 h")]
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_events_are_read_once_and_those_of_another_run_of_the_name_are_its_own(tmp_path: Path) -> None:

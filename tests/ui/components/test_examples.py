@@ -6,7 +6,8 @@ from functools import lru_cache
 import pytest
 import torch
 
-from bsig.explain.cams import cam_method, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
+from bsig.explain.methods import cam_method, signed_map
 from bsig.inputs.images import crop_image, input_tensor, read_image
 from bsig.inputs.paths import EXAMPLES as FOLDER
 from bsig.model.backbones import load_classifier

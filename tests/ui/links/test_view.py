@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
 from bsig.explain.diagnostics.painted_shift import TARGETS
 from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.ui.links.view import KEYS, LONGEST, SHIFTS, SHOWS, TABS, ZOOMS, View, query_of, view_of
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)

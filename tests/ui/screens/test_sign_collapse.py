@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bsig.explain.cams import CAM_METHODS, class_scores_of, head_score, signed_map
+from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
@@ -27,6 +27,7 @@ from bsig.explain.diagnostics.collapse_report import (
 )
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
 from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.methods import CAM_METHODS, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
@@ -39,7 +40,6 @@ from bsig.ui.screens.sign_collapse import (
     sign_collapse_answer,
     split_limit,
     split_pictures,
-    value_text,
 )
 from bsig.ui.workbench import Workbench
 from tests.tolerances import FLOAT32, PROBABILITY, assert_close
@@ -269,19 +269,6 @@ def test_the_table_has_a_row_for_every_diagnostic_with_unit_and_direction(report
     assert "logits, mean" in table
     assert "<td data-better>lower</td>" in table
     assert "as the map" not in table
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (0.5, "share of cells", "50 % of cells"),
-        (0.0, "share of cells", "0 % of cells"),
-        (-1.23456, "logits, mean", "−1.23 logits, mean"),
-        (None, "IoU", "none here"),
-    ],
-)
-def test_values_are_written_with_their_unit(value: float | None, unit: str, text: str) -> None:
-    assert value_text(value, unit) == text
 
 
 # --- the web API ------------------------------------------------------------------------------------------------------

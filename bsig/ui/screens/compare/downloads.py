@@ -11,8 +11,10 @@ import numpy as np
 from bsig.explain.drawing.comparison import Drawing, branch_pictures, comparison_picture
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.drawing.slide import slide_card
-from bsig.explain.explainer import EncodedImage, Explanation, finding, summary
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation, summary
 from bsig.explain.report.page import facts_of, report_html
+from bsig.explain.wording import finding
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import library_versions
 from bsig.ui.components.downloads import new_download_folder

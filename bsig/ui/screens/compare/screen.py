@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.explain.cams import CAM_METHODS, TREATMENTS, Branch
+from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import (
     BRANCHES,
     Drawing,
@@ -20,18 +20,10 @@ from bsig.explain.drawing.comparison import (
     shared_limit_of,
 )
 from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.explainer import (
-    EncodedImage,
-    Explanation,
-    area_text,
-    can_add_bias,
-    find_class,
-    finding,
-    percent,
-    summary,
-)
-from bsig.explain.methods import default_method, methods_of, why_not_cam
+from bsig.explain.explainer import EncodedImage, can_add_bias, find_class
+from bsig.explain.explanation import Explanation, summary
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of, why_not_cam
+from bsig.explain.wording import area_text, finding, number_text, percent, signed
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
@@ -481,7 +473,7 @@ def _facts(explanation: Explanation, branch: Branch) -> str:
     evidence = getattr(explanation, branch)
     rows = [
         ("Probability", percent(evidence.probability)),
-        ("Logit", f"{evidence.logit:+.2f}"),
+        ("Logit", signed(evidence.logit, 2)),
         ("Positive area", area_text(evidence)),
         ("Range", f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"),
     ]

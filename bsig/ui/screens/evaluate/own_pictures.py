@@ -12,7 +12,7 @@ from typing import Any
 
 from bsig.evaluation.job import EvaluationJob, labelled_split
 from bsig.evaluation.output.shipped import read_results
-from bsig.explain.cams import CAM_METHODS, TREATMENTS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
 from bsig.inputs.datasets.datasets import LabelledImages
 from bsig.inputs.errors import InputError

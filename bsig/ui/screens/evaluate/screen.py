@@ -15,7 +15,7 @@ import gradio as gr
 from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.output.words import result_title
-from bsig.explain.cams import CAM_METHODS
+from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError
 from bsig.ui.components.handlers import in_words, steps_in_words
 from bsig.ui.components.html import section

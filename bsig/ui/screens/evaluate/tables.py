@@ -12,7 +12,7 @@ from PIL import Image
 
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import Row, best_blind, finding, first_rows, left_out, result_title, rows_of
-from bsig.explain.cams import TREATMENTS
+from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
 from bsig.ui.components.html import explained
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure

@@ -11,8 +11,7 @@ from PIL import Image
 
 from bsig.explain.drawing.comparison import PICTURE_SIZE
 from bsig.explain.drawing.heatmaps import View, overlay, shared_limit
-from bsig.explain.drawing.panels import number_text
-from bsig.explain.wording import duration
+from bsig.explain.wording import duration, number_text, whole_percent
 from bsig.training.data_check import DataCheck
 from bsig.training.runs.run import MAPS, Run
 from bsig.training.runs.words import check_words, progress, settings_rows, status
@@ -145,7 +144,7 @@ def probe_text(run: Run, epoch: int) -> tuple[str, str]:
 
 
 def _area(values: np.ndarray) -> str:
-    return f"{100 * float((values > 0).mean()):.0f} % of the picture"
+    return f"{whole_percent(float((values > 0).mean()))} of the picture"
 
 
 def _limit_of(file: Path, view: View) -> float:

@@ -11,8 +11,10 @@ import numpy as np
 
 from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, Evidence, Explanation, area_text, find_class, percent
+from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import methods_of
+from bsig.explain.wording import area_text, percent
 from bsig.inputs.errors import InputError
 from bsig.training.runs.run import RunFolder
 from bsig.ui.components.handlers import in_words

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsig.explain.cams import CAM_METHODS, Branch
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.absent_classes import absent_classes, class_areas
 from bsig.explain.diagnostics.logit_shift import (
     channel_shift,
@@ -31,8 +31,10 @@ from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, targe
 from bsig.explain.diagnostics.shifted_model import doctored_model, shifted_image
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, map_picture
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage, Explanation, find_class, percent
-from bsig.explain.methods import default_method, require_exact
+from bsig.explain.explainer import EncodedImage, find_class
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import CAM_METHODS, default_method, require_exact
+from bsig.explain.wording import percent, small_percent
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.heads import ClassificationHead
@@ -178,8 +180,9 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
     head_share = shared_energy_share(weight)
     if not encoded.model.softmax_head.cam_is_exact:
         return (
-            f"This softmax head's last layer has a shared component of {_share(head_share)} of its energy; how much of "
-            "this map that is cannot be read from its weights, because other layers lie between them and the map."
+            f"This softmax head's last layer has a shared component of {small_percent(head_share)} of its energy; how "
+            "much of this map that is cannot be read from its weights, because other layers lie between them and the "
+            "map."
         )
     try:
         here = shared_map_share(features, weight, class_index)
@@ -188,16 +191,12 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
     sigmoid_share = shared_energy_share(encoded.model.sigmoid_head.last_linear.weight.detach())
     is_or_not = "is distorted by it" if here > 0.05 else "is not visibly distorted by it"
     return (
-        f"Possible: any heatmap. Actual: this softmax head's own shared component is {_share(head_share)} of its "
-        f"energy and {_share(here)} of this map, so the published map {is_or_not}. But nothing in its training or "
-        f"accuracy would have told you. The sigmoid branch's shared component is "
-        f"{_share(sigmoid_share)} of its energy: there it is "
-        "fitted to labels, and it sets the zero of the maps."
+        "Possible: any heatmap. Actual: this softmax head's own shared component is "
+        f"{small_percent(head_share)} of its energy and {small_percent(here)} of this map, so the published map "
+        f"{is_or_not}. But nothing in its training or accuracy would have told you. The sigmoid branch's shared "
+        f"component is {small_percent(sigmoid_share)} of its energy: there it is fitted to labels, and it sets the "
+        "zero of the maps."
     )
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.2g} %"
 
 
 def probability_table(shifted: Shifted, names: tuple[str, ...], branch: str) -> str:

@@ -1,0 +1,100 @@
+"""What one picture says of one class: both branches' evidence, and its numbers ready for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image
+
+from bsig.explain.cams import Branch
+from bsig.explain.methods import cam_method
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one branch says of one class on one picture.
+
+    Attributes:
+        map: (h, w) float32, signed: positive speaks for the class, negative against; unit as the method says.
+        logit: the branch's logit of the class (for the class-centred evidence: less the mean over all classes).
+        probability: of the class: softmax over all classes, or the sigmoid of the logit.
+        channel_weights: (k,) float32, or None where the method has none.
+    """
+
+    map: Float32[Array, "h w"]
+    logit: float
+    probability: float
+    channel_weights: Float32[Array, " k"] | None
+
+    @property
+    def positive_area(self) -> float:
+        """Share of the grid's cells with positive evidence, 0 to 1."""
+        return float((self.map > 0).mean())
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Both branches' evidence for one class, and everything that made it.
+
+    Attributes:
+        class_index, class_name: the class that is explained.
+        method: a key of `CAM_METHODS`.
+        weights: a key of `TREATMENTS`.
+        softmax, sigmoid, centred: the evidence of each branch.
+        predicted_index, predicted_name: the softmax branch's likeliest class.
+        crop: the RGB pixels that the model saw; the maps lie over exactly these.
+        checkpoint: the model's name.
+        with_bias: whether each map includes its branch's bias of the class.
+    """
+
+    class_index: int
+    class_name: str
+    method: str
+    weights: str
+    softmax: Evidence
+    sigmoid: Evidence
+    centred: Evidence
+    predicted_index: int
+    predicted_name: str
+    crop: Image.Image
+    checkpoint: str
+    with_bias: bool = False
+
+    def evidence(self, branch: Branch) -> Evidence:
+        """The evidence of a branch by its name."""
+        return {"softmax": self.softmax, "sigmoid": self.sigmoid, "centred": self.centred}[branch]
+
+
+def summary(explanation: Explanation) -> dict[str, Any]:
+    """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
+    return {
+        "checkpoint": explanation.checkpoint,
+        "class_index": explanation.class_index,
+        "class_name": explanation.class_name,
+        "predicted_index": explanation.predicted_index,
+        "predicted_name": explanation.predicted_name,
+        "method": explanation.method,
+        "weights": explanation.weights,
+        "with_bias": explanation.with_bias,
+        "unit": cam_method(explanation.method).unit,
+        "grid_hw": list(explanation.softmax.map.shape),
+        "softmax": _numbers(explanation.softmax),
+        "sigmoid": _numbers(explanation.sigmoid),
+        "centred": _numbers(explanation.centred),
+    }
+
+
+def _numbers(evidence: Evidence) -> dict[str, float]:
+    return {
+        "logit": evidence.logit,
+        "probability": evidence.probability,
+        "positive_area": evidence.positive_area,
+        "map_min": float(evidence.map.min()),
+        "map_max": float(evidence.map.max()),
+        "map_mean": float(evidence.map.mean()),
+    }
