@@ -37,7 +37,7 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
         ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
 
     def line() -> RunQueue:
-        return bench.desk.line(queue)
+        return bench.visitor_space.own_queue(queue)
 
     @no_type_check  # a checked generator function is none to gradio
     def finetune(
@@ -83,7 +83,7 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
         return [run_json(run, own.position(run.name)) for run in own.folder.read_all()]
 
     inputs = [data, name, start, labels, branch, epochs, rate, batch, seed]
-    inputs += [password] if bench.hosting.asks_password else []
+    inputs += [password] if bench.limits.asks_password else []
     # Following a run costs nothing, so that many may; the line of runs is the queue's own.
     ask.click(finetune, inputs, said, api_name="finetune", concurrency_limit=16)
     look.click(one, run_name, said, api_name="run")

@@ -27,7 +27,7 @@ from bsig.ui.screens.models import build_models, connect_finetune
 from bsig.ui.screens.sign_collapse import build_sign_collapse, sign_collapse_answer
 from bsig.ui.screens.tour import build_tour
 from bsig.ui.server.guard import health_of, server_arguments
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
 from bsig.ui.server.visitors import KEPT_IN_PAGE_JS, VisitorMiddleware
 from bsig.ui.workbench import Workbench
@@ -38,7 +38,7 @@ CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     """The whole page, not yet launched."""
     title = "bsig: can I trust this heatmap?"
-    with LoggedBlocks(title=title, analytics_enabled=False, delete_cache=cache_times(bench.hosting)) as demo:
+    with LoggedBlocks(title=title, analytics_enabled=False, delete_cache=cache_times(bench.limits)) as demo:
         gr.HTML(
             '<a class="bsig-skip" href="#tabs">Skip to the screens</a>'
             "<h1>bsig: can I trust this heatmap?</h1><p>Softmax decides the class. The sigmoid branch says where the "
@@ -63,7 +63,14 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
         screens = Screens(
-            tabs, compare_screen, shift, zoom, evaluate, run, tour, lambda: bench.desk.line(queue).folder.names()
+            tabs,
+            compare_screen,
+            shift,
+            zoom,
+            evaluate,
+            run,
+            tour,
+            lambda: bench.visitor_space.own_queue(queue).folder.names(),
         )
         connect_links(demo, bench, bar, screens)
         _add_endpoints(bench)
@@ -71,12 +78,12 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
         gr.HTML(glossary())
         gr.HTML(
             f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. '
-            f"{html.escape(bench.hosting.privacy())}</p>",
+            f"{html.escape(bench.limits.privacy())}</p>",
             elem_id="privacy",
         )
     demo.health = health_of(demo, bench, queue)
     if bench.is_public:
-        bench.desks.start_sweeping(queue, bench.forget)
+        bench.visitor_spaces.start_sweeping(queue, bench.forget)
     demo.queue(max_size=64, default_concurrency_limit=2)
     return demo
 
@@ -86,24 +93,24 @@ def _tab(title: str, key: str) -> gr.Tab:
     return gr.Tab(title, id=key, elem_id=f"bsig-tab-{key}")
 
 
-def cache_times(hosting: Hosting) -> tuple[int, int]:
+def cache_times(limits: Limits) -> tuple[int, int]:
     """How often Gradio looks for old uploads and maps, and how old they get, in seconds."""
-    if hosting.kept_seconds is None:
+    if limits.kept_seconds is None:
         return CACHE_CHECKED_EVERY_S, CACHE_KEPT_S
-    return max(1, round(hosting.kept_seconds / 60)), max(1, round(hosting.kept_seconds))
+    return max(1, round(limits.kept_seconds / 60)), max(1, round(limits.kept_seconds))
 
 
 def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
     """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read, who is asking."""
-    hosting = bench.hosting if bench else Hosting.local()
-    server = server_arguments(hosting.upload_bytes)
+    limits = bench.limits if bench else Limits.local()
+    server = server_arguments(limits.upload_bytes)
     if bench and bench.is_public:
-        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.desks))
+        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
     return {
         "theme": THEME,
         "css": style_sheet(),
         "allowed_paths": [str(ASSETS)],
-        "head": page_script() + (KEPT_IN_PAGE_JS if hosting.is_public else ""),
+        "head": page_script() + (KEPT_IN_PAGE_JS if limits.is_public else ""),
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,

@@ -21,9 +21,10 @@ SESAME = "sesame"
 CLOSED_S = 10.0
 APP = f"""
 import sys, app
-from bsig.ui.server.limits import Hosting
-public = Hosting.public
-Hosting.public = staticmethod(lambda password=None: public(password).with_limits(closed_seconds={CLOSED_S}))
+from dataclasses import replace
+from bsig.ui.server.limits import Limits
+public = Limits.public
+Limits.public = staticmethod(lambda password=None: replace(public(password), closed_seconds={CLOSED_S}))
 sys.exit(app.main())
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.ui.screens.evaluate.kept import OwnSets
 from bsig.ui.screens.evaluate.own_pictures import Step, evaluate_answer, measured, own_pictures
 from bsig.ui.screens.evaluate.tables import gallery_rows, screen_of
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
 
 NAMES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -63,7 +64,7 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
 
 def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(tmp_path: Path) -> None:
     file = zipped(class_folders(tmp_path / "set", NAMES, count=2), tmp_path / "set.zip")
-    public = Workbench(hosting=Hosting.public().with_limits(evaluation_seconds=0.0))
+    public = Workbench(limits=replace(Limits.public(), evaluation_seconds=0.0))
     sets = OwnSets()
     with pytest.raises(InputError, match="the evaluation was stopped after"):
         list(measured(public, sets, CHECKPOINT, file, "", ["cam"], ["signed"], 8))

@@ -43,7 +43,7 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     gr.HTML(heading("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
                       "cloned as it is; what it allows is found out by running it."))  # fmt: skip
     if bench.is_public:
-        gr.HTML(f"<p class='bsig-note'>{html.escape(bench.hosting.models_limits())}</p>", elem_id="models-limits")
+        gr.HTML(f"<p class='bsig-note'>{html.escape(bench.limits.models_limits())}</p>", elem_id="models-limits")
     or_hub = "" if bench.is_public else ", or hf:owner/repo"
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
@@ -72,7 +72,7 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     def on_backbone(name: str | float | None) -> Any:  # what comes over HTTP may be a number
         name = str(name or "")
         if name:
-            check_backbone(bench.hosting, name.strip())
+            check_backbone(bench.limits, name.strip())
         if not name or name.startswith("hf:"):
             return [gr.Dropdown(choices=["last", "stride16", "stride8"], value="last"), _facts_of_nothing()]
         titles = [one.title for one in feature_stages(name)]
@@ -113,9 +113,12 @@ def loaded(bench: Workbench, name: str | None, file: str | None, title: str | No
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
     if label in {row["name"] for row in bench.checkpoint_rows()}:
         label = f"{label}-new"
-    if label not in bench.desk.registered:
-        bench.hosting.check_count(
-            "models and checkpoints", bench.desk.models(), bench.hosting.models_kept, "they go when you close the page"
+    if label not in bench.visitor_space.registered:
+        bench.limits.check_count(
+            "models and checkpoints",
+            bench.visitor_space.models(),
+            bench.limits.models_kept,
+            "they go when you close the page",
         )
     model = new_model(backbone, weights, options, bench.device)
     model.name = label
@@ -156,9 +159,9 @@ def _wanted(
     if not name or not name.strip():
         raise InputError("`backbone` (empty) must be a timm name or hf:owner/repo; type to search.")
     weights = Path(file.strip()) if file and file.strip() else None
-    if weights is not None and not bench.hosting.takes_paths:
+    if weights is not None and not bench.limits.takes_paths:
         raise InputError("`weights` must be left out here: a public app reads no files of its machine.")
-    check_backbone(bench.hosting, name.strip())
+    check_backbone(bench.limits, name.strip())
     return name.strip(), weights, BackboneOptions(stage_of(title or "last"))
 
 

@@ -13,7 +13,7 @@ import torch
 
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE
-from bsig.ui.server.limits import ELSEWHERE, Hosting
+from bsig.ui.server.limits import ELSEWHERE, Limits
 
 
 @cache
@@ -22,24 +22,24 @@ def pretrained_names() -> list[str]:
     return [DEFAULT_BACKBONE, *timm.list_pretrained()]
 
 
-def check_backbone(hosting: Hosting, name: str) -> None:
+def check_backbone(limits: Limits, name: str) -> None:
     """Refuses what a stranger may not have loaded; everything is allowed where there are no strangers.
 
     Raises:
         InputError: not one of timm's names, or a network that is too large.
     """
-    if not hosting.is_public or name == DEFAULT_BACKBONE:
+    if not limits.is_public or name == DEFAULT_BACKBONE:
         return
     if name not in _known():
         raise InputError(
             f"`backbone` (='{name}') must be one of timm's own names with published weights in this public app, no "
             f"path and no hub address; choose one from the list, {ELSEWHERE}."
         )
-    if hosting.model_weights is not None:
-        hosting.check("weights", weights_of(name), hosting.model_weights, f"choose a smaller backbone than '{name}'")
+    if limits.model_weights is not None:
+        limits.check("weights", weights_of(name), limits.model_weights, f"choose a smaller backbone than '{name}'")
 
 
-def check_description(hosting: Hosting, said: dict[str, Any]) -> None:
+def check_description(limits: Limits, said: dict[str, Any]) -> None:
     """The same of a checkpoint's description.
 
     Raises:
@@ -47,7 +47,7 @@ def check_description(hosting: Hosting, said: dict[str, Any]) -> None:
     """
     backbone = said.get("backbone")
     name = backbone.get("name") if isinstance(backbone, dict) else backbone
-    check_backbone(hosting, str(name))
+    check_backbone(limits, str(name))
 
 
 @lru_cache(maxsize=256)

@@ -1,9 +1,9 @@
 """Who the app is for, and every limit that follows from it: all of them stand here and nowhere else.
 
-    Hosting.local()    one's own machine: paths are taken, everything is shared, nothing but memory and disk limits
-    Hosting.public()   for strangers: no path of the machine, limits on all that costs, each visitor's things apart
+    Limits.local()    one's own machine: paths are taken, everything is shared, nothing but memory and disk limits
+    Limits.public()   for strangers: no path of the machine, limits on all that costs, each visitor's things apart
 
-Each refusal is one sentence with the value, the rule and the remedy; `limits()` says the same before anybody has filled
+Each refusal is one sentence with the value, the rule and the remedy; `words()` says the same before anybody has filled
 in a form.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError, megabytes
@@ -25,7 +25,7 @@ ELSEWHERE = "or run bsig on your own machine, where there is no such limit"
 
 
 @dataclass(frozen=True)
-class Hosting:
+class Limits:
     """The limits of one running app; None where there is none.
 
     Attributes:
@@ -67,12 +67,12 @@ class Hosting:
     password: str | None = field(default=None, repr=False)
 
     @classmethod
-    def local(cls) -> Hosting:
+    def local(cls) -> Limits:
         """For one's own machine."""
         return cls(is_public=False, takes_paths=True, upload_bytes=2 * 2**30)
 
     @classmethod
-    def public(cls, password: str | None = None) -> Hosting:
+    def public(cls, password: str | None = None) -> Limits:
         """For strangers, on a machine with two cores."""
         return cls(
             is_public=True,
@@ -96,7 +96,7 @@ class Hosting:
         )
 
     @classmethod
-    def chosen(cls, *, public: bool, environment: Mapping[str, str] = os.environ) -> Hosting:
+    def for_app(cls, *, public: bool, environment: Mapping[str, str] = os.environ) -> Limits:
         """As asked for; on Hugging Face Spaces always public. The password is the environment's."""
         if public or environment.get(ON_SPACES_VARIABLE):
             return cls.public(environment.get(PASSWORD_VARIABLE))
@@ -199,7 +199,7 @@ class Hosting:
             f"{self.lifetime()}"
         )
 
-    def limits(self) -> dict[str, str]:
+    def words(self) -> dict[str, str]:
         """Every limit in words, by the name of its field; the table of `assets/docs/hosting.md`."""
         words = {
             "takes_paths": "no" if not self.takes_paths else "yes",
@@ -211,7 +211,3 @@ class Hosting:
             value = getattr(self, name)
             words[name] = "no limit" if value is None else duration(value) if name.endswith("seconds") else f"{value:,}"
         return words
-
-    def with_limits(self, **changed: object) -> Hosting:
-        """The same with other limits."""
-        return replace(self, **changed)  # type: ignore[arg-type]

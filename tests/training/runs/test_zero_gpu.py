@@ -85,9 +85,10 @@ def test_the_front_matter_says_what_a_space_needs(front_matter: dict[str, Any]) 
 
 def test_the_spaces_gradio_is_one_that_the_app_is_made_for(front_matter: dict[str, Any]) -> None:
     version = front_matter["sdk_version"]
-    assert allowed("gradio", version, front_matter["python_version"])
-    # Tested with the very one, or with one of the same line.
-    assert Version(version).release[0] == Version(gradio.__version__).release[0]
+    major, minor = Version(version).release[:2]
+    (requirement,) = requirements("gradio", front_matter["python_version"])
+    assert str(requirement.specifier) == f"<{major}.{minor + 1},>={major}.{minor}", "one minor version in both files"
+    assert Version(gradio.__version__).release[:2] == (major, minor), "tested with the version that the Space installs"
 
 
 def test_on_the_spaces_python_pip_takes_a_torch_that_zero_gpu_knows(front_matter: dict[str, Any]) -> None:

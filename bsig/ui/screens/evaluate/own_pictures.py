@@ -75,17 +75,17 @@ def measured(
 
 def _checked_limit(bench: Workbench, limit: int | float | None) -> int | None:
     """How many pictures at most; an empty field is the limit of a public app, or none."""
-    allowed = bench.hosting.evaluation_pictures
+    allowed = bench.limits.evaluation_pictures
     if not limit:
         return allowed
     if not 1 <= limit < float("inf"):
         raise InputError(f"`limit` (={limit}) must be a whole number of pictures, at least 1.")
-    bench.hosting.check("limit", limit, allowed, "measure fewer", "pictures")
+    bench.limits.check("limit", limit, allowed, "measure fewer", "pictures")
     return int(limit)
 
 
 def _check_seconds(bench: Workbench, seconds: float, pictures: int | None) -> None:
-    allowed = bench.hosting.evaluation_seconds
+    allowed = bench.limits.evaluation_seconds
     if allowed is not None and seconds > allowed:
         raise InputError(
             f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
@@ -101,11 +101,11 @@ def own_pictures(bench: Workbench, zip_file: str | None, folder: str) -> Iterato
         InputError: neither is given, the zip is refused, or a folder is asked for in a public app.
     """
     if zip_file:
-        with extracted_zip(zip_file, bench.hosting.zip_limits) as where:
+        with extracted_zip(zip_file, bench.limits.zip_limits) as where:
             yield where
         return
     text = folder.strip()
-    if text and not bench.hosting.takes_paths:
+    if text and not bench.limits.takes_paths:
         raise InputError("`folder` must be left out here: a public app reads no files of its machine; upload a zip.")
     if not text:
         raise InputError("no pictures are chosen; upload a zip of class folders.")

@@ -93,12 +93,14 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
 
     def sets_of(name: str | None, own: list[str]) -> list[str]:
         mine = [
-            title for title in own if (kept := bench.desk.evaluations.get(title)) and kept.results["checkpoint"] == name
+            title
+            for title in own
+            if (kept := bench.visitor_space.evaluations.get(title)) and kept.results["checkpoint"] == name
         ]
         return [*mine, *(result_title(run) for run in _shipped(bench, name))]
 
     def results_of(name: str | None, title: str | None) -> tuple[dict[str, Any] | None, OwnSet | None]:
-        kept = bench.desk.evaluations.get(title)
+        kept = bench.visitor_space.evaluations.get(title)
         if kept:
             return kept.results, kept
         return next((run for run in _shipped(bench, name) if result_title(run) == title), None), None
@@ -131,7 +133,9 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
         name: str | None, zip_file: str | None, folder: str, methods: list[str], treatments: list[str],
         limit: int | float | None, own: list[str],
     ) -> Iterator[list[Any]]:  # fmt: skip
-        for step in measured(bench, bench.desk.evaluations, name, zip_file, folder, methods, treatments, limit):
+        for step in measured(
+            bench, bench.visitor_space.evaluations, name, zip_file, folder, methods, treatments, limit
+        ):
             if isinstance(step, str):
                 titles = sets_of(name, [step, *own])
                 drawn = look(name, step, methods[0], treatments[0])
@@ -182,13 +186,13 @@ def _own_form(bench: Workbench) -> tuple[list[Any], gr.Button, gr.Button, gr.HTM
                   "an index.csv that also lists boxes and masks. Measured in a process of its own at low priority; "
                   "keep this page open."))  # fmt: skip
     if bench.is_public:
-        gr.HTML(note(bench.hosting.evaluate_limits()), elem_id="evaluate-limits")
+        gr.HTML(note(bench.limits.evaluate_limits()), elem_id="evaluate-limits")
     with gr.Row():
         zip_file = gr.File(label="Zip", file_types=[".zip"], elem_id="evaluate-zip", height=110)
         folder = gr.Textbox(
             label="or a folder of this machine",
             max_lines=1,
-            visible=bench.hosting.takes_paths,
+            visible=bench.limits.takes_paths,
             elem_id="evaluate-folder",
         )
     with gr.Row():

@@ -22,10 +22,10 @@ BUNDLED_WORDS = (
 
 def build_form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.File, gr.Textbox, gr.Dropdown]:
     """The components in the order of `Form`'s fields, and those of them that others need by name."""
-    hosting = bench.hosting
-    if hosting.is_public:
-        gr.HTML(f'<p class="bsig-note">{html.escape(hosting.finetune_limits())}</p>', elem_id="finetune-limits")
-    kinds = [(words, key) for key, words in kinds_taken(hosting).items()]
+    limits = bench.limits
+    if limits.is_public:
+        gr.HTML(f'<p class="bsig-note">{html.escape(limits.finetune_limits())}</p>', elem_id="finetune-limits")
+    kinds = [(words, key) for key, words in kinds_taken(limits).items()]
     kind = gr.Radio(kinds, value=DEFAULT.kind, label="What to train on", elem_id="data-kind")
     zip_file = gr.File(label="Zip of class folders", file_types=[".zip"], visible=False, elem_id="data-zip", height=110)
     folder = gr.Textbox(label="Folder", visible=False, elem_id="data-folder", max_lines=1, info="Enter looks it over.")
@@ -47,7 +47,7 @@ def build_form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.Fi
         elem_id="branch", info="The shift learns one vector and one number for all classes; the clone every weight.",
     )  # fmt: skip
     with gr.Row():
-        most = f" At most {hosting.finetune_epochs}." if hosting.finetune_epochs else ""
+        most = f" At most {limits.finetune_epochs}." if limits.finetune_epochs else ""
         epochs = gr.Number(DEFAULT.epochs, label="Epochs", minimum=1, precision=0, elem_id="epochs", min_width=120,
                            info=f"Passes over the data.{most}")  # fmt: skip
         rate = gr.Number(DEFAULT.learning_rate, label="Learning rate", elem_id="learning-rate", min_width=120,
@@ -69,10 +69,10 @@ def build_form(bench: Workbench) -> tuple[list[Any], gr.Dropdown, gr.HTML, gr.Fi
                               info="Cuts of each picture; one an epoch.")  # fmt: skip
         with gr.Row():
             device = gr.Dropdown(["auto", "cpu", "cuda", "mps"], value=DEFAULT.device, label="Device", min_width=120,
-                                 info="auto: the best that is there.", visible=not hosting.is_public)  # fmt: skip
+                                 info="auto: the best that is there.", visible=not limits.is_public)  # fmt: skip
             seed = gr.Number(DEFAULT.seed, label="Seed", precision=0, min_width=120, info="The same gives the same.")
     password = gr.Textbox(
-        label="Password for fine-tuning", type="password", max_lines=1, visible=hosting.asks_password,
+        label="Password for fine-tuning", type="password", max_lines=1, visible=limits.asks_password,
         elem_id="finetune-password", info="Whoever runs this app gives it out.",
     )  # fmt: skip
     form = [kind, zip_file, folder, dataset, labels, start, branch, epochs, rate, schedule, batch, decay, positive,
@@ -91,7 +91,7 @@ def checked(form: Form, bench: Workbench) -> tuple[str, int]:
         "zip": "A zip with one folder of pictures a class, named as the class; or with an index.csv.",
         "folder": "A folder with one folder of pictures a class, named as the class; or with an index.csv.",
     }
-    if form.kind not in kinds_taken(bench.hosting):
+    if form.kind not in kinds_taken(bench.limits):
         address_of(form, bench)  # says why not
     if form.kind == "torchvision":
         words = "Downloaded by torchvision when the run begins; a tenth of each class is held out."

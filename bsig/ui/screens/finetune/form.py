@@ -27,7 +27,7 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import DATA, ENDED, PROBE, DataKind, RunFolder, RunRequest
 from bsig.ui.components.downloads import download_folder
 from bsig.ui.server.allowed_models import check_backbone, check_description
-from bsig.ui.server.limits import Hosting
+from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
 
 DATA_KINDS: dict[DataKind, str] = {
@@ -73,7 +73,7 @@ class Form:
         Raises:
             InputError: a setting breaks its rule or a limit of this app; the sentence names it.
         """
-        bench.hosting.check("epochs", self.epochs or 0, bench.hosting.finetune_epochs, "choose fewer")
+        bench.limits.check("epochs", self.epochs or 0, bench.limits.finetune_epochs, "choose fewer")
         training = TrainingConfig(
             branch=_one_of("branch", self.branch, get_args(BranchKind)),
             epochs=_whole("epochs", self.epochs),
@@ -97,7 +97,7 @@ class Form:
 def _started_from(config: FinetuneConfig, start: str, bench: Workbench) -> FinetuneConfig:
     if start.startswith(BACKBONE):
         name = start.removeprefix(BACKBONE).strip()
-        check_backbone(bench.hosting, name)
+        check_backbone(bench.limits, name)
         return replace(config, backbone=name)
     return replace(config, start_from=str(bench.checkpoint_path(start)))
 
@@ -135,9 +135,9 @@ def address_of(form: Form, bench: Workbench) -> str:
     Raises:
         InputError: nothing is chosen, or a kind that this app does not take.
     """
-    if form.kind not in kinds_taken(bench.hosting):
+    if form.kind not in kinds_taken(bench.limits):
         raise InputError(
-            f"`data` (={form.kind}) must be one of: {', '.join(kinds_taken(bench.hosting))}; this public app reads no "
+            f"`data` (={form.kind}) must be one of: {', '.join(kinds_taken(bench.limits))}; this public app reads no "
             "files and data sets of its machine: upload a zip."
         )
     if form.kind == "bundled":
@@ -173,7 +173,7 @@ def looked_over(form: Form, bench: Workbench) -> DataCheck | None:
         )  # fmt: skip
 
     if form.kind == "zip":
-        with extracted_zip(form.zip_file or "", bench.hosting.zip_limits) as folder:
+        with extracted_zip(form.zip_file or "", bench.limits.zip_limits) as folder:
             found = checked(str(folder))
         _check_pictures(bench, found.usable * config.views.count + found.held_out, config.views.count)
         return found
@@ -199,7 +199,7 @@ def submitted(
         InputError: a setting, the data or the probe cannot be used, or a limit of this app is reached; nothing is left
             behind.
     """
-    bench.hosting.check_password(form.password)
+    bench.limits.check_password(form.password)
     config, address, model = form.config(bench), address_of(form, bench), start_of(form, bench)
     if form.kind == "bundled":
         _check_bundled(model, new_head=form.labels == "new")
@@ -208,19 +208,19 @@ def submitted(
     wanted = name.strip() or f"{Path(address).stem.replace('torchvision:', '')}-{config.training.branch}"
     request = RunRequest(
         form.kind, address, config, probe_class,
-        seconds=bench.hosting.finetune_seconds, keeps_features=not bench.is_public,
+        seconds=bench.limits.finetune_seconds, keeps_features=not bench.is_public,
     )  # fmt: skip
-    with bench.desk.lock:
+    with bench.visitor_space.lock:
         _check_room(bench, runs)
         folder = runs.create(wanted, request, bench.checkpoint_names())
     try:
         encoded, trained, classes = 0, BUNDLED_PICTURES, model.num_classes
         if form.kind == "zip":
-            root = extract_zip(form.zip_file or "", folder / DATA, bench.hosting.zip_limits)
+            root = extract_zip(form.zip_file or "", folder / DATA, bench.limits.zip_limits)
             encoded, trained, classes = _counted(str(root), model, config)
             _check_pictures(bench, encoded, config.views.count)
             request = replace(request, address=str(root))
-        if bench.hosting.finetune_seconds is not None:
+        if bench.limits.finetune_seconds is not None:
             request = replace(request, estimated_seconds=sum(estimated_seconds(
                 model, encoded, trained, classes=classes, epochs=config.training.epochs,
                 batch_size=config.training.batch_size,
@@ -262,29 +262,29 @@ def resumed(bench: Workbench, queue: RunQueue, name: str) -> None:
     Raises:
         InputError: as `RunQueue.resume`, or a limit of this app is reached.
     """
-    with bench.desk.lock:
+    with bench.visitor_space.lock:
         _check_waiting(bench, queue.folder)
         queue.resume(name)
 
 
-def kinds_taken(hosting: Hosting) -> dict[DataKind, str]:
+def kinds_taken(limits: Limits) -> dict[DataKind, str]:
     """What can be trained on here, with its words: what lies on the app's machine only where it is one's own."""
-    return {key: words for key, words in DATA_KINDS.items() if hosting.takes_paths or key in ("bundled", "zip")}
+    return {key: words for key, words in DATA_KINDS.items() if limits.takes_paths or key in ("bundled", "zip")}
 
 
 def _check_room(bench: Workbench, runs: RunFolder) -> None:
     _check_waiting(bench, runs)
-    bench.hosting.check_count("runs", len(runs.names()), bench.hosting.runs_kept, "delete one first")
+    bench.limits.check_count("runs", len(runs.names()), bench.limits.runs_kept, "delete one first")
 
 
 def _check_waiting(bench: Workbench, runs: RunFolder) -> None:
     going = sum(run.state.standing not in ENDED for run in runs.read_all())
-    bench.hosting.check_count("runs in line", going, bench.hosting.runs_waiting, "wait for one to end, or stop one")
+    bench.limits.check_count("runs in line", going, bench.limits.runs_waiting, "wait for one to end, or stop one")
 
 
 def _check_pictures(bench: Workbench, encoded: int, views: int) -> None:
     name = "pictures" if views == 1 else f"pictures, each in {views} views"
-    bench.hosting.check(name, encoded, bench.hosting.finetune_pictures, "upload fewer")
+    bench.limits.check(name, encoded, bench.limits.finetune_pictures, "upload fewer")
 
 
 def _counted(address: str, model: DualBranch, config: FinetuneConfig) -> tuple[int, int, int]:
@@ -322,8 +322,8 @@ def checkpoint_zip(path: Path) -> Path:
     return file
 
 
-def _checkpoint_limits(hosting: Hosting) -> ZipLimits:
-    most = min(CHECKPOINT_LIMITS.total_bytes, hosting.unpacked_bytes)
+def _checkpoint_limits(limits: Limits) -> ZipLimits:
+    most = min(CHECKPOINT_LIMITS.total_bytes, limits.unpacked_bytes)
     return replace(CHECKPOINT_LIMITS, file_bytes=most, total_bytes=most)
 
 
@@ -335,15 +335,18 @@ def taken_in(zip_file: str | None, runs: RunFolder, bench: Workbench) -> str:
     """
     if not zip_file:
         raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
-    bench.hosting.check_count(
-        "models and checkpoints", bench.desk.models(), bench.hosting.models_kept, "they go when you close the page"
+    bench.limits.check_count(
+        "models and checkpoints",
+        bench.visitor_space.models(),
+        bench.limits.models_kept,
+        "they go when you close the page",
     )
-    with extracted_zip(zip_file, _checkpoint_limits(bench.hosting)) as folder:
+    with extracted_zip(zip_file, _checkpoint_limits(bench.limits)) as folder:
         if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
             raise InputError(
                 f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
             )
-        check_description(bench.hosting, read_description(folder))
+        check_description(bench.limits, read_description(folder))
         load_checkpoint(folder, bench.device)
         runs.checkpoints.mkdir(parents=True, exist_ok=True)
         target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())

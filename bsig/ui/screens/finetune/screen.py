@@ -43,7 +43,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
     """Lays out the tab and connects it; returns the fields that say what a run starts from and which run is shown."""
 
     def line() -> RunQueue:
-        return bench.desk.line(queue)
+        return bench.visitor_space.own_queue(queue)
 
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):

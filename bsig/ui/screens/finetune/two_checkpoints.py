@@ -54,7 +54,7 @@ def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compa
     scale = gr.HTML()
     with gr.Accordion("Bring a checkpoint from elsewhere", open=False):
         if bench.is_public:
-            gr.HTML(f'<p class="bsig-note">{html.escape(bench.hosting.models_limits())}</p>')
+            gr.HTML(f'<p class="bsig-note">{html.escape(bench.limits.models_limits())}</p>')
         upload = gr.File(
             label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=110,
             elem_id="checkpoint-zip",
