@@ -20,7 +20,7 @@ from bsig.training.runs.run import WORK_FOLDER, RunFolder
 from bsig.ui import build_demo, launch_arguments
 from bsig.ui.server.guard import prepare_process
 from bsig.ui.server.limits import ON_SPACES_VARIABLE, Limits
-from bsig.ui.server.visitor_space import Desks
+from bsig.ui.server.visitor_space import VisitorSpaces
 from bsig.ui.workbench import Workbench
 
 
@@ -37,18 +37,18 @@ def main() -> int:
     parser.add_argument("--public", action="store_true", help="for strangers: limits, and each visitor's things apart")
     parser.add_argument("--models", type=int, default=3, help="how many models stay in memory")
     chosen = parser.parse_args()
-    desks = None
+    spaces = None
     try:
-        desks = Desks(Limits.for_app(public=chosen.public), chosen.work_folder)
-        desks.use_own_temporary_folder()
+        spaces = VisitorSpaces(Limits.for_app(public=chosen.public), chosen.work_folder)
+        spaces.use_own_temporary_folder()
         device = zero_gpu.compare_device() or chosen_device(chosen.device)
-        bench = Workbench(chosen.checkpoint, chosen.checkpoints, device, desks=desks, models=chosen.models)
+        bench = Workbench(chosen.checkpoint, chosen.checkpoints, device, visitor_spaces=spaces, models=chosen.models)
         bench.model(None)  # refuses a checkpoint that cannot be loaded before the page is there
-        runs = desks.shared.runs or RunFolder(chosen.work_folder)
+        runs = spaces.shared.runs or RunFolder(chosen.work_folder)
         queue = RunQueue(runs, chosen.checkpoints, zero_gpu.new_maker(chosen.checkpoints))
     except InputError as error:
-        if desks:
-            desks.close()
+        if spaces:
+            spaces.close()
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
         return 2
     prepare_process()
@@ -58,7 +58,7 @@ def main() -> int:
         demo.launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments(bench))
     finally:
         queue.close()
-        desks.close()
+        spaces.close()
     return 0
 
 

@@ -11,7 +11,7 @@ import gradio as gr
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words
 from bsig.ui.screens.finetune.form import Form, Number, started
 from bsig.ui.workbench import Workbench
 
@@ -37,7 +37,7 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
         ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
 
     def line() -> RunQueue:
-        return bench.desk.line(queue)
+        return bench.visitor_space.own_queue(queue)
 
     @no_type_check  # a checked generator function is none to gradio
     def finetune(

@@ -13,18 +13,18 @@ from bsig.inputs.paths import ASSETS
 from bsig.inputs.version import __version__
 from bsig.training.runs.queue import RunQueue
 from bsig.ui.api import add_finetune_endpoints
-from bsig.ui.components.html import glossary_html
-from bsig.ui.components.inputs import CSS, THEME, MapImage, PictureInput, in_words
-from bsig.ui.components.page_script import A11Y_CSS, HEAD
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import glossary
+from bsig.ui.components.inputs import MapImage, PictureInput
+from bsig.ui.components.theme import THEME, page_script, style_sheet
 from bsig.ui.links.bar import Screens, build_link_bar, connect_links
 from bsig.ui.screens.compare.screen import build_compare, compare
 from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
 from bsig.ui.screens.evaluate.screen import build_evaluate
-from bsig.ui.screens.evaluate.tables import EVALUATE_CSS
-from bsig.ui.screens.finetune.screen import FINETUNE_CSS, build_finetune
+from bsig.ui.screens.finetune.screen import build_finetune
 from bsig.ui.screens.logit_shift.screen import build_logit_shift, shift_answer
 from bsig.ui.screens.models import build_models, connect_finetune
-from bsig.ui.screens.sign_collapse import COLLAPSE_CSS, build_sign_collapse, sign_collapse_answer
+from bsig.ui.screens.sign_collapse import build_sign_collapse, sign_collapse_answer
 from bsig.ui.screens.tour import build_tour
 from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.limits import Limits
@@ -63,12 +63,19 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
                 tour = build_tour(bench, tab)
         connect_finetune(models, bench, start, tabs)
         screens = Screens(
-            tabs, compare_screen, shift, zoom, evaluate, run, tour, lambda: bench.desk.line(queue).folder.names()
+            tabs,
+            compare_screen,
+            shift,
+            zoom,
+            evaluate,
+            run,
+            tour,
+            lambda: bench.visitor_space.own_queue(queue).folder.names(),
         )
         connect_links(demo, bench, bar, screens)
         _add_endpoints(bench)
         add_finetune_endpoints(bench, queue)
-        gr.HTML(glossary_html())
+        gr.HTML(glossary())
         gr.HTML(
             f'<p class="bsig-note">bsig {__version__}. Method: Oh and Noh, BMVC 2025, arXiv 2511.05590. '
             f"{html.escape(bench.limits.privacy())}</p>",
@@ -76,7 +83,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
         )
     demo.health = health_of(demo, bench, queue)
     if bench.is_public:
-        bench.desks.start_sweeping(queue, bench.forget)
+        bench.visitor_spaces.start_sweeping(queue, bench.forget)
     demo.queue(max_size=64, default_concurrency_limit=2)
     return demo
 
@@ -98,12 +105,12 @@ def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
     limits = bench.limits if bench else Limits.local()
     server = server_arguments(limits.upload_bytes)
     if bench and bench.is_public:
-        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.desks))
+        server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
     return {
         "theme": THEME,
-        "css": CSS + COLLAPSE_CSS + EVALUATE_CSS + FINETUNE_CSS + A11Y_CSS,
+        "css": style_sheet(),
         "allowed_paths": [str(ASSETS)],
-        "head": HEAD + (KEPT_IN_PAGE_JS if limits.is_public else ""),
+        "head": page_script() + (KEPT_IN_PAGE_JS if limits.is_public else ""),
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,

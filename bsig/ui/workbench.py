@@ -26,7 +26,7 @@ from bsig.model.checkpoints.folder import (
 )
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.server.limits import Limits
-from bsig.ui.server.visitor_space import Desk, Desks
+from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
 
 MAX_FILE_BYTES = 32 * 2**20
 logger = logging.getLogger(__name__)
@@ -90,9 +90,9 @@ class RecentlyUsed(Generic[Value]):
 class Workbench:
     """Models and encodings of one running app.
 
-    A checkpoint's name is looked up among the models registered on the visitor's desk, in `folder`, in `more_folders`,
-    then among the desk's own checkpoints (where fine-tunes of this app are written). A public bench takes no paths of
-    this machine from its visitors, and shows each of them one desk alone.
+    A checkpoint's name is looked up among the models registered in the visitor's space, in `folder`, in `more_folders`,
+    then among the space's own checkpoints (where fine-tunes of this app are written). A public bench takes no paths of
+    this machine from its visitors, and shows each of them their own space alone.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Workbench:
         *,
         more_folders: Sequence[Path] = (),
         limits: Limits | None = None,
-        desks: Desks | None = None,
+        visitor_spaces: VisitorSpaces | None = None,
         is_public: bool = False,
         models: int = 3,
         encodings: int = 64,
@@ -112,9 +112,9 @@ class Workbench:
         self.folder = folder
         self.more_folders = tuple(more_folders)
         self.device = device
-        if desks is None:
-            desks = Desks(limits or (Limits.public() if is_public else Limits.local()))
-        self.desks, self.limits = desks, desks.limits
+        if visitor_spaces is None:
+            visitor_spaces = VisitorSpaces(limits or (Limits.public() if is_public else Limits.local()))
+        self.visitor_spaces, self.limits = visitor_spaces, visitor_spaces.limits
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
 
@@ -124,13 +124,13 @@ class Workbench:
         return self.limits.is_public
 
     @property
-    def desk(self) -> Desk:
-        """Of the visitor who is asking."""
-        return self.desks.here()
+    def visitor_space(self) -> VisitorSpace:
+        """The space of the visitor who is asking."""
+        return self.visitor_spaces.current()
 
     def own_checkpoints(self) -> Path | None:
         """Where a visitor's new checkpoints go; None for a bench that keeps none."""
-        runs = self.desk.runs
+        runs = self.visitor_space.runs
         return runs.checkpoints if runs else next(iter(self.more_folders), None)
 
     def forget(self, uses: set[Hashable]) -> None:
@@ -142,12 +142,12 @@ class Workbench:
     def checkpoint_names(self) -> list[str]:
         """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
         names = [row["name"] for row in self.checkpoint_rows() if "error" not in row]
-        names = list(dict.fromkeys([*names, *self.desk.registered]))
+        names = list(dict.fromkeys([*names, *self.visitor_space.registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
 
     def saved_names(self) -> list[str]:
         """Those of `checkpoint_names` that lie in a folder: what a fine-tune can start from."""
-        return [name for name in self.checkpoint_names() if name not in self.desk.registered]
+        return [name for name in self.checkpoint_names() if name not in self.visitor_space.registered]
 
     def checkpoint_rows(self) -> list[dict[str, Any]]:
         """`list_checkpoints` of all folders; of two with one name the first."""
@@ -160,9 +160,9 @@ class Workbench:
 
     def register(self, name: str, load: Callable[[], DualBranch]) -> None:
         """Makes a model that is in no folder selectable; a name that is taken is replaced."""
-        desk = self.desk
-        desk.registered[name] = load
-        self._models.drop((id(desk), name))
+        space = self.visitor_space
+        space.registered[name] = load
+        self._models.drop((id(space), name))
 
     def checkpoint_path(self, name: str) -> Path:
         """The folder of a checkpoint of this app.
@@ -178,7 +178,7 @@ class Workbench:
         raise InputError(f"`checkpoint` (='{name}') must be one of: {', '.join(self.checkpoint_names())}.")
 
     def _folders(self) -> list[Path]:
-        runs = self.desk.runs
+        runs = self.visitor_space.runs
         return [self.folder, *self.more_folders, *([runs.checkpoints] if runs else [])]
 
     def model(self, checkpoint: str | None) -> DualBranch:
@@ -188,17 +188,17 @@ class Workbench:
             InputError: not one of `checkpoint_names`, or it cannot be loaded.
         """
         name = checkpoint or self.default_checkpoint
-        desk = self.desk
+        space = self.visitor_space
         key: Hashable
-        if name in desk.registered:
-            key = (id(desk), name)
-            desk.uses.add(key)
-            return self._models.get(key, desk.registered[name])
-        # Of a checkpoint that was written again under the same name, the new one; of two desks' each its own.
+        if name in space.registered:
+            key = (id(space), name)
+            space.uses.add(key)
+            return self._models.get(key, space.registered[name])
+        # The key tells apart a checkpoint that was written again under its name, and those of two visitors.
         path = self.checkpoint_path(name)
         key = (str(path), (path / DESCRIPTION).stat().st_mtime_ns)
-        if desk.folder and path.is_relative_to(desk.folder):
-            desk.uses.add(key)
+        if space.folder and path.is_relative_to(space.folder):
+            space.uses.add(key)
         return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder))
 
     def encode(self, image: str | Path | None, checkpoint: str | None) -> EncodedImage:
@@ -224,7 +224,7 @@ class Workbench:
         identity = model.metadata.get("tensors_sha256") or id(model)
         key = (model.name, identity, hashlib.sha256(content).hexdigest())
         if self.limits.is_public:
-            self.desk.uses.add(key)
+            self.visitor_space.uses.add(key)
         # An encoding holds its model: those of models that have gone would keep them in memory.
         alive = {id(kept) for kept in (model, *self._models.values())}
         self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)

@@ -19,7 +19,7 @@ from bsig.explain.drawing.heatmaps import VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.components.html import glossary_html
+from bsig.ui.components.html import glossary
 from bsig.ui.screens import sign_collapse as sign_collapse_tab
 from bsig.ui.screens.compare.screen import _facts, _note
 from bsig.ui.screens.evaluate.tables import all_rows_html, differing_html, first_table_html
@@ -145,7 +145,7 @@ def test_every_term_of_a_heading_or_a_column_is_explained_there(screens: dict[st
 
 
 def test_what_is_marked_can_be_focused_and_has_its_entry(screens: dict[str, str]) -> None:
-    entries = re.findall(rf'id="{ENTRY}([a-z0-9_]+)"', glossary_html())
+    entries = re.findall(rf'id="{ENTRY}([a-z0-9_]+)"', glossary())
     assert sorted(entries) == sorted(TERMS)
     for content in screens.values():
         for key, tag in _Page(content).marks:

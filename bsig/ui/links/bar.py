@@ -15,7 +15,8 @@ from typing import Any
 import gradio as gr
 
 from bsig.ui.components.examples import example_of
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.links.check import view_of_choices
 from bsig.ui.links.view import TABS, View, query_of, view_of
 from bsig.ui.screens.compare.screen import CompareScreen
@@ -29,41 +30,8 @@ NO_LINK = (
     "instead (on Compare): one file with everything on it."
 )
 NO_RUN = "There is no such run here as the link asks for, or it is another visitor's; the Fine-tune screen shows yours."
+COPY_LINK_JS = "(query) => bsig.copyLink(query)"
 OWN_SET = " Results on your own pictures are in no link."
-# Which screen and which step of the tour are open is known to the browser alone.
-SEEN_JS = """(...inputs) => {
-  const shown = (id) => { const one = document.getElementById(id); return Boolean(one && one.offsetParent); };
-  const tab = TABS.find((name) => shown("bsig-tab-" + name)) || "compare";
-  const step = [0, 1, 2, 3].find((number) => shown("tour-control-" + number)) || 0;
-  return [tab, step, ...inputs.slice(2)];
-}""".replace("TABS", str(list(TABS)))
-COPY_JS = """async (query) => {
-  if (query === null) return [""];
-  const theme = new URLSearchParams(location.search).get("__theme");
-  const address = new URL(location.pathname + (query ? "?" + query : ""), location.origin);
-  const kept = new URL(address);
-  if (theme) kept.searchParams.set("__theme", theme);
-  try { history.replaceState(history.state, "", kept); } catch (error) { /* a frame may forbid it */ }
-  let words = "The link is in the field: copy it with Ctrl+C.";
-  try {
-    await navigator.clipboard.writeText(address.href);
-    words = "Link copied.";
-  } catch (error) { /* no clipboard without https, or none allowed: the field is selected */ }
-  const finish = (left) => {
-    const field = document.querySelector("#link-field textarea, #link-field input");
-    const said = document.querySelector("#link-said [role=status]");
-    if (!field || field.value !== address.href) {  // the page draws it a moment later
-      if (left) setTimeout(finish, 50, left - 1);
-      return;
-    }
-    field.setAttribute("aria-label", "Link to this view");
-    field.focus();
-    field.select();
-    if (said) said.textContent = words;
-  };
-  setTimeout(finish, 50, 100);
-  return [address.href];
-}"""
 
 
 @dataclass(frozen=True)
@@ -106,11 +74,12 @@ def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Scre
     """A link is made when the button is pressed, and followed when the page is opened."""
     compare, shift, evaluate, tour = screens.compare, screens.shift, screens.evaluate, screens.tour
     own = [*_shift_parts(shift)[:6], screens.zoom, *_evaluate_parts(evaluate), screens.run, *tour.controls]
-    tab, step, query = gr.Textbox(visible=False), gr.Number(visible=False), gr.Textbox(visible=False)
+    tab, step = page_question("open tab", *TABS), page_question("open step", *map(str, range(len(STEPS))))
+    query = gr.Textbox(visible=False)
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 4}
 
     @in_words
-    def on_copy(tab: str, step: float, key: str, image: str | None, checkpoint: str | None, *values: Any) -> list[Any]:
+    def on_copy(tab: str, step: str, key: str, image: str | None, checkpoint: str | None, *values: Any) -> list[Any]:
         example = example_of(image, key)
         if example is None and tab not in ("evaluate", "finetune", "models", "tour"):
             return [None, gr.Textbox(visible=False), _said(NO_LINK)]
@@ -134,9 +103,9 @@ def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Scre
 
     copied = bar.copy.click(
         on_copy, [tab, step, compare.example, compare.image, compare.checkpoint, *compare.choices, *own],
-        [query, bar.field, bar.said], js=SEEN_JS, **quiet,
+        [query, bar.field, bar.said], js=ANSWERED_JS, **quiet,
     )  # fmt: skip
-    copied.success(None, query, bar.field, js=COPY_JS)
+    copied.success(None, query, bar.field, js=COPY_LINK_JS)
     outputs = [
         screens.tabs, bar.notes, *compare.restored, *_shift_parts(shift), screens.zoom, *_evaluate_parts(evaluate),
         tour.walk, *tour.controls,

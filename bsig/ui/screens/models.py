@@ -16,8 +16,8 @@ from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.feature_stages import feature_stages, head_in_words, stage_of
 from bsig.model.new_model import model_name, new_model, not_trained
-from bsig.ui.components.html import explained, head_html
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import explained, heading
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.form import BACKBONE
 from bsig.ui.server.allowed_models import check_backbone, pretrained_names
@@ -40,7 +40,7 @@ class ModelsScreen:
 
 def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     """Lays out the tab and connects it."""
-    gr.HTML(head_html("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
+    gr.HTML(heading("Any timm classifier as a dual-branch model", "Its head is cut off behind the feature map and "
                       "cloned as it is; what it allows is found out by running it."))  # fmt: skip
     if bench.is_public:
         gr.HTML(f"<p class='bsig-note'>{html.escape(bench.limits.models_limits())}</p>", elem_id="models-limits")
@@ -113,9 +113,12 @@ def loaded(bench: Workbench, name: str | None, file: str | None, title: str | No
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
     if label in {row["name"] for row in bench.checkpoint_rows()}:
         label = f"{label}-new"
-    if label not in bench.desk.registered:
+    if label not in bench.visitor_space.registered:
         bench.limits.check_count(
-            "models and checkpoints", bench.desk.models(), bench.limits.models_kept, "they go when you close the page"
+            "models and checkpoints",
+            bench.visitor_space.models(),
+            bench.limits.models_kept,
+            "they go when you close the page",
         )
     model = new_model(backbone, weights, options, bench.device)
     model.name = label

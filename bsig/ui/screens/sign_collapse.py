@@ -30,10 +30,11 @@ from bsig.explain.explainer import EncodedImage, find_class
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.wording import number_text, percent, quantity, small_percent
 from bsig.inputs.errors import InputError
-from bsig.ui.components.html import explained, section_html
-from bsig.ui.components.inputs import in_words, shown_js
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import explained, scale_bar, section
+from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.plots.collapse import budget_figure, collapse_figure, weights_scatter
-from bsig.ui.screens.compare.screen import CompareScreen, scale_html
+from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import Workbench
 
 SIDES = {"for": "for the class", "against": "against the class"}
@@ -46,38 +47,6 @@ QUADRANT_TITLES = {
     "excitatory to inhibitory": "for → against",
     "inhibitory to excitatory": "against → for",
 }
-COLLAPSE_CSS = """
-.bsig-section { font-weight: 650; font-size: 1.12rem; color: var(--body-text-color); padding: .9rem .2rem 0;
-  line-height: 1.3; }
-.bsig-section small { display: block; font-weight: 400; font-size: .92rem; color: var(--body-text-color-subdued);
-  line-height: 1.4; max-width: 62rem; }
-.bsig-plot svg text { fill: var(--body-text-color) !important; }
-.bsig-plot .hoverlayer svg text, .bsig-plot .hoverlayer text, .bsig-plot .bartext { fill: #111 !important; }
-.bsig-plot .modebar-btn--logo { display: none !important; }
-.bsig-channels .thumbnail-lg { aspect-ratio: auto !important; height: auto !important; width: 100% !important;
-  overflow: visible !important; background: none !important; }
-.bsig-channels .thumbnail-lg img { aspect-ratio: 1; height: auto !important; width: 100% !important; }
-.bsig-channels .caption-label { position: static !important; white-space: pre-line !important; text-align: left;
-  max-width: none !important; font-size: .8rem !important; line-height: 1.3 !important; border: 0 !important;
-  padding: .15rem !important; background: none !important; color: var(--body-text-color) !important; }
-.bsig-channels .grid-wrap { max-height: none !important; }
-#collapse-scatter .js-plotly-plot { aspect-ratio: 1; max-height: 560px; }
-.bsig-meaning { border: 0 !important; }
-.bsig-meaning th, .bsig-meaning td { border-left: 0 !important; border-right: 0 !important; vertical-align: top; }
-.bsig-meaning td small { display: block; color: var(--body-text-color-subdued); font-size: .84rem; line-height: 1.35; }
-.bsig-meaning td.number { white-space: nowrap; }
-@media (max-width: 1000px) { .bsig-pair > * { width: 100% !important; } }
-@media (max-width: 720px) {
-  .bsig-channels .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
-  .bsig-meaning thead { display: none; }
-  .bsig-meaning tr { display: grid; grid-template-columns: 1fr auto; padding: .4rem 0; border: 0 !important;
-    border-bottom: 1px solid var(--border-color-primary) !important; }
-  .bsig-meaning td { border: 0 !important; padding: .1rem .2rem !important; }
-  .bsig-meaning td:first-child { grid-column: 1 / -1; }
-  .bsig-meaning td.number { text-align: left; font-weight: 650; white-space: normal; }
-  .bsig-meaning td[data-better]::before { content: "better: "; color: var(--body-text-color-subdued); }
-}
-"""
 
 
 def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> gr.Radio:
@@ -85,7 +54,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
     said = gr.HTML(elem_id="collapse-finding")
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         with gr.Column(scale=5, min_width=300):
-            gr.HTML(section_html("Every channel's sign in both branches", "One dot a channel; its area is its share of "
+            gr.HTML(section("Every channel's sign in both branches", "One dot a channel; its area is its share of "
                              "the evidence on this picture. Coloured corners: the branches disagree whether the "
                              "channel speaks for the class."))  # fmt: skip
             zoom = gr.Radio(
@@ -98,7 +67,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
             )
             scatter = gr.Plot(show_label=False, elem_id="collapse-scatter", elem_classes="bsig-plot")
         with gr.Column(scale=4, min_width=300):
-            gr.HTML(section_html("Strongest channels that change sign", "Where each is active in this picture, every "
+            gr.HTML(section("Strongest channels that change sign", "Where each is active in this picture, every "
                              "thumbnail on its own scale. Below: softmax weight → sigmoid weight, and the "
                              "channel's share of the evidence."))  # fmt: skip
             gallery = gr.Gallery(
@@ -107,7 +76,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
                 buttons=["fullscreen"], interactive=False,
             )  # fmt: skip
             channels_note = gr.HTML(elem_id="collapse-channels-note")
-    gr.HTML(section_html("How much it takes to lose the heatmap", "The same number is taken from every channel weight "
+    gr.HTML(section("How much it takes to lose the heatmap", "The same number is taken from every channel weight "
                      "of every class. Softmax cannot notice: its probability is a flat line while its heatmap "
                      "goes. The sigmoid branch notices."))  # fmt: skip
     curves: dict[TrainedBranch, gr.Plot] = {}
@@ -117,7 +86,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
                 gr.HTML(f'<div class="bsig-section"><small><b>{explained(BRANCHES[branch])}</b></small></div>')
                 curves[branch] = gr.Plot(show_label=False, elem_id=f"collapse-curve-{branch}", elem_classes="bsig-plot")
     curves_note = gr.HTML(elem_id="collapse-curves-note")
-    gr.HTML(section_html("What speaks for the class, and what against it", "Channels with a positive weight and "
+    gr.HTML(section("What speaks for the class, and what against it", "Channels with a positive weight and "
                      "channels with a negative one, apart: added up, the two are the branch's map."))  # fmt: skip
     # JPEG: a PNG takes the server 75 ms, a JPEG one; the maps themselves are in the API's answer.
     pictures: dict[tuple[TrainedBranch, str], gr.Image] = {}
@@ -133,11 +102,11 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
                     )  # fmt: skip
     bar = gr.HTML(elem_id="collapse-scale")
     budget = gr.Plot(show_label=False, elem_id="collapse-budget", elem_classes="bsig-plot")
-    gr.HTML(section_html("All numbers", "On this picture, for this class."))
+    gr.HTML(section("All numbers", "On this picture, for this class."))
     numbers = gr.HTML(elem_id="collapse-numbers", elem_classes="bsig-scroll")
 
     answered = gr.State(None)
-    is_shown = gr.Checkbox(False, visible=False)
+    is_shown = page_question("is shown", "collapse-finding")
     question = [compare.image, compare.checkpoint, compare.class_name, compare.method, compare.weights]
     drawn_from = [zoom, *question]
     outputs = [
@@ -157,8 +126,8 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
         return None if report is None else scatter_figure(report, near_zero=zoom == "zero")
 
     @in_words
-    def on_ready(is_shown: bool, *arguments: Any) -> Any:
-        return on_select(*arguments) if is_shown else gr.skip()
+    def on_ready(is_shown: str, *arguments: Any) -> Any:
+        return on_select(*arguments) if is_shown == "yes" else gr.skip()
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
     tab.select(on_select, [answered, *drawn_from], outputs, **quiet)
@@ -167,7 +136,7 @@ def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -
         on_ready,
         [is_shown, answered, *drawn_from],
         outputs,
-        js=shown_js("collapse-finding"),
+        js=ANSWERED_JS,
         trigger_mode="always_last",
         **quiet,
     )
@@ -208,7 +177,7 @@ def _answers(bench: Workbench, zoom: str, *asked: Any) -> list[Any]:
         *(curve_figure(report, branch) for branch in TRAINED),
         _note(curves_text(report)),
         *(gr.update(value=picture, alt_text=text) for picture, text in split_pictures(report)),
-        scale_html(split_limit(report), SIGNED, report.explanation.method),
+        scale_bar(split_limit(report), SIGNED, report.explanation.method),
         budget_figure({branch: report.splits[branch].budget for branch in TRAINED}, unit),
         numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), unit),
     ]

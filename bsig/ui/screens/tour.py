@@ -15,8 +15,9 @@ from bsig.explain.explainer import EncodedImage, find_class
 from bsig.explain.explanation import Explanation
 from bsig.explain.wording import area_text, percent
 from bsig.ui.components.examples import example_by_key
-from bsig.ui.components.html import head_html
-from bsig.ui.components.inputs import MapImage, in_words
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import heading
+from bsig.ui.components.inputs import MapImage
 from bsig.ui.screens.logit_shift.screen import Wanted, shifted_by
 from bsig.ui.workbench import Workbench
 
@@ -148,7 +149,7 @@ def build_tour(bench: Workbench, tab: gr.Tab) -> TourScreen:
                         elem_id=f"tour-picture-{number}", elem_classes="bsig-map",
                     )  # fmt: skip
                 with gr.Column(scale=1, min_width=300):
-                    gr.HTML(head_html(f"{number + 1}. {step.title}", ""))
+                    gr.HTML(heading(f"{number + 1}. {step.title}", ""))
                     words = gr.HTML(elem_id=f"tour-words-{number}")
                     control = gr.Radio(
                         list(step.choices), value=step.choices[0], label=step.control, elem_id=f"tour-control-{number}"

@@ -1,12 +1,12 @@
-"""What a visitor has: runs, checkpoints, loaded models, evaluations, files. One desk for all, or one for each.
+"""What a visitor has: runs, checkpoints, loaded models, evaluations, files. One space for all, or one for each.
 
     WORK/public/APP/visitors/KEY/runs, checkpoints      KEY: a hash of the visitor's key
     WORK/public/APP/temporary/                          uploads, maps, unpacked zips of this app
     WORK/public/APP/lock                                held while the app lives: others of no living app are removed
 
-In a local app everything lies on one desk, in the work folder itself, as long as its owner likes. In a public one a
-desk is a folder of its own: what does not lie on it does not exist for its visitor, so no list and no name has to be
-filtered. A desk is cleared when its visitor has left or was not seen for a while (`bsig.ui.server.limits`).
+In a local app everything lies on one space, in the work folder itself, as long as its owner likes. In a public one a
+space is a folder of its own: what does not lie on it does not exist for its visitor, so no list and no name has to be
+filtered. A space is cleared when its visitor has left or was not seen for a while (`bsig.ui.server.limits`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SWEEP_EVERY_S = 5.0
 
 
 @dataclass
-class Desk:
+class VisitorSpace:
     """One visitor's things.
 
     Attributes:
@@ -62,11 +62,11 @@ class Desk:
 
     @property
     def runs(self) -> RunFolder | None:
-        """Of this desk."""
+        """Of this space."""
         return RunFolder(self.folder) if self.folder else None
 
-    def line(self, queue: RunQueue) -> RunQueue:
-        """The app's line, for the runs of this desk."""
+    def own_queue(self, queue: RunQueue) -> RunQueue:
+        """The app's line, for the runs of this space."""
         return queue.beside(self.runs) if self.runs else queue
 
     def models(self) -> int:
@@ -78,17 +78,17 @@ class Desk:
         return len((saved | self.registered.keys()) - made)
 
 
-class Desks:
-    """All desks of one app; `here()` is that of the visitor whose event is being handled.
+class VisitorSpaces:
+    """All spaces of one app; `current()` is that of the visitor whose event is being handled.
 
     Args:
         limits: whether visitors are kept apart, and for how long.
-        work_folder: where desks lie; None for a bench that keeps nothing.
+        work_folder: where spaces lie; None for a bench that keeps nothing.
     """
 
     def __init__(self, limits: Limits, work_folder: Path | None = None) -> None:
         self.limits = limits
-        self._desks: dict[str, Desk] = {}
+        self._spaces: dict[str, VisitorSpace] = {}
         self._owners: dict[Path, set[str]] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -97,14 +97,14 @@ class Desks:
         if limits.is_public and work_folder is not None:
             self._app_folder = self._new_app_folder(work_folder / "public")
             work_folder = self._app_folder / "nobody"
-        self.shared = Desk(work_folder, OwnSets(limits.evaluations_kept))
+        self.shared = VisitorSpace(work_folder, OwnSets(limits.evaluations_kept))
 
-    def here(self) -> Desk:
-        """The visitor's desk; of nobody, who has nothing, where it is not known who asks."""
+    def current(self) -> VisitorSpace:
+        """The visitor's space; of nobody, who has nothing, where it is not known who asks."""
         if not self.limits.is_public:
             return self.shared
         key = current_key()
-        return self.shared if key is None else self._desk(hashed(key))
+        return self.shared if key is None else self._space_named(hashed(key))
 
     def use_own_temporary_folder(self) -> None:
         """Makes this process and its children keep temporary files in one folder that goes with the app."""
@@ -121,23 +121,23 @@ class Desks:
     def seen(self, key: str) -> None:
         """A request came."""
         with self._lock:
-            desk = self._desks.get(hashed(key))
-            if desk:
-                desk.seen = time.monotonic()
+            space = self._spaces.get(hashed(key))
+            if space:
+                space.seen = time.monotonic()
 
     def opened(self, key: str) -> None:
         """A page was opened."""
         with self._lock:
-            desk = self._desk(hashed(key))
-            desk.pages, desk.had_page = desk.pages + 1, True
+            space = self._space_named(hashed(key))
+            space.pages, space.had_page = space.pages + 1, True
 
     def closed(self, key: str) -> None:
         """A page was closed, or its connection broke."""
         with self._lock:
-            desk = self._desks.get(hashed(key))
-            if desk:
-                desk.pages = max(0, desk.pages - 1)
-                desk.seen = time.monotonic()
+            space = self._spaces.get(hashed(key))
+            if space:
+                space.pages = max(0, space.pages - 1)
+                space.seen = time.monotonic()
 
     def has_file(self, key: str, path: str) -> None:
         """A file was uploaded by the visitor, or handed to them: it goes with the last who has it."""
@@ -146,27 +146,27 @@ class Desks:
             return  # an example that ships
         with self._lock:
             name = hashed(key)
-            self._desk(name).files.add(file)
+            self._space_named(name).files.add(file)
             self._owners.setdefault(file, set()).add(name)
 
     # Clearing.
 
     def start_sweeping(self, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        """Clears desks that are left, from now on, in a thread of its own."""
+        """Clears spaces that are left, from now on, in a thread of its own."""
 
         def sweep_on() -> None:
             while not self._closing.wait(SWEEP_EVERY_S):
                 try:
                     self.sweep(queue, forget)
                 except Exception:
-                    logger.exception("defect while clearing desks")
+                    logger.exception("defect while clearing spaces")
 
-        threading.Thread(target=sweep_on, daemon=True, name="clears desks").start()
+        threading.Thread(target=sweep_on, daemon=True, name="clears spaces").start()
 
     def sweep(self, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        """Clears every desk whose visitor has left; one whose run still has to end is cleared the next time."""
+        """Clears every space whose visitor has left; one whose run still has to end is cleared the next time."""
         with self._lock:
-            left = [name for name, desk in self._desks.items() if self._is_left(desk)]
+            left = [name for name, space in self._spaces.items() if self._is_left(space)]
         for name in left:
             self._clear(name, queue, forget)
 
@@ -174,22 +174,22 @@ class Desks:
         """Ends with the app: nothing stays."""
         self._closing.set()
         with self._lock:
-            for desk in (self.shared, *self._desks.values()):
-                desk.evaluations.clear()
+            for space in (self.shared, *self._spaces.values()):
+                space.evaluations.clear()
         if self._app_folder:
             shutil.rmtree(self._app_folder, ignore_errors=True)
         self._held.close()
 
-    def _is_left(self, desk: Desk) -> bool:
-        quiet = time.monotonic() - desk.seen
+    def _is_left(self, space: VisitorSpace) -> bool:
+        quiet = time.monotonic() - space.seen
         kept, closed = self.limits.kept_seconds, self.limits.closed_seconds
-        is_empty = not desk.files and not desk.uses and not desk.registered and not len(desk.evaluations)
-        has_gone = desk.pages == 0 and (desk.had_page or (is_empty and not (desk.folder and desk.folder.exists())))
+        is_empty = not space.files and not space.uses and not space.registered and not len(space.evaluations)
+        has_gone = space.pages == 0 and (space.had_page or (is_empty and not (space.folder and space.folder.exists())))
         return (kept is not None and quiet > kept) or (closed is not None and has_gone and quiet > closed)
 
     def _clear(self, name: str, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        desk = self._desks[name]
-        line = desk.line(queue)
+        space = self._spaces[name]
+        line = space.own_queue(queue)
         going = [run.name for run in line.folder.read_all() if run.state.standing not in ENDED]
         for run in going:
             with contextlib.suppress(InputError):
@@ -197,18 +197,18 @@ class Desks:
         if any(line.position(run) is not None for run in line.folder.names()):
             return
         with self._lock:
-            if not self._is_left(desk):  # came back meanwhile
+            if not self._is_left(space):  # came back meanwhile
                 return
-            self._desks.pop(name, None)
-            files = [file for file in desk.files if self._is_last_owner(name, file)]
-        forget(desk.uses)
-        desk.evaluations.clear()
+            self._spaces.pop(name, None)
+            files = [file for file in space.files if self._is_last_owner(name, file)]
+        forget(space.uses)
+        space.evaluations.clear()
         for file in files:
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others' files are in it, or it has gone
                 file.parent.rmdir()
-        if desk.folder:
-            shutil.rmtree(desk.folder, ignore_errors=True)
+        if space.folder:
+            shutil.rmtree(space.folder, ignore_errors=True)
 
     def _is_last_owner(self, name: str, file: Path) -> bool:
         owners = self._owners.get(file, set())
@@ -217,14 +217,14 @@ class Desks:
             self._owners.pop(file, None)
         return not owners
 
-    def _desk(self, name: str) -> Desk:
+    def _space_named(self, name: str) -> VisitorSpace:
         with self._lock:
-            if name not in self._desks:
+            if name not in self._spaces:
                 folder = self._app_folder / "visitors" / name if self._app_folder else None
-                self._desks[name] = Desk(folder, OwnSets(self.limits.evaluations_kept))
-            desk = self._desks[name]
-            desk.seen = time.monotonic()
-            return desk
+                self._spaces[name] = VisitorSpace(folder, OwnSets(self.limits.evaluations_kept))
+            space = self._spaces[name]
+            space.seen = time.monotonic()
+            return space
 
     def _new_app_folder(self, root: Path) -> Path:
         try:

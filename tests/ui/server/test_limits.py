@@ -28,7 +28,7 @@ from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.finetune.form import Form, submitted
 from bsig.ui.server.limits import PASSWORD_VARIABLE, Limits
-from bsig.ui.server.visitor_space import Desks, hashed
+from bsig.ui.server.visitor_space import VisitorSpaces, hashed
 from bsig.ui.server.visitors import COOKIE, HEADER, cookie
 from bsig.ui.workbench import Workbench
 
@@ -70,18 +70,18 @@ def test_a_space_is_public_and_nothing_else_is_unless_asked() -> None:
 
 @pytest.mark.parametrize(("given", "said"), [(None, "is missing"), ("", "is missing"), ("sesam", "not the right one")])
 def test_without_the_password_nothing_is_trained(given: str | None, said: str, tmp_path: Path) -> None:
-    desks = Desks(Limits.public("sesame"), tmp_path)
-    bench = Workbench(desks=desks)
+    spaces = VisitorSpaces(Limits.public("sesame"), tmp_path)
+    bench = Workbench(visitor_spaces=spaces)
     form = Form(start=START, password=given)
     assert "sesam" not in repr(form)
-    runs = bench.desk.runs
+    runs = bench.visitor_space.runs
     assert runs
     with pytest.raises(InputError, match=said) as caught:
         submitted(form, bench, runs, "x", None, None)
     assert "sesam" not in str(caught.value)
     assert runs.names() == []
     assert submitted(Form(start=START, password="sesame"), bench, runs, "x", None, None) == "x"
-    desks.close()
+    spaces.close()
 
 
 def test_the_document_lists_the_limits_as_they_are() -> None:
@@ -111,12 +111,12 @@ def test_the_cookie_is_for_this_site_alone_and_in_a_frame_only_over_https() -> N
 def test_what_is_left_of_a_killed_app_goes_with_the_next_start(tmp_path: Path) -> None:
     left = tmp_path / "public" / "0123" / "visitors" / "someone"
     left.mkdir(parents=True)
-    alive = Desks(Limits.public(), tmp_path)
+    alive = VisitorSpaces(Limits.public(), tmp_path)
     assert not left.exists()
-    other = Desks(Limits.public(), tmp_path)
+    other = VisitorSpaces(Limits.public(), tmp_path)
     assert len(list((tmp_path / "public").iterdir())) == 2  # nothing of the app that still runs
-    for desks in (alive, other):
-        desks.close()
+    for spaces in (alive, other):
+        spaces.close()
     assert list((tmp_path / "public").iterdir()) == []
 
 
@@ -141,17 +141,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         Limits.public(), upload_bytes=UPLOAD_LIMIT, finetune_pictures=1000, runs_kept=3, evaluation_pictures=4
     )
     before = _content(CHECKPOINTS_FOLDER)
-    desks = Desks(limits, tmp_path_factory.mktemp("work"))
-    bench = Workbench(desks=desks)
-    assert desks.shared.runs
-    queue = RunQueue(desks.shared.runs, CHECKPOINTS_FOLDER)
+    spaces = VisitorSpaces(limits, tmp_path_factory.mktemp("work"))
+    bench = Workbench(visitor_spaces=spaces)
+    assert spaces.shared.runs
+    queue = RunQueue(spaces.shared.runs, CHECKPOINTS_FOLDER)
     try:
         with pytest.MonkeyPatch.context() as patch, served_demo(bench, queue) as url:
             patch.setenv("GRADIO_IS_E2E_TEST", "1")  # a page that has gone is noticed after 0.25 s instead of 15
             yield App(url, bench, queue)
     finally:
         queue.close()
-        desks.close()
+        spaces.close()
     assert _content(CHECKPOINTS_FOLDER) == before  # visitors write nothing there
 
 
@@ -251,24 +251,24 @@ def test_a_page_that_may_keep_no_cookie_is_known_by_its_own_key(app: App, made: 
         return [run["name"] for run in json.loads(answer.split("data: ", 1)[1].splitlines()[0])[0]]
 
     own = {HEADER: "c" * 32}
-    desk = app.bench.desks._desk(hashed("c" * 32))
-    assert desk.runs
+    space = app.bench.visitor_spaces._space_named(hashed("c" * 32))
+    assert space.runs
     assert runs(own) == []
-    submitted_name = submitted_on(app, desk, "in a frame")
+    submitted_name = submitted_on(app, space, "in a frame")
     assert runs(own) == [submitted_name]
     assert runs({}) == []
 
 
-def submitted_on(app: App, desk: Any, name: str) -> str:
+def submitted_on(app: App, space: Any, name: str) -> str:
     """A run that waits for nobody: in the folder, in no line."""
-    return desk.runs.create(name, RunRequest("bundled", "x", Form(start=START).config(app.bench))).name
+    return space.runs.create(name, RunRequest("bundled", "x", Form(start=START).config(app.bench))).name
 
 
 def test_two_visitors_may_use_one_name(app: App, alice: Client, bob: Client, made: dict[str, Any]) -> None:
     said = finetuned(bob, "mine", seed=1)
     assert (said["name"], said["standing"]) == ("mine", "finished")
     for visitor, seed in ((alice, 0), (bob, 1)):
-        folder = app.bench.desks._desk(hashed(visitor.cookies[COOKIE])).folder
+        folder = app.bench.visitor_spaces._space_named(hashed(visitor.cookies[COOKIE])).folder
         assert folder
         assert json.loads((folder / "checkpoints" / "mine" / "checkpoint.json").read_text())["training"]["seed"] == seed
     *_, hers = alice.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
@@ -308,8 +308,8 @@ def test_too_many_pictures_and_too_large_files_are_refused(app: App, tmp_path: P
     assert Path(many).stat().st_size < 6 * UPLOAD_LIMIT
     form = Form(kind="zip", zip_file=many, start=START)
     with pytest.raises(InputError, match=r"`pictures` \(=1,020\) must be at most 1,000 in this public app"):
-        submitted(form, app.bench, app.bench.desk.runs, "many", None, None)  # type: ignore[arg-type]
-    assert app.bench.desk.runs.names() == []  # type: ignore[union-attr]
+        submitted(form, app.bench, app.bench.visitor_space.runs, "many", None, None)  # type: ignore[arg-type]
+    assert app.bench.visitor_space.runs.names() == []  # type: ignore[union-attr]
     large = tmp_path / "large.zip"
     large.write_bytes(bytes(UPLOAD_LIMIT + 1))
     with pytest.raises(ValueError, match="exceeds the maximum"):  # the client looks by itself
@@ -379,25 +379,25 @@ def test_what_a_visitor_made_goes_when_the_visitor_has_gone(app: App) -> None:
     *pictures, _ = carol.predict(handle_file(str(_own_picture())), START, "", "cam", "signed", api_name="/compare")
     assert pictures
     key = carol.cookies[COOKIE]
-    desks = app.bench.desks
-    desk = desks._desk(hashed(key))
-    run = submitted_on(app, desk, "left behind")
-    assert desk.folder
-    assert (desk.folder / "runs" / run).is_dir()
-    uploads = [file for file in desk.files if file.is_file()]
+    spaces = app.bench.visitor_spaces
+    space = spaces._space_named(hashed(key))
+    run = submitted_on(app, space, "left behind")
+    assert space.folder
+    assert (space.folder / "runs" / run).is_dir()
+    uploads = [file for file in space.files if file.is_file()]
     assert uploads, "the upload and the maps are known to be Carol's"
     encodings = len(app.bench._encodings)
-    until(lambda: desk.pages > 0 or desk.had_page)
-    desks.sweep(app.queue, app.bench.forget)
-    assert desk.folder.is_dir()  # she is still there
+    until(lambda: space.pages > 0 or space.had_page)
+    spaces.sweep(app.queue, app.bench.forget)
+    assert space.folder.is_dir()  # she is still there
     carol.close()
-    until(lambda: desk.pages == 0)
-    desk.seen -= (app.bench.limits.closed_seconds or 0) + 1
-    desks.sweep(app.queue, app.bench.forget)
-    assert not desk.folder.exists()
+    until(lambda: space.pages == 0)
+    space.seen -= (app.bench.limits.closed_seconds or 0) + 1
+    spaces.sweep(app.queue, app.bench.forget)
+    assert not space.folder.exists()
     assert not any(file.exists() for file in uploads)
     assert len(app.bench._encodings) == encodings - 1
-    assert hashed(key) not in desks._desks
+    assert hashed(key) not in spaces._spaces
 
 
 def _own_picture() -> Path:

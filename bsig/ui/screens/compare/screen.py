@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.comparison import (
@@ -20,7 +19,7 @@ from bsig.explain.drawing.comparison import (
     difference_picture,
     shared_limit_of,
 )
-from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS, heatmap
+from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
 from bsig.explain.explainer import EncodedImage, can_add_bias, find_class
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of, why_not_cam
@@ -29,9 +28,9 @@ from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
 from bsig.ui.components.examples import bundled_examples, chosen_example, example_by_key
-from bsig.ui.components.html import explained, head_html
-from bsig.ui.components.inputs import Choice, MapImage, PictureInput, in_words
-from bsig.ui.components.page_script import WIPE_LABEL
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import explained, heading, scale_bar
+from bsig.ui.components.inputs import Choice, MapImage, PictureInput, press_js
 from bsig.ui.links.check import choices_of, possible_view
 from bsig.ui.links.view import SHOWS, View
 from bsig.ui.screens.compare.downloads import card_file, report_file, zip_file
@@ -91,14 +90,14 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 buttons=["download", "fullscreen"], height=520, interactive=False,
             )  # fmt: skip
             wipe = gr.ImageSlider(
-                label=WIPE_LABEL, format="png", visible=False, elem_id="wipe", buttons=["fullscreen"],
-                interactive=False, max_height=520,
+                label="Left: softmax branch. Right: sigmoid branch.", format="png", visible=False, elem_id="wipe",
+                buttons=["fullscreen"], interactive=False, max_height=520,
             )  # fmt: skip
             wipe_at = gr.Slider(0, 100, 50, step=1, label="Where the line is (%)", visible=False, elem_id="wipe-at",
                                 info="Arrow keys move it.")  # fmt: skip
             with gr.Row(equal_height=False, elem_classes="bsig-grid") as maps_row:
                 with gr.Column(min_width=0):
-                    gr.HTML(head_html("The picture", "as the model saw it"))
+                    gr.HTML(heading("The picture", "as the model saw it"))
                     crop = MapImage(
                         show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
                         elem_classes="bsig-map",
@@ -107,7 +106,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
                 pictures, facts = {}, {}
                 for branch in BRANCHES:
                     with gr.Column(min_width=0):
-                        gr.HTML(head_html(SHORT[branch], EXPLAINED[branch]))
+                        gr.HTML(heading(SHORT[branch], EXPLAINED[branch]))
                         pictures[branch] = MapImage(
                             show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
                             buttons=["download", "fullscreen"], elem_classes="bsig-map",
@@ -285,9 +284,7 @@ def build_compare(bench: Workbench) -> CompareScreen:
     wipe_at.change(lambda place: gr.update(slider_position=place), wipe_at, wipe, trigger_mode="always_last", **quiet)
     for (key, button), handler in zip(prepare.items(), (on_download, on_report, on_card), strict=True):
         # On success alone: a refusal must not hand out the file of the time before.
-        button.click(handler, seen, downloads[key], **quiet).success(
-            None, js=f"() => document.querySelector('#{key}').click()", api_visibility="private"
-        )
+        button.click(handler, seen, downloads[key], **quiet).success(None, js=press_js(key), api_visibility="private")
 
     def redraw(event: Any) -> None:
         event.then(on_picture, seen, [class_name, *outputs], **quiet).then(**done)
@@ -358,13 +355,13 @@ def _answers(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, 
     pictures = branch_pictures(explanation, drawing)
     single, bar = (
         gr.update(visible=False),
-        scale_html(shared_limit_of(explanation, drawing), drawing, explanation.method),
+        scale_bar(shared_limit_of(explanation, drawing), drawing, explanation.method),
     )
     if drawing.own_scale:
         bar = ""
     if show == "difference":
         picture, limit = difference_picture(explanation, drawing)
-        bar = scale_html(
+        bar = scale_bar(
             limit, replace(drawing, view="signed"), explanation.method, ("softmax claims more", "sigmoid claims more")
         )
         text = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
@@ -508,27 +505,6 @@ def _note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> str:
     ]
     paragraphs = [" ".join(filter(None, part)) for part in (sentences, of_model)]
     return "".join(f'<p class="bsig-note">{html.escape(text)}</p>' for text in paragraphs if text)
-
-
-def scale_html(limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None) -> str:
-    """The numbered colour bar of the shared scale, in the page's own letters so that it reads in light and dark."""
-    ramp = np.linspace(-1 if drawing.view == "signed" else 0, 1, 33, dtype=np.float32)[None]
-    colours = np.asarray(heatmap(ramp, 1.0, view=drawing.view, colormap=drawing.colormap, size_wh=(33, 1)))[0]
-    stops = ", ".join("#" + "".join(f"{value:02x}" for value in colour) for colour in colours)
-    shares = (-1, -0.5, 0, 0.5, 1) if drawing.view == "signed" else (0, 0.25, 0.5, 0.75, 1)
-    ticks = "".join(f"<span>{number_text(share * limit)}</span>" if share else "<span>0</span>" for share in shares)
-    left, right = ends or (
-        ("against the class", "for the class") if drawing.view == "signed" else ("zero or below", "for the class")
-    )
-    unit = CAM_METHODS[method].unit
-    alt = f"Colour scale from {ramp[0, 0] * limit:.3g} to {limit:.3g} {unit}"
-    words = f"<span>{left}</span><span>{unit}, one scale for all maps</span><span>{right}</span>"
-    return (
-        f'<div class="bsig-bar" role="img" aria-label="{alt}">'
-        f'<div class="ramp" style="background: linear-gradient(to right, {stops})"></div>'
-        f'<div class="ticks">{ticks}</div>'
-        f'<div class="words">{words}</div></div>'
-    )
 
 
 def _reason(example: Any) -> str:

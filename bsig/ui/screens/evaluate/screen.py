@@ -6,7 +6,6 @@ them. Pictures of the shipped sets may not be passed on, so their gallery names 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +17,15 @@ from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.output.words import result_title
 from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError
-from bsig.ui.components.inputs import in_words
+from bsig.ui.components.handlers import in_words, steps_in_words
+from bsig.ui.components.html import section
+from bsig.ui.components.inputs import OPEN_COMPARE_JS
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.evaluate.kept import OwnSet
 from bsig.ui.screens.evaluate.own_pictures import measured
-from bsig.ui.screens.evaluate.tables import PLOTS, gallery_rows, note, progress_html, screen_of, section, table_of
+from bsig.ui.screens.evaluate.tables import PLOTS, gallery_rows, note, progress_html, screen_of, table_of
 from bsig.ui.workbench import Workbench
 
-OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
 METHODS = [(method.title, key) for key, method in CAM_METHODS.items() if not method.is_slow]
 WEIGHTS = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 
@@ -93,12 +93,14 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
 
     def sets_of(name: str | None, own: list[str]) -> list[str]:
         mine = [
-            title for title in own if (kept := bench.desk.evaluations.get(title)) and kept.results["checkpoint"] == name
+            title
+            for title in own
+            if (kept := bench.visitor_space.evaluations.get(title)) and kept.results["checkpoint"] == name
         ]
         return [*mine, *(result_title(run) for run in _shipped(bench, name))]
 
     def results_of(name: str | None, title: str | None) -> tuple[dict[str, Any] | None, OwnSet | None]:
-        kept = bench.desk.evaluations.get(title)
+        kept = bench.visitor_space.evaluations.get(title)
         if kept:
             return kept.results, kept
         return next((run for run in _shipped(bench, name) if result_title(run) == title), None), None
@@ -131,7 +133,9 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
         name: str | None, zip_file: str | None, folder: str, methods: list[str], treatments: list[str],
         limit: int | float | None, own: list[str],
     ) -> Iterator[list[Any]]:  # fmt: skip
-        for step in measured(bench, bench.desk.evaluations, name, zip_file, folder, methods, treatments, limit):
+        for step in measured(
+            bench, bench.visitor_space.evaluations, name, zip_file, folder, methods, treatments, limit
+        ):
             if isinstance(step, str):
                 titles = sets_of(name, [step, *own])
                 drawn = look(name, step, methods[0], treatments[0])
@@ -210,19 +214,3 @@ def _shipped(bench: Workbench, name: str | None) -> list[dict[str, Any]]:
         return read_results(bench.checkpoint_path(name or bench.default_checkpoint))
     except InputError:  # a registered model has no folder; a damaged file is said by the endpoint
         return []
-
-
-def steps_in_words(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """`in_words` for a handler that yields."""
-
-    @functools.wraps(handler)
-    def wrapped(*arguments: Any) -> Iterator[Any]:
-        steps = handler(*arguments)
-        following = in_words(lambda: next(steps, None))
-        try:
-            while (step := following()) is not None:
-                yield step
-        finally:
-            steps.close()  # type: ignore[attr-defined]
-
-    return wrapped

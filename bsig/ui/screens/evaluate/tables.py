@@ -14,7 +14,7 @@ from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import Row, best_blind, finding, first_rows, left_out, result_title, rows_of
 from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
-from bsig.ui.components.html import explained, section_html
+from bsig.ui.components.html import explained
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
 from bsig.ui.screens.evaluate.kept import OwnSet
 from bsig.ui.screens.evaluate.own_pictures import SIDES
@@ -34,34 +34,6 @@ PLOTS = (
      "weight. Training is worth it where the branch lies to the upper left."),
     ("classes", "Each class", "Sigmoid branch less softmax; a class has few pictures, so there are no intervals."),
 )  # fmt: skip
-
-
-EVALUATE_CSS = """
-.bsig-verdict { white-space: nowrap; font-weight: 650; }
-.bsig-verdict.better::before { content: "▲ "; } .bsig-verdict.worse::before { content: "▼ "; }
-.bsig-verdict.better { color: #1a7f4b; } .bsig-verdict.worse { color: #c92a2a; }
-.dark .bsig-verdict.better { color: #69db9c; } .dark .bsig-verdict.worse { color: #ff8787; }
-.bsig-measured td small { display: block; color: var(--body-text-color-subdued); font-size: .84rem; line-height: 1.3; }
-.bsig-measured td, .bsig-measured th { vertical-align: top; }
-.bsig-measured, .bsig-all, .bsig-files { border: 0 !important; }
-.bsig-measured th, .bsig-measured td, .bsig-all th, .bsig-all td, .bsig-files th, .bsig-files td {
-  border-left: 0 !important; border-right: 0 !important; }
-.bsig-measured tr, .bsig-all tr, .bsig-files tr { border-left: 0 !important; border-right: 0 !important; }
-.bsig-files td:nth-child(2) { overflow-wrap: anywhere; }
-.bsig-measured td.main { font-weight: 650; }
-.bsig-all td.number, .bsig-all th { white-space: nowrap; font-size: .84rem; }
-@media (max-width: 720px) {
-  .bsig-files th:nth-child(3), .bsig-files td:nth-child(3) { display: none; }
-  .bsig-files th, .bsig-files td { padding: .2rem !important; font-size: .8rem; }
-  .bsig-measured thead { display: none; }
-  .bsig-measured tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); padding: .45rem 0;
-    border-bottom: 1px solid var(--border-color-primary); }
-  .bsig-measured td { border: 0 !important; padding: .1rem .2rem !important; text-align: left !important; }
-  .bsig-measured td:first-child, .bsig-measured td.wide { grid-column: 1 / -1; }
-  .bsig-measured td[data-name]::before { content: attr(data-name) ": "; color: var(--body-text-color-subdued);
-    font-weight: 400; }
-}
-"""
 
 
 def table_of(results: Mapping[str, Any], method: str, weights: str) -> Mapping[str, Any] | None:
@@ -215,11 +187,6 @@ def progress_html(done: int, total: int, seconds: float) -> str:
     left = seconds / done * (total - done)
     words = note(f"{done} of {total} pictures or as long; about {left:.0f} s left.")
     return f'{words}<progress class="bsig-progress" value="{done}" max="{total}"></progress>'
-
-
-def section(title: str, text: str) -> str:
-    """A heading with its explanation."""
-    return section_html(title, text)
 
 
 def finding_html(text: str, small: str = "") -> str:

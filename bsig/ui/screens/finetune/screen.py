@@ -16,10 +16,11 @@ from bsig.explain.drawing.comparison import Drawing
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, EVENTS, STATE, Run
 from bsig.training.runs.words import can
-from bsig.ui.components.html import explained
-from bsig.ui.components.inputs import MapImage, in_words
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import explained, scale_bar
+from bsig.ui.components.inputs import OPEN_COMPARE_JS, MapImage, press_js
 from bsig.ui.plots.training import FIGURES
-from bsig.ui.screens.compare.screen import CompareScreen, scale_html
+from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.checkpoints import checkpoint_zip
 from bsig.ui.screens.finetune.fields import POSITIVE, build_form, checked, starts
 from bsig.ui.screens.finetune.form import Form, resumed, started
@@ -36,28 +37,14 @@ from bsig.ui.screens.finetune.two_checkpoints import build_two_checkpoints
 from bsig.ui.workbench import Workbench
 
 TICK_S = 0.6
-FINETUNE_CSS = """
-.bsig-progress { display: block; width: 100%; height: .55rem; margin-top: .5rem; accent-color: var(--primary-600); }
-.bsig-notes { margin: .3rem 0 0 1.1rem; font-size: .88rem; color: var(--body-text-color-subdued); }
-.bsig-plots { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .4rem .8rem !important; }
-.bsig-plots > * { min-width: 0 !important; }
-.bsig-three { display: grid !important; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .8rem !important; }
-.bsig-three > * { min-width: 0 !important; }
-.bsig-two { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .8rem !important; }
-.bsig-two > * { min-width: 0 !important; }
-@media (max-width: 720px) {
-  .bsig-plots, .bsig-two, .bsig-three { grid-template-columns: minmax(0, 1fr); }
-}
-"""
 WHOSE = {False: "Any tab can look at any run.", True: "Your own runs; nobody else sees them."}
-OPEN_COMPARE_JS = "() => document.querySelector('#tabs button[role=tab]').click()"
 
 
 def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, tab: gr.Tab, demo: gr.Blocks) -> Any:
     """Lays out the tab and connects it; returns the fields that say what a run starts from and which run is shown."""
 
     def line() -> RunQueue:
-        return bench.desk.line(queue)
+        return bench.visitor_space.own_queue(queue)
 
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
@@ -207,9 +194,7 @@ def build_finetune(bench: Workbench, queue: RunQueue, compare: CompareScreen, ta
         button.click(acting(action), chosen, [chosen, timer, seen], **quiet)
     for control in (epoch, view):
         control.input(on_epoch, [chosen, epoch, view], [softmax, sigmoid, scale], trigger_mode="always_last", **quiet)
-    prepare.click(on_download, chosen, download, **quiet).success(
-        None, None, None, js="() => document.querySelector('#run-download').click()"
-    )
+    prepare.click(on_download, chosen, download, **quiet).success(None, None, None, js=press_js("run-download"))
     used = use.click(on_use, chosen, compare.checkpoint, **quiet)
     used.success(None, None, None, js=OPEN_COMPARE_JS)
     compare.redraw(used)
@@ -285,5 +270,5 @@ def _probe(run: Run, number: int, view: Any) -> list[Any]:
     return [
         gr.update(value=left, alt_text=texts[0]),
         gr.update(value=right, alt_text=texts[1], label=label),
-        scale_html(limit, Drawing(view=view), method),
+        scale_bar(limit, Drawing(view=view), method),
     ]

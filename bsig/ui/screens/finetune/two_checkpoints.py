@@ -17,9 +17,10 @@ from bsig.explain.methods import methods_of
 from bsig.explain.wording import area_text, percent
 from bsig.inputs.errors import InputError
 from bsig.training.runs.run import RunFolder
-from bsig.ui.components.html import section_html
-from bsig.ui.components.inputs import MapImage, in_words
-from bsig.ui.screens.compare.screen import CompareScreen, scale_html
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import scale_bar, section
+from bsig.ui.components.inputs import MapImage
+from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.checkpoints import keep_checkpoint
 from bsig.ui.workbench import Workbench
 
@@ -29,7 +30,7 @@ PANES = ("before", "after", "softmax")
 def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compare: CompareScreen, tab: gr.Tab) -> None:
     """Lays out the section and connects it to the picture, class and method of Compare."""
     gr.HTML(
-        section_html(
+        section(
             "Two checkpoints on one picture",
             "The picture, class and CAM variant of Compare; one scale for all three maps. The softmax branch is "
             "frozen, so a fine-tune from the same start must leave it as it was: the largest difference is printed.",
@@ -105,7 +106,7 @@ def two_answers(one: EncodedImage, other: EncodedImage, class_name: str | None, 
         )
         for (pane, evidence), explanation in zip(shown.items(), (first, second, second), strict=True)
     ]
-    return [_two_words(name, first, second, one, other), *pictures, scale_html(limit, Drawing(), method)]
+    return [_two_words(name, first, second, one, other), *pictures, scale_bar(limit, Drawing(), method)]
 
 
 def _two_words(name: str, first: Explanation, second: Explanation, one: EncodedImage, other: EncodedImage) -> str:

@@ -40,11 +40,12 @@ from bsig.model.checkpoints.folder import save_checkpoint
 from bsig.model.heads import ClassificationHead
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.components.html import explained, head_html
-from bsig.ui.components.inputs import MapImage, in_words, shown_js
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.html import explained, heading, scale_bar
+from bsig.ui.components.inputs import ANSWERED_JS, MapImage, page_question
 from bsig.ui.links.view import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS
 from bsig.ui.plots.look import grouped_bars, lines_over_delta
-from bsig.ui.screens.compare.screen import CompareScreen, scale_html
+from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import Workbench
 
 UNPAINTED_DELTA = -0.02
@@ -421,7 +422,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             with gr.Row(elem_classes="bsig-grid"):
                 for key, (title, text) in titles.items():
                     with gr.Column(min_width=0):
-                        gr.HTML(head_html(title, text))
+                        gr.HTML(heading(title, text))
                         pictures[key] = MapImage(
                             show_label=False, format="png", interactive=False, buttons=["fullscreen"],
                             elem_id=f"shift-{key}", elem_classes="bsig-map",
@@ -472,27 +473,27 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
             export = gr.Button("Export the doctored classifier", elem_id="shift-export")
             exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
     proof = gr.HTML(elem_id="shift-proof")
-    gr.HTML(head_html("Where is zero?", "Share of this picture with positive evidence. A class that is not there "
+    gr.HTML(heading("Where is zero?", "Share of this picture with positive evidence. A class that is not there "
                       "should have none; softmax leaves open where zero lies, labels settle it."))  # fmt: skip
     zero_table = gr.HTML(elem_id="zero-table")
     with gr.Row(elem_classes="bsig-pair"):
         with gr.Column(min_width=280):
-            gr.HTML(head_html("How the map moves with delta", "correlation: 1 is the original map"))
+            gr.HTML(heading("How the map moves with delta", "correlation: 1 is the original map"))
             movement_plot = gr.Plot(show_label=False, elem_id="plot-movement", elem_classes="bsig-plot")
         with gr.Column(min_width=280):
-            gr.HTML(head_html("Do the strongest places stay?", "overlap (IoU) of the top 20 % of cells"))
+            gr.HTML(heading("Do the strongest places stay?", "overlap (IoU) of the top 20 % of cells"))
             overlap_plot = gr.Plot(show_label=False, elem_id="plot-overlap", elem_classes="bsig-plot")
     with gr.Row(elem_classes="bsig-pair"):
         with gr.Column(min_width=280):
-            gr.HTML(head_html("How much of the picture speaks for the class", "positive area over delta"))
+            gr.HTML(heading("How much of the picture speaks for the class", "positive area over delta"))
             area_plot = gr.Plot(show_label=False, elem_id="plot-area", elem_classes="bsig-plot")
         with gr.Column(min_width=280):
-            gr.HTML(head_html("Shared component", "what all classes have in common, which softmax cannot see"))
+            gr.HTML(heading("Shared component", "what all classes have in common, which softmax cannot see"))
             shared_plot = gr.Plot(show_label=False, elem_id="plot-shared", elem_classes="bsig-plot")
 
     cell = gr.State(None)
     painted_for = gr.State(None)  # picture, checkpoint and class that the cell and the channel were chosen for
-    is_shown = gr.Checkbox(False, visible=False)
+    is_shown = page_question("is shown", "shift-finding")
     source = [compare.image, compare.checkpoint, compare.class_name, compare.method]
     wishes = [kind, target, cell, delta, channel, channel_delta]
     drawn = [finding_html, *pictures.values(), bar, softmax_table, sigmoid_table, thumbnail]
@@ -559,8 +560,8 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
         ]  # fmt: skip
 
     @in_words
-    def on_ready(is_shown: bool, *arguments: Any) -> Any:
-        return on_source(*arguments) if is_shown else gr.skip()
+    def on_ready(is_shown: str, *arguments: Any) -> Any:
+        return on_source(*arguments) if is_shown == "yes" else gr.skip()
 
     @in_words
     def on_prove(*arguments: Any) -> str:
@@ -579,7 +580,7 @@ def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> 
     tab.select(on_source, [compare.ready, painted_for, *source, *wishes], everything, **quiet)
     compare.ready.change(
         on_ready, [is_shown, compare.ready, painted_for, *source, *wishes], everything,
-        js=shown_js("shift-finding"), trigger_mode="always_last", **quiet,
+        js=ANSWERED_JS, trigger_mode="always_last", **quiet,
     )  # fmt: skip
     pictures["before"].select(on_click, [*source, *wishes], [cell, kind, row, column, *drawn], **quiet)
     # `input`: a visitor's own hand, keys included. `change` would also answer what a link or a click on the picture
@@ -687,7 +688,7 @@ def _answers(encoded: EncodedImage, shifted: Shifted, wanted: Wanted, why: str) 
             gr.update(value=map_picture(before, values, limit, drawing), alt_text=_alt(key, values, before.class_name))
             for key, values in maps.items()
         ),
-        scale_html(limit, drawing, before.method),
+        scale_bar(limit, drawing, before.method),
         probability_table(shifted, names, "softmax"),
         probability_table(shifted, names, "sigmoid"),
         _thumbnail(encoded, wanted.channel)
