@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.cams import Branch
+from bsig.explain.diagnostics.shift_request import ShiftRequest, shifted_picture
 from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shared_limit_of
 from bsig.explain.explainer import EncodedImage, find_class
 from bsig.explain.explanation import Explanation
@@ -18,7 +19,6 @@ from bsig.ui.components.examples import example_by_key
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import MapImage
-from bsig.ui.screens.logit_shift.screen import Wanted, shifted_by
 from bsig.ui.workbench import Workbench
 
 PICTURE = "cat"
@@ -80,7 +80,7 @@ def absent(encoded: EncodedImage, choice: str) -> Shown:
 
 def moved(encoded: EncodedImage, choice: str) -> Shown:
     """Step 3: the same classifier with a painted heatmap."""
-    shifted = shifted_by(encoded, encoded.predicted_index, "cam", Wanted("paint", choice))
+    shifted = shifted_picture(encoded, encoded.predicted_index, "cam", ShiftRequest("paint", choice))
     return Shown(
         shifted.after,
         "softmax",

@@ -204,7 +204,7 @@ def submitted(
         form.kind, address, config, probe_class,
         seconds=bench.limits.finetune_seconds, keeps_features=not bench.is_public,
     )  # fmt: skip
-    with bench.desk.lock:
+    with bench.visitor_space.lock:
         _check_room(bench, runs)
         folder = runs.create(wanted, request, bench.checkpoint_names())
     try:
@@ -256,7 +256,7 @@ def resumed(bench: Workbench, queue: RunQueue, name: str) -> None:
     Raises:
         InputError: as `RunQueue.resume`, or a limit of this app is reached.
     """
-    with bench.desk.lock:
+    with bench.visitor_space.lock:
         _check_waiting(bench, queue.folder)
         queue.resume(name)
 

@@ -1,0 +1,234 @@
+"""The Compare screen connected: every choice is answered by both branches side by side on one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.ui.components.examples import chosen_example, example_by_key
+from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.handlers import PRIVATE, in_words
+from bsig.ui.components.inputs import press_js
+from bsig.ui.links.check import possible_view
+from bsig.ui.links.view import View
+from bsig.ui.screens.compare.answers import (
+    empty_answers,
+    explanation_of,
+    map_answers,
+    question_answers,
+)
+from bsig.ui.screens.compare.downloads import card_file, report_file, zip_file
+from bsig.ui.screens.compare.inputs import CompareInputs
+from bsig.ui.screens.compare.layout import CompareLayout, lay_out_compare
+from bsig.ui.screens.compare.words import example_reason
+from bsig.ui.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class CompareScreen:
+    """What other screens and links need of Compare: its controls, and the ways to draw it anew.
+
+    Attributes:
+        layout: its components.
+        bench: models and pictures.
+        done: arguments of the event that tells the other screens to draw theirs.
+    """
+
+    layout: CompareLayout
+    bench: Workbench
+    done: dict[str, Any]
+
+    @property
+    def fields(self) -> Fields[CompareInputs]:
+        """The controls by name."""
+        return self.layout.fields
+
+    @property
+    def image(self) -> gr.Image:
+        """The picture."""
+        return self.fields.image
+
+    @property
+    def checkpoint(self) -> gr.Dropdown:
+        """The checkpoint."""
+        return self.fields.checkpoint
+
+    @property
+    def class_name(self) -> gr.Dropdown:
+        """The class to explain."""
+        return self.fields.class_name
+
+    @property
+    def method(self) -> gr.Dropdown:
+        """The CAM variant."""
+        return self.fields.method
+
+    @property
+    def weights(self) -> gr.Radio:
+        """The treatment of negative weights."""
+        return self.fields.weights
+
+    @property
+    def ready(self) -> gr.State:
+        """How often Compare has answered; changes when there is something new to ask about."""
+        return self.layout.ready
+
+    @property
+    def restored(self) -> list[Any]:
+        """Whatever a link sets."""
+        controls = [control for control in self.fields if control not in self.layout.outputs]
+        return [*self.layout.outputs, *controls, self.layout.example, self.layout.reason]
+
+    def redraw(self, event: Any) -> None:
+        """Draws everything anew after an event that has set some of the controls."""
+
+        @in_words
+        def on_picture(values: InputValues) -> Answers:
+            return picture_answers(self.bench, self.layout, self.fields.read(values))
+
+        event.then(on_picture, self.fields.components, self.layout.outputs, **PRIVATE).then(**self.done)
+
+    def restore(self, view: View) -> tuple[Answers, list[str]]:
+        """The screen as a link has it, and one sentence for each part of the link that cannot be had."""
+        possible, notes = possible_view(self.bench, view)
+        example = example_by_key(possible.example)
+        inputs = CompareInputs.of_view(possible, example.path)
+        controls = {name: value for name, value in vars(inputs).items() if name != "class_name"}
+        answers = {
+            **self.fields.answers(**controls),
+            self.layout.example: example.key,
+            self.layout.reason: example_reason(example),
+        }
+        drawn = picture_answers(self.bench, self.layout, inputs)
+        return {**answers, **_with_values(drawn, answers)}, notes
+
+
+def build_compare(bench: Workbench) -> CompareScreen:
+    """Lays out the screen and connects it."""
+    layout = lay_out_compare(bench)
+    ready = layout.ready
+    done = {"fn": lambda count: count + 1, "inputs": ready, "outputs": ready, "api_visibility": "private"}
+    screen = CompareScreen(layout, bench, done)
+    _connect_pictures(screen)
+    _connect_choices(screen)
+    _connect_files(screen)
+    return screen
+
+
+def picture_answers(bench: Workbench, layout: CompareLayout, inputs: CompareInputs) -> Answers:
+    """Everything for a picture, or another checkpoint for it: the classes that can be asked for, and the maps."""
+    if not inputs.image:
+        return empty_answers(layout)
+    encoded = bench.encode(inputs.image, inputs.checkpoint)
+    explanation = explanation_of(encoded, inputs)
+    return {**map_answers(layout, encoded, explanation, inputs), **question_answers(layout, encoded, explanation)}
+
+
+def _with_values(updates: Answers, values: Answers) -> Answers:
+    """The updates, each with the value that is set at the same time; an update alone would leave the old one."""
+    return {
+        component: {"value": values[component], **update}
+        if component in values and isinstance(update, dict)
+        else update
+        for component, update in updates.items()
+    }
+
+
+def _connect_pictures(screen: CompareScreen) -> None:
+    """A new picture, an example, another checkpoint: what can be asked changes with them."""
+    bench, layout, fields = screen.bench, screen.layout, screen.fields
+
+    @in_words
+    def on_new_picture(values: InputValues) -> Answers:
+        return picture_answers(bench, layout, replace(fields.read(values), class_name=None))
+
+    def on_own_picture() -> Answers:
+        return {layout.reason: "", layout.example: ""}
+
+    @in_words
+    def on_picture(values: InputValues) -> Answers:
+        return picture_answers(bench, layout, fields.read(values))
+
+    @in_words
+    def on_example(values: InputValues, event: gr.SelectData) -> Answers:
+        example = chosen_example(event.index)
+        inputs = replace(fields.read(values), image=str(example.path), class_name=example.class_name)
+        return {
+            layout.example: example.key,
+            layout.reason: example_reason(example),
+            fields.image: inputs.image,
+            **picture_answers(bench, layout, inputs),
+        }
+
+    loaded = [layout.example, fields.image, layout.reason, *layout.outputs]
+    layout.gallery.select(on_example, fields.components, loaded, **PRIVATE).then(**screen.done)
+    for event in (fields.image.upload, fields.image.clear):
+        # Also where the picture is refused: the words of an example must not stay beside it.
+        event(on_new_picture, fields.components, layout.outputs, **PRIVATE).then(
+            on_own_picture, None, [layout.reason, layout.example], api_visibility="private"
+        ).then(**screen.done)
+    fields.checkpoint.input(on_picture, fields.components, layout.outputs, **PRIVATE).then(**screen.done)
+
+
+def _connect_choices(screen: CompareScreen) -> None:
+    """Every other control: the picture is encoded already, the maps are drawn anew."""
+    bench, layout, fields = screen.bench, screen.layout, screen.fields
+
+    @in_words
+    def on_choice(values: InputValues) -> Answers:
+        inputs = fields.read(values)
+        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        progress = gr.Progress() if inputs.method == "score-cam" else None
+        # The method is left as it is: a visitor may have chosen another one while this was being answered.
+        return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
+
+    for control in fields:
+        if control in (fields.image, fields.checkpoint):
+            continue
+        # A slider's `release` and `input` each miss something (the keyboard, the reset button); `change` does not.
+        # Score-CAM's budget alone waits for the release: every value in between would run the network.
+        event = control.input
+        if isinstance(control, gr.Slider):
+            event = control.release if control is fields.budget else control.change
+        event(on_choice, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(**screen.done)
+    layout.wipe_at.change(
+        lambda place: gr.update(slider_position=place), layout.wipe_at, layout.wipe, trigger_mode="always_last",
+        **PRIVATE,
+    )  # fmt: skip
+
+
+def _connect_files(screen: CompareScreen) -> None:
+    """The buttons that make a file and hand it out."""
+    bench, layout, fields = screen.bench, screen.layout, screen.fields
+
+    def explained(values: InputValues) -> tuple[CompareInputs, EncodedImage, Explanation]:
+        inputs = fields.read(values)
+        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        return inputs, encoded, explanation_of(encoded, inputs)
+
+    @in_words
+    def on_download(values: InputValues) -> str:
+        inputs, encoded, explanation = explained(values)
+        return str(zip_file(encoded, explanation, inputs.drawing()))
+
+    @in_words
+    def on_report(values: InputValues) -> str:
+        inputs, encoded, explanation = explained(values)
+        return str(report_file(encoded, explanation, inputs.drawing(), Path(inputs.image or "").name))
+
+    @in_words
+    def on_card(values: InputValues) -> str:
+        inputs, _, explanation = explained(values)
+        return str(card_file(explanation, inputs.drawing()))
+
+    handlers: dict[str, Callable[[InputValues], str]] = {"download": on_download, "report": on_report, "card": on_card}
+    for key, handler in handlers.items():
+        made = layout.prepare[key].click(handler, fields.components, layout.downloads[key], **PRIVATE)
+        # On success alone: a refusal must not hand out the file of the time before.
+        made.success(None, js=press_js(key), api_visibility="private")

@@ -1,0 +1,211 @@
+"""The Logit shift screen connected: to its own controls, and to the picture and question of Compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import gradio as gr
+
+from bsig.explain.diagnostics.shift_request import possible_request, shift_method, shift_vector, strongest_channels_of
+from bsig.explain.explainer import EncodedImage, find_class
+from bsig.inputs.errors import InputError
+from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.handlers import PRIVATE, in_words
+from bsig.ui.components.inputs import ANSWERED_JS
+from bsig.ui.links.view import View
+from bsig.ui.screens.compare.inputs import CompareInputs
+from bsig.ui.screens.compare.layout import CROP_SIZE
+from bsig.ui.screens.compare.screen import CompareScreen
+from bsig.ui.screens.logit_shift.answers import doctored_zip, shift_answers, survey_answers
+from bsig.ui.screens.logit_shift.inputs import ShiftInputs
+from bsig.ui.screens.logit_shift.layout import GRID, ShiftLayout, lay_out_logit_shift
+from bsig.ui.screens.logit_shift.tables import proof_table
+from bsig.ui.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class ShiftScreen:
+    """What links need of this screen, and what its own events share."""
+
+    layout: ShiftLayout
+    bench: Workbench
+    compare: CompareScreen
+
+    @property
+    def fields(self) -> Fields[ShiftInputs]:
+        """The controls by name."""
+        return self.layout.fields
+
+    @property
+    def inputs(self) -> set[Any]:
+        """Everything that a shift is made from: Compare's question and this screen's controls."""
+        return self.compare.fields.components | self.fields.components
+
+    def question(self, values: InputValues) -> tuple[CompareInputs, EncodedImage, int]:
+        """What is asked in Compare, its picture encoded, and the class's index."""
+        asked = self.compare.fields.read(values)
+        encoded = self.bench.encode(asked.image, asked.checkpoint)
+        index = find_class(encoded.model, asked.class_name) if asked.class_name else encoded.predicted_index
+        return asked, encoded, index
+
+    def answers(self, values: InputValues, inputs: ShiftInputs | None = None) -> Answers:
+        """Maps and tables for the controls as they are, or for the inputs that are given."""
+        asked, encoded, index = self.question(values)
+        request = (inputs or self.fields.read(values)).request()
+        return shift_answers(self.layout, encoded, index, asked.method, request)
+
+    def restore(self, view: View) -> Answers:
+        """The controls as a link has them."""
+        cell = view.cell_index()
+        answers = self.fields.answers(
+            kind=view.shift, target=view.target, cell=cell, delta=view.delta, channel_delta=view.channel_delta
+        )
+        if view.channel >= 0:
+            choices = [(f"channel {view.channel}", view.channel)]
+            answers[self.fields.channel] = gr.update(choices=choices, value=view.channel)
+        if cell:
+            for slider, place in zip((self.fields.row, self.fields.column), cell, strict=True):
+                answers[slider] = gr.update(maximum=max(GRID, place + 1), value=place + 1)
+        return answers
+
+
+def build_logit_shift(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> ShiftScreen:
+    """Lays out the screen and connects it."""
+    screen = ShiftScreen(lay_out_logit_shift(), bench, compare)
+    _connect_question(screen, tab)
+    _connect_painting(screen)
+    _connect_kinds(screen)
+    _connect_files(screen)
+    return screen
+
+
+def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
+    """Another picture, checkpoint, class or method in Compare: everything is drawn anew."""
+    layout, compare, fields = screen.layout, screen.compare, screen.fields
+
+    @in_words
+    def on_source(values: InputValues) -> Any:
+        if not values[compare.ready]:  # Compare has not answered yet; it will say so when it has
+            return gr.skip()
+        asked = compare.fields.read(values)
+        if not asked.image:
+            raise InputError("no picture is chosen; go to Compare and upload one or click an example.")
+        _, encoded, index = screen.question(values)
+        source, inputs = [asked.image, asked.checkpoint, asked.class_name], fields.read(values)
+        channels = strongest_channels_of(encoded, index)
+        is_same = values[layout.painted_for] in (None, source)
+        channel = inputs.channel if is_same and inputs.channel is not None else channels[0]
+        inputs = replace(inputs, channel=channel, cell=inputs.cell if is_same else None)
+        rows, columns = encoded.features.shape[2:]
+        choices = [(f"channel {number}", number) for number in dict.fromkeys([*channels, channel])]
+        return {
+            layout.painted_for: source,
+            fields.row: gr.update(maximum=rows),
+            fields.column: gr.update(maximum=columns),
+            fields.channel: gr.update(choices=choices, value=channel),
+            fields.cell: inputs.cell,
+            layout.proof: "",
+            layout.exported: gr.update(visible=False),
+            **screen.answers(values, inputs),
+            **survey_answers(layout, screen.bench, encoded, index),
+        }
+
+    @in_words
+    def on_ready(values: InputValues) -> Any:
+        return on_source(values) if values[layout.is_shown] == "yes" else gr.skip()
+
+    inputs = {*screen.inputs, compare.ready, layout.painted_for}
+    tab.select(on_source, inputs, layout.outputs, **PRIVATE)
+    compare.ready.change(
+        on_ready, {*inputs, layout.is_shown}, layout.outputs, js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE
+    )
+
+
+def _connect_painting(screen: ShiftScreen) -> None:
+    """A target, a click on the picture, or the sliders of row and column say where the heatmap should be."""
+    layout, fields = screen.layout, screen.fields
+
+    @in_words
+    def on_target(values: InputValues) -> Answers:
+        return {fields.cell: None, **screen.answers(values, replace(fields.read(values), cell=None))}
+
+    @in_words
+    def on_click(values: InputValues, event: gr.SelectData) -> Answers:
+        _, encoded, _ = screen.question(values)
+        rows, columns = encoded.features.shape[2:]
+        x, y = cast("tuple[float, float]", event.index)
+        width, height = CROP_SIZE
+        row, column = min(int(y / height * rows), rows - 1), min(int(x / width * columns), columns - 1)
+        cell = (row, column)
+        answers = screen.answers(values, replace(fields.read(values), kind="paint", cell=cell))
+        return {**fields.answers(cell=cell, kind="paint", row=row + 1, column=column + 1), **answers}
+
+    @in_words
+    def on_cell(values: InputValues) -> Any:
+        inputs = fields.read(values)
+        cell = (int(inputs.row) - 1, int(inputs.column) - 1)
+        if inputs.grid_cell == cell:  # a click has set the two
+            return gr.skip()
+        return {fields.cell: cell, **screen.answers(values, replace(inputs, kind="paint", cell=cell))}
+
+    fields.target.input(on_target, screen.inputs, [fields.cell, *layout.drawn], **PRIVATE)
+    layout.pictures["before"].select(
+        on_click, screen.inputs, [fields.cell, fields.kind, fields.row, fields.column, *layout.drawn], **PRIVATE
+    )
+    # `input`: a visitor's own hand, keys included. `change` would also answer what a link or a click on the picture
+    # sets, one of the two at a time, and paint the cell in between.
+    for slider in (fields.row, fields.column):
+        slider.input(on_cell, screen.inputs, [fields.cell, *layout.drawn], trigger_mode="always_last", **PRIVATE)
+
+
+def _connect_kinds(screen: ShiftScreen) -> None:
+    """The kind of shift decides which controls are seen; every one of them is answered at once."""
+    layout, fields = screen.layout, screen.fields
+
+    @in_words
+    def on_kind(kind: str) -> Answers:
+        by_kind = {
+            "paint": (fields.target, layout.cell_row),
+            "uniform": (fields.delta,),
+            "channel": (fields.channel, fields.channel_delta, layout.thumbnail),
+        }
+        return {
+            component: gr.update(visible=kind == key) for key, components in by_kind.items() for component in components
+        }
+
+    @in_words
+    def on_wish(values: InputValues) -> Answers:
+        return screen.answers(values)
+
+    controls = [fields.target, layout.cell_row, fields.delta, fields.channel, fields.channel_delta, layout.thumbnail]
+    fields.kind.change(on_kind, fields.kind, controls, **PRIVATE)
+    for control in (fields.kind, fields.channel):
+        control.input(on_wish, screen.inputs, layout.drawn, **PRIVATE)
+    for slider in (fields.delta, fields.channel_delta):
+        slider.change(on_wish, screen.inputs, layout.drawn, trigger_mode="always_last", **PRIVATE)
+
+
+def _connect_files(screen: ShiftScreen) -> None:
+    """The proof on the other pictures, and the doctored classifier as a file."""
+    layout, fields = screen.layout, screen.fields
+
+    def vector_of(values: InputValues) -> tuple[CompareInputs, EncodedImage, Any, str]:
+        asked, encoded, index = screen.question(values)
+        request = possible_request(fields.read(values).request(), encoded.model.softmax_head)
+        vector, description = shift_vector(encoded, index, request)
+        return asked, encoded, vector, description
+
+    @in_words
+    def on_prove(values: InputValues) -> str:
+        asked, encoded, vector, _ = vector_of(values)
+        method, _ = shift_method(asked.method, encoded.model.softmax_head)
+        return proof_table(screen.bench, asked.checkpoint, vector, method)
+
+    @in_words
+    def on_export(values: InputValues) -> Any:
+        _, encoded, vector, description = vector_of(values)
+        return gr.update(value=str(doctored_zip(encoded, vector, description)), visible=True)
+
+    layout.prove.click(on_prove, screen.inputs, layout.proof, **PRIVATE)
+    layout.export.click(on_export, screen.inputs, layout.exported, **PRIVATE)
