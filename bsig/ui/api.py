@@ -12,7 +12,8 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
 from bsig.ui.components.handlers import in_words
-from bsig.ui.screens.finetune.form import Form, Number, started
+from bsig.ui.screens.finetune.form import Form, Number
+from bsig.ui.screens.finetune.new_run import start_run
 from bsig.ui.workbench import Workbench
 
 FOLLOW_EVERY_S = 0.2
@@ -62,7 +63,7 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
             kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
             learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
         )  # fmt: skip
-        return started(filled, bench, line(), name, None, None)
+        return start_run(filled, bench, line(), name)
 
     @in_words
     def standing_of(own: RunQueue, name: str) -> tuple[Run, int | None]:

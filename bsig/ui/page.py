@@ -56,19 +56,19 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
             with _tab("Evaluate", "evaluate") as tab:
                 evaluate = build_evaluate(bench, compare_screen, tab)
             with _tab("Fine-tune", "finetune") as tab:
-                start, run = build_finetune(bench, queue, compare_screen, tab, demo)
+                finetune = build_finetune(bench, queue, compare_screen, tab, demo)
             with _tab("Models", "models"):
                 models = build_models(bench, compare_screen)
             with _tab("Guided tour", "tour") as tab:
                 tour = build_tour(bench, tab)
-        connect_finetune(models, bench, start, tabs)
+        connect_finetune(models, bench, finetune.start, tabs)
         screens = Screens(
             tabs,
             compare_screen,
             shift,
             zoom,
             evaluate,
-            run,
+            finetune.run,
             tour,
             lambda: bench.visitor_space.own_queue(queue).folder.names(),
         )

@@ -46,7 +46,10 @@ def keep_checkpoint(zip_file: str | None, runs: RunFolder, bench: Workbench) -> 
     if not zip_file:
         raise InputError("no zip is chosen; upload the zip of a checkpoint folder.")
     bench.limits.check_count(
-        "models and checkpoints", bench.desk.models(), bench.limits.models_kept, "they go when you close the page"
+        "models and checkpoints",
+        bench.visitor_space.models(),
+        bench.limits.models_kept,
+        "they go when you close the page",
     )
     with extracted_zip(zip_file, _limits(bench.limits)) as folder:
         if not (folder / DESCRIPTION).is_file() or not (folder / TENSORS).is_file():
