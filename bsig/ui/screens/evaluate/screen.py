@@ -140,7 +140,7 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
                 titles = sets_of(name, [step, *own])
                 drawn = look(name, step, methods[0], treatments[0])
                 sets = gr.Dropdown(choices=titles, value=step)
-                kept = bench.desk.evaluations.get(step)
+                kept = bench.visitor_space.evaluations.get(step)
                 done = note(f"Done; the results are above. {kept.results['split_sentence'] if kept else ''}".strip())
                 yield [None, done, [step, *own], sets, methods[0], treatments[0], *drawn]
             else:
