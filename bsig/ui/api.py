@@ -20,7 +20,8 @@ from bsig.ui.components.handlers import in_words
 from bsig.ui.components.inputs import MapImage, PictureInput
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
-from bsig.ui.screens.finetune.form import Form, Number, started
+from bsig.ui.screens.finetune.form import Form, Number
+from bsig.ui.screens.finetune.new_run import start_run
 from bsig.ui.screens.logit_shift.answers import shift_answer
 from bsig.ui.screens.sign_collapse import sign_collapse_answer
 from bsig.ui.workbench import Workbench
@@ -143,7 +144,7 @@ def _add_finetune(bench: Workbench, queue: RunQueue) -> None:
             kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
             learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
         )  # fmt: skip
-        return started(filled, bench, line(), name, None, None)
+        return start_run(filled, bench, line(), name)
 
     @in_words
     def standing_of(own: RunQueue, name: str) -> tuple[Run, int | None]:

@@ -68,19 +68,19 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
         with _tab("Evaluate", "evaluate") as tab:
             evaluate = build_evaluate(bench, compare, tab)
         with _tab("Fine-tune", "finetune") as tab:
-            start, run = build_finetune(bench, queue, compare, tab, demo)
+            finetune = build_finetune(bench, queue, compare, tab, demo)
         with _tab("Models", "models"):
             models = build_models(bench, compare)
         with _tab("Guided tour", "tour") as tab:
             tour = build_tour(bench, tab)
-    connect_finetune(models, bench, start, tabs)
+    connect_finetune(models, bench, finetune.start, tabs)
     return Screens(
         tabs=tabs,
         compare=compare,
         shift=shift,
         zoom=zoom,
         evaluate=evaluate,
-        run=run,
+        run=finetune.run,
         tour=tour,
         run_names=lambda: bench.visitor_space.own_queue(queue).folder.names(),
     )

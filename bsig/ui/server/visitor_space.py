@@ -30,6 +30,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, RunFolder
 from bsig.ui.screens.evaluate.kept import OwnSets
+from bsig.ui.screens.finetune.uploads import Uploads
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitors import current_key
 
@@ -44,6 +45,7 @@ class VisitorSpace:
     Attributes:
         folder: holds `runs` and `checkpoints`; None for a bench that keeps none.
         registered: models that are in no folder, by name.
+        uploads: the zip of pictures that was uploaded last, unpacked.
         uses: keys of models and encodings that the app holds in memory for this visitor.
         pages: how many are open.
         had_page: at least one was.
@@ -53,6 +55,7 @@ class VisitorSpace:
     folder: Path | None
     evaluations: OwnSets
     registered: dict[str, Callable[[], DualBranch]] = field(default_factory=dict)
+    uploads: Uploads = field(default_factory=Uploads)
     uses: set[Hashable] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
     pages: int = 0
@@ -176,6 +179,7 @@ class VisitorSpaces:
         with self._lock:
             for space in (self.shared, *self._spaces.values()):
                 space.evaluations.clear()
+                space.uploads.clear()
         if self._app_folder:
             shutil.rmtree(self._app_folder, ignore_errors=True)
         self._held.close()
@@ -203,6 +207,7 @@ class VisitorSpaces:
             files = [file for file in space.files if self._is_last_owner(name, file)]
         forget(space.uses)
         space.evaluations.clear()
+        space.uploads.clear()
         for file in files:
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others' files are in it, or it has gone

@@ -13,6 +13,7 @@ import torch
 
 from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.collapse_pictures import channel_thumbnails, split_limit, split_pictures
 from bsig.explain.diagnostics.collapse_report import (
     TRAINED,
     WITHOUT_SIGNS,
@@ -32,14 +33,11 @@ from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.sign_collapse import (
-    channel_thumbnails,
     finding_html,
     numbers_table,
     quadrant_labels,
     scatter_figure,
     sign_collapse_answer,
-    split_limit,
-    split_pictures,
 )
 from bsig.ui.workbench import Workbench
 from tests.tolerances import FLOAT32, PROBABILITY, assert_close
@@ -240,7 +238,7 @@ def test_for_and_against_add_up_to_the_branchs_map_and_share_one_scale(report: C
 
 
 def test_every_picture_has_words_for_those_who_cannot_see_it(report: CollapseReport) -> None:
-    texts = [text for _, text in split_pictures(report)]
+    texts = [text for _, text in split_pictures(report).values()]
     assert [text.split(",")[0] for text in texts] == [
         f"{branch} branch: what speaks {side} Egyptian cat"
         for branch in ("Softmax", "Sigmoid")
