@@ -24,7 +24,7 @@ from bsig.ui.screens.tour import build_tour
 from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
-from bsig.ui.server.visitors import KEPT_IN_PAGE_JS, VisitorMiddleware
+from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
 
 CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
@@ -115,7 +115,7 @@ def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
         "theme": THEME,
         "css": style_sheet(),
         "allowed_paths": [str(ASSETS)],
-        "head": page_script() + (KEPT_IN_PAGE_JS if limits.is_public else ""),
+        "head": page_script() + (key_script() if limits.is_public else ""),
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from gradio.utils import get_upload_folder
+from bsig.ui.server.gradio_internals import cache_folder
 
 
 def new_download_folder() -> Path:
@@ -18,6 +18,6 @@ def new_download_folder() -> Path:
 
 def download_folder(name: str) -> Path:
     """The folder of that name, there or made."""
-    folder = Path(get_upload_folder()) / name
+    folder = Path(cache_folder()) / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
 from bsig.ui.components.inputs import png_file
+from bsig.ui.server.gradio_internals import is_update
 from bsig.ui.server.log import VisitorLeftError, defect, refusal
 
 logger = logging.getLogger(__name__)
@@ -64,13 +64,11 @@ def encoded_updates(answer: Any) -> Any:
     """
     if type(answer) in (list, tuple):
         return type(answer)(encoded_updates(update) for update in answer)
-    if not isinstance(answer, dict):
-        return answer
-    if answer.get("__type__") == "update":
-        if isinstance(answer.get("value"), Image.Image):
-            with part("png"):
-                return {**answer, "value": str(png_file(answer["value"], get_upload_folder()))}
-        return answer
-    if all(isinstance(key, gr.blocks.Block) for key in answer):
+    if is_update(answer):
+        if not isinstance(answer.get("value"), Image.Image):
+            return answer
+        with part("png"):
+            return {**answer, "value": str(png_file(answer["value"]))}
+    if isinstance(answer, dict) and all(isinstance(key, gr.blocks.Block) for key in answer):
         return {component: encoded_updates(update) for component, update in answer.items()}
     return answer

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
 from PIL import Image
 
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.timing import part
 from bsig.inputs.files import write_whole
+from bsig.ui.server.gradio_internals import ShownAsParent, cache_folder, stored_picture, uploaded_path
 
 ANSWERED_JS = "(...inputs) => bsig.answered(inputs)"
 """Script of an event that has a `page_question` among its inputs."""
@@ -36,57 +36,52 @@ def page_question(question: str, *subjects: str) -> gr.Textbox:
     return gr.Textbox(f"page: {question}? {','.join(subjects)}", visible=False)
 
 
-class PictureInput(gr.Image):
+class PictureInput(gr.Image, ShownAsParent):
     """A picture upload that hands on the file as it came, so that `images.py` alone opens it and says what is wrong.
 
     Gradio's own preprocessing decodes the file first and turns its errors into "Error".
     """
 
-    is_template = True  # the browser shows it as a plain gr.Image
-
     def preprocess(self, payload: Any) -> str | None:
         """The path of the uploaded file."""
-        if payload is None or (payload.url and payload.url.startswith("data:")):
-            path = super().preprocess(payload)
-            return path if isinstance(path, str) else None
-        return payload.path
+        path = None if payload is None else uploaded_path(payload)
+        if path is None:
+            decoded = super().preprocess(payload)
+            return decoded if isinstance(decoded, str) else None
+        return path
 
 
-class Choice(gr.Dropdown):
+class Choice(gr.Dropdown, ShownAsParent):
     """A dropdown whose value the handlers check, in our words.
 
     Gradio checks it against the choices of another moment: who changes checkpoint and class in quick succession would
     be told that the class is not in the list.
     """
 
-    is_template = True
-
     def preprocess(self, payload: Any) -> Any:
         """The value as the browser sent it."""
         return payload
 
 
-class MapImage(gr.Image):
+class MapImage(gr.Image, ShownAsParent):
     """A picture that is shown, encoded once, as PNG, because people download and measure it.
 
     By `png.py`, because with Pillow four maps take longer to encode than the model to run. Handlers return
     `gr.update(value=picture)`: a component would encode it a second time.
     """
 
-    is_template = True
-
     @part("png")
     def postprocess(self, value: Any) -> Any:
         """The picture as a file in Gradio's cache, named by its content."""
         if not isinstance(value, Image.Image):
             return super().postprocess(value)
-        return ImageData(path=str(png_file(value, self.GRADIO_CACHE)), orig_name="image.png")
+        return stored_picture(str(png_file(value)))
 
 
-def png_file(picture: Image.Image, cache: str) -> Path:
+def png_file(picture: Image.Image) -> Path:
     """The picture as a file in Gradio's cache, named by its content."""
     content = png_bytes(picture)
-    path = Path(cache) / hashlib.sha256(content).hexdigest() / "image.png"
+    path = Path(cache_folder()) / hashlib.sha256(content).hexdigest() / "image.png"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)

@@ -20,7 +20,7 @@ from bsig.ui.components.handlers import in_words
 from bsig.ui.components.html import explained, heading
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.form import BACKBONE
-from bsig.ui.server.allowed_models import check_backbone, pretrained_names
+from bsig.ui.server.limits import pretrained_names
 from bsig.ui.workbench import Workbench
 
 # A table wider than a phone scrolls by itself; the page does not.
@@ -72,7 +72,7 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     def on_backbone(name: str | float | None) -> Any:  # what comes over HTTP may be a number
         name = str(name or "")
         if name:
-            check_backbone(bench.limits, name.strip())
+            bench.limits.check_backbone(name.strip())
         if not name or name.startswith("hf:"):
             return [gr.Dropdown(choices=["last", "stride16", "stride8"], value="last"), _facts_of_nothing()]
         titles = [one.title for one in feature_stages(name)]
@@ -161,7 +161,7 @@ def _wanted(
     weights = Path(file.strip()) if file and file.strip() else None
     if weights is not None and not bench.limits.takes_paths:
         raise InputError("`weights` must be left out here: a public app reads no files of its machine.")
-    check_backbone(bench.limits, name.strip())
+    bench.limits.check_backbone(name.strip())
     return name.strip(), weights, BackboneOptions(stage_of(title or "last"))
 
 

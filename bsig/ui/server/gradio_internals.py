@@ -1,54 +1,211 @@
-"""Sessions that hold what a visitor changed and nothing more, and a queue that keeps nothing of what was delivered.
+"""Everything of gradio that its documentation does not promise, in one file.
 
-Gradio describes every component of the page anew for each session (30 ms of the event loop and 0.7 MB for this page,
-kept for up to 10,000 sessions), and takes each call of the web API that names no session for a new one. The
-descriptions serve its deep links alone, which are closed here (`bsig.ui.server.guard`).
-
-Its queue keeps a mailbox for each session, and the ids of what is under way in it, after the last answer has been
-fetched: 2 kB for every call of the web API that names no session, searched from the first to the last for every answer,
-and of more than 2,000 mailboxes the oldest is thrown away, whoever may still be waiting at it.
+Each part says why it is needed and what would make it needless. `tests/ui/server/test_gradio_internals.py` holds one
+test for each, which says in a sentence what a new version of gradio has changed.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
-from copy import copy
-from datetime import datetime
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
-from gradio.components import State
-from gradio.state_holder import SessionState, StateHolder
-from gradio.utils import LRUCache
+import gradio as gr
 
-FETCHED = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/(?P<event>\w+)/?")
+TESTED_VERSION = "6.31"
+
+
+def check_version(version: str = gr.__version__) -> None:
+    """Refuses another minor version of gradio than the one that this file was written for.
+
+    Raises:
+        ImportError: it is another one.
+    """
+    if version.split(".")[:2] != TESTED_VERSION.split("."):
+        raise ImportError(
+            f"bsig's page is made for gradio {TESTED_VERSION}, and {version} is installed; "
+            f"install the right one with `pip install -r requirements.txt`."
+        )
+
+
+check_version()  # before the imports below, whose names another version may not have
+
+from gradio.context import LocalContext  # noqa: E402
+from gradio.data_classes import ImageData  # noqa: E402
+from gradio.exceptions import InvalidPathError  # noqa: E402, F401  for `bsig.ui.server.log`
+from gradio.route_utils import FnIndexInferError  # noqa: E402
+from gradio.state_holder import SessionState, StateHolder  # noqa: E402
+from gradio.utils import LRUCache, get_upload_folder  # noqa: E402
+
+# --- what the page's style sheet and script know of gradio's page -----------------------------------------------------
+
+# Gradio gives its own parts no names that a page could choose. Needless once every part takes `elem_classes`.
+DOM_CLASSES = {
+    "block": "a component's box: may become narrower than its content on a phone",
+    "caption-label": "what stands below a picture of a gallery",
+    "column": "gr.Column: the heading of a plot is looked for in the plot's column",
+    "dark": "the dark theme is on",
+    "empty": "the box of a plot that shows nothing yet: the script gives it a name",
+    "form": "inputs that gradio groups: their direction",
+    "gallery-container": "gr.Gallery",
+    "gradio-container": "the whole page: its width",
+    "grid-container": "the pictures of a gallery: how many stand side by side",
+    "grid-wrap": "the box around them: its height",
+    "html-container": "gr.HTML: its padding",
+    "tab-container": "the strip of tabs: its width on a phone",
+    "tab-wrapper": "the box around the strip",
+    "tabitem": "the content of a tab: may become narrower than its content",
+    "thumbnail-item": "a picture of a gallery: the script names it by what stands below it",
+    "thumbnail-lg": "a large picture of a gallery",
+}
+# Gradio's page asks its server through `window.fetch`, which `visitor_key.js` wraps to add the visitor's key as a
+# header. Needless once gradio's page takes headers of its own.
+
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+
+class ShownAsParent:
+    """Makes the browser show a component by the code of gradio's component that it is derived from.
+
+    The first base class must be gradio's. Needless once a component may name the code that shows it.
+    """
+
+    is_template = True
+
+
+def uploaded_path(payload: Any) -> str | None:
+    """The path of an uploaded picture that has not been opened; None where the content came in the request itself."""
+    return None if payload.url and payload.url.startswith("data:") else payload.path
+
+
+def stored_picture(path: str) -> ImageData:
+    """The answer of a picture component for a file that lies in gradio's cache: gradio does not encode it again."""
+    return ImageData(path=path, orig_name="image.png")
+
+
+def is_update(answer: Any) -> bool:
+    """Whether a handler's answer is what `gr.update` returns: its value is made ready on the event loop."""
+    return isinstance(answer, dict) and answer.get("__type__") == "update"
+
+
+def cache_folder() -> str:
+    """Where gradio keeps uploads and answers, and from where it serves them."""
+    return get_upload_folder()
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+# What gradio's routes raise when they look up a name that a visitor sent: an endpoint, a handler, a component, an
+# upload. Needless once its routes answer 404 to each of them.
+UNKNOWN_NAME_ERRORS = (FnIndexInferError, LookupError, ValueError, TypeError, AttributeError)
+READING_INPUTS = ("preprocess_data", "special_args")
+
+
+def failed_on_inputs(error: BaseException) -> bool:
+    """Whether gradio failed on what was sent, before any handler ran.
+
+    Gradio has no error of its own for that: its functions are looked for in the traceback.
+    """
+    names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return not names.isdisjoint(READING_INPUTS)
+
+
+def current_headers() -> Any:
+    """The headers of the request whose handler runs in this thread; None outside of handlers.
+
+    Needless once every handler of the page takes a `gr.Request` and hands it on.
+    """
+    return getattr(LocalContext.request.get(None), "headers", None)
+
+
+def requests_under_way(blocks: gr.Blocks) -> dict[str, int]:
+    """How many requests wait in the queue and how many are being answered."""
+    return {"waiting": len(blocks._queue), "running": blocks._queue.get_active_worker_count()}
+
+
+class PageRequest:
+    """One step of a request: all of it, or one answer of a generator.
+
+    Attributes:
+        endpoint: the handler's name in the web API, else its own.
+        queued_ms: from its arrival to its start; None where it did not wait in the queue.
+        iterator: the generator that goes on; None at the first step.
+    """
+
+    def __init__(self, blocks: ObservedBlocks, block_fn: Any, named: dict[str, Any]) -> None:
+        handler = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
+        self._blocks, self._session, self._event_id = blocks, named.get("session_hash"), named.get("event_id")
+        self._event = blocks._queue.event_ids_to_events.get(self._event_id or "")
+        self.endpoint = str(getattr(handler, "api_name", None) or getattr(handler, "name", None) or "unknown")
+        self.queued_ms = None if self._event is None else 1000 * (time.monotonic() - self._event.enqueue_time)
+        self.iterator = named.get("iterator")
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody still waits for the answer: gradio marks the request of a visitor who has gone."""
+        return self._event is None or self._event.alive
+
+    def forget_session(self) -> None:
+        """Lets go of the session of a call of the web API that named none: gradio has named it like the call."""
+        if self._session and self._session == self._event_id and isinstance(self._blocks.state_holder, LeanSessions):
+            self._blocks.state_holder.forget(self._session)
+
+
+class ObservedBlocks(gr.Blocks):
+    """A page that hands each step of a request to `observed`.
+
+    `Blocks.process_api` is the one place around all of a request: gradio takes the inputs in before the handler and
+    makes the outputs ready after it, in other threads. Needless once gradio has a hook around a request.
+    """
+
+    async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """Gradio's answer of one step, by way of `observed`."""
+        answer = super().process_api
+        return await self.observed(PageRequest(self, block_fn, named), lambda: answer(block_fn, *arguments, **named))
+
+    async def observed(self, request: PageRequest, answer: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """The answer that the visitor gets, from gradio's."""
+        raise NotImplementedError
+
+    def queue(self, *arguments: Any, **named: Any) -> gr.Blocks:
+        """Gradio's queue without its statistics: a pandas table of the last 10,000 requests after every single one.
+
+        Needless once gradio makes them for its monitoring page only, which is closed here.
+        """
+        os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+        os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+        return super().queue(*arguments, **named)
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
 
 
 class LeanSession(SessionState):
-    """A session without descriptions of its components."""
+    """A session that holds the values a visitor has changed, without descriptions of the page's components.
+
+    Gradio describes every component anew for each session (30 ms of the event loop and 0.7 MB for this page), and takes
+    each call of the web API that names no session for a new one. The descriptions serve its deep links alone, which are
+    closed here (`bsig.ui.server.routes`). Needless once gradio describes a session when a link to it is asked for.
+    """
 
     def __init__(self, blocks: Any) -> None:
-        self.blocks_config = copy(blocks.default_config)
-        self.config_values: dict[int, Any] = {}
-        self.state_data: dict[int, Any] = {}
-        self._state_ttl: dict[int, Any] = {}
-        self.is_closed = False
-        self.STATE_TTL_WHEN_CLOSED = 3600
+        super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # type: ignore[arg-type]
 
     def __setitem__(self, key: int, value: Any) -> None:
         """Keeps a state's value, or a component that an answer has changed."""
-        block = self.blocks_config.blocks.get(key)
-        if isinstance(block, State):
-            self._state_ttl[key] = (block.time_to_live, datetime.now())
-            self.state_data[key] = value
-        else:
-            self.blocks_config.blocks[key] = value
+        super().__setitem__(key, value)
+        self.config_values.clear()
 
     def _update_config(self, key: int) -> None:
-        """Nothing: it is asked for by deep links alone."""
+        """Describes nothing."""
 
     def _update_value_in_config(self, key: int, value: Any) -> None:
-        """Nothing, as above."""
+        """Describes nothing."""
 
 
 class LeanSessions(StateHolder):
@@ -73,32 +230,32 @@ def use_lean_sessions(app: Any) -> None:
     sessions.set_blocks(app.get_blocks())
     app.state_holder = sessions
     queue = app.get_blocks()._queue
-    # Of those who never come for their answer; as many as gradio keeps mailboxes.
+    # Calls whose answer nobody fetches; as many as gradio keeps mailboxes.
     queue.pending_event_ids_session = LRUCache(queue.pending_messages_per_session.max_size)
 
 
-class ForgetsDelivered:
-    """Lets go of the mailbox of a call that named no session, once its answer has been fetched.
+class DeliveredMailboxes:
+    """Middleware that lets go of the mailbox of a call that named no session, once its answer has been fetched.
 
-    A page keeps its mailbox: it opens its stream again whenever it asks, also for what the stream before has brought.
+    Gradio keeps 2 kB for every such call, searches all of them for each answer, and throws away the oldest of more than
+    2,000, whoever may still be waiting at it (a fine-tune takes minutes). A page keeps its mailbox: it opens its stream
+    again whenever it asks, also for what the stream before has brought. Needless once gradio drops what is delivered.
     """
+
+    FETCHING = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/(?P<event>\w+)/?")
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
-        """One request."""
+        """Answers one request."""
         try:
             await self._app(scope, receive, send)
         finally:
-            # Such a call's session has the name of its event.
-            if scope["type"] == "http" and scope["method"] == "GET" and (event := _fetched_event(scope)):
-                _forget_mailbox(scope["app"].get_blocks()._queue, event)
-
-
-def _fetched_event(scope: Any) -> str | None:
-    path = FETCHED.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
-    return path["event"] if path else None
+            if scope["type"] == "http" and scope["method"] == "GET":
+                path = self.FETCHING.fullmatch(scope["path"].removeprefix(scope.get("root_path", "")))
+                if path:  # such a call's session has the name of its event
+                    _forget_mailbox(scope["app"].get_blocks()._queue, path["event"])
 
 
 def _forget_mailbox(queue: Any, session: str) -> None:

@@ -1,4 +1,4 @@
-"""What stands between strangers and gradio: limits on what is sent, closed routes, headers, `/health`.
+"""What stands between strangers and gradio: limits on what is sent, open routes, headers, `/health`.
 
 `server_arguments` is what `Blocks.launch` takes for it. Everything is plain ASGI around gradio's own application.
 """
@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -17,8 +16,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
-from gradio.route_utils import FnIndexInferError
-from gradio.utils import get_upload_folder
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
@@ -30,9 +27,17 @@ from bsig.inputs.errors import megabytes
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.folder import list_checkpoints
 from bsig.training.runs.queue import RunQueue
-from bsig.ui.server.gradio_internals import ForgetsDelivered, use_lean_sessions
+from bsig.ui.server.gradio_internals import (
+    UNKNOWN_NAME_ERRORS,
+    DeliveredMailboxes,
+    cache_folder,
+    requests_under_way,
+    use_lean_sessions,
+)
+from bsig.ui.server.limits import ON_SPACES_VARIABLE
 from bsig.ui.server.log import log_requests
 from bsig.ui.server.memory import keep_heap_small
+from bsig.ui.server.routes import UPLOAD_PATH, is_open
 from bsig.ui.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -41,30 +46,20 @@ UPLOAD_PATIENCE_S = 20.0
 SLOWEST_BYTES_PER_S = 8 * 2**10
 DISK_LEFT_BYTES = 512 * 2**20
 KEPT_SESSIONS = 1000
-# What gradio looks up without asking first: an endpoint, a handler, a component, an upload.
-NO_SUCH_THING = (FnIndexInferError, LookupError, ValueError, TypeError, AttributeError)
-UPLOAD_PATH = "/gradio_api/upload"
-# Routes of gradio that this page does not use: they fetch addresses that a visitor names, copy a session's values into
-# a link, keep a connection busy for developers, or take recordings.
-CLOSED = re.compile(
-    r"/gradio_api/(proxy=|file=\w+:|file/|deep_link|dev/|process_recording|run-history|runs|vibe|undo-vibe|stream/"
-    r"|profiling|component_server|token)|/(monitoring|login|logout|custom_component)\b",
-    re.IGNORECASE,
-)
 # Gradio's page needs inline scripts and styles and makes functions from text; what the policy does hold is that nothing
 # is loaded from and nothing sent to another host. Spaces show the page in a frame of huggingface.co, and put a bar of
 # their own into it that asks there who liked the Space.
 HUB = "https://huggingface.co https://*.huggingface.co"
-OF_HUB = f" {HUB}" if os.environ.get("SPACE_ID") else ""
+ON_SPACES = f" {HUB}" if os.environ.get(ON_SPACES_VARIABLE) else ""
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'self'",
         "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
         "style-src 'self' 'unsafe-inline'",
-        f"img-src 'self' data: blob:{OF_HUB}",
+        f"img-src 'self' data: blob:{ON_SPACES}",
         "media-src 'self' data: blob:",
         "font-src 'self' data:",
-        f"connect-src 'self' data: blob:{OF_HUB}",
+        f"connect-src 'self' data: blob:{ON_SPACES}",
         "worker-src 'self' blob:",
         "object-src 'none'",
         "base-uri 'self'",
@@ -80,17 +75,17 @@ SECURITY_HEADERS = {
 
 
 def prepare_process() -> None:
-    """For the process of an app: its log and its memory."""
+    """Sets up the process of an app: its log and its memory."""
     log_requests()
     keep_heap_small()
 
 
 def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> dict[str, Any]:
-    """What `Blocks.launch` needs so that its server can stand in the open.
+    """The arguments of `Blocks.launch` for a server that strangers may reach.
 
     Args:
-        max_upload_bytes: of one request, all its files together.
-        upload_patience_s: how long a request may take beyond what `SLOWEST_BYTES_PER_S` would.
+        max_upload_bytes: limit of one upload, all its files together.
+        upload_patience_s: how long a request may take beyond the time at `SLOWEST_BYTES_PER_S`.
     """
     guard = Middleware(Guard, max_upload_bytes=max_upload_bytes, upload_patience_s=upload_patience_s)
     return {
@@ -98,37 +93,39 @@ def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PA
         "state_session_capacity": KEPT_SESSIONS,
         "enable_monitoring": False,
         "app_kwargs": {
-            "routes": [Route("/health", health)],
-            "middleware": [guard, Middleware(ForgetsDelivered)],
+            "routes": [Route("/health", _health)],
+            "middleware": [guard, Middleware(DeliveredMailboxes)],
             "lifespan": _lifespan,
             "exception_handlers": {RequestValidationError: _wrong_request},
         },
     }
 
 
-async def health(request: Request) -> JSONResponse:
-    """Whether the app lives and how busy it is: version, loaded models, queue lengths, seconds since the start."""
+async def _health(request: Request) -> JSONResponse:
+    """The answer of `/health`: that the app lives and how busy it is."""
     return JSONResponse(request.app.get_blocks().health())
 
 
 def health_of(blocks: Any, bench: Workbench, runs: RunQueue) -> Callable[[], dict[str, Any]]:
-    """What `/health` answers. Of models only those are named that ship: others are a visitor's."""
+    """The function behind `/health`: version, seconds since the start, loaded models, queue lengths.
+
+    Only models that ship are named; others are a visitor's and counted.
+    """
     start, shipped = time.monotonic(), {row["name"] for row in list_checkpoints(bench.folder)}
 
-    def answered() -> dict[str, Any]:
+    def health() -> dict[str, Any]:
         loaded = bench.loaded_names()
-        waiting = blocks._queue
         return {
             "status": "ok",
             "version": __version__,
             "uptime_s": round(time.monotonic() - start, 1),
             "models": sorted(shipped & set(loaded)),
             "other_models": sum(name not in shipped for name in loaded),
-            "requests": {"waiting": len(waiting), "running": sum(job is not None for job in waiting.active_jobs)},
+            "requests": requests_under_way(blocks),
             "finetunes": runs.counts(),
         }
 
-    return answered
+    return health
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +135,7 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
 
 
 async def _wrong_request(_: Request, error: Exception) -> JSONResponse:
-    """FastAPI's list of what is wrong with a body, as a sentence and without repeating the body."""
+    """The first of FastAPI's complaints about a body as a sentence that does not repeat the body."""
     first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
     where = ".".join(str(step) for step in first.get("loc", ())[:4])[:80]
     return _refusal(422, f"the request cannot be read at '{where}': {first.get('msg', 'wrong form')}.")
@@ -149,7 +146,7 @@ def _refusal(status: int, sentence: str) -> JSONResponse:
 
 
 class Guard:
-    """Counts and times what is sent, closes routes, adds headers, turns what escapes into a sentence.
+    """Counts and times what is sent, keeps routes closed, adds headers, turns what escapes into a sentence.
 
     A body is counted while it streams, so that a missing or false content-length changes nothing. Gradio's upload
     parser removes its partial files on a `MultiPartException` and on nothing else, which is why a refusal is one.
@@ -159,7 +156,7 @@ class Guard:
         self.app, self.max_upload_bytes, self.patience_s = app, max_upload_bytes, upload_patience_s
 
     async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
-        """One request."""
+        """Answers one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -168,7 +165,7 @@ class Guard:
         limit = self.max_upload_bytes if is_upload else MAX_REQUEST_BYTES
         body = _Body(receive, dict(scope["headers"]), limit, self.patience_s)
         answer = _Answer(send, body)
-        if CLOSED.match(path):
+        if not is_open(scope["method"], path):
             await _refusal(404, "this app has no such page.")(scope, receive, answer)
             return
         try:
@@ -179,7 +176,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001  whatever it is, the visitor gets a sentence
             if not body.refused:
                 body.refused = _in_words(error)
-            if answer.has_started:  # gradio's stream of answers, which nobody had asked for
+            if answer.has_started:  # a stream of answers to no question
                 await answer.end()
                 return
         if body.refused and not answer.has_started:
@@ -189,9 +186,9 @@ class Guard:
 
 
 def _in_words(error: Exception) -> tuple[int, str]:
-    """Status and sentence of what gradio's routes raise. Handlers run in the queue and never fail here."""
+    """Status and sentence for what gradio's routes raise. Handlers run in the queue and never fail here."""
     # Starlette makes a RuntimeError of the 404 with which gradio ends a stream that has begun.
-    if isinstance(error, NO_SUCH_THING) or isinstance(error.__cause__, HTTPException):
+    if isinstance(error, UNKNOWN_NAME_ERRORS) or isinstance(error.__cause__, HTTPException):
         logger.warning("a request that fits nothing: %s", type(error).__name__)
         return 400, "the request names or holds nothing that this app knows; `/gradio_api/info` lists what it takes."
     logger.error("defect while answering a request", exc_info=error)
@@ -199,7 +196,12 @@ def _in_words(error: Exception) -> tuple[int, str]:
 
 
 class _Body:
-    """`receive`, counted and timed. `refused`: status and sentence, once it has gone too far."""
+    """`receive`, counted and timed.
+
+    Attributes:
+        is_whole: all of the body has come.
+        refused: status and sentence of the refusal; None while the request is within its limits.
+    """
 
     def __init__(self, receive: Callable, headers: dict[bytes, bytes], limit: int, patience_s: float) -> None:
         self._receive, self._limit, self._patience_s = receive, limit, patience_s
@@ -261,13 +263,13 @@ class _Answer:
         await self._send(message)
 
     async def end(self) -> None:
-        """Ends what was begun and broke off."""
+        """Ends an answer that was begun and broke off."""
         with contextlib.suppress(Exception):  # it may have ended, or the visitor be gone
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _check_disk(body: _Body) -> None:
-    folder = get_upload_folder()
+    folder = cache_folder()
     try:
         free = shutil.disk_usage(folder).free
     except OSError:  # it is made with the first upload

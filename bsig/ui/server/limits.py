@@ -1,10 +1,11 @@
-"""Who the app is for, and every limit that follows from it: all of them stand here and nowhere else.
+"""Every limit of the app, for its owner's machine or for strangers: all of them stand here and nowhere else.
 
     Limits.local()    one's own machine: paths are taken, everything is shared, nothing but memory and disk limits
     Limits.public()   for strangers: no path of the machine, limits on all that costs, each visitor's things apart
 
 Each refusal is one sentence with the value, the rule and the remedy; `words()` says the same before anybody has filled
-in a form.
+in a form. A backbone's name decides what is downloaded and how much memory is taken, so a public app takes timm's own
+names alone, no paths and no hub addresses, and measures a network before it is loaded.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache, lru_cache
+from typing import Any
+
+import timm
+import torch
 
 from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.zips import ZipLimits
+from bsig.model.backbones import DEFAULT_BACKBONE
 
 MEGABYTE = 2**20
 PASSWORD_VARIABLE = "BSIG_FINETUNE_PASSWORD"
@@ -26,22 +33,22 @@ ELSEWHERE = "or run bsig on your own machine, where there is no such limit"
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one running app; None where there is none.
+    """The limits of one running app; None where there is no limit.
 
     Attributes:
         is_public: strangers may come: visitors are kept apart and shipped checkpoints are only read.
         takes_paths: paths and data sets of this machine may be named in forms.
-        upload_bytes: of one uploaded file.
-        unpacked_bytes: of one uploaded zip, unpacked.
-        zip_files: in one uploaded zip.
-        finetune_pictures: of one run, each counted once for every view.
-        finetune_epochs, finetune_seconds: of one run; a run that takes longer is stopped and keeps its epochs.
-        runs_waiting: of one visitor, waiting or being made; all runs of all visitors are made one at a time.
-        runs_kept: of one visitor.
-        models_kept: of one visitor: uploaded checkpoints and models from the Models tab.
+        upload_bytes: size of one uploaded file.
+        unpacked_bytes: size of one uploaded zip, unpacked.
+        zip_files: files in one uploaded zip.
+        finetune_pictures: pictures of one run, each counted once for every view.
+        finetune_epochs, finetune_seconds: length of one run; a longer one is stopped and keeps its epochs.
+        runs_waiting: a visitor's runs that wait or are being made; the app makes one run at a time.
+        runs_kept: a visitor's runs.
+        models_kept: a visitor's uploaded checkpoints and models from the Models tab.
         model_weights: parameters of a backbone.
-        evaluation_pictures, evaluation_seconds: of one evaluation of own pictures.
-        evaluations_kept: of one visitor (of all together where visitors are not kept apart).
+        evaluation_pictures, evaluation_seconds: size and length of one evaluation of own pictures.
+        evaluations_kept: a visitor's evaluations (everybody's together where visitors are not kept apart).
         kept_seconds: how long a visitor's things stay after the last request.
         closed_seconds: how long they stay once the last page is closed.
         password: what a fine-tune must come with; None asks for none.
@@ -68,12 +75,12 @@ class Limits:
 
     @classmethod
     def local(cls) -> Limits:
-        """For one's own machine."""
+        """The limits of an app on one's own machine."""
         return cls(is_public=False, takes_paths=True, upload_bytes=2 * 2**30)
 
     @classmethod
     def public(cls, password: str | None = None) -> Limits:
-        """For strangers, on a machine with two cores."""
+        """The limits of an app for strangers, on a machine with two cores."""
         return cls(
             is_public=True,
             takes_paths=False,
@@ -97,7 +104,10 @@ class Limits:
 
     @classmethod
     def for_app(cls, *, public: bool, environment: Mapping[str, str] = os.environ) -> Limits:
-        """As asked for; on Hugging Face Spaces always public. The password is the environment's."""
+        """The limits that `app.py` was asked for; on Hugging Face Spaces always the public ones.
+
+        The password for fine-tuning is the environment's.
+        """
         if public or environment.get(ON_SPACES_VARIABLE):
             return cls.public(environment.get(PASSWORD_VARIABLE))
         return cls.local()
@@ -109,7 +119,7 @@ class Limits:
 
     @property
     def zip_limits(self) -> ZipLimits:
-        """Of an uploaded data set."""
+        """The limits of an uploaded data set."""
         return ZipLimits(files=self.zip_files, total_bytes=self.unpacked_bytes)
 
     def check_password(self, given: str | None) -> None:
@@ -121,8 +131,8 @@ class Limits:
         if self.password is None:
             return
         if not hmac.compare_digest((given or "").encode(), self.password.encode()):
-            said = "is not the right one" if given else "is missing"
-            raise InputError(f"the password for fine-tuning {said}; ask whoever runs this app, {ELSEWHERE}.")
+            fault = "is not the right one" if given else "is missing"
+            raise InputError(f"the password for fine-tuning {fault}; ask whoever runs this app, {ELSEWHERE}.")
 
     def check(self, name: str, value: float | int, limit: float | int | None, remedy: str, unit: str = "") -> None:
         """Refuses a value above a limit.
@@ -131,23 +141,48 @@ class Limits:
             InputError: it is above; with name, value, rule and remedy.
         """
         if limit is not None and value > limit:
-            behind = f" {unit}" if unit else ""
+            suffix = f" {unit}" if unit else ""
             raise InputError(
-                f"`{name}` (={value:,.10g}{behind}) must be at most {limit:,.10g}{behind} in this public app; "
+                f"`{name}` (={value:,.10g}{suffix}) must be at most {limit:,.10g}{suffix} in this public app; "
                 f"{remedy}, {ELSEWHERE}."
             )
 
     def check_count(self, what: str, has: int, limit: int | None, remedy: str) -> None:
-        """Refuses one more of what a visitor already has as many of as are kept.
+        """Refuses one more of a visitor's things when the limit is reached.
 
         Raises:
-            InputError: with both numbers and the remedy.
+            InputError: the limit is reached; with both numbers and the remedy.
         """
         if limit is not None and has >= limit:
             raise InputError(f"you have {has} {what}, a visitor of this public app may have {limit}; {remedy}.")
 
+    def check_backbone(self, name: str) -> None:
+        """Refuses a backbone that a stranger may not have loaded; a local app takes all.
+
+        Raises:
+            InputError: not one of timm's names, or a network that is too large.
+        """
+        if not self.is_public or name == DEFAULT_BACKBONE:
+            return
+        if name not in _timm_names():
+            raise InputError(
+                f"`backbone` (='{name}') must be one of timm's own names with published weights in this public app, no "
+                f"path and no hub address; choose one from the list, {ELSEWHERE}."
+            )
+        if self.model_weights is not None:
+            self.check("weights", weights_of(name), self.model_weights, f"choose a smaller backbone than '{name}'")
+
+    def check_description(self, description: dict[str, Any]) -> None:
+        """Refuses a checkpoint, by its description, whose backbone a stranger may not have loaded.
+
+        Raises:
+            InputError: as `check_backbone`.
+        """
+        backbone = description.get("backbone")
+        self.check_backbone(str(backbone.get("name") if isinstance(backbone, dict) else backbone))
+
     def finetune_limits(self) -> str:
-        """What a person should know before filling in the Fine-tune form; empty where nothing is limited."""
+        """The limits that the Fine-tune form shows before it is filled in; empty in a local app."""
         if not self.is_public:
             return ""
         return (
@@ -159,7 +194,7 @@ class Limits:
         )
 
     def evaluate_limits(self) -> str:
-        """The same before own pictures are measured."""
+        """The limits that the Evaluate screen shows before own pictures are measured; empty in a local app."""
         if not self.is_public:
             return ""
         return (
@@ -169,7 +204,7 @@ class Limits:
         )
 
     def models_limits(self) -> str:
-        """The same before a model is loaded or brought."""
+        """The limits that the Models screen shows; empty in a local app."""
         if not self.is_public:
             return ""
         return (
@@ -179,7 +214,7 @@ class Limits:
         )
 
     def lifetime(self) -> str:
-        """How long a visitor's things are there and for whom."""
+        """A sentence on how long a visitor's things are there and for whom; empty in a local app."""
         if not self.is_public:
             return ""
         return (
@@ -188,7 +223,7 @@ class Limits:
         )
 
     def privacy(self) -> str:
-        """What becomes of pictures, in the words that are true of this app."""
+        """Two sentences on what becomes of pictures in this app."""
         if not self.is_public:
             return (
                 "Pictures are processed by this app on the machine it runs on and sent nowhere else. Uploads and maps "
@@ -201,13 +236,45 @@ class Limits:
 
     def words(self) -> dict[str, str]:
         """Every limit in words, by the name of its field; the table of `assets/docs/hosting.md`."""
-        words = {
-            "takes_paths": "no" if not self.takes_paths else "yes",
-            "upload_bytes": megabytes(self.upload_bytes),
-            "unpacked_bytes": megabytes(self.unpacked_bytes),
-        }
-        shown = {one.name for one in fields(self)} - {"is_public", "password"}
-        for name in (one.name for one in fields(self) if one.name in shown and one.name not in words):
-            value = getattr(self, name)
-            words[name] = "no limit" if value is None else duration(value) if name.endswith("seconds") else f"{value:,}"
-        return words
+        names = [limit.name for limit in fields(self) if limit.name not in ("is_public", "password")]
+        return {name: _in_words(name, getattr(self, name)) for name in names}
+
+
+@cache
+def pretrained_names() -> list[str]:
+    """Timm's names with published weights, the installed one first."""
+    return [DEFAULT_BACKBONE, *timm.list_pretrained()]
+
+
+@lru_cache(maxsize=256)
+def weights_of(name: str) -> int:
+    """The number of parameters of one of timm's networks, without making any of them.
+
+    Raises:
+        InputError: timm cannot make the network without its parameters.
+    """
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(name, pretrained=False)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        raise InputError(
+            f"`backbone` (='{name}') cannot be measured before it is loaded; choose another, {ELSEWHERE}."
+        ) from error
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@cache
+def _timm_names() -> frozenset[str]:
+    """Timm's names, with and without the tag of their weights."""
+    names = pretrained_names()
+    return frozenset([*names, *(name.split(".")[0] for name in names)])
+
+
+def _in_words(name: str, limit: float | int | None) -> str:
+    if limit is None:
+        return "no limit"
+    if isinstance(limit, bool):
+        return "yes" if limit else "no"
+    if name.endswith("seconds"):
+        return duration(limit)
+    return megabytes(int(limit)) if name.endswith("bytes") else f"{limit:,}"

@@ -1,12 +1,12 @@
-"""What a visitor has: runs, checkpoints, loaded models, evaluations, files. One space for all, or one for each.
+"""A visitor's things: runs, checkpoints, loaded models, evaluations, files. One space for all, or one for each visitor.
 
     WORK/public/APP/visitors/KEY/runs, checkpoints      KEY: a hash of the visitor's key
     WORK/public/APP/temporary/                          uploads, maps, unpacked zips of this app
-    WORK/public/APP/lock                                held while the app lives: others of no living app are removed
+    WORK/public/APP/lock                                held while the app lives; folders of dead apps are removed
 
-In a local app everything lies on one space, in the work folder itself, as long as its owner likes. In a public one a
-space is a folder of its own: what does not lie on it does not exist for its visitor, so no list and no name has to be
-filtered. A space is cleared when its visitor has left or was not seen for a while (`bsig.ui.server.limits`).
+In a local app everything lies in one space, in the work folder itself, as long as its owner likes. In a public one each
+space is a folder of its own. What does not lie in it does not exist for its visitor, so no list and no name has to be
+filtered. A space is cleared when its visitor has left or has sent nothing for a while (`bsig.ui.server.limits`).
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ class VisitorSpace:
 
     Attributes:
         folder: holds `runs` and `checkpoints`; None for a bench that keeps none.
+        evaluations: the visitor's own data sets, measured.
         registered: models that are in no folder, by name.
         uploads: the zip of pictures that was uploaded last, unpacked.
         uses: keys of models and encodings that the app holds in memory for this visitor.
-        pages: how many are open.
-        had_page: at least one was.
-        seen: when the last request came, in seconds of the monotonic clock.
+        files: uploads, and the files of answers that were fetched.
+        pages: number of open pages.
+        had_page: whether a page was ever open.
+        last_request: time of the last request, in seconds of the monotonic clock.
     """
 
     folder: Path | None
@@ -60,33 +62,33 @@ class VisitorSpace:
     files: set[Path] = field(default_factory=set)
     pages: int = 0
     had_page: bool = False
-    seen: float = field(default_factory=time.monotonic)
+    last_request: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # one start at a time, so that counts hold
 
     @property
     def runs(self) -> RunFolder | None:
-        """Of this space."""
+        """The folder of the visitor's runs; None for a bench that keeps none."""
         return RunFolder(self.folder) if self.folder else None
 
     def own_queue(self, queue: RunQueue) -> RunQueue:
-        """The app's line, for the runs of this space."""
+        """The app's queue, for this visitor's runs alone."""
         return queue.beside(self.runs) if self.runs else queue
 
     def models(self) -> int:
-        """How many models and checkpoints lie here that no run made."""
-        if self.folder is None:
+        """The number of models and checkpoints that come from no run."""
+        if self.runs is None:
             return len(self.registered)
-        made, kept = set(RunFolder(self.folder).names()), RunFolder(self.folder).checkpoints
-        saved = {path.name for path in kept.iterdir() if not path.name.startswith(".")} if kept.is_dir() else set()
-        return len((saved | self.registered.keys()) - made)
+        folder = self.runs.checkpoints
+        saved = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+        return len((saved | self.registered.keys()) - set(self.runs.names()))
 
 
 class VisitorSpaces:
-    """All spaces of one app; `current()` is that of the visitor whose event is being handled.
+    """All visitors' spaces of one app.
 
     Args:
         limits: whether visitors are kept apart, and for how long.
-        work_folder: where spaces lie; None for a bench that keeps nothing.
+        work_folder: holds the spaces; None for a bench that keeps nothing.
     """
 
     def __init__(self, limits: Limits, work_folder: Path | None = None) -> None:
@@ -103,7 +105,7 @@ class VisitorSpaces:
         self.shared = VisitorSpace(work_folder, OwnSets(limits.evaluations_kept))
 
     def current(self) -> VisitorSpace:
-        """The visitor's space; of nobody, who has nothing, where it is not known who asks."""
+        """The space of the visitor whose request is being handled; an empty one where nobody is known to ask."""
         if not self.limits.is_public:
             return self.shared
         key = current_key()
@@ -119,31 +121,31 @@ class VisitorSpaces:
         os.environ["TMPDIR"] = str(folder)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
 
-    # What visitors do, as `bsig.ui.server.visitors` sees it.
+    # What visitors do, as `bsig.ui.server.visitors` tells it.
 
-    def seen(self, key: str) -> None:
-        """A request came."""
+    def note_request(self, key: str) -> None:
+        """Notes that a request came."""
         with self._lock:
             space = self._spaces.get(hashed(key))
             if space:
-                space.seen = time.monotonic()
+                space.last_request = time.monotonic()
 
-    def opened(self, key: str) -> None:
-        """A page was opened."""
+    def note_page_opened(self, key: str) -> None:
+        """Notes that a page was opened."""
         with self._lock:
             space = self._space_named(hashed(key))
             space.pages, space.had_page = space.pages + 1, True
 
-    def closed(self, key: str) -> None:
-        """A page was closed, or its connection broke."""
+    def note_page_closed(self, key: str) -> None:
+        """Notes that a page was closed, or its connection broke."""
         with self._lock:
             space = self._spaces.get(hashed(key))
             if space:
                 space.pages = max(0, space.pages - 1)
-                space.seen = time.monotonic()
+                space.last_request = time.monotonic()
 
-    def has_file(self, key: str, path: str) -> None:
-        """A file was uploaded by the visitor, or handed to them: it goes with the last who has it."""
+    def note_file(self, key: str, path: str) -> None:
+        """Notes that the visitor uploaded a file, or was handed one: it goes with the last visitor who has it."""
         file = Path(os.path.abspath(path))
         if not file.is_relative_to(Path(tempfile.gettempdir()).absolute()):
             return  # an example that ships
@@ -155,26 +157,26 @@ class VisitorSpaces:
     # Clearing.
 
     def start_sweeping(self, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
-        """Clears spaces that are left, from now on, in a thread of its own."""
+        """Clears the spaces of visitors who leave, from now on, in a thread of its own."""
 
-        def sweep_on() -> None:
+        def sweep_again() -> None:
             while not self._closing.wait(SWEEP_EVERY_S):
                 try:
                     self.sweep(queue, forget)
                 except Exception:
                     logger.exception("defect while clearing spaces")
 
-        threading.Thread(target=sweep_on, daemon=True, name="clears spaces").start()
+        threading.Thread(target=sweep_again, daemon=True, name="clears spaces").start()
 
     def sweep(self, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
         """Clears every space whose visitor has left; one whose run still has to end is cleared the next time."""
         with self._lock:
-            left = [name for name, space in self._spaces.items() if self._is_left(space)]
-        for name in left:
+            names = [name for name, space in self._spaces.items() if self._is_left(space)]
+        for name in names:
             self._clear(name, queue, forget)
 
     def close(self) -> None:
-        """Ends with the app: nothing stays."""
+        """Clears everything at the end of the app."""
         self._closing.set()
         with self._lock:
             for space in (self.shared, *self._spaces.values()):
@@ -185,7 +187,7 @@ class VisitorSpaces:
         self._held.close()
 
     def _is_left(self, space: VisitorSpace) -> bool:
-        quiet = time.monotonic() - space.seen
+        quiet = time.monotonic() - space.last_request
         kept, closed = self.limits.kept_seconds, self.limits.closed_seconds
         is_empty = not space.files and not space.uses and not space.registered and not len(space.evaluations)
         has_gone = space.pages == 0 and (space.had_page or (is_empty and not (space.folder and space.folder.exists())))
@@ -193,12 +195,12 @@ class VisitorSpaces:
 
     def _clear(self, name: str, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
         space = self._spaces[name]
-        line = space.own_queue(queue)
-        going = [run.name for run in line.folder.read_all() if run.state.standing not in ENDED]
-        for run in going:
-            with contextlib.suppress(InputError):
-                line.stop(run)
-        if any(line.position(run) is not None for run in line.folder.names()):
+        own_queue = space.own_queue(queue)
+        for run in own_queue.folder.read_all():
+            if run.state.standing not in ENDED:
+                with contextlib.suppress(InputError):  # it has just ended
+                    own_queue.stop(run.name)
+        if any(own_queue.position(name) is not None for name in own_queue.folder.names()):
             return
         with self._lock:
             if not self._is_left(space):  # came back meanwhile
@@ -228,7 +230,7 @@ class VisitorSpaces:
                 folder = self._app_folder / "visitors" / name if self._app_folder else None
                 self._spaces[name] = VisitorSpace(folder, OwnSets(self.limits.evaluations_kept))
             space = self._spaces[name]
-            space.seen = time.monotonic()
+            space.last_request = time.monotonic()
             return space
 
     def _new_app_folder(self, root: Path) -> Path:
@@ -246,5 +248,5 @@ class VisitorSpaces:
 
 
 def hashed(key: str) -> str:
-    """What a visitor's folder is called: who sees the name cannot be the visitor."""
+    """The name of a visitor's folder: whoever sees it does not know the key."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]

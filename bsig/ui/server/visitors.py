@@ -1,4 +1,4 @@
-"""Who is asking: an unguessable key for each visitor of a public app, and what each of them has open and has fetched.
+"""The visitor who is asking: an unguessable key for each of a public app, and what each has open and has fetched.
 
 A key is 128 random bits. It is set as a cookie with the first answer; where a browser takes no cookie (a page inside
 another's frame may be refused) the page's own script sends a key of its own as a header, which lasts as long as the
@@ -16,63 +16,52 @@ import re
 import secrets
 from collections import OrderedDict
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs
 
-from gradio.context import LocalContext
 from starlette.responses import PlainTextResponse
+
+from bsig.ui.server.gradio_internals import current_headers
 
 COOKIE = "bsig_visitor"
 HEADER = "x-bsig-visitor"
 KEY_PATTERN = re.compile(r"[0-9a-f]{32,64}")
 SESSIONS_KEPT = 10_000
-ASKING = re.compile(r"/gradio_api/(queue/join|run|api|call|cancel|reset)\b")  # requests whose body may name a session
-LARGEST_ANSWER = 2**20  # of an upload: the names of at most 1000 files
-KEPT_IN_PAGE_JS = """<script>
-(() => {
-  /* Used where no cookie is taken. In storage, so that it outlives a reload; in memory where that is refused too. */
-  const fresh = () =>
-    [...crypto.getRandomValues(new Uint8Array(16))].map(b => b.toString(16).padStart(2, '0')).join('');
-  let key;
-  try {
-    key = sessionStorage.getItem('bsig_visitor') || fresh();
-    sessionStorage.setItem('bsig_visitor', key);
-  } catch { key = fresh(); }
-  const plain = window.fetch;
-  window.fetch = (target, options) => {
-    const address = new URL(target instanceof Request ? target.url : target, location.href);
-    if (address.origin !== location.origin) return plain(target, options);
-    const headers = new Headers((options && options.headers) || (target instanceof Request ? target.headers : {}));
-    headers.set('X-Bsig-Visitor', key);
-    return plain(target, {...options, headers});
-  };
-})();
-</script>"""
+QUESTIONS = re.compile(
+    r"/gradio_api/(queue/join|run|api|call|cancel|reset)\b"
+)  # requests whose body may name a session
+LARGEST_ANSWER = 2**20  # bytes of an upload's answer: the names of at most 1000 files
+
+
+def key_script() -> str:
+    """The script that gives a page a key of its own, for the page's head."""
+    script = Path(__file__).with_name("visitor_key.js").read_text(encoding="utf-8")
+    return f"<script>\n{script}</script>"
 
 
 @runtime_checkable
 class Visits(Protocol):
-    """Who is told of what visitors do."""
+    """Whoever keeps account of what visitors do."""
 
-    def seen(self, key: str) -> None:
-        """A request came."""
+    def note_request(self, key: str) -> None:
+        """Notes that a request came."""
 
-    def opened(self, key: str) -> None:
-        """A page was opened."""
+    def note_page_opened(self, key: str) -> None:
+        """Notes that a page was opened."""
 
-    def closed(self, key: str) -> None:
-        """A page was closed, or its connection broke."""
+    def note_page_closed(self, key: str) -> None:
+        """Notes that a page was closed, or its connection broke."""
 
-    def has_file(self, key: str, path: str) -> None:
-        """A file was uploaded by the visitor, or handed to them."""
+    def note_file(self, key: str, path: str) -> None:
+        """Notes that the visitor uploaded a file, or was handed one."""
 
 
 def current_key() -> str | None:
     """The key of the visitor whose event is being handled in this thread; None outside of events."""
-    request = LocalContext.request.get(None)
-    headers = getattr(request, "headers", None)
-    found = headers.get(HEADER) if headers else None
-    return found if found and KEY_PATTERN.fullmatch(found) else None
+    headers = current_headers()
+    key = headers.get(HEADER) if headers else None
+    return key if key and KEY_PATTERN.fullmatch(key) else None
 
 
 class VisitorMiddleware:
@@ -80,49 +69,50 @@ class VisitorMiddleware:
 
     def __init__(self, app: Any, visits: Visits) -> None:
         self._app, self._visits = app, visits
-        # Whose session it is that answers are fetched for: nobody else gets them.
+        # The visitor's key by session: nobody else gets the session's answers.
         self._sessions: OrderedDict[str, str] = OrderedDict()
-        # Of pages that keep their own key. The browser opens a page's lasting connection by itself and puts no header
-        # on it, only the session's name. It says when the page has gone, and decides nothing else.
+        # The same for pages that keep their own key. The browser opens a page's lasting connection by itself and puts
+        # no header on it, only the session's name. It says when the page has gone, and decides nothing else.
         self._without_cookie: OrderedDict[str, str] = OrderedDict()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """Answers one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        known = _key_in_cookie(scope)
-        own = _key_in_header(scope)
-        key = known or own or secrets.token_hex(16)
+        from_cookie, from_page = _key_in_cookie(scope), _key_in_header(scope)
+        key = from_cookie or from_page or secrets.token_hex(16)
+        has_key = bool(from_cookie or from_page)
         headers = [(name, value) for name, value in scope["headers"] if name != HEADER.encode()]
         scope = {**scope, "headers": [*headers, (HEADER.encode(), key.encode())]}
         path = scope.get("path", "")
-        watched = _Answer(self._visits, key, path, send, None if known else cookie(key, is_secure=_is_secure(scope)))
-        session = path.rsplit("/heartbeat/", 1)[1] if "/heartbeat/" in path else None
-        self._visits.seen(key)
-        asked, receive = await _session_of(scope, path, receive)
-        if asked is not None:
-            if self._sessions.get(asked, key) != key:
+        set_cookie = None if from_cookie else cookie(key, is_secure=_is_secure(scope))
+        answer = _Answer(self._visits, key, path, send, set_cookie)
+        heartbeat_session = path.rsplit("/heartbeat/", 1)[1] if "/heartbeat/" in path else None
+        self._visits.note_request(key)
+        session, receive = await _session_of(scope, path, receive)
+        if session is not None:
+            if self._sessions.get(session, key) != key:
                 await PlainTextResponse("This session is another visitor's.", status_code=403)(scope, receive, send)
                 return
-            if known or own:
-                self._note_session(asked, key, has_cookie=bool(known))
-        if session and (known or own):
-            self._visits.opened(key)
+            if has_key:
+                self._note_session(session, key, has_cookie=bool(from_cookie))
+        if heartbeat_session and has_key:
+            self._visits.note_page_opened(key)
         try:
-            await self._app(scope, receive, watched.send)
+            await self._app(scope, receive, answer.send)
         finally:
-            if session and (known or own):
-                self._visits.closed(key)
-            elif session and session in self._without_cookie:
-                self._visits.closed(self._without_cookie.pop(session))
+            if heartbeat_session and has_key:
+                self._visits.note_page_closed(key)
+            elif heartbeat_session and heartbeat_session in self._without_cookie:
+                self._visits.note_page_closed(self._without_cookie.pop(heartbeat_session))
 
     def _note_session(self, session: str, key: str, *, has_cookie: bool) -> None:
         if not session or session in self._sessions:
             return
         self._sessions[session] = key
         if not has_cookie:
-            self._visits.opened(key)
+            self._visits.note_page_opened(key)
             self._without_cookie[session] = key
         for kept in (self._sessions, self._without_cookie):
             while len(kept) > SESSIONS_KEPT:
@@ -137,19 +127,19 @@ class _Answer:
         self._is_upload, self._body = path.endswith("/upload"), b""
 
     async def send(self, message: Any) -> None:
-        """One part of the answer."""
+        """Passes one part of the answer on."""
         if message["type"] == "http.response.start":
             if self._cookie:
                 headers = [*message.get("headers", []), (b"set-cookie", self._cookie.encode())]
                 message = {**message, "headers": headers}
             self._is_upload = self._is_upload and message["status"] == 200
             if message["status"] in (200, 206) and "/file=" in self._path:
-                self._visits.has_file(self._key, self._path.split("/file=", 1)[1])
+                self._visits.note_file(self._key, self._path.split("/file=", 1)[1])
         elif self._is_upload and len(self._body) < LARGEST_ANSWER:
             self._body += message.get("body", b"")
             if not message.get("more_body"):
                 for path in _paths_in(self._body):
-                    self._visits.has_file(self._key, path)
+                    self._visits.note_file(self._key, path)
         await self._send(message)
 
 
@@ -161,7 +151,7 @@ async def _session_of(scope: Any, path: str, receive: Any) -> tuple[str | None, 
     """
     if path.endswith("/queue/data"):
         return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0], receive
-    if scope.get("method") != "POST" or not ASKING.search(path):
+    if scope.get("method") != "POST" or not QUESTIONS.search(path):
         return None, receive
     messages, body = [], b""
     while True:  # no longer than the guard in front of this lets any body be
@@ -173,38 +163,38 @@ async def _session_of(scope: Any, path: str, receive: Any) -> tuple[str | None, 
     waiting = iter(messages)
 
     async def again() -> Any:
-        found = next(waiting, None)
-        return await receive() if found is None else found
+        message = next(waiting, None)
+        return await receive() if message is None else message
 
     try:
-        said = json.loads(body)
+        question = json.loads(body)
     except (ValueError, RecursionError):  # whoever reads it next says what is wrong with it
         return None, again
-    asked = said.get("session_hash") if isinstance(said, dict) else None
-    return (asked if isinstance(asked, str) else None), again
+    session = question.get("session_hash") if isinstance(question, dict) else None
+    return (session if isinstance(session, str) else None), again
 
 
 def cookie(key: str, *, is_secure: bool) -> str:
     """The cookie's line. Over https it is also sent inside another site's frame, but to each embedding site apart."""
-    how = "SameSite=None; Secure; Partitioned" if is_secure else "SameSite=Lax"
-    return f"{COOKIE}={key}; Path=/; Max-Age=86400; HttpOnly; {how}"
+    rules = "SameSite=None; Secure; Partitioned" if is_secure else "SameSite=Lax"
+    return f"{COOKIE}={key}; Path=/; Max-Age=86400; HttpOnly; {rules}"
 
 
 def _key_in_cookie(scope: Any) -> str | None:
     for name, value in scope["headers"]:
         if name == b"cookie":
             try:
-                found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+                key = SimpleCookie(value.decode("latin-1")).get(COOKIE)
             except CookieError:
                 continue
-            if found and KEY_PATTERN.fullmatch(found.value):
-                return found.value
+            if key and KEY_PATTERN.fullmatch(key.value):
+                return key.value
     return None
 
 
 def _key_in_header(scope: Any) -> str | None:
-    given = [value.decode("latin-1") for name, value in scope["headers"] if name == HEADER.encode()]
-    return next((value for value in given if KEY_PATTERN.fullmatch(value)), None)
+    keys = [value.decode("latin-1") for name, value in scope["headers"] if name == HEADER.encode()]
+    return next((key for key in keys if KEY_PATTERN.fullmatch(key)), None)
 
 
 def _is_secure(scope: Any) -> bool:
@@ -214,7 +204,7 @@ def _is_secure(scope: Any) -> bool:
 
 def _paths_in(body: bytes) -> list[str]:
     try:
-        said = json.loads(body)
+        paths = json.loads(body)
     except ValueError:
         return []
-    return [path for path in said if isinstance(path, str)] if isinstance(said, list) else []
+    return [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []

@@ -15,7 +15,8 @@ from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.compare.words import method_choices
-from bsig.ui.screens.models import facts_html, loaded, models_html, pretrained_names, start_of
+from bsig.ui.screens.models import facts_html, loaded, models_html, start_of
+from bsig.ui.server.limits import pretrained_names
 from bsig.ui.workbench import Workbench
 
 PICTURE = str(bundled_examples()[0].path)

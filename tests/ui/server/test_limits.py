@@ -393,7 +393,7 @@ def test_what_a_visitor_made_goes_when_the_visitor_has_gone(app: App) -> None:
     assert space.folder.is_dir()  # she is still there
     carol.close()
     until(lambda: space.pages == 0)
-    space.seen -= (app.bench.limits.closed_seconds or 0) + 1
+    space.last_request -= (app.bench.limits.closed_seconds or 0) + 1
     spaces.sweep(app.queue, app.bench.forget)
     assert not space.folder.exists()
     assert not any(file.exists() for file in uploads)

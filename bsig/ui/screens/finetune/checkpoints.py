@@ -14,7 +14,6 @@ from bsig.inputs.zips import ZipLimits, extracted_zip
 from bsig.model.checkpoints.folder import DESCRIPTION, TENSORS, load_checkpoint, read_description
 from bsig.training.runs.run import RunFolder
 from bsig.ui.components.downloads import download_folder
-from bsig.ui.server.allowed_models import check_description
 from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
 
@@ -56,7 +55,7 @@ def keep_checkpoint(zip_file: str | None, runs: RunFolder, bench: Workbench) -> 
             raise InputError(
                 f"'{Path(zip_file).name}' must hold one checkpoint folder with {TENSORS} and {DESCRIPTION}; zip that."
             )
-        check_description(bench.limits, read_description(folder))
+        bench.limits.check_description(read_description(folder))
         load_checkpoint(folder, bench.device)
         runs.checkpoints.mkdir(parents=True, exist_ok=True)
         target = runs.checkpoints / runs.free_name(Path(zip_file).stem, bench.checkpoint_names())

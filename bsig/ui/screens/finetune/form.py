@@ -16,7 +16,6 @@ from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConf
 from bsig.training.features.bundle import BUNDLED_FEATURES
 from bsig.training.finetune import start_model
 from bsig.training.runs.run import DataKind
-from bsig.ui.server.allowed_models import check_backbone
 from bsig.ui.server.limits import Limits
 from bsig.ui.workbench import Workbench
 
@@ -102,7 +101,7 @@ class Form:
         start = (self.start or "").strip() or bench.default_checkpoint  # what comes over HTTP may be None
         if start.startswith(BACKBONE):
             name = start.removeprefix(BACKBONE).strip()
-            check_backbone(bench.limits, name)
+            bench.limits.check_backbone(name)
             return replace(config, backbone=name)
         return replace(config, start_from=str(bench.checkpoint_path(start)))
 
