@@ -113,7 +113,7 @@ def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Scre
     loaded = demo.load(on_load, None, outputs, **{**quiet, "show_progress": "minimal"})
     loaded.then(**compare.done)
     loaded.then(**{**evaluate.opened, **quiet})
-    loaded.then(tour.draw, tour.controls, tour.outputs, **quiet)
+    loaded.then(**{**tour.opened, **quiet})
 
 
 def _shift_parts(shift: ShiftScreen) -> list[Any]:
