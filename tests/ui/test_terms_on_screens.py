@@ -14,6 +14,7 @@ from in_process import built_demo
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import collapse_report
+from bsig.explain.diagnostics.shift_request import ShiftRequest, shifted_picture
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.heatmaps import VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
@@ -21,11 +22,13 @@ from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.html import glossary
 from bsig.ui.screens import sign_collapse as sign_collapse_tab
-from bsig.ui.screens.compare.screen import _facts, _note
+from bsig.ui.screens.compare.words import branch_facts, reading_note
 from bsig.ui.screens.evaluate.tables import all_rows_html, differing_html, first_table_html
 from bsig.ui.screens.finetune.fields import BUNDLED_WORDS
 from bsig.ui.screens.finetune.run import runs_html
-from bsig.ui.screens.logit_shift import screen as logit_shift_tab
+from bsig.ui.screens.logit_shift.answers import fitted_shift_of
+from bsig.ui.screens.logit_shift.tables import probability_table, proof_table, zero_table
+from bsig.ui.screens.logit_shift.words import possible_and_actual
 from bsig.ui.screens.models import facts_html, models_html
 from bsig.ui.workbench import Workbench
 
@@ -89,16 +92,16 @@ def screens() -> dict[str, str]:
     encoded = bench.encode(example.path, None)
     explanation = encoded.explain("golf ball")
     report = collapse_report(encoded, explanation.class_index, "cam")
-    shifted = logit_shift_tab.shifted_by(encoded, explanation.class_index, "cam", logit_shift_tab.Wanted())
+    shifted = shifted_picture(encoded, explanation.class_index, "cam", ShiftRequest())
     run = read_results(bench.checkpoint_path(bench.default_checkpoint))[0]
     found = {
-        "facts": _facts(explanation, "softmax"),
-        "note": _note(explanation, Drawing(), encoded.model),
-        "shift softmax": logit_shift_tab.probability_table(shifted, encoded.model.class_names, "softmax"),
-        "shift sigmoid": logit_shift_tab.probability_table(shifted, encoded.model.class_names, "sigmoid"),
-        "where is zero": logit_shift_tab.where_is_zero(bench, encoded, explanation.class_index),
-        "possible": logit_shift_tab.possible_html(encoded, explanation.class_index),
-        "proof": logit_shift_tab.proof_table(bench, None, shifted.vector, "cam"),
+        "facts": branch_facts(explanation, "softmax"),
+        "note": reading_note(explanation, Drawing(), encoded.model),
+        "shift softmax": probability_table(shifted, encoded.model.class_names, "softmax"),
+        "shift sigmoid": probability_table(shifted, encoded.model.class_names, "sigmoid"),
+        "where is zero": zero_table(encoded, explanation.class_index, *fitted_shift_of(bench, encoded)),
+        "possible": f"<p>{possible_and_actual(encoded, explanation.class_index)}</p>",
+        "proof": proof_table(bench, None, shifted.vector, "cam"),
         "numbers": sign_collapse_tab.numbers_table(diagnose(diagnostic_input(encoded, report.explanation)), "logits"),
         "collapse": sign_collapse_tab.finding_html(report),
         "models": models_html(bench),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from bsig.explain.explainer import can_add_bias, find_class
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
@@ -35,25 +34,6 @@ def possible_view(bench: Workbench, view: View) -> tuple[View, list[str]]:
         bias=bias,
     )
     return _on_the_grid(bench, view, model, notes), notes
-
-
-def choices_of(view: View) -> list[Any]:
-    """The values of Compare's controls, in the order of `CompareScreen.choices`."""
-    return [
-        view.class_name or None, view.method, view.weights, view.budget, view.bias, view.show, view.view, view.grid,
-        view.contour, view.threshold, view.opacity, view.colormap, view.own_scale,
-    ]  # fmt: skip
-
-
-def view_of_choices(values: list[Any]) -> dict[str, Any]:
-    """The other way round: parts of a `View` from the values of Compare's controls."""
-    names = (
-        "class_name", "method", "weights", "budget", "bias", "show", "view", "grid", "contour", "threshold", "opacity",
-        "colormap", "own_scale",
-    )  # fmt: skip
-    found = dict(zip(names, values, strict=True))
-    whole = {name: int(found[name]) for name in ("budget", "threshold", "opacity")}
-    return {**found, **whole, "class_name": found["class_name"] or ""}
 
 
 def _checkpoint(bench: Workbench, name: str, notes: list[str]) -> tuple[str, DualBranch]:

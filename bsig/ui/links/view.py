@@ -18,15 +18,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bsig.explain.diagnostics.painted_shift import TARGETS
+from bsig.explain.diagnostics.shift_request import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS
 from bsig.explain.drawing.heatmaps import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
-SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
 ZOOMS = ("all", "zero")
-LARGEST_DELTA = 0.05
-LARGEST_CHANNEL_DELTA = 1.0
 TOUR_STEPS = 4
 KEYS = {"class_name": "class", "view": "evidence"}  # `view` is Gradio's own: `?view=api`
 GRADIOS_OWN = ("view",)

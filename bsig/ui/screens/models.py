@@ -212,7 +212,7 @@ def facts_html(model: DualBranch) -> html.Html:
         "Methods": ", ".join(CAM_METHODS[key].title for key in methods_of(head)),
         "Sigmoid branch": "fine-tuned" if model.is_trained else "still the clone: not fine-tuned yet",
     }
-    rows = [[html.row_title(name), value] for name, value in facts.items()]
+    rows: list[list[str | html.Cell]] = [[html.row_title(name), value] for name, value in facts.items()]
     words = " ".join(text for text in ("Compare shows it now.", why_not_cam(head), not_trained(model)) if text)
     return html.joined(html.table([], rows, scrolls=True, id="model-table"), html.note(words, role="status"))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from bsig.explain.cams import Branch
+from bsig.explain.diagnostics.shift_request import ShiftRequest, shifted_picture
 from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shared_limit_of
 from bsig.explain.explainer import EncodedImage, find_class
 from bsig.explain.explanation import Explanation
@@ -19,11 +19,12 @@ from bsig.ui.components.examples import example_by_key
 from bsig.ui.components.fields import Answers, InputValues
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.inputs import MapImage
-from bsig.ui.screens.logit_shift.screen import Wanted, shifted_by
 from bsig.ui.workbench import Workbench
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 PICTURE = "cat"
+LIKELIEST = ("likeliest class", "second class", "third class")
+THERE = "what is there"
 ABSENT = ("golf ball", "parachute", "gas pump", "French horn")
 PLACES = ("top left", "bottom right", "hide it", "background")
 
@@ -59,7 +60,7 @@ class TourStep:
 
 def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 1: the heatmap of a class that is there."""
-    index = encoded.top_classes(count=3)[("likeliest", "second", "third").index(choice.split()[0])]
+    index = encoded.top_classes(count=len(LIKELIEST))[LIKELIEST.index(choice)]
     explanation = encoded.explain(index)
     softmax = explanation.softmax
     return StepAnswer(
@@ -90,7 +91,7 @@ def absent_class(encoded: EncodedImage, choice: str) -> StepAnswer:
 
 def painted_map(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 3: the same classifier with a painted heatmap."""
-    shifted = shifted_by(encoded, encoded.predicted_index, "cam", Wanted("paint", choice))
+    shifted = shifted_picture(encoded, encoded.predicted_index, "cam", ShiftRequest("paint", choice))
     return StepAnswer(
         shifted.after,
         "softmax",
@@ -106,7 +107,7 @@ def painted_map(encoded: EncodedImage, choice: str) -> StepAnswer:
 
 def sigmoid_branch(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 4: the sigmoid branch on a class that is there and on one that is not."""
-    is_there = choice == "what is there"
+    is_there = choice == THERE
     explanation = encoded.explain(None if is_there else find_class(encoded.model, choice))
     softmax, branch = explanation.softmax, explanation.sigmoid
     second = (
@@ -126,22 +127,10 @@ def sigmoid_branch(encoded: EncodedImage, choice: str) -> StepAnswer:
 
 
 STEPS: tuple[TourStep, ...] = (
-    TourStep(
-        "Trust",
-        "The heatmap you trust",
-        "Explain the",
-        ("likeliest class", "second class", "third class"),
-        present_class,
-    ),
+    TourStep("Trust", "The heatmap you trust", "Explain the", LIKELIEST, present_class),
     TourStep("Ask", "Ask for what is not there", "Ask for", ABSENT, absent_class),
     TourStep("Move", "The same model, another heatmap", "Put the heatmap", PLACES, painted_map),
-    TourStep(
-        "Answer",
-        "What the sigmoid branch shows",
-        "Ask the sigmoid branch for",
-        ("what is there", *ABSENT),
-        sigmoid_branch,
-    ),
+    TourStep("Answer", "What the sigmoid branch shows", "Ask the sigmoid branch for", (THERE, *ABSENT), sigmoid_branch),
 )
 
 
@@ -184,7 +173,7 @@ def build_tour(bench: Workbench, tab: gr.Tab) -> TourScreen:
     opened = {"fn": on_open, "inputs": set(controls), "outputs": outputs, **QUIET}
     tab.select(**opened)
     for pane in panes:
-        pane.control.input(in_words(partial(_drawn, bench, pane)), pane.control, [pane.picture, pane.words], **QUIET)
+        pane.control.input(_on_choice(bench, pane), pane.control, [pane.picture, pane.words], **QUIET)
     return TourScreen(walk, controls, opened)
 
 
@@ -212,6 +201,14 @@ def _step_part(number: int, step: TourStep, walk: gr.Walkthrough) -> _Pane:
 
 def _leads_to(button: gr.Button, number: int, walk: gr.Walkthrough) -> None:
     button.click(lambda: gr.Walkthrough(selected=number), None, walk, api_visibility="private")
+
+
+def _on_choice(bench: Workbench, pane: _Pane) -> Callable[[str | None], Answers]:
+    @in_words
+    def on_choice(choice: str | None) -> Answers:
+        return _drawn(bench, pane, choice)
+
+    return on_choice
 
 
 def _drawn(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.screens.compare.screen import _method_choices, compare
+from bsig.ui.screens.compare.answers import compare_answer
+from bsig.ui.screens.compare.words import method_choices
 from bsig.ui.screens.models import (
     ModelRequest,
     facts_html,
@@ -49,10 +50,10 @@ def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
 ) -> None:
     model = load_model(bench, ModelRequest(name, weights_of(name, tmp_path)))
     assert model.name in bench.checkpoint_names()
-    *pictures, said = compare(bench, PICTURE, model.name, None, "", "signed")
+    *pictures, said = compare_answer(bench, PICTURE, model.name, None, "", "signed")
     assert len(pictures) == 3
     assert said["grid_hw"] == list(model.grid_hw or ())
-    keys = [key for _, key in _method_choices(model)]
+    keys = [key for _, key in method_choices(model)]
     assert said["method"] in keys
     assert ("cam" in keys) == model.softmax_head.cam_is_exact == (said["method"] == "cam")
     assert said["softmax"]["map"] == said["sigmoid"]["map"], "the branch is still the clone"
@@ -67,7 +68,7 @@ def test_cam_asked_for_by_name_is_refused_in_one_sentence_where_it_is_not_exact(
 ) -> None:
     model = load_model(bench, ModelRequest("test_convnext", weights_of("test_convnext", tmp_path)))
     with pytest.raises(InputError, match="average pool and one linear layer"):
-        compare(bench, PICTURE, model.name, None, "cam", "signed")
+        compare_answer(bench, PICTURE, model.name, None, "cam", "signed")
 
 
 def test_a_model_that_left_memory_is_made_again(bench: Workbench, tmp_path: Path) -> None:
