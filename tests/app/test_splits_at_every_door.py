@@ -23,8 +23,8 @@ from bsig.training.finetune import FinetuneConfig, finetune
 from bsig.training.runs.run import RunFolder, RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt
-from bsig.ui.screens.evaluate.kept import OwnSets
-from bsig.ui.screens.evaluate.own_pictures import measured
+from bsig.ui.screens.evaluate.kept import KeptEvaluations
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, measured
 from bsig.ui.workbench import Workbench
 
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
@@ -94,7 +94,7 @@ def test_a_bad_line_of_val_is_refused_by_every_door(
         check_of(data, default_model)
     assert sentence in str(caught.value)
     with pytest.raises(InputError) as caught:
-        list(measured(Workbench(), OwnSets(), CHECKPOINT, None, str(data), ["cam"], ["signed"], 5))
+        list(measured(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
     assert sentence in str(caught.value)
 
 
@@ -122,6 +122,10 @@ def test_without_a_val_split_page_command_and_worker_hold_the_same_tenth_out_and
     assert by_command.metadata["tensors_sha256"] == by_worker.metadata["tensors_sha256"]
 
 
+def own_pictures(folder: Path, limit: int) -> OwnPictures:
+    return OwnPictures(CHECKPOINT, None, str(folder), ["cam"], ["signed"], limit)
+
+
 def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
     without_val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,8 +134,8 @@ def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
         main(["evaluate", str(without_val), "--mosaics", "0", "--limit", "2", "--out", str(tmp_path / "r.json")]) == 0
     )
     assert ALL_MEASURED in capsys.readouterr().err
-    sets = OwnSets()
-    *_, title = measured(Workbench(), sets, CHECKPOINT, None, str(without_val), ["cam"], ["signed"], 2)
+    sets = KeptEvaluations()
+    *_, title = measured(Workbench(), sets, own_pictures(without_val, 2))
     own = sets.get(str(title))
     assert own is not None
     assert own.results["split_sentence"] == ALL_MEASURED

@@ -194,7 +194,7 @@ def _connect_opening(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: S
     loaded.then(**compare.done)
     hidden = {**PRIVATE, "show_progress": "hidden"}
     loaded.then(**{**evaluate.opened, **hidden})
-    loaded.then(tour.draw, tour.controls, tour.outputs, **hidden)
+    loaded.then(**{**tour.opened, **hidden})
 
 
 def _evaluate_controls(evaluate: EvaluateScreen) -> tuple[Any, ...]:

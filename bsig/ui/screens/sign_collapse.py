@@ -26,15 +26,14 @@ from bsig.explain.diagnostics.collapse_report import (
 )
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.comparison import BRANCHES, Drawing
-from bsig.explain.explainer import EncodedImage, find_class
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.wording import percent, quantity
-from bsig.inputs.errors import InputError
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.plots.collapse import budget_figure, collapse_figure, weights_scatter
+from bsig.ui.screens.compare.answers import class_or_predicted
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import Workbench
 
@@ -217,15 +216,7 @@ def _report(bench: Workbench, question: Question) -> CollapseReport | None:
     if not question.image:
         return None
     encoded = bench.encode(question.image, question.checkpoint)
-    return collapse_report(encoded, _class_or_predicted(encoded, question.class_name), question.method)
-
-
-def _class_or_predicted(encoded: EncodedImage, name: str | None) -> int:
-    """The class of that name, or the predicted one: Compare may not have answered yet for a new checkpoint."""
-    try:
-        return find_class(encoded.model, name) if name else encoded.predicted_index
-    except InputError:
-        return encoded.predicted_index
+    return collapse_report(encoded, class_or_predicted(encoded, question.class_name), question.method)
 
 
 def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: str, treatment: str) -> Answers:

@@ -29,7 +29,7 @@ from bsig.inputs.files import is_locked, locked
 from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, RunFolder
-from bsig.ui.screens.evaluate.kept import OwnSets
+from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.screens.finetune.uploads import Uploads
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitors import current_key
@@ -55,7 +55,7 @@ class VisitorSpace:
     """
 
     folder: Path | None
-    evaluations: OwnSets
+    evaluations: KeptEvaluations
     registered: dict[str, Callable[[], DualBranch]] = field(default_factory=dict)
     uploads: Uploads = field(default_factory=Uploads)
     uses: set[Hashable] = field(default_factory=set)
@@ -102,7 +102,7 @@ class VisitorSpaces:
         if limits.is_public and work_folder is not None:
             self._app_folder = self._new_app_folder(work_folder / "public")
             work_folder = self._app_folder / "nobody"
-        self.shared = VisitorSpace(work_folder, OwnSets(limits.evaluations_kept))
+        self.shared = VisitorSpace(work_folder, KeptEvaluations(limits.evaluations_kept))
 
     def current(self) -> VisitorSpace:
         """The space of the visitor whose request is being handled; an empty one where nobody is known to ask."""
@@ -228,7 +228,7 @@ class VisitorSpaces:
         with self._lock:
             if name not in self._spaces:
                 folder = self._app_folder / "visitors" / name if self._app_folder else None
-                self._spaces[name] = VisitorSpace(folder, OwnSets(self.limits.evaluations_kept))
+                self._spaces[name] = VisitorSpace(folder, KeptEvaluations(self.limits.evaluations_kept))
             space = self._spaces[name]
             space.last_request = time.monotonic()
             return space

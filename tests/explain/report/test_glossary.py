@@ -13,7 +13,8 @@ from bsig.explain.diagnostics.collapse_report import QUADRANTS
 from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.html import explained, glossary
 from bsig.ui.plots.training import FIGURES
-from bsig.ui.screens.evaluate.tables import PLOTS, SHOWN_COLUMNS
+from bsig.ui.screens.evaluate.results_panel import PLOTS
+from bsig.ui.screens.evaluate.tables import SHOWN_COLUMNS
 from bsig.ui.screens.sign_collapse import QUADRANT_TITLES
 
 # Words with a capital inside, or all in capitals: nobody knows them by themselves.
@@ -25,7 +26,7 @@ HEADINGS = [
     *(one.title for one in DIAGNOSTICS.values()),
     *(one.title for one in METRICS.values()),
     *SHOWN_COLUMNS.values(),
-    *(title for _, title, _ in PLOTS),
+    *(title for title, _ in PLOTS.values()),
     *(title for title, _ in FIGURES.values()),
     *QUADRANT_TITLES.values(),
 ]
