@@ -1,4 +1,4 @@
-"""What a link asks of Compare, against what this app has: its pictures, checkpoints, classes, methods."""
+"""A link is checked against what this app has: its pictures, checkpoints, classes and methods."""
 
 from __future__ import annotations
 
@@ -44,28 +44,28 @@ def _checkpoint(bench: Workbench, name: str, notes: list[str]) -> tuple[str, Dua
         return bench.default_checkpoint, bench.model(None)
 
 
-def _method(model: DualBranch, wanted: str, notes: list[str]) -> str:
+def _method(model: DualBranch, name: str, notes: list[str]) -> str:
     default = default_method(model.softmax_head)
-    if wanted and wanted not in methods_of(model.softmax_head):
+    if name and name not in methods_of(model.softmax_head):
         title = CAM_METHODS[default].title
-        notes.append(f"The link's method (='{wanted}') is not one of checkpoint '{model.name}'; {title} is shown.")
+        notes.append(f"The link's method (='{name}') is not one of checkpoint '{model.name}'; {title} is shown.")
         return default
-    return wanted or default
+    return name or default
 
 
-def _class(model: DualBranch, wanted: str, own: str, notes: list[str]) -> str:
+def _class(model: DualBranch, name: str, example_class: str, notes: list[str]) -> str:
     try:
-        return model.class_names[find_class(model, wanted)] if wanted else own
+        return model.class_names[find_class(model, name)] if name else example_class
     except InputError:
         notes.append(
-            f"The link's class (='{wanted}') is not among the classes of checkpoint '{model.name}'; "
-            f"{f'{own!r}' if own else 'the predicted one'} is shown."
+            f"The link's class (='{name}') is not among the classes of checkpoint '{model.name}'; "
+            f"{f'{example_class!r}' if example_class else 'the predicted one'} is shown."
         )
-        return own
+        return example_class
 
 
 def _on_the_grid(bench: Workbench, view: View, model: DualBranch, notes: list[str]) -> View:
-    """Without a cell or a channel that this model's maps have not."""
+    """The view without a cell or a channel that this model's maps do not have."""
     channels = model.softmax_head.last_linear.weight.shape[1]
     if view.channel >= channels:
         notes.append(f"The link's channel (={view.channel}) must be below {channels}; the strongest one is shown.")

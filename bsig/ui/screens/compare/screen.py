@@ -11,7 +11,7 @@ import gradio as gr
 
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
-from bsig.ui.components.examples import chosen_example, example_by_key
+from bsig.ui.components.examples import example_at, example_by_key
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import press_js
@@ -157,7 +157,7 @@ def _connect_pictures(screen: CompareScreen) -> None:
 
     @in_words
     def on_example(values: InputValues, event: gr.SelectData) -> Answers:
-        example = chosen_example(event.index)
+        example = example_at(event.index)
         inputs = replace(fields.read(values), image=str(example.path), class_name=example.class_name)
         return {
             layout.example: example.key,
