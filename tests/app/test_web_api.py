@@ -271,6 +271,6 @@ def test_an_unknown_target_is_refused(client: Client, target: str) -> None:
     assert "top left" in said
 
 
-def test_importing_bsig_imports_no_gradio() -> None:
-    code = "import sys, bsig; sys.exit('gradio' in sys.modules)"
+def test_importing_bsig_or_a_pure_part_of_the_page_imports_no_gradio() -> None:
+    code = "import sys, bsig, bsig.ui.links.view; sys.exit('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
