@@ -54,22 +54,22 @@ def weights_scatter(
     sizes = _dot_sizes(evidence_share, len(softmax_weights))
     shares = np.full(len(softmax_weights), np.nan) if evidence_share is None else 100 * evidence_share
     for index, colour in enumerate(DOT_COLOURS):
-        chosen = np.flatnonzero(quadrant == index)
-        if not len(chosen):
+        channels = np.flatnonzero(quadrant == index)
+        if not len(channels):
             continue
         turned = colour != KEPT
         figure.add_scatter(
-            x=softmax_weights[chosen],
-            y=sigmoid_weights[chosen],
+            x=softmax_weights[channels],
+            y=sigmoid_weights[channels],
             mode="markers",
             marker={
-                "size": np.maximum(sizes[chosen], SMALLEST_TURNED) if turned else sizes[chosen],
+                "size": np.maximum(sizes[channels], SMALLEST_TURNED) if turned else sizes[channels],
                 "color": colour,
                 "opacity": 0.9 if turned else 0.45,
                 "symbol": "diamond" if turned else "circle",
                 "line": {"width": 0},
             },
-            customdata=np.stack([chosen, shares[chosen]], axis=1).astype(np.float32),
+            customdata=np.stack([channels, shares[channels]], axis=1).astype(np.float32),
             hovertemplate=(
                 "<b>Channel %{customdata[0]:.0f}</b><br>softmax %{x:+.4g}<br>sigmoid %{y:+.4g}"
                 + ("" if evidence_share is None else "<br>%{customdata[1]:.2g} % of the evidence here")

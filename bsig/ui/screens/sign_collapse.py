@@ -172,14 +172,14 @@ def _split_part() -> dict[tuple[TrainedBranch, str], gr.Image]:
 def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
     answered = gr.State(None)  # the question that the screen shows the answer to
     is_shown = page_question("is shown", "collapse-finding")
-    asked = Fields(
+    fields = Fields(
         Question, image=compare.image, checkpoint=compare.checkpoint, class_name=compare.class_name,
         method=compare.method, weights=compare.weights,
     )  # fmt: skip
 
     @in_words
     def on_select(values: InputValues) -> Any:
-        question = asked.read(values)
+        question = fields.read(values)
         if question == values[answered]:
             return gr.skip()
         report = _report(bench, question)
@@ -191,10 +191,10 @@ def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScree
 
     @in_words
     def on_zoom(values: InputValues) -> Any:
-        report = _report(bench, asked.read(values))
+        report = _report(bench, fields.read(values))
         return None if report is None else scatter_figure(report, near_zero=values[screen.zoom] == "zero")
 
-    inputs = asked.components | {answered, screen.zoom}
+    inputs = fields.components | {answered, screen.zoom}
     outputs = [answered, *screen.outputs()]
     tab.select(on_select, inputs, outputs, **PRIVATE)
     screen.zoom.input(on_zoom, inputs, screen.scatter, **PRIVATE)

@@ -77,15 +77,15 @@ class _OwnPart:
 
 def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> EvaluateScreen:
     """Lays out the tab and connects it."""
-    choice = _choice_part(bench)
+    fields = _choice_part(bench)
     panel = build_results_panel()
     with gr.Accordion("Measure your own pictures", open=False, elem_id="evaluate-own"):
-        own = _own_part(bench, choice.checkpoint)
-    opened = _connect_choice(bench, choice, panel, own, tab)
-    _connect_own(bench, choice, panel, own)
-    _connect_gallery(bench, choice, panel, compare)
+        own = _own_part(bench, fields.checkpoint)
+    opened = _connect_choice(bench, fields, panel, own, tab)
+    _connect_own(bench, fields, panel, own)
+    _connect_gallery(bench, fields, panel, compare)
     return EvaluateScreen(
-        choice.checkpoint, choice.data, choice.method, choice.weights, opened, lambda name: _titles(bench, name, [])
+        fields.checkpoint, fields.data, fields.method, fields.weights, opened, lambda name: _titles(bench, name, [])
     )
 
 
@@ -138,62 +138,62 @@ def _own_part(bench: Workbench, checkpoint: gr.Dropdown) -> _OwnPart:
 
 
 def _connect_choice(
-    bench: Workbench, choice: Fields[Choice], panel: Fields[Results], own: _OwnPart, tab: gr.Tab
+    bench: Workbench, fields: Fields[Choice], panel: Fields[Results], own: _OwnPart, tab: gr.Tab
 ) -> dict[str, Any]:
     """Draws what is chosen; returns the arguments of the event that opens the screen."""
 
     @in_words
     def on_choice(values: InputValues) -> Answers:
-        return _drawn(bench, panel, choice.read(values))
+        return _drawn(bench, panel, fields.read(values))
 
     @in_words
     def on_checkpoint(values: InputValues) -> Answers:
-        asked = choice.read(values)
-        titles = _titles(bench, asked.checkpoint, values[own.titles])
-        return _with_data(bench, choice, panel, asked, titles, next(iter(titles), None))
+        choice = fields.read(values)
+        titles = _titles(bench, choice.checkpoint, values[own.titles])
+        return _with_data(bench, fields, panel, choice, titles, next(iter(titles), None))
 
     @in_words
     def on_open(values: InputValues) -> Answers:
-        asked, names = choice.read(values), bench.checkpoint_names()
-        if asked.checkpoint not in names:
-            asked = replace(asked, checkpoint=bench.default_checkpoint)
-        titles = _titles(bench, asked.checkpoint, values[own.titles])
-        title = asked.data if asked.data in titles else next(iter(titles), None)
+        choice, names = fields.read(values), bench.checkpoint_names()
+        if choice.checkpoint not in names:
+            choice = replace(choice, checkpoint=bench.default_checkpoint)
+        titles = _titles(bench, choice.checkpoint, values[own.titles])
+        title = choice.data if choice.data in titles else next(iter(titles), None)
         return {
-            choice.checkpoint: gr.Dropdown(choices=names, value=asked.checkpoint),
-            **_with_data(bench, choice, panel, asked, titles, title),
+            fields.checkpoint: gr.Dropdown(choices=names, value=choice.checkpoint),
+            **_with_data(bench, fields, panel, choice, titles, title),
         }
 
-    for part in (choice.data, choice.method, choice.weights):
-        part.input(on_choice, choice.components, list(panel), **PRIVATE)
-    inputs = choice.components | {own.titles}
-    choice.checkpoint.input(on_checkpoint, inputs, [choice.data, *panel], **PRIVATE)
-    opened = {"fn": on_open, "inputs": inputs, "outputs": [choice.checkpoint, choice.data, *panel], **PRIVATE}
+    for part in (fields.data, fields.method, fields.weights):
+        part.input(on_choice, fields.components, list(panel), **PRIVATE)
+    inputs = fields.components | {own.titles}
+    fields.checkpoint.input(on_checkpoint, inputs, [fields.data, *panel], **PRIVATE)
+    opened = {"fn": on_open, "inputs": inputs, "outputs": [fields.checkpoint, fields.data, *panel], **PRIVATE}
     tab.select(**opened)
     return opened
 
 
-def _connect_own(bench: Workbench, choice: Fields[Choice], panel: Fields[Results], own: _OwnPart) -> None:
+def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], own: _OwnPart) -> None:
     """Measures own pictures and shows what came out."""
 
     @steps_in_words
     def on_start(values: InputValues) -> Iterator[Answers]:
-        asked, evaluations = own.fields.read(values), bench.visitor_space.evaluations
-        for step in measured(bench, evaluations, asked):
+        pictures, evaluations = own.fields.read(values), bench.visitor_space.evaluations
+        for step in measured(bench, evaluations, pictures):
             if not isinstance(step, str):
                 yield {own.job: step.job, own.progress: progress_html(step.done, step.total, step.seconds)}
                 continue
             titles = [step, *values[own.titles]]
             evaluation = evaluations.get(step)
             sentence = evaluation.results["split_sentence"] if evaluation else ""
-            first = Choice(asked.checkpoint, step, asked.methods[0], asked.treatments[0])
+            first = Choice(pictures.checkpoint, step, pictures.methods[0], pictures.treatments[0])
             yield {
                 own.job: None,
                 own.progress: html.note(f"Done; the results are above. {sentence}".strip()),
                 own.titles: titles,
-                choice.method: first.method,
-                choice.weights: first.weights,
-                **_with_data(bench, choice, panel, first, _titles(bench, asked.checkpoint, titles), step),
+                fields.method: first.method,
+                fields.weights: first.weights,
+                **_with_data(bench, fields, panel, first, _titles(bench, pictures.checkpoint, titles), step),
             }
 
     def on_stop(job: EvaluationJob | None) -> None:
@@ -205,33 +205,33 @@ def _connect_own(bench: Workbench, choice: Fields[Choice], panel: Fields[Results
 
     running = own.start.click(
         on_start, own.fields.components | {own.titles},
-        [own.job, own.progress, own.titles, choice.data, choice.method, choice.weights, *panel],
+        [own.job, own.progress, own.titles, fields.data, fields.method, fields.weights, *panel],
         api_visibility="private", show_progress="hidden", concurrency_limit=1, concurrency_id="evaluate-own",
     )  # fmt: skip
     running.failure(on_failure, None, [own.job, own.progress], api_visibility="private")
     own.stop.click(on_stop, own.job, None, api_visibility="private", concurrency_limit=4)
 
 
-def _connect_gallery(bench: Workbench, choice: Fields[Choice], panel: Fields[Results], compare: CompareScreen) -> None:
+def _connect_gallery(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], compare: CompareScreen) -> None:
     """Opens a picture of the gallery in Compare."""
 
     @in_words
     def on_picture(event: gr.SelectData, values: InputValues) -> Answers:
-        asked = choice.read(values)
-        results, evaluation = _results(bench, asked.checkpoint, asked.data)
-        rows = gallery_rows(table_of(results, asked.method, asked.weights) if results else None, evaluation)
+        choice = fields.read(values)
+        results, evaluation = _results(bench, choice.checkpoint, choice.data)
+        rows = gallery_rows(table_of(results, choice.method, choice.weights) if results else None, evaluation)
         if not isinstance(event.index, int) or not 0 <= event.index < len(rows):
             raise InputError("this picture is no longer kept; measure again.")
         row, file, _ = rows[event.index]
-        names = bench.model(asked.checkpoint).class_names
+        names = bench.model(choice.checkpoint).class_names
         return {
             compare.image: str(file),
-            compare.checkpoint: asked.checkpoint,
+            compare.checkpoint: choice.checkpoint,
             compare.class_name: gr.Dropdown(choices=list(names), value=names[row["class_index"]]),
         }
 
     opened = panel.pictures.select(
-        on_picture, choice.components, [compare.image, compare.checkpoint, compare.class_name], **PRIVATE
+        on_picture, fields.components, [compare.image, compare.checkpoint, compare.class_name], **PRIVATE
     )
     compare.redraw(opened)
     opened.success(None, None, None, js=OPEN_COMPARE_JS)
@@ -239,22 +239,22 @@ def _connect_gallery(bench: Workbench, choice: Fields[Choice], panel: Fields[Res
 
 def _with_data(
     bench: Workbench,
-    choice: Fields[Choice],
+    fields: Fields[Choice],
     panel: Fields[Results],
-    asked: Choice,
+    choice: Choice,
     titles: list[str],
     title: str | None,
 ) -> Answers:
     """The list of results with one of them chosen, and that one drawn."""
     return {
-        choice.data: gr.Dropdown(choices=titles, value=title),
-        **_drawn(bench, panel, replace(asked, data=title)),
+        fields.data: gr.Dropdown(choices=titles, value=title),
+        **_drawn(bench, panel, replace(choice, data=title)),
     }
 
 
-def _drawn(bench: Workbench, panel: Fields[Results], asked: Choice) -> Answers:
-    results, evaluation = _results(bench, asked.checkpoint, asked.data)
-    return results_answers(panel, shown_results(results, asked.method, asked.weights, evaluation))
+def _drawn(bench: Workbench, panel: Fields[Results], choice: Choice) -> Answers:
+    results, evaluation = _results(bench, choice.checkpoint, choice.data)
+    return results_answers(panel, shown_results(results, choice.method, choice.weights, evaluation))
 
 
 def _titles(bench: Workbench, checkpoint: str | None, own_titles: list[str]) -> list[str]:

@@ -88,7 +88,7 @@ class Form:
             views=views,
             device=self._device(bench),
         )
-        return self._started(config, bench)
+        return self._with_start(config, bench)
 
     def _device(self, bench: Workbench) -> str:
         """The device that was chosen; a public app has one for everybody."""
@@ -96,7 +96,7 @@ class Form:
             raise InputError(f"`device` (={self.device}) must be 'auto' in this public app.")
         return chosen_device(bench.device if bench.is_public else self.device)
 
-    def _started(self, config: FinetuneConfig, bench: Workbench) -> FinetuneConfig:
+    def _with_start(self, config: FinetuneConfig, bench: Workbench) -> FinetuneConfig:
         """The settings with what the run starts from."""
         start = (self.start or "").strip() or bench.default_checkpoint  # what comes over HTTP may be None
         if start.startswith(BACKBONE):

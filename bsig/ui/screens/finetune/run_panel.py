@@ -29,9 +29,9 @@ NEEDS = {"use": "download", "prepare": "download"}
 
 @dataclass(frozen=True)
 class RunPanel:
-    """The parts that show one run; `chosen` says which."""
+    """The parts that show one run; `run_name` says which."""
 
-    chosen: gr.Dropdown
+    run_name: gr.Dropdown
     status: gr.HTML
     buttons: dict[str, gr.Button]
     download: gr.DownloadButton
@@ -60,7 +60,7 @@ class RunPanel:
 
 def build_run_panel(is_public: bool) -> RunPanel:
     """Lays out the parts of a run."""
-    chosen = gr.Dropdown([], label="Run", elem_id="run-chosen", info=VISIBILITY[is_public])
+    run_name = gr.Dropdown([], label="Run", elem_id="run-chosen", info=VISIBILITY[is_public])
     status = gr.HTML(elem_id="run-status")
     with gr.Row():
         buttons = {
@@ -97,8 +97,8 @@ def build_run_panel(is_public: bool) -> RunPanel:
     with gr.Accordion("All runs", open=False):
         all_runs = gr.HTML(elem_id="run-list")
     return RunPanel(
-        chosen, status, buttons, download, probe_row, softmax, sigmoid, epoch_row, epoch, view, scale, plots, settings,
-        all_runs,
+        run_name, status, buttons, download, probe_row, softmax, sigmoid, epoch_row, epoch, view, scale, plots,
+        settings, all_runs,
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ class FinetuneScreen:
     @property
     def run(self) -> gr.Dropdown:
         """The field that says which run is shown."""
-        return self.panel.chosen
+        return self.panel.run_name
 
 
 def build_finetune(
@@ -130,10 +130,10 @@ def _connect_start(
             fields.read(values), bench, queue, values[screen.name] or "", values[compare.image],
             values[compare.class_name],
         )  # fmt: skip
-        return {panel.chosen: menu(queue.folder.read_all(), name), screen.name: ""}
+        return {panel.run_name: menu(queue.folder.read_all(), name), screen.name: ""}
 
     screen.start_button.click(
-        on_start, fields.components | {screen.name, compare.image, compare.class_name}, [panel.chosen, screen.name],
+        on_start, fields.components | {screen.name, compare.image, compare.class_name}, [panel.run_name, screen.name],
         **QUIET,
     )  # fmt: skip
 
@@ -152,14 +152,14 @@ def _connect_panel(
         return {
             screen.seen: Seen.of(queue, name),
             screen.timer: gr.Timer(active=run is not None and run.state.standing not in ENDED),
-            panel.chosen: gr.Dropdown(choices=menu_rows(runs)),
+            panel.run_name: gr.Dropdown(choices=menu_rows(runs)),
             compare.checkpoint: gr.Dropdown(choices=bench.checkpoint_names()),
             **run_answers(panel, run, runs, position, view, epoch),
         }
 
     @in_words
     def on_tick(values: InputValues) -> Any:
-        name, seen, epoch = values[panel.chosen], values[screen.seen], int(values[panel.epoch])
+        name, seen, epoch = values[panel.run_name], values[screen.seen], int(values[panel.epoch])
         if Seen.of(line(), name) == seen:
             return gr.skip()
         follows = seen is None or epoch >= seen.newest  # else the visitor has gone back to an earlier epoch
@@ -167,19 +167,19 @@ def _connect_panel(
 
     @in_words
     def on_choose(values: InputValues) -> Answers:
-        return drawn(values[panel.chosen], values[panel.view], None)
+        return drawn(values[panel.run_name], values[panel.view], None)
 
     @in_words
     def on_epoch(values: InputValues) -> Answers:
-        run = line().folder.read(values[panel.chosen] or "")
+        run = line().folder.read(values[panel.run_name] or "")
         return probe_answers(panel, run, int(values[panel.epoch]), values[panel.view])
 
-    outputs = [screen.seen, screen.timer, panel.chosen, compare.checkpoint, *panel.outputs()]
-    screen.timer.tick(on_tick, {panel.chosen, screen.seen, panel.view, panel.epoch}, outputs, **QUIET)
-    panel.chosen.change(on_choose, {panel.chosen, panel.view}, outputs, **QUIET)
+    outputs = [screen.seen, screen.timer, panel.run_name, compare.checkpoint, *panel.outputs()]
+    screen.timer.tick(on_tick, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, **QUIET)
+    panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, **QUIET)
     for control in (panel.epoch, panel.view):
         control.input(
-            on_epoch, {panel.chosen, panel.epoch, panel.view}, panel.probe_outputs(), trigger_mode="always_last",
+            on_epoch, {panel.run_name, panel.epoch, panel.view}, panel.probe_outputs(), trigger_mode="always_last",
             **QUIET,
         )  # fmt: skip
 
@@ -196,7 +196,7 @@ def _connect_actions(
             queue = line()
             action(queue, name or "")
             runs = menu(queue.folder.read_all(), name)
-            return {panel.chosen: runs, screen.timer: gr.Timer(active=True), screen.seen: None}
+            return {panel.run_name: runs, screen.timer: gr.Timer(active=True), screen.seen: None}
 
         return on_action
 
@@ -215,12 +215,12 @@ def _connect_actions(
         "delete": lambda queue, name: queue.folder.delete(name),
     }
     for key, action in actions.items():
-        panel.buttons[key].click(acting(action), panel.chosen, [panel.chosen, screen.timer, screen.seen], **QUIET)
+        panel.buttons[key].click(acting(action), panel.run_name, [panel.run_name, screen.timer, screen.seen], **QUIET)
     # On success alone: a refusal must not hand out the file of the time before.
-    panel.buttons["prepare"].click(on_download, panel.chosen, panel.download, **QUIET).success(
+    panel.buttons["prepare"].click(on_download, panel.run_name, panel.download, **QUIET).success(
         None, None, None, js=press_js("run-download")
     )
-    used = panel.buttons["use"].click(on_use, panel.chosen, compare.checkpoint, **QUIET)
+    used = panel.buttons["use"].click(on_use, panel.run_name, compare.checkpoint, **QUIET)
     used.success(None, None, None, js=OPEN_COMPARE_JS)
     compare.redraw(used)
 
@@ -234,19 +234,19 @@ def _connect_opening(
     demo: gr.Blocks,
 ) -> None:
     """Lists runs and starts when the tab or the page is opened, and lets the worker get ready meanwhile."""
-    chosen = screen.panel.chosen
+    run_name = screen.panel.run_name
 
     @in_words
     def on_open(name: str | None) -> Answers:
         line().warm_up()
-        return {chosen: menu(line().folder.read_all(), name), screen.start: gr.Dropdown(choices=starts(bench))}
+        return {run_name: menu(line().folder.read_all(), name), screen.start: gr.Dropdown(choices=starts(bench))}
 
     @in_words
     def on_load(request: gr.Request) -> Answers:
         if request.query_params.get("tab") == "finetune":
             line().warm_up()
         runs = menu(line().folder.read_all(), request.query_params.get("run"))
-        return {chosen: runs, compare.checkpoint: gr.Dropdown(choices=bench.checkpoint_names())}
+        return {run_name: runs, compare.checkpoint: gr.Dropdown(choices=bench.checkpoint_names())}
 
-    tab.select(on_open, chosen, [chosen, screen.start], **QUIET)
-    demo.load(on_load, None, [chosen, compare.checkpoint], **QUIET)
+    tab.select(on_open, run_name, [run_name, screen.start], **QUIET)
+    demo.load(on_load, None, [run_name, compare.checkpoint], **QUIET)

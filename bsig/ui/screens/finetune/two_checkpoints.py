@@ -67,24 +67,24 @@ def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compa
         before = gr.Dropdown(names, value=bench.default_checkpoint, label="Before", elem_id="two-before")
         after = gr.Dropdown(names, value=None, label="After", elem_id="two-after")
         ask = gr.Button("Compare the two", elem_id="two-ask")
-    question = Fields(
+    fields = Fields(
         Question, before=before, after=after, image=compare.image, class_name=compare.class_name, method=compare.method
     )
     maps = _maps_part()
 
     @in_words
     def on_ask(values: InputValues) -> Answers:
-        asked = question.read(values)
-        if not asked.after:
+        question = fields.read(values)
+        if not question.after:
             raise InputError("`after` (empty) must be a checkpoint; choose one.")
-        first, second = bench.encode(asked.image, asked.before), bench.encode(asked.image, asked.after)
-        return two_answers(maps, first, second, asked.class_name, asked.method)
+        first, second = bench.encode(question.image, question.before), bench.encode(question.image, question.after)
+        return two_answers(maps, first, second, question.class_name, question.method)
 
     def on_open() -> Answers:
         choices = bench.checkpoint_names()
         return {before: gr.Dropdown(choices=choices), after: gr.Dropdown(choices=choices)}
 
-    ask.click(on_ask, question.components, maps.outputs(), **QUIET)
+    ask.click(on_ask, fields.components, maps.outputs(), **QUIET)
     _build_upload(bench, runs, compare, before, after)
     for opened in (tab.select, after.focus, before.focus):
         opened(on_open, None, [before, after], **QUIET)
