@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from bsig.ui.components.examples import bundled_examples
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-torch.set_num_threads(min(4, os.cpu_count() or 1))
+torch.set_num_threads(1)  # the cores are shared by the workers of pytest-xdist
 settings.register_profile("bsig", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("bsig")
 
