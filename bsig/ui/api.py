@@ -36,6 +36,7 @@ def add_endpoints(bench: Workbench, queue: RunQueue) -> None:
         _add_evaluation(bench)
         _add_checkpoints(bench)
         _add_finetune(bench, queue)
+        _add_runs(bench, queue)
 
 
 def _add_explanations(bench: Workbench) -> None:
@@ -102,75 +103,80 @@ def _add_checkpoints(bench: Workbench) -> None:
 
 
 def _add_finetune(bench: Workbench, queue: RunQueue) -> None:
-    """`/finetune`, `/run`, `/runs` and `/stop_run`."""
-    form = Form()
-    data = gr.File(label="data", file_types=[".zip"])
-    name = gr.Textbox(label="name", value="")
-    start = gr.Textbox(label="start", value=bench.default_checkpoint)
-    labels = gr.Textbox(label="labels", value=form.labels)
-    branch = gr.Textbox(label="branch", value=form.branch)
-    epochs = gr.Number(label="epochs", value=form.epochs)
-    rate = gr.Number(label="learning_rate", value=form.learning_rate)
-    batch = gr.Number(label="batch_size", value=form.batch_size)
-    seed = gr.Number(label="seed", value=form.seed)
-    password = gr.Textbox(label="password", value="", type="password")
-    run_name = gr.Textbox(label="run", value="")
-    said, listed = gr.JSON(label="run"), gr.JSON(label="runs")
-    ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
-
-    def line() -> RunQueue:
-        return bench.visitor_space.own_queue(queue)
+    """`/finetune`: starts a run and answers with it at every change until it has ended."""
 
     @no_type_check  # a checked generator function is none to gradio
     def finetune(
         data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
         batch_size: Number, seed: Number, password: str | None = None,
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
-        made = begin(data, name, start, labels, branch, epochs, learning_rate, batch_size, seed, password)
-        own = line()
+        form = Form(
+            kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
+            learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
+        )  # fmt: skip
+        own_queue = bench.visitor_space.own_queue(queue)
+        run_name = begin(form, own_queue, name)
         while True:
-            run, position = standing_of(own, made)
+            run, position = standing(own_queue, run_name)
             yield run_json(run, position)
             if run.state.standing in ENDED:
                 return
             time.sleep(FOLLOW_EVERY_S)
 
     @in_words
-    def begin(
-        data: str | None, name: str, start: str, labels: str, branch: str, epochs: Number, learning_rate: Number,
-        batch_size: Number, seed: Number, password: str | None,
-    ) -> str:  # fmt: skip
-        filled = Form(
-            kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
-            learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
-        )  # fmt: skip
-        return start_run(filled, bench, line(), name)
+    def begin(form: Form, own_queue: RunQueue, name: str) -> str:
+        return start_run(form, bench, own_queue, name)
 
     @in_words
-    def standing_of(own: RunQueue, name: str) -> tuple[Run, int | None]:
-        return own.folder.read(name), own.position(name)
+    def standing(own_queue: RunQueue, name: str) -> tuple[Run, int | None]:
+        return own_queue.folder.read(name), own_queue.position(name)
+
+    # Following a run costs nothing, so that many may; the order of the runs is the queue's own.
+    gr.Button("finetune").click(
+        finetune, _finetune_inputs(bench), gr.JSON(label="run"), api_name="finetune", concurrency_limit=16
+    )
+
+
+def _finetune_inputs(bench: Workbench) -> list[Any]:
+    """The parameters of `/finetune` in their order; the password where this app asks for one."""
+    form = Form()
+    inputs: list[Any] = [
+        gr.File(label="data", file_types=[".zip"]),
+        gr.Textbox(label="name", value=""),
+        gr.Textbox(label="start", value=bench.default_checkpoint),
+        gr.Textbox(label="labels", value=form.labels),
+        gr.Textbox(label="branch", value=form.branch),
+        gr.Number(label="epochs", value=form.epochs),
+        gr.Number(label="learning_rate", value=form.learning_rate),
+        gr.Number(label="batch_size", value=form.batch_size),
+        gr.Number(label="seed", value=form.seed),
+    ]
+    return [*inputs, gr.Textbox(label="password", value="", type="password")] if bench.limits.asks_password else inputs
+
+
+def _add_runs(bench: Workbench, queue: RunQueue) -> None:
+    """`/run`, `/runs` and `/stop_run`: the visitor's own runs."""
+    name = gr.Textbox(label="run", value="")
+
+    def own_queue() -> RunQueue:
+        return bench.visitor_space.own_queue(queue)
 
     @in_words
-    def one(run: str) -> dict[str, Any]:
-        return run_json(*standing_of(line(), run))
+    def on_run(run: str) -> dict[str, Any]:
+        return run_json(own_queue().folder.read(run), own_queue().position(run))
 
     @in_words
-    def stopped(run: str) -> dict[str, Any]:
-        line().stop(run)
-        return one(run)
+    def on_stop(run: str) -> dict[str, Any]:
+        own_queue().stop(run)
+        return on_run(run)
 
     @in_words
-    def all_of_them() -> list[dict[str, Any]]:
-        own = line()
-        return [run_json(run, own.position(run.name)) for run in own.folder.read_all()]
+    def on_runs() -> list[dict[str, Any]]:
+        return [run_json(run, own_queue().position(run.name)) for run in own_queue().folder.read_all()]
 
-    inputs = [data, name, start, labels, branch, epochs, rate, batch, seed]
-    inputs += [password] if bench.limits.asks_password else []
-    # Following a run costs nothing, so that many may; the line of runs is the queue's own.
-    ask.click(finetune, inputs, said, api_name="finetune", concurrency_limit=16)
-    look.click(one, run_name, said, api_name="run")
-    stop.click(stopped, run_name, said, api_name="stop_run")
-    everything.click(all_of_them, None, listed, api_name="runs")
+    gr.Button("run").click(on_run, name, gr.JSON(label="run"), api_name="run")
+    gr.Button("stop run").click(on_stop, name, gr.JSON(label="run"), api_name="stop_run")
+    gr.Button("runs").click(on_runs, None, gr.JSON(label="runs"), api_name="runs")
 
 
 def run_json(run: Run, position: int | None) -> dict[str, Any]:
