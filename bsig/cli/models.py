@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
+from bsig.cli.tables import head_table
 from bsig.explain.methods import why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import publish_folder

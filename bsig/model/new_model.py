@@ -36,7 +36,7 @@ NOT_TRAINED = (
 
 
 def not_trained(model: DualBranch) -> str:
-    """`NOT_TRAINED` for a model of which it is true; else empty."""
+    """`NOT_TRAINED` for a model whose sigmoid branch is still the clone; else empty."""
     return "" if model.is_trained else NOT_TRAINED
 
 
@@ -98,7 +98,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         if path.suffix not in (".pth", ".pt", ".bin", ".tar"):
             raise InputError(f"`weights` (='{path.name}') must end in .safetensors or .pth.")
-        said = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:  # before ValueError, which it is a kind of
         raise
     except NOT_TENSORS as error:
@@ -107,9 +107,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"'{path.name}' cannot be read as tensors alone ({reason}); save it as safetensors."
         ) from error
     for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(said, dict) and isinstance(said.get(key), dict):
-            said = said[key]
-    tensors = {str(key).removeprefix("module."): value for key, value in _items(said) if isinstance(value, Tensor)}
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    tensors = {str(key).removeprefix("module."): value for key, value in _items(content) if isinstance(value, Tensor)}
     if not tensors:
         raise InputError(f"'{path.name}' holds no tensors by name; save the network's state_dict.")
     return tensors
@@ -121,23 +121,23 @@ def filled_classifier(
     """A timm network filled with tensors under its own names, in two parts.
 
     Raises:
-        InputError: the tensors are not this network's; which are missing or unexpected is said.
+        InputError: the tensors are not this network's; the sentence names those that are missing or unexpected.
     """
     bare = timm_network(backbone, pretrained=False, options=options)
     network = timm_network(
         backbone, pretrained=False, options=options, num_classes=num_classes or _classes(bare, tensors)
     )
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    missing = [key for key in wanted if key not in tensors and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in tensors if key not in wanted]
-    other = [key for key, shape in wanted.items() if key in tensors and tuple(tensors[key].shape) != shape]
-    said = [
-        f"{what}: {', '.join(found[:8])}{f' and {len(found) - 8} more' if len(found) > 8 else ''}"
-        for what, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-        if found
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    missing = [key for key in shapes if key not in tensors and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in tensors if key not in shapes]
+    other = [key for key, shape in shapes.items() if key in tensors and tuple(tensors[key].shape) != shape]
+    differences = [
+        f"{what}: {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
+        if keys
     ]
-    if said:
-        raise InputError(f"'{source}' does not hold the weights of '{backbone}'; {'; '.join(said)}.")
+    if differences:
+        raise InputError(f"'{source}' does not hold the weights of '{backbone}'; {'; '.join(differences)}.")
     broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise InputError(f"'{source}' holds NaN or infinite numbers in '{broken[0]}'; the file is damaged.")
@@ -153,8 +153,8 @@ def _from_hub(address: str, options: BackboneOptions, api: Any) -> Classifier:
     try:
         if config.stat().st_size > MAX_CONFIG_BYTES:
             raise ValueError("too large")
-        said = json.loads(config.read_text(encoding="utf-8"))
-        architecture, classes = str(said["architecture"]), said.get("num_classes")
+        entries = json.loads(config.read_text(encoding="utf-8"))
+        architecture, classes = str(entries["architecture"]), entries.get("num_classes")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"'config.json' of '{address}' is not that of a timm model ({error}); choose another."
@@ -162,7 +162,7 @@ def _from_hub(address: str, options: BackboneOptions, api: Any) -> Classifier:
     tensors = read_weights(folder / "model.safetensors")
     count = classes if isinstance(classes, int) else None
     classifier = filled_classifier(architecture, tensors, address, options, count)
-    labels = said.get("label_names")
+    labels = entries.get("label_names")
     if isinstance(labels, list) and len(labels) == len(set(map(str, labels))) == len(classifier.class_names):
         names = tuple(str(label) for label in labels)
         classifier = replace(classifier, class_names=names, class_ids=names)
@@ -179,11 +179,11 @@ def _classes(network: Any, tensors: dict[str, Tensor]) -> int:
     named = network.pretrained_cfg.get("classifier")
     for name in (named,) if isinstance(named, str) else tuple(named or ()):
         for leaf in ("weight", "linear.weight", "l.weight"):
-            found = tensors.get(f"{name}.{leaf}")
-            if found is not None and found.ndim:
-                return int(found.shape[0])
+            tensor = tensors.get(f"{name}.{leaf}")
+            if tensor is not None and tensor.ndim:
+                return int(tensor.shape[0])
     return int(network.num_classes)
 
 
-def _items(said: Any) -> list[tuple[Any, Any]]:
-    return list(said.items()) if isinstance(said, dict) else []
+def _items(content: Any) -> list[tuple[Any, Any]]:
+    return list(content.items()) if isinstance(content, dict) else []

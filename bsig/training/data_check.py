@@ -12,7 +12,7 @@ import torch
 
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
-from bsig.inputs.datasets.splits import train_and_held_out
+from bsig.inputs.datasets.splits import TrainingSplits, train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
 from bsig.model.dual_branch import DualBranch
@@ -63,6 +63,17 @@ def check_data(
         InputError: no data set there, fewer than two classes that match, or nothing that can be read.
     """
     splits = train_and_held_out(address, seed)
+    return check_splits(splits, model, new_head=new_head, views=views, epochs=epochs, batch_size=batch_size)
+
+
+def check_splits(
+    splits: TrainingSplits, model: DualBranch, *, new_head: bool, views: int, epochs: int, batch_size: int
+) -> DataCheck:
+    """What a fine-tune of this model finds in pictures that are listed already.
+
+    Raises:
+        InputError: fewer than two classes that match, or nothing that can be read.
+    """
     images, held_out = splits.train, splits.held_out
     names = images.class_names
     match = matched(images, model, new_head=new_head)

@@ -1,4 +1,8 @@
-"""Fine-tuning over the web API: `/finetune` starts a run and follows it, the others look at runs and stop them."""
+"""The web API: every endpoint that `gradio_client` and the outside world call, on components that are not shown.
+
+`/compare`, `/logit_shift`, `/sign_collapse`, `/evaluate` and `/checkpoints` answer; `/finetune` starts a run and
+follows it, `/run`, `/runs` and `/stop_run` look at runs and stop them. Names, order and types of parameters stay.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +12,111 @@ from typing import Any, no_type_check
 
 import gradio as gr
 
+from bsig.explain.methods import TREATMENTS
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
-from bsig.ui.components.inputs import in_words
-from bsig.ui.screens.finetune.form import Form, Number, started
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.inputs import MapImage, PictureInput
+from bsig.ui.screens.compare.answers import compare_answer
+from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
+from bsig.ui.screens.finetune.form import Form, Number
+from bsig.ui.screens.finetune.new_run import start_run
+from bsig.ui.screens.logit_shift.answers import shift_answer
+from bsig.ui.screens.sign_collapse import sign_collapse_answer
 from bsig.ui.workbench import Workbench
 
 FOLLOW_EVERY_S = 0.2
 
 
-def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
-    """`/finetune`, `/run`, `/runs` and `/stop_run`, on components that are not shown."""
-    form = Form()
+def add_endpoints(bench: Workbench, queue: RunQueue) -> None:
+    """Adds every endpoint to the page that is being built."""
     with gr.Row(visible=False):
-        data = gr.File(label="data", file_types=[".zip"])
-        name = gr.Textbox(label="name", value="")
-        start = gr.Textbox(label="start", value=bench.default_checkpoint)
-        labels = gr.Textbox(label="labels", value=form.labels)
-        branch = gr.Textbox(label="branch", value=form.branch)
-        epochs = gr.Number(label="epochs", value=form.epochs)
-        rate = gr.Number(label="learning_rate", value=form.learning_rate)
-        batch = gr.Number(label="batch_size", value=form.batch_size)
-        seed = gr.Number(label="seed", value=form.seed)
-        password = gr.Textbox(label="password", value="", type="password")
-        run_name = gr.Textbox(label="run", value="")
-        said, listed = gr.JSON(label="run"), gr.JSON(label="runs")
-        ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
+        _add_explanations(bench)
+        _add_evaluation(bench)
+        _add_checkpoints(bench)
+        _add_finetune(bench, queue)
+
+
+def _add_explanations(bench: Workbench) -> None:
+    """`/compare`, `/logit_shift` and `/sign_collapse`: questions about one picture."""
+    image = PictureInput(type="filepath", image_mode=None, label="image")
+    checkpoint = gr.Textbox(label="checkpoint", value=bench.default_checkpoint)
+    class_name = gr.Textbox(label="class", value="")
+    method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
+    weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
+    pictures = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
+    explanation, shift, collapse = (gr.JSON(label=name) for name in ("explanation", "shift", "sign collapse"))
+    delta = gr.Number(label="delta", value=0.0)
+    target = gr.Textbox(label="target", value="")
+
+    @in_words
+    def on_compare(image: str, checkpoint: str, class_name: str, method: str, weights: str) -> Any:
+        return compare_answer(bench, image, checkpoint, class_name, method, weights)
+
+    @in_words
+    def on_shift(image: str, checkpoint: str, class_name: str, delta: float, target: str) -> Any:
+        return shift_answer(bench, image, checkpoint, class_name, delta, target or None)
+
+    @in_words
+    def on_collapse(image: str, checkpoint: str, class_name: str, method: str) -> Any:
+        return sign_collapse_answer(bench, image, checkpoint, class_name, method)
+
+    question = [image, checkpoint, class_name]
+    gr.Button("compare").click(
+        on_compare, [*question, method, weights], [*pictures, explanation], api_name="compare", concurrency_limit=2
+    )
+    gr.Button("logit shift").click(on_shift, [*question, delta, target], shift, api_name="logit_shift")
+    gr.Button("sign collapse").click(on_collapse, [*question, method], collapse, api_name="sign_collapse")
+
+
+def _add_evaluation(bench: Workbench) -> None:
+    """`/evaluate`: results that ship with a checkpoint, or of one's own pictures."""
+    checkpoint = gr.Textbox(label="checkpoint", value=bench.default_checkpoint)
+    data = gr.Textbox(label="data", value="shipped")
+    zip_file = gr.File(label="zip", file_types=[".zip"])
+    methods = gr.Textbox(label="methods", value="cam")
+    weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
+    limit = gr.Number(label="limit", value=200)
+
+    @in_words
+    def on_evaluate(
+        checkpoint: str, data: str, zip_file: str | None, methods: str, weights: str, limit: int | float | None
+    ) -> Any:
+        return evaluate_answer(bench, checkpoint, data, zip_file, methods, weights, limit)
+
+    gr.Button("evaluate").click(
+        on_evaluate, [checkpoint, data, zip_file, methods, weights, limit], gr.JSON(label="evaluation"),
+        api_name="evaluate", concurrency_limit=1, concurrency_id="evaluate-own",
+    )  # fmt: skip
+
+
+def _add_checkpoints(bench: Workbench) -> None:
+    """`/checkpoints`: what can be loaded."""
+
+    @in_words
+    def on_checkpoints() -> list[dict[str, Any]]:
+        return bench.checkpoint_rows()
+
+    gr.Button("checkpoints").click(on_checkpoints, None, gr.JSON(label="checkpoints"), api_name="checkpoints")
+
+
+def _add_finetune(bench: Workbench, queue: RunQueue) -> None:
+    """`/finetune`, `/run`, `/runs` and `/stop_run`."""
+    form = Form()
+    data = gr.File(label="data", file_types=[".zip"])
+    name = gr.Textbox(label="name", value="")
+    start = gr.Textbox(label="start", value=bench.default_checkpoint)
+    labels = gr.Textbox(label="labels", value=form.labels)
+    branch = gr.Textbox(label="branch", value=form.branch)
+    epochs = gr.Number(label="epochs", value=form.epochs)
+    rate = gr.Number(label="learning_rate", value=form.learning_rate)
+    batch = gr.Number(label="batch_size", value=form.batch_size)
+    seed = gr.Number(label="seed", value=form.seed)
+    password = gr.Textbox(label="password", value="", type="password")
+    run_name = gr.Textbox(label="run", value="")
+    said, listed = gr.JSON(label="run"), gr.JSON(label="runs")
+    ask, look, everything, stop = (gr.Button(label) for label in ("finetune", "run", "runs", "stop run"))
 
     def line() -> RunQueue:
         return bench.visitor_space.own_queue(queue)
@@ -62,7 +144,7 @@ def add_finetune_endpoints(bench: Workbench, queue: RunQueue) -> None:
             kind="zip" if data else "bundled", zip_file=data, start=start, labels=labels, branch=branch, epochs=epochs,
             learning_rate=learning_rate, batch_size=batch_size, seed=seed, device=bench.device, password=password,
         )  # fmt: skip
-        return started(filled, bench, line(), name, None, None)
+        return start_run(filled, bench, line(), name)
 
     @in_words
     def standing_of(own: RunQueue, name: str) -> tuple[Run, int | None]:

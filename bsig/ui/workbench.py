@@ -64,14 +64,14 @@ class RecentlyUsed(Generic[Value]):
             return value
 
     def values(self) -> list[Value]:
-        """What is kept now."""
+        """The values that are kept now."""
         with self._lock:
             return list(self._values.values())
 
-    def keep_only(self, wanted: Callable[[Value], bool]) -> None:
-        """Lets go of every value that is not wanted."""
+    def keep_only(self, is_kept: Callable[[Value], bool]) -> None:
+        """Lets go of every value that is not to be kept."""
         with self._lock:
-            for key in [key for key, value in self._values.items() if not wanted(value)]:
+            for key in [key for key, value in self._values.items() if not is_kept(value)]:
                 del self._values[key]
 
     def drop(self, key: Hashable) -> None:

@@ -24,8 +24,8 @@ from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt
-from bsig.ui.screens.evaluate.kept import OwnSets
-from bsig.ui.screens.evaluate.own_pictures import measured
+from bsig.ui.screens.evaluate.kept import KeptEvaluations
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, measured
 from bsig.ui.workbench import Workbench
 
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
@@ -95,7 +95,7 @@ def test_a_bad_line_of_val_is_refused_by_every_door(
         check_of(data, default_model)
     assert sentence in str(caught.value)
     with pytest.raises(InputError) as caught:
-        list(measured(Workbench(), OwnSets(), CHECKPOINT, None, str(data), ["cam"], ["signed"], 5))
+        list(measured(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
     assert sentence in str(caught.value)
 
 
@@ -123,10 +123,21 @@ def test_without_a_val_split_page_command_and_worker_hold_the_same_tenth_out_and
     assert by_command.metadata["tensors_sha256"] == by_worker.metadata["tensors_sha256"]
 
 
-def test_without_splits_the_command_measures_all_pictures_and_says_so(
+def own_pictures(folder: Path, limit: int) -> OwnPictures:
+    return OwnPictures(CHECKPOINT, None, str(folder), ["cam"], ["signed"], limit)
+
+
+def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
     without_val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:  # the page too: tests/evaluation/test_job.py
+) -> None:
     assert images_to_measure(without_val).sentence == ALL_MEASURED
-    options = ["--mosaics", "0", "--limit", "2", "--out", str(tmp_path / "results.json")]
-    assert main(["evaluate", str(without_val), *options]) == 0
+    assert (
+        main(["evaluate", str(without_val), "--mosaics", "0", "--limit", "2", "--out", str(tmp_path / "r.json")]) == 0
+    )
     assert ALL_MEASURED in capsys.readouterr().err
+    sets = KeptEvaluations()
+    *_, title = measured(Workbench(), sets, own_pictures(without_val, 2))
+    own = sets.get(str(title))
+    assert own is not None
+    assert own.results["split_sentence"] == ALL_MEASURED
+    sets.clear()

@@ -19,6 +19,7 @@ from tolerances import FLOAT32, PROBABILITY, assert_close
 
 from bsig import CAM_METHODS, TREATMENTS, Explainer, Explanation, list_checkpoints
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture
+from bsig.inputs.paths import ROOT
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.workbench import Workbench
 

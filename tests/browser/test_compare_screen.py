@@ -179,13 +179,15 @@ def test_contour_own_scale_opacity_and_colours_redraw_the_maps(page: Any) -> Non
 
 def test_treatment_and_method_change_the_maps_and_what_is_said_of_them(page: Any) -> None:
     before = map_sources(page)
-    tick(page, "weights", "Non-negative")
-    until_changed(page, "map-softmax", before[0])
-    expect(page.locator("#facts-softmax")).to_contain_text("100 %")
-    before = map_sources(page)
     choose(page, "method", "LayerCAM")
     until_changed(page, "map-softmax", before[0])
     assert all("LayerCAM for" in text for text in alt_texts(page))
+    choose(page, "method", "CAM")
+    expect(page.locator("#map-softmax img")).to_have_attribute("src", before[0])
+    # Behind an average pool this is LayerCAM up to its scale, and the same picture.
+    tick(page, "weights", "Non-negative")
+    until_changed(page, "map-softmax", before[0])
+    expect(page.locator("#facts-softmax")).to_contain_text("100 %")
 
 
 def test_score_cam_offers_a_budget_and_answers_within_it(page: Any) -> None:

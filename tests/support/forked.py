@@ -20,6 +20,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -37,7 +39,7 @@ class ForkedProgram:
 
     Args:
         command: as behind `python`: `-m MODULE ...` or `SCRIPT ...`.
-        output: the file that takes what it prints.
+        output: the file that takes what it prints; None for a pipe, `stdout`, beside which `stdin` is one too.
         errors: the file that takes what it prints on stderr; `output` where None.
         cwd: where it runs.
         env: all of its environment; this process's where None.
@@ -46,23 +48,23 @@ class ForkedProgram:
     def __init__(
         self,
         *command: object,
-        output: Path,
+        output: Path | None,
         errors: Path | None = None,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.process = _FORKS.Process(
-            target=_run,
-            args=(
-                [str(part) for part in command],
-                str(output),
-                str(errors or output),
-                str(cwd),
-                dict(env or os.environ),
-            ),
-            daemon=True,  # ends with the tests
-        )
+        streams = _Streams(str(output) if output else None, str(errors or output))
+        if output is None:
+            streams.stdin, stdin = _FORKS.Pipe(duplex=False)
+            stdout, streams.stdout = _FORKS.Pipe(duplex=False)
+            self.stdin = os.fdopen(os.dup(stdin.fileno()), "w", encoding="utf-8")
+            self.stdout = os.fdopen(os.dup(stdout.fileno()), encoding="utf-8")
+            stdin.close()
+            stdout.close()
+        arguments = ([str(part) for part in command], streams, str(cwd), dict(env or os.environ))
+        self.process = _FORKS.Process(target=_run, args=arguments, daemon=True)  # ends with the tests
         self.process.start()
+        streams.close()
         self.pid = self.process.pid
         assert self.pid is not None
 
@@ -148,12 +150,37 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(command: list[str], output: str, errors: str, cwd: str, env: dict[str, str]) -> None:
+@dataclass
+class _Streams:
+    """Where a forked program reads and writes: files by name, pipes as connections."""
+
+    output: str | None
+    errors: str
+    stdin: Connection | None = None
+    stdout: Connection | None = None
+
+    def take(self) -> None:
+        """Makes them those of this process."""
+        for number, path in ((1, self.output), (2, self.errors)):
+            if path:
+                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                os.dup2(file, number)
+                os.close(file)
+        if self.stdin and self.stdout:
+            os.dup2(self.stdin.fileno(), 0)
+            os.dup2(self.stdout.fileno(), 1)
+            sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+        self.close()
+
+    def close(self) -> None:
+        for pipe in (self.stdin, self.stdout):
+            if pipe:
+                pipe.close()
+
+
+def _run(command: list[str], streams: _Streams, cwd: str, env: dict[str, str]) -> None:
     """The forked side: becomes what `python *command` would be."""
-    for number, path in ((1, output), (2, errors)):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(file, number)
-        os.close(file)
+    streams.take()
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False, buffering=1, errors="backslashreplace")
     os.environ.clear()

@@ -14,18 +14,21 @@ from in_process import built_demo
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import collapse_report
+from bsig.explain.diagnostics.shift_request import ShiftRequest, shifted_picture
 from bsig.explain.drawing.colours import VIEWS
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.components.html import glossary_html
+from bsig.ui.components.html import glossary
 from bsig.ui.screens import sign_collapse as sign_collapse_tab
-from bsig.ui.screens.compare.screen import _facts, _note
+from bsig.ui.screens.compare.words import branch_facts, reading_note
 from bsig.ui.screens.evaluate.tables import all_rows_html, differing_html, first_table_html
 from bsig.ui.screens.finetune.fields import BUNDLED_WORDS
 from bsig.ui.screens.finetune.run import runs_html
-from bsig.ui.screens.logit_shift import screen as logit_shift_tab
+from bsig.ui.screens.logit_shift.answers import fitted_shift_of
+from bsig.ui.screens.logit_shift.tables import probability_table, proof_table, zero_table
+from bsig.ui.screens.logit_shift.words import possible_and_actual
 from bsig.ui.screens.models import facts_html, models_html
 from bsig.ui.workbench import Workbench
 
@@ -89,16 +92,16 @@ def screens() -> dict[str, str]:
     encoded = bench.encode(example.path, None)
     explanation = encoded.explain("golf ball")
     report = collapse_report(encoded, explanation.class_index, "cam")
-    shifted = logit_shift_tab.shifted_by(encoded, explanation.class_index, "cam", logit_shift_tab.Wanted())
+    shifted = shifted_picture(encoded, explanation.class_index, "cam", ShiftRequest())
     run = read_results(bench.checkpoint_path(bench.default_checkpoint))[0]
     found = {
-        "facts": _facts(explanation, "softmax"),
-        "note": _note(explanation, Drawing(), encoded.model),
-        "shift softmax": logit_shift_tab.probability_table(shifted, encoded.model.class_names, "softmax"),
-        "shift sigmoid": logit_shift_tab.probability_table(shifted, encoded.model.class_names, "sigmoid"),
-        "where is zero": logit_shift_tab.where_is_zero(bench, encoded, explanation.class_index),
-        "possible": logit_shift_tab.possible_html(encoded, explanation.class_index),
-        "proof": logit_shift_tab.proof_table(bench, None, shifted.vector, "cam"),
+        "facts": branch_facts(explanation, "softmax"),
+        "note": reading_note(explanation, Drawing(), encoded.model),
+        "shift softmax": probability_table(shifted, encoded.model.class_names, "softmax"),
+        "shift sigmoid": probability_table(shifted, encoded.model.class_names, "sigmoid"),
+        "where is zero": zero_table(encoded, explanation.class_index, *fitted_shift_of(bench, encoded)),
+        "possible": f"<p>{possible_and_actual(encoded, explanation.class_index)}</p>",
+        "proof": proof_table(bench, None, shifted.vector, "cam"),
         "numbers": sign_collapse_tab.numbers_table(diagnose(diagnostic_input(encoded, report.explanation)), "logits"),
         "collapse": sign_collapse_tab.finding_html(report),
         "models": models_html(bench),
@@ -145,7 +148,7 @@ def test_every_term_of_a_heading_or_a_column_is_explained_there(screens: dict[st
 
 
 def test_what_is_marked_can_be_focused_and_has_its_entry(screens: dict[str, str]) -> None:
-    entries = re.findall(rf'id="{ENTRY}([a-z0-9_]+)"', glossary_html())
+    entries = re.findall(rf'id="{ENTRY}([a-z0-9_]+)"', glossary())
     assert sorted(entries) == sorted(TERMS)
     for content in screens.values():
         for key, tag in _Page(content).marks:

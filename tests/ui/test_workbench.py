@@ -175,50 +175,62 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(bench: Workbench,
 # --- the screen's handlers --------------------------------------------------------------------------------------------
 
 
+Ask = Callable[..., Any]
+
+
 @pytest.fixture
-def handlers(bench: Workbench) -> Iterator[dict[str, Callable[..., Any]]]:
-    """Every handler of the page by its name; of several with one name the first, which is the Compare screen's."""
+def ask(bench: Workbench) -> Iterator[Ask]:
+    """Calls a handler of the Compare screen by its name, with the values of its controls by theirs."""
     with built_demo(bench) as demo:
-        found: dict[str, Callable[..., Any]] = {}
+        # Of several handlers with one name the first is the Compare screen's.
+        handlers: dict[str, Any] = {}
         for block in demo.fns.values():
             if block.fn is not None:
-                found.setdefault(block.fn.__name__, block.fn)
-        yield found
+                handlers.setdefault(block.fn.__name__, block)
+        controls = {part.elem_id: part for part in handlers["on_choice"].inputs}
+
+        def asked(name: str, **changed: Any) -> Any:
+            values = {
+                "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
+                "weights": "signed", "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
+                "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own-scale": False,
+            }  # fmt: skip
+            assert set(changed) <= set(values) == set(controls)
+            return handlers[name].fn({controls[key]: value for key, value in {**values, **changed}.items()})
+
+        yield asked
 
 
-def _choices(**changed: Any) -> list[Any]:
-    chosen = {
-        "class_name": "Egyptian cat", "method": "cam", "weights": "signed", "budget": 8, "bias": False,
-        "show": "overlay", "view": "positive", "grid": False, "contour": False,
-        "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own_scale": False,
-    }  # fmt: skip
-    assert set(changed) <= set(chosen)
-    return list({**chosen, **changed}.values())
-
-
-def test_a_choice_is_answered_from_the_stored_features(
-    handlers: dict[str, Callable[..., Any]], forwards: list[int]
-) -> None:
-    wishes: list[dict[str, Any]] = [{"class_name": name} for name in ("zebra", "golf ball")]
+def test_a_choice_is_answered_from_the_stored_features(ask: Ask, forwards: list[int]) -> None:
+    wishes: list[dict[str, Any]] = [{"class": name} for name in ("zebra", "golf ball")]
     wishes += [{"method": key} for key, method in CAM_METHODS.items() if not method.is_slow]
     wishes += [{"weights": key} for key in TREATMENTS]
     wishes += [{"show": show} for show in ("overlay", "heatmap", "wipe", "difference")]
-    wishes += [{"view": "signed"}, {"grid": True}, {"contour": True}, {"opacity": 30.0}, {"own_scale": True}]
-    handlers["on_new_picture"](str(PICTURE), None, *_choices())
+    wishes += [{"view": "signed"}, {"grid": True}, {"contour": True}, {"opacity": 30.0}, {"own-scale": True}]
+    ask("on_new_picture")
     assert forwards == [1]
     for wish in wishes:
-        handlers["on_choice"](str(PICTURE), None, *_choices(**wish))
+        ask("on_choice", **wish)
         assert forwards == [1], wish
 
 
-def test_score_cam_alone_runs_the_network_again_and_only_once_a_budget(
-    handlers: dict[str, Callable[..., Any]], forwards: list[int]
-) -> None:
-    handlers["on_choice"](str(PICTURE), None, *_choices(method="score-cam"))
+def test_score_cam_alone_runs_the_network_again_and_only_once_a_budget(ask: Ask, forwards: list[int]) -> None:
+    ask("on_choice", method="score-cam")
     once = sum(forwards)
     assert 1 < once <= 1 + 2 * 8 + 1
-    handlers["on_choice"](str(PICTURE), None, *_choices(method="score-cam", class_name="zebra", view="signed"))
+    ask("on_choice", method="score-cam", **{"class": "zebra", "view": "signed"})
     assert sum(forwards) <= 2 * once
+
+
+def test_a_choice_leaves_the_method_and_another_picture_sets_class_and_method(ask: Ask) -> None:
+    def set_by(answers: dict[Any, Any]) -> set[str]:
+        return {part.elem_id for part, update in answers.items() if not isinstance(update, dict) or "value" in update}
+
+    assert not {"method", "class"} & set_by(ask("on_choice"))
+    assert {"method", "class", "map-softmax", "finding", "scale"} <= set_by(ask("on_new_picture"))
+    nothing = ask("on_new_picture", picture=None)
+    assert {"class", "crop", "map-softmax", "map-sigmoid", "map-centred"} <= set_by(nothing)
+    assert all(update["value"] is None for update in nothing.values() if isinstance(update, dict))
 
 
 def test_checkpoints_of_further_folders_and_registered_models_are_selectable(

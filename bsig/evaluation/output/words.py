@@ -8,6 +8,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.metrics.intervals import excludes_zero
+from bsig.explain.wording import signed, whole_percent
 
 FIRST_ROWS: dict[str, str] = {
     "absent_area": "Share of the picture that the map claims for a class that is not there",

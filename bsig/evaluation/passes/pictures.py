@@ -23,6 +23,7 @@ from bsig.evaluation.columns import Probability
 from bsig.evaluation.map_sources import MapSource, class_maps
 from bsig.evaluation.metrics.regions import covered_by_boxes, covered_by_mask
 from bsig.evaluation.passes.localization import localization_arrays
+from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Box, Sample
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, input_batch, read_image

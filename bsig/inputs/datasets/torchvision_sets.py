@@ -20,12 +20,7 @@ def torchvision_samples(name: str, split: str) -> list[Sample]:
     Raises:
         InputError: torchvision has no such data set of labelled pictures, or cannot download it.
     """
-    import torchvision.datasets  # here, because importing it takes a second that only this layout needs
-
-    kind = getattr(torchvision.datasets, name, None)
-    if not isinstance(kind, type) or not issubclass(kind, torchvision.datasets.VisionDataset):
-        raise InputError(f"`DATA` (='torchvision:{name}') must name a data set of torchvision, e.g. Imagenette.")
-    images = _downloaded(kind, name, split)
+    images = _downloaded(torchvision_set(name), name, split)
     class_names = getattr(images, "classes", None) or getattr(images, "categories", None)
 
     def opener(index: int) -> Callable[[], Image.Image]:
@@ -35,6 +30,20 @@ def torchvision_samples(name: str, split: str) -> list[Sample]:
         Sample(f"{name}/{split}/{index}", _class_name(class_names, label), None, opener=opener(index))
         for index, label in enumerate(_labels(images))
     ]
+
+
+def torchvision_set(name: str) -> type:
+    """The class of torchvision that has the data set; nothing is downloaded.
+
+    Raises:
+        InputError: torchvision has no such data set.
+    """
+    import torchvision.datasets  # here, because importing it takes a second that only this layout needs
+
+    kind = getattr(torchvision.datasets, name, None)
+    if not isinstance(kind, type) or not issubclass(kind, torchvision.datasets.VisionDataset):
+        raise InputError(f"`DATA` (='torchvision:{name}') must name a data set of torchvision, e.g. Imagenette.")
+    return kind
 
 
 @runtime_checkable

@@ -41,25 +41,26 @@ def import_published(
         name: what the model is called.
 
     Raises:
-        InputError: the file cannot be read without executing something, or does not hold that network's tensors: which
-            are missing, unexpected or of another shape is said.
+        InputError: the file cannot be read without executing something, or does not hold that network's tensors; the
+            sentence names those that are missing, unexpected or of another shape.
     """
     path = Path(file)
-    said = _read(path)
-    tensors = _tensors(said, path.name)
+    content = _read(path)
+    tensors = _tensors(content, path.name)
     last = f"{network.softmax_head[-1]}.weight"
     classes = int(tensors[last].shape[0]) if last in tensors and tensors[last].ndim else 1
     if class_names is not None and len(class_names) != classes:
         raise InputError(f"`class_names` holds {len(class_names)} names, '{path.name}' has {classes} classes.")
     classifier = empty_published_classifier(network, classes)
     sigmoid_head = network.head(classes)
-    wanted = _wanted(network, classifier, sigmoid_head)
-    _require_the_same(wanted, tensors, network, path.name)
+    _require_the_same(_shapes(network, classifier, sigmoid_head), tensors, network, path.name)
     _fill(classifier.encoder, {key: key for key in classifier.encoder.state_dict()}, tensors)
     _fill(classifier.head, network.head_names(network.softmax_head), tensors)
     _fill(sigmoid_head, network.head_names(network.sigmoid_head), tensors)
     names = tuple(class_names) if class_names else classifier.class_names
-    training = {key: said[key] for key in ("architecture", "epoch") if isinstance(said.get(key), int | float | str)}
+    training = {
+        key: content[key] for key in ("architecture", "epoch") if isinstance(content.get(key), int | float | str)
+    }
     return DualBranch(
         replace(classifier, class_names=names, class_ids=names),
         sigmoid_head.eval(),
@@ -87,21 +88,21 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"`file` (='{path}') is not there; give the published code's .pth.tar file.")
     try:
-        said = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0][:160]
         raise InputError(
             f"'{path.name}' cannot be read as tensors alone ({reason}); nothing else is loaded: save it again with "
             "torch.save of plain tensors."
         ) from error
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _tensors(said: dict[str, Any], name: str) -> dict[str, Tensor]:
-    state = said.get("state_dict")
+def _tensors(content: dict[str, Any], name: str) -> dict[str, Tensor]:
+    state = content.get("state_dict")
     if not isinstance(state, dict):
-        found = ", ".join(sorted(map(str, said))[:MAX_LISTED]) or "nothing with a name"
-        raise InputError(f"'{name}' must be a dictionary with the entry `state_dict`; it holds {found}.")
+        entries = ", ".join(sorted(map(str, content))[:MAX_LISTED]) or "nothing with a name"
+        raise InputError(f"'{name}' must be a dictionary with the entry `state_dict`; it holds {entries}.")
     return {
         str(key).removeprefix("module."): value
         for key, value in state.items()
@@ -109,41 +110,41 @@ def _tensors(said: dict[str, Any], name: str) -> dict[str, Tensor]:
     }
 
 
-def _wanted(network: PublishedNetwork, classifier: Classifier, sigmoid_head: nn.Module) -> dict[str, tuple[int, ...]]:
+def _shapes(network: PublishedNetwork, classifier: Classifier, sigmoid_head: nn.Module) -> dict[str, tuple[int, ...]]:
     """Published name -> shape. A 1x1 convolution is a linear layer; both shapes are taken."""
-    wanted = {key: tuple(value.shape) for key, value in classifier.encoder.state_dict().items()}
+    shapes = {key: tuple(value.shape) for key, value in classifier.encoder.state_dict().items()}
     for head, branch in ((classifier.head, network.softmax_head), (sigmoid_head, network.sigmoid_head)):
-        shapes = {key: tuple(value.shape) for key, value in head.state_dict().items()}
-        wanted |= {theirs: shapes[ours] for ours, theirs in network.head_names(branch).items()}
-    return wanted
+        own = {key: tuple(value.shape) for key, value in head.state_dict().items()}
+        shapes |= {theirs: own[ours] for ours, theirs in network.head_names(branch).items()}
+    return shapes
 
 
 def _require_the_same(
-    wanted: dict[str, tuple[int, ...]], tensors: dict[str, Tensor], network: PublishedNetwork, name: str
+    shapes: dict[str, tuple[int, ...]], tensors: dict[str, Tensor], network: PublishedNetwork, name: str
 ) -> None:
     # PyTorch of the published code's time did not count batches.
-    missing = [key for key in wanted if key not in tensors and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in tensors if key not in wanted]
+    missing = [key for key in shapes if key not in tensors and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in tensors if key not in shapes]
     other = [
         f"{key} {tuple(tensors[key].shape)} in place of {shape}"
-        for key, shape in wanted.items()
+        for key, shape in shapes.items()
         if key in tensors and _as_linear(tuple(tensors[key].shape), shape) != shape
     ]
-    said = [
-        f"{what}: {', '.join(found[:MAX_LISTED])}{f' and {len(found) - MAX_LISTED} more' * (len(found) > MAX_LISTED)}"
-        for what, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-        if found
+    differences = [
+        f"{kind}: {', '.join(keys[:MAX_LISTED])}{f' and {len(keys) - MAX_LISTED} more' * (len(keys) > MAX_LISTED)}"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
+        if keys
     ]
-    if said:
+    if differences:
         raise InputError(
-            f"'{name}' does not hold the tensors of {network.name.removeprefix('published/')}; {'; '.join(said)}; "
-            "choose the architecture, method and grid that the file was trained with."
+            f"'{name}' does not hold the tensors of {network.name.removeprefix('published/')}; "
+            f"{'; '.join(differences)}; choose the architecture, method and grid that the file was trained with."
         )
 
 
-def _as_linear(found: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a 1x1 convolution's weight as the linear layer that it is, where one is wanted."""
-    return found[:2] if len(wanted) == 2 and found[2:] == (1, 1) else found
+def _as_linear(shape: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a 1x1 convolution's weight as the linear layer that it is, where `like` is one."""
+    return shape[:2] if len(like) == 2 and shape[2:] == (1, 1) else shape
 
 
 def _fill(module: nn.Module, names: dict[str, str], tensors: dict[str, Tensor]) -> None:

@@ -17,6 +17,7 @@ from bsig.training.runs.folder import RunFolder
 
 logger = logging.getLogger(__name__)
 LOG = "worker.log"
+WORKER = "bsig.training.runs.worker"
 SAVING_PATIENCE_S = 20.0
 
 
@@ -27,20 +28,23 @@ class WorkerProcess:
 
     def __init__(self, folder: RunFolder, checkpoints: Path) -> None:
         folder.runs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "bsig.training.runs.worker", "--checkpoints", str(checkpoints)]
-        paths = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH")) if path)
-        with (folder.runs.parent / LOG).open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, "PYTHONPATH": paths},
-            )
+        self._process = self._started(["-m", WORKER, "--checkpoints", str(checkpoints)], folder.runs.parent / LOG)
         self._made: queue.Queue[str] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
+
+    def _started(self, command: list[str], log: Path) -> subprocess.Popen[str]:
+        """`python *command`, with pipes to its stdin and stdout; its stderr goes to the log."""
+        paths = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH")) if path)
+        with log.open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():

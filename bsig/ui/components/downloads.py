@@ -1,4 +1,4 @@
-"""Where files lie that are made to be downloaded: in Gradio's own folder, which hands them out without another copy.
+"""Files that are made to be downloaded lie in Gradio's own folder, which hands them out without another copy.
 
 What lies there goes with its visitor (`bsig.ui.server.visitor_space`), and at the latest when it is old.
 """
@@ -17,7 +17,7 @@ def new_download_folder() -> Path:
 
 
 def download_folder(name: str) -> Path:
-    """The folder of that name, there or made."""
+    """The folder of that name, made where it is not there."""
     folder = Path(cache_folder()) / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

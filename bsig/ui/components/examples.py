@@ -44,15 +44,15 @@ def bundled_examples() -> tuple[Example, ...]:
     )
 
 
-def chosen_example(position: Any) -> Example:
-    """The example that was clicked.
+def example_at(position: Any) -> Example:
+    """The example at a position of the gallery, from 0.
 
     Raises:
         InputError: there is none at that position.
     """
     examples = bundled_examples()
     if not isinstance(position, int) or not 0 <= position < len(examples):
-        raise InputError(f"there are {len(examples)} examples and this is none of them; click one.")
+        raise InputError(f"`position` (={position}) must be one of the {len(examples)} examples; click one.")
     return examples[position]
 
 
@@ -68,7 +68,7 @@ def example_pictures() -> dict[str, Path]:
 
 
 def example_of(file: str | None, key: str | None = None) -> Example | None:
-    """The example that a file's bytes are, of several the one of that key; None for a visitor's own picture."""
+    """The example whose file has the same bytes, of several the one of that key; None for a visitor's own picture."""
     if not file:
         return None
     try:

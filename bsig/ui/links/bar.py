@@ -1,13 +1,11 @@
 """The link to what is seen now: a button that copies it, a field that shows it, and what opening one restores.
 
-The address bar is left alone until the button is pressed, then it holds the link too, so that a bookmark or a reload
-keeps this view; updating it at every change would fill the history of a page that is often shown in a frame. The link
-is made from the page's own address, so it works behind a path prefix.
+Each screen says which parts of a `View` are its own; this file asks the open one and puts the parts together.
+`components/static/page.js` copies the link and puts it into the address bar.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +13,10 @@ from typing import Any
 import gradio as gr
 
 from bsig.ui.components.examples import example_of
-from bsig.ui.components.inputs import in_words
-from bsig.ui.links.check import view_of_choices
+from bsig.ui.components.fields import Answers, InputValues
+from bsig.ui.components.handlers import PRIVATE, in_words
+from bsig.ui.components.html import Html, element, finding, joined
+from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.links.view import TABS, View, query_of, view_of
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.evaluate.screen import EvaluateScreen
@@ -29,51 +29,25 @@ NO_LINK = (
     "instead (on Compare): one file with everything on it."
 )
 NO_RUN = "There is no such run here as the link asks for, or it is another visitor's; the Fine-tune screen shows yours."
-OWN_SET = " Results on your own pictures are in no link."
-# Which screen and which step of the tour are open is known to the browser alone.
-SEEN_JS = """(...inputs) => {
-  const shown = (id) => { const one = document.getElementById(id); return Boolean(one && one.offsetParent); };
-  const tab = TABS.find((name) => shown("bsig-tab-" + name)) || "compare";
-  const step = [0, 1, 2, 3].find((number) => shown("tour-control-" + number)) || 0;
-  return [tab, step, ...inputs.slice(2)];
-}""".replace("TABS", str(list(TABS)))
-COPY_JS = """async (query) => {
-  if (query === null) return [""];
-  const theme = new URLSearchParams(location.search).get("__theme");
-  const address = new URL(location.pathname + (query ? "?" + query : ""), location.origin);
-  const kept = new URL(address);
-  if (theme) kept.searchParams.set("__theme", theme);
-  try { history.replaceState(history.state, "", kept); } catch (error) { /* a frame may forbid it */ }
-  let words = "The link is in the field: copy it with Ctrl+C.";
-  try {
-    await navigator.clipboard.writeText(address.href);
-    words = "Link copied.";
-  } catch (error) { /* no clipboard without https, or none allowed: the field is selected */ }
-  const finish = (left) => {
-    const field = document.querySelector("#link-field textarea, #link-field input");
-    const said = document.querySelector("#link-said [role=status]");
-    if (!field || field.value !== address.href) {  // the page draws it a moment later
-      if (left) setTimeout(finish, 50, left - 1);
-      return;
-    }
-    field.setAttribute("aria-label", "Link to this view");
-    field.focus();
-    field.select();
-    if (said) said.textContent = words;
-  };
-  setTimeout(finish, 50, 100);
-  return [address.href];
-}"""
+OWN_SET = "Results on your own pictures are in no link."
+ABOUT_A_PICTURE = ("compare", "logit-shift", "sign-collapse")
+COPY_LINK_JS = "(query) => bsig.copyLink(query)"
 
 
 @dataclass(frozen=True)
 class LinkBar:
-    """The button, what follows it, and where a link that cannot be followed says so."""
+    """The button, what follows it, and where a link that cannot be followed says so.
+
+    `tab`, `step` and `query` are not seen: what the browser says is open, and the link under way.
+    """
 
     copy: gr.Button
-    said: gr.HTML
+    status: gr.HTML
     field: gr.Textbox
     notes: gr.HTML
+    tab: gr.Textbox
+    step: gr.Textbox
+    query: gr.Textbox
 
 
 @dataclass(frozen=True)
@@ -89,6 +63,14 @@ class Screens:
     tour: TourScreen
     run_names: Callable[[], list[str]]
 
+    @property
+    def linked(self) -> set[Any]:
+        """Every control that a link can hold."""
+        return {
+            self.compare.layout.example, *self.compare.fields, *self.shift.fields, self.zoom,
+            *_evaluate_controls(self.evaluate), self.run, *self.tour.controls,
+        }  # fmt: skip
+
 
 def build_link_bar() -> LinkBar:
     """Lays out the button and the field, which is hidden until there is a link."""
@@ -98,102 +80,129 @@ def build_link_bar() -> LinkBar:
             label="Link", show_label=False, container=False, max_lines=1, visible=False, elem_id="link-field",
             scale=2, min_width=200, interactive=True,
         )  # fmt: skip
-        said = gr.HTML(_said(""), elem_id="link-said")
-    return LinkBar(copy, said, field, gr.HTML(elem_id="link-notes"))
+        status = gr.HTML(_status(""), elem_id="link-said")
+    return LinkBar(
+        copy=copy,
+        status=status,
+        field=field,
+        notes=gr.HTML(elem_id="link-notes"),
+        tab=page_question("open tab", *TABS),
+        step=page_question("open step", *map(str, range(len(STEPS)))),
+        query=gr.Textbox(visible=False),
+    )
 
 
 def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Screens) -> None:
-    """A link is made when the button is pressed, and followed when the page is opened."""
-    compare, shift, evaluate, tour = screens.compare, screens.shift, screens.evaluate, screens.tour
-    own = [*_shift_parts(shift)[:6], screens.zoom, *_evaluate_parts(evaluate), screens.run, *tour.controls]
-    tab, step, query = gr.Textbox(visible=False), gr.Number(visible=False), gr.Textbox(visible=False)
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 4}
+    """Connects the button, which makes a link, and the opening of the page, which follows one."""
+    _connect_copy(bar, screens)
+    _connect_opening(demo, bench, bar, screens)
 
-    @in_words
-    def on_copy(tab: str, step: float, key: str, image: str | None, checkpoint: str | None, *values: Any) -> list[Any]:
-        example = example_of(image, key)
-        if example is None and tab not in ("evaluate", "finetune", "models", "tour"):
-            return [None, gr.Textbox(visible=False), _said(NO_LINK)]
-        count = len(compare.choices)
-        view = View(tab=tab, example=example.key if example else "")
-        if tab in ("compare", "logit-shift", "sign-collapse"):
-            view = replace(view, checkpoint=checkpoint or "", **view_of_choices(list(values[:count])))
-        view, more = _own_parts(view, int(step), list(values[count:]), evaluate)
-        return [query_of(view), gr.Textbox(visible=True), _said("Making the link …" + more)]
 
+# --- a view as a link -------------------------------------------------------------------------------------------------
+
+
+def _connect_copy(bar: LinkBar, screens: Screens) -> None:
     @in_words
-    def on_load(request: gr.Request) -> list[Any]:
-        view, notes = view_of(list(request.query_params.items()))
-        values, more = compare.restore(view)
-        shown, evaluated = _evaluated(view, evaluate, bench)
-        toured, followed = _toured(view)
-        said = [*notes, *more, *shown, *toured]
-        if view.run and view.run not in screens.run_names():  # unnamed: a visitor's runs are nobody else's business
-            said.append(NO_RUN)
-        return [gr.Tabs(selected=view.tab), _notes(said), *values, *_shifted(view), view.zoom, *evaluated, *followed]
+    def on_copy(values: InputValues) -> Answers:
+        view, remark = view_now(screens, values, tab=values[bar.tab], step=int(values[bar.step]))
+        if view is None:
+            return {bar.query: None, bar.field: gr.update(visible=False), bar.status: _status(remark)}
+        words = " ".join(filter(None, ("Making the link …", remark)))
+        return {bar.query: query_of(view), bar.field: gr.update(visible=True), bar.status: _status(words)}
 
     copied = bar.copy.click(
-        on_copy, [tab, step, compare.example, compare.image, compare.checkpoint, *compare.choices, *own],
-        [query, bar.field, bar.said], js=SEEN_JS, **quiet,
+        on_copy, {bar.tab, bar.step, *screens.linked}, [bar.query, bar.field, bar.status], js=ANSWERED_JS,
+        **{**PRIVATE, "show_progress": "hidden"},
     )  # fmt: skip
-    copied.success(None, query, bar.field, js=COPY_JS)
-    outputs = [
-        screens.tabs, bar.notes, *compare.restored, *_shift_parts(shift), screens.zoom, *_evaluate_parts(evaluate),
-        tour.walk, *tour.controls,
-    ]  # fmt: skip
-    loaded = demo.load(on_load, None, outputs, **{**quiet, "show_progress": "minimal"})
-    loaded.then(**compare.done)
-    loaded.then(**{**evaluate.opened, **quiet})
-    loaded.then(tour.draw, tour.controls, tour.outputs, **quiet)
+    copied.success(None, bar.query, bar.field, js=COPY_LINK_JS)
 
 
-def _shift_parts(shift: ShiftScreen) -> list[Any]:
-    return [
-        shift.kind, shift.target, shift.cell, shift.delta, shift.channel, shift.channel_delta, shift.row, shift.column
-    ]  # fmt: skip
+def view_now(screens: Screens, values: InputValues, *, tab: str, step: int) -> tuple[View | None, str]:
+    """What is seen now, and a sentence where something of it cannot be linked to; no view where nothing can be.
 
-
-def _evaluate_parts(evaluate: EvaluateScreen) -> list[Any]:
-    return [evaluate.checkpoint, evaluate.data, evaluate.method, evaluate.weights]
-
-
-def _own_parts(view: View, step: int, values: list[Any], evaluate: EvaluateScreen) -> tuple[View, str]:
-    """The view with what its own screen shows, and a sentence where something cannot be linked to."""
-    kind, target, cell, delta, channel, channel_delta, zoom, name, data, method, weights, run, *choices = values
-    if view.tab == "logit-shift":
-        place = f"{cell[0] + 1},{cell[1] + 1}" if cell and kind == "paint" else ""
-        view = replace(view, shift=kind, target=target, cell=place)
-        if kind == "uniform":
-            view = replace(view, delta=float(delta))
-        if kind == "channel":
-            view = replace(view, channel=-1 if channel is None else int(channel), channel_delta=float(channel_delta))
-    if view.tab == "sign-collapse":
-        view = replace(view, zoom=zoom)
-    if view.tab == "evaluate":
-        is_shipped = data in evaluate.titles(name)
-        view = replace(view, measured=name or "", measured_method=method, measured_weights=weights)
-        return replace(view, measured_on=data if is_shipped else ""), "" if is_shipped or not data else OWN_SET
-    if view.tab == "finetune":
-        view = replace(view, run=run or "")
-    if view.tab == "tour":
-        default = STEPS[step].choices[0]
-        view = replace(view, step=step + 1, choice="" if choices[step] == default else choices[step])
+    Args:
+        screens: the page.
+        values: of all its linked controls.
+        tab: the open screen.
+        step: the open step of the tour, from 0.
+    """
+    inputs = screens.compare.fields.read(values)
+    example = example_of(inputs.image, values[screens.compare.layout.example])
+    if example is None and tab in ABOUT_A_PICTURE:
+        return None, NO_LINK
+    view = View(tab=tab, example=example.key if example else "")
+    if tab in ABOUT_A_PICTURE:
+        view = replace(view, **inputs.view_parts())
+    if tab == "logit-shift":
+        return replace(view, **screens.shift.fields.read(values).view_parts()), ""
+    if tab == "sign-collapse":
+        return replace(view, zoom=values[screens.zoom]), ""
+    if tab == "evaluate":
+        return _evaluate_view(view, screens.evaluate, values)
+    if tab == "finetune":
+        return replace(view, run=values[screens.run] or ""), ""
+    if tab == "tour":
+        choice = values[screens.tour.controls[step]]
+        is_first = choice == STEPS[step].choices[0]
+        return replace(view, step=step + 1, choice="" if is_first else choice), ""
     return view, ""
 
 
-def _shifted(view: View) -> list[Any]:
-    """The Logit shift screen's controls as the link has them."""
-    cell = view.cell_index()
-    kept = None if view.channel < 0 else view.channel
-    channel = gr.Dropdown([(f"channel {kept}", kept)], value=kept) if kept is not None else gr.Dropdown()
-    places = [gr.Slider(), gr.Slider()]
-    if cell:
-        places = [gr.Slider(maximum=max(7, place + 1), value=place + 1) for place in cell]
-    return [view.shift, view.target, cell, view.delta, channel, view.channel_delta, *places]
+def _evaluate_view(view: View, evaluate: EvaluateScreen, values: InputValues) -> tuple[View, str]:
+    checkpoint, results = values[evaluate.checkpoint], values[evaluate.data]
+    is_shipped = results in evaluate.titles(checkpoint)
+    view = replace(
+        view,
+        measured=checkpoint or "",
+        measured_on=results if is_shipped else "",
+        measured_method=values[evaluate.method],
+        measured_weights=values[evaluate.weights],
+    )
+    return view, OWN_SET if results and not is_shipped else ""
 
 
-def _evaluated(view: View, evaluate: EvaluateScreen, bench: Workbench) -> tuple[list[str], list[Any]]:
-    """Sentences, and the Evaluate screen's controls as the link has them."""
+# --- a link as a view -------------------------------------------------------------------------------------------------
+
+
+def _connect_opening(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Screens) -> None:
+    compare, evaluate, tour = screens.compare, screens.evaluate, screens.tour
+
+    @in_words
+    def on_load(request: gr.Request) -> Answers:
+        view, notes = view_of(list(request.query_params.items()))
+        answers, compare_notes = compare.restore(view)
+        evaluate_answers, evaluate_notes = _restored_evaluate(view, evaluate, bench)
+        tour_answers, tour_notes = _restored_tour(view, tour)
+        notes = [*notes, *compare_notes, *evaluate_notes, *tour_notes]
+        if view.run and view.run not in screens.run_names():  # unnamed: a visitor's runs are nobody else's business
+            notes.append(NO_RUN)
+        return {
+            screens.tabs: gr.update(selected=view.tab),
+            bar.notes: _notes(notes),
+            **answers,
+            **screens.shift.restore(view),
+            screens.zoom: view.zoom,
+            **evaluate_answers,
+            **tour_answers,
+        }
+
+    outputs = [
+        screens.tabs, bar.notes, *compare.restored, *screens.shift.fields, screens.zoom,
+        *_evaluate_controls(evaluate), tour.walk, *tour.controls,
+    ]  # fmt: skip
+    loaded = demo.load(on_load, None, outputs, **PRIVATE)
+    loaded.then(**compare.done)
+    hidden = {**PRIVATE, "show_progress": "hidden"}
+    loaded.then(**{**evaluate.opened, **hidden})
+    loaded.then(**{**tour.opened, **hidden})
+
+
+def _evaluate_controls(evaluate: EvaluateScreen) -> tuple[Any, ...]:
+    return evaluate.checkpoint, evaluate.data, evaluate.method, evaluate.weights
+
+
+def _restored_evaluate(view: View, evaluate: EvaluateScreen, bench: Workbench) -> tuple[Answers, list[str]]:
+    """The Evaluate screen's controls as the link has them, and sentences for what cannot be had."""
     notes, names = [], bench.checkpoint_names()
     name = view.measured or bench.default_checkpoint
     if name not in names:
@@ -204,26 +213,32 @@ def _evaluated(view: View, evaluate: EvaluateScreen, bench: Workbench) -> tuple[
     if title and title not in titles:
         notes.append(f"The link's results (='{view.measured_on}') do not ship with checkpoint '{name}'.")
         title = next(iter(titles), None)
-    chosen = [gr.Dropdown(choices=names, value=name), gr.Dropdown(choices=titles, value=title)]
-    return notes, [*chosen, view.measured_method, view.measured_weights]
+    return {
+        evaluate.checkpoint: gr.update(choices=names, value=name),
+        evaluate.data: gr.update(choices=titles, value=title),
+        evaluate.method: view.measured_method,
+        evaluate.weights: view.measured_weights,
+    }, notes
 
 
-def _toured(view: View) -> tuple[list[str], list[Any]]:
-    """Sentences, and the tour's step and controls as the link has them."""
-    notes, chosen = [], [step.choices[0] for step in STEPS]
-    allowed = STEPS[view.step - 1].choices
-    if view.choice in allowed:
-        chosen[view.step - 1] = view.choice
+def _restored_tour(view: View, tour: TourScreen) -> tuple[Answers, list[str]]:
+    """The tour's step and controls as the link has them, and a sentence for a choice that there is not."""
+    answers: Answers = {
+        tour.walk: gr.update(selected=view.step - 1),
+        **{control: step.choices[0] for control, step in zip(tour.controls, STEPS, strict=True)},
+    }
+    choices = STEPS[view.step - 1].choices
+    if view.choice in choices:
+        answers[tour.controls[view.step - 1]] = view.choice
     elif view.choice:
-        notes.append(f"The link's choice (='{view.choice}') must be one of {', '.join(allowed)}; the first is shown.")
-    return notes, [gr.Walkthrough(selected=view.step - 1), *chosen]
+        rule = f"must be one of {', '.join(choices)}; the first is shown."
+        return answers, [f"The link's choice (='{view.choice}') {rule}"]
+    return answers, []
 
 
-def _said(text: str) -> str:
-    return f'<p class="bsig-note" role="status">{html.escape(text)}</p>'
+def _status(text: str) -> Html:
+    return element("p", text, class_="bsig-note", role="status")
 
 
 def _notes(notes: list[str]) -> str:
-    if not notes:
-        return ""
-    return f'<div class="bsig-finding" role="status">{"<br>".join(html.escape(note) for note in notes)}</div>'
+    return finding(joined(*notes, between=Html("<br>"))) if notes else ""

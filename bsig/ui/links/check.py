@@ -1,9 +1,8 @@
-"""What a link asks of Compare, against what this app has: its pictures, checkpoints, classes, methods."""
+"""A link is checked against what this app has: its pictures, checkpoints, classes and methods."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from bsig.explain.explainer import can_add_bias
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
@@ -37,25 +36,6 @@ def possible_view(bench: Workbench, view: View) -> tuple[View, list[str]]:
     return _on_the_grid(bench, view, model, notes), notes
 
 
-def choices_of(view: View) -> list[Any]:
-    """The values of Compare's controls, in the order of `CompareScreen.choices`."""
-    return [
-        view.class_name or None, view.method, view.weights, view.budget, view.bias, view.show, view.view, view.grid,
-        view.contour, view.threshold, view.opacity, view.colormap, view.own_scale,
-    ]  # fmt: skip
-
-
-def view_of_choices(values: list[Any]) -> dict[str, Any]:
-    """The other way round: parts of a `View` from the values of Compare's controls."""
-    names = (
-        "class_name", "method", "weights", "budget", "bias", "show", "view", "grid", "contour", "threshold", "opacity",
-        "colormap", "own_scale",
-    )  # fmt: skip
-    found = dict(zip(names, values, strict=True))
-    whole = {name: int(found[name]) for name in ("budget", "threshold", "opacity")}
-    return {**found, **whole, "class_name": found["class_name"] or ""}
-
-
 def _checkpoint(bench: Workbench, name: str, notes: list[str]) -> tuple[str, DualBranch]:
     try:
         return name or bench.default_checkpoint, bench.model(name or None)
@@ -64,28 +44,28 @@ def _checkpoint(bench: Workbench, name: str, notes: list[str]) -> tuple[str, Dua
         return bench.default_checkpoint, bench.model(None)
 
 
-def _method(model: DualBranch, wanted: str, notes: list[str]) -> str:
+def _method(model: DualBranch, name: str, notes: list[str]) -> str:
     default = default_method(model.softmax_head)
-    if wanted and wanted not in methods_of(model.softmax_head):
+    if name and name not in methods_of(model.softmax_head):
         title = CAM_METHODS[default].title
-        notes.append(f"The link's method (='{wanted}') is not one of checkpoint '{model.name}'; {title} is shown.")
+        notes.append(f"The link's method (='{name}') is not one of checkpoint '{model.name}'; {title} is shown.")
         return default
-    return wanted or default
+    return name or default
 
 
-def _class(model: DualBranch, wanted: str, own: str, notes: list[str]) -> str:
+def _class(model: DualBranch, name: str, example_class: str, notes: list[str]) -> str:
     try:
-        return model.class_names[model.class_index(wanted)] if wanted else own
+        return model.class_names[model.class_index(name)] if name else example_class
     except InputError:
         notes.append(
-            f"The link's class (='{wanted}') is not among the classes of checkpoint '{model.name}'; "
-            f"{f'{own!r}' if own else 'the predicted one'} is shown."
+            f"The link's class (='{name}') is not among the classes of checkpoint '{model.name}'; "
+            f"{f'{example_class!r}' if example_class else 'the predicted one'} is shown."
         )
-        return own
+        return example_class
 
 
 def _on_the_grid(bench: Workbench, view: View, model: DualBranch, notes: list[str]) -> View:
-    """Without a cell or a channel that this model's maps have not."""
+    """The view without a cell or a channel that this model's maps do not have."""
     channels = model.softmax_head.last_linear.weight.shape[1]
     if view.channel >= channels:
         notes.append(f"The link's channel (={view.channel}) must be below {channels}; the strongest one is shown.")

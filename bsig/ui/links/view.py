@@ -18,15 +18,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bsig.explain.diagnostics.painted_shift import TARGETS
+from bsig.explain.diagnostics.shift_request import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS
 from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
-SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
 ZOOMS = ("all", "zero")
-LARGEST_DELTA = 0.05
-LARGEST_CHANNEL_DELTA = 1.0
 TOUR_STEPS = 4
 KEYS = {"class_name": "class", "view": "evidence"}  # `view` is Gradio's own: `?view=api`
 GRADIOS_OWN = ("view",)
@@ -94,11 +92,11 @@ class View:
 
 def query_of(view: View) -> str:
     """The query string without its question mark; values that are the defaults are left out."""
-    plain = View()
+    defaults = View()
     pairs = [
         (_key(field.name), _written(getattr(view, field.name)))
         for field in fields(view)
-        if getattr(view, field.name) != getattr(plain, field.name)
+        if getattr(view, field.name) != getattr(defaults, field.name)
     ]
     return urlencode(pairs)
 
@@ -106,10 +104,9 @@ def query_of(view: View) -> str:
 def view_of(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
     """The view that a link asks for, and one sentence for each part of it that cannot be used.
 
-    Keys that are Gradio's own (`__theme`, `view`) pass. Of a key that comes twice the last
-    counts.
+    Keys that are Gradio's own (`__theme`, `view`) pass without a word. Where a key comes twice, the last one counts.
     """
-    found, notes, names = {}, [], {_key(field.name): field.name for field in fields(View)}
+    parts, notes, names = {}, [], {_key(field.name): field.name for field in fields(View)}
     for at, (key, text) in enumerate(pairs):
         if at >= MOST_PAIRS:
             notes.append(f"The link has more than {MOST_PAIRS} parts; the rest is left out.")
@@ -124,8 +121,8 @@ def view_of(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
         if value is None:
             notes.append(f"The link's {key} (='{_shown(text)}') must be {RULES[name]}; {_instead(name)} is shown.")
         else:
-            found[name] = value
-    return View(**found), list(dict.fromkeys(notes))
+            parts[name] = value
+    return View(**parts), list(dict.fromkeys(notes))
 
 
 def _instead(name: str) -> str:

@@ -1,9 +1,4 @@
-"""The Sign collapse screen's numbers as plotly figures that read on a light and on a dark page.
-
-Only traces and attributes that plotly.js 3 knows (the one that Gradio bundles, which drops others without a word). No
-title inside a figure: the screen has one above. Series differ by dash and by their name, not by colour alone. Dragging
-does nothing until it is chosen in the tool bar, so that a finger on a phone scrolls the page.
-"""
+"""The Sign collapse screen's plots: channels by their two weights, the collapse curve, evidence for and against."""
 
 from __future__ import annotations
 
@@ -15,15 +10,12 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
 from bsig.explain.wording import number_text
+from bsig.ui.plots.look import GREY, INK, SERIES, base_figure
 
-GREY = "#7d8794"
-GRID = "rgba(125, 135, 148, 0.25)"
-BRANCH_COLOURS = {"softmax": "#e8590c", "sigmoid": "#4c6ef5"}
-LOST, GAINED, KEPT = "#d6336c", "#12a37f", "#7d8794"
-"""Channels that lose their positive sign, that gain one, and that keep theirs."""
+# Channels that lose their positive sign, that gain one, and that keep theirs.
+LOST, GAINED, KEPT = "#d6336c", "#12a37f", GREY
+# As the maps' red for and blue against.
 FOR, AGAINST = "#d6604d", "#4393c3"
-"""As the maps' red for and blue against."""
-LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 # In the order of `QUADRANTS`; the corner's text stands where the diagonal leaves room.
 CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.52, "y": 0.995, "xanchor": "left", "yanchor": "top"},
@@ -32,6 +24,7 @@ CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.005, "y": 0.995, "xanchor": "left", "yanchor": "top"},
 )
 DOT_COLOURS = (KEPT, KEPT, LOST, GAINED, KEPT)
+MARGIN = {"l": 44, "r": 14, "t": 10, "b": 44}
 LARGEST_DOT = 26.0
 SMALLEST_DOT, SMALLEST_TURNED = 3.5, 6.5
 
@@ -54,29 +47,29 @@ def weights_scatter(
         labels: what is written in each of the four quadrants, in that order; line breaks as `<br>`.
         limit: where both axes end, about; None for the largest weight.
     """
-    figure = _figure("weight in the softmax branch", "weight in the sigmoid branch", height=None)
+    figure = base_figure("weight in the softmax branch", "weight in the sigmoid branch", height=None)
     largest = float(max(np.abs(softmax_weights).max(initial=0), np.abs(sigmoid_weights).max(initial=0)))
     limit = 1.06 * (limit or largest or 1.0)
     _draw_quadrants(figure, limit, labels)
     sizes = _dot_sizes(evidence_share, len(softmax_weights))
     shares = np.full(len(softmax_weights), np.nan) if evidence_share is None else 100 * evidence_share
     for index, colour in enumerate(DOT_COLOURS):
-        chosen = np.flatnonzero(quadrant == index)
-        if not len(chosen):
+        channels = np.flatnonzero(quadrant == index)
+        if not len(channels):
             continue
         turned = colour != KEPT
         figure.add_scatter(
-            x=softmax_weights[chosen],
-            y=sigmoid_weights[chosen],
+            x=softmax_weights[channels],
+            y=sigmoid_weights[channels],
             mode="markers",
             marker={
-                "size": np.maximum(sizes[chosen], SMALLEST_TURNED) if turned else sizes[chosen],
+                "size": np.maximum(sizes[channels], SMALLEST_TURNED) if turned else sizes[channels],
                 "color": colour,
                 "opacity": 0.9 if turned else 0.45,
                 "symbol": "diamond" if turned else "circle",
                 "line": {"width": 0},
             },
-            customdata=np.stack([chosen, shares[chosen]], axis=1).astype(np.float32),
+            customdata=np.stack([channels, shares[channels]], axis=1).astype(np.float32),
             hovertemplate=(
                 "<b>Channel %{customdata[0]:.0f}</b><br>softmax %{x:+.4g}<br>sigmoid %{y:+.4g}"
                 + ("" if evidence_share is None else "<br>%{customdata[1]:.2g} % of the evidence here")
@@ -88,7 +81,7 @@ def weights_scatter(
     figure.update_yaxes(**axis, scaleanchor="x", scaleratio=1)
     # Another picture or zoom brings its own axes; only the same figure again keeps what a visitor zoomed to.
     return figure.update_layout(
-        showlegend=False, uirevision=f"{limit:.4g}", margin={"l": 56, "r": 12, "t": 12, "b": 48}
+        showlegend=False, hovermode="closest", uirevision=f"{limit:.4g}", margin={"l": 56, "r": 12, "t": 12, "b": 48}
     )
 
 
@@ -110,8 +103,8 @@ def collapse_figure(
         probability: of the class; None where a delta has no meaning for the head.
         margin: the delta at which half of the evidence is gone, if that happens at all.
     """
-    figure = _figure("delta, taken from every weight", "", height=360)
-    colour = BRANCH_COLOURS[branch]
+    figure = base_figure("delta, taken from every weight", "", height=360)
+    colour = SERIES[branch]["colour"]
     lines: tuple[tuple[str, Sequence[float] | None, dict[str, Any]], ...] = (
         ("positive evidence left", evidence_left, {"color": colour, "width": 3.5}),
         ("positive area", positive_area, {"color": colour, "width": 2, "dash": "dash"}),
@@ -127,9 +120,7 @@ def collapse_figure(
     highest = max(1.0, *(evidence_left or [0.0]))
     figure.update_yaxes(range=[-0.03, 1.04 * highest], tickformat=".0%", nticks=6)
     figure.update_xaxes(range=[0, deltas[-1]], nticks=6, hoverformat=".3g")
-    return figure.update_layout(
-        hovermode="x unified", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-    )
+    return figure.update_layout(uirevision=f"{deltas[-1]:.4g}", margin=MARGIN)
 
 
 def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.Figure:
@@ -139,7 +130,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
         budgets: branch -> (for, at least zero; against, at most zero), means over the picture.
         unit: of these numbers.
     """
-    figure = _figure(f"mean over the picture, {unit}", "", height=230)
+    figure = base_figure(f"mean over the picture, {unit}", "", height=230)
     names = [name.title() for name in budgets]
     for side, (title, colour) in enumerate((("for the class", FOR), ("against", AGAINST))):
         values = [budget[side] for budget in budgets.values()]
@@ -153,7 +144,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
             textposition="inside",
             insidetextanchor="end",
             textangle=0,
-            textfont={"color": "#111111", "size": 15},
+            textfont={"color": INK, "size": 15},
             hovertemplate="%{y}, " + title + ": %{x:+.3g}<extra></extra>",
         )
     net = [sum(budget) for budget in budgets.values()]
@@ -162,37 +153,13 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
         x=net,
         mode="markers",
         name="what is left over",
-        marker={"symbol": "diamond", "size": 13, "color": "#ffffff", "line": {"color": "#111111", "width": 2}},
+        marker={"symbol": "diamond", "size": 13, "color": "#ffffff", "line": {"color": INK, "width": 2}},
         hovertemplate="%{y}, left over: %{x:+.3g}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
     figure.update_xaxes(zeroline=True, zerolinewidth=2, nticks=7)
-    return figure.update_layout(barmode="relative", bargap=0.35, legend=LEGEND)
-
-
-def _figure(x_title: str, y_title: str, *, height: int | None) -> go.Figure:
-    """An empty figure: transparent, grey letters that the page's style sheet overrides, few tools.
-
-    A height of None leaves it to the page.
-    """
-    axis = {"gridcolor": GRID, "zerolinecolor": GREY, "zerolinewidth": 1, "automargin": True}
-    return go.Figure(
-        layout={
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"color": GREY, "size": 13},
-            "margin": {"l": 44, "r": 14, "t": 10, "b": 44},
-            "height": height,
-            "hoverlabel": {"bgcolor": "#f8f9fa", "bordercolor": GREY, "font": {"color": "#111111", "size": 13}},
-            "dragmode": False,
-            "modebar": {
-                "remove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"],
-                "bgcolor": "rgba(0,0,0,0)",
-                "color": GREY,
-            },
-            "xaxis": {**axis, "title": {"text": x_title}},
-            "yaxis": {**axis, "title": {"text": y_title}},
-        }
+    return figure.update_layout(
+        barmode="relative", bargap=0.35, hovermode="closest", uirevision=f"{budgets}", margin=MARGIN
     )
 
 

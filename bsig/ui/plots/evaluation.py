@@ -1,4 +1,4 @@
-"""The Evaluate screen's numbers as plotly figures: localization against threshold, the delta curve, classes."""
+"""The Evaluate screen's plots: localization against the threshold, the delta curve, the classes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from bsig.ui.plots.look import GREY, SERIES, base_figure
 
-MORE: dict[str, dict[str, str]] = {
-    "features": {"colour": "#868e96", "dash": "dashdot", "name": "Sum of features"},
-    "random-head": {"colour": "#ae3ec9", "dash": "longdash", "name": "Random head"},
+BASELINES: dict[str, dict[str, str]] = {
+    "features": {"colour": GREY, "dash": "dashdot", "name": "Sum of features"},
+    "random-head": {"colour": SERIES["shift"]["colour"], "dash": "longdash", "name": "Random head"},
 }
 CLASSES_SHOWN = 30
 
@@ -19,7 +19,7 @@ CLASSES_SHOWN = 30
 def localization_figure(table: Mapping[str, Any]) -> go.Figure | None:
     """GT-known localization against the threshold, a line a head; None without boxes."""
     figure = base_figure("threshold, share of the map's maximum", "objects found (IoU 0.5)")
-    looks = {**SERIES, **MORE}
+    looks = {**SERIES, **BASELINES}
     drawn = False
     for key, points in table["localization_curves"].items():
         if key not in looks or not points:
@@ -43,20 +43,20 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
 
     A trained branch is worth its training where its point lies to the upper left of the curve.
     """
-    points = [one for one in table["delta_curve"] if one.get("absent_area") is not None]
-    y_key = "inside_auc" if all(one.get("inside_auc") is not None for one in points) else "cell_auc"
+    points = [point for point in table["delta_curve"] if point.get("absent_area") is not None]
+    y_key = "inside_auc" if all(point.get("inside_auc") is not None for point in points) else "cell_auc"
     if len(points) < 2:
         return None
     y_title = "AUC inside / outside" if y_key == "inside_auc" else "AUC own / absent"
     figure = base_figure("positive area, absent class<br>(less is better)", y_title)
     figure.add_scatter(
-        x=[one["absent_area"] for one in points],
-        y=[one[y_key] for one in points],
+        x=[point["absent_area"] for point in points],
+        y=[point[y_key] for point in points],
         mode="lines+markers",
         name="Softmax with delta, untrained",
         line={"color": GREY, "width": 2},
         marker={"size": 6},
-        customdata=[one["delta"] for one in points],
+        customdata=[point["delta"] for point in points],
         hovertemplate="delta %{customdata:+g}: area %{x:.1%}, AUC %{y:.3f}<extra></extra>",
     )
     looks = {"centred": ("circle-open", 20), "softmax": ("circle", 12), "sigmoid": ("diamond", 14)}

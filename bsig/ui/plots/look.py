@@ -1,7 +1,9 @@
-"""Numbers become plotly figures that read on a light and on a dark page, in colour and without it.
+"""The look of every plot: its colours, its axes, and the two kinds of plot that several screens draw.
 
-Only traces that plotly.js 3 knows (the one that Gradio bundles). No title inside the figure: the screen has one above.
-Series differ by dash and marker as well as by colour.
+The figures read on a light and on a dark page, in colour and without it: series differ by dash and marker as well as by
+colour. Only traces and attributes that plotly.js 3 knows are used: Gradio bundles it, and it drops others without a
+word. No figure has a title, since the screen has one above it. Dragging does nothing until a visitor chooses it in the
+tool bar, so that a finger on a phone scrolls the page.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ import plotly.graph_objects as go
 
 GREY = "#7d8794"
 GRID = "rgba(125, 135, 148, 0.25)"
+INK, PAPER = "#111111", "#f8f9fa"
+TRANSPARENT = "rgba(0,0,0,0)"
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 SERIES: dict[str, dict[str, str]] = {
     "softmax": {"colour": "#e8590c", "dash": "solid", "name": "Softmax"},
     "sigmoid": {"colour": "#4c6ef5", "dash": "dash", "name": "Sigmoid"},
@@ -20,24 +25,36 @@ SERIES: dict[str, dict[str, str]] = {
 }
 
 
-def base_figure(x_title: str, y_title: str, height: int = 320) -> go.Figure:
-    """An empty figure in the house's look: transparent, grey letters, no tools but download and reset."""
-    figure = go.Figure()
+def base_figure(x_title: str, y_title: str, height: int | None = 320) -> go.Figure:
+    """An empty figure: transparent, grey letters that the page's style sheet overrides, few tools.
+
+    Args:
+        x_title: what the x axis counts.
+        y_title: what the y axis counts.
+        height: in pixels; None leaves it to the page.
+    """
     axis = {"gridcolor": GRID, "zerolinecolor": GREY, "zerolinewidth": 1, "linecolor": GREY, "automargin": True}
-    figure.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": GREY, "size": 13},
-        margin={"l": 50, "r": 16, "t": 56, "b": 44},
-        height=height,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="x unified",
-        uirevision="keep",
-        modebar={"remove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]},
-        xaxis={**axis, "title": {"text": x_title}},
-        yaxis={**axis, "title": {"text": y_title}},
+    return go.Figure(
+        layout={
+            "paper_bgcolor": TRANSPARENT,
+            "plot_bgcolor": TRANSPARENT,
+            "font": {"color": GREY, "size": 13},
+            "margin": {"l": 50, "r": 16, "t": 56, "b": 44},
+            "height": height,
+            "legend": LEGEND,
+            "hovermode": "x unified",
+            "hoverlabel": {"bgcolor": PAPER, "bordercolor": GREY, "font": {"color": INK, "size": 13}},
+            "dragmode": False,
+            "uirevision": "keep",
+            "modebar": {
+                "remove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"],
+                "bgcolor": TRANSPARENT,
+                "color": GREY,
+            },
+            "xaxis": {**axis, "title": {"text": x_title}},
+            "yaxis": {**axis, "title": {"text": y_title}},
+        }
     )
-    return figure
 
 
 def lines_over_delta(

@@ -1,4 +1,4 @@
-"""A training's figures, epoch by epoch, as small plots; number 0 is the branch before its first epoch."""
+"""The plots of a training, epoch by epoch; epoch 0 is the branch before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGMOID, SOFTMAX, HELD_OUT = SERIES["sigmoid"]["colour"], SERIES["softmax"]["col
 
 def loss_figure(epochs: Epochs) -> go.Figure:
     """Class-balanced binary cross-entropy: of the training pictures while they train, of held-out ones after."""
-    figure = _figure("loss", epochs)
+    figure = _epoch_figure("loss", epochs)
     _add_line(figure, epochs, "loss", "training", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "held_out_loss", "held out", HELD_OUT, "dash", "diamond")
     return figure
@@ -25,7 +25,7 @@ def loss_figure(epochs: Epochs) -> go.Figure:
 
 def accuracy_figure(epochs: Epochs) -> go.Figure:
     """Top-1 of the sigmoid branch beside the softmax branch's, which is frozen."""
-    figure = _figure("top-1 accuracy", epochs)
+    figure = _epoch_figure("top-1 accuracy", epochs)
     _add_line(figure, epochs, "sigmoid_accuracy", "sigmoid, training", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "held_out_sigmoid_accuracy", "sigmoid, held out", HELD_OUT, "dash", "diamond")
     _add_line(figure, epochs, "held_out_softmax_accuracy", "softmax, held out (frozen)", SOFTMAX, "dot", None)
@@ -37,7 +37,7 @@ def accuracy_figure(epochs: Epochs) -> go.Figure:
 
 def areas_figure(epochs: Epochs, start: dict[str, Any] | None) -> go.Figure:
     """Positive area of classes that are there and of absent ones, against where the softmax maps stand."""
-    figure = _figure("positive area", epochs)
+    figure = _epoch_figure("positive area", epochs)
     _add_line(figure, epochs, "absent_area", "absent classes", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "own_area", "predicted class", HELD_OUT, "dash", "diamond")
     if start and epochs:
@@ -52,7 +52,7 @@ def areas_figure(epochs: Epochs, start: dict[str, Any] | None) -> go.Figure:
 
 def branch_figure(epochs: Epochs) -> go.Figure:
     """How far the branch has gone from the softmax head: weights of opposite sign, and the shared component."""
-    figure = _figure("share", epochs)
+    figure = _epoch_figure("share", epochs)
     _add_line(figure, epochs, "sign_disagreement", "weights of opposite sign", SIGMOID, "solid", "circle")
     _add_line(figure, epochs, "shared_energy_share", "shared by all classes", HELD_OUT, "dash", "diamond")
     figure.update_yaxes(tickformat=".3~p", rangemode="tozero")
@@ -67,7 +67,7 @@ FIGURES: dict[str, tuple[str, Callable[..., go.Figure]]] = {
 }
 
 
-def _figure(y_title: str, epochs: Epochs) -> go.Figure:
+def _epoch_figure(y_title: str, epochs: Epochs) -> go.Figure:
     figure = base_figure("epoch", y_title, HEIGHT)
     last = max((epoch["number"] for epoch in epochs), default=1)
     # Whole epochs only: plotly would label the middle between 0 and 1 as another 1.

@@ -1,37 +1,43 @@
 """The Sign collapse screen: which channels speak for a class, against it, and which of them only by convention.
 
-It asks about the picture, checkpoint, class and method of Compare. Pure builders (numbers -> figures, pictures, HTML)
-beside a thin layer of gradio.
+It asks about the picture, checkpoint, class and method of Compare. The numbers come from
+`bsig.explain.diagnostics.collapse_report`; this file lays the screen out and puts them into words, plots and a table.
 """
 
 from __future__ import annotations
 
-import html
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+import plotly.graph_objects as go
 import torch
-from PIL import Image
 
 from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
-from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, finding, fragility, report_json
+from bsig.explain.diagnostics.collapse_pictures import SIDES, channel_thumbnails, split_limit, split_pictures
+from bsig.explain.diagnostics.collapse_report import (
+    CollapseReport,
+    collapse_report,
+    finding,
+    fragility,
+    report_json,
+)
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
-from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing
-from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.explainer import EncodedImage
+from bsig.explain.drawing.comparison import BRANCHES, Drawing
 from bsig.explain.methods import CAM_METHODS
-from bsig.explain.wording import number_text, percent, quantity, small_percent
-from bsig.inputs.errors import InputError
-from bsig.ui.components.html import explained, section_html
-from bsig.ui.components.inputs import in_words, shown_js
+from bsig.explain.wording import percent, quantity
+from bsig.ui.components import html
+from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.handlers import PRIVATE, in_words
+from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.plots.collapse import budget_figure, collapse_figure, weights_scatter
-from bsig.ui.screens.compare.screen import CompareScreen, scale_html
+from bsig.ui.screens.compare.answers import class_or_predicted
+from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import Workbench
 
-SIDES = {"for": "for the class", "against": "against the class"}
 SIGNED = Drawing(view="signed")
-THUMBNAIL_SIZE = (192, 192)
+NO_PICTURE = "Choose a picture in Compare: upload, paste, use the camera, or click an example."
 ZOOM_TITLES = {"all": "All channels", "zero": "Around zero, where signs change"}
 QUADRANT_TITLES = {
     "kept positive": "for in both",
@@ -39,187 +45,212 @@ QUADRANT_TITLES = {
     "excitatory to inhibitory": "for → against",
     "inhibitory to excitatory": "against → for",
 }
-COLLAPSE_CSS = """
-.bsig-section { font-weight: 650; font-size: 1.12rem; color: var(--body-text-color); padding: .9rem .2rem 0;
-  line-height: 1.3; }
-.bsig-section small { display: block; font-weight: 400; font-size: .92rem; color: var(--body-text-color-subdued);
-  line-height: 1.4; max-width: 62rem; }
-.bsig-plot svg text { fill: var(--body-text-color) !important; }
-.bsig-plot .hoverlayer svg text, .bsig-plot .hoverlayer text, .bsig-plot .bartext { fill: #111 !important; }
-.bsig-plot .modebar-btn--logo { display: none !important; }
-.bsig-channels .thumbnail-lg { aspect-ratio: auto !important; height: auto !important; width: 100% !important;
-  overflow: visible !important; background: none !important; }
-.bsig-channels .thumbnail-lg img { aspect-ratio: 1; height: auto !important; width: 100% !important; }
-.bsig-channels .caption-label { position: static !important; white-space: pre-line !important; text-align: left;
-  max-width: none !important; font-size: .8rem !important; line-height: 1.3 !important; border: 0 !important;
-  padding: .15rem !important; background: none !important; color: var(--body-text-color) !important; }
-.bsig-channels .grid-wrap { max-height: none !important; }
-#collapse-scatter .js-plotly-plot { aspect-ratio: 1; max-height: 560px; }
-.bsig-meaning { border: 0 !important; }
-.bsig-meaning th, .bsig-meaning td { border-left: 0 !important; border-right: 0 !important; vertical-align: top; }
-.bsig-meaning td small { display: block; color: var(--body-text-color-subdued); font-size: .84rem; line-height: 1.35; }
-.bsig-meaning td.number { white-space: nowrap; }
-@media (max-width: 1000px) { .bsig-pair > * { width: 100% !important; } }
-@media (max-width: 720px) {
-  .bsig-channels .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
-  .bsig-meaning thead { display: none; }
-  .bsig-meaning tr { display: grid; grid-template-columns: 1fr auto; padding: .4rem 0; border: 0 !important;
-    border-bottom: 1px solid var(--border-color-primary) !important; }
-  .bsig-meaning td { border: 0 !important; padding: .1rem .2rem !important; }
-  .bsig-meaning td:first-child { grid-column: 1 / -1; }
-  .bsig-meaning td.number { text-align: left; font-weight: 650; white-space: normal; }
-  .bsig-meaning td[data-better]::before { content: "better: "; color: var(--body-text-color-subdued); }
-}
-"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """The picture, checkpoint, class, method and treatment that Compare asks about."""
+
+    image: str | None
+    checkpoint: str | None
+    class_name: str | None
+    method: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class SignCollapseScreen:
+    """The parts of the screen that an answer fills, and the zoom of its scatter plot."""
+
+    finding: gr.HTML
+    zoom: gr.Radio
+    scatter: gr.Plot
+    channels: gr.Gallery
+    channels_note: gr.HTML
+    curves: dict[TrainedBranch, gr.Plot]
+    curves_note: gr.HTML
+    pictures: dict[tuple[TrainedBranch, str], gr.Image]
+    scale: gr.HTML
+    budget: gr.Plot
+    numbers: gr.HTML
+
+    def outputs(self) -> list[Any]:
+        """Every part that an answer fills."""
+        return [
+            self.finding, self.scatter, self.channels, self.channels_note, *self.curves.values(), self.curves_note,
+            *self.pictures.values(), self.scale, self.budget, self.numbers,
+        ]  # fmt: skip
 
 
 def build_sign_collapse(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> gr.Radio:
-    """Lays out the tab and connects it to the picture, checkpoint, class and method of Compare; returns the zoom."""
-    said = gr.HTML(elem_id="collapse-finding")
+    """Lays out the tab and connects it to what Compare asks about; returns the zoom."""
+    screen = _laid_out()
+    _connect(screen, bench, compare, tab)
+    return screen.zoom
+
+
+def _laid_out() -> SignCollapseScreen:
+    finding_part = gr.HTML(elem_id="collapse-finding")
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         with gr.Column(scale=5, min_width=300):
-            gr.HTML(section_html("Every channel's sign in both branches", "One dot a channel; its area is its share of "
-                             "the evidence on this picture. Coloured corners: the branches disagree whether the "
-                             "channel speaks for the class."))  # fmt: skip
-            zoom = gr.Radio(
-                [(title, key) for key, title in ZOOM_TITLES.items()],
-                value="all",
-                show_label=False,
-                container=False,
-                label="Part of the plot",
-                elem_id="collapse-zoom",
-            )
-            scatter = gr.Plot(show_label=False, elem_id="collapse-scatter", elem_classes="bsig-plot")
+            zoom, scatter = _scatter_part()
         with gr.Column(scale=4, min_width=300):
-            gr.HTML(section_html("Strongest channels that change sign", "Where each is active in this picture, every "
-                             "thumbnail on its own scale. Below: softmax weight → sigmoid weight, and the "
-                             "channel's share of the evidence."))  # fmt: skip
-            gallery = gr.Gallery(
-                label="Channels that change sign", show_label=False, columns=4, height="auto",
-                object_fit="contain", format="jpeg", elem_id="collapse-channels", elem_classes="bsig-channels",
-                buttons=["fullscreen"], interactive=False,
-            )  # fmt: skip
-            channels_note = gr.HTML(elem_id="collapse-channels-note")
-    gr.HTML(section_html("How much it takes to lose the heatmap", "The same number is taken from every channel weight "
-                     "of every class. Softmax cannot notice: its probability is a flat line while its heatmap "
-                     "goes. The sigmoid branch notices."))  # fmt: skip
+            channels, channels_note = _channels_part()
+    curves, curves_note = _curves_part()
+    pictures = _split_part()
+    scale = gr.HTML(elem_id="collapse-scale")
+    budget = gr.Plot(show_label=False, elem_id="collapse-budget", elem_classes="bsig-plot")
+    gr.HTML(html.section("All numbers", "On this picture, for this class."))
+    numbers = gr.HTML(elem_id="collapse-numbers", elem_classes="bsig-scroll")
+    return SignCollapseScreen(
+        finding_part, zoom, scatter, channels, channels_note, curves, curves_note, pictures, scale, budget, numbers
+    )
+
+
+def _scatter_part() -> tuple[gr.Radio, gr.Plot]:
+    gr.HTML(html.section(
+        "Every channel's sign in both branches",
+        "One dot a channel; its area is its share of the evidence on this picture. Coloured corners: the branches "
+        "disagree whether the channel speaks for the class.",
+    ))  # fmt: skip
+    zoom = gr.Radio(
+        [(title, key) for key, title in ZOOM_TITLES.items()], value="all", show_label=False, container=False,
+        label="Part of the plot", elem_id="collapse-zoom",
+    )  # fmt: skip
+    return zoom, gr.Plot(show_label=False, elem_id="collapse-scatter", elem_classes="bsig-plot")
+
+
+def _channels_part() -> tuple[gr.Gallery, gr.HTML]:
+    gr.HTML(html.section(
+        "Strongest channels that change sign",
+        "Where each is active in this picture, every thumbnail on its own scale. Below: softmax weight → sigmoid "
+        "weight, and the channel's share of the evidence.",
+    ))  # fmt: skip
+    gallery = gr.Gallery(
+        label="Channels that change sign", show_label=False, columns=4, height="auto",
+        object_fit="contain", format="jpeg", elem_id="collapse-channels", elem_classes="bsig-channels",
+        buttons=["fullscreen"], interactive=False,
+    )  # fmt: skip
+    return gallery, gr.HTML(elem_id="collapse-channels-note")
+
+
+def _curves_part() -> tuple[dict[TrainedBranch, gr.Plot], gr.HTML]:
+    gr.HTML(html.section(
+        "How much it takes to lose the heatmap",
+        "The same number is taken from every channel weight of every class. Softmax cannot notice: its probability is "
+        "a flat line while its heatmap goes. The sigmoid branch notices.",
+    ))  # fmt: skip
     curves: dict[TrainedBranch, gr.Plot] = {}
     with gr.Row(equal_height=False, elem_classes="bsig-pair"):
         for branch in TRAINED:
             with gr.Column(min_width=280):
-                gr.HTML(f'<div class="bsig-section"><small><b>{explained(BRANCHES[branch])}</b></small></div>')
+                gr.HTML(html.plot_title(BRANCHES[branch]))
                 curves[branch] = gr.Plot(show_label=False, elem_id=f"collapse-curve-{branch}", elem_classes="bsig-plot")
-    curves_note = gr.HTML(elem_id="collapse-curves-note")
-    gr.HTML(section_html("What speaks for the class, and what against it", "Channels with a positive weight and "
-                     "channels with a negative one, apart: added up, the two are the branch's map."))  # fmt: skip
+    return curves, gr.HTML(elem_id="collapse-curves-note")
+
+
+def _split_part() -> dict[tuple[TrainedBranch, str], gr.Image]:
+    gr.HTML(html.section(
+        "What speaks for the class, and what against it",
+        "Channels with a positive weight and channels with a negative one, apart: added up, the two are the branch's "
+        "map.",
+    ))  # fmt: skip
     # JPEG: a PNG takes the server 75 ms, a JPEG one; the maps themselves are in the API's answer.
     pictures: dict[tuple[TrainedBranch, str], gr.Image] = {}
     with gr.Row(equal_height=False, elem_classes="bsig-grid"):
         for branch in TRAINED:
             for side, words in SIDES.items():
                 with gr.Column(min_width=0):
-                    title = f"<b>{explained(BRANCHES[branch])}</b><br>{explained(words)}"
-                    gr.HTML(f'<div class="bsig-section"><small>{title}</small></div>')
+                    gr.HTML(html.plot_title(BRANCHES[branch], words))
                     pictures[branch, side] = gr.Image(
                         show_label=False, format="jpeg", interactive=False, elem_id=f"collapse-{branch}-{side}",
                         buttons=["download", "fullscreen"], elem_classes="bsig-map",
                     )  # fmt: skip
-    bar = gr.HTML(elem_id="collapse-scale")
-    budget = gr.Plot(show_label=False, elem_id="collapse-budget", elem_classes="bsig-plot")
-    gr.HTML(section_html("All numbers", "On this picture, for this class."))
-    numbers = gr.HTML(elem_id="collapse-numbers", elem_classes="bsig-scroll")
+    return pictures
 
-    answered = gr.State(None)
-    is_shown = gr.Checkbox(False, visible=False)
-    question = [compare.image, compare.checkpoint, compare.class_name, compare.method, compare.weights]
-    drawn_from = [zoom, *question]
-    outputs = [
-        answered, said, scatter, gallery, channels_note, *curves.values(), curves_note, *pictures.values(), bar, budget,
-        numbers,
-    ]  # fmt: skip
+
+def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
+    answered = gr.State(None)  # the question that the screen shows the answer to
+    is_shown = page_question("is shown", "collapse-finding")
+    fields = Fields(
+        Question, image=compare.image, checkpoint=compare.checkpoint, class_name=compare.class_name,
+        method=compare.method, weights=compare.weights,
+    )  # fmt: skip
 
     @in_words
-    def on_select(previous: Any, zoom: str, *asked: Any) -> Any:
-        if list(asked) == previous:
+    def on_select(values: InputValues) -> Any:
+        question = fields.read(values)
+        if question == values[answered]:
             return gr.skip()
-        return [list(asked), *_answers(bench, zoom, *asked)]
+        report = _report(bench, question)
+        return {answered: question, **_answers(screen, report, values[screen.zoom], question.weights)}
 
     @in_words
-    def on_zoom(zoom: str, *asked: Any) -> Any:
-        report = _report(bench, *asked[:4])
-        return None if report is None else scatter_figure(report, near_zero=zoom == "zero")
+    def on_ready(values: InputValues) -> Any:
+        return on_select(values) if values[is_shown] == "yes" else gr.skip()
 
     @in_words
-    def on_ready(is_shown: bool, *arguments: Any) -> Any:
-        return on_select(*arguments) if is_shown else gr.skip()
+    def on_zoom(values: InputValues) -> Any:
+        report = _report(bench, fields.read(values))
+        return None if report is None else scatter_figure(report, near_zero=values[screen.zoom] == "zero")
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
-    tab.select(on_select, [answered, *drawn_from], outputs, **quiet)
-    zoom.input(on_zoom, drawn_from, scatter, **quiet)
+    inputs = fields.components | {answered, screen.zoom}
+    outputs = [answered, *screen.outputs()]
+    tab.select(on_select, inputs, outputs, **PRIVATE)
+    screen.zoom.input(on_zoom, inputs, screen.scatter, **PRIVATE)
     compare.ready.change(
-        on_ready,
-        [is_shown, answered, *drawn_from],
-        outputs,
-        js=shown_js("collapse-finding"),
-        trigger_mode="always_last",
-        **quiet,
-    )
-    return zoom
+        on_ready, {is_shown, *inputs}, outputs, js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE
+    )  # fmt: skip
 
 
 def sign_collapse_answer(
     bench: Workbench, image: str, checkpoint: str | None, class_name: str | None, method: str | None
 ) -> dict[str, Any]:
-    """What the `/sign_collapse` endpoint answers: quadrants, flipped channels, margins, curve, budget, diagnostics."""
+    """The answer of the `/sign_collapse` endpoint: quadrants, flipped channels, margins, curve, budget, diagnostics."""
     return report_json(collapse_report(bench.encode(image, checkpoint), class_name or None, method or None))
 
 
-def _report(
-    bench: Workbench, image: str | None, checkpoint: str | None, class_name: str | None, method: str
-) -> CollapseReport | None:
-    """What is asked in Compare, answered; None where no picture is chosen."""
-    if not image:
+def _report(bench: Workbench, question: Question) -> CollapseReport | None:
+    """The report on the picture of Compare; None where none is chosen."""
+    if not question.image:
         return None
-    encoded = bench.encode(image, checkpoint)
-    return collapse_report(encoded, _class_or_predicted(encoded, class_name), method)
+    encoded = bench.encode(question.image, question.checkpoint)
+    return collapse_report(encoded, class_or_predicted(encoded, question.class_name), question.method)
 
 
-def _answers(bench: Workbench, zoom: str, *asked: Any) -> list[Any]:
-    """Every output of the screen after the first, in the order of `outputs`.
+def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: str, treatment: str) -> Answers:
+    """The whole screen's answer by component.
 
     `gr.update`, not components with a value: making one encodes its pictures, which are then encoded again.
     """
-    report, treatment = _report(bench, *asked[:4]), asked[4]
     if report is None:
-        return _nothing()
+        return _empty_answers(screen)
     thumbnails, unit = channel_thumbnails(report), CAM_METHODS[report.explanation.method].unit
-    return [
-        finding_html(report, treatment),
-        scatter_figure(report, near_zero=zoom == "zero"),
-        gr.update(value=thumbnails, visible=bool(thumbnails)),
-        _note("" if thumbnails else "No channel that is active in this picture changes sign: there is none to show."),
-        *(curve_figure(report, branch) for branch in TRAINED),
-        _note(curves_text(report)),
-        *(gr.update(value=picture, alt_text=text) for picture, text in split_pictures(report)),
-        scale_html(split_limit(report), SIGNED, report.explanation.method),
-        budget_figure({branch: report.splits[branch].budget for branch in TRAINED}, unit),
-        numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), unit),
-    ]
+    drawn = split_pictures(report)
+    return {
+        screen.finding: finding_html(report, treatment),
+        screen.scatter: scatter_figure(report, near_zero=zoom == "zero"),
+        screen.channels: gr.update(value=thumbnails, visible=bool(thumbnails)),
+        screen.channels_note: html.note(
+            "" if thumbnails else "No channel that is active in this picture changes sign: there is none to show."
+        ),
+        **{plot: curve_figure(report, branch) for branch, plot in screen.curves.items()},
+        screen.curves_note: html.note(curves_text(report)),
+        **{part: gr.update(value=drawn[key][0], alt_text=drawn[key][1]) for key, part in screen.pictures.items()},
+        screen.scale: html.scale_bar(split_limit(report), SIGNED, report.explanation.method),
+        screen.budget: budget_figure({branch: report.splits[branch].budget for branch in TRAINED}, unit),
+        screen.numbers: numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), unit),
+    }
 
 
-def _nothing() -> list[Any]:
-    """`_answers` for no picture."""
-    text = "Choose a picture in Compare: upload, paste, use the camera, or click an example."
-    empty = [gr.update(value=None, alt_text="") for _ in range(len(TRAINED) * len(SIDES))]
-    return [_finding(text), None, gr.update(value=[], visible=False), "", None, None, "", *empty, "", None, ""]
-
-
-def _class_or_predicted(encoded: EncodedImage, wanted: str | None) -> int:
-    """The class asked for where this checkpoint has it; Compare may not have answered yet for a new checkpoint."""
-    try:
-        return encoded.model.class_index(wanted) if wanted else encoded.predicted_index
-    except InputError:
-        return encoded.predicted_index
+def _empty_answers(screen: SignCollapseScreen) -> Answers:
+    """The answer where no picture is chosen: every part empty but the sentence."""
+    return {
+        **dict.fromkeys(screen.outputs()),
+        **dict.fromkeys(screen.pictures.values(), gr.update(value=None, alt_text="")),
+        screen.channels: gr.update(value=[], visible=False),
+        screen.finding: html.finding(NO_PICTURE),
+    }
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -230,11 +261,11 @@ def finding_html(report: CollapseReport, treatment: str = "signed") -> str:
     below = [fragility(report), report.note]
     if treatment != "signed":
         below.append("Signs are read before the treatment of negative weights that is chosen in Compare.")
-    return _finding(finding(report), " ".join(text for text in below if text))
+    return html.finding(finding(report), " ".join(text for text in below if text))
 
 
 def curves_text(report: CollapseReport) -> str:
-    """How the curves are to be read, and what they leave out."""
+    """How to read the curves, and what they leave out."""
     explanation = report.explanation
     reasons = {curve.reason for curve in report.curves.values() if curve.reason}
     ranges = (
@@ -247,7 +278,7 @@ def curves_text(report: CollapseReport) -> str:
 
 
 def quadrant_labels(report: CollapseReport) -> list[str]:
-    """What stands in each corner of the scatter: title, count, share of the evidence."""
+    """The text of each corner of the scatter: title, count, share of the evidence."""
     labels = []
     for key, title in QUADRANT_TITLES.items():
         quadrant = report.quadrants[key]
@@ -260,31 +291,18 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
 
 def numbers_table(rows: dict[str, dict[str, Any]], map_unit: str) -> str:
     """`DIAGNOSTICS` as a table: title with its meaning, value with its unit, which direction is better if any."""
-    body = "".join(
-        f"<tr><td>{explained(row['title'])}<small>{html.escape(row['reason'] or row['meaning'])}</small></td>"
-        f"<td class='number'>{html.escape(quantity(row['value'], row['unit'].replace('as the map', map_unit)))}</td>"
-        + (f"<td data-better>{row['better']}</td></tr>" if row["better"] else "<td></td></tr>")
-        for row in rows.values()
-    )
-    return (
-        "<table class='bsig-table bsig-meaning'><thead><tr><th>Number</th><th class='number'>Value</th><th>Better</th>"
-        f"</tr></thead><tbody>{body}</tbody></table>"
-    )
+    lines: list[list[str | html.Cell]] = []
+    for row in rows.values():
+        title = html.joined(html.explained(row["title"]), html.element("small", row["reason"] or row["meaning"]))
+        value = quantity(row["value"], row["unit"].replace("as the map", map_unit))
+        lines.append([title, html.number(value), html.cell(row["better"], data_better=True) if row["better"] else ""])
+    return html.table(["Number", html.number("Value"), "Better"], lines, kind="bsig-meaning")
 
 
-def _finding(text: str, small: str = "") -> str:
-    below = f"<small>{html.escape(small)}</small>" if small else ""
-    return f'<div class="bsig-finding" role="status">{html.escape(text)}{below}</div>'
+# --- plots ------------------------------------------------------------------------------------------------------------
 
 
-def _note(text: str) -> str:
-    return f'<p class="bsig-note">{html.escape(text)}</p>' if text else ""
-
-
-# --- pictures ---------------------------------------------------------------------------------------------------------
-
-
-def scatter_figure(report: CollapseReport, *, near_zero: bool = False) -> Any:
+def scatter_figure(report: CollapseReport, *, near_zero: bool = False) -> go.Figure:
     """The channels' weights, softmax against sigmoid; `near_zero`: axes end where the last flipped channel lies."""
     softmax, sigmoid = (report.weights[branch] for branch in TRAINED)
     shares = None if report.shares is None else report.shares.cpu().numpy()
@@ -295,8 +313,8 @@ def scatter_figure(report: CollapseReport, *, near_zero: bool = False) -> Any:
     return weights_scatter(softmax.cpu().numpy(), sigmoid.cpu().numpy(), shares, quadrant, labels, limit)
 
 
-def curve_figure(report: CollapseReport, branch: TrainedBranch) -> Any:
-    """One branch's collapse curve."""
+def curve_figure(report: CollapseReport, branch: TrainedBranch) -> go.Figure:
+    """The collapse curve of one branch."""
     curve, probabilities = report.curves[branch], report.probabilities
     return collapse_figure(
         branch,
@@ -306,35 +324,3 @@ def curve_figure(report: CollapseReport, branch: TrainedBranch) -> Any:
         probabilities[branch] if probabilities else None,
         report.margins[branch]["cells"].delta,
     )
-
-
-def channel_thumbnails(report: CollapseReport) -> list[tuple[Image.Image, str]]:
-    """The strongest flipped channels' feature maps over the picture, with both weights and their share in words."""
-    crop = report.explanation.crop.resize(THUMBNAIL_SIZE, Image.Resampling.BICUBIC)
-    shown = []
-    for flipped in report.flipped:
-        feature_map = report.features[flipped.channel].float().cpu().numpy()
-        limit = shared_limit(feature_map)
-        before, after = (number_text(weight, digits=2) for weight in (flipped.softmax_weight, flipped.sigmoid_weight))
-        text = f"Channel {flipped.channel}\n{before}\n→ {after}\n{small_percent(flipped.evidence_share)}"
-        shown.append((overlay(crop, feature_map, limit) if limit else crop, text))
-    return shown
-
-
-def split_limit(report: CollapseReport) -> float:
-    """Where the one scale of the four pictures ends."""
-    maps = [each.cpu().numpy() for split in report.splits.values() for each in (split.positive, split.negative)]
-    return shared_limit(*maps, view="signed")
-
-
-def split_pictures(report: CollapseReport) -> list[tuple[Image.Image, str]]:
-    """Softmax for, softmax against, sigmoid for, sigmoid against; each with its alt text."""
-    limit, name = split_limit(report), report.explanation.class_name
-    crop = report.explanation.crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
-    shown = []
-    for branch in TRAINED:
-        split = report.splits[branch]
-        for side, values, mean in zip(SIDES, (split.positive, split.negative), split.budget, strict=True):
-            picture = overlay(crop, values.float().cpu().numpy(), limit, view="signed")
-            shown.append((picture, f"{BRANCHES[branch]}: what speaks {side} {name}, mean {number_text(mean)}."))
-    return shown

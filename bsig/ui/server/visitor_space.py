@@ -30,7 +30,8 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED
-from bsig.ui.screens.evaluate.kept import OwnSets
+from bsig.ui.screens.evaluate.kept import KeptEvaluations
+from bsig.ui.screens.finetune.uploads import Uploads
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitors import current_key
 
@@ -46,6 +47,7 @@ class VisitorSpace:
         folder: holds `runs` and `checkpoints`; None for a bench that keeps none.
         evaluations: the visitor's own data sets, measured.
         registered: models that are in no folder, by name.
+        uploads: the zip of pictures that was uploaded last, unpacked.
         uses: keys of models and encodings that the app holds in memory for this visitor.
         files: uploads, and the files of answers that were fetched.
         pages: number of open pages.
@@ -54,8 +56,9 @@ class VisitorSpace:
     """
 
     folder: Path | None
-    evaluations: OwnSets
+    evaluations: KeptEvaluations
     registered: dict[str, Callable[[], DualBranch]] = field(default_factory=dict)
+    uploads: Uploads = field(default_factory=Uploads)
     uses: set[Hashable] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
     pages: int = 0
@@ -100,7 +103,7 @@ class VisitorSpaces:
         if limits.is_public and work_folder is not None:
             self._app_folder = self._new_app_folder(work_folder / "public")
             work_folder = self._app_folder / "nobody"
-        self.shared = VisitorSpace(work_folder, OwnSets(limits.evaluations_kept))
+        self.shared = VisitorSpace(work_folder, KeptEvaluations(limits.evaluations_kept))
 
     def current(self) -> VisitorSpace:
         """The space of the visitor whose request is being handled; an empty one where nobody is known to ask."""
@@ -179,6 +182,7 @@ class VisitorSpaces:
         with self._lock:
             for space in (self.shared, *self._spaces.values()):
                 space.evaluations.clear()
+                space.uploads.clear()
         if self._app_folder:
             shutil.rmtree(self._app_folder, ignore_errors=True)
         self._held.close()
@@ -206,6 +210,7 @@ class VisitorSpaces:
             files = [file for file in space.files if self._is_last_owner(name, file)]
         forget(space.uses)
         space.evaluations.clear()
+        space.uploads.clear()
         for file in files:
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others' files are in it, or it has gone
@@ -224,7 +229,7 @@ class VisitorSpaces:
         with self._lock:
             if name not in self._spaces:
                 folder = self._app_folder / "visitors" / name if self._app_folder else None
-                self._spaces[name] = VisitorSpace(folder, OwnSets(self.limits.evaluations_kept))
+                self._spaces[name] = VisitorSpace(folder, KeptEvaluations(self.limits.evaluations_kept))
             space = self._spaces[name]
             space.last_request = time.monotonic()
             return space

@@ -11,9 +11,10 @@ from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.diagnostics.sign_collapse import QUADRANTS
 from bsig.explain.report.glossary import TERMS, terms_in
-from bsig.ui.components.html import explained, glossary_html
+from bsig.ui.components.html import explained, glossary
 from bsig.ui.plots.training import FIGURES
-from bsig.ui.screens.evaluate.tables import PLOTS, SHOWN_COLUMNS
+from bsig.ui.screens.evaluate.results_panel import PLOTS
+from bsig.ui.screens.evaluate.tables import SHOWN_COLUMNS
 from bsig.ui.screens.sign_collapse import QUADRANT_TITLES
 
 # Words with a capital inside, or all in capitals: nobody knows them by themselves.
@@ -25,7 +26,7 @@ HEADINGS = [
     *(one.title for one in DIAGNOSTICS.values()),
     *(one.title for one in METRICS.values()),
     *SHOWN_COLUMNS.values(),
-    *(title for _, title, _ in PLOTS),
+    *(title for title, _ in PLOTS.values()),
     *(title for title, _ in FIGURES.values()),
     *QUADRANT_TITLES.values(),
 ]
@@ -78,7 +79,7 @@ def test_a_text_keeps_its_words_and_each_term_is_described_once() -> None:
     page = _Words(explained(text))
     assert page.text == text
     assert page.terms == ["term-positive_area", "term-softmax", "term-logit"]
-    assert set(page.terms) <= set(_Words(glossary_html()).ids)
+    assert set(page.terms) <= set(_Words(glossary()).ids)
 
 
 def test_the_longest_spelling_counts_and_parts_of_words_do_not() -> None:

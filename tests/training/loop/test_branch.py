@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from toy_training import CHANNELS, CLASSES, toy_features, toy_head
 
 from bsig.inputs.errors import InputError
-from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import PooledLinearHead
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import PooledFeatures
@@ -104,12 +103,3 @@ def test_one_class_is_refused() -> None:
         train_sigmoid_branch(one, features, TrainingConfig())
     with pytest.raises(InputError, match=r"`num_classes` \(=1\) must be at least 2"):
         fit_softmax_head(features, 1)
-
-
-def test_a_shift_applied_to_a_head_leaves_the_head_as_it_was() -> None:
-    head = toy_head()
-    before = head.linear.weight.clone()
-    shifted = FittedShift(torch.arange(7.0), torch.tensor(2.0)).applied_to(head)
-    assert torch.equal(head.linear.weight, before)
-    assert torch.equal(shifted.linear.weight, before + torch.arange(7.0))
-    assert torch.equal(shifted.linear.bias, head.linear.bias + 2)

@@ -1,4 +1,4 @@
-"""Runs in line, made by a real worker: one at a time, stopped at once, killed without loss, resumed bit for bit."""
+"""Runs in line, made by a worker process: one at a time, stopped at once, killed without loss, resumed bit for bit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked_worker import queue_of
 from generated import class_folders
 from run_requests import REQUESTS
 from safetensors.torch import load_file
@@ -37,7 +38,7 @@ LONG = 4000  # epochs: minutes, so that a run is surely still going when it is s
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunQueue]:
     """One line, and one worker that these tests share."""
-    made = RunQueue(RunFolder(tmp_path_factory.mktemp("app")), CHECKPOINTS_FOLDER)
+    made = queue_of(tmp_path_factory.mktemp("app"))
     made.warm_up()
     yield made
     made.close()
@@ -248,8 +249,8 @@ def test_runs_of_two_folders_stand_in_one_line(queue: RunQueue, tmp_path: Path) 
 
 
 def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cut_off(tmp_path: Path) -> None:
-    first = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
-    second = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    first = queue_of(tmp_path)
+    second = queue_of(tmp_path)
     try:
         left = first.folder.create("left", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START))).name
         time.sleep(1.2)  # the second looks once a second
@@ -261,7 +262,7 @@ def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cu
 
 
 def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(tmp_path: Path) -> None:
-    queue = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    queue = queue_of(tmp_path)
     try:
         name = asked(queue, "orphan", LONG)
         until(queue, name, lambda run: run.state.epochs_done >= 1)
@@ -270,7 +271,7 @@ def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(t
         assert process.wait(timeout=PATIENCE_S) == 3
     finally:
         queue.close()
-    later = RunQueue(RunFolder(tmp_path), CHECKPOINTS_FOLDER)
+    later = queue_of(tmp_path)
     later.close()
     assert later.folder.read(name).state.standing == "interrupted"
 

@@ -42,7 +42,7 @@ def test_a_runs_flat_shift_and_damping_are_honoured(tmp_path: Path) -> None:
     assert (end["standing"], end["sentence"]) == ("finished", "")
     training = load_checkpoint(runs.checkpoints / "run").metadata["training"]
     assert training["flat_shift"]["absent_area"] == 0.3
-    assert training["flat_shift"]["level"] > 0
+    assert training["flat_shift"]["pictures"] == 8
     assert training["damping"]["strength"] == 3.0
     assert [epoch["number"] for epoch in runs.read("run").epochs()] == [0, 1]
     assert not list((runs.runs / "run" / MAPS).glob(".*"))  # nothing half-written

@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsig.explain.diagnostics.painted_shift import TARGETS
+from bsig.explain.diagnostics.shift_request import SHIFTS
 from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.ui.links.view import KEYS, LONGEST, SHIFTS, SHOWS, TABS, ZOOMS, View, query_of, view_of
+from bsig.ui.links.view import (
+    KEYS,
+    LONGEST,
+    SHOWS,
+    TABS,
+    ZOOMS,
+    View,
+    query_of,
+    view_of,
+)
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 percents = st.integers(10, 95)

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.screens.compare.screen import _method_choices, compare
-from bsig.ui.screens.models import facts_html, loaded, models_html, start_of
+from bsig.ui.screens.compare.answers import compare_answer
+from bsig.ui.screens.compare.words import method_choices
+from bsig.ui.screens.models import ModelRequest, facts_html, finetune_start, load_model, models_html
 from bsig.ui.server.limits import pretrained_names
 from bsig.ui.workbench import Workbench
 
@@ -41,12 +42,12 @@ def weights_of(name: str, folder: Path) -> str:
 def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
     name: str, bench: Workbench, tmp_path: Path
 ) -> None:
-    model = loaded(bench, name, weights_of(name, tmp_path), "last")
+    model = load_model(bench, ModelRequest(name, weights_of(name, tmp_path)))
     assert model.name in bench.checkpoint_names()
-    *pictures, said = compare(bench, PICTURE, model.name, None, "", "signed")
+    *pictures, said = compare_answer(bench, PICTURE, model.name, None, "", "signed")
     assert len(pictures) == 3
     assert said["grid_hw"] == list(model.grid_hw or ())
-    keys = [key for _, key in _method_choices(model)]
+    keys = [key for _, key in method_choices(model)]
     assert said["method"] in keys
     assert ("cam" in keys) == model.softmax_head.cam_is_exact == (said["method"] == "cam")
     assert said["softmax"]["map"] == said["sigmoid"]["map"], "the branch is still the clone"
@@ -59,14 +60,14 @@ def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
 def test_cam_asked_for_by_name_is_refused_in_one_sentence_where_it_is_not_exact(
     bench: Workbench, tmp_path: Path
 ) -> None:
-    model = loaded(bench, "test_convnext", weights_of("test_convnext", tmp_path), "last")
+    model = load_model(bench, ModelRequest("test_convnext", weights_of("test_convnext", tmp_path)))
     with pytest.raises(InputError, match="average pool and one linear layer"):
-        compare(bench, PICTURE, model.name, None, "cam", "signed")
+        compare_answer(bench, PICTURE, model.name, None, "cam", "signed")
 
 
 def test_a_model_that_left_memory_is_made_again(bench: Workbench, tmp_path: Path) -> None:
     file = weights_of("test_resnet", tmp_path)
-    first = loaded(bench, "test_resnet", file, "last")
+    first = load_model(bench, ModelRequest("test_resnet", file))
     for name in ("imagenet1k-efficientnet_lite0", "birds10-efficientnet_lite0"):
         bench.model(name)
     again = bench.model(first.name)
@@ -77,23 +78,23 @@ def test_a_model_that_left_memory_is_made_again(bench: Workbench, tmp_path: Path
 def test_a_public_app_reads_no_files_of_its_machine(tmp_path: Path) -> None:
     public = Workbench(is_public=True)
     with pytest.raises(InputError, match="public"):
-        loaded(public, "test_resnet", weights_of("test_resnet", tmp_path), "last")
+        load_model(public, ModelRequest("test_resnet", weights_of("test_resnet", tmp_path)))
 
 
 def test_a_fine_tune_starts_from_a_name_or_from_a_saved_checkpoint(bench: Workbench, tmp_path: Path) -> None:
-    assert start_of(bench, "resnet50.a1_in1k", None, "last: …") == "timm: resnet50.a1_in1k"
-    name = start_of(bench, "test_vit", weights_of("test_vit", tmp_path), "last")
+    assert finetune_start(bench, ModelRequest("resnet50.a1_in1k", None, "last: …")) == "timm: resnet50.a1_in1k"
+    name = finetune_start(bench, ModelRequest("test_vit", weights_of("test_vit", tmp_path)))
     assert (tmp_path / "made" / name / "checkpoint.json").is_file()
     assert bench.checkpoint_path(name).is_dir()
     with pytest.raises(InputError, match="no folder for new checkpoints"):
-        start_of(Workbench(), DEFAULT_BACKBONE, None, "stride16, 14 x 14 cells: the same weights")
+        finetune_start(Workbench(), ModelRequest(DEFAULT_BACKBONE, None, "stride16, 14 x 14 cells: the same weights"))
 
 
 def test_nothing_typed_is_refused(bench: Workbench) -> None:
     empty: Any = None
     for name in (empty, " "):
         with pytest.raises(InputError, match="empty"):
-            loaded(bench, name, None, "last")
+            load_model(bench, ModelRequest(name, None))
 
 
 def test_the_installed_backbone_comes_first_and_timms_names_follow() -> None:

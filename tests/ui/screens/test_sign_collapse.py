@@ -12,6 +12,7 @@ import torch
 
 from bsig.explain.cams import TRAINED
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.collapse_pictures import channel_thumbnails, split_limit, split_pictures
 from bsig.explain.diagnostics.collapse_report import (
     CollapseReport,
     collapse_report,
@@ -22,14 +23,11 @@ from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.sign_collapse import (
-    channel_thumbnails,
     finding_html,
     numbers_table,
     quadrant_labels,
     scatter_figure,
     sign_collapse_answer,
-    split_limit,
-    split_pictures,
 )
 from bsig.ui.workbench import Workbench
 from tests.tolerances import FLOAT32, assert_close
@@ -104,7 +102,7 @@ def test_a_picture_of_zeros_has_its_pictures_too(encoded: EncodedImage) -> None:
 
 
 def test_every_picture_has_words_for_those_who_cannot_see_it(report: CollapseReport) -> None:
-    texts = [text for _, text in split_pictures(report)]
+    texts = [text for _, text in split_pictures(report).values()]
     assert [text.split(",")[0] for text in texts] == [
         f"{branch} branch: what speaks {side} Egyptian cat"
         for branch in ("Softmax", "Sigmoid")

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from forked_worker import ForkedWorker
 from generated import class_folders
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -26,7 +27,8 @@ from bsig.inputs.paths import ASSETS, CHECKPOINTS_FOLDER
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import RunRequest
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.screens.finetune.form import Form, submitted
+from bsig.ui.screens.finetune.form import Form
+from bsig.ui.screens.finetune.new_run import create_run
 from bsig.ui.server.limits import PASSWORD_VARIABLE, Limits
 from bsig.ui.server.visitor_space import VisitorSpaces, hashed
 from bsig.ui.server.visitors import COOKIE, HEADER, cookie
@@ -77,10 +79,10 @@ def test_without_the_password_nothing_is_trained(given: str | None, said: str, t
     runs = bench.visitor_space.runs
     assert runs
     with pytest.raises(InputError, match=said) as caught:
-        submitted(form, bench, runs, "x", None, None)
+        create_run(form, bench, runs, "x", None, None)
     assert "sesam" not in str(caught.value)
     assert runs.names() == []
-    assert submitted(Form(start=START, password="sesame"), bench, runs, "x", None, None) == "x"
+    assert create_run(Form(start=START, password="sesame"), bench, runs, "x", None, None) == "x"
     spaces.close()
 
 
@@ -144,7 +146,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     spaces = VisitorSpaces(limits, tmp_path_factory.mktemp("work"))
     bench = Workbench(visitor_spaces=spaces)
     assert spaces.shared.runs
-    queue = RunQueue(spaces.shared.runs, CHECKPOINTS_FOLDER)
+    folder = spaces.shared.runs
+    queue = RunQueue(folder, CHECKPOINTS_FOLDER, lambda: ForkedWorker(folder, CHECKPOINTS_FOLDER))
     try:
         with pytest.MonkeyPatch.context() as patch, served_demo(bench, queue) as url:
             patch.setenv("GRADIO_IS_E2E_TEST", "1")  # a page that has gone is noticed after 0.25 s instead of 15
@@ -308,7 +311,7 @@ def test_too_many_pictures_and_too_large_files_are_refused(app: App, tmp_path: P
     assert Path(many).stat().st_size < 6 * UPLOAD_LIMIT
     form = Form(kind="zip", zip_file=many, start=START)
     with pytest.raises(InputError, match=r"`pictures` \(=1,020\) must be at most 1,000 in this public app"):
-        submitted(form, app.bench, app.bench.visitor_space.runs, "many", None, None)  # type: ignore[arg-type]
+        create_run(form, app.bench, app.bench.visitor_space.runs, "many", None, None)  # type: ignore[arg-type]
     assert app.bench.visitor_space.runs.names() == []  # type: ignore[union-attr]
     large = tmp_path / "large.zip"
     large.write_bytes(bytes(UPLOAD_LIMIT + 1))

@@ -109,7 +109,7 @@ def test_a_defect_is_told_without_its_words_and_logged_with_its_place(
     def broken(*arguments: Any, **named: Any) -> Any:
         raise KeyError("secret")
 
-    monkeypatch.setattr("bsig.ui.page.compare", broken)
+    monkeypatch.setattr("bsig.ui.api.compare_answer", broken)
     with pytest.raises(AppError) as caught:
         _ask(client, CAT)
     assert "secret" not in str(caught.value)

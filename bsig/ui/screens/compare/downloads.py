@@ -23,9 +23,9 @@ LONGEST_NAME = 60
 
 
 def zip_file(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> Path:
-    """Both overlays, all three raw maps, the comparison as one picture, and a JSON of everything that made them."""
+    """A zip of all overlays and raw maps, the comparison as one picture, and a JSON of everything that made them."""
     file = _file(explanation, "zip")
-    said = {
+    record = {
         **summary(explanation),
         "finding": finding(explanation),
         "drawing": drawing.__dict__,
@@ -33,13 +33,13 @@ def zip_file(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) 
         "versions": {"bsig": __version__, **library_versions()},
     }
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("explanation.json", json.dumps(said, indent=1, ensure_ascii=False))
+        archive.writestr("explanation.json", json.dumps(record, indent=1, ensure_ascii=False))
         with archive.open("comparison.png", "w") as target:
             comparison_picture(explanation, drawing).save(target, "PNG")
         for branch, picture in branch_pictures(explanation, drawing).items():
             archive.writestr(f"{branch}.png", png_bytes(picture))
             with archive.open(f"{branch}.npy", "w") as target:
-                np.save(target, getattr(explanation, branch).map)
+                np.save(target, explanation.evidence(branch).map)
         with archive.open("crop.png", "w") as target:
             encoded.crop.save(target, "PNG")
     return file

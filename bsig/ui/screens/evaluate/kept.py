@@ -13,59 +13,65 @@ from typing import Any
 
 from bsig.evaluation.output.words import result_title
 
-OWN_SETS_KEPT = 8
+EVALUATIONS_KEPT = 8
 
 
 @dataclass
-class OwnSet:
-    """An evaluation of a visitor's pictures, and thumbnails' files of those that differ most."""
+class KeptEvaluation:
+    """The results on a visitor's pictures.
+
+    Attributes:
+        results: as `evaluate` gives them.
+        folder: what the evaluation wrote; goes with it.
+        files: small copies of the pictures that differ most, by the pictures' keys.
+    """
 
     results: dict[str, Any]
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
 
 
-class OwnSets:
-    """The last few evaluations, by title; their pictures go with them."""
+class KeptEvaluations:
+    """The last few evaluations of one visitor, by title; their pictures go with them."""
 
-    def __init__(self, kept: int = OWN_SETS_KEPT) -> None:
-        self._sets: dict[str, OwnSet] = {}
-        self._kept = kept
+    def __init__(self, capacity: int = EVALUATIONS_KEPT) -> None:
+        self._by_title: dict[str, KeptEvaluation] = {}
+        self._capacity = capacity
         self._lock = threading.Lock()
         self._folder: Path | None = None
 
     def new_folder(self) -> Path:
-        """For one evaluation."""
+        """An empty folder for one evaluation."""
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="bsig-evaluate-"))
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # at the latest with the app
             return Path(tempfile.mkdtemp(dir=self._folder))
 
-    def add(self, own: OwnSet) -> str:
-        """Keeps it; returns its title."""
+    def add(self, evaluation: KeptEvaluation) -> str:
+        """Keeps an evaluation in place of the oldest one; returns its title."""
         with self._lock:
-            title = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(own.results)}"
-            replaced = self._sets.pop(title, None)
-            self._sets[title] = own
-            gone = [replaced] if replaced else []
-            while len(self._sets) > self._kept:
-                gone.append(self._sets.pop(next(iter(self._sets))))
-        for one in gone:
-            shutil.rmtree(one.folder, ignore_errors=True)
+            title = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(evaluation.results)}"
+            replaced = self._by_title.pop(title, None)
+            self._by_title[title] = evaluation
+            removed = [replaced] if replaced else []
+            while len(self._by_title) > self._capacity:
+                removed.append(self._by_title.pop(next(iter(self._by_title))))
+        for old in removed:
+            shutil.rmtree(old.folder, ignore_errors=True)
         return title
 
-    def get(self, title: str | None) -> OwnSet | None:
-        """By its title; None for one that is not kept."""
-        return self._sets.get(title or "")
+    def get(self, title: str | None) -> KeptEvaluation | None:
+        """The evaluation of that title; None for one that is not kept."""
+        return self._by_title.get(title or "")
 
     def clear(self) -> None:
-        """Lets all of them go."""
+        """Removes all of them."""
         with self._lock:
-            self._sets.clear()
+            self._by_title.clear()
             folder, self._folder = self._folder, None
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def __len__(self) -> int:
-        return len(self._sets)
+        return len(self._by_title)

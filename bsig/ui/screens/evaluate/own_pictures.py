@@ -1,4 +1,4 @@
-"""A visitor's own pictures measured in a process of its own, and what is kept of them while the app runs."""
+"""A visitor's own pictures, measured in a process of its own; and what the web API answers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,42 @@ from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
-from bsig.ui.screens.evaluate.kept import OwnSet, OwnSets
+from bsig.ui.screens.evaluate.kept import KeptEvaluation, KeptEvaluations
 from bsig.ui.workbench import Workbench
 
 LOOK_EVERY_S = 0.4
+THUMBNAIL_SIZE = (1024, 1024)
 SIDES = {"sigmoid_better": "Sigmoid better", "softmax_better": "Softmax better"}
 QUICK_METHODS = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
 
 
 @dataclass(frozen=True)
-class Step:
-    """How far a visitor's evaluation is."""
+class OwnPictures:
+    """What a visitor wants measured.
+
+    Attributes:
+        checkpoint: by name; None for the default one.
+        zip_file, folder: where the pictures are; one of the two.
+        methods, treatments: CAM variants and treatments of negative weights, each with each.
+        limit: how many pictures at most; None or 0 for as many as this app measures.
+    """
+
+    checkpoint: str | None
+    zip_file: str | None
+    folder: str
+    methods: Sequence[str]
+    treatments: Sequence[str]
+    limit: int | float | None
+
+    @property
+    def name(self) -> str:
+        """What the pictures are called: the zip as it was uploaded, not where it is unpacked."""
+        return Path(self.zip_file).stem if self.zip_file else Path(self.folder.strip()).expanduser().name
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a visitor's evaluation is, in pictures or as long, and seconds since its start."""
 
     job: EvaluationJob
     done: int
@@ -37,46 +62,43 @@ class Step:
     seconds: float
 
 
-def measured(
-    bench: Workbench,
-    own_sets: OwnSets,
-    name: str | None,
-    zip_file: str | None,
-    folder: str,
-    methods: Sequence[str],
-    treatments: Sequence[str],
-    limit: int | float | None,
-) -> Iterator[Step | str]:
-    """Steps while it runs, and at last the title under which the results are kept."""
-    if not methods or not treatments:
+def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
+    """The progress while the evaluation runs, and at last the title under which its results are kept.
+
+    Raises:
+        InputError: a setting or the pictures cannot be used, or a limit of this app is reached; nothing is kept then.
+    """
+    if not own.methods or not own.treatments:
         raise InputError("choose at least one CAM variant and one treatment.")
-    checkpoint = bench.checkpoint_path(name or bench.default_checkpoint)
-    pictures = _checked_limit(bench, limit)
-    with own_pictures(bench, zip_file, folder) as where:
-        measured_split = images_to_measure(where)
-        images = measured_split.images
-        work = own_sets.new_folder()
-        config = EvaluationConfig(methods=tuple(methods), weights=tuple(treatments), limit=pictures)
-        job = EvaluationJob.start(where, checkpoint, work, config, split=images.split)
-        started, is_kept = time.monotonic(), False
+    checkpoint = bench.checkpoint_path(own.checkpoint or bench.default_checkpoint)
+    limit = _picture_limit(bench, own.limit)
+    with pictures_folder(bench, own.zip_file, own.folder) as data:
+        split = images_to_measure(data)
+        folder = kept.new_folder()
+        config = EvaluationConfig(methods=tuple(own.methods), weights=tuple(own.treatments), limit=limit)
+        job = EvaluationJob.start(data, checkpoint, folder, config, split=split.images.split)
+        title = None
         try:
-            while job.is_running:
-                seconds = time.monotonic() - started
-                _check_seconds(bench, seconds, pictures)
-                yield Step(job, job.done, job.total, seconds)
-                time.sleep(LOOK_EVERY_S)
-            data = Path(zip_file).stem if zip_file else where.name
-            results = {**job.results(), "data": data, "split_sentence": measured_split.sentence}
-            title = own_sets.add(OwnSet(results, work, kept_pictures(results, images, work)))
-            is_kept = True
+            yield from _progress(bench, job, limit)
+            results = {**job.results(), "data": own.name, "split_sentence": split.sentence}
+            title = kept.add(KeptEvaluation(results, folder, small_copies(results, split.images, folder)))
         finally:
             job.stop()
-            if not is_kept:
-                shutil.rmtree(work, ignore_errors=True)
+            if title is None:
+                shutil.rmtree(folder, ignore_errors=True)
         yield title
 
 
-def _checked_limit(bench: Workbench, limit: int | float | None) -> int | None:
+def _progress(bench: Workbench, job: EvaluationJob, limit: int | None) -> Iterator[JobProgress]:
+    started = time.monotonic()
+    while job.is_running:
+        seconds = time.monotonic() - started
+        _check_seconds(bench, seconds, limit)
+        yield JobProgress(job, job.done, job.total, seconds)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _picture_limit(bench: Workbench, limit: int | float | None) -> int | None:
     """How many pictures at most; an empty field is the limit of a public app, or none."""
     allowed = bench.limits.evaluation_pictures
     if not limit:
@@ -87,25 +109,25 @@ def _checked_limit(bench: Workbench, limit: int | float | None) -> int | None:
     return int(limit)
 
 
-def _check_seconds(bench: Workbench, seconds: float, pictures: int | None) -> None:
+def _check_seconds(bench: Workbench, seconds: float, limit: int | None) -> None:
     allowed = bench.limits.evaluation_seconds
     if allowed is not None and seconds > allowed:
         raise InputError(
             f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
-            f"{duration(allowed)}; measure fewer than {pictures} pictures, or fewer CAM variants."
+            f"{duration(allowed)}; measure fewer than {limit} pictures, or fewer CAM variants."
         )
 
 
 @contextlib.contextmanager
-def own_pictures(bench: Workbench, zip_file: str | None, folder: str) -> Iterator[Path]:
-    """The folder that is to be measured.
+def pictures_folder(bench: Workbench, zip_file: str | None, folder: str) -> Iterator[Path]:
+    """The folder that is to be measured: an unpacked zip while the block runs, or one of this machine.
 
     Raises:
         InputError: neither is given, the zip is refused, or a folder is asked for in a public app.
     """
     if zip_file:
-        with extracted_zip(zip_file, bench.limits.zip_limits) as where:
-            yield where
+        with extracted_zip(zip_file, bench.limits.zip_limits) as unpacked:
+            yield unpacked
         return
     text = folder.strip()
     if text and not bench.limits.takes_paths:
@@ -115,18 +137,18 @@ def own_pictures(bench: Workbench, zip_file: str | None, folder: str) -> Iterato
     yield Path(text).expanduser()
 
 
-def kept_pictures(results: Mapping[str, Any], images: LabelledImages, folder: Path) -> dict[str, Path]:
-    """Copies of the pictures that differ most, small, since the zip goes."""
+def small_copies(results: Mapping[str, Any], images: LabelledImages, folder: Path) -> dict[str, Path]:
+    """Copies of the pictures that differ most, by key; small, and made because the zip goes."""
     samples = {sample.key: sample for sample in images.samples}
-    wanted = {row["key"] for table in results["tables"] for side in SIDES for row in table["differ_most"][side]}
-    kept: dict[str, Path] = {}
-    for number, key in enumerate(sorted(wanted & samples.keys())):
+    keys = {row["key"] for table in results["tables"] for side in SIDES for row in table["differ_most"][side]}
+    copies: dict[str, Path] = {}
+    for number, key in enumerate(sorted(keys & samples.keys())):
         with contextlib.suppress(InputError):
             picture = samples[key].open()
-            picture.thumbnail((1024, 1024))
-            kept[key] = folder / f"{number}.png"
-            picture.save(kept[key])
-    return kept
+            picture.thumbnail(THUMBNAIL_SIZE)
+            picture.save(folder / f"{number}.png")
+            copies[key] = folder / f"{number}.png"
+    return copies
 
 
 def evaluate_answer(
@@ -138,40 +160,45 @@ def evaluate_answer(
     weights: str | None,
     limit: int | float | None,
 ) -> dict[str, Any]:
-    """What `/evaluate` answers: the shipped results of a checkpoint, or those of an uploaded zip.
+    """The answer of `/evaluate`: the shipped results of a checkpoint, or those of an uploaded zip.
 
     Raises:
         InputError: nothing ships, the zip or its pictures cannot be used, or a method or treatment is unknown.
     """
-    chosen, treatments = (
-        _listed(methods, QUICK_METHODS, "methods"),
-        _listed(weights, tuple(TREATMENTS), "weights"),
-    )
+    keys = _listed(methods, QUICK_METHODS, "methods")
+    treatments = _listed(weights, tuple(TREATMENTS), "weights")
     name = checkpoint or bench.default_checkpoint
-    if zip_file or data not in ("", "shipped"):
-        if not zip_file:
-            raise InputError(f"`data` (='{data}') must be 'shipped', or a zip must be uploaded.")
-        sets = OwnSets()
-        try:
-            steps = measured(bench, sets, name, zip_file, "", chosen, treatments, limit)
-            title = next(step for step in steps if isinstance(step, str))
-            found = sets.get(title)
-            return {"checkpoint": name, "runs": [found.results] if found else []}
-        finally:
-            sets.clear()
+    if zip_file:
+        return {"checkpoint": name, "runs": [_measured_once(bench, OwnPictures(
+            name, zip_file, "", keys, treatments, limit
+        ))]}  # fmt: skip
+    if data not in ("", "shipped"):
+        raise InputError(f"`data` (='{data}') must be 'shipped', or a zip must be uploaded.")
     runs = read_results(bench.checkpoint_path(name))
     if not runs:
         raise InputError(f"`checkpoint` (='{name}') ships no results; upload a zip of pictures.")
-    kept = [
-        {**run, "tables": [one for one in run["tables"] if one["method"] in chosen and one["weights"] in treatments]}
-        for run in runs
-    ]
-    return {"checkpoint": name, "runs": kept}
+    return {"checkpoint": name, "runs": [_with_tables(run, keys, treatments) for run in runs]}
+
+
+def _measured_once(bench: Workbench, own: OwnPictures) -> dict[str, Any]:
+    """The results alone; nothing is kept of the pictures."""
+    kept = KeptEvaluations()
+    try:
+        *_, title = measured(bench, kept, own)
+        evaluation = kept.get(str(title))
+        return evaluation.results if evaluation else {}
+    finally:
+        kept.clear()
+
+
+def _with_tables(run: dict[str, Any], methods: Sequence[str], treatments: Sequence[str]) -> dict[str, Any]:
+    """The run with the tables of these methods and treatments alone."""
+    tables = [table for table in run["tables"] if table["method"] in methods and table["weights"] in treatments]
+    return {**run, "tables": tables}
 
 
 def _listed(text: str | None, known: Sequence[str], name: str) -> list[str]:
-    found = [part.strip() for part in (text or "").split(",") if part.strip()]
-    unknown = [part for part in found if part not in known]
-    if unknown or not found:
+    keys = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if not keys or any(key not in known for key in keys):
         raise InputError(f"`{name}` (='{text}') must be some of {', '.join(known)}, with commas.")
-    return found
+    return keys

@@ -2,130 +2,176 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
+from bsig.explain.diagnostics.before_and_after import BeforeAndAfter, before_and_after
 from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
-from bsig.explain.drawing.heatmaps import overlay, shared_limit
+from bsig.explain.drawing.heatmaps import overlay
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.explanation import Evidence, Explanation
-from bsig.explain.methods import methods_of
+from bsig.explain.explanation import Evidence
 from bsig.explain.wording import area_text, percent
 from bsig.inputs.errors import InputError
 from bsig.training.runs.folder import RunFolder
-from bsig.ui.components.html import section_html
-from bsig.ui.components.inputs import MapImage, in_words
-from bsig.ui.screens.compare.screen import CompareScreen, scale_html
-from bsig.ui.screens.finetune.form import taken_in
+from bsig.ui.components import html
+from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.handlers import in_words
+from bsig.ui.components.inputs import MapImage
+from bsig.ui.screens.compare.screen import CompareScreen
+from bsig.ui.screens.finetune.checkpoints import keep_checkpoint
 from bsig.ui.workbench import Workbench
 
-PANES = ("before", "after", "softmax")
+TITLES = {"before": "Sigmoid branch, before", "after": "Sigmoid branch, after", "softmax": "Softmax branch, after"}
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """The two checkpoints, and the picture, class and method of Compare."""
+
+    before: str
+    after: str | None
+    image: str | None
+    class_name: str | None
+    method: str
+
+
+@dataclass(frozen=True)
+class TwoMaps:
+    """The parts of the section that show an answer."""
+
+    finding: gr.HTML
+    row: gr.Row
+    pictures: dict[str, MapImage]
+    scale: gr.HTML
+
+    def outputs(self) -> list[Any]:
+        """All parts."""
+        return [self.finding, self.row, *self.pictures.values(), self.scale]
 
 
 def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compare: CompareScreen, tab: gr.Tab) -> None:
     """Lays out the section and connects it to the picture, class and method of Compare."""
     gr.HTML(
-        section_html(
+        html.section(
             "Two checkpoints on one picture",
             "The picture, class and CAM variant of Compare; one scale for all three maps. The softmax branch is "
             "frozen, so a fine-tune from the same start must leave it as it was: the largest difference is printed.",
         )
     )
+    names = bench.checkpoint_names()
     with gr.Row(equal_height=False):
-        before = gr.Dropdown(
-            bench.checkpoint_names(), value=bench.default_checkpoint, label="Before", elem_id="two-before"
-        )
-        after = gr.Dropdown(bench.checkpoint_names(), value=None, label="After", elem_id="two-after")
+        before = gr.Dropdown(names, value=bench.default_checkpoint, label="Before", elem_id="two-before")
+        after = gr.Dropdown(names, value=None, label="After", elem_id="two-after")
         ask = gr.Button("Compare the two", elem_id="two-ask")
-    said = gr.HTML(elem_id="two-finding")
-    pictures = {}
-    titles = {"before": "Sigmoid branch, before", "after": "Sigmoid branch, after", "softmax": "Softmax branch, after"}
+    fields = Fields(
+        Question, before=before, after=after, image=compare.image, class_name=compare.class_name, method=compare.method
+    )
+    maps = _maps_part()
+
+    @in_words
+    def on_ask(values: InputValues) -> Answers:
+        question = fields.read(values)
+        if not question.after:
+            raise InputError("`after` (empty) must be a checkpoint; choose one.")
+        first, second = bench.encode(question.image, question.before), bench.encode(question.image, question.after)
+        return two_answers(maps, first, second, question.class_name, question.method)
+
+    def on_open() -> Answers:
+        choices = bench.checkpoint_names()
+        return {before: gr.Dropdown(choices=choices), after: gr.Dropdown(choices=choices)}
+
+    ask.click(on_ask, fields.components, maps.outputs(), **QUIET)
+    _build_upload(bench, runs, compare, before, after)
+    for opened in (tab.select, after.focus, before.focus):
+        opened(on_open, None, [before, after], **QUIET)
+
+
+def _maps_part() -> TwoMaps:
+    finding = gr.HTML(elem_id="two-finding")
     with gr.Row(equal_height=False, elem_classes="bsig-three", visible=False) as row:
-        for pane in PANES:
-            pictures[pane] = MapImage(
-                label=titles[pane], format="png", interactive=False, elem_id=f"two-{pane}-map",
-                elem_classes="bsig-map", buttons=["download", "fullscreen"],
-            )  # fmt: skip
-    scale = gr.HTML()
+        pictures = {
+            pane: MapImage(
+                label=title, format="png", interactive=False, elem_id=f"two-{pane}-map", elem_classes="bsig-map",
+                buttons=["download", "fullscreen"],
+            )
+            for pane, title in TITLES.items()
+        }  # fmt: skip
+    return TwoMaps(finding, row, pictures, gr.HTML())
+
+
+def _build_upload(
+    bench: Workbench, runs: Callable[[], RunFolder], compare: CompareScreen, before: gr.Dropdown, after: gr.Dropdown
+) -> None:
+    """Lays out the field for a checkpoint from elsewhere; one that is kept can be chosen on the whole page."""
     with gr.Accordion("Bring a checkpoint from elsewhere", open=False):
         if bench.is_public:
-            gr.HTML(f'<p class="bsig-note">{html.escape(bench.limits.models_limits())}</p>')
+            gr.HTML(html.note(bench.limits.models_limits()))
         upload = gr.File(
             label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=110,
             elem_id="checkpoint-zip",
         )  # fmt: skip
-        taken = gr.HTML(elem_id="checkpoint-taken")
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        kept = gr.HTML(elem_id="checkpoint-taken")
 
     @in_words
-    def on_ask(image: str | None, first: str, second: str | None, class_name: str | None, method: str) -> list[Any]:
-        if not second:
-            raise InputError("`after` (empty) must be a checkpoint; choose one.")
-        one, other = bench.encode(image, first), bench.encode(image, second)
-        return [gr.Row(visible=True), *two_answers(one, other, class_name, method)]
+    def on_upload(file: str | None) -> Answers:
+        name = keep_checkpoint(file, runs(), bench)
+        choices = bench.checkpoint_names()
+        words = html.joined("Taken in as ", html.bold(name), "; it can be chosen now.")
+        return {
+            kept: html.note(words, role="status"),
+            before: gr.Dropdown(choices=choices),
+            after: gr.Dropdown(choices=choices, value=name),
+            compare.checkpoint: gr.Dropdown(choices=choices),
+        }
 
-    @in_words
-    def on_upload(file: str | None) -> list[Any]:
-        name = taken_in(file, runs(), bench)
-        names = bench.checkpoint_names()
-        text = f'<p class="bsig-note" role="status">Taken in as <b>{html.escape(name)}</b>; it can be chosen now.</p>'
-        return [text, gr.Dropdown(choices=names), gr.Dropdown(choices=names, value=name), gr.Dropdown(choices=names)]
-
-    ask.click(
-        on_ask, [compare.image, before, after, compare.class_name, compare.method],
-        [row, said, *pictures.values(), scale], **quiet,
-    )  # fmt: skip
-    upload.upload(on_upload, upload, [taken, before, after, compare.checkpoint], **quiet)
-    for opened in (tab.select, after.focus, before.focus):
-        opened(lambda: [gr.Dropdown(choices=bench.checkpoint_names())] * 2, None, [before, after], **quiet)
+    upload.upload(on_upload, upload, [kept, before, after, compare.checkpoint], **QUIET)
 
 
-def two_answers(one: EncodedImage, other: EncodedImage, class_name: str | None, method: str) -> list[Any]:
+def two_answers(
+    maps: TwoMaps, before: EncodedImage, after: EncodedImage, class_name: str | None, method: str
+) -> Answers:
     """The sentence, the three maps and their scale.
 
     Raises:
         InputError: the two have no such class in common.
     """
-    index = one.model.class_index(class_name) if class_name else one.predicted_index
-    name = one.model.class_names[index]
-    both = [key for key in methods_of(other.model.softmax_head) if key in methods_of(one.model.softmax_head)]
-    method = method if method in both else both[0]
-    first, second = one.explain(index, method), other.explain(other.model.class_index(name), method)
-    shown = {"before": first.sigmoid, "after": second.sigmoid, "softmax": second.softmax}
-    limit = shared_limit(*(evidence.map for evidence in shown.values()))
-    pictures = [
-        gr.update(
-            value=overlay(explanation.crop.resize(PICTURE_SIZE), evidence.map, limit),
-            alt_text=f"{pane} map of '{name}': positive evidence on {area_text(evidence)}, probability "
-            f"{percent(evidence.probability)}",
+    two = before_and_after(before, after, class_name, method)
+    evidence = {"before": two.before.sigmoid, "after": two.after.sigmoid, "softmax": two.after.softmax}
+    answers: Answers = {
+        maps.row: gr.Row(visible=True),
+        maps.finding: two_words(two),
+        maps.scale: html.scale_bar(two.limit, Drawing(), two.method),
+    }
+    for pane, part in maps.pictures.items():
+        crop = (two.before if pane == "before" else two.after).crop.resize(PICTURE_SIZE)
+        answers[part] = gr.update(
+            value=overlay(crop, evidence[pane].map, two.limit),
+            alt_text=f"{pane} map of '{two.before.class_name}': positive evidence on {area_text(evidence[pane])}, "
+            f"probability {percent(evidence[pane].probability)}",
         )
-        for (pane, evidence), explanation in zip(shown.items(), (first, second, second), strict=True)
-    ]
-    return [_two_words(name, first, second, one, other), *pictures, scale_html(limit, Drawing(), method)]
+    return answers
 
 
-def _two_words(name: str, first: Explanation, second: Explanation, one: EncodedImage, other: EncodedImage) -> str:
-    moved = float(np.abs(first.sigmoid.map - second.sigmoid.map).max()) if _alike(first, second) else None
-    apart = "" if moved is None else f" Largest change of a cell: {moved:.2f}."
-    softmax = ""
-    if one.model.class_ids == other.model.class_ids:
-        change = float((one.probabilities()[0] - other.probabilities()[0]).abs().max())
-        exact = f"softmax probabilities differ by up to {change:.0e}" if change else "no softmax probability differs"
-        softmax = f"<small data-softmax-change='{change:.3e}'>Of {one.model.num_classes} classes {exact}.</small>"
-    return (
-        f"<div class='bsig-finding' role='status'>Sigmoid branch on '{html.escape(name)}': {_said(first.sigmoid)} with "
-        f"{html.escape(one.model.name)}, {_said(second.sigmoid)} with {html.escape(other.model.name)}.{apart}{softmax}"
-        "</div>"
+def two_words(two: BeforeAndAfter) -> html.Html:
+    """The finding: what each checkpoint says of the class, and by how much maps and softmax probabilities differ."""
+    change = "" if two.map_change is None else f" Largest change of a cell: {two.map_change:.2f}."
+    small: str = ""
+    if two.softmax_change is not None:
+        exact = "no softmax probability differs"
+        if two.softmax_change:
+            exact = f"softmax probabilities differ by up to {two.softmax_change:.0e}"
+        change_words = f"{two.softmax_change:.3e}"
+        small = html.element("small", f"Of {two.classes} classes {exact}.", data_softmax_change=change_words)
+    sentence = (
+        f"Sigmoid branch on '{two.before.class_name}': {_evidence_words(two.before.sigmoid)} with "
+        f"{two.before.checkpoint}, {_evidence_words(two.after.sigmoid)} with {two.after.checkpoint}.{change}"
     )
+    return html.finding(html.joined(sentence, small))
 
 
-def _said(evidence: Evidence) -> str:
+def _evidence_words(evidence: Evidence) -> str:
     return f"evidence on {area_text(evidence)} of the picture (probability {percent(evidence.probability)})"
-
-
-def _alike(first: Explanation, second: Explanation) -> bool:
-    return first.sigmoid.map.shape == second.sigmoid.map.shape

@@ -1,0 +1,229 @@
+"""A shift that somebody asks for, solved and applied: the same classifier, the same probabilities, another heatmap.
+
+    request = ShiftRequest(kind="paint", target="top left")
+    shifted = shifted_picture(encoded, class_index, "cam", request)
+    shifted.before.softmax.map, shifted.after.softmax.map, shifted.softmax_change
+
+In: an encoded picture and a `ShiftRequest`. Out: the picture under both shifted heads, which are really formed and
+really run, so that every number is measured (`shifted_model.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.explain.diagnostics.logit_shift import MapMovement, channel_shift, map_movement, uniform_shift
+from bsig.explain.diagnostics.painted_shift import painted_shift, target_at_cell, target_map
+from bsig.explain.diagnostics.shifted_model import shifted_image
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import CAM_METHODS, default_method, require_exact
+from bsig.explain.wording import percent
+from bsig.model.heads import ClassificationHead
+
+SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
+"""Titles of the kinds of shift."""
+LARGEST_DELTA = 0.05
+LARGEST_CHANNEL_DELTA = 1.0
+UNPAINTED_DELTA = -0.02
+"""What is added to every weight where painting is asked of a head that does not allow it."""
+CHANNELS_OFFERED = 12
+
+
+@dataclass(frozen=True)
+class ShiftRequest:
+    """What somebody asks of the map.
+
+    Attributes:
+        kind: one of `SHIFTS`.
+        target: for painting, one of `TARGETS`.
+        cell: for painting, row and column from 0; stands above the target.
+        delta: for all channels, added to every weight.
+        channel: for one channel; None is the strongest one of the class on the picture.
+        channel_delta: for one channel, added to its weight.
+    """
+
+    kind: str = "paint"
+    target: str = "top left"
+    cell: tuple[int, int] | None = None
+    delta: float = 0.0
+    channel: int | None = None
+    channel_delta: float = 0.3
+
+
+@dataclass(frozen=True)
+class ShiftedPicture:
+    """A picture before and after one shift.
+
+    Attributes:
+        before, after: the same class and method, explained by the model and by the shifted model.
+        vector: what was added to every class row, in the unit of the head's weights.
+        description: the shift in words.
+        softmax_before, softmax_after, sigmoid_before, sigmoid_after: probabilities of all classes.
+    """
+
+    before: Explanation
+    after: Explanation
+    vector: Float[Tensor, " k"]
+    description: str
+    softmax_before: Float[Tensor, " c"]
+    softmax_after: Float[Tensor, " c"]
+    sigmoid_before: Float[Tensor, " c"]
+    sigmoid_after: Float[Tensor, " c"]
+
+    @property
+    def softmax_change(self) -> float:
+        """The largest change of any softmax probability."""
+        return float((self.softmax_after - self.softmax_before).abs().max())
+
+    @property
+    def sigmoid_change(self) -> float:
+        """The largest change of any sigmoid probability."""
+        return float((self.sigmoid_after - self.sigmoid_before).abs().max())
+
+    def movement(self, branch: str) -> MapMovement:
+        """How far one branch's map moved, in cells and in correlation."""
+        maps = (torch.from_numpy(getattr(explanation, branch).map) for explanation in (self.before, self.after))
+        return map_movement(*maps)
+
+
+def shifted_picture(encoded: EncodedImage, class_index: int, method: str, request: ShiftRequest) -> ShiftedPicture:
+    """The picture before and after the shift that is asked for, with what moved.
+
+    Raises:
+        InputError: no such target, cell or channel, or painting is asked of a head that does not allow it.
+    """
+    vector, description = shift_vector(encoded, class_index, request)
+    shifted = shifted_image(encoded, vector)
+    softmax_before, sigmoid_before = encoded.probabilities()
+    softmax_after, sigmoid_after = shifted.probabilities()
+    return ShiftedPicture(
+        before=encoded.explain(class_index, method),
+        after=shifted.explain(class_index, method),
+        vector=vector,
+        description=description,
+        softmax_before=softmax_before,
+        softmax_after=softmax_after,
+        sigmoid_before=sigmoid_before,
+        sigmoid_after=sigmoid_after,
+    )
+
+
+def possible_request(request: ShiftRequest, head: ClassificationHead) -> ShiftRequest:
+    """The request itself, or a uniform shift in place of painting where the head's map cannot be painted."""
+    if request.kind != "paint" or head.cam_is_exact:
+        return request
+    return replace(request, kind="uniform", delta=request.delta or UNPAINTED_DELTA)
+
+
+def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest) -> tuple[Float[Tensor, " k"], str]:
+    """The vector to add to every class row, in the unit of the head's weights, and the shift in words.
+
+    Raises:
+        InputError: as `shifted_picture`.
+    """
+    head = encoded.model.softmax_head
+    row = head.last_linear.weight[class_index].detach()
+    if request.kind == "uniform":
+        description = f"{request.delta:+.3f} added to every weight of every class"
+        return uniform_shift(len(row), request.delta).to(row), description
+    if request.kind == "channel":
+        channel = strongest_channels_of(encoded, class_index)[0] if request.channel is None else request.channel
+        description = f"{request.channel_delta:+.2f} added to channel {channel} of every class"
+        return channel_shift(len(row), channel, request.channel_delta).to(row), description
+    require_exact(head, "Painting a map")
+    features = encoded.features[0]
+    current = torch.einsum("k,khw->hw", row, features)
+    target = target_at_cell(current, *request.cell) if request.cell else target_map(current, request.target)
+    painted = painted_shift(features, row, target)
+    place = f"row {request.cell[0] + 1}, column {request.cell[1] + 1}" if request.cell else request.target
+    length = float(painted.vector.norm() / head.last_linear.weight.norm(dim=1).mean())
+    description = f"painted: {place}; the shift is {percent(length)} as long as an average class's weights"
+    return painted.vector.to(row), f"{description}. {painted.reason}" if painted.reason else description
+
+
+def strongest_channels_of(encoded: EncodedImage, class_index: int, count: int = CHANNELS_OFFERED) -> list[int]:
+    """The channels with most evidence `|w[k]| * mean |F[k]|` for the class on this picture, strongest first.
+
+    For a head that pools or mixes before its last layer the inputs of that layer stand for the channels.
+    """
+    head = encoded.model.softmax_head
+    row = head.last_linear.weight[class_index].detach()
+    if head.cam_is_exact:
+        activity = encoded.features[0].abs().mean(dim=(1, 2))
+    else:
+        with torch.no_grad():
+            activity = head.last_inputs(head.pooled(encoded.head_features))[0].abs()
+    evidence = row.abs() * activity
+    return evidence.topk(min(count, len(evidence))).indices.tolist()
+
+
+def shift_method(method: str, head: ClassificationHead) -> tuple[str, str]:
+    """The CAM variant that shows a shift for the one asked for, and a sentence why where it is another or not exact."""
+    if not head.cam_is_exact:
+        default = default_method(head)
+        title = CAM_METHODS[default].title
+        return default, (
+            "A map is painted by solving for the head's weights, which takes average pool and one linear layer; this "
+            f"head is another, so it is shifted in its last layer and run, and {title} shows what moves."
+        )
+    if method == "eigen-cam":
+        return "cam", "Eigen-CAM looks at no class, so no shift moves it; CAM is shown instead."
+    if CAM_METHODS[method].is_slow:
+        return "cam", "Score-CAM would run the network again for every shift; CAM is shown instead."
+    if method in ("grad-cam++", "layer-cam", "ablation-cam"):
+        title = CAM_METHODS[method].title
+        return (
+            method,
+            f"The shift is solved for CAM; {title} weighs channels otherwise and lands near the target, not on it.",
+        )
+    return method, ""
+
+
+def shift_finding(shifted: ShiftedPicture) -> str:
+    """What the shift did, in one sentence from the numbers."""
+    name = shifted.before.class_name
+    if float(shifted.vector.abs().max()) == 0:
+        return f"No shift yet: the softmax heatmap of '{name}' is as the model has it."
+    movement = shifted.movement("softmax")
+    if movement.correlation is None:
+        moved = "is flat now"
+    else:
+        moved = (
+            f"moved (correlation with the original {movement.correlation:.2f}, its maximum by "
+            f"{movement.peak_move:.1f} cells)"
+        )
+    before, after = shifted.before.sigmoid.probability, shifted.after.sigmoid.probability
+    return (
+        f"Same classifier, another heatmap: the softmax map of '{name}' {moved}, and no softmax probability changed by "
+        f"more than {shifted.softmax_change:.0e}. The sigmoid branch gives the same shift away: "
+        f"'{name}' goes from {percent(before)} to {percent(after)}."
+    )
+
+
+def shift_json(shifted: ShiftedPicture) -> dict[str, Any]:
+    """Maps and probabilities before and after, for JSON."""
+    before, after = shifted.before, shifted.after
+    return {
+        "class_index": before.class_index,
+        "class_name": before.class_name,
+        "shift": shifted.description,
+        "finding": shift_finding(shifted),
+        "largest_softmax_probability_change": shifted.softmax_change,
+        "largest_sigmoid_probability_change": shifted.sigmoid_change,
+        "softmax_movement": asdict(shifted.movement("softmax")),
+        "centred_movement": asdict(shifted.movement("centred")),
+        "sigmoid_probability": {"before": before.sigmoid.probability, "after": after.sigmoid.probability},
+        **{
+            f"{branch}_map": {
+                "before": getattr(before, branch).map.tolist(),
+                "after": getattr(after, branch).map.tolist(),
+            }
+            for branch in ("softmax", "sigmoid", "centred")
+        },
+    }

@@ -1,0 +1,122 @@
+"""One picture under every shift: curves over delta, where each head's zero lies, how much all classes share.
+
+In: an encoded picture and a class. Out: numbers, for the plots and tables of the Logit shift screen. All of it follows
+from weights and features alone, which takes a head of average pool and one linear layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.explain.diagnostics.absent_classes import ClassAreas, absent_classes, class_areas
+from bsig.explain.diagnostics.logit_shift import (
+    DeltaCurve,
+    class_centred_head,
+    delta_curve,
+    equivalent_delta,
+    shared_energy_share,
+    shared_map_share,
+)
+from bsig.explain.diagnostics.shift_request import LARGEST_DELTA
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.methods import require_exact
+from bsig.inputs.errors import InputError
+from bsig.model.heads import ClassificationHead
+
+DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
+SEEN_FROM = 0.05
+"""Softmax probability from which a class counts as seen in the picture."""
+
+
+def delta_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
+    """What moves as delta goes over `DELTAS`, for the softmax, the sigmoid and the class-centred map.
+
+    Raises:
+        InputError: the head's CAM is not exact.
+    """
+    require_exact(encoded.model.softmax_head, "a curve over delta")
+    features = encoded.features[0]
+
+    def curve(head: ClassificationHead, *, centred: bool = False) -> DeltaCurve:
+        linear = head.last_linear
+        weight, bias = linear.weight.detach(), linear.bias.detach()
+        return delta_curve(features, weight, bias, class_index, torch.ones_like(weight[0]), DELTAS, centred=centred)
+
+    softmax, sigmoid = encoded.model.softmax_head, encoded.model.sigmoid_head
+    return {"softmax": curve(softmax), "sigmoid": curve(sigmoid), "centred": curve(softmax, centred=True)}
+
+
+def delta_of_shift(encoded: EncodedImage, vector: Float[Tensor, " k"]) -> float | None:
+    """The delta that moves this picture's logits as the vector does; None where no delta within `DELTAS` does."""
+    try:
+        delta = equivalent_delta(encoded.features[0], vector)
+    except InputError:  # features that sum to zero have no place on the delta axis
+        return None
+    return delta if abs(delta) <= LARGEST_DELTA else None
+
+
+@dataclass(frozen=True)
+class ZeroSurvey:
+    """Positive areas by head: of the class, of other classes that are seen, of classes that are not there.
+
+    Attributes:
+        areas: by the head's title.
+        other_names: classes seen in the picture beside the one asked for.
+        absent_count: how many classes stand for those that are not there.
+    """
+
+    areas: dict[str, ClassAreas]
+    other_names: list[str]
+    absent_count: int
+
+
+def zero_survey(encoded: EncodedImage, class_index: int, fitted: Float[Tensor, " k"], title: str) -> ZeroSurvey:
+    """The absent-class test on this picture for four heads.
+
+    Args:
+        encoded: the picture.
+        class_index: the class asked for.
+        fitted: the shift that labels chose, for the softmax head.
+        title: what that shift is.
+
+    Raises:
+        InputError: the head's CAM is not exact.
+    """
+    require_exact(encoded.model.softmax_head, "the table of zeros")
+    softmax = encoded.model.softmax_head.last_linear.weight.detach()
+    heads = {
+        "Softmax": softmax,
+        "Softmax, class-centred": class_centred_head(softmax),
+        "Sigmoid": encoded.model.sigmoid_head.last_linear.weight.detach(),
+        f"Softmax + {title}": softmax + fitted,
+    }
+    probabilities = encoded.probabilities()[0]
+    seen = [index for index in encoded.top_classes(count=10) if probabilities[index] >= SEEN_FROM]
+    absent = absent_classes(range(encoded.model.num_classes), [class_index, *encoded.top_classes(count=50)])
+    areas = class_areas(encoded.features[0], heads, class_index, seen, absent)
+    others = [encoded.model.class_names[index] for index in seen if index != class_index]
+    return ZeroSurvey(areas, others, len(absent))
+
+
+@dataclass(frozen=True)
+class SharedShare:
+    """The shared component's share of a head's energy and of one map, 0 to 1; None where the map's cannot be read."""
+
+    energy: float
+    map: float | None
+
+
+def shared_share(encoded: EncodedImage, class_index: int, head: ClassificationHead) -> SharedShare:
+    """How much of a head, and of its map of the class, is what all classes have in common."""
+    weight = head.last_linear.weight.detach()
+    share = None
+    if head.cam_is_exact:
+        try:
+            share = shared_map_share(encoded.features[0], weight, class_index)
+        except InputError:  # a map of zeros has no shares
+            share = None
+    return SharedShare(shared_energy_share(weight), share)

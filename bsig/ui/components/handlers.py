@@ -1,0 +1,74 @@
+"""The border between a screen and its handlers: errors become sentences, pictures become files, inputs get names."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from bsig.explain.timing import part
+from bsig.inputs.errors import InputError
+from bsig.ui.components.inputs import png_file
+from bsig.ui.server.gradio_internals import is_update
+from bsig.ui.server.log import VisitorLeftError, defect, refusal
+
+logger = logging.getLogger(__name__)
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "concurrency_limit": 4}
+"""Arguments of an event that belongs to a screen alone and is not in the web API."""
+
+
+def in_words(handler: Callable) -> Callable:
+    """The handler, with `InputError` as the app's message; anything else is logged as a defect."""
+
+    @functools.wraps(handler)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        try:
+            return encoded_updates(handler(*arguments, **named))
+        except InputError as error:
+            raise refusal(str(error)) from error
+        except (gr.Error, VisitorLeftError):
+            raise
+        except Exception as error:
+            logger.exception("defect in %s", handler.__name__)
+            raise defect() from error
+
+    return wrapped
+
+
+def steps_in_words(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """`in_words` for a handler that yields."""
+
+    @functools.wraps(handler)
+    def wrapped(*arguments: Any) -> Iterator[Any]:
+        steps = handler(*arguments)
+        following = in_words(lambda: next(steps, None))
+        try:
+            while (step := following()) is not None:
+                yield step
+        finally:
+            steps.close()  # type: ignore[attr-defined]
+
+    return wrapped
+
+
+def encoded_updates(answer: Any) -> Any:
+    """A handler's answer with the pictures of its updates as files.
+
+    Gradio makes the values of updates ready on the event loop, where encoding a picture keeps every visitor waiting;
+    handlers have a thread of their own.
+    """
+    if type(answer) in (list, tuple):
+        return type(answer)(encoded_updates(update) for update in answer)
+    if is_update(answer):
+        if not isinstance(answer.get("value"), Image.Image):
+            return answer
+        with part("png"):
+            return {**answer, "value": str(png_file(answer["value"]))}
+    if isinstance(answer, dict) and all(isinstance(key, gr.blocks.Block) for key in answer):
+        return {component: encoded_updates(update) for component, update in answer.items()}
+    return answer

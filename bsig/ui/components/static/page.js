@@ -1,0 +1,159 @@
+/* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
+   asks no host for anything. Three parts: names for what Gradio leaves nameless, explanations on hover and focus, and
+   `bsig`, whose functions the page's events call. */
+(() => {
+  // --- names ---------------------------------------------------------------------------------------------------------
+
+  const named = () => {
+    // An empty plot is a plain box with a name, which only a box with a role may have.
+    for (const box of document.querySelectorAll("div.empty[aria-label]:not([role])")) {
+      box.setAttribute("role", "img");
+      box.setAttribute("aria-label", "Nothing to show yet");
+    }
+    // A plot has no name of its own: the heading above it is one.
+    for (const plot of document.querySelectorAll(".bsig-plot:not([role])")) {
+      const column = plot.closest(".column");
+      const heading = column && column.querySelector(".bsig-head, .bsig-section");
+      plot.setAttribute("role", "figure");
+      plot.setAttribute("aria-label", heading ? heading.innerText.replace(/\s+/g, " ").trim() : "Plot");
+    }
+    // What scrolls sideways must be reached with the keys.
+    for (const box of document.querySelectorAll(".bsig-scroll:not([tabindex])")) {
+      if (!box.clientWidth || box.scrollWidth <= box.clientWidth) continue;
+      box.setAttribute("tabindex", "0");
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", "Table that scrolls sideways");
+    }
+    // Gradio's wipe follows a pointer alone; its label names both pictures and the slider that moves it without one.
+    for (const wipe of document.querySelectorAll("#wipe:not([role])")) {
+      wipe.setAttribute("role", "group");
+      wipe.setAttribute("aria-label", "Left: softmax branch. Right: sigmoid branch. Drag the line, or move it with " +
+        "the slider below.");
+    }
+    // A picture to choose is called what stands below it, not "Thumbnail 3 of 13".
+    for (const picture of document.querySelectorAll("button.thumbnail-item")) {
+      const words = picture.innerText.replace(/\s+/g, " ").trim();
+      if (words && picture.getAttribute("aria-label") !== words) picture.setAttribute("aria-label", words);
+    }
+    // Download buttons that the page presses by itself are nothing to stop at.
+    for (const unseen of document.querySelectorAll(".bsig-offscreen:not([aria-hidden])")) {
+      unseen.setAttribute("aria-hidden", "true");
+      for (const part of [unseen, ...unseen.querySelectorAll("a, button")]) part.setAttribute("tabindex", "-1");
+    }
+    // Where the skip link leads.
+    const tabs = document.querySelector("#tabs:not([tabindex])");
+    if (tabs) tabs.setAttribute("tabindex", "-1");
+  };
+
+  let isDue = false;
+  new MutationObserver(() => {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => { isDue = false; named(); });
+  }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
+  addEventListener("resize", named);
+
+  // --- explanations --------------------------------------------------------------------------------------------------
+
+  // One box for all explanations, over everything: inside a table that scrolls it would be cut off.
+  const explanation = () => {
+    let box = document.querySelector("#bsig-tip");
+    if (!box) {
+      box = document.createElement("div");
+      box.id = "bsig-tip";
+      box.setAttribute("role", "tooltip");
+      box.hidden = true;
+      document.body.append(box);
+      box.addEventListener("mouseleave", () => { box.hidden = true; });
+    }
+    return box;
+  };
+  let word = null;
+  const place = () => {
+    const box = explanation(), at = word.getBoundingClientRect(), size = box.getBoundingClientRect();
+    box.style.left = Math.max(8, Math.min(at.left, innerWidth - size.width - 8)) + "px";
+    const below = at.bottom + 4;
+    box.style.top = (below + size.height > innerHeight ? Math.max(8, at.top - size.height - 4) : below) + "px";
+  };
+  const explain = (term) => {
+    const meaning = document.getElementById(term.getAttribute("aria-describedby"));
+    if (!meaning) return;
+    const box = explanation();
+    box.textContent = meaning.textContent;
+    box.hidden = false;
+    word = term;
+    place();
+  };
+  const termOf = (event) => event.target.closest && event.target.closest(".bsig-term");
+  for (const kind of ["mouseover", "focusin", "click"])
+    document.addEventListener(kind, (event) => {
+      const term = termOf(event);
+      if (term) explain(term);
+    });
+  for (const kind of ["mouseout", "focusout"])
+    document.addEventListener(kind, (event) => {
+      // The pointer may go from the word to its explanation.
+      const next = event.relatedTarget;
+      if (termOf(event) && !(next && next.id === "bsig-tip")) explanation().hidden = true;
+    });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") explanation().hidden = true; });
+  // A word that gets the focus is scrolled to: its explanation goes with it until the word has left the window.
+  addEventListener("scroll", () => {
+    if (explanation().hidden) return;
+    const at = word.getBoundingClientRect();
+    if (at.bottom < 0 || at.top > innerHeight) explanation().hidden = true;
+    else place();
+  }, true);
+
+  // --- what the page's events call -----------------------------------------------------------------------------------
+
+  const isShown = (id) => Boolean(document.getElementById(id)?.offsetParent);
+  const firstShown = (prefix, keys, otherwise) => keys.find((key) => isShown(prefix + key)) ?? otherwise;
+  // Questions that only the browser can answer, by the value that stands for them among an event's inputs.
+  const answers = {
+    "is shown": (id) => isShown(id) ? "yes" : "no",
+    "open tab": (keys) => firstShown("bsig-tab-", keys.split(","), "compare"),
+    "open step": (keys) => firstShown("tour-control-", keys.split(","), "0"),
+  };
+  const answer = (value) => {
+    const parts = typeof value === "string" && value.startsWith("page: ") ? value.slice(6).split("? ") : [];
+    return parts[0] in answers ? answers[parts[0]](parts[1]) : value;
+  };
+
+  // The address bar is left alone until a link is copied; then it holds the link too, so that a bookmark or a reload
+  // keeps this view. The link is made from the page's own address, so it works behind a path prefix.
+  const copyLink = async (query) => {
+    if (query === null) return [""];
+    const theme = new URLSearchParams(location.search).get("__theme");
+    const address = new URL(location.pathname + (query ? "?" + query : ""), location.origin);
+    const kept = new URL(address);
+    if (theme) kept.searchParams.set("__theme", theme);
+    try { history.replaceState(history.state, "", kept); } catch (error) { /* a frame may forbid it */ }
+    let words = "The link is in the field: copy it with Ctrl+C.";
+    try {
+      await navigator.clipboard.writeText(address.href);
+      words = "Link copied.";
+    } catch (error) { /* no clipboard without https, or none allowed: the field is selected */ }
+    const select = (attempts) => {
+      const field = document.querySelector("#link-field textarea, #link-field input");
+      const status = document.querySelector("#link-said [role=status]");
+      if (!field || field.value !== address.href) {  // the page draws it a moment later
+        if (attempts) setTimeout(select, 50, attempts - 1);
+        return;
+      }
+      field.setAttribute("aria-label", "Link to this view");
+      field.focus();
+      field.select();
+      if (status) status.textContent = words;
+    };
+    setTimeout(select, 50, 100);
+    return [address.href];
+  };
+
+  window.bsig = {
+    answered: (inputs) => inputs.map(answer),
+    copyLink,
+    openCompare: () => document.querySelector("#tabs button[role=tab]").click(),
+    press: (id) => document.getElementById(id).click(),
+  };
+})();

@@ -1,0 +1,67 @@
+"""What is asked on the Compare screen, by name; the same names as in a link."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bsig.explain.drawing.colours import View as MapView
+from bsig.explain.drawing.comparison import Drawing
+from bsig.ui.links.view import View
+
+BUDGET = 64
+"""Score-CAM's channels at the start and in the web API."""
+
+
+@dataclass(frozen=True)
+class CompareInputs:
+    """The values of the screen's controls.
+
+    Attributes:
+        image: path of the picture; None where there is none.
+        class_name: None for the predicted class.
+        budget: Score-CAM's channels.
+        threshold, opacity: in per cent.
+    """
+
+    image: str | None
+    checkpoint: str | None
+    class_name: str | None
+    method: str
+    weights: str
+    budget: int
+    bias: bool
+    show: str
+    view: MapView
+    grid: bool
+    contour: bool
+    threshold: float
+    opacity: float
+    colormap: str
+    own_scale: bool
+
+    @classmethod
+    def of_view(cls, view: View, image: Path) -> CompareInputs:
+        """What a link asks for, on its picture."""
+        shared = {field.name: getattr(view, field.name) for field in fields(cls) if field.name != "image"}
+        return cls(**{**shared, "image": str(image), "class_name": view.class_name or None})
+
+    def view_parts(self) -> dict[str, Any]:
+        """The parts of a link that say what is asked here, by the name of the `View`'s field."""
+        parts = asdict(self)
+        del parts["image"]
+        whole = {name: int(parts[name]) for name in ("budget", "threshold", "opacity")}
+        return {**parts, **whole, "class_name": self.class_name or "", "checkpoint": self.checkpoint or ""}
+
+    def drawing(self) -> Drawing:
+        """How the maps are drawn."""
+        return Drawing(
+            view=self.view,
+            overlay=self.show != "heatmap",
+            colormap=self.colormap,
+            heatmap_opacity=self.opacity / 100,
+            smooth=not self.grid,
+            threshold_share=self.threshold / 100 if self.contour else None,
+            own_scale=self.own_scale,
+        )

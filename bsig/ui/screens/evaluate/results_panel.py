@@ -1,0 +1,153 @@
+"""The results that are shown: their parts on the page, and what each shows for one method and treatment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+from PIL import Image
+
+from bsig.evaluation.output.words import finding, left_out, result_title
+from bsig.explain.methods import TREATMENTS
+from bsig.inputs.images import read_image
+from bsig.ui.components import html
+from bsig.ui.components.fields import Answers, Fields
+from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
+from bsig.ui.screens.evaluate.kept import KeptEvaluation
+from bsig.ui.screens.evaluate.tables import (
+    all_rows_html,
+    difference_words,
+    differing_html,
+    first_table_html,
+    gallery_rows,
+    table_of,
+)
+
+THUMBNAIL = (320, 320)
+PLOTS = {
+    "localization": (
+        "Objects found, against the threshold",
+        "Largest blob above the threshold, IoU 0.5 with the box. The best threshold is chosen afterwards, for every "
+        "head its own.",
+    ),
+    "delta": (
+        "What training is worth",
+        "The grey line needs no training: one number taken from every softmax weight. Training is worth it where the "
+        "branch lies to the upper left.",
+    ),
+    "classes": (
+        "Each class",
+        "Sigmoid branch less softmax; a class has few pictures, so there are no intervals.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the screen shows of one method and treatment.
+
+    Attributes:
+        finding: the sentence, as HTML.
+        table: the rows that answer the question, as HTML.
+        all_rows: every metric and column, as HTML.
+        localization, delta, classes: the plots; None where there is nothing to draw.
+        pictures: those that differ most, with words, where they may be shown.
+        files: the same by name, or what the numbers of the pictures mean, as HTML.
+    """
+
+    finding: str
+    table: str = ""
+    all_rows: str = ""
+    localization: go.Figure | None = None
+    delta: go.Figure | None = None
+    classes: go.Figure | None = None
+    pictures: Sequence[tuple[Image.Image, str]] = ()
+    files: str = ""
+
+
+def shown_results(
+    results: Mapping[str, Any] | None, method: str, weights: str, evaluation: KeptEvaluation | None
+) -> Results:
+    """The parts for one method and treatment of the results; a sentence alone where there are none.
+
+    Args:
+        results: of a checkpoint on a data set; None where nothing was measured.
+        method: a key of `CAM_METHODS`.
+        weights: a key of `TREATMENTS`.
+        evaluation: the results' evaluation where they are of own pictures.
+    """
+    if results is None:
+        words = "No results ship with this checkpoint: measure your own pictures below, or run evaluate-shipped."
+        return Results(html.finding(words))
+    table = table_of(results, method, weights)
+    if table is None:
+        others = ", ".join(f"{other['method']} {other['weights']}" for other in results["tables"])
+        return Results(html.finding(f"{method}, {weights} was not measured here; there is: {others}."))
+    pictures = [(_thumbnail(file), f"{row['class']}\n{words}") for row, file, words in gallery_rows(table, evaluation)]
+    accuracy = results["accuracy"]
+    small = (
+        f"{result_title(results)}. Right class first: softmax {100 * accuracy['softmax_top1']['value']:.1f} %, sigmoid "
+        f"branch {100 * accuracy['sigmoid_top1']['value']:.1f} %. {TREATMENTS[weights]} " + " ".join(left_out(results))
+    )
+    numbers = html.note(f"Numbers: {difference_words(table)}, softmax → sigmoid.")
+    return Results(
+        finding=html.finding(finding(table), small),
+        table=first_table_html(table),
+        all_rows=all_rows_html(table),
+        localization=localization_figure(table),
+        delta=delta_figure(table),
+        classes=classes_figure(table["by_class"]),
+        pictures=pictures,
+        files=numbers if pictures else differing_html(table, evaluation is not None),
+    )
+
+
+def _thumbnail(file: Path) -> Image.Image:
+    picture = read_image(file)
+    picture.thumbnail(THUMBNAIL)
+    return picture
+
+
+def build_results_panel() -> Fields[Results]:
+    """Lays out the parts."""
+    finding_part = gr.HTML(elem_id="evaluate-finding")
+    table = gr.HTML(elem_id="evaluate-table", elem_classes="bsig-scroll")
+    with gr.Accordion("All rows and columns", open=False):
+        all_rows = gr.HTML(elem_id="evaluate-all", elem_classes="bsig-scroll")
+    with gr.Row(equal_height=False, elem_classes="bsig-pair"):
+        with gr.Column(min_width=280):
+            localization = _plot("localization")
+        with gr.Column(min_width=280):
+            delta = _plot("delta")
+    gr.HTML(html.section(
+        "Where the branches differ most",
+        "Pictures whose places one branch ranks much better than the other. Your own are shown, and open in Compare "
+        "with a click.",
+    ))  # fmt: skip
+    gallery = gr.Gallery(
+        label="Pictures that differ most", show_label=False, columns=6, height="auto", allow_preview=False,
+        object_fit="cover", elem_id="evaluate-gallery", elem_classes="bsig-channels", buttons=[], interactive=False,
+        visible=False,
+    )  # fmt: skip
+    files = gr.HTML(elem_id="evaluate-listed", elem_classes="bsig-scroll")
+    with gr.Accordion("Class by class", open=False):
+        classes = _plot("classes")
+    return Fields(
+        Results, finding=finding_part, table=table, all_rows=all_rows, localization=localization, delta=delta,
+        classes=classes, pictures=gallery, files=files,
+    )  # fmt: skip
+
+
+def _plot(key: str) -> gr.Plot:
+    gr.HTML(html.section(*PLOTS[key]))
+    return gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
+
+
+def results_answers(panel: Fields[Results], results: Results) -> Answers:
+    """The parts' answers by component."""
+    gallery = gr.Gallery(value=list(results.pictures), visible=bool(results.pictures))
+    return panel.answers(**{**vars(results), "pictures": gallery})

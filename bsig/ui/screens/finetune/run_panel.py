@@ -1,0 +1,203 @@
+"""The run that is shown: its parts on the page, and what they show as the run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bsig.explain.drawing.colours import View
+from bsig.explain.drawing.comparison import Drawing
+from bsig.training.runs.events import EVENTS
+from bsig.training.runs.folder import STATE
+from bsig.training.runs.probe_pictures import probe_epochs, probe_pictures
+from bsig.training.runs.queue import RunQueue
+from bsig.training.runs.run import Run
+from bsig.training.runs.words import can
+from bsig.ui.components import html
+from bsig.ui.components.fields import Answers
+from bsig.ui.components.inputs import MapImage
+from bsig.ui.plots.training import FIGURES
+from bsig.ui.screens.finetune.run import menu_rows, runs_html, settings_html, status_html
+
+VISIBILITY = {False: "Any tab can look at any run.", True: "Your own runs; nobody else sees them."}
+ACTIONS = {"stop": "Stop", "resume": "Resume", "use": "Use in Compare", "prepare": "Download", "delete": "Delete"}
+NEEDS = {"use": "download", "prepare": "download"}
+"""What must be possible with a run for an action, where that has another name."""
+
+
+@dataclass(frozen=True)
+class RunPanel:
+    """The parts that show one run; `run_name` says which."""
+
+    run_name: gr.Dropdown
+    status: gr.HTML
+    buttons: dict[str, gr.Button]
+    download: gr.DownloadButton
+    probe_row: gr.Row
+    softmax: MapImage
+    sigmoid: MapImage
+    epoch_row: gr.Row
+    epoch: gr.Slider
+    view: gr.Radio
+    scale: gr.HTML
+    plots: dict[str, gr.Plot]
+    settings: gr.HTML
+    all_runs: gr.HTML
+
+    def outputs(self) -> list[Any]:
+        """Every part that `run_answers` fills."""
+        return [
+            self.status, *self.buttons.values(), self.probe_row, *self.probe_outputs(), self.epoch_row, self.epoch,
+            *self.plots.values(), self.settings, self.all_runs,
+        ]  # fmt: skip
+
+    def probe_outputs(self) -> list[Any]:
+        """Every part that `probe_answers` fills."""
+        return [self.softmax, self.sigmoid, self.scale]
+
+
+def build_run_panel(is_public: bool) -> RunPanel:
+    """Lays out the parts of a run."""
+    run_name = gr.Dropdown([], label="Run", elem_id="run-chosen", info=VISIBILITY[is_public])
+    status = gr.HTML(elem_id="run-status")
+    with gr.Row():
+        buttons = {
+            key: gr.Button(title, size="sm", min_width=90, interactive=False, elem_id=f"run-{key}")
+            for key, title in ACTIONS.items()
+        }
+        download = gr.DownloadButton("zip", elem_id="run-download", elem_classes="bsig-offscreen")
+    with gr.Row(equal_height=False, elem_classes="bsig-two", visible=False) as probe_row:
+        softmax, sigmoid = (
+            MapImage(
+                label=label, format="png", interactive=False, elem_id=f"probe-{branch}", elem_classes="bsig-map",
+                buttons=["download", "fullscreen"],
+            )
+            for branch, label in (("softmax", "Softmax branch: does not move"), ("sigmoid", "Sigmoid branch"))
+        )  # fmt: skip
+    with gr.Row(visible=False) as epoch_row:
+        epoch = gr.Slider(
+            0, 1, 0, step=1, label="Epoch (0: before training)", elem_id="probe-epoch", scale=3,
+            info="Drag to watch the evidence form.",
+        )  # fmt: skip
+        view = gr.Radio(
+            [("For the class", "positive"), ("For and against", "signed")], value="positive", label="Evidence",
+            elem_id="probe-view", scale=2,
+        )  # fmt: skip
+    scale = gr.HTML(elem_id="probe-scale")
+    plots = {}
+    with gr.Row(equal_height=False, elem_classes="bsig-plots"):
+        for key, (title, _) in FIGURES.items():
+            with gr.Column(min_width=0):
+                gr.HTML(html.plot_title(title))
+                plots[key] = gr.Plot(show_label=False, elem_id=f"run-plot-{key}", elem_classes="bsig-plot")
+    with gr.Accordion("Settings of this run", open=False):
+        settings = gr.HTML(elem_id="run-settings")
+    with gr.Accordion("All runs", open=False):
+        all_runs = gr.HTML(elem_id="run-list")
+    return RunPanel(
+        run_name, status, buttons, download, probe_row, softmax, sigmoid, epoch_row, epoch, view, scale, plots,
+        settings, all_runs,
+    )  # fmt: skip
+
+
+def run_answers(
+    panel: RunPanel, run: Run | None, runs: list[Run], position: int | None, view: View, epoch: int | None
+) -> Answers:
+    """Every part of the panel for a run as it stands now.
+
+    Args:
+        panel: the parts.
+        run: the run that is shown; None for none.
+        runs: all runs of this visitor.
+        position: of the run in line.
+        view: how the probe's maps are drawn.
+        epoch: of the probe's sigmoid map; None for the newest.
+    """
+    answers = {panel.all_runs: runs_html(runs)}
+    if run is None:
+        return answers | _empty_answers(panel)
+    possible, epochs = can(run), run.epochs()
+    kept = probe_epochs(run)
+    newest = kept[-1] if kept else 0
+    shown = newest if epoch is None else epoch
+    figures = {
+        key: build(epochs, run.last("start")) if key == "areas" else build(epochs)
+        for key, (_, build) in FIGURES.items()
+    }
+    return {
+        **answers,
+        panel.status: status_html(run, position),
+        **{button: gr.Button(interactive=possible[NEEDS.get(key, key)]) for key, button in panel.buttons.items()},
+        panel.probe_row: gr.Row(visible=bool(kept)),
+        panel.epoch_row: gr.Row(visible=bool(kept)),
+        panel.epoch: gr.Slider(maximum=max(1, newest), value=shown, visible=bool(kept)),
+        **probe_answers(panel, run, shown, view),
+        **{plot: figures[key] for key, plot in panel.plots.items()},
+        panel.settings: settings_html(run),
+    }
+
+
+def probe_answers(panel: RunPanel, run: Run, epoch: int, view: View) -> Answers:
+    """Both pictures of the probe after an epoch, and their scale; empty without a probe."""
+    pictures = probe_pictures(run, epoch, view)
+    if pictures is None:
+        empty = gr.update(value=None, alt_text="")
+        return {panel.softmax: empty, panel.sigmoid: empty, panel.scale: ""}
+    moment = f"after epoch {pictures.epoch}" if pictures.epoch else "before training"
+    return {
+        panel.softmax: gr.update(value=pictures.softmax, alt_text=pictures.softmax_text),
+        panel.sigmoid: gr.update(
+            value=pictures.sigmoid, alt_text=pictures.sigmoid_text, label=f"Sigmoid branch {moment}"
+        ),
+        panel.scale: html.scale_bar(pictures.limit, Drawing(view=view), pictures.method),
+    }
+
+
+def _empty_answers(panel: RunPanel) -> Answers:
+    return {
+        panel.status: html.finding("No run yet: press Start for a short one."),
+        **{button: gr.Button(interactive=False) for button in panel.buttons.values()},
+        panel.probe_row: gr.Row(visible=False),
+        panel.epoch_row: gr.Row(visible=False),
+        **dict.fromkeys((panel.softmax, panel.sigmoid, *panel.plots.values())),
+        panel.scale: "",
+        panel.settings: "",
+    }
+
+
+def menu(runs: list[Run], name: str | None) -> Any:
+    """The list of runs with the one of that name chosen, else the one that runs, else the newest."""
+    names = [run.name for run in runs]
+    running = [run.name for run in runs if run.state.standing == "running"]
+    value = name if name in names else next(iter([*running, *names]), None)
+    return gr.Dropdown(choices=menu_rows(runs), value=value)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What of a run is on the page; another value says that there is something new to draw.
+
+    Attributes:
+        stamps: when the run's state and events were written.
+        newest: the newest epoch that has a map of the probe.
+    """
+
+    name: str | None = None
+    runs: int = 0
+    stamps: tuple[int, ...] = ()
+    position: int | None = None
+    newest: int = 0
+
+    @classmethod
+    def of(cls, queue: RunQueue, name: str | None) -> Seen:
+        """The run of that name as it stands now."""
+        names = queue.folder.names()
+        if name is None or name not in names:
+            return cls(runs=len(names))
+        folder = queue.folder.folder(name)
+        files = [folder / part for part in (STATE, EVENTS)]
+        stamps = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
+        kept = probe_epochs(queue.folder.read(name))
+        return cls(name, 0, stamps, queue.position(name), kept[-1] if kept else 0)

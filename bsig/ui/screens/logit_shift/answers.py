@@ -1,0 +1,152 @@
+"""What the Logit shift screen answers: every output by component, from a shift that was solved and run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+
+from bsig.explain.diagnostics.logit_shift import common_shift
+from bsig.explain.diagnostics.shift_request import (
+    ShiftedPicture,
+    ShiftRequest,
+    possible_request,
+    shift_json,
+    shift_method,
+    shifted_picture,
+    strongest_channels_of,
+)
+from bsig.explain.diagnostics.shift_survey import delta_curves, delta_of_shift, shared_share
+from bsig.explain.diagnostics.shifted_model import doctored_model
+from bsig.explain.drawing.comparison import Drawing, map_picture
+from bsig.explain.drawing.heatmaps import overlay, shared_limit
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.methods import default_method
+from bsig.model.checkpoints.save import save_checkpoint
+from bsig.ui.components.downloads import new_download_folder
+from bsig.ui.components.fields import Answers
+from bsig.ui.components.html import note, scale_bar
+from bsig.ui.plots.shift import movement_figures, shared_figure
+from bsig.ui.screens.logit_shift.layout import ShiftLayout
+from bsig.ui.screens.logit_shift.tables import probability_table, zero_table
+from bsig.ui.screens.logit_shift.words import map_description, possible_and_actual, shift_finding_html
+from bsig.ui.workbench import Workbench
+
+THUMBNAIL_SIZE = (224, 224)
+
+
+def shift_answers(
+    layout: ShiftLayout, encoded: EncodedImage, class_index: int, method: str, request: ShiftRequest
+) -> Answers:
+    """The maps and probabilities before and after the shift.
+
+    Args:
+        layout: the screen's components.
+        encoded: the picture.
+        class_index: the class that is explained.
+        method: the CAM variant of Compare.
+        request: the shift that is asked for; painting gives way where the head does not allow it.
+    """
+    head = encoded.model.softmax_head
+    request = possible_request(request, head)
+    method, why = shift_method(method, head)
+    shifted = shifted_picture(encoded, class_index, method, request)
+    maps = _maps(shifted)
+    limit, drawing = shared_limit(*maps.values()), Drawing()
+    names = encoded.model.class_names
+    answers: Answers = {
+        layout.finding: shift_finding_html(shifted, why),
+        layout.scale: scale_bar(limit, drawing, method),
+        layout.softmax_table: probability_table(shifted, names, "softmax"),
+        layout.sigmoid_table: probability_table(shifted, names, "sigmoid"),
+        layout.thumbnail: gr.update(visible=False),
+    }
+    for pane, values in maps.items():
+        answers[layout.pictures[pane]] = gr.update(
+            value=map_picture(shifted.before, values, limit, drawing),
+            alt_text=map_description(pane, values, shifted.before.class_name),
+        )
+    if request.kind == "channel" and head.cam_is_exact:
+        channel = strongest_channels_of(encoded, class_index)[0] if request.channel is None else request.channel
+        answers[layout.thumbnail] = _thumbnail(encoded, channel)
+    return answers
+
+
+def _maps(shifted: ShiftedPicture) -> dict[str, np.ndarray]:
+    """The map of each pane."""
+    return {
+        "before": shifted.before.softmax.map,
+        "after": shifted.after.softmax.map,
+        "sigmoid": shifted.after.sigmoid.map,
+        "centred": shifted.after.centred.map,
+    }
+
+
+def _thumbnail(encoded: EncodedImage, channel: int) -> Any:
+    values = encoded.features[0, channel].cpu().numpy().astype(np.float32)
+    text = f"Where channel {channel} is active, strongest {values.max():.2f}"
+    picture = overlay(encoded.crop.resize(THUMBNAIL_SIZE), values, shared_limit(values))
+    return gr.update(value=picture, visible=True, alt_text=text, label=text)
+
+
+def survey_answers(layout: ShiftLayout, bench: Workbench, encoded: EncodedImage, class_index: int) -> Answers:
+    """What holds for every shift of this picture: the sentence, the table of zeros, the plots."""
+    fitted, title = fitted_shift_of(bench, encoded)
+    model = encoded.model
+    shares = {
+        key: shared_share(encoded, class_index, head)
+        for key, head in (("softmax", model.softmax_head), ("sigmoid", model.sigmoid_head))
+    }
+    movement = overlap = area = None
+    if model.softmax_head.cam_is_exact:
+        curves = delta_curves(encoded, class_index)
+        movement, overlap, area = movement_figures(curves, delta_of_shift(encoded, fitted))
+    return {
+        layout.actual: note(possible_and_actual(encoded, class_index)),
+        layout.zero_table: zero_table(encoded, class_index, fitted, title),
+        layout.plots["movement"]: movement,
+        layout.plots["overlap"]: overlap,
+        layout.plots["area"]: area,
+        layout.plots["shared"]: shared_figure(shares),
+    }
+
+
+def fitted_shift_of(bench: Workbench, encoded: EncodedImage) -> tuple[torch.Tensor, str]:
+    """The shift that labels chose and what it is.
+
+    It is the checkpoint's own, its '-shift' sister's, or what all rows of its sigmoid branch share.
+    """
+    model = encoded.model
+    if model.shift is not None:
+        return model.shift.vector, "fitted shift of this checkpoint"
+    sister = f"{model.name}-shift"
+    if sister in bench.checkpoint_names():
+        other = bench.model(sister)
+        if other.shift is not None and other.class_ids == model.class_ids:
+            return other.shift.vector, f"fitted shift ({sister})"
+    heads = (model.softmax_head.last_linear.weight.detach(), model.sigmoid_head.last_linear.weight.detach())
+    return common_shift(*heads)[0], "shift that all rows of the sigmoid branch share"
+
+
+def doctored_zip(encoded: EncodedImage, vector: torch.Tensor, description: str) -> Path:
+    """The shifted head as a checkpoint folder in a zip; its JSON says that it is doctored."""
+    model, doctored = doctored_model(encoded.model, vector, description)
+    name = f"{encoded.model.name}-doctored"
+    with tempfile.TemporaryDirectory(prefix="bsig-") as folder:
+        save_checkpoint(model, Path(folder) / name, doctored=doctored)
+        return Path(shutil.make_archive(str(new_download_folder() / name), "zip", folder, name))
+
+
+def shift_answer(
+    bench: Workbench, image: str, checkpoint: str | None, class_name: str | None, delta: float, target: str | None
+) -> dict[str, Any]:
+    """What the `/logit_shift` endpoint answers: maps and probabilities before and after, as JSON."""
+    encoded = bench.encode(image, checkpoint)
+    index = encoded.model.class_index(class_name) if class_name else encoded.predicted_index
+    request = ShiftRequest("paint", target) if target else ShiftRequest("uniform", delta=float(delta))
+    return shift_json(shifted_picture(encoded, index, default_method(encoded.model.softmax_head), request))

@@ -1,0 +1,191 @@
+"""The components of the Logit shift screen and where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bsig.explain.diagnostics.painted_shift import TARGETS
+from bsig.explain.diagnostics.shift_request import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS, ShiftRequest
+from bsig.ui.components.fields import Fields
+from bsig.ui.components.html import heading
+from bsig.ui.components.inputs import MapImage, page_question
+from bsig.ui.screens.logit_shift.inputs import ShiftInputs
+from bsig.ui.screens.logit_shift.words import PANES
+
+GRID = 7
+"""Rows and columns of the sliders until a model's grid is known."""
+PLOTS = {
+    "movement": ("How the map moves with delta", "correlation: 1 is the original map"),
+    "overlap": ("Do the strongest places stay?", "overlap (IoU) of the top 20 % of cells"),
+    "area": ("How much of the picture speaks for the class", "positive area over delta"),
+    "shared": ("Shared component", "what all classes have in common, which softmax cannot see"),
+}
+DEFAULT = ShiftRequest()
+
+
+@dataclass(frozen=True)
+class ShiftLayout:
+    """Every component of the screen.
+
+    Attributes:
+        pictures: by key of `PANES`.
+        plots: by key of `PLOTS`.
+        fields: the controls.
+        cell_row: what holds the sliders of row and column.
+        painted_for: picture, checkpoint and class that the cell and the channel were chosen for; None while nothing has
+            been drawn, so that those of a link are kept then.
+        is_shown: whether the screen is open, answered by the browser.
+    """
+
+    finding: gr.HTML
+    pictures: dict[str, gr.Image]
+    scale: gr.HTML
+    softmax_table: gr.HTML
+    sigmoid_table: gr.HTML
+    fields: Fields[ShiftInputs]
+    cell_row: gr.Column
+    thumbnail: gr.Image
+    actual: gr.HTML
+    prove: gr.Button
+    export: gr.Button
+    exported: gr.File
+    proof: gr.HTML
+    zero_table: gr.HTML
+    plots: dict[str, gr.Plot]
+    painted_for: gr.State
+    is_shown: gr.Textbox
+
+    @property
+    def drawn(self) -> list[Any]:
+        """Whatever a shift changes."""
+        return [
+            self.finding, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table, self.thumbnail,
+        ]  # fmt: skip
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Whatever another picture, class or checkpoint changes."""
+        fields = self.fields
+        return [
+            *self.drawn, fields.row, fields.column, fields.channel, fields.cell, self.painted_for, self.actual,
+            self.proof, self.exported, self.zero_table, *self.plots.values(),
+        ]  # fmt: skip
+
+
+def lay_out_logit_shift() -> ShiftLayout:
+    """The screen's components, laid out and not connected."""
+    finding = gr.HTML(elem_id="shift-finding")
+    with gr.Row(elem_classes="bsig-main"):
+        with gr.Column(scale=7, min_width=320):
+            pictures = _pictures()
+            scale = gr.HTML(elem_id="shift-scale")
+            with gr.Row(elem_classes="bsig-pair"):
+                softmax_table = gr.HTML(elem_id="shift-softmax-table", elem_classes="bsig-scroll")
+                sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
+        with gr.Column(scale=3, min_width=300):
+            painting, cell_row = _painting()
+            adding = _adding()
+            thumbnail = MapImage(
+                label="Where this channel is active", format="png", height=180, visible=False, interactive=False,
+                buttons=[],
+            )  # fmt: skip
+            actual = gr.HTML(elem_id="shift-actual")
+            files = _files()
+    proof = gr.HTML(elem_id="shift-proof")
+    gr.HTML(
+        heading(
+            "Where is zero?",
+            "Share of this picture with positive evidence. A class that is not there should have none; softmax leaves "
+            "open where zero lies, labels settle it.",
+        )
+    )
+    zero_table = gr.HTML(elem_id="zero-table")
+    return ShiftLayout(
+        finding=finding,
+        pictures=pictures,
+        scale=scale,
+        softmax_table=softmax_table,
+        sigmoid_table=sigmoid_table,
+        fields=Fields(ShiftInputs, cell=gr.State(None), **painting, **adding),
+        cell_row=cell_row,
+        thumbnail=thumbnail,
+        actual=actual,
+        **files,
+        proof=proof,
+        zero_table=zero_table,
+        plots=_plots(),
+        painted_for=gr.State(None),
+        is_shown=page_question("is shown", "shift-finding"),
+    )
+
+
+def _pictures() -> dict[str, gr.Image]:
+    pictures: dict[str, gr.Image] = {}
+    with gr.Row(elem_classes="bsig-grid"):
+        for key, (title, text) in PANES.items():
+            with gr.Column(min_width=0):
+                gr.HTML(heading(title, text))
+                pictures[key] = MapImage(
+                    show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id=f"shift-{key}",
+                    elem_classes="bsig-map",
+                )  # fmt: skip
+    return pictures
+
+
+def _painting() -> tuple[dict[str, Any], gr.Column]:
+    """Which kind of shift, and where the heatmap is painted."""
+    kind = gr.Radio(
+        [(title, key) for key, title in SHIFTS.items()], value=DEFAULT.kind, label="Shift", elem_id="shift-kind"
+    )
+    target = gr.Radio(
+        list(TARGETS), value=DEFAULT.target, label="Where the heatmap should be", elem_id="shift-target",
+        info="Or click on the first picture. The smallest shift that does it is solved.",
+    )  # fmt: skip
+    with gr.Column(elem_id="shift-cell") as cell_row:
+        row = gr.Slider(
+            1, GRID, 1, step=1, label="… or in this row", elem_id="shift-row", info="Arrow keys move the heatmap.",
+        )  # fmt: skip
+        column = gr.Slider(
+            1, GRID, 1, step=1, label="… and column", elem_id="shift-column", info="Counted from the top left.",
+        )  # fmt: skip
+    return {"kind": kind, "target": target, "row": row, "column": column}, cell_row
+
+
+def _adding() -> dict[str, Any]:
+    """What is added to all channels, or to one; seen where that kind of shift is chosen."""
+    return {
+        "delta": gr.Slider(
+            -LARGEST_DELTA, LARGEST_DELTA, DEFAULT.delta, step=0.001, label="delta, added to every channel weight",
+            elem_id="shift-delta", visible=False, info="Below zero: evidence disappears (sign collapse).",
+        ),
+        "channel": gr.Dropdown(
+            [], label="Channel", elem_id="shift-channel", visible=False, info="The strongest here.",
+        ),
+        "channel_delta": gr.Slider(
+            -LARGEST_CHANNEL_DELTA, LARGEST_CHANNEL_DELTA, DEFAULT.channel_delta, step=0.05,
+            label="added to this channel's weight", elem_id="shift-channel-delta", visible=False,
+        ),
+    }  # fmt: skip
+
+
+def _files() -> dict[str, Any]:
+    """The buttons of the proof and of the doctored classifier."""
+    prove = gr.Button("Prove it on the other pictures", elem_id="shift-prove")
+    export = gr.Button("Export the doctored classifier", elem_id="shift-export")
+    exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
+    return {"prove": prove, "export": export, "exported": exported}
+
+
+def _plots() -> dict[str, gr.Plot]:
+    """The plots, two in a row."""
+    plots: dict[str, gr.Plot] = {}
+    for pair in (("movement", "overlap"), ("area", "shared")):
+        with gr.Row(elem_classes="bsig-pair"):
+            for key in pair:
+                with gr.Column(min_width=280):
+                    gr.HTML(heading(*PLOTS[key]))
+                    plots[key] = gr.Plot(show_label=False, elem_id=f"plot-{key}", elem_classes="bsig-plot")
+    return plots

@@ -1,0 +1,114 @@
+"""A visitor's own pictures: progress, results that are kept, files that go, and bad input in words."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from generated import class_folders
+
+from bsig.inputs.errors import InputError
+from bsig.ui.screens.evaluate.kept import KeptEvaluations
+from bsig.ui.screens.evaluate.own_pictures import (
+    JobProgress,
+    OwnPictures,
+    evaluate_answer,
+    measured,
+    pictures_folder,
+)
+from bsig.ui.screens.evaluate.results_panel import shown_results
+from bsig.ui.screens.evaluate.tables import gallery_rows
+from bsig.ui.server.limits import Limits
+from bsig.ui.workbench import Workbench
+
+NAMES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
+CHECKPOINT = "imagenet1k-efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    return Workbench()
+
+
+@pytest.fixture
+def pictures_zip(tmp_path: Path) -> Path:
+    folder, file = class_folders(tmp_path / "set", NAMES, count=2), tmp_path / "set.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    return file
+
+
+def own_pictures(zip_file: Path, limit: int) -> OwnPictures:
+    return OwnPictures(CHECKPOINT, str(zip_file), "", ["cam"], ["signed"], limit)
+
+
+def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Workbench, pictures_zip: Path) -> None:
+    kept = KeptEvaluations()
+    steps = list(measured(bench, kept, own_pictures(pictures_zip, 50)))
+    assert all(isinstance(step, JobProgress) for step in steps[:-1])
+    assert isinstance(steps[-1], str)
+    evaluation = kept.get(steps[-1])
+    assert evaluation is not None
+    assert evaluation.results["counts"]["used"] == 8
+    (table,) = evaluation.results["tables"]
+    rows = gallery_rows(table, evaluation)
+    assert rows
+    assert all(path.is_file() for _, path, _ in rows)
+    results = shown_results(evaluation.results, "cam", "signed", evaluation)
+    assert "claims" in results.finding
+    assert "localization is not measured" in results.finding
+    assert "less that of absent ones" in results.files
+    assert len(results.pictures) == len(rows)
+    assert "set (train): 8 pictures" in steps[-1]  # named as the zip, not as where it was unpacked
+    other = shown_results(evaluation.results, "eigen-cam", "signed", evaluation)
+    assert "was not measured here; there is: cam signed" in other.finding
+    assert other.pictures == ()
+
+
+def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(pictures_zip: Path) -> None:
+    public = Workbench(limits=replace(Limits.public(), evaluation_seconds=0.0))
+    kept = KeptEvaluations()
+    with pytest.raises(InputError, match="the evaluation was stopped after"):
+        list(measured(public, kept, own_pictures(pictures_zip, 8)))
+    steps = measured(Workbench(), kept, own_pictures(pictures_zip, 8))
+    assert isinstance(next(steps), JobProgress)
+    steps.close()  # type: ignore[attr-defined]  as when the visitor closes the page
+    folder = kept.new_folder()
+    assert list(folder.parent.iterdir()) == [folder]
+    with pytest.raises(InputError, match=r"`limit` \(=301 pictures\) must be at most 300"):
+        list(measured(public, kept, own_pictures(pictures_zip, 301)))
+    kept.clear()
+    assert not folder.parent.exists()
+
+
+def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="zip"), pictures_folder(Workbench(is_public=True), None, str(tmp_path)):
+        pass
+    with pictures_folder(Workbench(), None, str(tmp_path)) as folder:
+        assert folder == tmp_path
+
+
+def test_a_zip_that_is_none_is_refused(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "set.zip").write_bytes(b"no zip")
+    with pytest.raises(InputError, match=r"set\.zip"):
+        list(measured(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5)))
+
+
+@pytest.mark.parametrize(
+    ("methods", "weights", "data", "words"),
+    [
+        ("no-cam", "signed", "shipped", "methods"),
+        ("score-cam", "signed", "shipped", "methods"),
+        ("cam", "clever", "shipped", "weights"),
+        ("", "signed", "shipped", "methods"),
+        ("cam", "signed", "elsewhere", "data"),
+    ],
+)
+def test_the_endpoint_refuses_what_it_does_not_know(
+    bench: Workbench, methods: str, weights: str, data: str, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        evaluate_answer(bench, CHECKPOINT, data, None, methods, weights, 5)
