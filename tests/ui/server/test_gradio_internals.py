@@ -203,7 +203,7 @@ GO = threading.Event()
 
 
 def waiting() -> str:
-    GO.wait(30)
+    GO.wait(90)
     return "went on"
 
 
@@ -243,12 +243,19 @@ def test_the_request_of_a_visitor_who_has_gone_is_not_awaited(page: Any, visitor
     handler = next(handler for handler in page.fns.values() if handler.api_name == "waiting")
     body = {"data": [], "fn_index": handler._id, "session_hash": "goes"}
     visitor.http.post("/gradio_api/queue/join", json=body)
-    assert wait_until(lambda: page.requests)
-    with visitor.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "goes"}) as stream:
-        next(stream.iter_lines())
-        assert page.requests[0].is_awaited
-    assert wait_until(lambda: not page.requests[0].is_awaited), "gradio marks such a request otherwise than by `alive`"
-    GO.set()
+
+    def request() -> PageRequest | None:
+        return next((request for request in page.requests if request.endpoint == "waiting"), None)
+
+    try:
+        with visitor.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "goes"}) as stream:
+            lines = stream.iter_lines()  # held: the stream is closed with it
+            next(lines)
+            assert wait_until(request, seconds=30)
+            assert request().is_awaited
+        assert wait_until(lambda: not request().is_awaited, seconds=30), "gradio marks it otherwise than by `alive`"
+    finally:
+        GO.set()
 
 
 def test_a_handler_sees_the_headers_of_its_request(visitor: Visitor) -> None:
@@ -257,7 +264,8 @@ def test_a_handler_sees_the_headers_of_its_request(visitor: Visitor) -> None:
     assert current_headers() is None
 
 
-def test_the_queue_says_how_many_wait_and_run(visitor: Visitor) -> None:
+def test_the_queue_says_how_many_wait_and_run(page: Any, visitor: Visitor) -> None:
+    assert wait_until(lambda: requests_under_way(page) == {"waiting": 0, "running": 0}, seconds=30)
     assert visitor.ask("under_way") == ["{'waiting': 0, 'running': 1}"]
 
 
