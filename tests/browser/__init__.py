@@ -1,1 +1,1 @@
-"""Tests that need a browser. A package, so that the app and the browser end with the last of them."""
+"""Tests in a real browser. They are a package, so that the app and the browser stop after the last of them."""

@@ -1,5 +1,5 @@
-"""Parts of a sigmoid branch that need no descent: they are solved.
+"""Parts of a sigmoid branch that are solved, not trained.
 
-In: feature maps that are read while pictures are encoded, and a head. Out: a shift, a bias, a damped head. Open
+In: a head, and the feature maps of pictures while they are encoded. Out: a shift, a bias, a damped head. Open
 `flat_shift.py` first.
 """

@@ -1,5 +1,5 @@
-"""Fine-tunes that the page asks for, each in a folder, made one after another in another process.
+"""The fine-tunes of the page. Each has a folder, and another process trains them one after another.
 
 In: a request. Out: a run folder with its state, its events and its checkpoint. Open `run.py` and
-`folder.py` first, then `queue.py`.
+`folder.py` first, then `queue.py` and `worker.py`.
 """

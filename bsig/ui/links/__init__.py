@@ -1,4 +1,4 @@
 """A view as a link, and a link as a view.
 
-In: a query string. Out: the inputs that it asks for, checked. Open `view.py` first.
+In: a query string. Out: the checked inputs of a view. Open `view.py` first.
 """

@@ -1,6 +1,6 @@
-"""Stands in for the package `spaces` of Hugging Face: `GPU` as there, without a GPU; calls are written down.
+"""A stand-in for the package `spaces` of Hugging Face. Its `GPU` needs no GPU and writes its calls down.
 
-As there, the function runs in a forked process, its arguments and its answer are pickled, and the package has to be
+Like the real one, it runs the function in a forked process, pickles its arguments and its answer, and has to be
 imported before anything looks for a GPU.
 """
 

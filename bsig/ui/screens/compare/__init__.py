@@ -1,5 +1,5 @@
 """The Compare screen: both branches' maps of one picture and class, side by side.
 
-In: `CompareInputs`, what is asked and how it is drawn. Out: pictures, sentences and files. Open `screen.py` first: it
+In: `CompareInputs`, the question and its drawing. Out: pictures, sentences and files. Open `screen.py` first: it
 connects the components of `layout.py` to the answers of `answers.py`.
 """

@@ -1,4 +1,4 @@
-"""The Logit shift screen: the same classifier, the same probabilities, another heatmap, by the visitor's own hand.
+"""The Logit shift screen: the visitor moves a heatmap while the classifier and its probabilities stay the same.
 
 In: the picture and class of Compare, and `ShiftInputs`. Out: maps, tables and curves before and after the shift, which
 `bsig.explain.diagnostics.shift_request` solves. Open `screen.py` first.
