@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+import timeit
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -131,9 +131,8 @@ def evaluate_results(bench: Bench) -> dict[str, Any]:
         if not np.array_equal(fast().all_contours[:LOOP_MAPS], loop()):
             raise InputError("`best_ious` and the loop over all thresholds must agree; this is a defect of bsig.")
         bench.tell("localization")
-        rounds = range(min(bench.rounds, 3))
-        fast_rate = MAPS / min(_processor_seconds(fast) for _ in rounds)
-        loop_rate = LOOP_MAPS / min(_processor_seconds(loop) for _ in rounds)
+        seconds = partial(timeit.repeat, timer=time.process_time, number=1, repeat=min(bench.rounds, 3))
+        fast_rate, loop_rate = MAPS / min(seconds(fast)), LOOP_MAPS / min(seconds(loop))
     finally:
         cv2.setNumThreads(threads)
     return {
@@ -156,9 +155,3 @@ def thousand_thresholds(maps: np.ndarray, truths: list[np.ndarray]) -> np.ndarra
             boxes = [(x, y, min(x + w, 223), min(y + h, 223)) for x, y, w, h in rectangles] or [(0, 0, 0, 0)]
             best[i, at] = box_ious(np.array(boxes), truth).max()
     return best
-
-
-def _processor_seconds(act: Callable[[], Any]) -> float:
-    start = time.process_time()
-    act()
-    return time.process_time() - start

@@ -74,10 +74,8 @@ class Load:
 
 
 def percentile(ascending: list[float], share: int) -> float | None:
-    """Nearest rank; None of nothing."""
-    if not ascending:
-        return None
-    return round(ascending[min(len(ascending) - 1, int(share / 100 * len(ascending)))], 3)
+    """The value of the nearest rank; None of nothing."""
+    return round(ascending[min(len(ascending) - 1, share * len(ascending) // 100)], 3) if ascending else None
 
 
 def loaded(
