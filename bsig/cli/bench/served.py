@@ -40,7 +40,7 @@ class Served:
     def requests(self) -> list[dict[str, Any]]:
         """The log's lines about requests so far."""
         entries = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError):  # a line for people, or one that is not whole yet
                 entries.append(json.loads(line))
         return [entry for entry in entries if isinstance(entry, dict) and "endpoint" in entry]
