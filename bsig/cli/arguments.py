@@ -1,10 +1,13 @@
-"""Arguments that several commands share."""
+"""What several commands share: their arguments, and the refusal of a place that cannot be written."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
@@ -23,3 +26,16 @@ def add_checkpoints_folder_argument(parser: argparse.ArgumentParser) -> None:
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--device`."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+@contextmanager
+def written_to(option: str, path: Path, kind: str) -> Iterator[None]:
+    """Runs a block that writes to an option's path, which is some kind of place.
+
+    Raises:
+        InputError: the disk refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"`{option}` (='{path}') cannot be written ({error}); choose another {kind}.") from error

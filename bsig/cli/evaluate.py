@@ -9,16 +9,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from bsig.cli.arguments import add_checkpoint_argument, add_checkpoints_folder_argument, add_device_argument
-from bsig.cli.progress import progress, progress_lines
+from bsig.cli.arguments import (
+    add_checkpoint_argument,
+    add_checkpoints_folder_argument,
+    add_device_argument,
+    written_to,
+)
+from bsig.cli.progress import ProgressLine, progress_lines
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import evaluate
-from bsig.evaluation.output.shipped import (
-    compact,
-    results_text,
-    shipped_runs,
-    short_results,
-)
+from bsig.evaluation.output.shipped import compact, results_text, shipped_runs, short_results
 from bsig.evaluation.output.text import csv_of, format_table
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import SPLITS, LabelledImages
@@ -71,18 +71,16 @@ def run_evaluate(options: argparse.Namespace) -> None:
             split.images,
             config,
             processes=processes,
-            progress=progress_lines if options.progress == "lines" else progress(PROGRESS_OF),
+            progress=progress_lines if options.progress == "lines" else ProgressLine(PROGRESS_OF),
             partial=partial,
         )
     if results is None:
         return
     if options.out:
-        try:
+        with written_to("--out", options.out, "file"):
             options.out.parent.mkdir(parents=True, exist_ok=True)
             write_json(options.out, results, indent=1)
             write_whole(options.out.with_suffix(".csv"), csv_of(results))
-        except OSError as error:
-            raise InputError(f"`--out` (='{options.out}') cannot be written ({error}); choose another file.") from error
     if options.record:
         record_results(checkpoint_path(options.checkpoint, options.checkpoints), results)
     shutil.rmtree(partial, ignore_errors=True)
@@ -125,7 +123,7 @@ def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Pro
             read_dataset(options.data / run.data, "val"),
             run.config,
             processes=processes,
-            progress=progress(PROGRESS_OF),
+            progress=ProgressLine(PROGRESS_OF),
             partial=partial[run.data],
         )
         if results:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bsig.cli.arguments import add_checkpoint_argument, add_device_argument
-from bsig.cli.progress import progress
+from bsig.cli.arguments import add_checkpoint_argument, add_device_argument, written_to
+from bsig.cli.progress import ProgressLine
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.drawing.comparison import Drawing, comparison_picture
 from bsig.explain.drawing.slide import slide_card
@@ -20,17 +20,11 @@ from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.report.page import facts_of, report_html
 from bsig.explain.wording import finding
-from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_json, write_whole
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.versions import library_versions
-
-OUT_HELP = (
-    "folder to write into: comparison.png, softmax.npy, sigmoid.npy, centred.npy, explanation.json, "
-    "report.html (one page, opens offline) and card.png (a slide of 1920 x 1080)"
-)
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +39,11 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
     add_device_argument(parser)
-    parser.add_argument("--out", type=Path, default=Path("explanation"), help=OUT_HELP)
+    files = (
+        "comparison.png, softmax.npy, sigmoid.npy, centred.npy, explanation.json, "
+        "report.html (one page, opens offline) and card.png (a slide of 1920 x 1080)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("explanation"), help=f"folder to write into: {files}")
 
 
 def run_explain(options: argparse.Namespace) -> None:
@@ -64,7 +62,7 @@ def run_explain(options: argparse.Namespace) -> None:
         options.weights,
         with_bias=options.bias,
         score_cam_channels=options.channels,
-        progress=progress("channels") if is_slow else None,
+        progress=ProgressLine("channels") if is_slow else None,
     )
     numbers = {
         **summary(explanation),
@@ -82,24 +80,18 @@ def run_explain(options: argparse.Namespace) -> None:
 
 
 def write_explanation(folder: Path, explanation: Explanation, numbers: dict[str, Any], report: str) -> None:
-    """Writes the pictures, maps and numbers of an explanation, its report and its slide.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    try:
+    """Writes the pictures, maps and numbers of an explanation, its report and its slide."""
+    pictures = {
+        "comparison.png": comparison_picture(explanation),
+        "card.png": slide_card(explanation, version=__version__),
+    }
+    with written_to("--out", folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for branch in ("softmax", "sigmoid", "centred"):
             with whole_file(folder / f"{branch}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, getattr(explanation, branch).map)
-        pictures = {
-            "comparison.png": comparison_picture(explanation),
-            "card.png": slide_card(explanation, version=__version__),
-        }
         for name, picture in pictures.items():
             with whole_file(folder / name) as temporary:
                 picture.save(temporary, "PNG")
         write_json(folder / "explanation.json", numbers, indent=1)
         write_whole(folder / "report.html", report)
-    except OSError as error:
-        raise InputError(f"`--out` (='{folder}') cannot be written ({error}); choose another folder.") from error

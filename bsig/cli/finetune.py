@@ -12,12 +12,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bsig.cli.progress import progress
+from bsig.cli.progress import ProgressLine
 from bsig.explain.wording import duration
 from bsig.inputs.datasets.samples import SPLITS
 from bsig.inputs.datasets.splits import NOTHING, train_and_held_out
@@ -31,7 +32,6 @@ from bsig.training.config import (
     EncodingConfig,
     FinetuneConfig,
     FlatShiftConfig,
-    Setting,
     SoftmaxHeadConfig,
     TrainingConfig,
     Views,
@@ -46,10 +46,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `finetune`; those that are settings come from their declaration."""
     parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
-    settings = dict(settings_of(FinetuneConfig))
-    start = parser.add_mutually_exclusive_group()
-    for name in ("backbone", "start_from"):
-        _add_setting(start, settings.pop(name), FinetuneConfig(), name)
+    _add_settings(parser.add_mutually_exclusive_group(), FinetuneConfig(), ("backbone", "start_from"))
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     parser.add_argument("--split", default="train", choices=SPLITS)
@@ -60,68 +57,59 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
         help="split that is only measured (default: val, else a tenth of each class of at least five pictures)",
     )
     _add_settings(parser, TrainingConfig())
-    for part in (FlatShiftConfig(), DampingConfig()):
-        _add_settings(parser, part, default="not done")
+    for closed_form in (FlatShiftConfig(), DampingConfig()):
+        _add_settings(parser, closed_form, default="not done")
     _add_settings(parser, Views())
     parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes")
     _add_settings(parser, SoftmaxHeadConfig())
     _add_settings(parser, EncodingConfig())
-    _add_setting(parser, settings.pop("device"), FinetuneConfig(), "device", default="auto")
-    for name, setting in settings.items():
-        _add_setting(parser, setting, FinetuneConfig(), name)
+    _add_settings(parser, FinetuneConfig(), ("device",), default="auto")
+    _add_settings(parser, FinetuneConfig(), ("half_precision", "encode_every_step"))
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
 
 
-def _add_settings(parser: argparse.ArgumentParser, defaults: Any, default: str | None = None) -> None:
-    """Adds an option for each setting of a configuration that the command line offers."""
-    for name, setting in settings_of(type(defaults)).items():
-        _add_setting(parser, setting, defaults, name, default=default)
-
-
-def _add_setting(
-    parser: argparse._ActionsContainer, setting: Setting, defaults: Any, name: str, default: str | None = None
+def _add_settings(
+    parser: argparse._ActionsContainer, defaults: Any, names: Sequence[str] = (), default: str | None = None
 ) -> None:
-    """Adds one option. Only what is given gets into the namespace: the defaults stay where they are declared."""
-    if setting.option is None:
-        return
-    text = setting.help[0].lower() + setting.help[1:].rstrip(".")
-    if setting.kind is bool:
-        parser.add_argument(
-            setting.option, dest=setting.name, action="store_true", default=argparse.SUPPRESS, help=text
-        )
-        return
-    choices = f"; {' or '.join(setting.choices)}" if setting.choices else ""
-    value = getattr(defaults, name)
-    shown = default or (setting.empty if value is None else value)
-    parser.add_argument(
-        setting.option, dest=setting.name, type=setting.kind, default=argparse.SUPPRESS,
-        metavar=setting.metavar, help=f"{text}{choices} (default: {shown})",
-    )  # fmt: skip
+    """Adds an option for each setting of a configuration that the command line offers, or for the named ones.
+
+    Only what is given gets into the namespace: the defaults stay where they are declared.
+    """
+    for name, setting in settings_of(type(defaults)).items():
+        if setting.option is None or (names and name not in names):
+            continue
+        text = setting.help[0].lower() + setting.help[1:].rstrip(".")
+        add = partial(parser.add_argument, setting.option, dest=setting.name, default=argparse.SUPPRESS)
+        if setting.kind is bool:
+            add(action="store_true", help=text)
+            continue
+        choices = f"; {' or '.join(setting.choices)}" if setting.choices else ""
+        value = getattr(defaults, name)
+        shown = default or (setting.empty if value is None else value)
+        add(type=setting.kind, metavar=setting.metavar, help=f"{text}{choices} (default: {shown})")
 
 
 def run_finetune(arguments: argparse.Namespace) -> None:
-    """Runs the command in this process; under torchrun the first process alone prints.
+    """Trains and writes the checkpoint; under torchrun the first process alone prints (of errors see `main`).
 
     Raises:
         StoppedEarly: stopped by a signal; what was finished is kept.
         InputError: what `finetune` refuses; or a loss that is not finite, after what was finished is kept.
     """
-    rank = int(os.environ.get("RANK", "0"))
-    try:
-        config = _config(arguments)
-        with joined_processes(config.device) as processes, asked_to_stop(quiet=rank > 0) as should_stop:
-            done = _finetuned(arguments, config, processes, should_stop)
-    except InputError as error:
-        if rank:  # the first process says it
-            sys.exit(130 if isinstance(error, StoppedEarly) else 2)
-        raise
-    if rank == 0:
-        _print_outcome(done)
-    if done.stopped:
-        kept = f"{done.stopped} '{done.path.name}' is the checkpoint of epoch {len(done.history)}; --resume goes on."
-        if rank:
-            sys.exit(130 if should_stop() else 2)
-        raise (StoppedEarly if should_stop() else InputError)(kept)
+    config = _config(arguments)
+    with joined_processes(config.device) as processes, asked_to_stop(quiet=not processes.is_first) as should_stop:
+        outcome = _finetuned(arguments, config, processes, should_stop)
+    if processes.is_first:
+        for sentence in outcome.unreadable:
+            print(f"left out: {sentence}", file=sys.stderr)
+        if outcome.match.unmatched:
+            print(f"left out, no such class in the model: {', '.join(outcome.match.unmatched)}", file=sys.stderr)
+        print(outcome.path)
+    if outcome.stopped:
+        raise (StoppedEarly if should_stop() else InputError)(
+            f"{outcome.stopped} '{outcome.path.name}' is the checkpoint of epoch {len(outcome.history)}; "
+            "--resume goes on."
+        )
 
 
 def _finetuned(
@@ -144,8 +132,8 @@ def _finetuned(
         held_out=held_out,
         resume=arguments.resume,
         on_epoch=_print_epochs(config.training.epochs) if processes.is_first else None,
-        on_encoded=progress("pictures encoded") if processes.is_first else None,
-        on_note=_print_note,
+        on_encoded=ProgressLine("pictures encoded") if processes.is_first else None,
+        on_note=lambda sentence: print(f"note: {sentence}", file=sys.stderr),
         should_stop=should_stop,
         checkpoints_folder=arguments.checkpoints,
         processes=processes,
@@ -236,15 +224,3 @@ def _sentence(epoch: Epoch) -> str:
         f"{text}; held out: loss {epoch.held_out_loss:.4f}, accuracy sigmoid {epoch.held_out_sigmoid_accuracy:.3f} "
         f"(softmax {epoch.held_out_softmax_accuracy:.3f})"
     )
-
-
-def _print_note(sentence: str) -> None:
-    print(f"note: {sentence}", file=sys.stderr)
-
-
-def _print_outcome(done: Finetuned) -> None:
-    for sentence in done.unreadable:
-        print(f"left out: {sentence}", file=sys.stderr)
-    if done.match.unmatched:
-        print(f"left out, no such class in the model: {', '.join(done.match.unmatched)}", file=sys.stderr)
-    print(done.path)

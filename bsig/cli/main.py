@@ -12,29 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from bsig.cli import bundle, evaluate, explain, finetune, models, tables
 from bsig.cli.arguments import add_checkpoints_folder_argument
-from bsig.cli.bench.command import add_bench_arguments, run_bench
-from bsig.cli.bundle import add_bundle_arguments, run_bundle
-from bsig.cli.evaluate import (
-    add_evaluate_arguments,
-    add_evaluate_shipped_arguments,
-    run_evaluate,
-    run_evaluate_shipped,
-)
-from bsig.cli.explain import add_explain_arguments, run_explain
-from bsig.cli.finetune import add_finetune_arguments, run_finetune
-from bsig.cli.models import (
-    add_checkpoints_arguments,
-    add_import_arguments,
-    add_new_model_arguments,
-    add_publish_arguments,
-    run_checkpoints,
-    run_heads,
-    run_import,
-    run_new_model,
-    run_publish,
-)
-from bsig.cli.tables import run_diagnostics, run_results
+from bsig.cli.bench import command as bench
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.version import __version__
 
@@ -72,26 +52,27 @@ class Command:
 
 
 COMMANDS = (
-    Command("explain", "Both branches' maps of one picture, as pictures and numbers.", run_explain,
-            add_explain_arguments),
-    Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", run_finetune,
-            add_finetune_arguments),
-    Command("evaluate", "Measure both branches, with baselines and intervals.", run_evaluate, add_evaluate_arguments),
-    Command("evaluate-shipped", "Measure the shipped checkpoints; write their results.json.", run_evaluate_shipped,
-            add_evaluate_shipped_arguments),
-    Command("checkpoints", "List what can be loaded.", run_checkpoints, add_checkpoints_arguments),
+    Command("explain", "Both branches' maps of one picture, as pictures and numbers.", explain.run_explain,
+            explain.add_explain_arguments),
+    Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", finetune.run_finetune,
+            finetune.add_finetune_arguments),
+    Command("evaluate", "Measure both branches, with baselines and intervals.", evaluate.run_evaluate,
+            evaluate.add_evaluate_arguments),
+    Command("evaluate-shipped", "Measure the shipped checkpoints; write their results.json.",
+            evaluate.run_evaluate_shipped, evaluate.add_evaluate_shipped_arguments),
+    Command("checkpoints", "List what can be loaded.", models.run_checkpoints, models.add_checkpoints_arguments),
     Command("bundle-features", "Pooled features of a data set as one file that a head can be trained from, without a "
-            "picture.", run_bundle, add_bundle_arguments),
-    Command("new-model", "A model of any timm classifier, not fine-tuned yet.", run_new_model,
-            add_new_model_arguments),
-    Command("import-checkpoint", "A file of the published code as a checkpoint folder.", run_import,
-            add_import_arguments),
-    Command("publish", "Push a checkpoint to the Hugging Face Hub.", run_publish, add_publish_arguments),
-    Command("heads", "The table of head families and the CAM variants they allow, as Markdown.", run_heads),
+            "picture.", bundle.run_bundle, bundle.add_bundle_arguments),
+    Command("new-model", "A model of any timm classifier, not fine-tuned yet.", models.run_new_model,
+            models.add_new_model_arguments),
+    Command("import-checkpoint", "A file of the published code as a checkpoint folder.", models.run_import,
+            models.add_import_arguments),
+    Command("publish", "Push a checkpoint to the Hugging Face Hub.", models.run_publish, models.add_publish_arguments),
+    Command("heads", "The table of head families and the CAM variants they allow, as Markdown.", tables.run_heads),
     Command("bench", "Speed and memory on this machine, beside a bare forward pass, grad-cam and torch-cam.",
-            run_bench, add_bench_arguments),
-    Command("results", "The shipped results, as Markdown.", run_results, add_checkpoints_folder_argument),
-    Command("diagnostics", "The table of all diagnostics, as Markdown.", run_diagnostics),
+            bench.run_bench, bench.add_bench_arguments),
+    Command("results", "The shipped results, as Markdown.", tables.run_results, add_checkpoints_folder_argument),
+    Command("diagnostics", "The table of all diagnostics, as Markdown.", tables.run_diagnostics),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Commands that list, make, take in and hand out models: checkpoints, new-model, import-checkpoint, publish, heads."""
+"""Commands that list, make, take in and hand out models: checkpoints, new-model, import-checkpoint, publish."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
-from bsig.cli.tables import head_table
 from bsig.explain.methods import why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import publish_folder
@@ -108,11 +107,6 @@ def run_publish(options: argparse.Namespace) -> None:
     path = checkpoint_path(options.checkpoint, options.checkpoints)
     card = model_card(path.name, read_description(path))
     print(publish_folder(path, [TENSORS, DESCRIPTION], card, options.repository, private=options.private))
-
-
-def run_heads(_options: argparse.Namespace) -> None:
-    """Prints the table of head families."""
-    print(head_table())
 
 
 def _add_out_argument(parser: argparse.ArgumentParser) -> None:

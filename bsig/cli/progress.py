@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 
 from bsig.explain.wording import duration
 
 SECONDS_BETWEEN_LINES = 30
 
 
-def progress(unit: str) -> Callable[[int, int], None]:
-    """A function of (done, total) that rewrites one line; it starts anew when `done` does.
+class ProgressLine:
+    """A line that each call with (done, total) rewrites; it starts anew when `done` does.
 
-    Where stderr is no terminal (a log) a new line comes every half minute.
-
-    Args:
-        unit: what is counted, e.g. "pictures".
-    """
-    return _ProgressLine(unit).show
-
-
-def progress_lines(done: int, total: int) -> None:
-    """Prints one line a step on stderr, for a program that reads along."""
-    print(f"progress {done} {total}", file=sys.stderr, flush=True)
-
-
-class _ProgressLine:
-    """One line of progress.
-
-    The remaining time goes by what was done since the first call: what a run that was interrupted had done before
-    took no time of this one.
+    Where stderr is no terminal (a log) a new line comes every half minute. The remaining time goes by what was done
+    since the first call: what an interrupted run had done before took no time of this one.
     """
 
     def __init__(self, unit: str) -> None:
@@ -40,7 +23,7 @@ class _ProgressLine:
         self._done_at_start: int | None = None
         self._done = 0
 
-    def show(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int) -> None:
         """Shows how much is done of the total."""
         now = time.monotonic()
         if self._done_at_start is None:
@@ -58,3 +41,8 @@ class _ProgressLine:
         elif now - self._last_line > SECONDS_BETWEEN_LINES:
             print(text, file=sys.stderr, flush=True)
             self._last_line = now
+
+
+def progress_lines(done: int, total: int) -> None:
+    """Prints one line a step on stderr, for a program that reads along."""
+    print(f"progress {done} {total}", file=sys.stderr, flush=True)

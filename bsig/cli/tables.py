@@ -46,6 +46,11 @@ def run_diagnostics(_options: argparse.Namespace) -> None:
     print(diagnostics_table())
 
 
+def run_heads(_options: argparse.Namespace) -> None:
+    """Prints the table of head families."""
+    print(head_table())
+
+
 def diagnostics_table() -> str:
     """All diagnostics with unit, direction of better and meaning: the README's table."""
     rows = [f"| {row.title} | {row.unit} | {row.better or ''} | {row.meaning} |" for row in DIAGNOSTICS.values()]

@@ -11,7 +11,6 @@ The visitors share the machine's cores with the app.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
@@ -56,9 +55,7 @@ def main() -> int:
         if chosen.finetune:
             stack.enter_context(finetune_running(url))
         resident = partial(resident_bytes, process)
-        load = asyncio.run(
-            loaded(url, resident, example_pictures(), chosen.visitors, chosen.seconds, pause_s=chosen.pause)
-        )
+        load = loaded(url, resident, example_pictures(), chosen.visitors, chosen.seconds, pause_s=chosen.pause)
     figures = {
         "visitors": chosen.visitors, "seconds": chosen.seconds, "pause_s": chosen.pause, "finetune": chosen.finetune,
         "cores": chosen.cores, **load.summary(chosen.seconds),

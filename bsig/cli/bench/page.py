@@ -7,131 +7,146 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bsig.cli.bench.served import Served, Visitor, resident_mb, served
+from bsig.cli.bench.load import loaded
+from bsig.cli.bench.rounds import PICTURE, Bench, examples
+from bsig.cli.bench.served import Served, Visitor, served, status_mb
+from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import classifier_from_timm
-from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 
 OTHER = "resnet50"
 """A model with an encoder of its own; of random weights, which weigh the same and need no network."""
 ANSWERS = 40
+VISITORS = (1, 2, 4, 8, 16, 32)
 PARTS = ("decode", "encode", "maps", "drawing", "png")
-LOG_COMES_WITHIN_S = 2.0
-Tell = Callable[[str], None]
+LOG_COMES_WITHIN_S = 10.0
 
 
-def page_results(pictures: Sequence[Path], rounds: int, tell: Tell) -> dict[str, Any]:
+def page_results(bench: Bench) -> dict[str, Any]:
     """Cold start, warm answers to pictures never seen and seen before, and their parts."""
+    rounds, pictures = 2 * bench.rounds, examples()
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
         fresh = cropped_variants(pictures, rounds + 3, Path(folder))
-        tell("cold start")
-        started = time.perf_counter()
+        bench.tell("cold start")
+        start = time.perf_counter()
         with served() as app, closing(Visitor(app.url)) as visitor:
-            app.wait_until_ready()
-            listening = time.perf_counter() - started
-            visitor.compare(pictures[0], DEFAULT_CHECKPOINT)
-            first = time.perf_counter() - started
+            listening = time.perf_counter() - start
+            visitor.compare(pictures[0])
+            first = time.perf_counter() - start
             for path in fresh[:3]:
-                visitor.compare(path, DEFAULT_CHECKPOINT)
-            rounds_of: dict[str, list[dict[str, float]]] = {"never seen": [], "seen before": []}
-            for number, path in enumerate(fresh[3:]):
-                tell(f"/compare, round {number + 1} of {rounds}")
-                for kind in rounds_of:
-                    rounds_of[kind].append(_answer_parts(visitor, app, path))
-            peak = resident_mb(app.process_id, peak=True)
+                visitor.compare(path)
+            rows: dict[str, list[dict[str, float]]] = {"never seen": [], "seen before": []}
+            for number, path in enumerate(fresh[3:], start=1):
+                bench.tell(f"/compare, round {number} of {rounds}")
+                for kind in rows:
+                    rows[kind].append(_answer_parts(visitor, app, path))
+            peak = app.resident_mb(peak=True)
+    ratios = [(row["drawing"] + row["png"]) / row["encode"] for row in rows["never seen"]]
     return {
         "cold_start_s": {"page answers": round(listening, 2), "first /compare answered": round(first, 2)},
-        **{kind: _summary(rows) for kind, rows in rounds_of.items()},
-        "drawing_and_png_against_encode": _drawing_against_encode(rounds_of["never seen"]),
+        **{kind: _summary(answers) for kind, answers in rows.items()},
+        "drawing_and_png_against_encode": round(statistics.median(ratios), 2),
         "peak_resident_mb": peak,
     }
 
 
 def cropped_variants(pictures: Sequence[Path], count: int, folder: Path) -> list[Path]:
     """JPEG files of `count` pictures that the app has never seen, each an example cut a little differently."""
-    files = []
-    for number in range(count):
-        picture = read_image(pictures[number % len(pictures)])
-        cut = 1 + number // len(pictures)
-        path = folder / f"{number}.jpg"
-        picture.crop((cut, cut, picture.width, picture.height)).save(path, "JPEG", quality=90)
-        files.append(path)
+    files = [folder / f"{number}.jpg" for number in range(count)]
+    for number, file in enumerate(files):
+        repetition, which = divmod(number, len(pictures))
+        picture, cut = read_image(pictures[which]), 1 + repetition
+        picture.crop((cut, cut, picture.width, picture.height)).save(file, "JPEG", quality=90)
     return files
 
 
 def _answer_parts(visitor: Visitor, app: Served, picture: Path) -> dict[str, float]:
     """Milliseconds of one answer, its pictures fetched, as the visitor counts them, by part as the app's log says."""
-    before = len(app.lines)
-    started = time.perf_counter()
-    visitor.compare(picture, DEFAULT_CHECKPOINT)
-    total = 1000 * (time.perf_counter() - started)
+    before, start = len(app.requests()), time.perf_counter()
+    visitor.compare(picture)
+    total = 1000 * (time.perf_counter() - start)
     deadline = time.monotonic() + LOG_COMES_WITHIN_S
-    while not (entry := _compare_entry(app.lines[before:])) and time.monotonic() < deadline:
+    while not (entries := [line for line in app.requests()[before:] if line["endpoint"] == "compare"]):
+        if time.monotonic() > deadline:
+            raise InputError("the app's log must hold a line for each answer; this is a defect of bsig.")
         time.sleep(0.005)
-    parts = {name: float(entry.get("parts_ms", {}).get(name, 0.0)) for name in PARTS}
-    inside = float(entry.get("ms", 0.0))
+    parts = {name: float(entries[0]["parts_ms"].get(name, 0.0)) for name in PARTS}
+    inside = float(entries[0]["ms"])
     rest = {"server, rest": inside - sum(parts.values()), "upload, queue, transfer": total - inside}
     return {"total": total, **parts, **rest}
 
 
-def _compare_entry(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first entry of `/compare` in the app's log; empty where there is none yet."""
-    return next((line for line in lines if line["endpoint"] == "compare"), {})
-
-
 def _summary(rows: list[dict[str, float]]) -> dict[str, Any]:
-    medians = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     totals = sorted(row["total"] for row in rows)
     return {
-        "median_ms": {name: round(value, 2) for name, value in medians.items()},
+        "median_ms": {name: round(statistics.median(row[name] for row in rows), 2) for name in rows[0]},
         "p95_ms": round(totals[min(len(totals) - 1, int(0.95 * len(totals)))], 1),
         "rounds": len(rows),
     }
 
 
-def _drawing_against_encode(rows: list[dict[str, float]]) -> float:
-    """The median over the answers of drawing and PNG against the model's run in the same answer."""
-    return round(statistics.median((row["drawing"] + row["png"]) / row["encode"] for row in rows), 2)
+def visitors_results(bench: Bench) -> dict[str, Any]:
+    """Answers of `/compare` a second and how long each takes, by how many visitors ask without a pause.
+
+    Every answer is compared with the one that a single visitor got.
+    """
+    rows = []
+    seconds = float(2 * min(bench.rounds, 10))
+    pictures = {path.stem: path for path in examples()}
+    with served() as app:
+        for count in VISITORS:
+            bench.tell(f"{count} visitors for {seconds:.0f} s")
+            load = loaded(app.url, app.resident_bytes, pictures, count, seconds).summary(seconds)
+            rows.append(
+                {
+                    "visitors": count,
+                    "answers_a_second": load["answers_a_second"],
+                    "p50_ms": load["compare_s"]["p50"] and round(1000 * load["compare_s"]["p50"]),
+                    "p95_ms": load["compare_s"]["p95"] and round(1000 * load["compare_s"]["p95"]),
+                    "errors": load["errors"],
+                    "wrong_answers": load["wrong_answers"],
+                    "peak_resident_mb": load["peak_rss_mb"]["end"],
+                }
+            )
+    return {"rows": rows, "seconds_each": seconds}
 
 
-def memory_results(picture: Path, tell: Tell) -> dict[str, Any]:
+def memory_results(bench: Bench) -> dict[str, Any]:
     """MB resident: with the default model, after answers, with checkpoints that share its encoder, with another."""
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as name:
         folder = Path(name)
-        shipped = [path for path in CHECKPOINTS_FOLDER.iterdir() if (path / "checkpoint.json").is_file()]
+        shipped = [path for path in CHECKPOINTS_FOLDER.iterdir() if (path / DESCRIPTION).is_file()]
         for path in shipped:
             (folder / path.name).symlink_to(path)
-        tell(f"a {OTHER} of random weights")
+        bench.tell(f"a {OTHER} of random weights")
         save_checkpoint(DualBranch(classifier_from_timm(OTHER, pretrained=False)), folder / OTHER)
         sharing = sorted(path.name for path in shipped if path.name != DEFAULT_CHECKPOINT)
-        steps = [("default model", [DEFAULT_CHECKPOINT]), (f"{ANSWERS} answers later", [DEFAULT_CHECKPOINT] * ANSWERS)]
-        steps += [(f"and {key}, same encoder", [key]) for key in sharing] + [(f"and {OTHER}", [OTHER])]
+        steps = [("default model", DEFAULT_CHECKPOINT, 1), (f"{ANSWERS} answers later", DEFAULT_CHECKPOINT, ANSWERS)]
+        steps += [(f"and {key}, same encoder", key, 1) for key in sharing] + [(f"and {OTHER}", OTHER, 1)]
         resident: dict[str, Any] = {"torch alone, imported": _resident_mb_of_torch_alone()}
         arguments = ("--checkpoints", str(folder), "--models", str(len(shipped) + 1))
         with served(*arguments) as app, closing(Visitor(app.url)) as visitor:
-            app.wait_until_ready()
-            resident["page answers, default model loaded"] = resident_mb(app.process_id)
-            for title, checkpoints in steps:
-                tell(f"memory: {title}")
-                for checkpoint in checkpoints:
-                    visitor.compare(picture, checkpoint, "", "")
-                resident[title] = resident_mb(app.process_id)
-            resident["peak"] = resident_mb(app.process_id, peak=True)
+            resident["page answers, default model loaded"] = app.resident_mb()
+            for title, checkpoint, answers in steps:
+                bench.tell(f"memory: {title}")
+                for _ in range(answers):
+                    visitor.compare(PICTURE, checkpoint=checkpoint, class_name="", method="")
+                resident[title] = app.resident_mb()
+            resident["peak"] = app.resident_mb(peak=True)
     return {"resident_mb": resident}
 
 
 def _resident_mb_of_torch_alone() -> float | None:
     """MB resident of a process that has done nothing but import torch."""
-    code = (
-        "import torch; print(next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1])"
-    )
+    code = "import torch; print(open('/proc/self/status').read())"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    return round(int(process.stdout) * 1024 / 1e6, 1) if process.stdout.strip().isdigit() else None
+    return status_mb(process.stdout, "VmRSS")

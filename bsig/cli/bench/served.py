@@ -1,4 +1,4 @@
-"""The real app in a process of its own, a visitor who asks it over HTTP, and what it logs and weighs meanwhile.
+"""The real app in a process of its own, and a visitor who asks it over HTTP.
 
 The visitor speaks as a browser does: upload, ask, read the stream, fetch the pictures. It is no `gradio_client`, which
 looks for news every 50 ms: that would be most of what is measured.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,85 +23,79 @@ import httpx
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import APP
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
 STARTS_WITHIN_S = 180.0
-ANSWERS_WITHIN_S = 60.0
+ANSWERS_WITHIN_S = 120.0
 
 
+@dataclass(frozen=True)
 class Served:
-    """The running app.
+    """The running app: where it answers, its process, and its log."""
 
-    Attributes:
-        url: where it answers.
-        lines: its log's request lines so far, as dictionaries.
-    """
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.url = url
-        self.lines: list[dict[str, Any]] = []
-        self._process = process
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+    def requests(self) -> list[dict[str, Any]]:
+        """The log's lines about requests so far."""
+        entries = []
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):  # a line for people, or one that is not whole yet
+                entries.append(json.loads(line))
+        return [entry for entry in entries if isinstance(entry, dict) and "endpoint" in entry]
 
-    def _listen(self) -> None:
-        for line in self._process.stderr or ():
-            with contextlib.suppress(ValueError):
-                entry = json.loads(line)
-                if isinstance(entry, dict) and "endpoint" in entry:
-                    self.lines.append(entry)
+    def resident_mb(self, *, peak: bool = False) -> float | None:
+        """Resident memory in MB (10^6 bytes), now or at its highest; None where the system does not say."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.is_file():
+            return None
+        return status_mb(status.read_text(encoding="ascii"), "VmHWM" if peak else "VmRSS")
 
-    def close(self) -> None:
-        """Ends the app."""
-        self._process.terminate()
-        self._process.wait()
-        self._listener.join()
-        if self._process.stderr:
-            self._process.stderr.close()
-
-    @property
-    def process_id(self) -> int:
-        """The number of the app's own process; its workers are its children."""
-        return self._process.pid
+    def resident_bytes(self) -> int:
+        """Resident memory now; 0 where the system does not say."""
+        return int(1e6 * (self.resident_mb() or 0.0))
 
     def wait_until_ready(self) -> None:
-        """Waits until the page answers.
-
-        Raises:
-            InputError: the app ended, or did not answer in time.
-        """
+        """Waits until the page answers; see `served`."""
         deadline = time.monotonic() + STARTS_WITHIN_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(self.url, timeout=5):
-                return
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(self.url, timeout=5).is_success:
+                    return
             time.sleep(0.05)
         raise InputError(f"the app (={APP.name}) must start and answer within {STARTS_WITHIN_S:.0f} s; run it by hand.")
 
 
 @contextlib.contextmanager
 def served(*arguments: str) -> Iterator[Served]:
-    """The app on a free port with a work folder of its own, for as long as the block runs."""
-    with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [sys.executable, str(APP), "--port", str(port), "--work-folder", folder, *arguments]
-        process = subprocess.Popen(
-            command, cwd=APP.parent, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-        with contextlib.closing(Served(process, f"http://127.0.0.1:{port}")) as app:
-            yield app
+    """The app on a free port with a work folder of its own; it answers when the block begins, and ends with it.
+
+    Raises:
+        InputError: the app ended, or did not answer in time.
+    """
+    with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        work_folder, log = Path(folder, "work"), Path(folder, "log")
+        command = [sys.executable, str(APP), "--port", str(port), "--work-folder", str(work_folder), *arguments]
+        quiet = subprocess.DEVNULL
+        with (
+            log.open("wb") as stderr,
+            subprocess.Popen(command, cwd=APP.parent, stdin=quiet, stdout=quiet, stderr=stderr) as process,
+        ):
+            app = Served(f"http://127.0.0.1:{port}", process, log)
+            try:
+                app.wait_until_ready()
+                yield app
+            finally:
+                process.terminate()
 
 
-def resident_mb(process_id: int, *, peak: bool = False) -> float | None:
-    """Resident memory of a process in MB (10^6 bytes), now or at its highest; None where the system does not say."""
-    field = "VmHWM:" if peak else "VmRSS:"
-    try:
-        with open(f"/proc/{process_id}/status", encoding="ascii") as file:
-            kibibytes = next((int(line.split()[1]) for line in file if line.startswith(field)), None)
-    except OSError:
-        return None
-    return None if kibibytes is None else round(kibibytes * 1024 / 1e6, 1)
+def status_mb(status: str, field: str) -> float | None:
+    """A field of Linux's `/proc/PID/status` in MB (10^6 bytes); None where it is not there."""
+    match = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
+    return round(int(match[1]) * 1024 / 1e6, 1) if match else None
 
 
 class Visitor:
@@ -111,37 +104,38 @@ class Visitor:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=ANSWERS_WITHIN_S)
 
-    def compare(
-        self, picture: Path, checkpoint: str, class_name: str = "golf ball", method: str = "cam"
-    ) -> tuple[list[bytes], dict[str, Any]]:
-        """The three maps as PNG files and all numbers.
+    def upload(self, picture: Path, tail: bytes = b"") -> dict[str, Any]:
+        """Uploads a picture; with other bytes behind it, which no decoder reads, one that the app does not know."""
+        answer = self._http.post("/gradio_api/upload", files={"files": (picture.name, picture.read_bytes() + tail)})
+        return {"path": answer.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    def ask(
+        self, file: dict[str, Any], class_name: str = "golf ball", method: str = "cam", weights: str = "signed",
+        checkpoint: str = DEFAULT_CHECKPOINT,
+    ) -> list[Any]:  # fmt: skip
+        """The answer of `/compare`: three pictures' addresses and all numbers.
 
         Raises:
-            InputError: the app refused, or gave no answer.
+            InputError: the app refused.
         """
-        *pictures, numbers = self._ask("compare", self._upload(picture), checkpoint, class_name, method, "signed")
-        files = [self._http.get(f"/gradio_api/file={entry['path']}").content for entry in pictures]
-        return files, numbers
+        values = [file, checkpoint, class_name, method, weights]
+        answer = self._http.post("/gradio_api/call/compare", json={"data": values}).raise_for_status()
+        stream = self._http.get(f"/gradio_api/call/compare/{answer.json()['event_id']}").raise_for_status()
+        kind, content = stream.text.strip().split("\n\n")[-1].split("\n", 1)
+        if kind != "event: complete":
+            raise InputError(f"/compare of the app must answer, but said: {content[:150]}")
+        return json.loads(content.removeprefix("data: "))
+
+    def pictures(self, files: list[dict[str, Any]]) -> list[bytes]:
+        """The PNG files of an answer."""
+        paths = [file["path"] for file in files]
+        return [self._http.get(f"/gradio_api/file={path}").raise_for_status().content for path in paths]
+
+    def compare(self, picture: Path, **question: str) -> None:
+        """Uploads a picture, asks about it and fetches the answer's pictures."""
+        *files, _ = self.ask(self.upload(picture), **question)
+        self.pictures(files)
 
     def close(self) -> None:
         """Ends the connection."""
         self._http.close()
-
-    def _upload(self, picture: Path) -> dict[str, Any]:
-        with picture.open("rb") as file:
-            answer = self._http.post("/gradio_api/upload", files={"files": (picture.name, file)})
-        return {"path": answer.raise_for_status().json()[0], "meta": {"_type": "gradio.FileData"}}
-
-    def _ask(self, endpoint: str, *values: Any) -> Any:
-        answer = self._http.post(f"/gradio_api/call/{endpoint}", json={"data": values}).raise_for_status()
-        event, kind = answer.json()["event_id"], ""
-        with self._http.stream("GET", f"/gradio_api/call/{endpoint}/{event}") as stream:
-            for line in stream.iter_lines():
-                name, _, rest = line.partition(": ")
-                if name == "event":
-                    kind = rest
-                elif name == "data" and kind == "complete":
-                    return json.loads(rest)
-                elif name == "data" and kind == "error":
-                    raise InputError(f"/{endpoint} of the app must answer, but said: {rest}")
-        raise InputError(f"/{endpoint} of the app must answer, but its stream ended without one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,12 +14,12 @@ from tolerances import FLOAT32, LIBRARY, assert_close
 
 from bsig.cli import main as cli
 from bsig.cli.bench import learning, report
-from bsig.cli.bench.compare import CLASS, peers, whole_networks
-from bsig.cli.bench.rounds import alternating, times_of
+from bsig.cli.bench.compare import CLASS, peers, ready_input, whole_networks
+from bsig.cli.bench.rounds import Times, alternating, times_of
 from bsig.cli.bench.scale import with_random_classes
 from bsig.evaluation.metrics.localization import THRESHOLDS, best_ious
 from bsig.explain.explainer import Explainer
-from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.inputs.images import read_image
 from bsig.inputs.paths import ROOT
 from bsig.model.dual_branch import DualBranch
 
@@ -28,20 +29,22 @@ SHIPPED = ROOT / "assets" / "docs" / "performance.json"
 
 def test_acts_take_turns_and_the_warm_up_does_not_count() -> None:
     order: list[str] = []
-    times = alternating({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, warm_up=2)
+    lines: list[str] = []
+    times = alternating({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, lines.append, warm_up=2)
     assert order == ["a", "b"] * 5
-    assert {name: found.rounds for name, found in times.items()} == {"a": 3, "b": 3}
+    assert {name: seconds.rounds for name, seconds in times.items()} == {"a": 3, "b": 3}
 
 
 def test_median_and_quartiles_are_those_worked_out_by_hand() -> None:
-    found = times_of([4.0, 1.0, 3.0, 2.0, 100.0])
-    assert (found.low, found.median, found.high) == (2.0, 3.0, 4.0)
-    assert found.milliseconds()["median_ms"] == 3000.0
+    times = times_of([4.0, 1.0, 3.0, 2.0, 100.0])
+    assert (times.low, times.median, times.high) == (2.0, 3.0, 4.0)
+    assert times.milliseconds() == {"median_ms": 3000.0, "quartiles_ms": [2000.0, 4000.0], "rounds": 5}
+    assert times_of([2.0]) == Times(2.0, 2.0, 2.0, 1)
 
 
 def test_the_peers_networks_give_each_branchs_logits(perturbed_model: DualBranch) -> None:
-    networks, preprocessing = whole_networks(perturbed_model), perturbed_model.preprocessing
-    inputs = input_tensor(crop_image(read_image(CAT), preprocessing), preprocessing)
+    networks = whole_networks(perturbed_model)
+    inputs = ready_input(read_image(CAT), perturbed_model.preprocessing)
     encoded = Explainer(perturbed_model).encode(CAT)
     with torch.no_grad():
         assert_close(networks["softmax"](inputs)[0], encoded.softmax_logits, FLOAT32)
@@ -58,7 +61,8 @@ def test_grad_cam_is_asked_for_the_same_two_maps(perturbed_model: DualBranch, mo
         "__call__",
         lambda self, *arguments: seen.append(original(self, *arguments)),
     )
-    peers(whole_networks(perturbed_model), perturbed_model, read_image(CAT))["grad-cam grad-cam"]()
+    inputs = partial(ready_input, read_image(CAT), perturbed_model.preprocessing)
+    peers(whole_networks(perturbed_model), inputs)["grad-cam grad-cam"]()
     explanation = Explainer(perturbed_model).encode(CAT).explain(CLASS, "grad-cam")
     for theirs, ours in zip(seen, (explanation.softmax.map, explanation.sigmoid.map), strict=True):
         clamped = ours.clip(min=0)
@@ -69,9 +73,9 @@ def test_grad_cam_is_asked_for_the_same_two_maps(perturbed_model: DualBranch, mo
 def test_the_loop_over_a_thousand_thresholds_finds_the_same_ious() -> None:
     maps = np.random.default_rng(1).normal(size=(3, 7, 7)).astype(np.float32)
     truths = [np.array([[10, 20, 90, 150]])] * 3
-    found = learning.thousand_thresholds(maps, truths)
-    assert found.shape == (3, len(THRESHOLDS))
-    np.testing.assert_array_equal(found, best_ious(maps, truths).all_contours)
+    ious = learning.thousand_thresholds(maps, truths)
+    assert ious.shape == (3, len(THRESHOLDS))
+    np.testing.assert_array_equal(ious, best_ious(maps, truths).all_contours)
 
 
 def test_a_model_of_many_classes_explains_the_last_one(perturbed_model: DualBranch) -> None:
@@ -112,9 +116,9 @@ def test_wrong_arguments_are_refused_in_one_sentence(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bench", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.count("\n") == 1
+    refusal = capsys.readouterr().err
+    assert sentence in refusal
+    assert refusal.count("\n") == 1
 
 
 def test_a_file_with_parts_of_another_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,12 +130,12 @@ def test_a_file_with_parts_of_another_version_is_refused(tmp_path: Path, capsys:
 def test_the_page_part_divides_an_answer_into_all_of_its_parts(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     assert cli.main(["bench", "--quick", "--rounds", "1", "--parts", "page", "--out", str(out)]) == 0
-    said = json.loads(out.read_text())["page"]
+    page = json.loads(out.read_text())["page"]
     for kind in ("never seen", "seen before"):
-        parts = dict(said[kind]["median_ms"])
+        parts = dict(page[kind]["median_ms"])
         total = parts.pop("total")
         assert abs(sum(parts.values()) - total) < 0.1 * total
-    assert said["never seen"]["median_ms"]["encode"] > said["seen before"]["median_ms"]["encode"] == 0.0
+    assert page["never seen"]["median_ms"]["encode"] > page["seen before"]["median_ms"]["encode"] == 0.0
 
 
 @pytest.mark.skipif(not SHIPPED.is_file(), reason="no results of a bench run are committed")
@@ -142,7 +146,5 @@ def test_readme_and_performance_page_hold_what_the_committed_results_say() -> No
     readme_table = report.markdown_table(("what", "measured", "aim"), rows_with_an_aim)
     assert readme_table in (ROOT / "README.md").read_text(encoding="utf-8")
     plots = sorted(path.name for path in SHIPPED.parent.glob("performance-*.png"))
-    assert {f"performance-{name}.png" for name, *_ in report.PLOTS} == set(plots)
-    assert (SHIPPED.parent / "performance.md").read_text(encoding="utf-8") == report.page(
-        results, [f"performance-{name}.png" for name, *_ in report.PLOTS]
-    )
+    assert sorted(map(report.plot_name, report.PLOTS)) == plots
+    assert (SHIPPED.parent / "performance.md").read_text(encoding="utf-8") == report.page(results)
