@@ -20,7 +20,6 @@ from bsig.training.config import (
     Views,
     from_json,
     settings_of,
-    to_json,
 )
 
 KINDS = [
@@ -111,7 +110,7 @@ def test_a_value_that_breaks_its_rule_is_refused_by_name(kind: type, values: dic
 
 def test_json_and_back_is_the_same() -> None:
     for config in (WHOLE, FinetuneConfig()):
-        assert from_json(FinetuneConfig, json.loads(json.dumps(to_json(config)))) == config
+        assert from_json(FinetuneConfig, json.loads(json.dumps(asdict(config)))) == config
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_json_and_back_is_the_same() -> None:
     ],
 )
 def test_json_that_breaks_a_rule_is_refused_by_name(part: str, name: str, value: Any, sentence: str) -> None:
-    entries = json.loads(json.dumps(to_json(WHOLE)))
+    entries = json.loads(json.dumps(asdict(WHOLE)))
     entries[part][name] = value
     with pytest.raises(InputError) as caught:
         from_json(FinetuneConfig, entries)

@@ -22,7 +22,7 @@ import shutil
 import threading
 import time
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.checkpoints.names import NAME_PATTERN
-from bsig.training.config import from_json, to_json
+from bsig.training.config import from_json
 from bsig.training.runs.events import events_of, forget_events
 from bsig.training.runs.run import ENDED, Run, RunRequest, RunState, request_from_json
 
@@ -81,8 +81,8 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"no run can be kept in '{self.runs}' ({error}); free space.") from error
         try:
-            write_json(self.runs / name / REQUEST, to_json(request))
-            write_json(self.runs / name / STATE, to_json(RunState(created=time.time())))
+            write_json(self.runs / name / REQUEST, asdict(request))
+            write_json(self.runs / name / STATE, asdict(RunState(created=time.time())))
         except OSError as error:
             raise InputError(f"run '{name}' cannot be kept in '{self.runs}' ({error}); free space.") from error
         return self.runs / name
@@ -131,7 +131,7 @@ class RunFolder:
         Raises:
             OSError: the disk refuses.
         """
-        write_json(folder / REQUEST, to_json(request))
+        write_json(folder / REQUEST, asdict(request))
 
     def _new_folder(self, wish: str, taken: Collection[str]) -> str:
         while True:
@@ -176,7 +176,7 @@ def change_state(folder: Path, **changes: Any) -> RunState:
     """
     with _CHANGING:
         state = replace(_state_of(folder), **changes)
-        write_json(folder / STATE, to_json(state))
+        write_json(folder / STATE, asdict(state))
     return state
 
 

@@ -95,7 +95,7 @@ class Run:
 
 
 def request_from_json(entries: Any) -> RunRequest:
-    """The request that `to_json` gave these entries of; every rule of the settings is checked again.
+    """The request that `asdict` gave these entries of; every rule of the settings is checked again.
 
     Raises:
         InputError: no request; the sentence names what is wrong.
