@@ -94,6 +94,9 @@ def test_defaults_keep_their_own_rules(kind: type) -> None:
         (FlatShiftConfig, {"ridge": 0.0}, "`ridge` (=0.0) must be above 0 and finite."),
         (FlatShiftConfig, {"absent_area": 1.0}, "`absent_area` (=1.0) must be at least 0 and below 1."),
         (DampingConfig, {"strength": math.inf}, "`strength` (=inf) must be at least 0 and finite."),
+        (DampingConfig, {"strength": -1.0}, "`strength` (=-1.0) must be at least 0 and finite."),
+        (DampingConfig, {"pictures": 0}, "`damping_pictures` (=0) must be at least 1."),
+        (DampingConfig, {"temper": math.nan}, "`temper` (=nan) must be at least 0 and finite."),
         (DampingConfig, {"most_pictures": 0}, "`most_pictures` (=0) must be at least 1."),
         (EncodingConfig, {"workers": 257}, "`workers` (=257) must be from 1 to 256."),
         (
