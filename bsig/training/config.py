@@ -150,8 +150,7 @@ class TrainingConfig(_Checked):
 
     Attributes:
         learning_rate: of SGD with Nesterov momentum, at the start.
-        schedule: `cosine` to zero over all steps, or `constant`.
-        weight_decay: L2 on what is trained (for `shift`: on the shift alone).
+        weight_decay: L2 on the trained weights (for `shift`: on the shift alone).
         positive_weight: of the one positive class; None for class-balanced, C - 1.
         stay_near_softmax: weight of `sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`: the shared shift is free,
             the rest is held to the softmax head. 0 is the paper.
@@ -160,21 +159,17 @@ class TrainingConfig(_Checked):
     """
 
     branch: BranchKind = _setting(  # noqa: RUF009  an immutable field
-        "full",
-        "Branch",
-        "The shift learns one vector and one number for all classes; the clone every weight.",
+        "full", "Branch", "The shift learns one vector and one number for all classes; the clone every weight.",
         choices={"full": "Full clone of the head", "shift": "Fitted shift"},
-    )
+    )  # fmt: skip
     epochs: int = _setting(3, "Epochs", "Passes over the data.", at_least=1, at_most=10_000)
     learning_rate: float = _setting(
         0.03, "Learning rate", "0.03 as published; more moves zero further.", above=0, below=100
     )
     schedule: Literal["cosine", "constant"] = _setting(
-        "cosine",
-        "Schedule",
-        "Of the learning rate; cosine falls to 0.",
+        "cosine", "Schedule", "Of the learning rate; cosine falls to 0.",
         choices={"cosine": "cosine", "constant": "constant"},
-    )
+    )  # fmt: skip
     batch_size: int = _setting(32, "Batch size", "Pictures a step.", at_least=1, at_most=65_536)
     momentum: float = _setting(0.9, "Momentum", "Of each step before.", at_least=0, below=1, option=None)
     weight_decay: float = _setting(5e-4, "Weight decay", "Pull towards 0.", at_least=0, below=1)
@@ -193,9 +188,7 @@ class TrainingConfig(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.initialisation == "fresh" and self.branch != "full":
-            raise InputError(
-                f"`initialisation` (={self.initialisation}) must be 'clone', or 'fresh' for a full branch."
-            )
+            raise InputError("`initialisation` (=fresh) must be 'clone', or 'fresh' for a full branch.")
 
 
 @dataclass(frozen=True)
@@ -234,27 +227,17 @@ ONE_VIEW = Views()
 
 @dataclass(frozen=True)
 class FlatShiftConfig(_Checked):
-    """Settings of a flat shift (`bsig.training.closed_form.flat_shift`).
-
-    Attributes:
-        ridge: share of the mean within-picture variance that is added to every channel's.
-        absent_area: share of the cells on which a class that is not there may stay positive.
-        seed: of the cells and absent classes that fix the level.
-    """
+    """Settings of a flat shift (`bsig.training.closed_form.flat_shift`); the variance is that within pictures."""
 
     ridge: float = _setting(
         0.3, "Ridge", "Share of the variance that is added to every channel's.", above=0, option=None
     )
     absent_area: float = _setting(
-        0.1,
-        "Absent area",
+        0.1, "Absent area",
         "Fit the flattest shift that leaves absent classes positive on this share of the cells, e.g. 0.1: all of a "
         "shift branch, the start of a full one.",
-        at_least=0,
-        below=1,
-        option="--flat-shift",
-        metavar="AREA",
-    )
+        at_least=0, below=1, option="--flat-shift", metavar="AREA",
+    )  # fmt: skip
     seed: int = _setting(
         0, "Seed of the flat shift", "Draws cells and classes.", **SEEDS, name="flat_shift_seed", option=None
     )
@@ -266,18 +249,14 @@ class DampingConfig(_Checked):
 
     Attributes:
         strength: of the wish for flatness within likely pictures; 0 changes nothing.
-        pictures: how many (views of) pictures a class is damped on.
-        temper: their weights are the class's probability to this power.
+        temper: the weight of a picture is the class's probability to this power.
     """
 
     strength: float = _setting(
-        20.0,
-        "Damping",
+        20.0, "Damping",
         "Damp what a full branch learned where its class is likely, e.g. 20: more of the order of places stays.",
-        at_least=0,
-        option="--damp",
-        metavar="STRENGTH",
-    )
+        at_least=0, option="--damp", metavar="STRENGTH",
+    )  # fmt: skip
     pictures: int = _setting(
         16, "Pictures a class", "On which a class is damped.", at_least=1, name="damping_pictures", option=None
     )
@@ -315,7 +294,7 @@ class FinetuneConfig(_Checked):
 
     Attributes:
         backbone: a timm name; its published head is the softmax branch unless `softmax_head` is set.
-        start_from: a checkpoint whose softmax branch (and encoder) is taken instead.
+        start_from: a checkpoint that gives its softmax branch (and encoder) instead.
         softmax_head: fit a new softmax head on the data's own classes first.
         flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
         damping: damp a trained `full` branch's change where a class is likely.
@@ -335,11 +314,9 @@ class FinetuneConfig(_Checked):
     flat_shift: FlatShiftConfig | None = None
     damping: DampingConfig | None = None
     encode_every_step: bool = _setting(
-        False,
-        "Encode at every step",
-        "Run the encoder at every step on fresh random crops; keeps no features.",
+        False, "Encode at every step", "Run the encoder at every step on fresh random crops; keeps no features.",
         option="--no-cache",
-    )
+    )  # fmt: skip
     encoding: EncodingConfig = DEFAULT_ENCODING
 
     def __post_init__(self) -> None:
