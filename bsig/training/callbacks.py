@@ -3,7 +3,7 @@
 on_encoded(done, total)     Progress       after each batch of pictures
 on_start(model)             OnStart        before the first epoch: the model with its own softmax head
 on_epoch(epoch, head)       OnEpoch        after each epoch: its measures, and a frozen copy of the head
-on_note(sentence)           OnNote         where something had to be got around
+on_note(sentence)           OnNote         where something did not go as planned and did not end the run
 should_stop()               ShouldStop     before each batch of pictures and each step; True ends the run
 """
 

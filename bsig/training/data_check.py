@@ -1,4 +1,4 @@
-"""A data set looked over before a fine-tune: what is there, what matches, what cannot be read, how long it takes.
+"""A check of a data set before a fine-tune: its classes and pictures, damaged files, and the time that it takes.
 
 Only headers of pictures are read here; one that is damaged further inside is named while it is encoded.
 """
@@ -12,7 +12,7 @@ import torch
 
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
-from bsig.inputs.datasets.splits import TrainingSplits, train_and_held_out
+from bsig.inputs.datasets.splits import TrainingSplits
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
 from bsig.model.dual_branch import DualBranch
@@ -26,15 +26,13 @@ _RATES: dict[tuple[object, ...], float] = {}
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What a data set holds for a fine-tune.
+    """The content of a data set for a fine-tune.
 
     Attributes:
         counts: pictures a class.
         match: of the data's classes to the model's; every class where a new head is fitted.
-        unreadable: one sentence a file, of the headers that were read.
-        headers_read: of how many pictures the header was read.
+        unreadable: one sentence a file, of the `headers_read` headers.
         held_out: how many pictures are only measured.
-        held_out_sentence: what is held out, and why.
         seconds_encoding, seconds_training: estimates.
     """
 
@@ -54,28 +52,15 @@ class DataCheck:
         return sum(count for name, count in self.counts.items() if name in self.match.index_of)
 
 
-def check_data(
-    address: str, model: DualBranch, *, new_head: bool, views: int, epochs: int, batch_size: int, seed: int = 0
-) -> DataCheck:
-    """What the data set holds for a fine-tune of this model.
-
-    Raises:
-        InputError: no data set there, fewer than two classes that match, or nothing that can be read.
-    """
-    splits = train_and_held_out(address, seed)
-    return check_splits(splits, model, new_head=new_head, views=views, epochs=epochs, batch_size=batch_size)
-
-
 def check_splits(
     splits: TrainingSplits, model: DualBranch, *, new_head: bool, views: int, epochs: int, batch_size: int
 ) -> DataCheck:
-    """What a fine-tune of this model finds in pictures that are listed already.
+    """Returns the check of pictures for a fine-tune of this model.
 
     Raises:
         InputError: fewer than two classes that match, or nothing that can be read.
     """
     images, held_out = splits.train, splits.held_out
-    names = images.class_names
     match = matched(images, model, new_head=new_head)
     check_match(images, match, model)
     listed = images.samples[:: max(1, len(images.samples) // HEADERS_READ)]
@@ -84,28 +69,19 @@ def check_splits(
     )
     if len(unreadable) == len(listed):
         raise InputError(f"none of the pictures of '{images.name}' can be read: {unreadable[0]}")
-    classes = len(names) if new_head else model.num_classes
+    classes = len(images.class_names) if new_head else model.num_classes
     count = sum(sample.class_name in match.index_of for sample in images.samples)
     measured = sum(sample.class_name in match.index_of for sample in held_out.samples) if held_out else 0
     seconds = estimated_seconds(
         model, count * views + measured, count, classes=classes, epochs=epochs, batch_size=batch_size
     )
-    return DataCheck(
-        images.name,
-        images.counts(),
-        match,
-        unreadable,
-        len(listed),
-        measured,
-        splits.sentence,
-        *seconds,
-    )
+    return DataCheck(images.name, images.counts(), match, unreadable, len(listed), measured, splits.sentence, *seconds)
 
 
 def estimated_seconds(
     model: DualBranch, encoded: int, trained: int, *, classes: int, epochs: int, batch_size: int
 ) -> tuple[float, float]:
-    """How long it takes to encode so many pictures, and to train on so many."""
+    """Returns how long it takes to encode and to train on so many pictures."""
     width = model.softmax_head.last_linear.in_features
     steps = epochs * (trained // batch_size + 1)
     encoding = encoded / encoding_rate(model) if encoded else 0.0
@@ -113,7 +89,7 @@ def estimated_seconds(
 
 
 def matched(images: LabelledImages, model: DualBranch, *, new_head: bool) -> ClassMatch:
-    """The model's class of each class of the data; every class its own where a new head is fitted."""
+    """Returns the model's class of each class of the data; with a new head every class is its own."""
     if new_head:
         return ClassMatch({name: index for index, name in enumerate(images.class_names)}, ())
     return match_classes(images.class_names, model.class_names, model.class_ids)
@@ -139,18 +115,15 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
 
 
 def encoding_rate(model: DualBranch) -> float:
-    """Pictures a second that this machine encodes with this model, decoding included; measured once a model."""
+    """Returns pictures a second that this machine decodes and encodes with this model; measured once a model."""
     key = (model.backbone_name, model.features_at, str(model.device), model.preprocessing.input_size_hw)
-    if key not in _RATES:
-        _RATES[key] = _measured_rate(model)
-    return _RATES[key]
-
-
-def _measured_rate(model: DualBranch) -> float:
+    if key in _RATES:
+        return _RATES[key]
     inputs = torch.zeros(RATE_BATCH, 3, *model.preprocessing.input_size_hw, device=model.device)
     model.features(inputs)
     started = time.perf_counter()
     model.features(inputs)
     if model.device.type == "cuda":
         torch.cuda.synchronize()
-    return RATE_BATCH / (time.perf_counter() - started + RATE_BATCH * DECODING_S)
+    _RATES[key] = RATE_BATCH / (time.perf_counter() - started + RATE_BATCH * DECODING_S)
+    return _RATES[key]

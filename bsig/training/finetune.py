@@ -1,6 +1,6 @@
 """A data set -> a checkpoint: match classes, encode once, train the sigmoid branch, write the folder.
 
-What `python -m bsig finetune` and the Fine-tune screen both run, whole (`finetune`) or in its parts:
+`python -m bsig finetune` and the Fine-tune screen both run it, whole (`finetune`) or in its parts:
 
     start_model(config)                     -> the model that a run starts from
     encoded_data(start, images, config)     -> TrainingData: features, labels, the data's classes
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.classes import ClassMatch, match_classes, plain_name
+from bsig.inputs.datasets.classes import ClassMatch, plain_name
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -31,11 +31,12 @@ from bsig.model.checkpoints.save import check_target, save_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
-from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldStop, never
+from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldStop, never, unheard
 from bsig.training.closed_form.balanced_bias import balanced_bias
 from bsig.training.closed_form.damping import DampingGrids, damped_head
 from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, fit_flat_shift
 from bsig.training.config import ONE_VIEW, FinetuneConfig
+from bsig.training.data_check import matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER, known_samples, show_grids, split_features
 from bsig.training.features.fresh import FreshFeatures
@@ -47,28 +48,29 @@ from bsig.training.processes import ALONE, Processes
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training needs of the pictures.
+    """All that a training needs of the pictures.
 
     Attributes:
         features: pooled features and labels. A label is the index of a class of the start model or, where a new
             softmax head is fitted, of `class_names`.
         held_out: the same of pictures that are only measured.
-        class_names: the data's own classes, in their order.
-        description: what `checkpoint.json` says of the data.
-        cells, grids: what a flat shift and a damping have read of the feature maps; None where they are not asked for.
+        description: the entries of `checkpoint.json` on the data.
+        match: classes of the pictures in the start model; empty for features that came with their labels.
+        cells, grids: what a flat shift and a damping have read of the feature maps; None where no one needs them.
     """
 
     features: TrainingFeatures
     held_out: TrainingFeatures | None
     class_names: tuple[str, ...]
     description: dict[str, Any]
+    match: ClassMatch
     cells: FlatShiftCells | None = None
     grids: DampingGrids | None = None
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What a fine-tune leaves: the model, its measures, what was matched and what could not be read.
+    """The model of a fine-tune, its measures, the matched classes and the files that could not be read.
 
     Attributes:
         stopped: why the run ended before its last epoch, in one sentence; None where it did not. The checkpoint is
@@ -92,7 +94,7 @@ def finetune(
     resume: bool = False,
     on_epoch: OnEpoch | None = None,
     on_encoded: Progress | None = None,
-    on_note: OnNote | None = None,
+    on_note: OnNote = unheard,
     should_stop: ShouldStop = never,
     checkpoints_folder: Path = CHECKPOINTS_FOLDER,
     cache_folder: Path | None = FEATURES_FOLDER,
@@ -108,17 +110,16 @@ def finetune(
     """
     out = _checked_target(out)
     start = start_model(config, checkpoints_folder)
-    data, match = encoded_data(
+    data = encoded_data(
         start, images, config,
         held_out=held_out, on_encoded=on_encoded, on_note=on_note, should_stop=should_stop, cache_folder=cache_folder,
         processes=processes,
     )  # fmt: skip
-    done = finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
-    return replace(done, match=match)
+    return finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
 
 
 def start_model(config: FinetuneConfig, checkpoints_folder: Path = CHECKPOINTS_FOLDER) -> DualBranch:
-    """The model that a run starts from, on its device: a checkpoint's, or a backbone's published weights.
+    """Returns the model that a run starts from, on its device: a checkpoint's, or a backbone's published weights.
 
     Raises:
         InputError: no such checkpoint, backbone or device.
@@ -136,18 +137,18 @@ def encoded_data(
     *,
     held_out: LabelledImages | None = None,
     on_encoded: Progress | None = None,
-    on_note: OnNote | None = None,
+    on_note: OnNote = unheard,
     should_stop: ShouldStop = never,
     cache_folder: Path | None = FEATURES_FOLDER,
     processes: Processes = ALONE,
-) -> tuple[TrainingData, ClassMatch]:
-    """Features and labels of the pictures whose class the start model (or the new softmax head) has.
+) -> TrainingData:
+    """Returns features and labels of the pictures of classes that the start model (or the new softmax head) has.
 
     Raises:
         StoppedEarly: `should_stop` said so.
         InputError: no class matches, or no picture can be read.
     """
-    match = _matched(start, images.class_names, images.class_names, config)
+    match = matched(images, start, new_head=config.softmax_head is not None)
     if not match.index_of:
         raise InputError(
             f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
@@ -172,29 +173,32 @@ def encoded_data(
             processes, start, images, match.index_of, config.views,
             cache_folder=cache_folder, readers=readers, **options,
         )  # fmt: skip
-    description = _description(images, features, match)
+    description: dict[str, Any] = {
+        "name": images.name, "split": images.split, "images": features.count, "classes_seen": len(match.index_of),
+        "classes_unmatched": list(match.unmatched),
+    }  # fmt: skip
     held_out_features = None
     if held_out:
-        index_of = _matched(start, held_out.class_names, images.class_names, config).index_of
-        if index_of:
+        index_of = match.index_of if config.softmax_head else matched(held_out, start, new_head=False).index_of
+        if known_samples(held_out, index_of):
             held_out_features = split_features(
                 processes, start, held_out, index_of, ONE_VIEW, cache_folder=cache_folder, **options
             )
             description["held_out"] = {"split": held_out.split, "images": held_out_features.count}
-        elif on_note:
+        else:
             on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
-    return TrainingData(features, held_out_features, images.class_names, description, cells, grids), match
+    return TrainingData(features, held_out_features, images.class_names, description, match, cells, grids)
 
 
 def shipped_data(start: DualBranch, config: FinetuneConfig) -> TrainingData:
-    """The features that ship with this project, of the default backbone and ImageNet's classes.
+    """Returns the features that ship with this project, of the default backbone and ImageNet's classes.
 
     Raises:
         InputError: the model has another encoder or other classes, or a setting needs pictures.
     """
     check_shipped_settings(config)
     stored = load_bundle(BUNDLED_FEATURES, start)
-    return TrainingData(stored.features, stored.held_out, start.class_ids, stored.description)
+    return TrainingData(stored.features, stored.held_out, start.class_ids, stored.description, ClassMatch({}, ()))
 
 
 def check_shipped_settings(config: FinetuneConfig) -> None:
@@ -204,12 +208,12 @@ def check_shipped_settings(config: FinetuneConfig) -> None:
         InputError: a setting needs pictures.
     """
     needs_pictures = {
-        "flat_shift": config.flat_shift is not None,
-        "damping": config.damping is not None,
+        "flat_shift": config.flat_shift,
+        "damping": config.damping,
         "encode_every_step": config.encode_every_step,
         "views": config.views.count > 1,
     }
-    names = [f"`{name}`" for name, is_asked in needs_pictures.items() if is_asked]
+    names = [f"`{name}`" for name, setting in needs_pictures.items() if setting]
     if names:
         raise InputError(
             f"{' and '.join(names)} cannot be had of the shipped features, which hold no pictures: choose data with "
@@ -233,9 +237,8 @@ def finetune_on(
     A flat shift is all of a `shift` branch, and where a `full` one starts. A damping changes the trained head of a
     run that went to its end.
 
-    A run that is stopped, or whose loss or weights are not finite, leaves the checkpoint of its last finished epoch
-    and its state beside it (`.NAME.training`), from which `resume` goes on. `match` of the answer is empty: labels
-    are matched already.
+    A run that is stopped, or gets a loss or weights that are not finite, leaves the checkpoint of its last finished
+    epoch and its state beside it (`.NAME.training`); `resume` goes on from there.
 
     Raises:
         StoppedEarly: stopped before an epoch was finished.
@@ -276,7 +279,7 @@ def finetune_on(
             shutil.rmtree(state_file.parent, ignore_errors=True)
 
     processes.together(lambda: save() if processes.is_first else None)
-    return Finetuned(model, out, trained.history, ClassMatch({}, ()), unreadable, trained.stopped)
+    return Finetuned(model, out, trained.history, data.match, unreadable, trained.stopped)
 
 
 def _trained(
@@ -286,7 +289,7 @@ def _trained(
     config: FinetuneConfig,
     **options: Any,
 ) -> TrainedHead:
-    """The sigmoid branch: solved where it is a flat shift alone, else trained, and damped where that is asked for."""
+    """Returns the sigmoid branch: solved where it is a flat shift alone, else trained and, with a setting, damped."""
     # Softmax cannot see a shift: for the training the shifted head is the softmax head.
     start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
     if flat and config.training.branch == "shift":
@@ -304,24 +307,15 @@ def _checked_target(out: Path) -> Path:
     return out
 
 
-def _matched(start: DualBranch, names: tuple[str, ...], trained: tuple[str, ...], config: FinetuneConfig) -> ClassMatch:
-    """Which class each name is: of the model or, where a new softmax head is fitted, of those trained on."""
-    if not config.softmax_head:
-        return match_classes(names, start.class_names, start.class_ids)
-    index_of = {name: index for index, name in enumerate(trained)}
-    known = {name: index_of[name] for name in names if name in index_of}
-    return ClassMatch(known, tuple(name for name in names if name not in known))
-
-
 def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, should_stop: ShouldStop) -> Classifier:
-    """The start model's encoder with its own softmax head, or with one fitted on the data's classes."""
+    """Returns the start model's encoder with its own softmax head, or with one fitted on the data's classes."""
     head, names, ids = copy.deepcopy(start.softmax_head), start.class_names, start.class_ids
     if config.softmax_head:
         ids = data.class_names
         names = unique_names([plain_name(name) for name in ids], ids)
         head = fit_softmax_head(
             data.features, len(ids), seed=config.training.seed, batch_size=config.training.batch_size,
-            device=start.device, should_stop=should_stop, like=head, **asdict(config.softmax_head),
+            should_stop=should_stop, like=head, **asdict(config.softmax_head),
         )  # fmt: skip
     return start.classifier(head=head, class_names=names, class_ids=ids)
 
@@ -329,7 +323,7 @@ def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, s
 def _readers(
     start: DualBranch, images: LabelledImages, index_of: dict[str, int], config: FinetuneConfig
 ) -> tuple[FlatShiftCells | None, DampingGrids | None]:
-    """What reads the feature maps while the pictures are encoded."""
+    """Returns what a flat shift and a damping read of the feature maps while the pictures are encoded."""
     head = start.softmax_head
     names = {"a flat shift": config.flat_shift, "damping": config.damping}
     for name in [name for name, settings in names.items() if settings and not head.cam_is_exact]:
@@ -344,10 +338,8 @@ def _readers(
 
 def _check_read(config: FinetuneConfig, data: TrainingData) -> None:
     """Refuses a flat shift and a damping where no feature maps were read for them."""
-    for name, settings, maps in (
-        ("flat_shift", config.flat_shift, data.cells),
-        ("damping", config.damping, data.grids),
-    ):
+    needs = {"flat_shift": (config.flat_shift, data.cells), "damping": (config.damping, data.grids)}
+    for name, (settings, maps) in needs.items():
         if settings and maps is None:
             raise InputError(f"`{name}` needs feature maps, and these features come without them; leave it out.")
 
@@ -355,7 +347,7 @@ def _check_read(config: FinetuneConfig, data: TrainingData) -> None:
 def _training_description(
     config: FinetuneConfig, trained: TrainedHead, flat: FlatShiftFit | None, classes: int, start: DualBranch
 ) -> dict[str, Any]:
-    """What `checkpoint.json` says of the training."""
+    """Returns the entries of `checkpoint.json` on the training."""
     training = asdict(config.training)
     if training["positive_weight"] is None:
         training["positive_weight"] = classes - 1
@@ -374,15 +366,3 @@ def _training_description(
         fit = {"level": flat.level, "held_out_flatness": flat.flatness, "pictures": flat.pictures}
         description["flat_shift"] = {**asdict(config.flat_shift), **fit}
     return description
-
-
-def _description(images: LabelledImages, features: TrainingFeatures, match: ClassMatch) -> dict[str, Any]:
-    """What `checkpoint.json` says of the data."""
-    return {
-        "name": images.name,
-        "split": images.split,
-        "images": features.count,
-        "classes_seen": len(match.index_of),
-        "classes_unmatched": list(match.unmatched),
-        "unreadable": list(features.unreadable),
-    }

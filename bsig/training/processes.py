@@ -35,12 +35,11 @@ PATIENCE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is.
+    """Which of how many processes this one is; an exchange with another process that has ended is an `InputError`.
 
     Attributes:
-        rank: from 0; the first one writes and prints.
-        count: of all processes of the run.
-        store: where a process that fails leaves its reason for the first one; None where there is one alone.
+        rank: from 0.
+        store: where a process that fails leaves its reason for the first one; None for a process alone.
     """
 
     rank: int = 0
@@ -49,19 +48,15 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and prints."""
+        """Returns whether this process writes and prints."""
         return self.rank == 0
 
     def share(self, total: int) -> range:
-        """This process's part of `total` things in order."""
+        """Returns this process's part of `total` things in order."""
         return range(self.rank * total // self.count, (self.rank + 1) * total // self.count)
 
     def sum_up(self, tensors: list[Tensor]) -> None:
-        """Puts into each tensor its sum over all processes: the same bits in all of them.
-
-        Raises:
-            InputError: another process has ended.
-        """
+        """Puts into each tensor its sum over all processes: the same bits in all of them."""
         if self.count == 1:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
@@ -71,11 +66,7 @@ class Processes:
             tensor.detach().copy_(total.view_as(tensor))
 
     def gathered(self, value: Value) -> list[Value]:
-        """The value of each process, by rank.
-
-        Raises:
-            InputError: another process has ended.
-        """
+        """Returns the value of each process, by rank."""
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
@@ -84,11 +75,7 @@ class Processes:
         return values
 
     def gathered_by_first(self, value: Value) -> list[Value] | None:
-        """The value of each process, by rank, in the first one; None in the others, which so hold nothing twice.
-
-        Raises:
-            InputError: another process has ended.
-        """
+        """Returns the value of each process, by rank, in the first one; None in the others, to hold nothing twice."""
         if self.count == 1:
             return [value]
         values: list[Any] | None = [None] * self.count if self.is_first else None
@@ -97,11 +84,7 @@ class Processes:
         return values
 
     def from_first(self, value: Value) -> Value:
-        """The first process's value, in all of them.
-
-        Raises:
-            InputError: another process has ended.
-        """
+        """Returns the first process's value, in all of them."""
         if self.count == 1:
             return value
         values = [value if self.is_first else None]
@@ -110,7 +93,7 @@ class Processes:
         return values[0]  # type: ignore[return-value]
 
     def together(self, action: Callable[[], Value]) -> Value:
-        """What the action gives here, once it has ended well in every process.
+        """Returns what the action gives here, once it has ended well in every process.
 
         Raises:
             InputError: it failed somewhere, with the reason of the first process that it failed in.
@@ -144,10 +127,9 @@ ALONE = Processes()
 
 @contextlib.contextmanager
 def joined_processes(device: str = "cpu") -> Iterator[Processes]:
-    """The processes that torchrun started beside this one, as long as the block lasts; one alone without it.
+    """Yields the processes that torchrun started beside this one, or this one alone.
 
-    Args:
-        device: where the tensors are that are summed: `nccl` between GPUs, `gloo` for everything else.
+    `device` is where the summed tensors are: `nccl` between GPUs, `gloo` for everything else.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE

@@ -18,7 +18,7 @@ from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import FinetuneConfig, TrainingConfig
-from bsig.training.data_check import check_data
+from bsig.training.data_check import check_splits
 from bsig.training.finetune import finetune
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
@@ -72,7 +72,7 @@ def run_of(data: Path, work: Path) -> tuple[dict, RunFolder, str]:
 
 def check_of(data: Path, model: DualBranch) -> str:
     """What the page says of the data before a fine-tune."""
-    check = check_data(str(data), model, new_head=False, views=1, epochs=1, batch_size=32)
+    check = check_splits(train_and_held_out(str(data), seed=0), model, new_head=False, views=1, epochs=1, batch_size=32)
     return check_words(check, new_head=False)
 
 

@@ -20,7 +20,6 @@ from bsig.training.config import (
     Views,
     from_json,
     settings_of,
-    to_json,
 )
 
 KINDS = [
@@ -95,6 +94,9 @@ def test_defaults_keep_their_own_rules(kind: type) -> None:
         (FlatShiftConfig, {"ridge": 0.0}, "`ridge` (=0.0) must be above 0 and finite."),
         (FlatShiftConfig, {"absent_area": 1.0}, "`absent_area` (=1.0) must be at least 0 and below 1."),
         (DampingConfig, {"strength": math.inf}, "`strength` (=inf) must be at least 0 and finite."),
+        (DampingConfig, {"strength": -1.0}, "`strength` (=-1.0) must be at least 0 and finite."),
+        (DampingConfig, {"pictures": 0}, "`damping_pictures` (=0) must be at least 1."),
+        (DampingConfig, {"temper": math.nan}, "`temper` (=nan) must be at least 0 and finite."),
         (DampingConfig, {"most_pictures": 0}, "`most_pictures` (=0) must be at least 1."),
         (EncodingConfig, {"workers": 257}, "`workers` (=257) must be from 1 to 256."),
         (
@@ -111,7 +113,7 @@ def test_a_value_that_breaks_its_rule_is_refused_by_name(kind: type, values: dic
 
 def test_json_and_back_is_the_same() -> None:
     for config in (WHOLE, FinetuneConfig()):
-        assert from_json(FinetuneConfig, json.loads(json.dumps(to_json(config)))) == config
+        assert from_json(FinetuneConfig, json.loads(json.dumps(asdict(config)))) == config
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_json_and_back_is_the_same() -> None:
     ],
 )
 def test_json_that_breaks_a_rule_is_refused_by_name(part: str, name: str, value: Any, sentence: str) -> None:
-    entries = json.loads(json.dumps(to_json(WHOLE)))
+    entries = json.loads(json.dumps(asdict(WHOLE)))
     entries[part][name] = value
     with pytest.raises(InputError) as caught:
         from_json(FinetuneConfig, entries)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
+from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.training.data_check import DataCheck, check_data, encoding_rate
+from bsig.training.data_check import DataCheck, check_splits, encoding_rate
 from bsig.training.runs.words import check_words
 from bsig.ui.screens.finetune.run import check_html
 
@@ -22,7 +23,9 @@ def folders(tmp_path: Path) -> Path:
 
 
 def checked(address: Path, model: DualBranch, *, new_head: bool = False) -> DataCheck:
-    return check_data(str(address), model, new_head=new_head, views=1, epochs=3, batch_size=32)
+    return check_splits(
+        train_and_held_out(str(address), seed=0), model, new_head=new_head, views=1, epochs=3, batch_size=32
+    )
 
 
 def test_counts_matches_and_unreadable_files(folders: Path, default_model: DualBranch) -> None:
@@ -67,8 +70,9 @@ def test_one_class_too_little_that_matches_and_nothing_readable_are_refused(
 
 
 def test_the_estimate_grows_with_pictures_views_and_epochs(folders: Path, default_model: DualBranch) -> None:
-    few = check_data(str(folders), default_model, new_head=True, views=1, epochs=1, batch_size=8)
-    more = check_data(str(folders), default_model, new_head=True, views=4, epochs=10, batch_size=8)
+    splits = train_and_held_out(str(folders), seed=0)
+    few = check_splits(splits, default_model, new_head=True, views=1, epochs=1, batch_size=8)
+    more = check_splits(splits, default_model, new_head=True, views=4, epochs=10, batch_size=8)
     assert 0 < few.seconds_encoding < more.seconds_encoding
     assert 0 < few.seconds_training < more.seconds_training
     assert encoding_rate(default_model) == encoding_rate(default_model)  # measured once

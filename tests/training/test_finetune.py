@@ -215,10 +215,10 @@ def test_features_in_hand_give_the_checkpoint_that_the_pictures_give(
 ) -> None:
     finetune(images, tmp_path / "whole", NEW_HEAD, cache)
     start = start_model(NEW_HEAD)
-    data, match = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
+    data = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
     done = finetune_on(start, data, tmp_path / "parts", NEW_HEAD)
     assert data.class_names == images.class_names
-    assert match.index_of == {"001.Red_Patch": 0, "002.green": 1, "blue": 2}
+    assert data.match.index_of == {"001.Red_Patch": 0, "002.green": 1, "blue": 2}
     assert done.stopped is None
     assert (tmp_path / "parts" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
 
@@ -352,7 +352,7 @@ def test_features_without_feature_maps_refuse_what_needs_them(
     images: LabelledImages, tmp_path: Path, cache: Path
 ) -> None:
     start = start_model(OWN_HEAD)
-    data, _ = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
+    data = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
     for name, part in (("flat_shift", FlatShiftConfig()), ("damping", DampingConfig())):
         with pytest.raises(InputError, match=rf"`{name}` needs feature maps"):
             finetune_on(start, data, tmp_path / "out", replace(NEW_HEAD, **{name: part}))

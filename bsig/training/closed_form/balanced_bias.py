@@ -21,7 +21,7 @@ ENOUGH = 1e-6
 
 @torch.no_grad()
 def balanced_bias(head: ClassificationHead, features: TrainingFeatures) -> float:
-    """`t` over the first views of all pictures, by Newton's method: the loss is convex in it.
+    """Returns `t` over the first views of all pictures, by Newton's method: the loss is convex in it.
 
     A step is cut to `LARGEST_STEP`: far from the minimum all sigmoids are flat, and a full step would leap over it.
     """
@@ -36,7 +36,7 @@ def balanced_bias(head: ClassificationHead, features: TrainingFeatures) -> float
 
 
 def _slope_and_curvature(head: ClassificationHead, features: TrainingFeatures, value: float) -> tuple[float, float]:
-    """First and second derivative of the loss by `t`, a positive counting as much as all negatives of its picture."""
+    """Returns both derivatives of the loss by `t`; a positive counts as much as all negatives of its picture."""
     device = head.last_linear.weight.device
     sums = torch.zeros(2, dtype=torch.float64)
     for pooled, labels in features.first_views():

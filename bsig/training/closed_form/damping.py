@@ -8,12 +8,9 @@
 
 A change pushes a class's map down everywhere; what it need not do is tilt it over the pictures that show the class,
 where the order of places was right. So the change's map stays as near as it can on all cells and becomes flat within
-those pictures. Nothing is trained by steps; no box or mask is used. The price: all grids are held at once, in half
+those pictures. No step of a training, no box and no mask is needed. The price: all grids are held at once, in half
 precision, of at most `most_pictures` evenly spread: 1,000 pictures of 1280 channels and 7 x 7 cells, each as the model
 crops it and squashed whole, are 250 MB.
-
-    grids = DampingGrids(softmax_head, pictures, config)      reads each picture's feature maps while it is encoded
-    damped_head(grids, softmax_head, trained, config)         -> the trained head with its change damped
 
 Each formula stands as plain loops in tests/reference.py.
 """
@@ -22,7 +19,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +30,7 @@ from bsig.model.heads import ClassificationHead
 from bsig.training.config import DampingConfig
 from bsig.training.processes import ALONE, Processes
 
-STRENGTH, PICTURES, TEMPER = DampingConfig().strength, DampingConfig().pictures, DampingConfig().temper
+DEFAULT = DampingConfig()
 # Of the mean of G's diagonal, added to it: channels that are nearly always zero would leave G without an inverse.
 STEADINESS = 1e-3
 BATCH = 64
@@ -42,35 +38,22 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class LikelyPictures:
-    """The pictures that are likeliest each class.
-
-    Attributes:
-        positions: (c, p) of the pictures, the class's own first.
-        weights: (c, p), from 0 to 1; each class's sum to one.
-    """
+    """The likeliest pictures of each class, its own first, and their weights, from 0 to 1 with a sum of 1 a class."""
 
     positions: Int[Tensor, "c p"]
     weights: Float[Tensor, "c p"]
 
 
 def likely_pictures(
-    log_probabilities: Float[Tensor, "n c"], labels: Int[Tensor, " n"], count: int = PICTURES, temper: float = TEMPER
+    log_probabilities: Float[Tensor, "n c"],
+    labels: Int[Tensor, " n"],
+    count: int = DEFAULT.pictures,
+    temper: float = DEFAULT.temper,
 ) -> LikelyPictures:
-    """The likeliest pictures of each class, its own first, weighed by probability ** temper.
+    """Returns the `count` likeliest pictures of each class, its own first, weighed by probability ** temper.
 
-    Args:
-        log_probabilities: of the softmax branch.
-        labels: each picture's class.
-        count: pictures a class, cut to as many as there are.
-        temper: 0 weighs all alike, 1 by their probability.
-
-    Raises:
-        InputError: no picture, or a count or temper out of range.
+    Temper 0 weighs all alike, 1 by their probability.
     """
-    if count < 1 or len(labels) == 0:
-        raise InputError(f"`count` (={count}) of {len(labels)} pictures must be at least 1 of at least 1.")
-    if not 0 <= temper < math.inf:
-        raise InputError(f"`temper` (={temper}) must be at least 0 and finite.")
     order = log_probabilities.clone()
     # Log-probabilities are at most 0, so every picture of the class itself comes before all others.
     order[torch.arange(len(labels)), labels] += 1 - log_probabilities.min()
@@ -83,31 +66,25 @@ def damped_changes(
     changes: Float[Tensor, "c k"],
     features: Float[Tensor, "n k h w"],
     likely: LikelyPictures,
-    strength: float = STRENGTH,
-    *,
-    progress: Callable[[int, int], None] | None = None,
+    strength: float = DEFAULT.strength,
 ) -> Float[Tensor, "c k"]:
-    """`x_c` of every class, in the precision of `changes`; `features` may be kept in half precision.
+    """Returns `x_c` of every class, in the precision of `changes`; `features` may be kept in half precision.
 
     Raises:
-        InputError: a strength below zero, or features that are zero everywhere.
+        InputError: features that are zero everywhere.
     """
-    if not 0 <= strength < math.inf:
-        raise InputError(f"`strength` (={strength}) must be at least 0 and finite; 0 leaves the changes as they are.")
     inverse = _inverse_second_moment(features).to(changes)
     damped = torch.empty_like(changes)
     for at, change in enumerate(changes):
         cells = _centred_cells(features[likely.positions[at]].to(changes), likely.weights[at].to(changes) * strength)
         damped[at] = _damped(change, cells, inverse)
-        if progress:
-            progress(at + 1, len(changes))
     return damped
 
 
 def _damped(
     change: Float[Tensor, " k"], cells: Float[Tensor, "m k"], inverse: Float[Tensor, "k k"]
 ) -> Float[Tensor, " k"]:
-    """`(G + Z^T Z)^-1 G d = d - G^-1 Z^T (I + Z G^-1 Z^T)^-1 Z d` (Woodbury).
+    """Returns `(G + Z^T Z)^-1 G d = d - G^-1 Z^T (I + Z G^-1 Z^T)^-1 Z d` (Woodbury).
 
     The m cells of a class's pictures are mostly fewer than the k channels, so the system that is solved for each class
     is m x m, and `G` is inverted once for all of them.
@@ -120,14 +97,14 @@ def _damped(
 
 
 def _centred_cells(features: Float[Tensor, "p k h w"], weights: Float[Tensor, " p"]) -> Float[Tensor, "m k"]:
-    """Cells less their picture's mean, scaled so that `Z^T Z` is the weighted sum of covariances within pictures."""
+    """Returns `Z`, cells less the mean of their picture: `Z^T Z` is the weighted sum of covariances within pictures."""
     cells = features.flatten(2)
     scale = (weights / cells.shape[2]).sqrt()[:, None, None]
     return ((cells - cells.mean(dim=2, keepdim=True)) * scale).transpose(1, 2).flatten(0, 1)
 
 
 def _inverse_second_moment(features: Float[Tensor, "n k h w"]) -> Float[Tensor, "k k"]:
-    """`G^-1`, float64, of G with a little added to its diagonal; in batches, for all cells at once would be a copy."""
+    """Returns `G^-1`, float64, with a little added to G's diagonal; in batches, for all cells would be a copy."""
     channels = features.shape[1]
     moment = torch.zeros(channels, channels, dtype=torch.float64)
     for batch in features.split(BATCH):
@@ -145,12 +122,11 @@ def _inverse_second_moment(features: Float[Tensor, "n k h w"]) -> Float[Tensor, 
 
 
 class DampingGrids:
-    """What a damping needs of the pictures, read while they are encoded.
+    """Feature maps for a damping, read while the pictures are encoded: of every n-th picture, at most `most_pictures`.
 
     Attributes:
-        every: each so-manieth picture is kept, so that no more are than `most_pictures`.
-        labels, grids, pooled: of each picture kept: its class, its feature maps in half precision, and their pooled
-            features in full, since probabilities of a thousand classes are sensitive.
+        labels, grids, pooled: of each of these pictures: its class, its feature maps in half precision, and their
+            pooled features in full, since probabilities of a thousand classes are sensitive.
     """
 
     def __init__(self, softmax_head: ClassificationHead, pictures: int, config: DampingConfig) -> None:
@@ -161,7 +137,7 @@ class DampingGrids:
         self.pooled: list[Tensor] = []
 
     def read(self, position: int, label: int, grids: Float[Tensor, "v k h w"]) -> None:
-        """Adds one picture, where it is one of those that are kept."""
+        """Adds one picture, if it is an n-th one."""
         if position % self.every:
             return
         self.labels += [label] * len(grids)
@@ -173,10 +149,10 @@ def damped_head(
     grids: DampingGrids,
     softmax_head: ClassificationHead,
     trained: ClassificationHead,
-    config: DampingConfig = DampingConfig(),  # noqa: B008  frozen
+    config: DampingConfig = DEFAULT,
     processes: Processes = ALONE,
 ) -> ClassificationHead:
-    """A copy of the trained head whose rows differ from the softmax head's by the damped change; its bias stays.
+    """Returns a copy of the trained head with the damped change from the softmax head's rows; its bias stays.
 
     Raises:
         InputError: no picture is usable, or the features are zero everywhere.

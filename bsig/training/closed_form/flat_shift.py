@@ -1,8 +1,5 @@
 """A fitted shift whose map is as flat as a linear map of the features can be: a zero that leaves the order of places.
 
-    cells = FlatShiftCells(channels, config)          reads each picture's feature maps while it is encoded
-    fit_flat_shift(cells, softmax_head, config)       -> FlatShiftFit
-
     S   = mean over cells of (f - mean of its picture) (f - mean of its picture)^T     within pictures, (k, k)
     m   = mean over all cells of f                                                       (k,)
     u   = argmin u^T (S + ridge * mean diag S * I) u   with   m . u = 1                   the flattest unit level
@@ -13,13 +10,10 @@ A number subtracted from all cells of a picture changes neither the order of its
 minimum and maximum; only where zero lies. Maps have no bias, so that number has to come out of the features: `u . F`
 is about one on every cell. How nearly is measured, not assumed (`flatness`); what is missing is what the branch costs.
 The vector needs no label; the labels say only which classes are absent, for the one number `a`. Nothing is trained by
-steps: no learning rate, no order of pictures, the same result each time.
+steps: the result is the same each time. A constant cannot know its class: at equal own-class area the absent classes
+keep about the area that they had. Each formula stands as plain loops in tests/reference.py.
 
-A constant cannot know its class: at equal own-class area the absent classes keep about the area that they had.
-Each formula stands as plain loops in tests/reference.py.
-
-Of the pictures only two sums of k x k numbers and a few cells each are kept, of the evaluation crop and of the whole
-picture; nothing is written.
+Two sums of k x k numbers and a few cells of each picture are kept, of the evaluation crop and of the whole picture.
 """
 
 from __future__ import annotations
@@ -39,7 +33,7 @@ from bsig.model.heads import ClassificationHead
 from bsig.training.config import FlatShiftConfig
 from bsig.training.processes import ALONE, Processes
 
-RIDGE, ABSENT_AREA = FlatShiftConfig().ridge, FlatShiftConfig().absent_area
+DEFAULT = FlatShiftConfig()
 CELLS_A_VIEW = 4
 ABSENT_CLASSES = 10
 
@@ -50,8 +44,8 @@ class CellMoments:
 
     Attributes:
         cells: how many cells were added.
-        total: (k,) sum of the features.
-        within: (k, k) sum of products of features less their picture's mean.
+        total: sum of the features.
+        within: sum of products of features less their picture's mean.
     """
 
     cells: int
@@ -72,45 +66,38 @@ class CellMoments:
         # In the features' own precision (float32: about 1e-6 relative); doubling a batch of cells would cost more.
         self.within += (centred.T @ centred).double().cpu()
 
-    def joined(self, other: CellMoments) -> CellMoments:
+    def __add__(self, other: CellMoments) -> CellMoments:
         """Returns the sums over the cells of both."""
         return CellMoments(self.cells + other.cells, self.total + other.total, self.within + other.within)
 
     def sum_up(self, processes: Processes) -> None:
-        """Puts the sums over the cells of all processes in place of those of this one.
-
-        Raises:
-            InputError: another process has ended.
-        """
+        """Puts the sums over the cells of all processes in place of those of this one."""
         count = torch.tensor([float(self.cells)], dtype=torch.float64)
         processes.sum_up([count, self.total, self.within])
         self.cells = round(float(count))
 
     @property
     def mean(self) -> Float[Tensor, " k"]:
-        """`m`, the mean over all cells."""
+        """Returns `m`, the mean over all cells."""
         return self.total / self.cells
 
     @property
     def covariance(self) -> Float[Tensor, "k k"]:
-        """`S`, the covariance within pictures."""
+        """Returns `S`, the covariance within pictures."""
         return self.within / self.cells
 
 
-def flattest_vector(moments: CellMoments, ridge: float = RIDGE) -> Float[Tensor, " k"]:
-    """`u`, float64: its map's mean over all cells is 1 and its variance within pictures the smallest, up to the ridge.
+def flattest_vector(moments: CellMoments, ridge: float = DEFAULT.ridge) -> Float[Tensor, " k"]:
+    """Returns `u`, float64, with a map of mean 1 over all cells and, up to the ridge, least variance within pictures.
 
     Closed form `u = Q^-1 m / (m . Q^-1 m)` with `Q = S + ridge * mean diag S * I`.
 
     Raises:
-        InputError: no cells, a ridge that is not above zero, or features that vary nowhere or are zero everywhere.
+        InputError: no cells, or features that vary nowhere or are zero everywhere.
     """
-    if not 0 < ridge < math.inf:
-        raise InputError(f"`ridge` (={ridge}) must be above 0: fewer cells than channels leave the fit open.")
-    if moments.cells == 0:
-        raise InputError("`moments` (=0 cells) must hold at least one picture; add features first.")
     covariance, mean = moments.covariance, moments.mean
-    # The ridge is a share of the mean variance, so that it means the same for features of any scale.
+    # The ridge is a share of the mean variance, so that it means the same at any scale of the features. It is above 0:
+    # fewer cells than channels leave the fit open.
     size = float(covariance.diagonal().mean())
     if not (math.isfinite(size) and size > 0 and bool(mean.any())):
         raise InputError(f"the features' variance within pictures (={size:g}) must be above 0; use other pictures.")
@@ -119,7 +106,7 @@ def flattest_vector(moments: CellMoments, ridge: float = RIDGE) -> Float[Tensor,
 
 
 def flatness(vector: Float[Tensor, " k"], moments: CellMoments) -> float:
-    """Standard deviation of `vector . F` within a picture over its mean: 0 is a constant. Lower is better.
+    """Returns the standard deviation of `vector . F` within a picture over its mean: 0 is a constant. Lower is better.
 
     On moments of pictures that the vector was not fitted on it is an honest figure.
     """
@@ -128,21 +115,18 @@ def flatness(vector: Float[Tensor, " k"], moments: CellMoments) -> float:
 
 
 def level_for_absent_area(
-    absent: Float[Tensor, " n"], flat: Float[Tensor, " n"], absent_area: float = ABSENT_AREA
+    absent: Float[Tensor, " n"], flat: Float[Tensor, " n"], absent_area: float = DEFAULT.absent_area
 ) -> float:
-    """The smallest `a >= 0` at which at most `absent_area` of the cells have `absent - a * flat > 0`.
+    """Returns the smallest `a >= 0` at which at most `absent_area` of the cells have `absent - a * flat > 0`.
 
     Args:
         absent: map values of classes that are not in the picture, a cell an entry, in logits.
-        flat: `u . F` of the same cells, about 1. Where it is not above zero no level helps: such a cell counts as
+        flat: `u . F` of the same cells, about 1. Where it is not above zero no level helps: the cell counts as
             positive.
-        absent_area: share of the cells, from 0 to below 1.
 
     Raises:
-        InputError: no cells, a share out of range, or too many cells that no level reaches.
+        InputError: no cells, or too many cells that no level reaches.
     """
-    if not 0 <= absent_area < 1:
-        raise InputError(f"`absent_area` (={absent_area}) must be at least 0 and below 1, a share of the cells.")
     reached = flat > 0
     allowed = math.floor(absent_area * len(absent)) - int((~reached).sum())
     if len(absent) == 0 or allowed < 0:
@@ -159,12 +143,11 @@ def level_for_absent_area(
 
 
 class FlatShiftCells:
-    """What a flat shift needs of the pictures, read while they are encoded.
+    """Numbers of each picture for a flat shift, read while the pictures are encoded.
 
     Attributes:
         halves: moments of every second picture, and of the others: a vector fitted on one half is judged on the other.
-        seed: draws cells and absent classes.
-        labels, cells: of each picture, by position: its class, and (n, k) some cells of both its views.
+        labels, cells: by position of the picture: its class, and (n, k) some cells of both its views.
     """
 
     def __init__(self, channels: int, config: FlatShiftConfig) -> None:
@@ -182,13 +165,12 @@ class FlatShiftCells:
 
 @dataclass(frozen=True)
 class FlatShiftFit:
-    """A fitted flat shift and what it rests on.
+    """A fitted flat shift from so many pictures.
 
     Attributes:
         shift: `-level * u`, and a bias of zero: the whole zero sits in the maps.
         level: in logits.
         flatness: of a vector fitted on every second picture, on the others: within-picture deviation over mean.
-        pictures: how many were used.
     """
 
     shift: FittedShift
@@ -200,10 +182,10 @@ class FlatShiftFit:
 def fit_flat_shift(
     cells: FlatShiftCells,
     softmax_head: ClassificationHead,
-    config: FlatShiftConfig = FlatShiftConfig(),  # noqa: B008  frozen
+    config: FlatShiftConfig = DEFAULT,
     processes: Processes = ALONE,
 ) -> FlatShiftFit:
-    """The flat shift of a softmax head, the same in all processes.
+    """Returns the flat shift of a softmax head, the same in all processes.
 
     Raises:
         InputError: fewer than two classes or two readable pictures, or more cells beyond any level than allowed.
@@ -216,7 +198,7 @@ def fit_flat_shift(
     if any(half.cells == 0 for half in cells.halves):
         raise InputError("fewer than 2 pictures of these classes are usable; a flat shift needs more.")
     first, second = cells.halves
-    vector = flattest_vector(first.joined(second), config.ridge)
+    vector = flattest_vector(first + second, config.ridge)
     rows = weight.cpu()
     absent = {}
     for position, some in cells.cells.items():
@@ -236,10 +218,7 @@ def fit_flat_shift(
 
 
 def _some_cells(grids: Float[Tensor, "v k h w"], seed: int, position: int) -> Float[Tensor, "n k"]:
-    """A few cells of each view: the level is a quantile over all pictures, which needs no picture whole."""
+    """Returns a few cells of each view: the level is a quantile over all pictures, which needs no picture whole."""
     cells = grids.flatten(2).transpose(1, 2)
-    random = np.random.default_rng((seed, position, 1))
-    drawn = [random.choice(cells.shape[1], min(CELLS_A_VIEW, cells.shape[1]), replace=False) for _ in cells]
-    return torch.cat(
-        [view[torch.from_numpy(places).to(view.device)] for view, places in zip(cells, drawn, strict=True)]
-    )
+    count, random = cells.shape[1], np.random.default_rng((seed, position, 1))
+    return torch.cat([view[random.choice(count, min(CELLS_A_VIEW, count), replace=False)] for view in cells])

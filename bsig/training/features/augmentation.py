@@ -18,7 +18,7 @@ PUBLISHED_RESIZE = 256 / 224
 
 
 def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sample: int, view: int) -> Image.Image:
-    """One version of a picture as the model's crop; the same for the same seed, sample and view."""
+    """Returns one version of a picture as the model's crop; the same for the same seed, sample and view."""
     if view == 0:
         return crop_image(picture, preprocessing)
     # torchvision draws from torch's global generator: one thread at a time, or two would draw from each other's seed.
@@ -33,9 +33,9 @@ def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sa
 
 
 def fresh_view(picture: Image.Image, preprocessing: Preprocessing, seed: int, epoch: int, sample: int) -> Image.Image:
-    """The published code's augmentation: squashed to 8/7 of the input, a random crop of its size, flipped every second.
+    """Returns the published augmentation: squashed to 8/7 of the input (256 for 224), a random crop, mirrored or not.
 
-    256 x 256 and 224 for the usual input; drawn from seed, epoch and sample.
+    Drawn from seed, epoch and sample.
     """
     rows, columns = preprocessing.input_size_hw
     tall, wide = round(rows * PUBLISHED_RESIZE), round(columns * PUBLISHED_RESIZE)

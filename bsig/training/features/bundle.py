@@ -35,13 +35,7 @@ BUNDLED_FEATURES = ASSETS / "training" / "imagenet-efficientnet_lite0.safetensor
 
 @dataclass(frozen=True)
 class FeatureBundle:
-    """The content of a bundle.
-
-    Attributes:
-        features: of the training pictures.
-        held_out: of pictures that are only measured, or None.
-        description: provenance: `name`, `images`, `classes`, `held_out_images`, `source`, `licence`, ...
-    """
+    """The content of a bundle; the description holds `name`, `images`, `classes`, `source`, `licence`, ..."""
 
     features: PooledFeatures
     held_out: PooledFeatures | None
@@ -83,7 +77,7 @@ def save_bundle(
 
 
 def load_bundle(path: Path, model: DualBranch) -> FeatureBundle:
-    """The features, float32, checked to be of this model's encoder and classes.
+    """Returns the features, float32, checked to be of this model's encoder and classes.
 
     Raises:
         InputError: no such file, damaged, of a newer format, or of another encoder, preprocessing or other classes.
@@ -103,7 +97,7 @@ def load_bundle(path: Path, model: DualBranch) -> FeatureBundle:
 
 
 def bundle_fits(path: Path, model: DualBranch) -> bool:
-    """Whether `load_bundle` would take the file for this model, told from its header alone."""
+    """Returns whether `load_bundle` would take the file for this model, by its header alone."""
     try:
         with safe_open(path, framework="pt") as stored:
             _check_fits(stored.metadata() or {}, model, path.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,7 +32,7 @@ from bsig.training.features.augmentation import view_of
 from bsig.training.features.encoding import Encoder, decoded_batches, precision_on
 from bsig.training.features.file import FeatureFile, make_room, read_features
 from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
-from bsig.training.processes import Processes
+from bsig.training.processes import ALONE, Processes
 
 CACHE_VERSION = 3
 FEATURES_FOLDER = CACHE_FOLDER / "features"
@@ -43,12 +43,9 @@ class GridReader(Protocol):
     """Takes what it needs of each picture's feature maps while the pictures are encoded."""
 
     def read(self, position: int, label: int, grids: Float[Tensor, "2 k h w"]) -> None:
-        """Reads one picture.
+        """Reads one picture: its number among all of known classes, its class and its feature maps.
 
-        Args:
-            position: number of the picture among all of known classes.
-            label: its class.
-            grids: features of its evaluation crop and of the whole picture, squashed to the input.
+        The maps are of the evaluation crop and of the whole picture, squashed to the input.
         """
 
 
@@ -62,23 +59,16 @@ def pooled_features(
     cache_folder: Path | None = FEATURES_FOLDER,
     progress: Progress | None = None,
     should_stop: ShouldStop = never,
-    on_note: OnNote | None = None,
+    on_note: OnNote = unheard,
     readers: Sequence[GridReader] = (),
 ) -> PooledFeatures:
-    """What the heads see of the samples, from the cache or from the encoder.
+    """Returns what the heads see of the samples, from the cache or from the encoder.
 
-    Pictures are decoded in threads; the callbacks are called in the caller's.
+    Pictures are decoded in threads; the callbacks (`bsig.training.callbacks`) are called in the caller's.
 
     Args:
-        model: whose encoder and pooling are used.
-        images: samples; those whose class `index_of` does not hold are left out.
-        index_of: the model's class index of each class name.
-        views: how many versions of each picture.
-        encoding: how they are fed to the encoder.
+        index_of: the model's class index of each class name; pictures of other classes are left out.
         cache_folder: where features are kept; None keeps nothing.
-        progress: called with (done, total) pictures.
-        should_stop: asked before each batch; True ends the run.
-        on_note: told, in one sentence, what did not go as planned and was got around.
         readers: shown the feature maps of every readable picture, on the way or, where its features are kept already,
             in a pass of their own.
 
@@ -86,12 +76,8 @@ def pooled_features(
         StoppedEarly: `should_stop` said so.
         InputError: no sample is left, or neither disk nor memory holds the features.
     """
-    run = _Extraction(model, views, index_of, encoding, cache_folder, progress, should_stop, on_note, readers)
-    samples = known_samples(images, index_of)
-    pooled, unreadable = run.features_of(samples, range(len(samples)))
-    labels = [index_of[sample.class_name] for index, sample in enumerate(samples) if index not in unreadable]
-    refuse_nothing(len(labels), len(samples), images.name)
-    return PooledFeatures(pooled, torch.tensor(labels), tuple(unreadable.values()))
+    run = _Extraction(model, index_of, views, encoding, cache_folder, progress, should_stop, on_note, readers)
+    return run.features_of(images, ALONE)
 
 
 def split_features(
@@ -102,26 +88,19 @@ def split_features(
     views: Views = ONE_VIEW,
     **options: Any,
 ) -> TrainingFeatures:
-    """What the heads see of the samples, as `pooled_features`; each process encodes and holds its own share.
+    """Returns the same as `pooled_features`; each process encodes and holds its own share.
 
     Raises:
-        StoppedEarly, InputError: as there, in all processes, where one of them has cause.
+        StoppedEarly, InputError: in all processes, where one of them has cause.
     """
+    features = _Extraction(model, index_of, views, **options).features_of(images, processes)
     if processes.count == 1:
-        return pooled_features(model, images, index_of, views, **options)
-    run = _Extraction(model, views, index_of, **options)
-    samples = known_samples(images, index_of)
-    own = processes.share(len(samples))
-    pooled, unreadable = processes.together(lambda: run.features_of(samples, own))
-    every = [entry for part in processes.gathered(unreadable) for entry in part.items()]
-    labels = [index_of[samples[index].class_name] for index in own if index not in unreadable]
-    refuse_nothing(len(samples) - len(every), len(samples), images.name)
-    counts = processes.gathered(len(labels))
-    shapes = processes.gathered(tuple(pooled.shape[2:]) if labels else None)
-    if not labels:  # a share that is empty has the shape of the others' rows
-        pooled = torch.zeros((0, views.count, *next(shape for shape in shapes if shape is not None)))
-    sentences = tuple(sentence for _, sentence in every)
-    features = PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), sentences)
+        return features
+    counts = processes.gathered(features.count)
+    shapes = processes.gathered(tuple(features.pooled.shape[2:]) if features.count else None)
+    if not features.count:  # a share that is empty has the shape of the others' rows
+        row_shape = next(shape for shape in shapes if shape is not None)
+        features = replace(features, pooled=torch.zeros((0, views.count, *row_shape)))
     return SplitFeatures(features, sum(counts[: processes.rank]), sum(counts), processes)
 
 
@@ -133,20 +112,18 @@ def show_grids(
     readers: Sequence[GridReader],
     **options: Any,
 ) -> None:
-    """Shows the readers the feature maps of every readable picture of known classes; nothing is kept.
-
-    Of several processes each one encodes its own share.
+    """Shows the readers the feature maps of every readable picture of known classes, each process its own share.
 
     Raises:
-        StoppedEarly, InputError: as `pooled_features`, in all processes, where one of them has cause.
+        StoppedEarly, InputError: in all processes, where one of them has cause.
     """
-    run = _Extraction(model, ONE_VIEW, index_of, cache_folder=None, readers=readers, **options)
+    run = _Extraction(model, index_of, ONE_VIEW, cache_folder=None, readers=readers, **options)
     samples = known_samples(images, index_of)
     processes.together(lambda: run.show(samples, processes.share(len(samples))))
 
 
 def known_samples(images: LabelledImages, index_of: dict[str, int]) -> list[Sample]:
-    """Those of a class that the model has."""
+    """Returns the samples of a class that the model has."""
     return [sample for sample in images.samples if sample.class_name in index_of]
 
 
@@ -161,13 +138,9 @@ def refuse_nothing(left: int, samples: int, name: str) -> None:
 
 
 def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first: int = 0) -> str:
-    """A hash of everything that changes the pooled features: encoder, pooling, precision, preprocessing, views, files.
+    """Returns a hash of everything that changes the pooled features.
 
-    Args:
-        model: whose encoder and pooling are used.
-        samples: in their order.
-        views: how many versions of each.
-        first: number of the first sample in its data set: random views are drawn by it.
+    `first` is the number of the first sample in its data set: random views are drawn by it.
     """
     entries = {
         "version": CACHE_VERSION,
@@ -184,7 +157,7 @@ def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first:
 
 
 def available_memory() -> int:
-    """Bytes of memory that are free or can be freed; a very large number where the system does not say."""
+    """Returns bytes of memory that are free or can be freed; a very large number where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
@@ -195,7 +168,7 @@ def available_memory() -> int:
 def view_crops(
     sample: Sample, index: int, preprocessing: Preprocessing, views: Views, *, with_whole: bool = False
 ) -> np.ndarray | str:
-    """Pixels (v, H, W, 3) of the sample's views, or one sentence why it cannot be read.
+    """Returns pixels (v, H, W, 3) of the sample's views, or one sentence why it cannot be read.
 
     `with_whole` puts the whole picture, squashed to the input, behind them.
     """
@@ -209,101 +182,100 @@ def view_crops(
     return np.stack([np.asarray(crop) for crop in crops])
 
 
+@dataclass(frozen=True)
 class _Extraction:
-    """One run of the encoder over samples: what stays the same for all of them."""
+    """One run of the encoder over samples."""
 
-    def __init__(
-        self,
-        model: DualBranch,
-        views: Views,
-        index_of: dict[str, int],
-        encoding: EncodingConfig = DEFAULT_ENCODING,
-        cache_folder: Path | None = FEATURES_FOLDER,
-        progress: Progress | None = None,
-        should_stop: ShouldStop = never,
-        on_note: OnNote | None = None,
-        readers: Sequence[GridReader] = (),
-    ) -> None:
-        self.model, self.views, self.index_of, self.encoding = model, views, index_of, encoding
-        self.readers = readers
-        self.cache_folder = cache_folder
-        self.progress, self.should_stop, self.on_note = progress, should_stop, on_note or unheard
+    model: DualBranch
+    index_of: dict[str, int]
+    views: Views
+    encoding: EncodingConfig = DEFAULT_ENCODING
+    cache_folder: Path | None = FEATURES_FOLDER
+    progress: Progress | None = None
+    should_stop: ShouldStop = never
+    on_note: OnNote = unheard
+    readers: Sequence[GridReader] = ()
 
-    def features_of(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
-        """Features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
+    def features_of(self, images: LabelledImages, processes: Processes) -> PooledFeatures:
+        """Returns features and labels of this process's share; unreadable files are those of all processes."""
+        samples = known_samples(images, self.index_of)
+        own = processes.share(len(samples))
+        pooled, unreadable = processes.together(lambda: self._share(samples, own))
+        sentences = [sentence for part in processes.gathered(unreadable) for sentence in part.values()]
+        refuse_nothing(len(samples) - len(sentences), len(samples), images.name)
+        labels = [self.index_of[samples[index].class_name] for index in own if index not in unreadable]
+        return PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), tuple(sentences))
+
+    def _share(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
+        """Returns features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
         if self.should_stop():
             raise StoppedEarly(f"stopped on request after 0 of {len(own)} pictures were encoded.")
         path = self._path(samples, own)
-        stored = self._stored(samples, own, path)
+        stored = self._stored(samples, own, path) if path else None
         if stored:
             if self.readers:
                 self.show(samples, own)
             return stored
-        sink = _Rows(path, len(own), self.on_note)
+        rows = _Rows(path, len(own), self.on_note)
         unreadable: dict[int, str] = {}
         try:
-            self._encode(samples, own, self.views, sink, unreadable)
-            pooled = sink.finished(unreadable, own.start)
+            self._encode(samples, own, self.views, rows, unreadable)
+            pooled = rows.finished({index - own.start: text for index, text in unreadable.items()})
         finally:
-            sink.discard()
+            rows.discard()
         return torch.from_numpy(pooled), unreadable
 
-    def _path(self, samples: list[Sample], own: range) -> Path | None:
+    def _path(self, samples: list[Sample], part: range) -> Path | None:
         if not self.cache_folder:
             return None
-        return self.cache_folder / f"{cache_key(self.model, samples[own.start : own.stop], self.views, own.start)}.npy"
+        key = cache_key(self.model, samples[part.start : part.stop], self.views, part.start)
+        return self.cache_folder / f"{key}.npy"
 
-    def _stored(self, samples: list[Sample], own: range, path: Path | None) -> tuple[Tensor, dict[int, str]] | None:
-        """From the file of this share or, in one of several processes, from that of all samples."""
-        stored = read_features(path, len(own), self.views.count) if path else None
-        if stored:
-            rows, unreadable = stored
-            return torch.from_numpy(rows), {own.start + index: text for index, text in unreadable.items()}
-        whole = range(len(samples))
-        path = self._path(samples, whole) if own != whole else None
-        stored = read_features(path, len(samples), self.views.count) if path else None
-        if not stored:
-            return None
-        rows, unreadable = stored
-        before = sum(index not in unreadable for index in range(own.start))
-        own_unreadable = {index: text for index, text in unreadable.items() if index in own}
-        return torch.from_numpy(rows[before : before + len(own) - len(own_unreadable)]), own_unreadable
+    def _stored(self, samples: list[Sample], own: range, own_path: Path) -> tuple[Tensor, dict[int, str]] | None:
+        """Reads the file of this share or, in one of several processes, that of all samples."""
+        for part in dict.fromkeys((own, range(len(samples)))):
+            path = own_path if part == own else self._path(samples, part)
+            stored = read_features(path, len(part), self.views.count) if path else None
+            if stored:
+                rows, unreadable = stored[0], {part.start + index: text for index, text in stored[1].items()}
+                before = sum(index not in unreadable for index in range(part.start, own.start))
+                own_unreadable = {index: text for index, text in unreadable.items() if index in own}
+                return torch.from_numpy(rows[before : before + len(own) - len(own_unreadable)]), own_unreadable
+        return None
 
     def show(self, samples: list[Sample], own: range) -> None:
         """Shows the readers the feature maps of the readable samples in `own`."""
         self._encode(samples, own, ONE_VIEW, None, {})
 
     def _encode(
-        self, samples: list[Sample], own: range, views: Views, sink: _Rows | None, unreadable: dict[int, str]
+        self, samples: list[Sample], own: range, views: Views, rows: _Rows | None, unreadable: dict[int, str]
     ) -> None:
-        """Encodes the samples in `own` once: pooled views go to the sink, feature maps to the readers."""
+        """Encodes the samples in `own` once: pooled views go to `rows`, feature maps to the readers."""
         encoder, with_whole = Encoder(self.model, self.on_note), bool(self.readers)
-        preprocessing = self.model.preprocessing
         batch_size = max(1, self.encoding.batch_size_on(self.model.device) // (views.count + with_whole))
 
         def decode(index: int) -> np.ndarray | str:
-            return view_crops(samples[index], index, preprocessing, views, with_whole=with_whole)
+            return view_crops(samples[index], index, self.model.preprocessing, views, with_whole=with_whole)
 
         done = 0
-        for kept, crops, failed in decoded_batches(own, decode, batch_size, self.encoding.threads()):
+        for readable, crops, failed in decoded_batches(own, decode, batch_size, self.encoding.threads()):
             if self.should_stop():
                 raise StoppedEarly(f"stopped on request after {done} of {len(own)} pictures were encoded.")
             unreadable.update(failed)
             if crops is not None:
-                pooled = self._read(encoder, samples, kept, crops, views) if with_whole else encoder.pooled(crops)
-                if sink:
-                    rows = pooled.cpu().numpy()
-                    sink.append(rows.reshape(len(kept), views.count, *rows.shape[1:]))
-            done += len(kept) + len(failed)
+                pooled = self._read(encoder, samples, readable, crops, views) if with_whole else encoder.pooled(crops)
+                if rows:
+                    rows.append(pooled.unflatten(0, (len(readable), views.count)).cpu().numpy())
+            done += len(readable) + len(failed)
             if self.progress:
                 self.progress(done, len(own))
 
     def _read(
-        self, encoder: Encoder, samples: list[Sample], kept: list[int], crops: np.ndarray, views: Views
+        self, encoder: Encoder, samples: list[Sample], readable: list[int], crops: np.ndarray, views: Views
     ) -> Tensor:
         """Shows the readers a batch's feature maps; returns the pooled features of its views, (n * v, ...)."""
-        features = encoder.grids(crops).unflatten(0, (len(kept), views.count + 1))
-        for index, grids in zip(kept, features[:, [0, -1]], strict=True):
+        features = encoder.grids(crops).unflatten(0, (len(readable), views.count + 1))
+        for index, grids in zip(readable, features[:, [0, -1]], strict=True):
             for reader in self.readers:
                 reader.read(index, self.index_of[samples[index].class_name], grids)
         with torch.no_grad():
@@ -326,18 +298,18 @@ class _Rows:
             try:
                 self.file.append(rows)
             except OSError as error:
-                self._go_on_in_memory(error)
+                self._go_on_in_memory(self.file, error)
         if self.memory is not None:
             self.memory[self.filled : self.filled + len(rows)] = rows
         self.filled += len(rows)
 
-    def finished(self, unreadable: dict[int, str], first: int) -> np.ndarray:
-        """All rows; published, where they are in a file."""
+    def finished(self, unreadable: dict[int, str]) -> np.ndarray:
+        """Returns all rows; published, where they are in a file."""
         if self.file is not None:
             try:
-                return self.file.publish({index - first: text for index, text in unreadable.items()})
+                return self.file.publish(unreadable)
             except OSError as error:
-                self._go_on_in_memory(error)
+                self._go_on_in_memory(self.file, error)
         return self.memory[: self.filled] if self.memory is not None else np.zeros((0, 1), np.float32)
 
     def discard(self) -> None:
@@ -349,27 +321,24 @@ class _Rows:
             try:
                 make_room(self.path.parent, 4 * self.rows * int(np.prod(row_shape)))
                 self.file = FeatureFile(self.path, self.rows, row_shape)
+                return
             except OSError as error:
-                self._tell(error)
-        if self.file is None:
-            self.memory = self._allocated(row_shape)
+                self._tell(self.path, error)
+        self.memory = self._allocated(row_shape)
 
-    def _go_on_in_memory(self, error: OSError) -> None:
-        file, self.file = self.file, None
-        if file is None:
-            return
+    def _go_on_in_memory(self, file: FeatureFile, error: OSError) -> None:
+        self.file = None
         try:
-            self._tell(error)
+            self._tell(file.path, error)
             self.memory = self._allocated(file.row_shape)
             self.memory[: self.filled] = file.written()[: self.filled]
         finally:
             file.discard()
 
-    def _tell(self, error: OSError) -> None:
-        where = self.path.parent if self.path else ""
+    def _tell(self, path: Path, error: OSError) -> None:
         self.on_note(
-            f"features cannot be kept in '{where}' ({error}), so they stay in memory for this run alone; free space, "
-            "or set BSIG_CACHE to another folder."
+            f"features cannot be kept in '{path.parent}' ({error}), so they stay in memory for this run alone; free "
+            "space, or set BSIG_CACHE to another folder."
         )
 
     def _allocated(self, row_shape: tuple[int, ...]) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch import Tensor
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.dual_branch import DualBranch
-from bsig.training.callbacks import OnNote
+from bsig.training.callbacks import OnNote, unheard
 
 BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]
@@ -26,47 +26,42 @@ Batch = UInt8[np.ndarray, "b H W 3"]
 
 
 def precision_on(device: torch.device) -> str:
-    """How the encoder computes there; part of the key of cached features."""
+    """Returns how the encoder computes there; part of the key of cached features."""
     return "float16 autocast" if device.type == "cuda" else "float32"
 
 
 class Encoder:
-    """A model's encoder and pooling, over batches of crops.
+    """A model's encoder and pooling, over batches of crops; says so where it has to halve a batch."""
 
-    Args:
-        model: whose encoder and pooling are used.
-        on_note: told when a batch had to be halved.
-    """
-
-    def __init__(self, model: DualBranch, on_note: OnNote | None = None) -> None:
+    def __init__(self, model: DualBranch, on_note: OnNote = unheard) -> None:
         self.model, self.device, self.on_note = model, model.device, on_note
         self.largest: int | None = None
 
     def pooled(self, crops: UInt8[np.ndarray, "b H W 3"]) -> Float[Tensor, "b ..."]:
-        """Pooled features of the crops on the encoder's device, float32, in pieces where memory is short.
+        """Returns pooled features of the crops on the encoder's device, float32, in pieces where memory is short.
 
         Raises:
-            InputError: there is no memory even for one picture.
+            InputError: the memory does not hold one picture.
         """
         return self._in_pieces(crops, self.model.softmax_head.pooled)
 
     def grids(self, crops: UInt8[np.ndarray, "b H W 3"]) -> Float[Tensor, "b k h w"]:
-        """Feature maps of the crops on the encoder's device, float32.
+        """Returns feature maps of the crops on the encoder's device, float32.
 
         Raises:
-            InputError: there is no memory even for one picture.
+            InputError: the memory does not hold one picture.
         """
         return self._in_pieces(crops, lambda features: features)
 
     @torch.no_grad()
-    def _in_pieces(self, crops: np.ndarray, kept: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `kept` keeps of the features, a piece at a time; pieces halve where the memory does not hold them."""
+    def _in_pieces(self, crops: np.ndarray, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        """Returns `reduce` of the features, a piece at a time; pieces halve where the memory does not hold them."""
         size = min(self.largest or len(crops), len(crops))
         parts: list[Tensor] = []
         start = 0
         while start < len(crops):
             try:
-                parts.append(kept(self._forward(crops[start : start + size])))
+                parts.append(reduce(self._forward(crops[start : start + size])))
                 start += size
             except (torch.OutOfMemoryError, MemoryError) as error:
                 size = self._halved(min(size, len(crops) - start), error)
@@ -90,8 +85,7 @@ class Encoder:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.largest = size // 2
-        if self.on_note:
-            self.on_note(f"out of memory with {size} pictures at a time: going on with {self.largest}.")
+        self.on_note(f"out of memory with {size} pictures at a time: going on with {self.largest}.")
         return self.largest
 
 
@@ -105,16 +99,12 @@ def normalised(pixels: UInt8[Tensor, "b H W 3"], preprocessing: Preprocessing) -
 def decoded_batches(
     indices: Sequence[int], decode: Callable[[int], Crops | str], batch_size: int, threads: int
 ) -> Iterator[tuple[list[int], Batch | None, dict[int, str]]]:
-    """Batches in order, each decoded in threads while the ones before are used.
+    """Yields batches in order, each decoded in threads while the ones before are used.
 
-    Args:
-        indices: of the pictures.
-        decode: the crops of a picture, or one sentence why there are none; called in the threads.
-        batch_size: pictures a batch.
-        threads: how many decode at once.
+    `decode` is called in the threads; it returns the crops of a picture, or one sentence why it has none.
 
     Yields:
-        Indices that could be read, their crops (n * v, H, W, 3) or None for none, and what could not be read.
+        Indices of the readable pictures, their crops (n * v, H, W, 3) or None, and a sentence for each other picture.
     """
     batches = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
     pending: deque[list[Future[Crops | str]]] = deque()
@@ -123,13 +113,9 @@ def decoded_batches(
             for number, batch in enumerate(batches):
                 for later in batches[number + len(pending) : number + 1 + BATCHES_AHEAD]:
                     pending.append([pool.submit(decode, index) for index in later])
-                yield _collected(batch, [future.result() for future in pending.popleft()])
+                outcomes = dict(zip(batch, (future.result() for future in pending.popleft()), strict=True))
+                failed = {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, str)}
+                crops = {index: outcome for index, outcome in outcomes.items() if not isinstance(outcome, str)}
+                yield list(crops), np.concatenate(list(crops.values())) if crops else None, failed
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _collected(batch: Sequence[int], decoded: list[Crops | str]) -> tuple[list[int], Batch | None, dict[int, str]]:
-    outcomes = dict(zip(batch, decoded, strict=True))
-    unreadable = {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, str)}
-    crops = {index: outcome for index, outcome in outcomes.items() if not isinstance(outcome, str)}
-    return list(crops), np.concatenate(list(crops.values())) if crops else None, unreadable

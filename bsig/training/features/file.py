@@ -35,12 +35,9 @@ LEFT_BEHIND_SECONDS, LEFT_BEHIND_SECONDS_WITHOUT_LOCKS = 60, 24 * 3600
 
 
 class FeatureFile:
-    """Rows on their way to a file that is not there before it is whole.
+    """Rows on their way to a file `path` that is not there before it is whole.
 
-    Args:
-        path: the `.npy` to be.
-        rows: how many there will be at most; the space is taken at once, so that a full disk shows before the work.
-        row_shape: of each row.
+    The space of `rows`, the most that will come, is taken at once, so that a full disk shows before the work.
 
     Raises:
         OSError: the disk refuses.
@@ -65,7 +62,7 @@ class FeatureFile:
         self.rows += len(rows)
 
     def written(self) -> np.ndarray:
-        """The rows so far, read back into memory."""
+        """Returns the rows so far, read back into memory."""
         shape, start = (self.rows, *self.row_shape), len(_header((self.rows, *self.row_shape)))
         return np.fromfile(self.temporary, np.float32, math.prod(shape), offset=start).reshape(shape)
 
@@ -88,14 +85,14 @@ class FeatureFile:
         return rows
 
     def discard(self) -> None:
-        """Takes away what was written."""
+        """Removes the file."""
         with contextlib.suppress(OSError):
             self.file.close()
         self.temporary.unlink(missing_ok=True)
 
 
 def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, dict[int, str]] | None:
-    """Stored rows and what could not be read; None where either is missing or damaged: they are made again.
+    """Returns stored rows and what could not be read; None where either is missing or damaged: they are made again.
 
     Up to a gigabyte is read into memory; more is mapped, so that memory stays flat and processes share it. The file
     counts as used now.
@@ -113,9 +110,7 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
 
 
 def make_room(folder: Path, size: int) -> None:
-    """Takes away what killed runs left, then the files that were not used for longest, until `size` bytes fit.
-
-    Files that a process has mapped stay.
+    """Removes what killed runs left, then the files unused for longest, until `size` bytes fit; mapped files stay.
 
     Raises:
         OSError: `size` is over the limit (environment variable BSIG_CACHE_GB, 20 by default).
@@ -124,10 +119,9 @@ def make_room(folder: Path, size: int) -> None:
     if size > limit:
         raise OSError(f"{size / 1e9:.3g} GB are over the limit of {limit / 1e9:.3g} GB that {LIMIT_VARIABLE} sets")
     remove_left_behind(folder)
-    files = {path: _status(path) for path in folder.glob("*.npy")}
-    held = {path: status for path, status in files.items() if status}
-    total = sum(status.st_size for status in held.values())
-    for path, status in sorted(held.items(), key=lambda item: item[1].st_mtime_ns):
+    files = {path: status for path in folder.glob("*.npy") if (status := _status(path))}
+    total = sum(status.st_size for status in files.values())
+    for path, status in sorted(files.items(), key=lambda item: item[1].st_mtime_ns):
         if total + size <= limit:
             return
         if _unused(path):
@@ -138,7 +132,7 @@ def make_room(folder: Path, size: int) -> None:
 
 
 def remove_left_behind(folder: Path) -> None:
-    """Takes away temporary files whose writer is gone."""
+    """Removes temporary files of writers that are gone."""
     patience = LEFT_BEHIND_SECONDS if KNOWS_LOCKS else LEFT_BEHIND_SECONDS_WITHOUT_LOCKS
     for path in folder.glob(f".*{PARTIAL}"):
         status = _status(path)
@@ -148,23 +142,22 @@ def remove_left_behind(folder: Path) -> None:
 
 
 def cache_limit() -> int:
-    """Bytes that all feature files together may take.
+    """Returns bytes that all feature files together may take.
 
     Raises:
         InputError: BSIG_CACHE_GB is no number.
     """
     text = os.environ.get(LIMIT_VARIABLE, str(DEFAULT_LIMIT_GB))
-    try:
+    gigabytes = -1.0
+    with contextlib.suppress(ValueError):
         gigabytes = float(text)
-    except ValueError:
-        gigabytes = -1.0
     if not 0 <= gigabytes < 1e9:
         raise InputError(f"`{LIMIT_VARIABLE}` (='{text}') must be a number of gigabytes, e.g. 20.")
     return int(gigabytes * 1e9)
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """A private map: nothing that is written to it reaches the file; it keeps the reader's lock as long as it lives."""
+    """Returns a private map: a write does not reach the file, and the reader's lock lives as long as the map."""
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -181,12 +174,12 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _in_memory(stored: np.ndarray) -> np.ndarray:
-    """A copy where it is small: training takes rows at random, which a map on a slow disk would make slow."""
+    """Returns a copy of a small array: training takes rows at random, which a map on a slow disk would make slow."""
     return stored.copy() if stored.nbytes <= IN_MEMORY_BYTES else stored
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """The same length whatever the number of rows: numpy leaves room for the first axis to grow."""
+    """Returns a header of one length for any number of rows: numpy leaves room for the first axis to grow."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return header.getvalue()
@@ -210,7 +203,7 @@ def _reserve(file: IO[bytes], size: int) -> None:
 
 
 def _unused(path: Path) -> bool:
-    """Whether no process holds a lock on it, as far as can be known."""
+    """Returns whether no process is known to hold a lock on it."""
     try:
         with path.open("rb") as file:
             return take_lock(file)

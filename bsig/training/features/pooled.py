@@ -1,4 +1,4 @@
-"""What training sees of the pictures: pooled features and labels, by the batch.
+"""Pooled features and labels, by the batch: all that a training sees of the pictures.
 
 Training asks for pictures by number and never for files, so features may lie in memory, in a mapped file, or be made
 anew at every step.
@@ -27,7 +27,7 @@ class TrainingFeatures(Protocol):
 
     @property
     def count(self) -> int:
-        """How many pictures there are, in all processes together."""
+        """How many pictures there are, in all processes."""
 
     @property
     def unreadable(self) -> tuple[str, ...]:
@@ -38,13 +38,13 @@ class TrainingFeatures(Protocol):
         """Among which processes the pictures are split."""
 
     def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
-        """Pooled features, as that epoch sees them, and labels of this process's part of these pictures."""
+        """Returns pooled features, as that epoch sees them, and labels of this process's part of these pictures."""
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pooled features of the evaluation crop and labels of this process's pictures, some thousand at a time."""
+        """Yields pooled features of the evaluation crop and labels of this process's pictures, in batches."""
 
     def identity(self) -> dict[str, str]:
-        """Hashes that tell these pictures from others: a run resumed must see the same."""
+        """Returns hashes that tell these pictures from others: a run that is resumed must see the same."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,20 @@ class PooledFeatures:
         return ALONE
 
     def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, " b"]]:
-        """These pictures in the epoch's view: each epoch takes the next one, in turn."""
+        """Returns these pictures in the epoch's view: each epoch takes the next one, in turn."""
         return self.pooled[numbers, epoch % self.pooled.shape[1]], self.labels[numbers]
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first view of all pictures, in order."""
+        """Yields the first view of all pictures, in order."""
         for start in range(0, len(self.labels), MEASURED_BATCH):
             yield self.pooled[start : start + MEASURED_BATCH, 0], self.labels[start : start + MEASURED_BATCH]
 
     def identity(self) -> dict[str, str]:
-        """Hashes of features and labels."""
+        """Returns hashes of features and labels."""
         return {"pictures": _sha256(self.pooled)[:12], "labels": _sha256(self.labels)[:12]}
 
     def on(self, device: torch.device) -> PooledFeatures:
-        """The same on a device, where they are small enough to stay there beside a training; otherwise themselves."""
+        """Returns the same on a device, where they are small enough to stay there beside a training."""
         if self.pooled.nbytes > KEPT_ON_DEVICE_BYTES:
             return self
         return replace(self, pooled=self.pooled.to(device), labels=self.labels.to(device))
@@ -100,13 +100,7 @@ def _sha256(tensor: Tensor) -> str:
 
 @dataclass(frozen=True)
 class SplitFeatures:
-    """Pooled features of which each process of a run holds its own part.
-
-    Attributes:
-        own: of this process.
-        first: number of its first picture among all.
-        count: how many pictures there are in all processes.
-    """
+    """Pooled features of which each process of a run holds its `own` part, from picture number `first` on."""
 
     own: PooledFeatures
     first: int
@@ -119,21 +113,17 @@ class SplitFeatures:
         return self.own.unreadable
 
     def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
-        """Those of these pictures that this process holds."""
+        """Returns those of these pictures that this process holds."""
         own = numbers[(numbers >= self.first) & (numbers < self.first + self.own.count)]
         return self.own.batch(own - self.first, epoch)
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pooled features of the first view, and labels, of this process's pictures."""
+        """Yields the first view of this process's pictures, in order."""
         return self.own.first_views()
 
     def identity(self) -> dict[str, str]:
-        """Hashes of all parts: a run of another number of processes sums in another order and is another one."""
+        """Returns hashes of all parts: another number of processes sums in another order and makes another run."""
         parts = self.processes.gathered(self.own.identity())
         joined = {name: "".join(part[name] for part in parts) for name in parts[0]}
         hashes = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in joined.items()}
         return {**hashes, "processes": str(self.processes.count)}
-
-    def on(self, device: torch.device) -> SplitFeatures:
-        """The same on a device, where this process's part is small enough to stay there beside a training."""
-        return replace(self, own=self.own.on(device))

@@ -42,11 +42,11 @@ class TrainableBranch(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Only what is trained."""
+        """Yields only the trained parameters."""
         return (parameter for parameter in super().parameters(recurse) if parameter.requires_grad)
 
     def forward(self, pooled: Float[Tensor, "b ..."]) -> Float[Tensor, "b c"]:
-        """Logits."""
+        """Returns logits."""
         return self.base.logits(pooled)
 
     @property
@@ -55,20 +55,20 @@ class TrainableBranch(nn.Module):
         return self._softmax_head[0]
 
     def distance_penalty(self) -> Tensor | float:
-        """`stay_near_softmax * sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`, W of the last layer."""
+        """Returns `stay_near_softmax * sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`, W of the last layer."""
         if not self.config.stay_near_softmax or self.kind == "shift":
             return 0.0
         moved = self.base.last_linear.weight - self.start
         return self.config.stay_near_softmax * (moved - moved.mean(dim=0)).square().sum()
 
     def fitted_shift(self) -> FittedShift | None:
-        """The vector and the number, where that is its kind."""
+        """Returns the vector and the number of a shift; None for a full branch."""
         if self.kind == "full":
             return None
         return FittedShift(self.vector.detach().clone(), self.bias.detach().clone())
 
     def head(self) -> ClassificationHead:
-        """A copy of the branch as a head of its own."""
+        """Returns a copy of the branch as a head of its own."""
         shift = self.fitted_shift()
         return self.softmax_head.shifted(shift.vector, shift.bias) if shift else copy.deepcopy(self.base)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.training.callbacks import ShouldStop
 from bsig.training.config import TrainingConfig
 from bsig.training.features.pooled import TrainingFeatures
@@ -17,11 +18,11 @@ LossOf = Callable[[Tensor, Tensor], Tensor]
 
 
 class CutShort(Exception):  # noqa: N818  not an error: it never leaves training
-    """Ends an epoch in its middle; `is_asked_for` where somebody asked for it."""
+    """Ends an epoch in its middle; `error` says why."""
 
-    def __init__(self, sentence: str, *, is_asked_for: bool) -> None:
-        super().__init__(sentence)
-        self.sentence, self.is_asked_for = sentence, is_asked_for
+    def __init__(self, error: InputError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,9 @@ def steps_of(count: int, config: TrainingConfig, epoch: int) -> Iterator[Descent
 
 
 class Descent:
-    """Minimises `loss_of(pooled, labels) + penalty()` with SGD and Nesterov momentum.
+    """Minimises `loss_of(pooled, labels) + penalty()` over `parameters`, in place, with SGD and Nesterov momentum.
 
-    Args:
-        parameters: what is trained, in place.
-        features: the pictures.
-        config: the settings.
-        loss_of: mean loss of some pictures.
-        penalty: what is added to it in each step.
-        should_stop: asked before each step, in the caller's thread.
+    `should_stop` is called before each step.
     """
 
     def __init__(
@@ -81,40 +76,40 @@ class Descent:
         )
 
     def run_epoch(self, number: int) -> float:
-        """Takes the steps of one epoch (from 0); returns the mean loss, each step's before it, without the penalty.
+        """Takes the steps of one epoch (from 0); returns the mean of the losses before each step, without the penalty.
 
         Raises:
-            CutShort: `should_stop` sums so, or a loss or the weights after the epoch are not finite.
+            CutShort: `should_stop` said so, or a loss or the weights after the epoch are not finite.
         """
         total = 0.0
         for step in steps_of(self.features.count, self.config, number):
             total += self._take(step) * len(step.pictures)
         if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
-            raise CutShort(
-                f"the weights are not finite after {step} at `learning_rate` {step.rate:.3g}; choose a smaller one.",
-                is_asked_for=False,
+            sentence = (
+                f"the weights are not finite after {step} at `learning_rate` {step.rate:.3g}; choose a smaller one."
             )
+            raise CutShort(InputError(sentence))
         return total / self.features.count
 
     def _take(self, step: DescentStep) -> float:
-        """One step, on the sum of what all processes find for those of its pictures that they hold."""
+        """Takes one step on the sum over all processes, each with the pictures that it holds; returns the loss."""
         stop = float(self.should_stop())
         if not stop or self.features.processes.count > 1:  # the others have to know first
             loss, penalty, stop = self._summed(*self._own_losses(step), stop)
         if stop:
-            raise CutShort(f"stopped on request before {step}.", is_asked_for=True)
+            raise CutShort(StoppedEarly(f"stopped on request before {step}."))
         if not math.isfinite(loss + penalty):
-            raise CutShort(
-                f"the loss is {loss + penalty} in {step}, at `learning_rate` {step.rate:.3g}; choose a smaller one.",
-                is_asked_for=False,
+            sentence = (
+                f"the loss is {loss + penalty} in {step}, at `learning_rate` {step.rate:.3g}; choose a smaller one."
             )
+            raise CutShort(InputError(sentence))
         for group in self.optimizer.param_groups:
             group["lr"] = step.rate
         self.optimizer.step()
         return loss
 
     def _own_losses(self, step: DescentStep) -> tuple[float, float]:
-        """This process's part of loss and penalty of a step; their gradients lie with the parameters."""
+        """Returns this process's part of loss and penalty of a step; their gradients lie with the parameters."""
         device = self.parameters[0].device
         pooled, labels = (tensor.to(device) for tensor in self.features.batch(step.pictures, step.epoch))
         penalty = self.penalty() / self.features.processes.count
@@ -127,7 +122,7 @@ class Descent:
         return float(torch.as_tensor(loss).detach()), float(torch.as_tensor(penalty).detach())
 
     def _summed(self, loss: float, penalty: float, stop: float) -> tuple[float, float, float]:
-        """Loss, penalty and the wish to stop, and all gradients, summed over the processes."""
+        """Returns loss, penalty and the wish to stop, summed over the processes; sums up all gradients."""
         processes = self.features.processes
         if processes.count == 1:
             return loss, penalty, stop

@@ -53,12 +53,9 @@ class BranchMeasures:
 def class_balanced_loss(
     logits: Float[Tensor, "b c"], labels: Int[Tensor, " b"], positive_weight: float | None = None
 ) -> Float[Tensor, ""]:
-    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid, t one-hot, p = C - 1.
+    """Returns the mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`.
 
-    Args:
-        logits: of the sigmoid branch.
-        labels: the one positive class of each image.
-        positive_weight: p, if not the class-balanced C - 1.
+    s is the sigmoid of a logit, t the one-hot label, p the `positive_weight` or the class-balanced C - 1.
     """
     classes = logits.shape[1]
     targets = F.one_hot(labels, classes).to(logits.dtype)
@@ -68,7 +65,7 @@ def class_balanced_loss(
 
 @torch.no_grad()
 def branch_measures(branch: TrainableBranch, features: TrainingFeatures) -> BranchMeasures:
-    """Loss, accuracy and probabilities of the branch, summed in float64 so that the size of batches plays no part."""
+    """Returns means of the branch, summed in float64 so that the size of batches plays no part."""
     device, classes = branch.start.device, branch.start.shape[0]
     sums = torch.zeros(5, dtype=torch.float64)
     for pooled, labels in features.first_views():
@@ -86,7 +83,7 @@ def branch_measures(branch: TrainableBranch, features: TrainingFeatures) -> Bran
 
 @torch.no_grad()
 def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeatures) -> float:
-    """Top-1 of the frozen head over the first views: the same in every epoch."""
+    """Returns top-1 of the frozen head over the first views: the same in every epoch."""
     device, sums = softmax_head.last_linear.weight.device, torch.zeros(2, dtype=torch.float64)
     for pooled, labels in features.first_views():
         hits = (softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum()
@@ -99,15 +96,7 @@ def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeature
 def epoch_measures(
     number: int, loss: float, branch: TrainableBranch, features: TrainingFeatures, softmax: float
 ) -> Epoch:
-    """Returns all measures of an epoch but those of held-out pictures.
-
-    Args:
-        number: of the epoch, from 1.
-        loss: the mean over its steps.
-        branch: after the epoch.
-        features: the pictures it was trained on.
-        softmax: the softmax head's accuracy on them.
-    """
+    """Returns all measures of an epoch (from 1) but those of held-out pictures; `softmax` is that head's accuracy."""
     measures = branch_measures(branch, features)
     weight = branch.head().last_linear.weight.detach().double()
     energy = weight.square().sum()

@@ -18,18 +18,9 @@ from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch
 
-StoredState = tuple[dict[str, Tensor], list[Epoch]]
-
 
 class TrainingState:
-    """What a training needs to go on, in one file. Of several processes the first one writes and reads it.
-
-    Args:
-        file: where it is kept.
-        branch: what is trained; put back in place.
-        optimizer: whose momentum is kept.
-        features: the pictures trained on.
-    """
+    """Branch, momentum and history of a training in one file. The first process writes and reads it."""
 
     def __init__(
         self, file: Path, branch: TrainableBranch, optimizer: torch.optim.Optimizer, features: TrainingFeatures
@@ -82,7 +73,7 @@ class TrainingState:
                 f"the state cannot be kept in '{self.file.parent}' ({error}); free space or choose another place."
             ) from error
 
-    def _read(self) -> StoredState | None:
+    def _read(self) -> tuple[dict[str, Tensor], list[Epoch]] | None:
         if not self.file.is_file():
             return None
         try:

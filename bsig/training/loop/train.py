@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead, PooledLinearHead, with_classes
 from bsig.training.callbacks import OnEpoch, ShouldStop, never
@@ -34,7 +34,7 @@ from bsig.training.loop.state import TrainingState
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """What training gives: the head, the fitted shift if that is its kind, and the measures of every finished epoch.
+    """A trained head, its fitted shift if that is its kind, and the measures of every finished epoch.
 
     Attributes:
         stopped: why the run ended before its last epoch, in one sentence; None where it did not. The head is then that
@@ -58,18 +58,14 @@ def train_sigmoid_branch(
     state_file: Path | None = None,
     resume: bool = False,
 ) -> TrainedHead:
-    """The sigmoid branch after `config.epochs` epochs, in float32.
+    """Returns the sigmoid branch after `config.epochs` epochs, in float32.
 
     Where somebody asks to stop, or loss or weights are not finite, it is the branch of the last finished epoch, and
     `stopped` says why.
 
     Args:
         softmax_head: the frozen head; it is copied, never changed.
-        features: pooled features (n, v, ...) and labels (n,).
-        config: the settings.
         held_out: pictures that are only measured, after each epoch.
-        on_epoch: called with each epoch's measures and a frozen copy of the head after it.
-        should_stop: asked before every step; True ends the run.
         state_file: where the state is kept after each epoch, so that an interrupted run can go on.
         resume: go on from `state_file` if it is there; the result is that of an uninterrupted run.
 
@@ -89,19 +85,19 @@ def train_sigmoid_branch(
     history = state.restored() if state and resume else []
     softmax = softmax_accuracy(softmax_head, features)
     held_out_softmax = softmax_accuracy(softmax_head, held_out) if held_out else 0.0
-    finished, stopped = _copied(branch), None
+    finished, stopped = copy.deepcopy(branch.state_dict()), None
     for number in range(len(history), config.epochs):
         try:
             loss = descent.run_epoch(number)
         except CutShort as cut:
             if not history:
-                raise (StoppedEarly if cut.is_asked_for else InputError)(cut.sentence) from None
+                raise cut.error from None
             branch.load_state_dict(finished)
-            stopped = cut.sentence
+            stopped = str(cut.error)
             break
         epoch = epoch_measures(number + 1, loss, branch, features, softmax)
         history.append(_with_held_out(epoch, branch, held_out, held_out_softmax) if held_out else epoch)
-        finished = _copied(branch)
+        finished = copy.deepcopy(branch.state_dict())
         if state:
             state.keep(history)
         if on_epoch:
@@ -118,16 +114,14 @@ def fit_softmax_head(
     batch_size: int = 32,
     weight_decay: float = 5e-4,
     seed: int = 0,
-    device: str | torch.device = "cpu",
     should_stop: ShouldStop = never,
     like: ClassificationHead | None = None,
 ) -> ClassificationHead:
-    """A linear softmax head for a new label set (the "vanilla" model): cross-entropy from zero weights.
+    """Returns a linear softmax head for a new label set (the "vanilla" model): cross-entropy from zero weights.
 
     From zero, each step of cross-entropy moves the class rows by amounts that sum to zero, and weight decay keeps that
-    sum: the head has no shared component to begin with. `should_stop` is asked before every step. `like` is the
-    backbone's own head: where it has more layers than one, they stay as they are and only a last linear layer is fitted
-    behind them.
+    sum: the head has no shared component to begin with. `like` is the backbone's own head, on the device of the
+    training: where it has more layers than one, they stay as they are and only a last linear layer is fitted.
 
     Raises:
         StoppedEarly: `should_stop` said so.
@@ -138,7 +132,7 @@ def fit_softmax_head(
     if like is None:
         width = features.batch(torch.zeros(1, dtype=torch.long), 0)[0].shape[-1]
         like = PooledLinearHead(nn.Linear(width, num_classes))
-    head = with_classes(like, num_classes).to(device).eval()
+    head = with_classes(like, num_classes).eval()
     linear = head.last_linear.requires_grad_(True)
     config = TrainingConfig(
         epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, weight_decay=weight_decay, seed=seed
@@ -149,13 +143,13 @@ def fit_softmax_head(
             inputs = head.last_inputs(pooled)
         return F.cross_entropy(linear(inputs), labels)
 
-    near = _near(linear.weight.device, features)
-    descent = Descent(linear.parameters(), near, config, loss_of, lambda: 0.0, should_stop)
+    features = _near(linear.weight.device, features)
+    descent = Descent(linear.parameters(), features, config, loss_of, lambda: 0.0, should_stop)
     try:
         for number in range(epochs):
             descent.run_epoch(number)
     except CutShort as cut:
-        raise (StoppedEarly if cut.is_asked_for else InputError)(f"softmax head: {cut.sentence}") from None
+        raise type(cut.error)(f"softmax head: {cut.error}") from None
     return head.requires_grad_(False)
 
 
@@ -169,10 +163,6 @@ def _with_held_out(epoch: Epoch, branch: TrainableBranch, held_out: TrainingFeat
     )
 
 
-def _copied(branch: TrainableBranch) -> dict[str, Tensor]:
-    return copy.deepcopy(branch.state_dict())
-
-
 def _near(device: torch.device, features: TrainingFeatures) -> TrainingFeatures:
-    """The features on the head's device, where they are in memory and fit there."""
+    """Returns the features on the head's device, where they are in memory and fit there."""
     return features.on(device) if isinstance(features, PooledFeatures) else features

@@ -1,13 +1,13 @@
-"""A fine-tune as a folder: what was asked, where it stands, what it has measured; it outlives tab, worker and app.
+"""A fine-tune as a folder that outlives tab, worker and app.
 
-    RUNS/NAME/run.json         what was asked (`RunRequest`), written once
-    RUNS/NAME/state.json       where it stands (`RunState`), replaced whole at every change
-    RUNS/NAME/events.jsonl     what happened, a line each (`events.py`)
+    RUNS/NAME/run.json         its request (`RunRequest`), written once
+    RUNS/NAME/state.json       its state (`RunState`), replaced whole at every change
+    RUNS/NAME/events.jsonl     its events, a line each (`events.py`)
     RUNS/NAME/probe.png        the probe picture, until the run has finished
     RUNS/NAME/maps/            the probe's crop and its maps, one a branch and epoch
     RUNS/NAME/data/            an uploaded data set, removed when the run has finished or is deleted
     RUNS/NAME/features/        its features, where they are kept for no other run; removed with the data
-    RUNS/NAME/stop             is there once somebody has asked it to stop
+    RUNS/NAME/stop             the mark of a run that somebody has asked to stop
 
 Files, because the run is made in another process (`worker.py`), read from any tab, and must be there again after
 a crash. One process writes a file at a time: the app until the run is handed over, then the worker.
@@ -15,6 +15,8 @@ a crash. One process writes a file at a time: the app until the run is handed ov
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -22,7 +24,7 @@ import shutil
 import threading
 import time
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.checkpoints.names import NAME_PATTERN
-from bsig.training.config import from_json, to_json
+from bsig.training.config import from_json
 from bsig.training.runs.events import events_of, forget_events
 from bsig.training.runs.run import ENDED, Run, RunRequest, RunState, request_from_json
 
@@ -49,18 +51,18 @@ class RunFolder:
 
     @classmethod
     def of(cls, run_folder: Path) -> RunFolder:
-        """The work folder that a run's folder belongs to."""
+        """Returns the work folder of a run's folder."""
         return cls(run_folder.parent.parent)
 
     def names(self) -> list[str]:
-        """The names of all runs, newest first."""
+        """Returns the names of all runs, newest first."""
         if not self.runs.is_dir():
             return []
         runs = [path for path in self.runs.iterdir() if (path / REQUEST).is_file() and not path.name.startswith(".")]
         return [path.name for path in sorted(runs, key=_asked_at, reverse=True)]
 
     def folder(self, name: str) -> Path:
-        """The folder of a run.
+        """Returns the folder of a run.
 
         Raises:
             InputError: there is none of that name.
@@ -70,25 +72,25 @@ class RunFolder:
         return self.runs / name
 
     def create(self, name: str, request: RunRequest, taken: Collection[str] = ()) -> Path:
-        """A new run's folder with its request, not in line yet; the name is made unique, also among `taken`.
+        """Returns a new run's folder with its request, not in line yet; its name is unique, also among `taken`.
 
         Raises:
             InputError: the name cannot be a folder's, or the disk refuses.
         """
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
-            name = self._new_folder(name, taken)
+            folder = self._new_folder(name, taken)
         except OSError as error:
             raise InputError(f"no run can be kept in '{self.runs}' ({error}); free space.") from error
         try:
-            write_json(self.runs / name / REQUEST, to_json(request))
-            write_json(self.runs / name / STATE, to_json(RunState(created=time.time())))
+            write_json(folder / REQUEST, asdict(request))
+            write_json(folder / STATE, asdict(RunState(created=time.time())))
         except OSError as error:
-            raise InputError(f"run '{name}' cannot be kept in '{self.runs}' ({error}); free space.") from error
-        return self.runs / name
+            raise InputError(f"run '{folder.name}' cannot be kept in '{self.runs}' ({error}); free space.") from error
+        return folder
 
     def read(self, name: str) -> Run:
-        """A run as it stands.
+        """Returns a run as it stands.
 
         Raises:
             InputError: there is none of that name, or its files are damaged.
@@ -102,13 +104,11 @@ class RunFolder:
         return Run(name, folder, request, state, events_of(folder))
 
     def read_all(self) -> list[Run]:
-        """All runs that can be read, newest first."""
+        """Returns all runs that can be read, newest first."""
         runs = []
         for name in self.names():
-            try:
+            with contextlib.suppress(InputError):  # removed meanwhile, or damaged: `read` says so for its name
                 runs.append(self.read(name))
-            except InputError:
-                continue  # removed meanwhile, or damaged: `read` says so when it is asked for by name
         return runs
 
     def delete(self, name: str) -> None:
@@ -126,24 +126,22 @@ class RunFolder:
         shutil.rmtree(self.checkpoints / f".{name}.training", ignore_errors=True)
 
     def change_request(self, folder: Path, request: RunRequest) -> None:
-        """Replaces what is asked, once more is known of it; only before the run is in line.
+        """Replaces the request, once more is known of the data; only before the run is in line.
 
         Raises:
             OSError: the disk refuses.
         """
-        write_json(folder / REQUEST, to_json(request))
+        write_json(folder / REQUEST, asdict(request))
 
-    def _new_folder(self, wish: str, taken: Collection[str]) -> str:
+    def _new_folder(self, wish: str, taken: Collection[str]) -> Path:
         while True:
-            name = self.free_name(wish, taken)
-            try:
-                (self.runs / name).mkdir()
-            except FileExistsError:
-                continue  # another start was a moment faster
-            return name
+            folder = self.runs / self.free_name(wish, taken)
+            with contextlib.suppress(FileExistsError):  # another start was a moment faster
+                folder.mkdir()
+                return folder
 
     def free_name(self, wish: str, taken: Collection[str] = ()) -> str:
-        """The name that is wished for as a folder can have it, with a number behind it where it is taken.
+        """Returns the wish as the name of a folder, with a number behind it where it is taken.
 
         Raises:
             InputError: nothing of it can be a name.
@@ -151,16 +149,13 @@ class RunFolder:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", wish.strip()).strip("-._")[:80] or "finetune"
         if not NAME_PATTERN.fullmatch(stem):
             raise InputError(f"`name` (='{wish}') must be letters, digits, '.', '_' or '-'.")
-        number = 1
-        while True:
-            name = stem if number == 1 else f"{stem}-{number}"
-            if name not in taken and not (self.runs / name).exists() and not (self.checkpoints / name).exists():
-                return name
-            number += 1
+        names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+        folders = (self.runs, self.checkpoints)
+        return next(name for name in names if name not in taken and not any((each / name).exists() for each in folders))
 
 
 def _asked_at(folder: Path) -> int:
-    """When the run was asked for: its request is written once (and again when an upload has been unpacked)."""
+    """Returns when the request was written: once, and again when an upload has been unpacked."""
     try:
         return (folder / REQUEST).stat().st_mtime_ns
     except OSError:  # deleted a moment ago
@@ -168,7 +163,7 @@ def _asked_at(folder: Path) -> int:
 
 
 def change_state(folder: Path, **changes: Any) -> RunState:
-    """The run's state with some entries changed, written and returned; threads that change it at once take turns.
+    """Writes and returns the run's state with some entries changed; threads take turns.
 
     Raises:
         OSError: the disk refuses.
@@ -176,7 +171,7 @@ def change_state(folder: Path, **changes: Any) -> RunState:
     """
     with _CHANGING:
         state = replace(_state_of(folder), **changes)
-        write_json(folder / STATE, to_json(state))
+        write_json(folder / STATE, asdict(state))
     return state
 
 
@@ -186,7 +181,7 @@ def ask_to_stop(folder: Path) -> None:
 
 
 def is_asked_to_stop(folder: Path) -> bool:
-    """Whether the mark is there."""
+    """Returns whether the mark is there."""
     return (folder / STOP).exists()
 
 

@@ -29,13 +29,10 @@ STOP_PATIENCE_S = 0.7
 
 @runtime_checkable
 class Maker(Protocol):
-    """What makes runs, one after the other: a worker process, or a function that gets a GPU for a while.
-
-    Attributes:
-        patience_s: how long beyond a run's own limit it may take before it is given up.
-    """
+    """Makes runs, one after the other: a worker process, or a function that gets a GPU for a while."""
 
     patience_s: float
+    """How long beyond a run's own limit it may take before it is given up."""
 
     def make(self, folder: Path) -> None:
         """Begins a run; returns at once."""
@@ -80,23 +77,22 @@ class Lane:
     def take_out(self, folder: Path) -> bool:
         """Takes a waiting run out of the line; returns whether it stood there."""
         with self._changed:
-            kept = [item for item in self._waiting if item[0] != folder]
-            was_there = len(kept) < len(self._waiting)
-            self._waiting = deque(kept)
-            return was_there
+            before = len(self._waiting)
+            self._waiting = deque(item for item in self._waiting if item[0] != folder)
+            return len(self._waiting) < before
 
     def waiting(self) -> int:
-        """How many runs wait."""
+        """Returns how many runs wait."""
         with self._changed:
             return len(self._waiting)
 
     def is_busy(self) -> bool:
-        """Whether a run is being made."""
+        """Returns whether a run is being made."""
         with self._changed:
             return self._current is not None
 
     def position(self, folder: Path) -> int | None:
-        """0 for the run that is being made, 1 for the next, ...; None for one that is not in this line."""
+        """Returns 0 for the run that is being made, 1 for the next, ...; None for one that is not in this line."""
         with self._changed:
             if folder == self._current:
                 return 0
@@ -108,7 +104,7 @@ class Lane:
             self._ready_worker()
 
     def close(self) -> None:
-        """Ends the maker; what it was at is found as interrupted by the next app."""
+        """Ends the maker; the next app finds its run as interrupted."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -128,7 +124,9 @@ class Lane:
                 context.run(self._attend, folder)
             except Exception:
                 logger.exception("defect while attending run '%s'", folder.name)  # the next one must still get its turn
-                _mark_lost(folder)
+                with contextlib.suppress(OSError, InputError):  # a full disk, or a run that was deleted meanwhile
+                    sentence = f"No worker could be started or reached (see {LOG}); resume it."
+                    _mark(folder, "interrupted", sentence)
             with self._changed:
                 self._current = None
 
@@ -142,17 +140,18 @@ class Lane:
         while not worker.has_made(folder, TICK_S):
             now = time.monotonic()
             if worker.has_ended():
-                _mark_killed(folder, worker)
+                _mark(folder, "interrupted", f"{worker.how_it_ended()} {interrupted(_read(folder))}")
                 return
             if asked_at is None and is_asked_to_stop(folder):
                 asked_at = now
             if asked_at is not None and _is_overdue(folder, now - asked_at):
                 worker.kill()
-                _mark_stopped(folder)
+                _mark(folder, "stopped", _stopped(_read(folder)))
                 return
             if limit is not None and now - begun_at > limit + worker.patience_s:
                 worker.kill()  # it has had its time to stop by itself and to save what it has
-                _mark_overtime(folder, limit)
+                run = _read(folder)
+                _mark(folder, "stopped", time_is_up(limit, run.state.epochs_done, run))
                 return
 
     def _ready_worker(self) -> Maker:
@@ -169,34 +168,17 @@ def _read(folder: Path) -> Run:
 
 
 def _is_overdue(folder: Path, waited: float) -> bool:
-    """Whether a worker has had its time to stop by itself: long where it trains or saves, short where it encodes."""
+    """Returns whether a worker has had its time to stop: long where it trains or saves, short where it encodes."""
     return waited > (SAVING_PATIENCE_S if _read(folder).state.phase == "training" else STOP_PATIENCE_S)
 
 
-def _mark(folder: Path, standing: Standing, sentence_of: Callable[[Run], str]) -> None:
+def _mark(folder: Path, standing: Standing, sentence: str) -> None:
     """Says how a run ended, where nobody has said so yet."""
-    run = _read(folder)
-    if run.state.standing not in ENDED:
-        change_state(folder, standing=standing, sentence=sentence_of(run), ended=time.time())
+    if _read(folder).state.standing not in ENDED:
+        change_state(folder, standing=standing, sentence=sentence, ended=time.time())
 
 
-def _mark_lost(folder: Path) -> None:
-    with contextlib.suppress(OSError, InputError):  # a full disk, or a run that was deleted meanwhile
-        _mark(folder, "interrupted", lambda _: f"No worker could be started or reached (see {LOG}); resume it.")
-
-
-def _mark_stopped(folder: Path) -> None:
-    def sentence(run: Run) -> str:
-        if run.state.epochs_done:
-            return f"Stopped; epoch {run.state.epochs_done} is kept: resume it to go on from there."
-        return "Stopped before the first epoch was finished; resume it to start again."
-
-    _mark(folder, "stopped", sentence)
-
-
-def _mark_overtime(folder: Path, seconds: float) -> None:
-    _mark(folder, "stopped", lambda run: time_is_up(seconds, run.state.epochs_done, run))
-
-
-def _mark_killed(folder: Path, worker: Maker) -> None:
-    _mark(folder, "interrupted", lambda run: f"{worker.how_it_ended()} {interrupted(run)}")
+def _stopped(run: Run) -> str:
+    if run.state.epochs_done:
+        return f"Stopped; epoch {run.state.epochs_done} is kept: resume it to go on from there."
+    return "Stopped before the first epoch was finished; resume it to start again."

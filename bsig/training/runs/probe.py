@@ -1,4 +1,4 @@
-"""What is looked at after every epoch: a probe picture's map as it forms, and how much of absent classes is left.
+"""A probe picture's map and the positive area of absent classes, after every epoch.
 
     probe = Probe.of(model, picture, class_name, pictures)     encodes a few pictures once
     probe.areas(head), probe.picture_map(head)                 any sigmoid head, from the stored features
@@ -8,6 +8,7 @@ Loss and accuracy say that a branch learns; these say what that does to the maps
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,11 +41,10 @@ class Areas:
 
 @dataclass(frozen=True)
 class Probe:
-    """Encoded pictures and the classes whose maps are drawn after every epoch.
+    """Encoded pictures, and the classes of the maps that are drawn after every epoch.
 
     Attributes:
-        picture: the picture whose map is shown, or None.
-        picture_class: its class.
+        picture: its map is shown; None where there is none.
         features: (n, k, h, w) of the pictures that areas are taken over.
         class_index: (n, 1 + a): the predicted class, then absent ones.
         method: key of the CAM variant.
@@ -61,7 +61,7 @@ class Probe:
         cls,
         model: DualBranch,
         picture: Image.Image | None,
-        picture_class: str | None,
+        class_name: str | None,
         pictures: Sequence[Image.Image],
         method: str | None = None,
     ) -> Probe:
@@ -76,6 +76,10 @@ class Probe:
         explainer = Explainer(model)
         encoded = [explainer.encode(other) for other in pictures[:PICTURES]]
         shown = explainer.encode(picture) if picture else None
+        picture_class = shown.predicted_index if shown else 0
+        if shown and class_name:
+            with contextlib.suppress(InputError):  # no class of this model
+                picture_class = model.class_index(class_name)
         encoded = encoded or ([shown] if shown else [])
         if not encoded:
             raise InputError("`pictures` (none) must hold at least one, or a probe picture must be given.")
@@ -83,14 +87,14 @@ class Probe:
         fewest = min(map(len, rows))
         return cls(
             shown,
-            _class_or_predicted(shown, picture_class) if shown else 0,
+            picture_class,
             torch.cat([each.head_features for each in encoded]),
             torch.tensor([row[:fewest] for row in rows], device=model.device),
             method or default_method(model.softmax_head),
         )
 
     def areas(self, head: ClassificationHead) -> Areas:
-        """Positive areas of one head over the pictures."""
+        """Returns positive areas of one head over the pictures."""
         count, classes = self.class_index.shape
         features = self.features.repeat_interleave(classes, dim=0)
         positive = (_maps(head, features, self.class_index.flatten(), self.method) > 0).float().mean(dim=(1, 2))
@@ -98,7 +102,7 @@ class Probe:
         return Areas(float(shares[:, 0].mean()), float(shares[:, 1:].mean()) if classes > 1 else 0.0)
 
     def picture_map(self, head: ClassificationHead) -> Float32[np.ndarray, "h w"] | None:
-        """The picture's signed map of its class under this head, in logits; None without a picture."""
+        """Returns the picture's signed map of its class under this head, in logits; None without a picture."""
         if self.picture is None:
             return None
         index = torch.tensor([self.picture_class], device=self.picture.features.device)
@@ -112,13 +116,6 @@ def _predicted_and_absent(encoded: EncodedImage, position: int) -> list[int]:
     if not others:  # fewer classes than are left out: all that is not predicted
         others = absent_classes(classes, [encoded.predicted_index], ABSENT_PER_PICTURE, position=position)
     return [encoded.predicted_index, *others]
-
-
-def _class_or_predicted(encoded: EncodedImage, class_name: str | None) -> int:
-    try:
-        return encoded.model.class_index(class_name) if class_name else encoded.predicted_index
-    except InputError:
-        return encoded.predicted_index
 
 
 def _maps(

@@ -19,12 +19,10 @@ from bsig.training.runs.run import Run
 
 @dataclass(frozen=True)
 class ProbePictures:
-    """Both branches' maps of the probe after an epoch, each with its description.
+    """Both branches' maps of the probe after an epoch (0 is before training), each with its description.
 
     Attributes:
-        epoch: the epoch of the sigmoid map; 0 is before training.
-        softmax: the map of the softmax branch, which does not move.
-        limit: where the scale of all epochs ends, so that what grows is seen to grow.
+        limit: the end of one scale for all epochs, so that a growing map is seen to grow.
         method: the CAM variant of the maps.
     """
 
@@ -38,20 +36,20 @@ class ProbePictures:
 
 
 def probe_epochs(run: Run) -> list[int]:
-    """The epochs whose map of the probe is kept, ascending; empty without a probe."""
+    """Returns the epochs with a map of the probe, ascending; empty without a probe."""
     numbers = [path.stem.removeprefix("sigmoid-") for path in (run.folder / MAPS).glob("sigmoid-*.npy")]
     return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def probe_pictures(run: Run, epoch: int, view: View = "positive") -> ProbePictures | None:
-    """The probe's pictures after an epoch, or after the nearest one that is kept; None without a probe."""
+    """Returns the probe's pictures after an epoch, or after the nearest one that is kept; None without a probe."""
     epochs, maps = probe_epochs(run), run.folder / MAPS
     if not epochs or not (maps / "softmax.npy").is_file():
         return None
     epoch = min(max(epoch, epochs[0]), epochs[-1])
     softmax, sigmoid = np.load(maps / "softmax.npy"), np.load(_file(maps, epoch))
     files = (maps / "softmax.npy", *(_file(maps, number) for number in epochs))
-    limit = max(_limit_of(file, view) for file in files)  # as `shared_limit` of all of them
+    limit = max(_limit(file, file.stat().st_mtime_ns, view) for file in files)  # as `shared_limit` of all of them
     with Image.open(maps / "crop.png") as opened:
         crop = opened.convert("RGB").resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
     start = run.last("start") or {}
@@ -72,12 +70,8 @@ def _area(values: np.ndarray) -> str:
     return f"{whole_percent(float((values > 0).mean()))} of the picture"
 
 
-def _limit_of(file: Path, view: View) -> float:
-    return _kept_limit(file, file.stat().st_mtime_ns, view)
-
-
 @lru_cache(maxsize=20_000)
-def _kept_limit(file: Path, changed: int, view: View) -> float:  # noqa: ARG001  of the file as it is now
+def _limit(file: Path, changed: int, view: View) -> float:  # noqa: ARG001  of the file as it is now
     """`shared_limit` of one map: a page that is redrawn twice a second reads only the newest."""
     return shared_limit(np.load(file), view=view)
 

@@ -4,7 +4,7 @@
     queue.submit(name), queue.position(name), queue.stop(name), queue.resume(name)
     queue.beside(RunFolder(...))        the same line for runs of another folder: each visitor may have one
 
-When the app dies, so does its worker; the next app finds what they were at and marks it as interrupted.
+When the app dies, so does its worker; the next app finds the run that was being made and marks it as interrupted.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class RunQueue:
     """The line of one app: a lane for each device, each with its own worker.
 
     Args:
-        folder: of the runs that names are of.
+        folder: the runs of the names.
         checkpoints: folder of the checkpoints that runs may start from.
-        new_maker: makes what makes runs: a worker process where None.
+        new_maker: returns a maker of runs; a worker process where None.
     """
 
     def __init__(self, folder: RunFolder, checkpoints: Path, new_maker: Callable[[], Maker] | None = None) -> None:
         self.folder, self.checkpoints = folder, checkpoints
         self._new_maker = new_maker or (lambda: WorkerProcess(folder, checkpoints))
         self._lanes: dict[str, Lane] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closing = threading.Event()
         folder.runs.mkdir(parents=True, exist_ok=True)
         self._guard = threading.Thread(target=self._guard_folder, daemon=True, name="guards interrupted runs")
@@ -54,7 +54,7 @@ class RunQueue:
             self._guard.start()
 
     def beside(self, folder: RunFolder) -> RunQueue:
-        """The same line for the runs of another folder."""
+        """Returns the same line for the runs of another folder."""
         other = copy.copy(self)
         other.folder = folder
         return other
@@ -102,16 +102,16 @@ class RunQueue:
         with self._lock:  # to the end: a run that is about to get into line must not do so in between
             taken = any(lane.take_out(folder) for lane in self._lanes.values())
             # Also what no line holds and nobody makes: not yet submitted, or lost somehow.
-            is_lost = not taken and self._place(folder) is None and not is_locked(folder)
+            is_lost = not taken and self._position(folder) is None and not is_locked(folder)
             if (taken or is_lost) and self.folder.read(name).state.standing not in ENDED:
                 change_state(folder, standing="stopped", sentence="Stopped before it began.", ended=time.time())
 
     def position(self, name: str) -> int | None:
-        """0 for a run that is being made, 1 for the next, ...; None for one that is not in line."""
+        """Returns 0 for a run that is being made, 1 for the next, ...; None for one that is not in line."""
         return self._position(self.folder.runs / name)
 
     def counts(self) -> dict[str, int]:
-        """How many runs wait and how many are being made."""
+        """Returns how many runs wait and how many are being made."""
         with self._lock:
             lanes = list(self._lanes.values())
         return {"waiting": sum(lane.waiting() for lane in lanes), "running": sum(lane.is_busy() for lane in lanes)}
@@ -122,7 +122,7 @@ class RunQueue:
             self._lane(device).warm_up()
 
     def close(self) -> None:
-        """Ends all workers; what they were at is found as interrupted by the next app."""
+        """Ends all workers; the next app finds their runs as interrupted."""
         self._closing.set()
         with self._lock:
             for lane in self._lanes.values():
@@ -133,11 +133,7 @@ class RunQueue:
 
     def _position(self, folder: Path) -> int | None:
         with self._lock:
-            return self._place(folder)
-
-    def _place(self, folder: Path) -> int | None:
-        """The position, while the lock is held."""
-        return next((place for lane in self._lanes.values() if (place := lane.position(folder)) is not None), None)
+            return next((place for lane in self._lanes.values() if (place := lane.position(folder)) is not None), None)
 
     def _lane(self, device: str) -> Lane:
         if device not in self._lanes:

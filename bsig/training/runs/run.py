@@ -1,7 +1,4 @@
-"""A run of the Fine-tune screen: what it is asked to do, where it stands, and what it has measured.
-
-`RunRequest` and `RunState` are read from JSON and written to it; where the files lie is `folder.py`'s to know.
-"""
+"""A run of the Fine-tune screen: its request, its state, and its measures; `folder.py` keeps them as files."""
 
 from __future__ import annotations
 
@@ -12,10 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from bsig.inputs.errors import InputError
-from bsig.training.config import (
-    FinetuneConfig,
-    from_json,
-)
+from bsig.training.config import FinetuneConfig, from_json
 
 DataKind = Literal["bundled", "folder", "zip", "torchvision"]
 Standing = Literal["queued", "running", "finished", "stopped", "failed", "interrupted"]
@@ -24,7 +18,7 @@ ENDED: tuple[Standing, ...] = ("finished", "stopped", "failed", "interrupted")
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run is asked to do.
+    """The request of a run.
 
     Attributes:
         data: where the pictures come from: the shipped features, a folder, an unpacked zip (then the run's own
@@ -32,8 +26,8 @@ class RunRequest:
         address: of the folder or the data set; for people only where the data is shipped or unpacked.
         config: settings, with the device.
         probe_class: the class whose sigmoid map is redrawn every epoch, by name; None for the predicted one.
-        seconds: after which the run is stopped and keeps its finished epochs; None for no limit.
-        estimated_seconds: how long it was thought to take when it was asked for; None where nobody asked.
+        seconds: the run's limit, after which it is stopped and keeps its finished epochs; None for no limit.
+        estimated_seconds: an estimate from before the start; None where there is none.
         keeps_features: the features of its pictures are kept for other runs; else they go with the run's own data.
     """
 
@@ -50,7 +44,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
         sentence: what a person should know: why it failed, what was kept.
@@ -81,21 +75,21 @@ class Run:
     events: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The measures of each epoch, from the start (number 0); an epoch repeated after a crash counts once."""
+        """Returns the measures of each epoch, from number 0, the start; one repeated after a crash counts once."""
         by_number = {event["number"]: event for event in self.events if event["kind"] == "epoch"}
         return [by_number[number] for number in sorted(by_number)]
 
     def notes(self) -> list[str]:
-        """The sentences on what was left out or changed on the way, each once."""
+        """Returns the sentences on what was left out or changed on the way, each once."""
         return list(dict.fromkeys(event["text"] for event in self.events if event["kind"] == "note"))
 
     def last(self, kind: str) -> dict[str, Any] | None:
-        """The newest event of a kind; None where there is none."""
+        """Returns the newest event of a kind; None where there is none."""
         return next((event for event in reversed(self.events) if event["kind"] == kind), None)
 
 
 def request_from_json(entries: Any) -> RunRequest:
-    """The request that `to_json` gave these entries of; every rule of the settings is checked again.
+    """Returns the request that `asdict` gave these entries of; every rule of the settings is checked again.
 
     Raises:
         InputError: no request; the sentence names what is wrong.

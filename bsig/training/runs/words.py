@@ -1,4 +1,4 @@
-"""What a run is doing, in words and as a share of the whole: from its folder's state and events alone."""
+"""The progress of a run, in words and as a share of the whole, from its state and events alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATA_WORDS = {
 
 @dataclass(frozen=True)
 class PhaseProgress:
-    """How far a run's present phase is, 0 to 1, and its remaining time in seconds; None where nobody can know."""
+    """The share of a run's present phase that is done, 0 to 1, and the seconds that are left; None where unknown."""
 
     share: float | None
     seconds_left: float | None
@@ -29,7 +29,7 @@ class PhaseProgress:
 
 
 def progress(run: Run, now: float | None = None) -> PhaseProgress:
-    """How far the phase is that the run is in."""
+    """Returns how far the run's present phase is."""
     now = time.time() if now is None else now
     if run.state.standing != "running":
         return PhaseProgress(1.0 if run.state.standing == "finished" else None, None, run.state.standing)
@@ -69,7 +69,9 @@ def status(run: Run, position: int | None) -> str:
     if standing == "finished":
         both = run.state.started is not None and run.state.ended is not None
         seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
-        work = "the flat shift, which takes no epochs," if _takes_no_epochs(run) else f"{epochs} epochs"
+        config = run.request.config
+        is_solved = config.flat_shift is not None and config.training.branch == "shift"
+        work = "the flat shift, which takes no epochs," if is_solved else f"{epochs} epochs"
         return f"Finished: {work}{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."
@@ -77,21 +79,15 @@ def status(run: Run, position: int | None) -> str:
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
 
 
-def _takes_no_epochs(run: Run) -> bool:
-    """Whether all of the branch is a flat shift, which is solved."""
-    config = run.request.config
-    return config.flat_shift is not None and config.training.branch == "shift"
-
-
 def time_is_up(seconds: float | None, epochs_done: int, run: Run) -> str:
-    """Why a run was stopped that took longer than it may, what is kept, and what to do."""
+    """Returns why a run that took longer than it may was stopped, what is kept, and what to do."""
     epochs = run.request.config.training.epochs
     kept = f"epoch {epochs_done} of {epochs} is kept" if epochs_done else "before the first epoch was finished"
     return f"Stopped after {duration(seconds or 0)}, the limit of a run here: {kept}; choose fewer pictures or epochs."
 
 
 def interrupted(run: Run) -> str:
-    """What is kept of a run that was cut off, and what to do."""
+    """Returns what is kept of a run that was cut off, and what to do."""
     if run.state.standing == "queued":
         return "The app ended while this run was waiting; resume it."
     done, epochs = run.state.epochs_done, run.request.config.training.epochs
@@ -99,7 +95,7 @@ def interrupted(run: Run) -> str:
 
 
 def effect(run: Run) -> str:
-    """What training did to the maps of absent classes, from the first to the last epoch; empty before there are two."""
+    """Returns what training did to the maps of absent classes; empty before there are two epochs."""
     epochs = [epoch for epoch in run.epochs() if "absent_area" in epoch]
     if len(epochs) < 2:
         return ""
@@ -112,7 +108,7 @@ def effect(run: Run) -> str:
 
 
 def can(run: Run) -> dict[str, bool]:
-    """What may be done with the run as it stands."""
+    """Returns what may be done with the run as it stands."""
     ended = run.state.standing in ENDED
     return {
         "stop": not ended,
@@ -123,7 +119,7 @@ def can(run: Run) -> dict[str, bool]:
 
 
 def settings_rows(run: Run) -> list[tuple[str, str]]:
-    """Every setting of a run, for a table."""
+    """Returns every setting of a run, for a table."""
     request, config = run.request, run.request.config
     training, start = config.training, run.last("start") or {}
     weight = training.positive_weight
@@ -153,14 +149,13 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
 
 
 def check_words(check: DataCheck, *, new_head: bool) -> str:
-    """The data in a sentence or two, before anything starts."""
+    """Returns the check of the data in a sentence or two."""
     classes = len(check.counts)
     text = f"{check.usable} pictures to train on"
     if check.held_out:
         text += f", {check.held_out} held out"
-    text += (
-        f"; {classes} classes" if new_head else f"; {len(check.match.index_of)} of {classes} classes are the model's"
-    )
+    known = len(check.match.index_of)
+    text += f"; {classes} classes" if new_head else f"; {known} of {classes} classes are the model's"
     if check.unreadable:
         text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training

@@ -1,9 +1,9 @@
-"""The process that makes fine-tunes: folders of runs in on stdin, changed as they go, `done FOLDER` out on stdout.
+"""The process that makes fine-tunes: it reads folders of runs on stdin and answers `done FOLDER` on stdout.
 
     python -m bsig.training.runs.worker --checkpoints DIR
 
 A process of its own, at low priority, so that training takes nothing from Compare's answers and a crash takes nothing
-from the page. It ends when its stdin does: a worker never outlives its app, and what it was at is found as interrupted.
+from the page. It ends when its stdin does: a worker never outlives its app, and its run is found as interrupted.
 """
 
 from __future__ import annotations
@@ -50,11 +50,7 @@ PICTURES = sorted(EXAMPLES.glob("*.jpg"))
 
 
 class Stop:
-    """Whether a run must stop: somebody has asked for it (looked for ten times a second), or its time is up.
-
-    Attributes:
-        ran_out: it was the time.
-    """
+    """Whether a run must stop: somebody has asked for it (looked for ten times a second), or its time `ran_out`."""
 
     def __init__(self, folder: Path, seconds: float | None = None) -> None:
         self._folder, self._looked, self._asked = folder, 0.0, False
@@ -62,7 +58,7 @@ class Stop:
         self.ran_out = False
 
     def __call__(self) -> bool:
-        """Asked at every step of training."""
+        """Returns whether to stop; called at every step of training."""
         now = time.monotonic()
         if not self._asked and now - self._looked > LOOK_FOR_STOP_EVERY_S:
             self._looked, self._asked = now, is_asked_to_stop(self._folder)
@@ -140,7 +136,7 @@ def end(folder: Path, ended: dict[str, Any]) -> None:
 
 
 def _ended(done: Finetuned, making: _Making) -> dict[str, Any]:
-    """How a run ended that left a checkpoint, as changes of its state."""
+    """Returns how a run with a checkpoint ended, as changes of its state."""
     kept: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "phase": ""}
     if done.stopped is None:
         return {"standing": "finished", "sentence": "", **kept}
@@ -162,11 +158,7 @@ class _Making:
         self.last_written = 0.0
 
     def make(self) -> Finetuned:
-        """The whole run; resumes where a state of the same settings is there.
-
-        Raises:
-            InputError: as `bsig.training.finetune.finetune`.
-        """
+        """Makes the whole run; resumes where a state of the same settings is there."""
         config = self.request.config
         start = start_model(config, self.checkpoints)
         data = self._data(start)
@@ -182,24 +174,24 @@ class _Making:
         splits = train_and_held_out(self.request.address, self.request.config.training.seed)
         self._note(splits.sentence)
         self._phase("encoding pictures")
-        data, match = encoded_data(
+        data = encoded_data(
             start, splits.train, self.request.config, held_out=splits.held_out,
             on_encoded=self._on_encoded, on_note=self._note, should_stop=self.stop,
             cache_folder=FEATURES_FOLDER if self.request.keeps_features else self.folder / FEATURES,
         )  # fmt: skip
         for sentence in data.features.unreadable:
             self._note(f"left out: {sentence}")
-        if match.unmatched:
-            self._note(f"left out, no such class in the model: {', '.join(match.unmatched)}")
+        if data.match.unmatched:
+            self._note(f"left out, no such class in the model: {', '.join(data.match.unmatched)}")
         return data
 
     def _on_start(self, model: DualBranch) -> None:
-        """The model before its first epoch: both branches equal, unless the branch starts afresh."""
+        """Reports the model before its first epoch: both branches equal, unless the branch starts afresh."""
         self._phase("training")
         file = self.folder / PROBE
         picture = read_image(file) if file.is_file() else None
-        probe = Probe.of(model, picture, self.request.probe_class, [read_image(path) for path in PICTURES])
-        self.probe = probe
+        pictures = [read_image(path) for path in PICTURES]
+        self.probe = probe = Probe.of(model, picture, self.request.probe_class, pictures)
         areas = probe.areas(model.softmax_head)
         details: dict[str, Any] = {"softmax_own_area": areas.own, "softmax_absent_area": areas.absent}
         maps = self.folder / MAPS

@@ -34,7 +34,7 @@ class WorkerProcess:
         self._listener.start()
 
     def _started(self, command: list[str], log: Path) -> subprocess.Popen[str]:
-        """`python *command`, with pipes to its stdin and stdout; its stderr goes to the log."""
+        """Starts `python *command`, with pipes to its stdin and stdout; its stderr goes to the log."""
         paths = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH")) if path)
         with log.open("ab") as errors:
             return subprocess.Popen(
@@ -51,7 +51,7 @@ class WorkerProcess:
             self._made.put(line.rstrip("\n"))
 
     def make(self, folder: Path) -> None:
-        """Hands the run over; that a worker has just died is seen by `has_ended`."""
+        """Hands the run over; `has_ended` says where the worker has just died."""
         try:
             if self._process.stdin:
                 self._process.stdin.write(f"{folder}\n")
@@ -60,18 +60,18 @@ class WorkerProcess:
             logger.warning("the worker was gone before it got run '%s'", folder.name)
 
     def has_made(self, folder: Path, patience_s: float) -> bool:
-        """Whether it has said so, within that many seconds."""
+        """Returns whether it has said so, within that many seconds."""
         try:
             return self._made.get(timeout=patience_s) == f"done {folder}"
         except queue.Empty:
             return False
 
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Returns whether the process is gone."""
         return self._process.poll() is not None
 
     def how_it_ended(self) -> str:
-        """Why it is gone, in a sentence."""
+        """Returns why it is gone, in a sentence."""
         code = self._process.poll() or 0
         if code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)

@@ -1,10 +1,8 @@
-"""Fine-tunes on a GPU that is lent by the second (ZeroGPU of Hugging Face Spaces); nothing of it is used elsewhere.
+"""Fine-tunes on a GPU that is lent by the second (ZeroGPU of Hugging Face Spaces); other places do not use this file.
 
 There the package `spaces` runs a decorated function in a forked process that has the GPU; its arguments and its answer
-are pickled. So the function is told which run, writes what is to be seen on the way into the run's folder, and returns
-the checkpoint's files; the app writes those. What the function leaves in its own memory is lost with it.
-
-    new_maker(checkpoints)     stands in for the worker process of `bsig.training.runs.queue`; None off ZeroGPU
+are pickled. So the function gets the run's folder, writes events and maps into it on the way, and returns the
+checkpoint's files; the app writes those. The memory of the function is lost with its process.
 """
 
 from __future__ import annotations
@@ -37,17 +35,17 @@ Files = dict[str, bytes]
 
 
 def is_here() -> bool:
-    """Whether this process runs where GPUs are lent by the second."""
+    """Returns whether this process runs where GPUs are lent by the second."""
     return os.environ.get(VARIABLE, "").lower() in ("1", "t", "true")
 
 
 def compare_device() -> str | None:
-    """Explaining stays on the CPU there, so that looking costs nobody's GPU time; None elsewhere."""
+    """Returns the CPU there, so that explaining costs nobody's GPU time; None elsewhere."""
     return "cpu" if is_here() else None
 
 
 def gpu_seconds(folder: str, checkpoints: str) -> int:  # noqa: ARG001  called with what the function is called with
-    """How long a run asks for the GPU: what was estimated, with room, within the run's own limit."""
+    """Returns how long a run asks for the GPU: the estimate, with room, within the run's own limit."""
     path = Path(folder)
     request = RunFolder.of(path).read(path.name).request
     estimate = GETTING_READY_S + SAFETY * (request.estimated_seconds or 0.0)
@@ -80,7 +78,7 @@ def made_on_gpu(folder: str, checkpoints: str) -> tuple[dict[str, Any], Files]:
 
 
 def new_maker(checkpoints: Path) -> Callable[[], GpuMaker] | None:
-    """Makes makers of runs on a lent GPU; None where there is none, and a worker process makes them."""
+    """Returns a maker of makers of runs on a lent GPU; None off ZeroGPU, where a worker process makes the runs."""
     return (lambda: GpuMaker(_ON_GPU, checkpoints)) if _ON_GPU else None
 
 
@@ -100,27 +98,25 @@ class GpuMaker:
         threading.Thread(target=context.run, args=(self._make, folder), daemon=True, name="run on a lent GPU").start()
 
     def has_made(self, folder: Path, patience_s: float) -> bool:
-        """Whether it has, within that many seconds."""
+        """Returns whether it has made the run, within that many seconds."""
         try:
             return self._made.get(timeout=patience_s) == folder
         except queue.Empty:
             return False
 
     def has_ended(self) -> bool:
-        """Whether it was given up: the function itself cannot be ended from here."""
+        """Returns whether it was given up: the function itself cannot be ended from here."""
         return self._is_given_up
 
     def how_it_ended(self) -> str:
-        """Why, in a sentence."""
+        """Returns why, in a sentence."""
         return "The GPU did not answer in time."
 
     def kill(self) -> None:
-        """Gives up: what comes after all is not kept."""
+        """Gives up: an answer that comes later is not kept."""
         self._is_given_up = True
 
-    def end(self) -> None:
-        """Lets it go."""
-        self._is_given_up = True
+    end = kill
 
     def _make(self, folder: Path) -> None:
         with locked(folder):
@@ -143,12 +139,11 @@ class GpuMaker:
 def _store(files: Files, checkpoints: Path) -> None:
     """Writes each folder whole or not at all."""
     checkpoints.mkdir(parents=True, exist_ok=True)
-    parts = {path: path.split("/", 1) for path in files}
-    for name in {folder for folder, _ in parts.values()}:
+    for name in {path.split("/")[0] for path in files}:
         with whole_folder(checkpoints / name) as temporary:
-            for path, (folder, file) in parts.items():
-                if folder == name:
-                    (temporary / file).write_bytes(files[path])
+            for path, content in files.items():
+                if path.startswith(f"{name}/"):
+                    (temporary / path.removeprefix(f"{name}/")).write_bytes(content)
 
 
 def _decorated() -> Callable[[str, str], tuple[dict[str, Any], Files]] | None:

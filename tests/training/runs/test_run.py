@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from run_requests import REQUESTS, run
 
 from bsig.inputs.errors import InputError
-from bsig.training.config import FinetuneConfig, to_json
+from bsig.training.config import FinetuneConfig
 from bsig.training.runs.run import RunRequest, RunState, request_from_json
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_request_is_read_back_as_it_was_asked(request_: RunRequest) -> None:
-    assert request_from_json(json.loads(json.dumps(to_json(request_)))) == request_
+    assert request_from_json(json.loads(json.dumps(asdict(request_)))) == request_
 
 
 @pytest.mark.parametrize(
@@ -33,12 +34,12 @@ def test_a_request_is_read_back_as_it_was_asked(request_: RunRequest) -> None:
 )
 def test_what_is_no_request_is_refused_by_name(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError) as caught:
-        request_from_json({**to_json(REQUESTS[0]), **change})
+        request_from_json({**asdict(REQUESTS[0]), **change})
     assert sentence in str(caught.value)
 
 
 def test_a_request_without_later_entries_gets_their_defaults() -> None:
-    entries = to_json(RunRequest("folder", "/data", FinetuneConfig()))
+    entries = asdict(RunRequest("folder", "/data", FinetuneConfig()))
     for name in ("seconds", "estimated_seconds", "keeps_features"):
         del entries[name]
     for name in ("flat_shift", "damping", "encoding"):
