@@ -65,27 +65,25 @@ class Explanation:
     checkpoint: str
     with_bias: bool = False
 
+    @property
+    def evidences(self) -> dict[Branch, Evidence]:
+        """The evidence of each branch by its name."""
+        return {"softmax": self.softmax, "sigmoid": self.sigmoid, "centred": self.centred}
+
     def evidence(self, branch: Branch) -> Evidence:
-        """The evidence of a branch by its name."""
-        return {"softmax": self.softmax, "sigmoid": self.sigmoid, "centred": self.centred}[branch]
+        """The evidence of one branch."""
+        return self.evidences[branch]
 
 
 def summary(explanation: Explanation) -> dict[str, Any]:
     """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
+    names = ("checkpoint", "class_index", "class_name", "predicted_index", "predicted_name", "method", "weights",
+             "with_bias")  # fmt: skip
     return {
-        "checkpoint": explanation.checkpoint,
-        "class_index": explanation.class_index,
-        "class_name": explanation.class_name,
-        "predicted_index": explanation.predicted_index,
-        "predicted_name": explanation.predicted_name,
-        "method": explanation.method,
-        "weights": explanation.weights,
-        "with_bias": explanation.with_bias,
+        **{name: getattr(explanation, name) for name in names},
         "unit": cam_method(explanation.method).unit,
         "grid_hw": list(explanation.softmax.map.shape),
-        "softmax": _numbers(explanation.softmax),
-        "sigmoid": _numbers(explanation.sigmoid),
-        "centred": _numbers(explanation.centred),
+        **{branch: _numbers(evidence) for branch, evidence in explanation.evidences.items()},
     }
 
 

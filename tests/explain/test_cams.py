@@ -25,7 +25,7 @@ from bsig.explain.cams import (
 from bsig.explain.methods import CAM_METHODS, signed_map
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
-from bsig.model.heads import PooledLinearHead
+from bsig.model.heads import ClassificationHead, PooledLinearHead
 
 IMAGES, CLASSES, CHANNELS, ROWS, COLUMNS = 2, 5, 11, 3, 7
 CELLS = ROWS * COLUMNS
@@ -34,27 +34,19 @@ GRADIENT_METHODS = ("grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-c
 ALL_METHODS = tuple(CAM_METHODS)
 
 
-class MultilayerHead(nn.Module):
-    """Flatten, linear, tanh, linear: the members of `PooledLinearHead`, but no exact CAM and no shortcut."""
-
-    cam_is_exact = False
+class MultilayerHead(ClassificationHead):
+    """Flatten, linear, tanh, linear: no exact CAM and no shortcut."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.Linear(CHANNELS * CELLS, 13)
-        self.last_linear = nn.Linear(13, CLASSES)
-
-    def map_features(self, features: Tensor) -> Tensor:
-        return features
+        self.linear = nn.Linear(13, CLASSES)
 
     def pooled(self, features: Tensor) -> Tensor:
         return features.flatten(1)
 
-    def logits(self, pooled: Tensor) -> Tensor:
-        return self.last_linear(torch.tanh(self.hidden(pooled)))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.logits(self.pooled(features))
+    def last_inputs(self, pooled: Tensor) -> Tensor:
+        return torch.tanh(self.hidden(pooled))
 
     def ablated_logits(self, features: Tensor, class_scores: Tensor) -> Tensor:
         columns = []

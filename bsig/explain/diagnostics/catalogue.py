@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -37,7 +38,7 @@ from bsig.explain.diagnostics.sign_collapse import (
 )
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Evidence, Explanation
-from bsig.explain.methods import CamMethod, cam_method, signed_map
+from bsig.explain.methods import CamMethod, cam_method, require_exact, signed_map
 from bsig.inputs.errors import InputError
 
 RUN_CLASSES = 20
@@ -50,45 +51,24 @@ class DiagnosticInput:
     """One picture, one class, two heads, and the maps of a CAM method.
 
     Attributes:
-        features: (k, h, w).
-        softmax_weight, softmax_bias: (c, n), (c,), of the frozen head's last linear layer; n = k where CAM is exact.
-        sigmoid_weight, sigmoid_bias: the same of the sigmoid branch.
-        class_index: the explained class.
-        maps: branch -> (h, w), signed, of the chosen method.
-        channel_weights: branch -> (k,) of the chosen method, or None where it has none.
+        softmax_weight, softmax_bias, sigmoid_weight: of the heads' last linear layers; n = k where CAM is exact.
+        maps: by branch, signed, of the chosen method.
+        channel_weights: by branch, of the chosen method, or None where it has none.
         method: its key, for the sentences.
-        cam_is_exact: whether the heads are average pool and one linear layer, so that `W[c] . F` is a map.
-        softmax_logits: (c,); None: worked out from pooled features and weights (exact heads only).
-        class_maps: the chosen method's maps of other classes, for heads whose weights make none.
+        class_maps: the chosen method's maps of other classes, for heads whose weights make none; None where CAM is
+            exact, so that `W[c] . F` is a map.
     """
 
     features: Float[Tensor, "k h w"]
     softmax_weight: Float[Tensor, "c n"]
     softmax_bias: Float[Tensor, " c"]
     sigmoid_weight: Float[Tensor, "c n"]
-    sigmoid_bias: Float[Tensor, " c"]
+    softmax_logits: Float[Tensor, " c"]
     class_index: int
     maps: dict[Branch, Float[Tensor, "h w"]]
     channel_weights: dict[Branch, Float[Tensor, " k"] | None]
     method: str = "cam"
-    cam_is_exact: bool = True
-    softmax_logits: Float[Tensor, " c"] | None = None
     class_maps: Callable[[Branch, list[int]], Float[Tensor, "n h w"]] | None = None
-
-    def require_exact(self, what: str) -> None:
-        """Raises: InputError: the head's weights are not those of a map."""
-        if not self.cam_is_exact:
-            raise InputError(f"{what} needs a head of average pool and one linear layer, which this model has not.")
-
-    def logits(self) -> Float[Tensor, " c"]:
-        """The softmax branch's logits, (c,)."""
-        if self.softmax_logits is not None:
-            return self.softmax_logits
-        return self.softmax_weight @ self.features.mean(dim=(1, 2)) + self.softmax_bias
-
-    @cached_property
-    def _softmax_shared(self) -> Float[Tensor, " k"]:
-        return shared_component(self.softmax_weight)
 
     def weights(self, branch: Branch) -> Float[Tensor, " k"]:
         """The chosen method's channel weights.
@@ -98,44 +78,46 @@ class DiagnosticInput:
         """
         weights = self.channel_weights[branch]
         if weights is None:
-            other = "cam" if self.cam_is_exact else "grad-cam"
+            other = "cam" if self.class_maps is None else "grad-cam"
             raise InputError(f"`method` (='{self.method}') has no channel weights; choose '{other}', which has.")
         return weights
 
-    def rows(self, branch: Branch, classes: list[int]) -> Float[Tensor, "n k"]:
-        """The head's own rows for some classes; of a head of average pool and one linear layer."""
-        if branch == "sigmoid":
-            return self.sigmoid_weight[classes]
-        rows = self.softmax_weight[classes]
-        return rows - self._softmax_shared if branch == "centred" else rows
+    def maps_of(self, branch: Branch, classes: list[int]) -> Float[Tensor, "n h w"]:
+        """The maps of some classes: CAM's whatever the method, or the method's own where the head has no CAM."""
+        if self.class_maps is not None:
+            return self.class_maps(branch, classes)
+        rows = (self.sigmoid_weight if branch == "sigmoid" else self.softmax_weight)[classes]
+        if branch == "centred":
+            rows = rows - self._softmax_shared
+        return torch.einsum("nk,khw->nhw", rows, self.features)
+
+    @cached_property
+    def _softmax_shared(self) -> Float[Tensor, " k"]:
+        return shared_component(self.softmax_weight)
 
 
 def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> DiagnosticInput:
     """The input of `DIAGNOSTICS`, from an encoded picture and one of its explanations."""
     model = encoded.model
     softmax, sigmoid = model.softmax_head.last_linear, model.sigmoid_head.last_linear
-    evidences: dict[Branch, Evidence] = {
-        "softmax": explanation.softmax,
-        "sigmoid": explanation.sigmoid,
-        "centred": explanation.centred,
-    }
     device = encoded.features.device
+
+    def weights_of(evidence: Evidence) -> Tensor | None:
+        return None if evidence.channel_weights is None else torch.from_numpy(evidence.channel_weights).to(device)
+
+    evidences = explanation.evidences
+    is_exact = model.softmax_head.cam_is_exact
     return DiagnosticInput(
         features=encoded.features[0],
         softmax_weight=softmax.weight.detach(),
         softmax_bias=softmax.bias.detach(),
         sigmoid_weight=sigmoid.weight.detach(),
-        sigmoid_bias=sigmoid.bias.detach(),
-        class_index=explanation.class_index,
-        maps={name: torch.from_numpy(x.map).to(device) for name, x in evidences.items()},
-        channel_weights={
-            name: None if x.channel_weights is None else torch.from_numpy(x.channel_weights).to(device)
-            for name, x in evidences.items()
-        },
-        method=explanation.method,
-        cam_is_exact=model.softmax_head.cam_is_exact,
         softmax_logits=encoded.softmax_logits,
-        class_maps=partial(_maps_of, encoded, cam_method(explanation.method)),
+        class_index=explanation.class_index,
+        maps={name: torch.from_numpy(evidence.map).to(device) for name, evidence in evidences.items()},
+        channel_weights={name: weights_of(evidence) for name, evidence in evidences.items()},
+        method=explanation.method,
+        class_maps=None if is_exact else partial(_maps_of, encoded, cam_method(explanation.method)),
     )
 
 
@@ -150,8 +132,6 @@ class Diagnostic:
     """One number about a picture.
 
     Attributes:
-        key: its name in JSON.
-        title: its name on screens and in reports.
         unit: "share of ..." for shares, which are shown in per cent; "as the map" stands for the method's unit.
         better: "higher", "lower", or None where neither is.
         meaning: one sentence.
@@ -172,21 +152,12 @@ def diagnose(inputs: DiagnosticInput) -> dict[str, dict[str, Any]]:
 
 
 def _row(diagnostic: Diagnostic, inputs: DiagnosticInput) -> dict[str, Any]:
-    value, reason = None, None
     try:
-        value = diagnostic.value(inputs)
+        value, reason = diagnostic.value(inputs), None
     except InputError as error:
-        reason = str(error)
+        value, reason = None, str(error)
     description = {name: text for name, text in asdict(diagnostic).items() if name not in ("key", "value")}
     return {**description, "value": value, "reason": reason}
-
-
-def _diagnostics() -> Iterator[Diagnostic]:
-    yield from _shared_component()
-    yield from _movement()
-    yield from _zero()
-    yield from _signs()
-    yield from _collapse()
 
 
 def _shared_component() -> Iterator[Diagnostic]:
@@ -314,7 +285,7 @@ def _learnt_shift_share(inputs: DiagnosticInput) -> float:
 
 
 def _shared_map(inputs: DiagnosticInput, weight: Tensor) -> float:
-    inputs.require_exact("the shared map")
+    require_exact(inputs.class_maps is None, "the shared map")
     return shared_map_share(inputs.features, weight, inputs.class_index)
 
 
@@ -330,27 +301,19 @@ def _positive_area(inputs: DiagnosticInput, branch: Branch) -> float:
 
 
 def _absent_maps(inputs: DiagnosticInput, branch: Branch) -> Float[Tensor, "n h w"]:
-    """The maps of the explained class, first, and of the absent ones.
-
-    They are CAM's whatever the method. A head that has no CAM gives the method's own maps, of fewer classes, because
-    each takes a run of the head.
-    """
-    logits = inputs.logits()
-    present = [inputs.class_index, *logits.topk(min(5, len(logits))).indices.tolist()]
-    absent = absent_classes(range(len(logits)), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
+    """The maps of the explained class, first, and of the absent ones: fewer where each takes a run of the head."""
+    logits, index = inputs.softmax_logits, inputs.class_index
+    present = [index, *logits.topk(min(5, len(logits))).indices.tolist()]
+    absent = absent_classes(range(len(logits)), present, 100 if inputs.class_maps is None else RUN_CLASSES)
     if not absent:
         raise InputError(
             f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."
         )
-    if not inputs.cam_is_exact:
-        if inputs.class_maps is None:
-            raise InputError("maps of absent classes need runs of this head; ask through `diagnostic_input`.")
-        return inputs.class_maps(branch, [inputs.class_index, *absent])
-    return torch.einsum("nk,khw->nhw", inputs.rows(branch, [inputs.class_index, *absent]), inputs.features)
+    return inputs.maps_of(branch, [index, *absent])
 
 
 def _absent_area(inputs: DiagnosticInput, branch: Branch) -> float:
-    return float((_absent_maps(inputs, branch)[1:] > 0).double().mean())
+    return positive_area(_absent_maps(inputs, branch)[1:])
 
 
 def _absent_area_at_own(inputs: DiagnosticInput, branch: Branch) -> float:
@@ -371,11 +334,8 @@ def _margin(inputs: DiagnosticInput, branch: Branch, reading: Reading) -> float:
 
 
 def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
-    """The largest change of any softmax probability at the collapse margin of the head's own row.
-
-    The head's row is taken whatever the method: a method's weights may be in another unit than the head's.
-    """
-    inputs.require_exact("a collapse margin that is a shift of the head")
+    """The largest change of any softmax probability at the collapse margin of the head's own row, in its own unit."""
+    require_exact(inputs.class_maps is None, "a collapse margin that is a shift of the head")
     margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.class_index])
     if margin.delta is None:
         raise InputError(margin.reason or "")
@@ -384,4 +344,6 @@ def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
     return probability_change(pooled, inputs.softmax_weight, inputs.softmax_bias, vector)
 
 
-DIAGNOSTICS: dict[str, Diagnostic] = {diagnostic.key: diagnostic for diagnostic in _diagnostics()}
+DIAGNOSTICS: dict[str, Diagnostic] = {
+    diagnostic.key: diagnostic for diagnostic in chain(_shared_component(), _movement(), _zero(), _signs(), _collapse())
+}

@@ -24,6 +24,7 @@ from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
+from bsig.explain.diagnostics.shift_survey import delta_curves
 from bsig.explain.drawing.colours import VIEWS, colormap_of
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import color_bar
@@ -32,7 +33,7 @@ from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
-from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
+from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg
 from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
@@ -215,7 +216,7 @@ def _shift_plots(encoded: EncodedImage, explanation: Explanation) -> list[dict[s
     """
     if not encoded.model.softmax_head.cam_is_exact:
         return []
-    curves = shift_curves(encoded, explanation.class_index)
+    curves = delta_curves(encoded, explanation.class_index)
     areas, movement = curves["softmax"].positive_area, curves["softmax"].movement
     ends = f"from delta {number_text(curves['softmax'].deltas[0])} to {number_text(curves['softmax'].deltas[-1])}"
     change = f"from {whole_percent(areas[0])} to {whole_percent(areas[-1])}"

@@ -11,19 +11,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
-from bsig.explain.cams import TRAINED, Branch, TrainedBranch
+from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.diagnostics.collapse_report import CollapseReport
-from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
+from bsig.explain.diagnostics.logit_shift import DeltaCurve
+from bsig.explain.diagnostics.shift_survey import DELTAS
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.colours import BRANCH_COLOURS, EVIDENCE_COLOURS, NEUTRAL, TURNED_COLOURS
-from bsig.explain.explainer import EncodedImage
 from bsig.explain.wording import number_text
 
 GREY = NEUTRAL.paper
-LARGEST_DELTA = 0.05
-"""As far as the Logit shift screen goes."""
 
 
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
@@ -89,46 +85,25 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
     return _svg(figure)
 
 
-def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
-    """The three maps' curves while delta is added to every weight, for a head of average pool and one linear layer."""
-    softmax, sigmoid = (head.last_linear for head in (encoded.model.softmax_head, encoded.model.sigmoid_head))
-    deltas = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
-    curves = {}
-    for name, layer in (("softmax", softmax), ("sigmoid", sigmoid), ("class-centred", softmax)):
-        weight, bias = layer.weight.detach(), layer.bias.detach()
-        curves[name] = delta_curve(
-            encoded.features[0], weight, bias, class_index, torch.ones_like(weight[0]), deltas,
-            centred=name == "class-centred",
-        )  # fmt: skip
-    return curves
-
-
 def movement_svg(curves: Mapping[str, DeltaCurve]) -> str:
     """A plot over delta: the correlation of each map with what it is at delta 0."""
-    correlations = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
-    return _over_delta(curves, correlations, "correlation with the map at 0", (-1.06, 1.06))
+    correlations = {branch: [step.correlation for step in curve.movement] for branch, curve in curves.items()}
+    return _over_delta(correlations, "correlation with the map at 0", (-1.06, 1.06))
 
 
 def area_svg(curves: Mapping[str, DeltaCurve]) -> str:
     """A plot over delta: the positive area of each map."""
-    area = {name: [100 * share for share in curve.positive_area] for name, curve in curves.items()}
-    return _over_delta(curves, area, "positive area, %", (-3.0, 106.0))
+    areas = {branch: [100 * share for share in curve.positive_area] for branch, curve in curves.items()}
+    return _over_delta(areas, "positive area, %", (-3.0, 106.0))
 
 
-def _over_delta(
-    curves: Mapping[str, DeltaCurve],
-    series: Mapping[str, Sequence[float | None]],
-    title: str,
-    ends: tuple[float, float],
-) -> str:
+def _over_delta(series: Mapping[str, Sequence[float | None]], title: str, ends: tuple[float, float]) -> str:
     figure, axes = _figure()
-    looks: dict[str, tuple[Branch, str]] = {
-        "softmax": ("softmax", "-"), "sigmoid": ("sigmoid", "--"), "class-centred": ("centred", ":"),
-    }  # fmt: skip
-    for name, values in series.items():
-        branch, dash = looks[name]
+    looks = {"softmax": ("softmax", "-"), "sigmoid": ("sigmoid", "--"), "centred": ("class-centred", ":")}
+    for branch, values in series.items():
+        label, dash = looks[branch]
         with_gaps = [math.nan if value is None else value for value in values]
-        axes.plot(curves[name].deltas, with_gaps, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=name)
+        axes.plot(DELTAS, with_gaps, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=label)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_xlabel("delta, added to every weight")
     axes.set_ylabel(title)

@@ -83,7 +83,7 @@ class Probe:
         fewest = min(map(len, rows))
         return cls(
             shown,
-            _class_or_predicted(shown, picture_class) if shown else 0,
+            shown.class_or_predicted(picture_class) if shown else 0,
             torch.cat([each.head_features for each in encoded]),
             torch.tensor([row[:fewest] for row in rows], device=model.device),
             method or default_method(model.softmax_head),
@@ -112,13 +112,6 @@ def _predicted_and_absent(encoded: EncodedImage, position: int) -> list[int]:
     if not others:  # fewer classes than are left out: all that is not predicted
         others = absent_classes(classes, [encoded.predicted_index], ABSENT_PER_PICTURE, position=position)
     return [encoded.predicted_index, *others]
-
-
-def _class_or_predicted(encoded: EncodedImage, class_name: str | None) -> int:
-    try:
-        return encoded.model.class_index(class_name) if class_name else encoded.predicted_index
-    except InputError:
-        return encoded.predicted_index
 
 
 def _maps(

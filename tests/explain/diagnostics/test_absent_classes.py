@@ -66,11 +66,11 @@ def test_area_at_own_area_ignores_a_constant() -> None:
 def test_areas_of_each_head() -> None:
     features, weight, _, _ = random_head(6)
     heads = {"softmax": weight, "lowered": shifted_rows(weight, uniform_shift(CHANNELS, -0.5))}
-    areas = class_areas(features, heads, 0, seen=[0, 1], absent=[2, 4])
+    areas = {name: class_areas(features, head, 0, present=[0, 1], absent=[2, 4]) for name, head in heads.items()}
     for name, head in heads.items():
         maps = class_maps(features, head).numpy()
-        assert areas[name].chosen == reference.positive_area(maps[0])
-        assert areas[name].seen == reference.positive_area(maps[1])
+        assert areas[name].own == reference.positive_area(maps[0])
+        assert areas[name].present == reference.positive_area(maps[1])
         assert areas[name].absent == pytest.approx(reference.positive_area(maps[[2, 4]]))
         expected = reference.area_at_own_area(maps[0], maps[[2, 4]], 0.7)
         assert areas[name].absent_at_own_area == pytest.approx(expected)
@@ -79,8 +79,8 @@ def test_areas_of_each_head() -> None:
 
 def test_none_where_there_are_no_such_classes() -> None:
     features, weight, _, _ = random_head(6)
-    areas = class_areas(features, {"softmax": weight}, 0, seen=[0])["softmax"]
-    assert (areas.seen, areas.absent, areas.absent_at_own_area) == (None, None, None)
+    areas = class_areas(features, weight, 0, present=[0])
+    assert (areas.present, areas.absent, areas.absent_at_own_area) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,12 @@ def inputs_of(
         "sigmoid": sigmoid[class_index],
         "centred": softmax[class_index] - softmax.mean(dim=0),
     }
-    bias = torch.zeros(len(softmax), dtype=features.dtype)
     return DiagnosticInput(
         features=features,
         softmax_weight=softmax,
-        softmax_bias=bias,
+        softmax_bias=torch.zeros(len(softmax), dtype=features.dtype),
         sigmoid_weight=sigmoid,
-        sigmoid_bias=bias,
+        softmax_logits=softmax @ features.mean(dim=(1, 2)),
         class_index=class_index,
         maps={name: torch.einsum("k,khw->hw", row, features) for name, row in rows.items()},
         channel_weights=rows if with_weights else dict.fromkeys(rows),
@@ -66,7 +65,7 @@ def test_ordinary_picture_has_every_number(ordinary: DiagnosticInput) -> None:
 
 
 def test_numbers_are_those_of_the_loops(ordinary: DiagnosticInput) -> None:
-    found = {key: row["value"] for key, row in diagnose(ordinary).items()}
+    values = {key: row["value"] for key, row in diagnose(ordinary).items()}
     f, w, s = (x.numpy() for x in (ordinary.features, ordinary.softmax_weight, ordinary.sigmoid_weight))
     maps = {name: x.numpy() for name, x in ordinary.maps.items()}
     speaks_for, speaks_against = reference.evidence_by_channels(f, w[0])
@@ -83,9 +82,9 @@ def test_numbers_are_those_of_the_loops(ordinary: DiagnosticInput) -> None:
         "softmax_evidence_against": speaks_against.mean(),
     }
     for key, value in expected.items():
-        assert_close(found[key], value, IDENTITY)
+        assert_close(values[key], value, IDENTITY)
     margin = reference.collapse_margin(lambda delta: reference.positive_evidence_by_cells(f, w[0], delta))
-    assert found["softmax_collapse_margin"] == pytest.approx(margin, rel=1e-9)
+    assert values["softmax_collapse_margin"] == pytest.approx(margin, rel=1e-9)
 
 
 @pytest.mark.parametrize(

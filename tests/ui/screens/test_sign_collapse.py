@@ -12,12 +12,12 @@ import torch
 
 from bsig.explain.cams import TRAINED
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.explain.diagnostics.collapse_pictures import channel_thumbnails, split_limit, split_pictures
 from bsig.explain.diagnostics.collapse_report import (
     CollapseReport,
     collapse_report,
 )
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, sign_quadrants
+from bsig.explain.drawing.collapse import channel_thumbnails, split_limit, split_pictures
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
