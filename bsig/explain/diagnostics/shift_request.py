@@ -2,7 +2,7 @@
 
     request = ShiftRequest(kind="paint", target="top left")
     shifted = shifted_picture(encoded, class_index, "cam", request)
-    shifted.before.softmax.map, shifted.after.softmax.map, shifted.softmax_change
+    shifted.before.softmax.map, shifted.after.softmax.map, shifted.largest_change("softmax")
 
 In: an encoded picture and a `ShiftRequest`. Out: the picture under both shifted heads, which are really formed and
 really run, so that every number is measured (`shifted_model.py`).

@@ -35,12 +35,8 @@ VIEWS: dict[View, str] = {
     "signed": "Evidence for and against, zero is neutral",
 }
 
-Theme = Literal["light", "dark"]
-INK = {"light": "#1b1f24", "dark": "#f2f4f7"}
-PAPER = {"light": "#ffffff", "dark": "#16191d"}
-QUIET = {"light": "#57606a", "dark": "#a8b0ba"}
-RULE = {"light": "#d0d7de", "dark": "#3d444d"}
-TINT = {"light": "#eef2f7", "dark": "#22272e"}
+INK, PAPER, QUIET, RULE, TINT = "#1b1f24", "#ffffff", "#57606a", "#d0d7de", "#eef2f7"
+NOTICE_INK, NOTICE_PAPER = "#f2f4f7", "#16191d"
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,10 @@ EVIDENCE_COLOURS: dict[str, LineColour] = {
 
 
 def colormap_of(view: View, colormap: str | None = None) -> str:
-    """The key of `COLORMAPS` that a view is drawn with: the one asked for where it suits the view, else its default.
+    """The key of `COLORMAPS` that a view is drawn with: `colormap` where it suits the view, else the view's default.
 
-    The signed view is always drawn with a diverging map, the positive one with a sequential map, so one choice on a
-    screen can stay while the view changes.
+    The signed view takes a diverging map, the positive one a sequential map; so one choice on a screen can stay while
+    the view changes.
 
     Raises:
         InputError: no such colour map or view.

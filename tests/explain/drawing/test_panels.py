@@ -65,8 +65,7 @@ def test_the_notice_is_words_inside_the_picture(monkeypatch, size_wh):
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_panel_prints_all_words_inside_the_slide(monkeypatch, count, theme):
+def test_the_panel_prints_all_words_inside_the_slide(monkeypatch, count):
     crop, map = photo((224, 224)), grid()
     columns = [PanelColumn("Input", ("224 x 224 crop",), crop, is_map=False)]
     columns += [
@@ -79,9 +78,7 @@ def test_the_panel_prints_all_words_inside_the_slide(monkeypatch, count, theme):
         "finding": "softmax claims evidence on 49 %, the sigmoid branch on 3 %. " * 4,
         "footer": "settings " * 40,
     }
-    panel, texts = printed_texts(
-        monkeypatch, lambda: comparison_panel(columns, **words, limit=2.0, view="signed", theme=theme)
-    )
+    panel, texts = printed_texts(monkeypatch, lambda: comparison_panel(columns, **words, limit=2.0, view="signed"))
     assert panel.width == 1600
     printed = " ".join(text[0] for text in texts)
     for text in [*words.values(), "−2", "+2", *(column.title for column in columns)]:
