@@ -12,8 +12,6 @@ from PIL import Image
 from bsig.explain.cams import Branch
 from bsig.explain.methods import cam_method
 
-Array = np.ndarray
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -26,10 +24,10 @@ class Evidence:
         channel_weights: (k,) float32, or None where the method has none.
     """
 
-    map: Float32[Array, "h w"]
+    map: Float32[np.ndarray, "h w"]
     logit: float
     probability: float
-    channel_weights: Float32[Array, " k"] | None
+    channel_weights: Float32[np.ndarray, " k"] | None
 
     @property
     def positive_area(self) -> float:
@@ -42,10 +40,7 @@ class Explanation:
     """Both branches' evidence for one class, and everything that made it.
 
     Attributes:
-        class_index, class_name: the class that is explained.
-        method: a key of `CAM_METHODS`.
-        weights: a key of `TREATMENTS`.
-        softmax, sigmoid, centred: the evidence of each branch.
+        method, weights: keys of `CAM_METHODS` and `TREATMENTS`.
         predicted_index, predicted_name: the softmax branch's likeliest class.
         crop: the RGB pixels that the model saw; the maps lie over exactly these.
         checkpoint: the model's name.

@@ -51,13 +51,11 @@ class CamMethod:
     """One CAM variant: how its weights come about and what its map can and cannot show.
 
     Attributes:
-        key: the name by which screen, command line and Python choose it.
-        title: the name in the literature.
-        weights: Score -> channel weights; None for Eigen-CAM, which has none.
+        weights: None for Eigen-CAM, which has none.
         unit: of the map's values.
         shows_negative: whether a map can hold evidence against a class.
-        is_slow: the network is run again for each channel.
         note: one line for the screen.
+        is_slow: the network is run again for each channel.
     """
 
     key: str

@@ -59,12 +59,12 @@ def shared_map_share(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c 
     Raises:
         InputError: no such class, or the class's map is zero everywhere.
     """
-    own = _norm(class_map(features, weight, class_index))
+    own = float(class_map(features, weight, class_index).double().norm())
     if own == 0:
         raise InputError(
             f"the map of `class_index` (={class_index}) is zero everywhere; its shared share is undefined."
         )
-    return _norm(torch.einsum("k,khw->hw", shared_component(weight), features)) / own
+    return float(torch.einsum("k,khw->hw", shared_component(weight), features).double().norm()) / own
 
 
 def class_map(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], class_index: int) -> Float[Tensor, "h w"]:
@@ -251,10 +251,6 @@ def delta_curve(
         softmax_probability=logits.softmax(dim=1)[:, class_index].tolist(),
         sigmoid_probability=logits[:, class_index].sigmoid().tolist(),
     )
-
-
-def _norm(values: Tensor) -> float:
-    return float(values.double().norm())
 
 
 def _range(maps: Float[Tensor, "n cells"]) -> Float[Tensor, " n"]:

@@ -123,12 +123,10 @@ def comparison_panel(
 
     Args:
         columns: two to four, from left to right; the colour bar stands below those with `is_map`.
-        title: what is explained, e.g. the class name.
-        subtitle: checkpoint, method, treatment.
-        finding: one plain sentence, from the numbers.
+        title, subtitle: above the pictures.
+        finding: one plain sentence, in a tinted box.
         footer: the settings that reproduce the panel.
-        limit: where the one scale that all maps share ends, in `unit`.
-        view, colormap, unit: of the maps.
+        limit, view, colormap, unit: of the one scale that all maps share.
 
     Raises:
         InputError: fewer than two or more than four columns, or as `color_bar`.

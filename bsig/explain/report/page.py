@@ -20,13 +20,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig.explain.cams import TRAINED, Branch
+from bsig.explain.cams import TRAINED
 from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
 from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
 from bsig.explain.diagnostics.shift_survey import delta_curves
 from bsig.explain.drawing.colours import VIEWS, colormap_of
-from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
+from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_pictures, shared_limit_of
 from bsig.explain.drawing.panels import color_bar
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.explainer import EncodedImage
@@ -90,12 +90,7 @@ class ReportFacts:
 
 
 def facts_of(encoded: EncodedImage, picture: str) -> ReportFacts:
-    """The facts of a report that is made now.
-
-    Args:
-        encoded: the picture.
-        picture: the name of its file.
-    """
+    """The facts of a report that is made now; `picture` is the name of its file."""
     return ReportFacts(
         picture=picture,
         sha256=str(encoded.model.metadata.get("tensors_sha256") or ""),
@@ -145,11 +140,10 @@ def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing)
     predicted = f"predicted: {explanation.predicted_name}"
     pictures = [{"title": "What the model saw", "src": _png(crop), "words": predicted,
                  "alt": f"The picture as the model saw it; {predicted}"}]  # fmt: skip
-    branch: Branch
-    for branch, title in BRANCHES.items():
+    for branch, picture in branch_pictures(explanation, drawing).items():
         words = f"evidence for it on {area_text(explanation.evidence(branch))} of the picture"
-        source = _png(branch_picture(explanation, branch, drawing))
-        pictures.append({"title": title, "src": source, "words": words, "alt": alt_text(explanation, branch)})
+        alt = alt_text(explanation, branch)
+        pictures.append({"title": BRANCHES[branch], "src": _png(picture), "words": words, "alt": alt})
     return pictures
 
 
@@ -170,18 +164,10 @@ def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
 
 def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str]]:
     rows = []
-    for branch, title in BRANCHES.items():
-        evidence = explanation.evidence(branch)
+    for branch, evidence in explanation.evidences.items():
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
-        rows.append(
-            (
-                title,
-                percent(evidence.probability),
-                signed(evidence.logit, 2),
-                area_text(evidence),
-                ends,
-            )
-        )
+        probability, logit = percent(evidence.probability), signed(evidence.logit, 2)
+        rows.append((BRANCHES[branch], probability, logit, area_text(evidence), ends))
     return rows
 
 

@@ -13,12 +13,10 @@ from torch import Tensor
 
 from bsig.cli.tables import diagnostics_table
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, DiagnosticInput, diagnose, diagnostic_input
-from bsig.explain.explainer import EncodedImage, Explainer
-from bsig.inputs.paths import ASSETS, EXAMPLES
-from bsig.model.dual_branch import DualBranch
+from bsig.explain.explainer import EncodedImage
+from bsig.inputs.paths import ASSETS
 
 DOUBLE = torch.float64
-CAT = EXAMPLES / "cat.jpg"
 
 
 def inputs_of(
@@ -121,11 +119,6 @@ def test_degenerate_cases_have_a_sentence_and_no_nan(case: str, explained: set[s
         assert (row["value"] is None) == (row["reason"] is not None)
         assert row["reason"] is None or row["reason"].endswith(".")
     assert {key for key in explained if rows[key]["value"] is not None} == set()
-
-
-@pytest.fixture(scope="module")
-def encoded(perturbed_model: DualBranch) -> EncodedImage:
-    return Explainer(perturbed_model).encode(CAT)
 
 
 @pytest.mark.parametrize("method", ["cam", "grad-cam", "ablation-cam", "hires-cam", "eigen-cam"])

@@ -37,11 +37,6 @@ CLASS = 281
 
 
 @pytest.fixture(scope="module")
-def encoded(perturbed_model: DualBranch) -> EncodedImage:
-    return Explainer(perturbed_model).encode(CAT)
-
-
-@pytest.fixture(scope="module")
 def inexact() -> EncodedImage:
     """A picture seen by a head that mixes its channels before the last layer."""
     torch.manual_seed(3)
