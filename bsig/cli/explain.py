@@ -12,7 +12,7 @@ import numpy as np
 
 from bsig.cli.arguments import add_checkpoint_argument, add_device_argument
 from bsig.cli.progress import progress
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.drawing.comparison import Drawing, comparison_picture
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
@@ -69,7 +69,7 @@ def run_explain(options: argparse.Namespace) -> None:
     numbers = {
         **summary(explanation),
         "finding": finding(explanation),
-        "diagnostics": diagnose(diagnostic_input(encoded, explanation)),
+        "diagnostics": diagnose(encoded, explanation),
         "treatment": TREATMENTS[options.weights],
         "image": str(options.image),
         "checkpoint_sha256": model.metadata.get("tensors_sha256"),

@@ -141,10 +141,10 @@ def test_each_map_is_its_equation_worked_out_by_loops(key: str, head_kind: str) 
 
 def test_eigen_cam_is_the_first_singular_vector_up_to_its_sign() -> None:
     features = active_features()
-    for image, found in zip(features, map_of("eigen-cam", score_of(pooled_linear_head(), features)), strict=True):
+    for image, values in zip(features, map_of("eigen-cam", score_of(pooled_linear_head(), features)), strict=True):
         expected = reference.eigen_cam_map(image.numpy())
-        sign = np.sign((expected * found.numpy()).sum())
-        assert_close(found, sign * expected, SUBSPACE)
+        sign = np.sign((expected * values.numpy()).sum())
+        assert_close(values, sign * expected, SUBSPACE)
 
 
 def test_eigen_cam_of_a_fine_grid_is_that_of_its_whole_gram_matrix() -> None:
@@ -237,13 +237,13 @@ def test_clamped_weights_are_not_a_clamped_map() -> None:
 @pytest.mark.parametrize(("key", "head_kind"), WEIGHTED)
 def test_the_returned_channel_weights_made_the_map(key: str, head_kind: str) -> None:
     score = score_of(HEADS[head_kind](), active_features())
-    found, weights = signed_map(CAM_METHODS[key], score)
+    values, weights = signed_map(CAM_METHODS[key], score)
     if weights is None:
         assert key in ("hires-cam", "layer-cam")
         return
     for b in range(IMAGES):
         expected = reference.channel_weighted_map(weights[b].numpy(), score.features[b].numpy())
-        assert_close(found[b], expected, IDENTITY)
+        assert_close(values[b], expected, IDENTITY)
 
 
 @pytest.mark.parametrize(("key", "head_kind"), DEFINED)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bsig.evaluation.columns import columns_of, delta_key
 from bsig.explain.cams import class_scores_of, head_score
-from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose
 from bsig.explain.diagnostics.shifted_model import shifted_image, shifted_model
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.slide import slide_card
@@ -441,7 +441,7 @@ def test_every_way_to_shift_a_head_gives_the_same_bits() -> None:
 def test_every_diagnostic_is_a_number_or_a_reason(key: str) -> None:
     encoded = encoded_picture(key)
     method = "cam" if encoded.model.softmax_head.cam_is_exact else "grad-cam"
-    rows = diagnose(diagnostic_input(encoded, encoded.explain(2, method)))
+    rows = diagnose(encoded, encoded.explain(2, method))
     assert set(rows) == set(DIAGNOSTICS)
     for row in rows.values():
         assert (row["value"] is None) == (row["reason"] is not None)

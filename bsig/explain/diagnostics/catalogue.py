@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -24,7 +24,6 @@ from bsig.explain.diagnostics.logit_shift import (
     common_shift,
     map_movement,
     probability_change,
-    shared_component,
     shared_energy_share,
     shared_map_share,
     uniform_shift,
@@ -37,8 +36,8 @@ from bsig.explain.diagnostics.sign_collapse import (
     sign_disagreement,
 )
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.explanation import Evidence, Explanation
-from bsig.explain.methods import CamMethod, cam_method, require_exact, signed_map
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import cam_method, require_exact, signed_map
 from bsig.inputs.errors import InputError
 
 RUN_CLASSES = 20
@@ -48,83 +47,62 @@ TITLES: dict[Branch, str] = {"softmax": "softmax", "sigmoid": "sigmoid branch", 
 
 @dataclass(frozen=True)
 class DiagnosticInput:
-    """One picture, one class, two heads, and the maps of a CAM method.
+    """A picture and one of its explanations, as the numbers read them."""
 
-    Attributes:
-        softmax_weight, softmax_bias, sigmoid_weight: of the heads' last linear layers; n = k where CAM is exact.
-        maps: by branch, signed, of the chosen method.
-        channel_weights: by branch, of the chosen method, or None where it has none.
-        method: its key, for the sentences.
-        class_maps: the chosen method's maps of other classes, for heads whose weights make none; None where CAM is
-            exact, so that `W[c] . F` is a map.
-    """
+    encoded: EncodedImage
+    explanation: Explanation
 
-    features: Float[Tensor, "k h w"]
-    softmax_weight: Float[Tensor, "c n"]
-    softmax_bias: Float[Tensor, " c"]
-    sigmoid_weight: Float[Tensor, "c n"]
-    softmax_logits: Float[Tensor, " c"]
-    class_index: int
-    maps: dict[Branch, Float[Tensor, "h w"]]
-    channel_weights: dict[Branch, Float[Tensor, " k"] | None]
-    method: str = "cam"
-    class_maps: Callable[[Branch, list[int]], Float[Tensor, "n h w"]] | None = None
+    @property
+    def features(self) -> Float[Tensor, "k h w"]:
+        """The channels that maps are sums over."""
+        return self.encoded.features[0]
+
+    @property
+    def softmax_weight(self) -> Float[Tensor, "c n"]:
+        """The weights of the softmax head's last linear layer; n = k where CAM is exact."""
+        return self.encoded.model.softmax_head.last_linear.weight.detach()
+
+    @property
+    def sigmoid_weight(self) -> Float[Tensor, "c n"]:
+        """The weights of the sigmoid head's last linear layer."""
+        return self.encoded.model.sigmoid_head.last_linear.weight.detach()
+
+    @property
+    def cam_is_exact(self) -> bool:
+        """Whether `W[c] . F` is a map."""
+        return self.encoded.model.softmax_head.cam_is_exact
+
+    def map(self, branch: Branch) -> Float[Tensor, "h w"]:
+        """The explanation's signed map of a branch."""
+        return torch.from_numpy(self.explanation.evidence(branch).map).to(self.features.device)
 
     def weights(self, branch: Branch) -> Float[Tensor, " k"]:
-        """The chosen method's channel weights.
+        """The explanation's channel weights of a branch.
 
         Raises:
-            InputError: the method has none.
+            InputError: its method has none.
         """
-        weights = self.channel_weights[branch]
+        weights, method = self.explanation.evidence(branch).channel_weights, self.explanation.method
         if weights is None:
-            other = "cam" if self.class_maps is None else "grad-cam"
-            raise InputError(f"`method` (='{self.method}') has no channel weights; choose '{other}', which has.")
-        return weights
+            other = "cam" if self.cam_is_exact else "grad-cam"
+            raise InputError(f"`method` (='{method}') has no channel weights; choose '{other}', which has.")
+        return torch.from_numpy(weights).to(self.features.device)
 
     def maps_of(self, branch: Branch, classes: list[int]) -> Float[Tensor, "n h w"]:
-        """The maps of some classes: CAM's whatever the method, or the method's own where the head has no CAM."""
-        if self.class_maps is not None:
-            return self.class_maps(branch, classes)
-        rows = (self.sigmoid_weight if branch == "sigmoid" else self.softmax_weight)[classes]
-        if branch == "centred":
-            rows = rows - self._softmax_shared
-        return torch.einsum("nk,khw->nhw", rows, self.features)
+        """The maps of some classes: CAM's whatever the method, or the method's own where the head has no CAM.
 
-    @cached_property
-    def _softmax_shared(self) -> Float[Tensor, " k"]:
-        return shared_component(self.softmax_weight)
-
-
-def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> DiagnosticInput:
-    """The input of `DIAGNOSTICS`, from an encoded picture and one of its explanations."""
-    model = encoded.model
-    softmax, sigmoid = model.softmax_head.last_linear, model.sigmoid_head.last_linear
-    device = encoded.features.device
-
-    def weights_of(evidence: Evidence) -> Tensor | None:
-        return None if evidence.channel_weights is None else torch.from_numpy(evidence.channel_weights).to(device)
-
-    evidences = explanation.evidences
-    is_exact = model.softmax_head.cam_is_exact
-    return DiagnosticInput(
-        features=encoded.features[0],
-        softmax_weight=softmax.weight.detach(),
-        softmax_bias=softmax.bias.detach(),
-        sigmoid_weight=sigmoid.weight.detach(),
-        softmax_logits=encoded.softmax_logits,
-        class_index=explanation.class_index,
-        maps={name: torch.from_numpy(evidence.map).to(device) for name, evidence in evidences.items()},
-        channel_weights={name: weights_of(evidence) for name, evidence in evidences.items()},
-        method=explanation.method,
-        class_maps=None if is_exact else partial(_maps_of, encoded, cam_method(explanation.method)),
-    )
-
-
-def _maps_of(encoded: EncodedImage, method: CamMethod, branch: Branch, classes: list[int]) -> Tensor:
-    if method.is_slow or method.weights is None:
-        raise InputError(f"`method` (='{method.key}') is not asked for a hundred classes; choose 'grad-cam'.")
-    return torch.stack([signed_map(method, encoded.score(branch, index))[0][0] for index in classes])
+        Raises:
+            InputError: the head has no CAM, and the method is slow or knows no class.
+        """
+        if self.cam_is_exact:
+            rows = (self.sigmoid_weight if branch == "sigmoid" else self.softmax_weight)[classes]
+            if branch == "centred":
+                rows = rows - self.encoded.model.mean_softmax_row()
+            return torch.einsum("nk,khw->nhw", rows, self.features)
+        method = cam_method(self.explanation.method)
+        if method.is_slow or method.weights is None:
+            raise InputError(f"`method` (='{method.key}') is not asked for a hundred classes; choose 'grad-cam'.")
+        return torch.stack([signed_map(method, self.encoded.score(branch, index))[0][0] for index in classes])
 
 
 @dataclass(frozen=True)
@@ -146,8 +124,9 @@ class Diagnostic:
     value: Callable[[DiagnosticInput], float]
 
 
-def diagnose(inputs: DiagnosticInput) -> dict[str, dict[str, Any]]:
+def diagnose(encoded: EncodedImage, explanation: Explanation) -> dict[str, dict[str, Any]]:
     """All of `DIAGNOSTICS` on one picture, ready for JSON: key -> title, unit, better, meaning, value, reason."""
+    inputs = DiagnosticInput(encoded, explanation)
     return {key: _row(diagnostic, inputs) for key, diagnostic in DIAGNOSTICS.items()}
 
 
@@ -285,30 +264,28 @@ def _learnt_shift_share(inputs: DiagnosticInput) -> float:
 
 
 def _shared_map(inputs: DiagnosticInput, weight: Tensor) -> float:
-    require_exact(inputs.class_maps is None, "the shared map")
-    return shared_map_share(inputs.features, weight, inputs.class_index)
+    require_exact(inputs.cam_is_exact, "the shared map")
+    return shared_map_share(inputs.features, weight, inputs.explanation.class_index)
 
 
 def _moved(inputs: DiagnosticInput, branch: Branch, name: str) -> float:
-    movement = map_movement(inputs.maps["softmax"], inputs.maps[branch])
+    movement = map_movement(inputs.map("softmax"), inputs.map(branch))
     if movement.reason is not None:
         raise InputError(f"the softmax map or the {TITLES[branch]} map is flat: there are no places to compare.")
     return getattr(movement, name)
 
 
 def _positive_area(inputs: DiagnosticInput, branch: Branch) -> float:
-    return positive_area(inputs.maps[branch])
+    return positive_area(inputs.map(branch))
 
 
 def _absent_maps(inputs: DiagnosticInput, branch: Branch) -> Float[Tensor, "n h w"]:
     """The maps of the explained class, first, and of the absent ones: fewer where each takes a run of the head."""
-    logits, index = inputs.softmax_logits, inputs.class_index
-    present = [index, *logits.topk(min(5, len(logits))).indices.tolist()]
-    absent = absent_classes(range(len(logits)), present, 100 if inputs.class_maps is None else RUN_CLASSES)
+    count, index = inputs.encoded.model.num_classes, inputs.explanation.class_index
+    present = [index, *inputs.encoded.top_classes()]
+    absent = absent_classes(range(count), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
     if not absent:
-        raise InputError(
-            f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."
-        )
+        raise InputError(f"the head's {count} classes leave none that can be taken to be absent (top five aside).")
     return inputs.maps_of(branch, [index, *absent])
 
 
@@ -335,13 +312,14 @@ def _margin(inputs: DiagnosticInput, branch: Branch, reading: Reading) -> float:
 
 def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
     """The largest change of any softmax probability at the collapse margin of the head's own row, in its own unit."""
-    require_exact(inputs.class_maps is None, "a collapse margin that is a shift of the head")
-    margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.class_index])
+    require_exact(inputs.cam_is_exact, "a collapse margin that is a shift of the head")
+    margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.explanation.class_index])
     if margin.delta is None:
         raise InputError(margin.reason or "")
     pooled = inputs.features.mean(dim=(1, 2))[None]
     vector = uniform_shift(len(inputs.features), -margin.delta)
-    return probability_change(pooled, inputs.softmax_weight, inputs.softmax_bias, vector)
+    bias = inputs.encoded.model.softmax_head.last_linear.bias.detach()
+    return probability_change(pooled, inputs.softmax_weight, bias, vector)
 
 
 DIAGNOSTICS: dict[str, Diagnostic] = {

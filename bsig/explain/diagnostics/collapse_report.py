@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.explain.cams import TRAINED, TrainedBranch
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.sign_collapse import (
     FLIPPED,
     QUADRANTS,
@@ -235,7 +235,7 @@ def report_json(report: CollapseReport) -> dict[str, Any]:
         },
         "curve": {"deltas": report.deltas, **{branch: _curve_json(report, branch) for branch in TRAINED}},
         "budget": {branch: _budget_json(report, branch) for branch in TRAINED},
-        "diagnostics": diagnose(diagnostic_input(report.encoded, explanation)),
+        "diagnostics": diagnose(report.encoded, explanation),
     }
 
 

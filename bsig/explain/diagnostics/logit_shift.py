@@ -118,18 +118,14 @@ def common_shift(weight: Float[Tensor, "c k"], other: Float[Tensor, "c k"]) -> t
     return vector, len(weight) * float(vector.double().square().sum()) / total if total else None
 
 
-def equivalent_delta(features: Float[Tensor, "k h w"], vector: Float[Tensor, " k"]) -> float:
+def equivalent_delta(features: Float[Tensor, "k h w"], vector: Float[Tensor, " k"]) -> float | None:
     """The uniform delta that moves this picture's maps by as much on average: `sum v . F / sum F`.
 
-    It puts any shift, a fitted one too, on the delta axis of one picture.
-
-    Raises:
-        InputError: the features sum to zero, so that no uniform shift moves the mean of a map.
+    It puts any shift, a fitted one too, on the delta axis of one picture. None where the features sum to zero, so that
+    no uniform shift moves the mean of a map.
     """
     total = float(features.sum(dtype=torch.float64))
-    if total == 0:
-        raise InputError("`features` (sum 0) must not sum to zero: no uniform shift moves the mean of their maps.")
-    return float(torch.einsum("k,khw->", vector.double(), features.double())) / total
+    return float(torch.einsum("k,khw->", vector.double(), features.double())) / total if total else None
 
 
 def probability_change(

@@ -51,11 +51,8 @@ def delta_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurv
 
 def delta_of_shift(encoded: EncodedImage, vector: Float[Tensor, " k"]) -> float | None:
     """The delta that moves this picture's logits as the vector does; None where no delta within `DELTAS` does."""
-    try:
-        delta = equivalent_delta(encoded.features[0], vector)
-    except InputError:  # features that sum to zero have no place on the delta axis
-        return None
-    return delta if abs(delta) <= LARGEST_DELTA else None
+    delta = equivalent_delta(encoded.features[0], vector)
+    return delta if delta is not None and abs(delta) <= LARGEST_DELTA else None
 
 
 @dataclass(frozen=True)

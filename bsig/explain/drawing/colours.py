@@ -1,4 +1,4 @@
-"""Every colour of the drawings: the scales of maps, the colours of branches, the paper and ink of panels.
+"""The colours of the drawings: the scales of maps, the paper and ink of panels.
 
 A map's scale has two views. `positive`: from zero up to the limit; everything below zero looks like zero. `signed`:
 from `-limit` to `limit` with a diverging map, neutral at exactly zero (Moreland 2009). Jet is not offered: its bands
@@ -7,7 +7,6 @@ are not in the data (Crameri et al. 2020, "The misuse of colour in science commu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -37,39 +36,6 @@ VIEWS: dict[View, str] = {
 
 INK, PAPER, QUIET, RULE, TINT = "#1b1f24", "#ffffff", "#57606a", "#d0d7de", "#eef2f7"
 NOTICE_INK, NOTICE_PAPER = "#f2f4f7", "#16191d"
-
-
-@dataclass(frozen=True)
-class LineColour:
-    """One colour in two strengths.
-
-    Attributes:
-        screen: reads on a light and on a dark page.
-        paper: darker, for lines and letters on a white sheet.
-    """
-
-    screen: str
-    paper: str
-
-
-NEUTRAL = LineColour("#7d8794", "#57606a")
-"""Axes, grids, and channels whose sign is the same in both branches."""
-BRANCH_COLOURS: dict[str, LineColour] = {
-    "softmax": LineColour("#e8590c", "#c2410c"),
-    "sigmoid": LineColour("#4c6ef5", "#3b5bdb"),
-    "centred": LineColour("#12a37f", "#0b7a5e"),
-    "shift": LineColour("#ae3ec9", "#86289c"),
-}
-TURNED_COLOURS: dict[str, LineColour] = {
-    "for to against": LineColour("#d6336c", "#b0185a"),
-    "against to for": LineColour("#12a37f", "#0b7a5e"),
-}
-"""Channels whose weight changes its sign from the softmax branch to the sigmoid branch."""
-EVIDENCE_COLOURS: dict[str, LineColour] = {
-    "for": LineColour("#d6604d", "#d6604d"),
-    "against": LineColour("#4393c3", "#9cc3de"),
-}
-"""As the signed maps' red for and blue against; the blue is light on paper because it is hatched there."""
 
 
 def colormap_of(view: View, colormap: str | None = None) -> str:

@@ -21,7 +21,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
 from bsig.explain.cams import TRAINED
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
 from bsig.explain.diagnostics.shift_survey import delta_curves
@@ -116,7 +116,7 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
         shifted=_shift_plots(encoded, explanation),
         shift_words=SHIFT_WORDS,
         collapse=(collapse_finding(report), fragility(report), report.note),
-        diagnostics=[_diagnostic(row, unit) for row in diagnose(diagnostic_input(encoded, explanation)).values()],
+        diagnostics=[_diagnostic(row, unit) for row in diagnose(encoded, explanation).values()],
         settings=_settings(encoded, explanation, drawing, facts),
         method=METHOD_WORDS,
         limits=[*LIMITS, *filter(None, [why_not_cam(encoded.model.softmax_head)])],

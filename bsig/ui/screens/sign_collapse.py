@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import torch
 
 from bsig.explain.cams import TRAINED, TrainedBranch
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.collapse_report import (
     CollapseReport,
     collapse_report,
@@ -238,7 +238,7 @@ def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: st
         **{part: gr.update(value=drawn[key][0], alt_text=drawn[key][1]) for key, part in screen.pictures.items()},
         screen.scale: html.scale_bar(split_limit(report), SIGNED, report.explanation.method),
         screen.budget: budget_figure({branch: report.splits[branch].budget for branch in TRAINED}, unit),
-        screen.numbers: numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), unit),
+        screen.numbers: numbers_table(diagnose(report.encoded, report.explanation), unit),
     }
 
 

@@ -101,8 +101,8 @@ class TestAgainstLoops:
             members = [k for k in range(CHANNELS) if names[k] == name]
             assert quadrant.count == len(members)
             assert quadrant.share == len(members) / CHANNELS
-            found = (quadrant.softmax_evidence, quadrant.sigmoid_evidence, quadrant.evidence_share)
-            assert_close(found, [sum(mass[members]) for mass in masses], IDENTITY)
+            evidence = (quadrant.softmax_evidence, quadrant.sigmoid_evidence, quadrant.evidence_share)
+            assert_close(evidence, [sum(mass[members]) for mass in masses], IDENTITY)
 
     def test_evidence(self) -> None:
         f, a, b = (x.numpy() for x in (self.features, self.softmax, self.sigmoid))
@@ -117,9 +117,9 @@ class TestAgainstLoops:
         f, a, b = (x.numpy() for x in (self.features, self.softmax, self.sigmoid))
         shares = reference.evidence_share(f, a, b)
         flipped = sorted((k for k in range(CHANNELS) if a[k] * b[k] < 0), key=lambda k: -shares[k])
-        found = strongest_flipped_channels(self.features, self.softmax, self.sigmoid, 5)
-        assert [channel.channel for channel in found] == flipped[:5]
-        assert_close([channel.evidence_share for channel in found], shares[flipped[:5]], IDENTITY)
+        strongest = strongest_flipped_channels(self.features, self.softmax, self.sigmoid, 5)
+        assert [channel.channel for channel in strongest] == flipped[:5]
+        assert_close([channel.evidence_share for channel in strongest], shares[flipped[:5]], IDENTITY)
 
     def test_curve(self) -> None:
         f, a = self.features.numpy(), self.softmax.numpy()

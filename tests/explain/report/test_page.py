@@ -69,9 +69,9 @@ def test_the_report_holds_everything_and_asks_for_nothing(encoded: EncodedImage)
     _assert_asks_for_nothing(page)
     assert "url(" not in text
     assert "@import" not in text
-    said = [finding(explanation), BIBTEX, "Oh and Noh", "2511.05590", FACTS.sha256, "cat.jpg", TREATMENTS["signed"],
-            explanation.checkpoint, *LIMITS, *(one.title for one in DIAGNOSTICS.values())]  # fmt: skip
-    assert [words for words in said if words not in page.text] == []
+    expected = [finding(explanation), BIBTEX, "Oh and Noh", "2511.05590", FACTS.sha256, "cat.jpg", TREATMENTS["signed"],
+            explanation.checkpoint, *LIMITS, *(row.title for row in DIAGNOSTICS.values())]  # fmt: skip
+    assert [words for words in expected if words not in page.text] == []
     alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert len(alts) == 4 + 1 + 6
     assert all(alts)
@@ -85,8 +85,8 @@ def test_pictures_are_those_of_the_screen_and_on_its_scale(encoded: EncodedImage
     branches: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
     for source, branch in zip(shown[1:4], branches, strict=True):
         with Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1]))) as picture:
-            wanted = branch_picture(explanation, branch, drawing)
-            np.testing.assert_array_equal(np.asarray(picture), np.asarray(wanted.convert("RGB")))
+            drawn = branch_picture(explanation, branch, drawing)
+            np.testing.assert_array_equal(np.asarray(picture), np.asarray(drawn.convert("RGB")))
     limit = number_text(shared_limit_of(explanation, drawing), signed=False)
     assert f"All maps share one scale, from −{limit} to +{limit} logits." in page.text
     assert f"paper: {TREATMENTS['paper']}" in page.text

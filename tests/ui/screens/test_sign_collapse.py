@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bsig.explain.cams import TRAINED
-from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose
 from bsig.explain.diagnostics.collapse_report import (
     CollapseReport,
     collapse_report,
@@ -126,7 +126,7 @@ def test_the_scatter_can_zoom_to_the_channels_that_change_sign(report: CollapseR
 
 
 def test_the_table_has_a_row_for_every_diagnostic_with_unit_and_direction(report: CollapseReport) -> None:
-    table = numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), "logits")
+    table = numbers_table(diagnose(report.encoded, report.explanation), "logits")
     assert table.count("<tr>") == len(DIAGNOSTICS) + 1
     assert "logits, mean" in table
     assert "<td data-better>lower</td>" in table
