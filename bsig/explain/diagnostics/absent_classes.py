@@ -19,8 +19,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.inputs.errors import InputError
-
 OWN_AREA = 0.7
 """Share of the picture that the own class's map covers where areas are compared at equal own area."""
 
@@ -30,20 +28,13 @@ def positive_area(maps: Float[Tensor, "*n h w"]) -> float:
     return float((maps > 0).double().mean())
 
 
-def area_at_own_area(own_map: Float[Tensor, "h w"], maps: Float[Tensor, "n h w"], own_area: float = OWN_AREA) -> float:
-    """Mean share of cells of `maps` that reach the level which `own_map` reaches on `own_area` of its cells.
+def area_at_own_area(own_map: Float[Tensor, "h w"], maps: Float[Tensor, "n h w"]) -> float:
+    """Mean share of cells of `maps` that reach the level which `own_map` reaches on `OWN_AREA` of its cells.
 
-    The level is `own_map`'s `ceil(own_area * h * w)`-th largest value. No constant added to all maps changes it, so
+    The level is `own_map`'s `ceil(OWN_AREA * h * w)`-th largest value. No constant added to all maps changes it, so
     unlike the area at zero it cannot be bought with a threshold.
-
-    Raises:
-        InputError: `own_area` is not in (0, 1], or there are no maps.
     """
-    if not 0 < own_area <= 1:
-        raise InputError(f"`own_area` (={own_area}) must be above 0 and at most 1, a share of the cells.")
-    if len(maps) == 0:
-        raise InputError("`maps` (none) must hold the map of at least one other class.")
-    level = own_map.flatten().sort(descending=True).values[math.ceil(own_area * own_map.numel()) - 1]
+    level = own_map.flatten().sort(descending=True).values[math.ceil(OWN_AREA * own_map.numel()) - 1]
     return float((maps >= level).double().mean())
 
 

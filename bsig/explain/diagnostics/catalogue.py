@@ -140,99 +140,71 @@ def _row(diagnostic: Diagnostic, inputs: DiagnosticInput) -> dict[str, Any]:
 
 
 def _shared_component() -> Iterator[Diagnostic]:
-    yield Diagnostic(
-        "softmax_shared_energy", "Shared component of the softmax head", "share of energy", None,
+    yield Diagnostic("softmax_shared_energy", "Shared component of the softmax head", "share of energy", None,
         "How much of the head's weights is one vector common to all classes, which softmax cannot see; "
         "its value is an accident of training, and any other would predict the same.",
-        lambda x: shared_energy_share(x.softmax_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "sigmoid_shared_energy", "Shared component of the sigmoid head", "share of energy", None,
+        lambda x: shared_energy_share(x.softmax_weight))  # fmt: skip
+    yield Diagnostic("sigmoid_shared_energy", "Shared component of the sigmoid head", "share of energy", None,
         "The same for the sigmoid branch, where it is no accident: labels fitted it, and it sets the zero of the maps.",
-        lambda x: shared_energy_share(x.sigmoid_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_shared_map", "Shared map beside this class's map, softmax", "ratio of norms", None,
+        lambda x: shared_energy_share(x.sigmoid_weight))  # fmt: skip
+    yield Diagnostic("softmax_shared_map", "Shared map beside this class's map, softmax", "ratio of norms", None,
         "How large the map common to all classes is on this picture, beside this class's own map (CAM weights).",
-        lambda x: _shared_map(x, x.softmax_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "sigmoid_shared_map", "Shared map beside this class's map, sigmoid", "ratio of norms", None,
+        lambda x: _shared_map(x, x.softmax_weight))  # fmt: skip
+    yield Diagnostic("sigmoid_shared_map", "Shared map beside this class's map, sigmoid", "ratio of norms", None,
         "The same for the sigmoid branch (CAM weights).",
-        lambda x: _shared_map(x, x.sigmoid_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "learnt_shift_share", "Shift's share of what the sigmoid branch learnt", "share of energy", None,
+        lambda x: _shared_map(x, x.sigmoid_weight))  # fmt: skip
+    yield Diagnostic("learnt_shift_share", "Shift's share of what the sigmoid branch learnt", "share of energy", None,
         "How much of the difference between the two heads is one vector added to all classes, which softmax could not "
         "have learnt; 1 for a fitted shift.",
-        _learnt_shift_share,
-    )  # fmt: skip
+        _learnt_shift_share)  # fmt: skip
 
 
 def _movement() -> Iterator[Diagnostic]:
-    yield Diagnostic(
-        "softmax_centred_correlation", "Softmax map against class-centred map", "correlation", "higher",
+    yield Diagnostic("softmax_centred_correlation", "Softmax map against class-centred map", "correlation", "higher",
         "1 where this head's published map is the one that no shift can move; lower where it is distorted by a shift.",
-        lambda x: _moved(x, "centred", "correlation"),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_sigmoid_correlation", "Softmax map against sigmoid map", "correlation", None,
+        lambda x: _moved(x, "centred", "correlation"))  # fmt: skip
+    yield Diagnostic("softmax_sigmoid_correlation", "Softmax map against sigmoid map", "correlation", None,
         "1 where both branches order the places of the picture alike, whatever their zeros.",
-        lambda x: _moved(x, "sigmoid", "correlation"),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_sigmoid_top_iou", "Top 20 % of cells, softmax against sigmoid", "IoU", None,
+        lambda x: _moved(x, "sigmoid", "correlation"))  # fmt: skip
+    yield Diagnostic("softmax_sigmoid_top_iou", "Top 20 % of cells, softmax against sigmoid", "IoU", None,
         "1 where both branches point at the same fifth of the picture, 0 where they share no cell of it.",
-        lambda x: _moved(x, "sigmoid", "top_iou"),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_sigmoid_peak_move", "Maximum, softmax against sigmoid", "cells", None,
+        lambda x: _moved(x, "sigmoid", "top_iou"))  # fmt: skip
+    yield Diagnostic("softmax_sigmoid_peak_move", "Maximum, softmax against sigmoid", "cells", None,
         "How far apart the two maps have their maxima.",
-        lambda x: _moved(x, "sigmoid", "peak_move"),
-    )  # fmt: skip
+        lambda x: _moved(x, "sigmoid", "peak_move"))  # fmt: skip
 
 
 def _zero() -> Iterator[Diagnostic]:
     for branch, title in TITLES.items():
-        yield Diagnostic(
-            f"{branch}_positive_area", f"Positive area, {title}", "share of cells", None,
+        yield Diagnostic(f"{branch}_positive_area", f"Positive area, {title}", "share of cells", None,
             "Share of the picture that speaks for the class.",
-            partial(_positive_area, branch=branch),
-        )  # fmt: skip
+            partial(_positive_area, branch=branch))  # fmt: skip
         yield Diagnostic(
             f"{branch}_absent_area", f"Positive area of absent classes, {title}", "share of cells", "lower",
             "Share of the picture that speaks for a class that is not there, mean over a random hundred (CAM weights); "
             "any shift downwards lowers it, so read it with the next number.",
-            partial(_absent_area, branch=branch),
-        )  # fmt: skip
-        yield Diagnostic(
-            f"{branch}_absent_area_at_own_70", f"Absent classes where the own map covers 70 %, {title}",
+            partial(_absent_area, branch=branch))  # fmt: skip
+        yield Diagnostic(f"{branch}_absent_area_at_own_70", f"Absent classes where the own map covers 70 %, {title}",
             "share of cells", "lower",
             "The same at the level at which this class's own map covers 70 % of the picture: cannot be bought with a "
             "threshold.",
-            partial(_absent_area_at_own, branch=branch),
-        )  # fmt: skip
+            partial(_absent_area_at_own, branch=branch))  # fmt: skip
 
 
 def _signs() -> Iterator[Diagnostic]:
-    yield Diagnostic(
-        "sign_disagreement", "Channels of opposite sign", "share of channels", None,
+    yield Diagnostic("sign_disagreement", "Channels of opposite sign", "share of channels", None,
         "Channels that speak for the class in one branch and against it in the other.",
-        lambda x: sign_disagreement(x.weights("softmax"), x.weights("sigmoid")),
-    )  # fmt: skip
-    yield Diagnostic(
-        "evidence_disagreement", "Evidence of opposite sign", "share of evidence", None,
+        lambda x: sign_disagreement(x.weights("softmax"), x.weights("sigmoid")))  # fmt: skip
+    yield Diagnostic("evidence_disagreement", "Evidence of opposite sign", "share of evidence", None,
         "The same with each channel counted by how much it says on this picture.",
-        lambda x: evidence_disagreement(x.features, x.weights("softmax"), x.weights("sigmoid")),
-    )  # fmt: skip
+        lambda x: evidence_disagreement(x.features, x.weights("softmax"), x.weights("sigmoid")))  # fmt: skip
     for branch in TRAINED:
         for side in ("for", "against"):
             yield Diagnostic(
                 f"{branch}_evidence_{side}", f"Evidence {side} the class, {TITLES[branch]}", "as the map, mean", None,
                 f"Mean over the picture of what the channels say {side} the class; for and against add up to the logit "
                 "less the bias (CAM).",
-                partial(_budget, branch=branch, side=side),
-            )  # fmt: skip
+                partial(_budget, branch=branch, side=side))  # fmt: skip
 
 
 def _collapse() -> Iterator[Diagnostic]:
@@ -246,14 +218,12 @@ def _collapse() -> Iterator[Diagnostic]:
                 f"{branch}_collapse_margin{suffix}", f"Collapse margin of {what}, {TITLES[branch]}", "weight", "higher",
                 f"The number that, taken from every weight, removes half of {what}: "
                 + ("no softmax probability changes." if branch == "softmax" else "the sigmoid probability falls."),
-                partial(_margin, branch=branch, reading=reading),
-            )  # fmt: skip
+                partial(_margin, branch=branch, reading=reading))  # fmt: skip
     yield Diagnostic(
         "probability_change_at_margin", "Softmax probabilities at the collapse margin", "probability", "lower",
         "Largest change of any class's softmax probability when the collapse margin is taken from every weight of the "
         "softmax head: half of the heatmap is gone and this is rounding, about 1e-7.",
-        _probability_change_at_margin,
-    )  # fmt: skip
+        _probability_change_at_margin)  # fmt: skip
 
 
 def _learnt_shift_share(inputs: DiagnosticInput) -> float:

@@ -45,16 +45,7 @@ def painted_shift(
     From the singular values of `F` as a (cells, k) matrix, the pseudo-inverse's answer: of all that come closest, the
     one with the smallest norm. Directions below ten roundings of the strongest one are not in the features. For
     Grad-CAM's weights of a pool + linear head (`W[c] / (h*w)`) multiply `v` by `h*w` before adding it to the head.
-
-    Raises:
-        InputError: the target has another shape than the grid, or is not finite.
     """
-    if target_map.shape != features.shape[1:]:
-        raise InputError(
-            f"`target_map` (={tuple(target_map.shape)}) must have the shape of the grid, {tuple(features.shape[1:])}."
-        )
-    if not bool(target_map.isfinite().all()):
-        raise InputError("`target_map` (with NaN or infinity) must be finite on every cell.")
     cells = features.double().flatten(1).T
     change = target_map.double().flatten() - cells @ channel_weights.double()
     # `cells = left diag(sizes) right`, so `v = right^T diag(1 / sizes) left^T change`. Of all that paint the change as

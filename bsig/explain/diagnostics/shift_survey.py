@@ -92,7 +92,7 @@ def zero_survey(encoded: EncodedImage, class_index: int, fitted: Float[Tensor, "
 
 @dataclass(frozen=True)
 class SharedShare:
-    """The shared component's share of a head's energy and of one map, 0 to 1; None where the map's cannot be read."""
+    """The shared component's share of a head's energy and of one map; None where the map's cannot be read."""
 
     energy: float
     map: float | None

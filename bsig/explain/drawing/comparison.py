@@ -14,7 +14,7 @@ from PIL import Image
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import View
 from bsig.explain.drawing.contours import with_contour_and_box
-from bsig.explain.drawing.heatmaps import difference_map, greyed, heatmap, overlay, shared_limit, with_sign_marks
+from bsig.explain.drawing.heatmaps import greyed, heatmap, overlay, shared_limit, with_sign_marks
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method
@@ -104,7 +104,7 @@ def map_picture(
 @part("drawing")
 def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Image.Image, float]:
     """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
-    values = difference_map(explanation.sigmoid.map, explanation.softmax.map)
+    values = explanation.sigmoid.map - explanation.softmax.map
     limit = shared_limit(values, view="signed")
     look = replace(drawing, view="signed", threshold_share=None)
     return map_picture(explanation, values, limit, look), limit

@@ -39,10 +39,8 @@ def shared_limit(*maps: Float[np.ndarray, ...], view: View = "positive") -> floa
     With the other view's limit a picture would be too dim: a map from -5 to 1 would end at 5.
 
     Raises:
-        InputError: no map, or one that is not finite.
+        InputError: a map is not finite.
     """
-    if not maps:
-        raise InputError("`maps` (=none) must be at least one map.")
     values = finite_maps(*maps)
     return float(max(np.max(map if view == "positive" else np.abs(map), initial=0) for map in values))
 
@@ -56,31 +54,13 @@ def upsampled_map(
     resolution than the grid has. Bicubic is not offered: it overshoots and so invents evidence.
 
     Raises:
-        InputError: the map is not finite or the size is not positive.
+        InputError: the map is not finite.
     """
     (values,) = finite_maps(map)
-    if min(size_wh) < 1:
-        raise InputError(f"`size_wh` (={size_wh}) must be at least 1 pixel each way.")
     resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
     resized = np.asarray(Image.fromarray(values).resize(size_wh, resample))
     # The kernel's weights sum to one only up to rounding; a constant map must stay constant.
     return np.clip(resized, values.min(), values.max())
-
-
-def difference_map(
-    sigmoid_map: Float[np.ndarray, "h w"], softmax_map: Float[np.ndarray, "_ _"]
-) -> Float[np.ndarray, "h w"]:
-    """`sigmoid - softmax`, in logits: positive where the sigmoid branch claims more. Draw it in the signed view.
-
-    Raises:
-        InputError: the maps differ in size or are not finite.
-    """
-    if sigmoid_map.shape != softmax_map.shape:
-        raise InputError(
-            f"`sigmoid_map` (={sigmoid_map.shape}) must have the shape of `softmax_map` (={softmax_map.shape})."
-        )
-    sigmoid_map, softmax_map = finite_maps(sigmoid_map, softmax_map)
-    return sigmoid_map - softmax_map
 
 
 def heatmap(

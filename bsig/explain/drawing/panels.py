@@ -15,7 +15,6 @@ from bsig.explain.drawing.colours import INK, NOTICE_INK, NOTICE_PAPER, PAPER, Q
 from bsig.explain.drawing.heatmaps import greyed, heatmap
 from bsig.explain.drawing.text import draw_lines, font, line_height, wrapped_lines
 from bsig.explain.wording import number_text
-from bsig.inputs.errors import InputError
 
 PANEL_WIDTH = 1600
 MARGIN = 56
@@ -25,13 +24,9 @@ LARGEST_SIDE = 416
 
 @dataclass(frozen=True)
 class PanelColumn:
-    """One picture of a panel with its words.
+    """One picture of a panel, fitted into its column, with a title above and wrapped lines below.
 
-    Attributes:
-        title: above the picture, e.g. "Softmax branch".
-        caption_lines: below it; a line that is too long is wrapped.
-        picture: square or not; it is fitted into the column.
-        is_map: whether the colour bar speaks for this picture.
+    `is_map` says whether the colour bar speaks for the picture.
     """
 
     title: str
@@ -57,15 +52,11 @@ def color_bar(
         limit: where the scale ends, in `unit`; zero gives a bar with one tick.
         view, colormap: as for `heatmap`.
         unit: written in the middle below the numbers.
-        width: of the picture, in pixels; at least 160.
+        width: of the picture, in pixels; the numbers fit from 160.
 
     Raises:
-        InputError: a limit that is negative or not finite, a width below 160, an unknown view or colour map.
+        InputError: an unknown view or colour map.
     """
-    if not (np.isfinite(limit) and limit >= 0):
-        raise InputError(f"`limit` (={limit}) must be a finite number, zero or above.")
-    if width < 160:
-        raise InputError(f"`width` (={width}) must be at least 160 pixels; the numbers would not fit.")
     typeface = font(min(20, max(13, width // 30)))
     line, pad = line_height(typeface), BAR_PAD
     thickness, length = round(typeface.size * 1.1), int(width - 2 * pad)
@@ -129,10 +120,8 @@ def comparison_panel(
         limit, view, colormap, unit: of the one scale that all maps share.
 
     Raises:
-        InputError: fewer than two or more than four columns, or as `color_bar`.
+        InputError: as `color_bar`.
     """
-    if not 2 <= len(columns) <= 4:
-        raise InputError(f"`columns` (={len(columns)} of them) must be two to four.")
     inner = PANEL_WIDTH - 2 * MARGIN
     # Drawn on a sheet that is certainly high enough, then cut: how many lines the words need is known after wrapping.
     sheet = Image.new("RGB", (PANEL_WIDTH, 12_000), PAPER)

@@ -74,14 +74,7 @@ GLOSSARY = ("cam", "logit", "softmax", "sigmoid", "centred", "treatment", "posit
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """Where a report comes from.
-
-    Attributes:
-        picture: the file's name, as its owner calls it.
-        sha256: of the checkpoint's tensors; empty for a model without a file.
-        versions: of what the numbers depend on.
-        made: date and time, as text.
-    """
+    """The picture's file name, the checkpoint's hash (empty for a model without a file), versions, date and time."""
 
     picture: str
     sha256: str = ""

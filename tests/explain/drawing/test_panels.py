@@ -7,7 +7,6 @@ from drawing_inputs import grid, photo, recorded_texts
 from bsig.explain.drawing import panels
 from bsig.explain.drawing.heatmaps import overlay
 from bsig.explain.drawing.panels import PanelColumn, color_bar, comparison_panel, no_evidence_notice
-from bsig.inputs.errors import InputError
 
 
 @pytest.mark.parametrize("width", [160, 211, 448, 1131])
@@ -79,20 +78,3 @@ def test_an_ordinary_panel_has_the_shape_of_a_slide():
     columns = [PanelColumn(name, ("probability 0.4 %", "logit −5.5"), crop) for name in ("Input", "Softmax", "Sigmoid")]
     panel = comparison_panel(columns, title="golf ball", subtitle="s", finding="One line.", footer="f", limit=1.0)
     assert 780 <= panel.height <= 920
-
-
-def test_a_panel_of_one_column_is_refused():
-    with pytest.raises(InputError, match=r"`columns` \(=1 of them\)"):
-        comparison_panel([PanelColumn("a", (), photo((9, 9)))], title="", subtitle="", finding="", footer="", limit=1.0)
-
-
-@pytest.mark.parametrize(
-    ("draw", "words"),
-    [
-        (lambda: color_bar(1.0, width=40), r"`width` \(=40\)"),
-        (lambda: color_bar(float("inf")), r"`limit` \(=inf\)"),
-    ],
-)
-def test_a_bar_without_room_or_end_is_refused(draw, words):
-    with pytest.raises(InputError, match=words):
-        draw()
