@@ -18,7 +18,7 @@ from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.explain.report.page import facts_of, report_html
+from bsig.explain.report.page import report_html
 from bsig.explain.wording import finding
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_json, write_whole
@@ -76,7 +76,7 @@ def run_explain(options: argparse.Namespace) -> None:
         "seconds": round(time.perf_counter() - start, 3),
         "versions": {"bsig": __version__, **library_versions()},
     }
-    report = report_html(encoded, explanation, Drawing(), facts_of(encoded, Path(options.image).name))
+    report = report_html(encoded, explanation, Drawing(), Path(options.image).name)
     write_explanation(options.out, explanation, numbers, report)
     print(json.dumps(numbers, indent=1, ensure_ascii=False))
 
@@ -94,7 +94,7 @@ def write_explanation(folder: Path, explanation: Explanation, numbers: dict[str,
                 np.save(file, getattr(explanation, branch).map)
         pictures = {
             "comparison.png": comparison_picture(explanation),
-            "card.png": slide_card(explanation, version=__version__),
+            "card.png": slide_card(explanation),
         }
         for name, picture in pictures.items():
             with whole_file(folder / name) as temporary:

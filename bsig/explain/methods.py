@@ -5,8 +5,8 @@
 A head is explained with CAM wherever CAM is exact: its map's mean plus the bias is the logit. Where it is not:
 
 - a head that sees only the mean over the grid (ConvNeXt, MobileNetV3): Grad-CAM. The gradient is then the same on every
-  cell, so HiResCAM draws the very same map, and Grad-CAM has a weight for each channel beside it, whose sign can be
-  read (`bsig.explain.diagnostics.sign_collapse`).
+  cell, so HiResCAM draws the very same map; Grad-CAM also has a weight for each channel, and the sign of that weight
+  can be read (`bsig.explain.diagnostics.sign_collapse`).
 - any other (VGG, a transformer's last block, max pooling): HiResCAM. The gradient differs from cell to cell; averaging
   it, as Grad-CAM does, can give a cell evidence that it did not bring (Draelos and Carin 2020, arXiv 2011.08891).
   Behind a pooling that only chooses and averages (max, avgmax, catavgmax) HiResCAM's sum plus the bias is the logit.
@@ -128,7 +128,7 @@ def cam_method(key: str) -> CamMethod:
 
 
 def default_method(head: ClassificationHead) -> str:
-    """The key of `CAM_METHODS` that a head is explained with unless another is asked for."""
+    """The key of `CAM_METHODS` that a head is explained with unless a visitor chooses another."""
     if head.cam_is_exact:
         return "cam"
     return "grad-cam" if head.pools_first else "hires-cam"

@@ -48,7 +48,7 @@ CURVE_STEPS = 61
 SHOWN_MARGINS = 2.2
 """How many collapse margins the curve shows."""
 
-# Method -> why it has no weight a channel whose sign could turn.
+# Method -> why its channels have no weights with a sign that could turn.
 WITHOUT_SIGNS: dict[str, str] = {
     "grad-cam++": "keeps positive gradients only, so none of its weights can change sign",
     "layer-cam": "weighs every cell by itself and never negatively, so a channel has no weight of its own",
@@ -80,7 +80,7 @@ class CollapseReport:
 
     Attributes:
         explanation: with signed weights, of a method that has one a channel.
-        note: why it is another method than was asked for; empty where it is not.
+        note: why another method is shown than the chosen one; empty where it is the same.
         weights: in the method's unit.
         curves: branch -> curve over `deltas`.
         head_scale: what a delta of one in the method's weights is in the head's; None where it is no shift of the head.

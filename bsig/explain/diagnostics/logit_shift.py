@@ -172,7 +172,7 @@ def map_movement(before: Float[Tensor, "h w"], after: Float[Tensor, "h w"]) -> M
 
 
 def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -> list[MapMovement]:
-    """`map_movement` of many maps, (n, h, w), from the same one: a curve asks for dozens at a time."""
+    """`map_movement` of many maps, (n, h, w), from the same one: a curve needs dozens at a time."""
     old, new = before.double().flatten()[None], after.double().flatten(1)
     if _is_flat(old)[0]:
         reason = "The map before the shift is flat: there is no place it could move from."

@@ -135,7 +135,7 @@ def sign_quadrants(
 
 
 def sign_disagreement(softmax_weights: Float[Tensor, " k"], sigmoid_weights: Float[Tensor, " k"]) -> float:
-    """Share of channels whose sign is opposite in the two branches, from 0 to 1; exact zeros do not count."""
+    """Share of channels with opposite signs in the two branches, from 0 to 1; exact zeros do not count."""
     return float(_is_flipped(softmax_weights, sigmoid_weights).double().mean())
 
 

@@ -16,6 +16,7 @@ from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_heigh
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.wording import area_text, finding, percent
+from bsig.inputs.version import __version__
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64
@@ -33,7 +34,7 @@ TREATMENT_WORDS = {
 }
 
 
-def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str = "") -> Image.Image:
+def slide_card(explanation: Explanation, drawing: Drawing = PLAIN) -> Image.Image:
     """An explanation as one slide: RGB, always 1920 x 1080, light; nothing on it is cut off."""
     card = Image.new("RGB", SIZE_WH, PAPER)
     inner = SIZE_WH[0] - 2 * MARGIN
@@ -46,10 +47,11 @@ def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str 
     _finding(card, finding(explanation), 886, 1012)
     rows, columns = explanation.softmax.map.shape
     footer = (
-        f"bsig {version} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says where "
-        "evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, arXiv 2511.05590"
+        f"bsig {__version__} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says "
+        "where evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, "
+        "arXiv 2511.05590"
     )
-    _fitted(card, footer.replace("  ", " "), (MARGIN, 1028), inner, 2, (16, 11), QUIET)
+    _fitted(card, footer, (MARGIN, 1028), inner, 2, (16, 11), QUIET)
     return card
 
 

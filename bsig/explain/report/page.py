@@ -1,8 +1,8 @@
 """One explanation as a single HTML file: pictures, numbers, plots, settings, method, limits, citation.
 
-    html = report_html(encoded, explanation, Drawing(), ReportFacts(picture="cat.jpg", ...))
+    html = report_html(encoded, explanation, Drawing(), "cat.jpg")
 
-It asks for nothing: pictures and plots are in the file, there is no script, and its own policy (`default-src 'none'`)
+It fetches nothing: pictures and plots are in the file, there is no script, and its own policy (`default-src 'none'`)
 forbids the browser to fetch anything. Whatever a visitor or a checkpoint names (file, class, checkpoint) is escaped by
 the template. Prints on A4 without a figure cut in two.
 """
@@ -10,8 +10,6 @@ the template. Prints on A4 without a figure cut in two.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
 from importlib import resources
@@ -72,28 +70,8 @@ GLOSSARY = ("cam", "logit", "softmax", "sigmoid", "centred", "treatment", "posit
             "energy")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ReportFacts:
-    """The picture's file name, the checkpoint's hash (empty for a model without a file), versions, date and time."""
-
-    picture: str
-    sha256: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    made: str = ""
-
-
-def facts_of(encoded: EncodedImage, picture: str) -> ReportFacts:
-    """The facts of a report that is made now; `picture` is the name of its file."""
-    return ReportFacts(
-        picture=picture,
-        sha256=str(encoded.model.metadata.get("tensors_sha256") or ""),
-        versions={"bsig": __version__, **library_versions()},
-        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-    )
-
-
-def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts) -> str:
-    """The whole report as one page of HTML."""
+def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, picture: str) -> str:
+    """The whole report as one page of HTML; `picture` is the name of the picture's file."""
     unit = cam_method(explanation.method).unit
     report = collapse_report(encoded, explanation.class_index, explanation.method)
     has_scale = not drawing.own_scale and shared_limit_of(explanation, drawing) > 0
@@ -110,13 +88,13 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
         shift_words=SHIFT_WORDS,
         collapse=(collapse_finding(report), fragility(report), report.note),
         diagnostics=[_diagnostic(row, unit) for row in diagnose(encoded, explanation).values()],
-        settings=_settings(encoded, explanation, drawing, facts),
+        settings=_settings(encoded, explanation, drawing, picture),
         method=METHOD_WORDS,
         limits=[*LIMITS, *filter(None, [why_not_cam(encoded.model.softmax_head)])],
         terms=[(TERMS[key].title, TERMS[key].meaning) for key in GLOSSARY],
         bibtex=BIBTEX,
         version=__version__,
-        facts=facts,
+        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
     )
 
 
@@ -217,18 +195,17 @@ def _diagnostic(row: dict[str, Any], unit: str) -> dict[str, str]:
             row["meaning"]}  # fmt: skip
 
 
-def _settings(
-    encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts
-) -> list[tuple[str, str]]:
+def _settings(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, picture: str) -> list[tuple[str, str]]:
     method, preprocessing = cam_method(explanation.method), encoded.preprocessing
     rows, columns = explanation.softmax.map.shape
+    versions = {"bsig": __version__, **library_versions()}
     look = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
              "opacity": whole_percent(drawing.heatmap_opacity) if drawing.overlay else "heatmap alone",
              "cells": "bilinear between cells" if drawing.smooth else "as they are",
              "contour and box": "none" if drawing.threshold_share is None
              else f"at {whole_percent(drawing.threshold_share)} of each map's maximum"}  # fmt: skip
     return [
-        ("Picture", facts.picture),
+        ("Picture", picture),
         ("Crop that the model saw", f"{encoded.crop.width} x {encoded.crop.height} pixels, {preprocessing.crop_mode}"),
         ("Class explained", f"{explanation.class_name} (number {explanation.class_index})"),
         ("Method", f"{method.title}. {method.note}"),
@@ -237,9 +214,8 @@ def _settings(
         ("Grid", f"{rows} x {columns} cells"),
         ("Drawn as", "; ".join(f"{key}: {value}" for key, value in look.items())),
         ("Checkpoint", explanation.checkpoint),
-        ("Checkpoint's SHA-256", facts.sha256 or "none: the model is not from a file"),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
-        ("Made", facts.made),
+        ("Checkpoint's SHA-256", encoded.model.metadata.get("tensors_sha256") or "none: the model is not from a file"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
 
 

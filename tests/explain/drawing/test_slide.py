@@ -9,7 +9,7 @@ import pytest
 from drawing_inputs import DrawnText, recorded_texts
 from PIL import Image
 
-from bsig import CAM_METHODS, Explainer, load_checkpoint
+from bsig import CAM_METHODS, Explainer, __version__, load_checkpoint
 from bsig.explain.drawing.comparison import Drawing, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.slide import GAP, PICTURE_TOP, PLACES, SHOWN, SIDE, TREATMENT_WORDS, slide_card
@@ -49,7 +49,7 @@ def shown_at(card: Image.Image, column: int) -> np.ndarray:
 def test_the_size_is_always_that_of_a_slide_and_the_margins_are_white(
     encoded: EncodedImage, name: str, drawing: Drawing
 ) -> None:
-    card = slide_card(named(encoded.explain("golf ball"), name), drawing, "0.1")
+    card = slide_card(named(encoded.explain("golf ball"), name), drawing)
     assert (card.size, card.mode) == ((1920, 1080), "RGB")
     paper = np.asarray(card)
     for edge in (paper[:, :60], paper[:, -60:], paper[:24], paper[-10:]):
@@ -61,7 +61,7 @@ def test_no_line_of_words_lies_on_another_or_outside_its_column(
     encoded: EncodedImage, name: str, words: list[DrawnText]
 ) -> None:
     explanation = named(encoded.explain("golf ball"), name)
-    slide_card(explanation, Drawing(), "0.1")
+    slide_card(explanation)
     on_card = [(line, box) for line, box in words if line.strip() and box[1] > 20 and not _on_the_bar(line)]
     assert len(on_card) >= 10
     for number, (line, (left, top, right, bottom)) in enumerate(on_card):
@@ -84,11 +84,11 @@ def _on_the_bar(line: str) -> bool:
 
 def test_the_words_are_on_it(encoded: EncodedImage, words: list[DrawnText]) -> None:
     explanation = encoded.explain("golf ball", "cam", "nonnegative")
-    slide_card(explanation, Drawing(), "7.8.9")
+    slide_card(explanation)
     text = " ".join(line for line, _ in words)
     for line in (
         "Evidence for 'golf ball'", "CAM", "negative weights set to zero", "Softmax branch", "Sigmoid branch",
-        "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), "bsig 7.8.9",
+        "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), f"bsig {__version__}",
         f"checkpoint {explanation.checkpoint}", "grid 7 x 7 cells", "one scale for both", "arXiv 2511.05590",
         *(f"probability {percent(one.probability)} · speaks for it: {area_text(one)}"
           for one in (explanation.softmax, explanation.sigmoid)),
@@ -98,7 +98,7 @@ def test_the_words_are_on_it(encoded: EncodedImage, words: list[DrawnText]) -> N
 
 @pytest.mark.parametrize("name", [LONG, "x" * 120])
 def test_a_name_of_120_letters_is_on_it_in_full(encoded: EncodedImage, name: str, words: list[DrawnText]) -> None:
-    slide_card(replace(encoded.explain("golf ball"), class_name=name, predicted_name=name), Drawing(), "0.1")
+    slide_card(replace(encoded.explain("golf ball"), class_name=name, predicted_name=name))
     text = "".join(line for line, _ in words).replace(" ", "")
     assert text.count(name.replace(" ", "")) == 3  # title, prediction, finding
 
