@@ -196,57 +196,37 @@ def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -
 
 @dataclass(frozen=True)
 class DeltaCurve:
-    """One head's map and probabilities while a shift grows: lists over the deltas.
-
-    Attributes:
-        movement: of the class's map from what it is at delta 0.
-        positive_area: share of cells above zero.
-        softmax_probability: of the class; flat.
-        sigmoid_probability: of the class, from the same logits; moves.
-    """
+    """A class's map while a uniform shift grows: its movement from delta 0 and its share of cells above zero."""
 
     deltas: list[float]
     movement: list[MapMovement]
     positive_area: list[float]
-    softmax_probability: list[float]
-    sigmoid_probability: list[float]
 
 
 def delta_curve(
     features: Float[Tensor, "k h w"],
     weight: Float[Tensor, "c k"],
-    bias: Float[Tensor, " c"],
     class_index: int,
-    direction: Float[Tensor, " k"],
     deltas: Float[Tensor, " n"],
     *,
     centred: bool = False,
 ) -> DeltaCurve:
-    """The head `W + delta * 1 u^T` for a range of deltas along one direction `u` (all ones, or one channel).
+    """The map of the head `W + delta`, the same number on every weight, for a range of deltas.
 
-    With `centred` the class-centred map of the shifted head, `((W[c] + delta u) - (w_bar + delta u)) . F`, computed
-    that long way round on purpose. Probabilities follow from `logit_c + delta * u . pool(F)`; for the rounding of a
-    head that is really shifted see `probability_change`.
+    With `centred` the class-centred map of the shifted head, `((W[c] + delta) - (w_bar + delta)) . F`, computed that
+    long way round on purpose.
 
     Raises:
         InputError: no such class.
     """
     before = class_map(features, class_centred_head(weight) if centred else weight, class_index)
-    # Row i is `delta_i u`. The map needs the class's own row alone; every logit moves by the same `delta_i u . pool`.
-    shifts = deltas.to(weight)[:, None] * direction.to(weight)
+    shifts = deltas.to(weight)[:, None]
     rows = weight[class_index] + shifts
     if centred:
         rows = rows - (shared_component(weight) + shifts)
     maps = torch.einsum("nk,khw->nhw", rows, features)
-    pooled = features.mean(dim=(1, 2))
-    logits = torch.nn.functional.linear(pooled, weight, bias) + (shifts @ pooled)[:, None]
-    return DeltaCurve(
-        deltas=deltas.tolist(),
-        movement=map_movements(before, maps),
-        positive_area=(maps > 0).double().mean(dim=(1, 2)).tolist(),
-        softmax_probability=logits.softmax(dim=1)[:, class_index].tolist(),
-        sigmoid_probability=logits[:, class_index].sigmoid().tolist(),
-    )
+    area = (maps > 0).double().mean(dim=(1, 2))
+    return DeltaCurve(deltas.tolist(), map_movements(before, maps), area.tolist())
 
 
 def _range(maps: Float[Tensor, "n cells"]) -> Float[Tensor, " n"]:

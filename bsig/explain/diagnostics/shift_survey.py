@@ -41,12 +41,13 @@ def delta_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurv
     """
     softmax = encoded.model.softmax_head
     require_exact(softmax.cam_is_exact, "a curve over delta")
-    curves = {}
-    for branch, head in (("softmax", softmax), ("sigmoid", encoded.model.sigmoid_head), ("centred", softmax)):
-        weight, bias = head.last_linear.weight.detach(), head.last_linear.bias.detach()
-        ones, is_centred = torch.ones_like(weight[0]), branch == "centred"
-        curves[branch] = delta_curve(encoded.features[0], weight, bias, class_index, ones, DELTAS, centred=is_centred)
-    return curves
+    heads = {"softmax": softmax, "sigmoid": encoded.model.sigmoid_head, "centred": softmax}
+    return {
+        branch: delta_curve(
+            encoded.features[0], head.last_linear.weight.detach(), class_index, DELTAS, centred=branch == "centred"
+        )
+        for branch, head in heads.items()
+    }
 
 
 def delta_of_shift(encoded: EncodedImage, vector: Float[Tensor, " k"]) -> float | None:
