@@ -12,13 +12,13 @@ import numpy as np
 
 from bsig.cli.arguments import add_checkpoint_argument, add_device_argument, written_to
 from bsig.cli.progress import ProgressLine
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.drawing.comparison import Drawing, comparison_picture
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.explain.report.page import facts_of, report_html
+from bsig.explain.report.page import report_html
 from bsig.explain.wording import finding
 from bsig.inputs.files import whole_file, write_json, write_whole
 from bsig.inputs.version import __version__
@@ -67,14 +67,14 @@ def run_explain(options: argparse.Namespace) -> None:
     numbers = {
         **summary(explanation),
         "finding": finding(explanation),
-        "diagnostics": diagnose(diagnostic_input(encoded, explanation)),
+        "diagnostics": diagnose(encoded, explanation),
         "treatment": TREATMENTS[options.weights],
         "image": str(options.image),
         "checkpoint_sha256": model.metadata.get("tensors_sha256"),
         "seconds": round(time.perf_counter() - start, 3),
         "versions": {"bsig": __version__, **library_versions()},
     }
-    report = report_html(encoded, explanation, Drawing(), facts_of(encoded, Path(options.image).name))
+    report = report_html(encoded, explanation, Drawing(), Path(options.image).name)
     write_explanation(options.out, explanation, numbers, report)
     print(json.dumps(numbers, indent=1, ensure_ascii=False))
 
@@ -83,7 +83,7 @@ def write_explanation(folder: Path, explanation: Explanation, numbers: dict[str,
     """Writes the pictures, maps and numbers of an explanation, its report and its slide."""
     pictures = {
         "comparison.png": comparison_picture(explanation),
-        "card.png": slide_card(explanation, version=__version__),
+        "card.png": slide_card(explanation),
     }
     with written_to("--out", folder, "folder"):
         folder.mkdir(parents=True, exist_ok=True)

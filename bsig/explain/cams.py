@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,10 +27,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.model.heads import ClassificationHead
 
 LARGEST_GRAM = 400
 """Cells up to which Eigen-CAM works the whole Gram matrix out: 20 x 20."""
-GRAD_CAM_PLUS_PLUS_EPSILON = 1e-6
 Branch = Literal["softmax", "sigmoid", "centred"]
 """Whose evidence a map shows: a head's, or the softmax head's less the mean of all classes."""
 TrainedBranch = Literal["softmax", "sigmoid"]
@@ -38,40 +38,17 @@ TRAINED: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
 """The branches that have a head of their own."""
 
 
-@runtime_checkable
-class ClassifierHead(Protocol):
-    """A head as the maps need it; every `bsig.model.heads.ClassificationHead` is one."""
-
-    @property
-    def cam_is_exact(self) -> bool:
-        """Whether the head is an average pool and `last_linear`, nothing else."""
-
-    @property
-    def last_linear(self) -> torch.nn.Linear:
-        """The layer whose rows are the classes."""
-
-    def __call__(self, features: Tensor) -> Tensor:
-        """Features (b, k, h, w) -> logits (b, c)."""
-
-    def map_features(self, features: Tensor) -> Tensor:
-        """The channels that have a place in the picture: (b, k, h, w)."""
-
-    def ablated_logits(self, features: Tensor, class_scores: Tensor) -> Tensor:
-        """The score with channel k zeroed, for each k: (b, k)."""
-
-
 @dataclass(frozen=True)
 class Score:
-    """One score of one head for each image of a batch, which a map explains, with all that the methods need.
+    """One score of one head for each image of a batch, with all that the methods need to draw its map.
 
     Attributes:
-        features: (b, k, h, w).
-        value: the score `y`, (b,), in logits.
-        gradient: `dy/dF` through the head, (b, k, h, w).
-        linear_weights: (b, k), the head's own weights for the score where the head is pool + linear, else None.
-        ablated: the score with channel k zeroed, for each k: a function, because only Ablation-CAM asks. (b, k)
-        masked: the score of the input seen through channel k alone, (b, k); -inf where it was not computed. Only
-            Score-CAM asks for it; it needs the whole network.
+        value: the score `y`, in logits.
+        gradient: `dy/dF` through the head.
+        linear_weights: the head's own weights for the score where the head is pool + linear, else None.
+        ablated: the score with channel k zeroed, for each k: a function, because only Ablation-CAM asks.
+        masked: the score of the input seen through channel k alone; -inf where it was not computed. Only Score-CAM
+            asks for it; it needs the whole network.
     """
 
     features: Float[Tensor, "b k h w"]
@@ -83,7 +60,7 @@ class Score:
 
 
 def head_score(
-    head: ClassifierHead,
+    head: ClassificationHead,
     features: Float[Tensor, "b kk h w"],
     class_scores: Float[Tensor, "b c"],
     masked_logits: Float[Tensor, "b k c"] | None = None,
@@ -92,9 +69,9 @@ def head_score(
     """The score `sum_c class_scores[b,c] * logit_c` of a head on given features, with its gradient.
 
     Args:
-        head: features -> logits; `bsig.model.heads.ClassificationHead` says which members it needs.
-        features: (b, k, h, w), without graph; channels that a head carries beside the map's (a transformer's class
-            token) are read by the head and left out of the map.
+        head: features -> logits.
+        features: without graph; channels that a head carries beside the map's (a transformer's class token) are read by
+            the head and left out of the map.
         class_scores: which combination of logits, see `class_scores_of`.
         masked_logits: for Score-CAM: the head's logits for the input masked by each channel, -inf where left out.
         rows: `class_scores @ W` of an average pool + linear head, where the caller has it without reading all of `W`.
@@ -117,7 +94,7 @@ def head_score(
 
 
 def _linear_score(
-    head: ClassifierHead, features: Tensor, class_scores: Tensor, rows: Tensor | None, masked: Tensor | None
+    head: ClassificationHead, features: Tensor, class_scores: Tensor, rows: Tensor | None, masked: Tensor | None
 ) -> Score:
     """`y = w . mean_hw F + s . b` with `w = s W`: its gradient is `w / (h w)` in every cell, no graph is needed."""
     weight, bias = head.last_linear.weight.detach(), head.last_linear.bias.detach()
@@ -132,10 +109,7 @@ def _linear_score(
 def class_scores_of(
     class_index: Int[Tensor, " b"], num_classes: int, *, centred: bool = False, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "b c"]:
-    """One-hot rows; with `centred` less 1/C everywhere, so that a number added to all logits drops out.
-
-    `dtype` is that of the head: float32, or float64 where identities are checked.
-    """
+    """One-hot rows; with `centred` less 1/C everywhere, so that a number added to all logits drops out."""
     scores = F.one_hot(class_index, num_classes).to(dtype)
     return scores - 1 / num_classes if centred else scores
 
@@ -167,7 +141,7 @@ def grad_cam_weights(score: Score) -> Float[Tensor, "b k"]:
     return score.gradient.mean(dim=(2, 3))
 
 
-def grad_cam_plus_plus_weights(score: Score, epsilon: float = GRAD_CAM_PLUS_PLUS_EPSILON) -> Float[Tensor, "b k"]:
+def grad_cam_plus_plus_weights(score: Score, epsilon: float = 1e-6) -> Float[Tensor, "b k"]:
     """`a_k = sum_hw alpha * relu(G)`, `alpha` from `grad_cam_plus_plus_alpha`; never negative.
 
     Chattopadhay et al., "Grad-CAM++", WACV 2018, eqs. 7 and 19, arXiv 1710.11063.
@@ -178,17 +152,13 @@ def grad_cam_plus_plus_weights(score: Score, epsilon: float = GRAD_CAM_PLUS_PLUS
 
 
 def grad_cam_plus_plus_alpha(
-    gradient: Float[Tensor, ...], total: Float[Tensor, ...], epsilon: float = GRAD_CAM_PLUS_PLUS_EPSILON
+    gradient: Float[Tensor, ...], total: Float[Tensor, ...], epsilon: float = 1e-6
 ) -> Float[Tensor, ...]:
     """`alpha = G^2 / (2 G^2 + (sum_hw F) G^3 + epsilon)`, cell by cell; zero where the denominator is.
 
     The paper has no `epsilon`; the grad-cam package adds 1e-6, which is of the size of `G^2` and damps channels of
     small gradient. It is kept so that both draw the same map; `epsilon=0` is the paper's equation.
-
-    Args:
-        gradient: `G`.
-        total: `sum_hw F`, of a shape that spreads over the gradient's.
-        epsilon: see above.
+    `total` is `sum_hw F`, of a shape that spreads over the gradient's.
     """
     square = gradient.square()
     denominator = 2 * square + total * square * gradient + epsilon
@@ -234,11 +204,7 @@ def relative_drop(drop: Float[Tensor, ...], value: Float[Tensor, ...]) -> Float[
     """`drop / |y|`; where the score `y` is exactly zero, the drop itself.
 
     Ablation-CAM's paper divides by `y`. A negative score (the usual case for an absent class in a sigmoid branch) would
-    turn every sign round; `|y|` keeps "positive speaks for".
-
-    Args:
-        drop: `y - y_without_k`.
-        value: `y`, of a shape that spreads over the drop's.
+    turn every sign round; `|y|` keeps "positive speaks for". `value`, `y`, has a shape that spreads over the drop's.
     """
     size = value.abs()
     return drop / torch.where(size == 0, 1.0, size)

@@ -19,7 +19,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -76,10 +75,9 @@ class Explainer:
             )
         with torch.no_grad():
             softmax, sigmoid = self.model.softmax_logits(features)[0], self.model.sigmoid_logits(features)[0]
-        channels = self.model.map_features(features).shape[1]
-        carried = features[:, channels:] if channels < features.shape[1] else None
-        features = self.model.map_features(features)
-        return EncodedImage(self.model, crop, preprocessing, features, softmax, sigmoid, carried)
+        placed = self.model.map_features(features)
+        carried = features[:, placed.shape[1] :] if placed.shape[1] < features.shape[1] else None
+        return EncodedImage(self.model, crop, preprocessing, placed, softmax, sigmoid, carried)
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,6 @@ class EncodedImage:
     """A picture's features with both branches' logits; every question after that is answered from these.
 
     Attributes:
-        model: the model that encoded it.
         crop: the RGB pixels that the model saw.
         preprocessing: how the crop was cut and becomes an input.
         features: (1, k, h, w), the channels that maps are sums over.
@@ -114,6 +111,16 @@ class EncodedImage:
     def predicted_index(self) -> int:
         """The softmax branch's class: it alone decides."""
         return int(self.softmax_logits.argmax())
+
+    def class_or_predicted(self, class_name: str | None) -> int:
+        """The index of the class; the prediction's for no name, and where the model has no such class.
+
+        Another checkpoint has other classes, and a screen may ask before Compare offers those.
+        """
+        try:
+            return self.model.class_index(class_name) if class_name else self.predicted_index
+        except InputError:
+            return self.predicted_index
 
     def top_classes(self, branch: Literal["softmax", "sigmoid"] = "softmax", count: int = 5) -> list[int]:
         """The branch's `count` likeliest classes, likeliest first."""
@@ -153,10 +160,14 @@ class EncodedImage:
         variant = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
         index = self.predicted_index if class_index is None else self.model.class_index(class_index)
-        if with_bias:
-            _require_bias(self.model, variant.key, weights)
+        if with_bias and not can_add_bias(self.model, variant.key, weights):
+            raise InputError(
+                f"`with_bias` needs the method 'cam' (=`{variant.key}`), signed weights (=`{weights}`) and a head of "
+                "average pool and one linear layer: only there map and bias make the logit; leave it out."
+            )
         masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
         same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
+        softmax, sigmoid = self.probabilities()
 
         def evidence(branch: Branch) -> Evidence:
             score = self.score(branch, index, masked)
@@ -166,7 +177,7 @@ class EncodedImage:
             return Evidence(
                 map=_array(grid[0]) + np.float32(bias),
                 logit=float(score.value[0]),
-                probability=self._probability(branch, index),
+                probability=float((sigmoid if branch == "sigmoid" else softmax)[index]),
                 channel_weights=None if row is None else _array(row[0]),
             )
 
@@ -185,29 +196,25 @@ class EncodedImage:
             with_bias=with_bias,
         )
 
-    def _probability(self, branch: Branch, class_index: int) -> float:
-        softmax, sigmoid = self.probabilities()
-        return float((sigmoid if branch == "sigmoid" else softmax)[class_index])
-
     def bias(self, branch: Branch, class_index: int) -> float:
         """The branch's bias of the class, in logits; for the class-centred evidence less the mean over all classes."""
-        head = self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
-        biases = head.last_linear.bias.detach()
+        biases = self._head(branch).last_linear.bias.detach()
         return float(biases[class_index] - biases.mean() if branch == "centred" else biases[class_index])
 
     def score(self, branch: Branch, class_index: int, masked: dict[str, Tensor] | None = None) -> Score:
         """The score that a branch's map explains, with its gradient through the head."""
-        name: Literal["softmax", "sigmoid"] = "sigmoid" if branch == "sigmoid" else "softmax"
-        head = self.model.sigmoid_head if name == "sigmoid" else self.model.softmax_head
+        head, is_centred = self._head(branch), branch == "centred"
         index = torch.tensor([class_index], device=self.features.device)
-        class_scores = class_scores_of(index, self.model.num_classes, centred=branch == "centred")
-        rows = self._row(head, class_index, centred=branch == "centred") if head.cam_is_exact else None
-        return head_score(head, self.head_features, class_scores, None if masked is None else masked[name], rows)
+        class_scores = class_scores_of(index, self.model.num_classes, centred=is_centred)
+        rows = None
+        if head.cam_is_exact:  # `onehot(c) @ W` without reading all of `W`
+            rows = head.last_linear.weight.detach()[class_index : class_index + 1]
+            rows = rows - self.model.mean_softmax_row() if is_centred else rows
+        logits = None if masked is None else masked["sigmoid" if branch == "sigmoid" else "softmax"]
+        return head_score(head, self.head_features, class_scores, logits, rows)
 
-    def _row(self, head: ClassificationHead, class_index: int, *, centred: bool) -> Float[Tensor, "1 k"]:
-        """`onehot(c) @ W` without reading all of `W`; with `centred` less the mean row."""
-        row = head.last_linear.weight.detach()[class_index : class_index + 1]
-        return row - self.model.mean_softmax_row() if centred else row
+    def _head(self, branch: Branch) -> ClassificationHead:
+        return self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
 
     def _masked_logits(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
         """Both branches' logits of the input masked by each channel, (1, k, c); -inf where a channel is left out.
@@ -223,7 +230,6 @@ class EncodedImage:
             return self._masked[budget]
 
     def _run_masked(self, budget: int | None, progress: Progress | None) -> dict[str, Tensor]:
-        """What `_masked_logits` keeps, from runs of the network on a few masked inputs at a time."""
         inputs = input_tensor(self.crop, self.preprocessing).to(self.features.device)
         channels = strongest_channels(self.features[0], budget)
         shape = (1, self.features.shape[1], self.model.num_classes)
@@ -243,14 +249,6 @@ class EncodedImage:
 def can_add_bias(model: DualBranch, method: str, weights: str) -> bool:
     """Whether the bias may be added to a map: whether `mean_hw map + bias = logit` holds."""
     return method == "cam" and weights == "signed" and model.softmax_head.cam_is_exact
-
-
-def _require_bias(model: DualBranch, method: str, weights: str) -> None:
-    if not can_add_bias(model, method, weights):
-        raise InputError(
-            f"`with_bias` needs the method 'cam' (=`{method}`), signed weights (=`{weights}`) and a head of "
-            "average pool and one linear layer: only there map and bias make the logit; leave it out."
-        )
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -12,8 +12,6 @@ from PIL import Image
 from bsig.explain.cams import Branch
 from bsig.explain.methods import cam_method
 
-Array = np.ndarray
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -26,10 +24,10 @@ class Evidence:
         channel_weights: (k,) float32, or None where the method has none.
     """
 
-    map: Float32[Array, "h w"]
+    map: Float32[np.ndarray, "h w"]
     logit: float
     probability: float
-    channel_weights: Float32[Array, " k"] | None
+    channel_weights: Float32[np.ndarray, " k"] | None
 
     @property
     def positive_area(self) -> float:
@@ -42,10 +40,7 @@ class Explanation:
     """Both branches' evidence for one class, and everything that made it.
 
     Attributes:
-        class_index, class_name: the class that is explained.
-        method: a key of `CAM_METHODS`.
-        weights: a key of `TREATMENTS`.
-        softmax, sigmoid, centred: the evidence of each branch.
+        method, weights: keys of `CAM_METHODS` and `TREATMENTS`.
         predicted_index, predicted_name: the softmax branch's likeliest class.
         crop: the RGB pixels that the model saw; the maps lie over exactly these.
         checkpoint: the model's name.
@@ -65,27 +60,25 @@ class Explanation:
     checkpoint: str
     with_bias: bool = False
 
+    @property
+    def evidences(self) -> dict[Branch, Evidence]:
+        """The evidence of each branch by its name."""
+        return {"softmax": self.softmax, "sigmoid": self.sigmoid, "centred": self.centred}
+
     def evidence(self, branch: Branch) -> Evidence:
-        """The evidence of a branch by its name."""
-        return {"softmax": self.softmax, "sigmoid": self.sigmoid, "centred": self.centred}[branch]
+        """The evidence of one branch."""
+        return self.evidences[branch]
 
 
 def summary(explanation: Explanation) -> dict[str, Any]:
     """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
+    names = ("checkpoint", "class_index", "class_name", "predicted_index", "predicted_name", "method", "weights",
+             "with_bias")  # fmt: skip
     return {
-        "checkpoint": explanation.checkpoint,
-        "class_index": explanation.class_index,
-        "class_name": explanation.class_name,
-        "predicted_index": explanation.predicted_index,
-        "predicted_name": explanation.predicted_name,
-        "method": explanation.method,
-        "weights": explanation.weights,
-        "with_bias": explanation.with_bias,
+        **{name: getattr(explanation, name) for name in names},
         "unit": cam_method(explanation.method).unit,
         "grid_hw": list(explanation.softmax.map.shape),
-        "softmax": _numbers(explanation.softmax),
-        "sigmoid": _numbers(explanation.sigmoid),
-        "centred": _numbers(explanation.centred),
+        **{branch: _numbers(evidence) for branch, evidence in explanation.evidences.items()},
     }
 
 

@@ -5,8 +5,8 @@
 A head is explained with CAM wherever CAM is exact: its map's mean plus the bias is the logit. Where it is not:
 
 - a head that sees only the mean over the grid (ConvNeXt, MobileNetV3): Grad-CAM. The gradient is then the same on every
-  cell, so HiResCAM draws the very same map, and Grad-CAM has a weight for each channel beside it, whose sign can be
-  read (`bsig.explain.diagnostics.sign_collapse`).
+  cell, so HiResCAM draws the very same map; Grad-CAM also has a weight for each channel, and the sign of that weight
+  can be read (`bsig.explain.diagnostics.sign_collapse`).
 - any other (VGG, a transformer's last block, max pooling): HiResCAM. The gradient differs from cell to cell; averaging
   it, as Grad-CAM does, can give a cell evidence that it did not bring (Draelos and Carin 2020, arXiv 2011.08891).
   Behind a pooling that only chooses and averages (max, avgmax, catavgmax) HiResCAM's sum plus the bias is the logit.
@@ -14,7 +14,7 @@ A head is explained with CAM wherever CAM is exact: its map's mean plus the bias
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -51,13 +51,11 @@ class CamMethod:
     """One CAM variant: how its weights come about and what its map can and cannot show.
 
     Attributes:
-        key: the name by which screen, command line and Python choose it.
-        title: the name in the literature.
-        weights: Score -> channel weights; None for Eigen-CAM, which has none.
+        weights: None for Eigen-CAM, which has none.
         unit: of the map's values.
         shows_negative: whether a map can hold evidence against a class.
-        is_slow: the network is run again for each channel.
         note: one line for the screen.
+        is_slow: the network is run again for each channel.
     """
 
     key: str
@@ -69,49 +67,31 @@ class CamMethod:
     is_slow: bool = False
 
 
-def _methods() -> Iterator[CamMethod]:
-    yield CamMethod(
-        "cam",
-        "CAM",
-        cam_weights,
-        "logits",
-        True,
-        "The linear layer's own weights; the map's mean plus the bias is the logit.",
+CAM_METHODS: dict[str, CamMethod] = {
+    method.key: method
+    for method in (
+        CamMethod("cam", "CAM", cam_weights, "logits", True,
+                  "The linear layer's own weights; the map's mean plus the bias is the logit."),
+        CamMethod("grad-cam", "Grad-CAM", grad_cam_weights, "logits per cell", True,
+                  "Gradient averaged over the grid; for this kind of head CAM divided by the number of cells."),
+        CamMethod("grad-cam++", "Grad-CAM++", grad_cam_plus_plus_weights, "logits per cell", False,
+                  "Positive gradients only: cannot show evidence against the class."),
+        CamMethod("xgrad-cam", "XGrad-CAM", xgrad_cam_weights, "logits per cell", True,
+                  "Gradient averaged where the channel is active."),
+        CamMethod("layer-cam", "LayerCAM", layer_cam_weights, "logits per cell", False,
+                  "Positive gradients cell by cell: cannot show evidence against the class."),
+        CamMethod("hires-cam", "HiResCAM", hires_cam_weights, "logits per cell", True,
+                  "Gradient times feature, cell by cell."),
+        CamMethod("ablation-cam", "Ablation-CAM", ablation_cam_weights, "feature units, weighted by relative drop",
+                  True, "How much of the branch's own logit is lost without each channel; each branch is relative to "
+                  "itself."),
+        CamMethod("score-cam", "Score-CAM", score_cam_weights, "feature units, weights sum to one", False,
+                  "Slow: runs the whole network once a channel. Cannot show evidence against the class.", is_slow=True),
+        CamMethod("eigen-cam", "Eigen-CAM", None, "feature units", True,
+                  "First principal component of the features: no class, no branch, sign by convention. Both maps are "
+                  "equal."),
     )
-    yield CamMethod(
-        "grad-cam", "Grad-CAM", grad_cam_weights, "logits per cell", True,
-        "Gradient averaged over the grid; for this kind of head CAM divided by the number of cells.",
-    )  # fmt: skip
-    yield CamMethod(
-        "grad-cam++", "Grad-CAM++", grad_cam_plus_plus_weights, "logits per cell", False,
-        "Positive gradients only: cannot show evidence against the class.",
-    )  # fmt: skip
-    yield CamMethod(
-        "xgrad-cam", "XGrad-CAM", xgrad_cam_weights, "logits per cell", True,
-        "Gradient averaged where the channel is active.",
-    )  # fmt: skip
-    yield CamMethod(
-        "layer-cam", "LayerCAM", layer_cam_weights, "logits per cell", False,
-        "Positive gradients cell by cell: cannot show evidence against the class.",
-    )  # fmt: skip
-    yield CamMethod(
-        "hires-cam", "HiResCAM", hires_cam_weights, "logits per cell", True, "Gradient times feature, cell by cell."
-    )
-    yield CamMethod(
-        "ablation-cam", "Ablation-CAM", ablation_cam_weights, "feature units, weighted by relative drop", True,
-        "How much of the branch's own logit is lost without each channel; each branch is relative to itself.",
-    )  # fmt: skip
-    yield CamMethod(
-        "score-cam", "Score-CAM", score_cam_weights, "feature units, weights sum to one", False,
-        "Slow: runs the whole network once a channel. Cannot show evidence against the class.", is_slow=True,
-    )  # fmt: skip
-    yield CamMethod(
-        "eigen-cam", "Eigen-CAM", None, "feature units", True,
-        "First principal component of the features: no class, no branch, sign by convention. Both maps are equal.",
-    )  # fmt: skip
-
-
-CAM_METHODS: dict[str, CamMethod] = {method.key: method for method in _methods()}
+}  # fmt: skip
 
 
 def signed_map(
@@ -119,10 +99,7 @@ def signed_map(
 ) -> tuple[Float[Tensor, "b h w"], Float[Tensor, "b k"] | None]:
     """The map of one method and the channel weights that made it (None where the method has none).
 
-    Args:
-        method: an entry of `CAM_METHODS`.
-        score: what is explained.
-        clamp_weights: set negative weights to zero before the sum (`relu(w) . F`, which is not `relu(w . F)`).
+    `clamp_weights` sets negative weights to zero before the sum: `relu(w) . F`, which is not `relu(w . F)`.
     """
     if method.weights is None:
         return eigen_cam_map(score.features), None
@@ -144,18 +121,14 @@ def clamps_weights(treatment: str, branch: Branch) -> bool:
 
 
 def cam_method(key: str) -> CamMethod:
-    """The entry of `CAM_METHODS`.
-
-    Raises:
-        InputError: no such method.
-    """
+    """The entry of `CAM_METHODS`; raises `InputError` where there is none."""
     if key not in CAM_METHODS:
         raise InputError(f"`method` (='{key}') must be one of {', '.join(CAM_METHODS)}.")
     return CAM_METHODS[key]
 
 
 def default_method(head: ClassificationHead) -> str:
-    """The key of `CAM_METHODS` that a head is explained with unless another is asked for."""
+    """The key of `CAM_METHODS` that a head is explained with unless a visitor chooses another."""
     if head.cam_is_exact:
         return "cam"
     return "grad-cam" if head.pools_first else "hires-cam"
@@ -188,17 +161,13 @@ def why_not_cam(head: ClassificationHead) -> str:
     )
 
 
-def require_exact(head: ClassificationHead, what: str) -> None:
-    """Refuses a head that is not an average pool and one linear layer.
-
-    Args:
-        head: the head.
-        what: the subject of the refusal: "Painting a map".
+def require_exact(cam_is_exact: bool, what: str) -> None:
+    """Refuses a head that is not an average pool and one linear layer; `what` is the subject: "Painting a map".
 
     Raises:
         InputError: the head is another.
     """
-    if not head.cam_is_exact:
+    if not cam_is_exact:
         raise InputError(
             f"{what} needs a head of average pool and one linear layer, where maps and logits are the same weights; "
             "this model's head is not: choose another checkpoint."

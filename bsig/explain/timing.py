@@ -23,7 +23,7 @@ _collecting: ContextVar[dict[str, float] | None] = ContextVar("bsig_seconds_by_p
 @contextmanager
 def collected(into: dict[str, float] | None = None) -> Iterator[dict[str, float]]:
     """A dictionary of part -> seconds that fills while the block runs: `into`, or a new one."""
-    seconds: dict[str, float] = {} if into is None else into
+    seconds = {} if into is None else into
     token = _collecting.set(seconds)
     try:
         yield seconds

@@ -12,7 +12,6 @@ import pytest
 from commands import refusal, run
 from PIL import Image
 
-from bsig import __version__
 from bsig.cli.main import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
@@ -64,7 +63,7 @@ def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.Captur
     with Image.open(out / "comparison.png") as comparison:
         assert comparison.width > 1000
     with Image.open(out / "card.png") as card:
-        np.testing.assert_array_equal(np.asarray(card), np.asarray(slide_card(explanation, version=__version__)))
+        np.testing.assert_array_equal(np.asarray(card), np.asarray(slide_card(explanation)))
     report = (out / "report.html").read_text(encoding="utf-8")
     assert html.escape(numbers["finding"], quote=False).replace("'", "&#39;") in report
     assert numbers["checkpoint_sha256"] in report

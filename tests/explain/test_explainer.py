@@ -15,11 +15,7 @@ from PIL import Image
 from tolerances import FLOAT32, assert_close
 
 import bsig
-from bsig.explain.cams import (
-    Branch,
-    class_scores_of,
-    head_score,
-)
+from bsig.explain.cams import Branch, class_scores_of, head_score
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
@@ -27,7 +23,6 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.components.examples import bundled_examples
 
 CAT = EXAMPLES / "cat.jpg"
 BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
@@ -43,11 +38,6 @@ def counted_forwards(model: DualBranch) -> Iterator[list[int]]:
         yield batches
     finally:
         handle.remove()
-
-
-@pytest.fixture(scope="module")
-def encoded(perturbed_model: DualBranch) -> EncodedImage:
-    return Explainer(perturbed_model).encode(CAT)
 
 
 def refusal(encoded: EncodedImage, *arguments: object, **options: object) -> str:
@@ -78,15 +68,15 @@ def test_a_picture_costs_one_forward_pass_and_another_class_method_or_treatment_
 def test_score_cam_alone_runs_the_network_again_once_a_channel_and_keeps_what_it_ran(
     perturbed_model: DualBranch,
 ) -> None:
-    encoded, seen = Explainer(perturbed_model).encode(CAT), []
+    encoded, progress = Explainer(perturbed_model).encode(CAT), []
     with counted_forwards(perturbed_model) as batches:
-        encoded.explain(None, "score-cam", score_cam_channels=5, progress=lambda *done: seen.append(done))
+        encoded.explain(None, "score-cam", score_cam_channels=5, progress=lambda *done: progress.append(done))
         assert sum(batches) == 5
         encoded.explain(3, "score-cam", "paper", score_cam_channels=5)  # another class: the same runs
         assert sum(batches) == 5
         encoded.explain(3, "score-cam", score_cam_channels=18)  # another budget: other channels
         assert sum(batches) == 5 + 18
-    assert seen == [(5, 5)]
+    assert progress == [(5, 5)]
 
 
 def test_score_cam_gives_weight_to_the_chosen_channels_alone(encoded: EncodedImage) -> None:
@@ -114,7 +104,7 @@ def test_each_explanation_is_the_direct_computation_from_features_and_head(
             head_score(head, encoded.features, scores),
             clamp_weights=clamps_weights(weights, branch),
         )
-        evidence = getattr(explanation, branch)
+        evidence = explanation.evidence(branch)
         assert_close(evidence.map, expected[0], FLOAT32)  # the centred row is summed in another order
         if channel_weights is None:
             assert evidence.channel_weights is None
@@ -212,10 +202,15 @@ def test_eight_threads_give_the_answers_of_one(perturbed_model: DualBranch, enco
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(8)))
     for answer in answers:
-        for found, wanted in zip(answer, expected, strict=True):
+        for explanation, alone in zip(answer, expected, strict=True):
             for branch in BRANCHES:
-                np.testing.assert_array_equal(getattr(found, branch).map, getattr(wanted, branch).map)
-            assert found.sigmoid.logit == wanted.sigmoid.logit
+                np.testing.assert_array_equal(explanation.evidence(branch).map, alone.evidence(branch).map)
+            assert explanation.sigmoid.logit == alone.sigmoid.logit
+
+
+def test_a_class_that_the_model_does_not_have_gives_way_to_the_prediction(encoded: EncodedImage) -> None:
+    assert encoded.class_or_predicted("golf ball") == 574
+    assert {encoded.class_or_predicted(name) for name in (None, "", "unicorn")} == {encoded.predicted_index}
 
 
 # What is refused.
@@ -292,16 +287,15 @@ def test_a_picture_a_path_and_a_files_bytes_give_the_same_explanation(perturbed_
     maps = [
         explainer.encode(source).explain().softmax.map for source in (CAT, str(CAT), CAT.read_bytes(), Image.open(CAT))
     ]
-    assert all(np.array_equal(found, maps[0]) for found in maps)
+    assert all(np.array_equal(values, maps[0]) for values in maps)
 
 
-@pytest.mark.parametrize("branch", ["softmax", "sigmoid", "centred"])
+@pytest.mark.parametrize("branch", BRANCHES)
 def test_drawn_with_its_bias_a_maps_mean_is_the_logit_and_no_place_has_moved(
-    perturbed_model: DualBranch, branch: Branch
+    encoded: EncodedImage, branch: Branch
 ) -> None:
-    encoded = Explainer(perturbed_model).encode(bundled_examples()[0].path)
     without, with_bias = encoded.explain("golf ball"), encoded.explain("golf ball", with_bias=True)
-    plain, lifted = getattr(without, branch), getattr(with_bias, branch)
+    plain, lifted = without.evidence(branch), with_bias.evidence(branch)
     assert_close(lifted.map.mean(dtype=np.float64), np.float64(lifted.logit), FLOAT32)
     assert_close(lifted.map - plain.map, np.full_like(plain.map, encoded.bias(branch, 574)), FLOAT32)
     assert (without.with_bias, with_bias.with_bias) == (False, True)
@@ -312,8 +306,7 @@ def test_drawn_with_its_bias_a_maps_mean_is_the_logit_and_no_place_has_moved(
     ("method", "weights"), [("grad-cam", "signed"), ("cam", "nonnegative"), ("layer-cam", "paper")]
 )
 def test_a_bias_is_only_added_where_map_and_bias_make_the_logit(
-    default_model: DualBranch, method: str, weights: str
+    encoded: EncodedImage, method: str, weights: str
 ) -> None:
-    encoded = Explainer(default_model).encode(bundled_examples()[0].path)
     with pytest.raises(InputError, match="`with_bias` needs"):
         encoded.explain(None, method, weights, with_bias=True)

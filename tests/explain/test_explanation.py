@@ -7,20 +7,17 @@ import json
 import numpy as np
 from tolerances import IDENTITY, assert_close
 
-from bsig.explain.explainer import Explainer
+from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Evidence, summary
-from bsig.inputs.paths import EXAMPLES
-from bsig.model.dual_branch import DualBranch
 
 
-def test_the_summary_is_plain_json_with_the_numbers_of_the_maps(perturbed_model: DualBranch) -> None:
-    explanation = Explainer(perturbed_model).encode(EXAMPLES / "cat.jpg").explain(285)
+def test_the_summary_is_plain_json_with_the_numbers_of_the_maps(encoded: EncodedImage) -> None:
+    explanation = encoded.explain(285)
     numbers = summary(explanation)
     assert json.loads(json.dumps(numbers)) == numbers
     assert numbers["grid_hw"] == [7, 7]
     assert numbers["unit"] == "logits"
-    for branch in ("softmax", "sigmoid", "centred"):
-        evidence = explanation.evidence(branch)
+    for branch, evidence in explanation.evidences.items():
         assert numbers[branch]["map_mean"] == float(evidence.map.mean())
         assert numbers[branch]["positive_area"] == np.count_nonzero(evidence.map > 0) / 49
 

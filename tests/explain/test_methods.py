@@ -9,7 +9,6 @@ from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.methods import (
     CAM_METHODS,
     TREATMENTS,
-    cam_method,
     clamps_weights,
     default_method,
     methods_of,
@@ -39,24 +38,6 @@ def test_each_treatment_clamps_the_branches_that_it_names() -> None:
     }
 
 
-def test_an_unknown_treatment_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'positive'") as caught:
-        clamps_weights("positive", "softmax")
-    assert all(treatment in str(caught.value) for treatment in TREATMENTS)
-
-
-def test_an_unknown_method_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'gradcam'") as caught:
-        cam_method("gradcam")
-    assert all(key in str(caught.value) for key in CAM_METHODS)
-
-
-def test_every_known_method_is_found_by_its_own_key() -> None:
-    for key, method in CAM_METHODS.items():
-        assert cam_method(key) is method
-        assert method.key == key
-
-
 def test_a_head_is_explained_with_cam_where_it_is_exact_and_else_by_what_the_head_sees() -> None:
     assert default_method(EXACT) == "cam"
     assert default_method(other_head(pools_first=True)) == "grad-cam"
@@ -80,6 +61,6 @@ def test_why_a_head_has_no_cam_names_what_is_shown_instead() -> None:
 
 
 def test_what_needs_an_exact_head_is_refused_for_another_by_its_name() -> None:
-    require_exact(EXACT, "Painting a map")
+    require_exact(True, "Painting a map")
     with pytest.raises(InputError, match="Painting a map needs a head of average pool and one linear layer"):
-        require_exact(other_head(pools_first=True), "Painting a map")
+        require_exact(False, "Painting a map")

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from bsig.evaluation.columns import columns_of, delta_key
 from bsig.explain.cams import class_scores_of, head_score
-from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose
 from bsig.explain.diagnostics.shifted_model import shifted_image, shifted_model
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of, signed_map, why_not_cam
-from bsig.explain.report.page import facts_of, report_html
+from bsig.explain.report.page import report_html
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, classifier_from_timm, take_apart
 from bsig.model.checkpoints.load import load_checkpoint
@@ -441,7 +441,7 @@ def test_every_way_to_shift_a_head_gives_the_same_bits() -> None:
 def test_every_diagnostic_is_a_number_or_a_reason(key: str) -> None:
     encoded = encoded_picture(key)
     method = "cam" if encoded.model.softmax_head.cam_is_exact else "grad-cam"
-    rows = diagnose(diagnostic_input(encoded, encoded.explain(2, method)))
+    rows = diagnose(encoded, encoded.explain(2, method))
     assert set(rows) == set(DIAGNOSTICS)
     for row in rows.values():
         assert (row["value"] is None) == (row["reason"] is not None)
@@ -456,7 +456,7 @@ def test_every_diagnostic_is_a_number_or_a_reason(key: str) -> None:
 def test_a_head_without_exact_cam_has_a_report_and_a_slide(key: str) -> None:
     encoded = encoded_picture(key)
     explanation = encoded.explain(2, "grad-cam")
-    report = report_html(encoded, explanation, Drawing(), facts_of(encoded, "picture.png"))
+    report = report_html(encoded, explanation, Drawing(), "picture.png")
     reason = why_not_cam(encoded.model.softmax_head)
     assert reason
     assert str(escape(reason)) in report

@@ -12,7 +12,7 @@ import pytest
 from in_process import built_demo
 
 from bsig.evaluation.output.shipped import read_results
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.collapse_report import collapse_report
 from bsig.explain.diagnostics.shift_request import ShiftRequest, shifted_picture
 from bsig.explain.drawing.colours import VIEWS
@@ -102,7 +102,7 @@ def screens() -> dict[str, str]:
         "where is zero": zero_table(encoded, explanation.class_index, *fitted_shift_of(bench, encoded)),
         "possible": f"<p>{possible_and_actual(encoded, explanation.class_index)}</p>",
         "proof": proof_table(bench, None, shifted.vector, "cam"),
-        "numbers": sign_collapse_tab.numbers_table(diagnose(diagnostic_input(encoded, report.explanation)), "logits"),
+        "numbers": sign_collapse_tab.numbers_table(diagnose(encoded, report.explanation), "logits"),
         "collapse": sign_collapse_tab.finding_html(report),
         "models": models_html(bench),
         "model": facts_html(encoded.model),

@@ -11,7 +11,7 @@ at zero never stands alone: beside it stands the area at equal area of the chose
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,31 +19,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.inputs.errors import InputError
-
 OWN_AREA = 0.7
 """Share of the picture that the own class's map covers where areas are compared at equal own area."""
 
 
-def positive_area(class_map: Float[Tensor, "h w"]) -> float:
-    """Share of cells above zero, from 0 to 1; a cell of exactly zero is not positive."""
-    return float((class_map > 0).double().mean())
+def positive_area(maps: Float[Tensor, "*n h w"]) -> float:
+    """Share of cells above zero, from 0 to 1, mean over all maps; a cell of exactly zero is not positive."""
+    return float((maps > 0).double().mean())
 
 
-def area_at_own_area(own_map: Float[Tensor, "h w"], maps: Float[Tensor, "n h w"], own_area: float = OWN_AREA) -> float:
-    """Mean share of cells of `maps` that reach the level which `own_map` reaches on `own_area` of its cells.
+def area_at_own_area(own_map: Float[Tensor, "h w"], maps: Float[Tensor, "n h w"]) -> float:
+    """Mean share of cells of `maps` that reach the level which `own_map` reaches on `OWN_AREA` of its cells.
 
-    The level is `own_map`'s `ceil(own_area * h * w)`-th largest value. No constant added to all maps changes it, so
+    The level is `own_map`'s `ceil(OWN_AREA * h * w)`-th largest value. No constant added to all maps changes it, so
     unlike the area at zero it cannot be bought with a threshold.
-
-    Raises:
-        InputError: `own_area` is not in (0, 1], or there are no maps.
     """
-    if not 0 < own_area <= 1:
-        raise InputError(f"`own_area` (={own_area}) must be above 0 and at most 1, a share of the cells.")
-    if len(maps) == 0:
-        raise InputError("`maps` (none) must hold the map of at least one other class.")
-    level = own_map.flatten().sort(descending=True).values[math.ceil(own_area * own_map.numel()) - 1]
+    level = own_map.flatten().sort(descending=True).values[math.ceil(OWN_AREA * own_map.numel()) - 1]
     return float((maps >= level).double().mean())
 
 
@@ -58,8 +49,8 @@ def absent_classes(
     Args:
         pool: the classes to draw from: all of the model, or those of a data set.
         present: the classes that are left out, the picture's own first of all.
-        count: how many; fewer where the pool has fewer.
-        seed: the same seed and position give the same classes, whatever other pictures are asked about.
+        count: how many at most.
+        seed: the same seed and position give the same classes.
         position: the picture's place in its data set, so that each picture has a draw of its own.
     """
     others = np.array(sorted(set(pool).difference(present)), dtype=np.int64)
@@ -72,44 +63,35 @@ class ClassAreas:
     """Positive areas of one head on one picture, each from 0 to 1.
 
     Attributes:
-        chosen: of the chosen class.
-        seen: mean over the other classes that are seen in the picture; None where there are none.
+        own: of the explained class.
+        present: mean over the other classes that are in the picture; None where there are none.
         absent: mean over the classes that are not there; None where there are none.
-        absent_at_own_area: the same at the level where the chosen class's map covers 70 % of the cells.
+        absent_at_own_area: the same at the level where the explained class's map covers 70 % of the cells.
     """
 
-    chosen: float
-    seen: float | None
+    own: float
+    present: float | None
     absent: float | None
     absent_at_own_area: float | None
 
 
 def class_areas(
     features: Float[Tensor, "k h w"],
-    heads: Mapping[str, Float[Tensor, "c k"]],
+    weight: Float[Tensor, "c k"],
     class_index: int,
-    seen: Sequence[int] = (),
+    present: Sequence[int] = (),
     absent: Sequence[int] = (),
-) -> dict[str, ClassAreas]:
-    """For each head its positive areas for the chosen, the seen and the absent classes.
+) -> ClassAreas:
+    """A head's positive areas for the explained class, others that are in the picture, and absent ones.
 
-    Args:
-        features: of the picture.
-        heads: name -> weights; e.g. softmax, class-centred, sigmoid and fitted shift. Maps are without bias.
-        class_index: the chosen class.
-        seen: classes known to be there; the chosen one is left out of their mean.
-        absent: see `absent_classes`.
+    Maps are without bias; the explained class is left out of the mean over those that are `present`.
     """
-    others = [index for index in seen if index != class_index]
-    return {name: _areas(features, weight, class_index, others, list(absent)) for name, weight in heads.items()}
-
-
-def _areas(features: Tensor, weight: Tensor, class_index: int, seen: list[int], absent: list[int]) -> ClassAreas:
-    maps = torch.einsum("ck,khw->chw", weight[[class_index, *seen, *absent]], features)
-    own, seen_maps, absent_maps = maps[0], maps[1 : 1 + len(seen)], maps[1 + len(seen) :]
+    others = [index for index in present if index != class_index]
+    maps = torch.einsum("ck,khw->chw", weight[[class_index, *others, *absent]], features)
+    own, present_maps, absent_maps = maps[0], maps[1 : 1 + len(others)], maps[1 + len(others) :]
     return ClassAreas(
-        chosen=positive_area(own),
-        seen=float((seen_maps > 0).double().mean()) if seen else None,
-        absent=float((absent_maps > 0).double().mean()) if absent else None,
+        own=positive_area(own),
+        present=positive_area(present_maps) if others else None,
+        absent=positive_area(absent_maps) if absent else None,
         absent_at_own_area=area_at_own_area(own, absent_maps) if absent else None,
     )

@@ -17,11 +17,10 @@ class BeforeAndAfter:
     """One class, explained by two checkpoints.
 
     Attributes:
-        method: the CAM variant of both, one that both heads allow.
-        limit: where one scale for the sigmoid maps of both and the softmax map ends, in logits.
+        limit: where one scale for the sigmoid maps of both and the second softmax map ends, in logits.
         map_change: the largest change of a cell of the sigmoid map; None where the grids differ.
-        softmax_change: the largest change of a softmax probability; 0 says that the softmax branch is untouched. None
-            where the two have other classes.
+        softmax_change: the largest change of a softmax probability, 0 where the softmax branch is untouched; None where
+            the two have other classes.
         classes: how many classes the first checkpoint has.
     """
 
@@ -35,13 +34,10 @@ class BeforeAndAfter:
 
 
 def before_and_after(before: EncodedImage, after: EncodedImage, class_name: str | None, method: str) -> BeforeAndAfter:
-    """The picture explained by both checkpoints.
+    """The same picture explained by both checkpoints.
 
-    Args:
-        before: the picture, encoded by the first checkpoint.
-        after: the same picture, encoded by the second one.
-        class_name: None for the class that the first one predicts.
-        method: a CAM variant; where one of the heads does not allow it, the first one that both allow.
+    Without a class it is the one that the first checkpoint predicts; where one of the heads does not allow the CAM
+    variant, it is the first one that both allow.
 
     Raises:
         InputError: one of the two has no such class.
@@ -52,16 +48,11 @@ def before_and_after(before: EncodedImage, after: EncodedImage, class_name: str 
     common = [key for key in methods_of(after.model.softmax_head) if key in allowed]
     method = method if method in common else common[0]
     first, second = before.explain(index, method), after.explain(after.model.class_index(name), method)
-    softmax_change = None
+    maps = first.sigmoid.map, second.sigmoid.map
+    map_change = softmax_change = None
+    if maps[0].shape == maps[1].shape:
+        map_change = float(np.abs(maps[0] - maps[1]).max())
     if before.model.class_ids == after.model.class_ids:
         softmax_change = float((before.probabilities()[0] - after.probabilities()[0]).abs().max())
-    has_one_grid = first.sigmoid.map.shape == second.sigmoid.map.shape
-    return BeforeAndAfter(
-        first,
-        second,
-        method,
-        shared_limit(first.sigmoid.map, second.sigmoid.map, second.softmax.map),
-        float(np.abs(first.sigmoid.map - second.sigmoid.map).max()) if has_one_grid else None,
-        softmax_change,
-        before.model.num_classes,
-    )
+    limit = shared_limit(*maps, second.softmax.map)
+    return BeforeAndAfter(first, second, method, limit, map_change, softmax_change, before.model.num_classes)

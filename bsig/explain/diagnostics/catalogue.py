@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -23,7 +24,6 @@ from bsig.explain.diagnostics.logit_shift import (
     common_shift,
     map_movement,
     probability_change,
-    shared_component,
     shared_energy_share,
     shared_map_share,
     uniform_shift,
@@ -36,8 +36,8 @@ from bsig.explain.diagnostics.sign_collapse import (
     sign_disagreement,
 )
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.explanation import Evidence, Explanation
-from bsig.explain.methods import CamMethod, cam_method, signed_map
+from bsig.explain.explanation import Explanation
+from bsig.explain.methods import cam_method, require_exact, signed_map
 from bsig.inputs.errors import InputError
 
 RUN_CLASSES = 20
@@ -47,102 +47,62 @@ TITLES: dict[Branch, str] = {"softmax": "softmax", "sigmoid": "sigmoid branch", 
 
 @dataclass(frozen=True)
 class DiagnosticInput:
-    """One picture, one class, two heads, and the maps of a CAM method.
+    """A picture and one of its explanations, as the numbers read them."""
 
-    Attributes:
-        features: (k, h, w).
-        softmax_weight, softmax_bias: (c, n), (c,), of the frozen head's last linear layer; n = k where CAM is exact.
-        sigmoid_weight, sigmoid_bias: the same of the sigmoid branch.
-        class_index: the explained class.
-        maps: branch -> (h, w), signed, of the chosen method.
-        channel_weights: branch -> (k,) of the chosen method, or None where it has none.
-        method: its key, for the sentences.
-        cam_is_exact: whether the heads are average pool and one linear layer, so that `W[c] . F` is a map.
-        softmax_logits: (c,); None: worked out from pooled features and weights (exact heads only).
-        class_maps: the chosen method's maps of other classes, for heads whose weights make none.
-    """
+    encoded: EncodedImage
+    explanation: Explanation
 
-    features: Float[Tensor, "k h w"]
-    softmax_weight: Float[Tensor, "c n"]
-    softmax_bias: Float[Tensor, " c"]
-    sigmoid_weight: Float[Tensor, "c n"]
-    sigmoid_bias: Float[Tensor, " c"]
-    class_index: int
-    maps: dict[Branch, Float[Tensor, "h w"]]
-    channel_weights: dict[Branch, Float[Tensor, " k"] | None]
-    method: str = "cam"
-    cam_is_exact: bool = True
-    softmax_logits: Float[Tensor, " c"] | None = None
-    class_maps: Callable[[Branch, list[int]], Float[Tensor, "n h w"]] | None = None
+    @property
+    def features(self) -> Float[Tensor, "k h w"]:
+        """The channels that maps are sums over."""
+        return self.encoded.features[0]
 
-    def require_exact(self, what: str) -> None:
-        """Raises: InputError: the head's weights are not those of a map."""
-        if not self.cam_is_exact:
-            raise InputError(f"{what} needs a head of average pool and one linear layer, which this model has not.")
+    @property
+    def softmax_weight(self) -> Float[Tensor, "c n"]:
+        """The weights of the softmax head's last linear layer; n = k where CAM is exact."""
+        return self.encoded.model.softmax_head.last_linear.weight.detach()
 
-    def logits(self) -> Float[Tensor, " c"]:
-        """The softmax branch's logits, (c,)."""
-        if self.softmax_logits is not None:
-            return self.softmax_logits
-        return self.softmax_weight @ self.features.mean(dim=(1, 2)) + self.softmax_bias
+    @property
+    def sigmoid_weight(self) -> Float[Tensor, "c n"]:
+        """The weights of the sigmoid head's last linear layer."""
+        return self.encoded.model.sigmoid_head.last_linear.weight.detach()
 
-    @cached_property
-    def _softmax_shared(self) -> Float[Tensor, " k"]:
-        return shared_component(self.softmax_weight)
+    @property
+    def cam_is_exact(self) -> bool:
+        """Whether `W[c] . F` is a map."""
+        return self.encoded.model.softmax_head.cam_is_exact
+
+    def map(self, branch: Branch) -> Float[Tensor, "h w"]:
+        """The explanation's signed map of a branch."""
+        return torch.from_numpy(self.explanation.evidence(branch).map).to(self.features.device)
 
     def weights(self, branch: Branch) -> Float[Tensor, " k"]:
-        """The chosen method's channel weights.
+        """The explanation's channel weights of a branch.
 
         Raises:
-            InputError: the method has none.
+            InputError: its method has none.
         """
-        weights = self.channel_weights[branch]
+        weights, method = self.explanation.evidence(branch).channel_weights, self.explanation.method
         if weights is None:
             other = "cam" if self.cam_is_exact else "grad-cam"
-            raise InputError(f"`method` (='{self.method}') has no channel weights; choose '{other}', which has.")
-        return weights
+            raise InputError(f"`method` (='{method}') has no channel weights; choose '{other}', which has.")
+        return torch.from_numpy(weights).to(self.features.device)
 
-    def rows(self, branch: Branch, classes: list[int]) -> Float[Tensor, "n k"]:
-        """The head's own rows for some classes; of a head of average pool and one linear layer."""
-        if branch == "sigmoid":
-            return self.sigmoid_weight[classes]
-        rows = self.softmax_weight[classes]
-        return rows - self._softmax_shared if branch == "centred" else rows
+    def maps_of(self, branch: Branch, classes: list[int]) -> Float[Tensor, "n h w"]:
+        """The maps of some classes: CAM's whatever the method, or the method's own where the head has no CAM.
 
-
-def diagnostic_input(encoded: EncodedImage, explanation: Explanation) -> DiagnosticInput:
-    """The input of `DIAGNOSTICS`, from an encoded picture and one of its explanations."""
-    model = encoded.model
-    softmax, sigmoid = model.softmax_head.last_linear, model.sigmoid_head.last_linear
-    evidences: dict[Branch, Evidence] = {
-        "softmax": explanation.softmax,
-        "sigmoid": explanation.sigmoid,
-        "centred": explanation.centred,
-    }
-    device = encoded.features.device
-    return DiagnosticInput(
-        features=encoded.features[0],
-        softmax_weight=softmax.weight.detach(),
-        softmax_bias=softmax.bias.detach(),
-        sigmoid_weight=sigmoid.weight.detach(),
-        sigmoid_bias=sigmoid.bias.detach(),
-        class_index=explanation.class_index,
-        maps={name: torch.from_numpy(x.map).to(device) for name, x in evidences.items()},
-        channel_weights={
-            name: None if x.channel_weights is None else torch.from_numpy(x.channel_weights).to(device)
-            for name, x in evidences.items()
-        },
-        method=explanation.method,
-        cam_is_exact=model.softmax_head.cam_is_exact,
-        softmax_logits=encoded.softmax_logits,
-        class_maps=partial(_maps_of, encoded, cam_method(explanation.method)),
-    )
-
-
-def _maps_of(encoded: EncodedImage, method: CamMethod, branch: Branch, classes: list[int]) -> Tensor:
-    if method.is_slow or method.weights is None:
-        raise InputError(f"`method` (='{method.key}') is not asked for a hundred classes; choose 'grad-cam'.")
-    return torch.stack([signed_map(method, encoded.score(branch, index))[0][0] for index in classes])
+        Raises:
+            InputError: the head has no CAM, and the method is slow or knows no class.
+        """
+        if self.cam_is_exact:
+            rows = (self.sigmoid_weight if branch == "sigmoid" else self.softmax_weight)[classes]
+            if branch == "centred":
+                rows = rows - self.encoded.model.mean_softmax_row()
+            return torch.einsum("nk,khw->nhw", rows, self.features)
+        method = cam_method(self.explanation.method)
+        if method.is_slow or method.weights is None:
+            raise InputError(f"`method` (='{method.key}') is not asked for a hundred classes; choose 'grad-cam'.")
+        return torch.stack([signed_map(method, self.encoded.score(branch, index))[0][0] for index in classes])
 
 
 @dataclass(frozen=True)
@@ -150,8 +110,6 @@ class Diagnostic:
     """One number about a picture.
 
     Attributes:
-        key: its name in JSON.
-        title: its name on screens and in reports.
         unit: "share of ..." for shares, which are shown in per cent; "as the map" stands for the method's unit.
         better: "higher", "lower", or None where neither is.
         meaning: one sentence.
@@ -166,123 +124,87 @@ class Diagnostic:
     value: Callable[[DiagnosticInput], float]
 
 
-def diagnose(inputs: DiagnosticInput) -> dict[str, dict[str, Any]]:
+def diagnose(encoded: EncodedImage, explanation: Explanation) -> dict[str, dict[str, Any]]:
     """All of `DIAGNOSTICS` on one picture, ready for JSON: key -> title, unit, better, meaning, value, reason."""
+    inputs = DiagnosticInput(encoded, explanation)
     return {key: _row(diagnostic, inputs) for key, diagnostic in DIAGNOSTICS.items()}
 
 
 def _row(diagnostic: Diagnostic, inputs: DiagnosticInput) -> dict[str, Any]:
-    value, reason = None, None
     try:
-        value = diagnostic.value(inputs)
+        value, reason = diagnostic.value(inputs), None
     except InputError as error:
-        reason = str(error)
+        value, reason = None, str(error)
     description = {name: text for name, text in asdict(diagnostic).items() if name not in ("key", "value")}
     return {**description, "value": value, "reason": reason}
 
 
-def _diagnostics() -> Iterator[Diagnostic]:
-    yield from _shared_component()
-    yield from _movement()
-    yield from _zero()
-    yield from _signs()
-    yield from _collapse()
-
-
 def _shared_component() -> Iterator[Diagnostic]:
-    yield Diagnostic(
-        "softmax_shared_energy", "Shared component of the softmax head", "share of energy", None,
+    yield Diagnostic("softmax_shared_energy", "Shared component of the softmax head", "share of energy", None,
         "How much of the head's weights is one vector common to all classes, which softmax cannot see; "
         "its value is an accident of training, and any other would predict the same.",
-        lambda x: shared_energy_share(x.softmax_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "sigmoid_shared_energy", "Shared component of the sigmoid head", "share of energy", None,
+        lambda x: shared_energy_share(x.softmax_weight))  # fmt: skip
+    yield Diagnostic("sigmoid_shared_energy", "Shared component of the sigmoid head", "share of energy", None,
         "The same for the sigmoid branch, where it is no accident: labels fitted it, and it sets the zero of the maps.",
-        lambda x: shared_energy_share(x.sigmoid_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_shared_map", "Shared map beside this class's map, softmax", "ratio of norms", None,
+        lambda x: shared_energy_share(x.sigmoid_weight))  # fmt: skip
+    yield Diagnostic("softmax_shared_map", "Shared map beside this class's map, softmax", "ratio of norms", None,
         "How large the map common to all classes is on this picture, beside this class's own map (CAM weights).",
-        lambda x: _shared_map(x, x.softmax_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "sigmoid_shared_map", "Shared map beside this class's map, sigmoid", "ratio of norms", None,
+        lambda x: _shared_map(x, x.softmax_weight))  # fmt: skip
+    yield Diagnostic("sigmoid_shared_map", "Shared map beside this class's map, sigmoid", "ratio of norms", None,
         "The same for the sigmoid branch (CAM weights).",
-        lambda x: _shared_map(x, x.sigmoid_weight),
-    )  # fmt: skip
-    yield Diagnostic(
-        "learnt_shift_share", "Shift's share of what the sigmoid branch learnt", "share of energy", None,
+        lambda x: _shared_map(x, x.sigmoid_weight))  # fmt: skip
+    yield Diagnostic("learnt_shift_share", "Shift's share of what the sigmoid branch learnt", "share of energy", None,
         "How much of the difference between the two heads is one vector added to all classes, which softmax could not "
         "have learnt; 1 for a fitted shift.",
-        _learnt_shift_share,
-    )  # fmt: skip
+        _learnt_shift_share)  # fmt: skip
 
 
 def _movement() -> Iterator[Diagnostic]:
-    yield Diagnostic(
-        "softmax_centred_correlation", "Softmax map against class-centred map", "correlation", "higher",
+    yield Diagnostic("softmax_centred_correlation", "Softmax map against class-centred map", "correlation", "higher",
         "1 where this head's published map is the one that no shift can move; lower where it is distorted by a shift.",
-        lambda x: _moved(x, "centred", "correlation"),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_sigmoid_correlation", "Softmax map against sigmoid map", "correlation", None,
+        lambda x: _moved(x, "centred", "correlation"))  # fmt: skip
+    yield Diagnostic("softmax_sigmoid_correlation", "Softmax map against sigmoid map", "correlation", None,
         "1 where both branches order the places of the picture alike, whatever their zeros.",
-        lambda x: _moved(x, "sigmoid", "correlation"),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_sigmoid_top_iou", "Top 20 % of cells, softmax against sigmoid", "IoU", None,
+        lambda x: _moved(x, "sigmoid", "correlation"))  # fmt: skip
+    yield Diagnostic("softmax_sigmoid_top_iou", "Top 20 % of cells, softmax against sigmoid", "IoU", None,
         "1 where both branches point at the same fifth of the picture, 0 where they share no cell of it.",
-        lambda x: _moved(x, "sigmoid", "top_iou"),
-    )  # fmt: skip
-    yield Diagnostic(
-        "softmax_sigmoid_peak_move", "Maximum, softmax against sigmoid", "cells", None,
+        lambda x: _moved(x, "sigmoid", "top_iou"))  # fmt: skip
+    yield Diagnostic("softmax_sigmoid_peak_move", "Maximum, softmax against sigmoid", "cells", None,
         "How far apart the two maps have their maxima.",
-        lambda x: _moved(x, "sigmoid", "peak_move"),
-    )  # fmt: skip
+        lambda x: _moved(x, "sigmoid", "peak_move"))  # fmt: skip
 
 
 def _zero() -> Iterator[Diagnostic]:
     for branch, title in TITLES.items():
-        yield Diagnostic(
-            f"{branch}_positive_area", f"Positive area, {title}", "share of cells", None,
+        yield Diagnostic(f"{branch}_positive_area", f"Positive area, {title}", "share of cells", None,
             "Share of the picture that speaks for the class.",
-            partial(_positive_area, branch=branch),
-        )  # fmt: skip
+            partial(_positive_area, branch=branch))  # fmt: skip
         yield Diagnostic(
             f"{branch}_absent_area", f"Positive area of absent classes, {title}", "share of cells", "lower",
             "Share of the picture that speaks for a class that is not there, mean over a random hundred (CAM weights); "
             "any shift downwards lowers it, so read it with the next number.",
-            partial(_absent_area, branch=branch),
-        )  # fmt: skip
-        yield Diagnostic(
-            f"{branch}_absent_area_at_own_70", f"Absent classes where the own map covers 70 %, {title}",
+            partial(_absent_area, branch=branch))  # fmt: skip
+        yield Diagnostic(f"{branch}_absent_area_at_own_70", f"Absent classes where the own map covers 70 %, {title}",
             "share of cells", "lower",
             "The same at the level at which this class's own map covers 70 % of the picture: cannot be bought with a "
             "threshold.",
-            partial(_absent_area_at_own, branch=branch),
-        )  # fmt: skip
+            partial(_absent_area_at_own, branch=branch))  # fmt: skip
 
 
 def _signs() -> Iterator[Diagnostic]:
-    yield Diagnostic(
-        "sign_disagreement", "Channels of opposite sign", "share of channels", None,
+    yield Diagnostic("sign_disagreement", "Channels of opposite sign", "share of channels", None,
         "Channels that speak for the class in one branch and against it in the other.",
-        lambda x: sign_disagreement(x.weights("softmax"), x.weights("sigmoid")),
-    )  # fmt: skip
-    yield Diagnostic(
-        "evidence_disagreement", "Evidence of opposite sign", "share of evidence", None,
+        lambda x: sign_disagreement(x.weights("softmax"), x.weights("sigmoid")))  # fmt: skip
+    yield Diagnostic("evidence_disagreement", "Evidence of opposite sign", "share of evidence", None,
         "The same with each channel counted by how much it says on this picture.",
-        lambda x: evidence_disagreement(x.features, x.weights("softmax"), x.weights("sigmoid")),
-    )  # fmt: skip
+        lambda x: evidence_disagreement(x.features, x.weights("softmax"), x.weights("sigmoid")))  # fmt: skip
     for branch in TRAINED:
         for side in ("for", "against"):
             yield Diagnostic(
                 f"{branch}_evidence_{side}", f"Evidence {side} the class, {TITLES[branch]}", "as the map, mean", None,
                 f"Mean over the picture of what the channels say {side} the class; for and against add up to the logit "
                 "less the bias (CAM).",
-                partial(_budget, branch=branch, side=side),
-            )  # fmt: skip
+                partial(_budget, branch=branch, side=side))  # fmt: skip
 
 
 def _collapse() -> Iterator[Diagnostic]:
@@ -296,14 +218,12 @@ def _collapse() -> Iterator[Diagnostic]:
                 f"{branch}_collapse_margin{suffix}", f"Collapse margin of {what}, {TITLES[branch]}", "weight", "higher",
                 f"The number that, taken from every weight, removes half of {what}: "
                 + ("no softmax probability changes." if branch == "softmax" else "the sigmoid probability falls."),
-                partial(_margin, branch=branch, reading=reading),
-            )  # fmt: skip
+                partial(_margin, branch=branch, reading=reading))  # fmt: skip
     yield Diagnostic(
         "probability_change_at_margin", "Softmax probabilities at the collapse margin", "probability", "lower",
         "Largest change of any class's softmax probability when the collapse margin is taken from every weight of the "
         "softmax head: half of the heatmap is gone and this is rounding, about 1e-7.",
-        _probability_change_at_margin,
-    )  # fmt: skip
+        _probability_change_at_margin)  # fmt: skip
 
 
 def _learnt_shift_share(inputs: DiagnosticInput) -> float:
@@ -314,43 +234,33 @@ def _learnt_shift_share(inputs: DiagnosticInput) -> float:
 
 
 def _shared_map(inputs: DiagnosticInput, weight: Tensor) -> float:
-    inputs.require_exact("the shared map")
-    return shared_map_share(inputs.features, weight, inputs.class_index)
+    require_exact(inputs.cam_is_exact, "the shared map")
+    return shared_map_share(inputs.features, weight, inputs.explanation.class_index)
 
 
 def _moved(inputs: DiagnosticInput, branch: Branch, name: str) -> float:
-    movement = map_movement(inputs.maps["softmax"], inputs.maps[branch])
+    movement = map_movement(inputs.map("softmax"), inputs.map(branch))
     if movement.reason is not None:
         raise InputError(f"the softmax map or the {TITLES[branch]} map is flat: there are no places to compare.")
     return getattr(movement, name)
 
 
 def _positive_area(inputs: DiagnosticInput, branch: Branch) -> float:
-    return positive_area(inputs.maps[branch])
+    return positive_area(inputs.map(branch))
 
 
 def _absent_maps(inputs: DiagnosticInput, branch: Branch) -> Float[Tensor, "n h w"]:
-    """The maps of the explained class, first, and of the absent ones.
-
-    They are CAM's whatever the method. A head that has no CAM gives the method's own maps, of fewer classes, because
-    each takes a run of the head.
-    """
-    logits = inputs.logits()
-    present = [inputs.class_index, *logits.topk(min(5, len(logits))).indices.tolist()]
-    absent = absent_classes(range(len(logits)), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
+    """The maps of the explained class, first, and of the absent ones: fewer where each takes a run of the head."""
+    count, index = inputs.encoded.model.num_classes, inputs.explanation.class_index
+    present = [index, *inputs.encoded.top_classes()]
+    absent = absent_classes(range(count), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
     if not absent:
-        raise InputError(
-            f"the head's {len(logits)} classes leave none that can be taken to be absent (top five aside)."
-        )
-    if not inputs.cam_is_exact:
-        if inputs.class_maps is None:
-            raise InputError("maps of absent classes need runs of this head; ask through `diagnostic_input`.")
-        return inputs.class_maps(branch, [inputs.class_index, *absent])
-    return torch.einsum("nk,khw->nhw", inputs.rows(branch, [inputs.class_index, *absent]), inputs.features)
+        raise InputError(f"the head's {count} classes leave none that can be taken to be absent (top five aside).")
+    return inputs.maps_of(branch, [index, *absent])
 
 
 def _absent_area(inputs: DiagnosticInput, branch: Branch) -> float:
-    return float((_absent_maps(inputs, branch)[1:] > 0).double().mean())
+    return positive_area(_absent_maps(inputs, branch)[1:])
 
 
 def _absent_area_at_own(inputs: DiagnosticInput, branch: Branch) -> float:
@@ -371,17 +281,17 @@ def _margin(inputs: DiagnosticInput, branch: Branch, reading: Reading) -> float:
 
 
 def _probability_change_at_margin(inputs: DiagnosticInput) -> float:
-    """The largest change of any softmax probability at the collapse margin of the head's own row.
-
-    The head's row is taken whatever the method: a method's weights may be in another unit than the head's.
-    """
-    inputs.require_exact("a collapse margin that is a shift of the head")
-    margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.class_index])
+    """The largest change of any softmax probability at the collapse margin of the head's own row, in its own unit."""
+    require_exact(inputs.cam_is_exact, "a collapse margin that is a shift of the head")
+    margin = collapse_margin(inputs.features, inputs.softmax_weight[inputs.explanation.class_index])
     if margin.delta is None:
         raise InputError(margin.reason or "")
     pooled = inputs.features.mean(dim=(1, 2))[None]
     vector = uniform_shift(len(inputs.features), -margin.delta)
-    return probability_change(pooled, inputs.softmax_weight, inputs.softmax_bias, vector)
+    bias = inputs.encoded.model.softmax_head.last_linear.bias.detach()
+    return probability_change(pooled, inputs.softmax_weight, bias, vector)
 
 
-DIAGNOSTICS: dict[str, Diagnostic] = {diagnostic.key: diagnostic for diagnostic in _diagnostics()}
+DIAGNOSTICS: dict[str, Diagnostic] = {
+    diagnostic.key: diagnostic for diagnostic in chain(_shared_component(), _movement(), _zero(), _signs(), _collapse())
+}

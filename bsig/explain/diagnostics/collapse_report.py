@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.explain.cams import TRAINED, TrainedBranch
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.sign_collapse import (
     FLIPPED,
     QUADRANTS,
+    READINGS,
     CollapseCurve,
     CollapseMargin,
     EvidenceSplit,
@@ -38,17 +39,16 @@ from bsig.explain.diagnostics.sign_collapse import (
     strongest_flipped_channels,
 )
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, cam_method, default_method
 from bsig.explain.wording import number_text, percent
 from bsig.inputs.errors import InputError
 
-READINGS: tuple[Reading, ...] = ("cells", "channels")
 CURVE_STEPS = 61
 SHOWN_MARGINS = 2.2
 """How many collapse margins the curve shows."""
 
-# Method -> why it has no weight a channel whose sign could turn.
+# Method -> why its channels have no weights with a sign that could turn.
 WITHOUT_SIGNS: dict[str, str] = {
     "grad-cam++": "keeps positive gradients only, so none of its weights can change sign",
     "layer-cam": "weighs every cell by itself and never negatively, so a channel has no weight of its own",
@@ -59,11 +59,7 @@ WITHOUT_SIGNS: dict[str, str] = {
 
 
 def method_with_signs(method: str, *, cam_is_exact: bool = True) -> tuple[str, str]:
-    """The nearest method that has signed channel weights, and a sentence where that is another than asked for.
-
-    Args:
-        method: a key of `CAM_METHODS`.
-        cam_is_exact: whether the head is an average pool and one linear layer, so that CAM applies.
+    """The nearest method that has signed channel weights, and a sentence that says why where it is another.
 
     Raises:
         InputError: no such method.
@@ -83,16 +79,13 @@ class CollapseReport:
     """Sign collapse on one picture and class.
 
     Attributes:
-        encoded: the picture.
         explanation: with signed weights, of a method that has one a channel.
-        note: why it is another method than was asked for; empty where it is not.
-        weights: branch -> (k,), in the method's unit.
-        quadrants, flipped: see `bsig.explain.diagnostics.sign_collapse`.
-        margins: branch -> reading -> margin.
+        note: why another method is shown than the chosen one; empty where it is the same.
+        weights: in the method's unit.
         curves: branch -> curve over `deltas`.
         head_scale: what a delta of one in the method's weights is in the head's; None where it is no shift of the head.
         probabilities: branch -> probability of the class over the same deltas; None where `head_scale` is.
-        splits: branch -> what speaks for and against, by channels.
+        splits: branch -> what speaks for and against.
     """
 
     encoded: EncodedImage
@@ -131,9 +124,9 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
 
     Args:
         encoded: the picture.
-        class_name: as for `EncodedImage.explain`; None for the prediction.
-        method: a key of `CAM_METHODS`, None for the model's own; `method_with_signs` takes its place
-            where it has no signed channel weights.
+        class_name: as for `EncodedImage.explain`.
+        method: a key of `CAM_METHODS`, None for the model's own; `method_with_signs` says what is shown in place of one
+            that has no signed channel weights.
 
     Raises:
         InputError: unknown class or method.
@@ -143,7 +136,7 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
     )
     explanation = encoded.explain(class_name, method, "signed")
     features = encoded.features[0]
-    weights = {branch: _weights(explanation.evidence(branch), features) for branch in TRAINED}
+    weights = {branch: torch.as_tensor(explanation.evidence(branch).channel_weights).to(features) for branch in TRAINED}
     margins = {
         branch: {reading: collapse_margin(features, weights[branch], reading) for reading in READINGS}
         for branch in TRAINED
@@ -179,7 +172,7 @@ def head_scale_of(encoded: EncodedImage, method: str) -> float | None:
 
 def finding(report: CollapseReport) -> str:
     """One or two sentences: how many channels change sign between the branches, and how much that matters here."""
-    counts = [report.quadrants[key].count for key in QUADRANTS]
+    counts = [quadrant.count for quadrant in report.quadrants.values()]
     lost, gained = (counts[index] for index in FLIPPED)
     name, total = report.explanation.class_name, sum(counts)
     if lost + gained == 0:
@@ -193,9 +186,9 @@ def finding(report: CollapseReport) -> str:
 
 def flipped_share(report: CollapseReport) -> float | None:
     """Share of the evidence on this picture in channels of opposite sign; None where a branch has no evidence."""
-    keys = list(QUADRANTS)
-    shares = [report.quadrants[keys[index]].evidence_share for index in FLIPPED]
-    return None if None in shares else sum(share for share in shares if share is not None)
+    shares = [quadrant.evidence_share for quadrant in report.quadrants.values()]
+    lost, gained = (shares[index] for index in FLIPPED)
+    return None if lost is None or gained is None else lost + gained
 
 
 def fragility(report: CollapseReport) -> str:
@@ -212,12 +205,12 @@ def fragility(report: CollapseReport) -> str:
         )
     softmax, sigmoid = (report.explanation.evidence(branch).probability for branch in TRAINED)
     head_delta = margin.delta * report.head_scale
+    after = _probabilities(report.encoded, report.explanation.class_index, torch.tensor([head_delta]))
     own_unit = "" if report.head_scale == 1 else f" ({number_text(margin.delta, signed=False)} in {title}'s unit)"
     return (
         f"Take {number_text(head_delta, signed=False)} from every softmax weight{own_unit} and half of the heatmap's "
         f"positive evidence is gone, while softmax still gives the class {percent(softmax)}: no accuracy figure would "
-        f"tell. In the sigmoid branch the same step shows: {percent(sigmoid)} becomes "
-        f"{percent(_sigmoid_after(report, head_delta))}."
+        f"tell. In the sigmoid branch the same step shows: {percent(sigmoid)} becomes {percent(after['sigmoid'][0])}."
     )
 
 
@@ -234,9 +227,7 @@ def report_json(report: CollapseReport) -> dict[str, Any]:
         "fragility": fragility(report),
         "map_unit": cam_method(explanation.method).unit,
         "grid_hw": list(report.features.shape[1:]),
-        "quadrants": {
-            key: {**asdict(quadrant), "meaning": QUADRANTS[key]} for key, quadrant in report.quadrants.items()
-        },
+        "quadrants": {key: {**asdict(each), "meaning": QUADRANTS[key]} for key, each in report.quadrants.items()},
         "flipped_channels": [asdict(channel) for channel in report.flipped],
         "margins": {
             branch: {reading: asdict(margin) for reading, margin in margins.items()}
@@ -244,7 +235,7 @@ def report_json(report: CollapseReport) -> dict[str, Any]:
         },
         "curve": {"deltas": report.deltas, **{branch: _curve_json(report, branch) for branch in TRAINED}},
         "budget": {branch: _budget_json(report, branch) for branch in TRAINED},
-        "diagnostics": diagnose(diagnostic_input(report.encoded, explanation)),
+        "diagnostics": diagnose(report.encoded, explanation),
     }
 
 
@@ -284,12 +275,6 @@ def _verdict(share: float) -> str:
     return "a good part of the heatmap rests on signs that softmax leaves open"
 
 
-def _weights(evidence: Evidence, features: Tensor) -> Float[Tensor, " k"]:
-    if evidence.channel_weights is None:
-        raise RuntimeError("a method that is not in WITHOUT_SIGNS must give channel weights")
-    return torch.from_numpy(evidence.channel_weights).to(features)
-
-
 def _last_delta(
     margins: dict[TrainedBranch, dict[Reading, CollapseMargin]], weights: dict[TrainedBranch, Tensor]
 ) -> float:
@@ -307,9 +292,3 @@ def _probabilities(encoded: EncodedImage, class_index: int, head_deltas: Tensor)
         branch: branch_probability_curve(encoded.features[0], logits[branch], class_index, head_deltas, branch)
         for branch in TRAINED
     }
-
-
-def _sigmoid_after(report: CollapseReport, head_delta: float) -> float:
-    logits, features = report.encoded.sigmoid_logits, report.features
-    index = report.explanation.class_index
-    return branch_probability_curve(features, logits, index, torch.tensor([head_delta]), "sigmoid")[0]

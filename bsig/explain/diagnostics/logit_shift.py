@@ -19,7 +19,6 @@ and HiResCAM of such a head are its maps divided by `h*w`: same movement, other 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -27,8 +26,6 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.model.heads import shifted_rows
-
-Activation = Literal["softmax", "sigmoid"]
 
 FLAT = 1e-5
 """Below this share of its own size (or of the range of the map it is compared with) a map's range is rounding."""
@@ -62,44 +59,32 @@ def shared_map_share(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c 
     Raises:
         InputError: no such class, or the class's map is zero everywhere.
     """
-    own = _norm(class_map(features, weight, class_index))
+    own = float(class_map(features, weight, class_index).double().norm())
     if own == 0:
         raise InputError(
             f"the map of `class_index` (={class_index}) is zero everywhere; its shared share is undefined."
         )
-    return _norm(torch.einsum("k,khw->hw", shared_component(weight), features)) / own
+    return float(torch.einsum("k,khw->hw", shared_component(weight), features).double().norm()) / own
 
 
 def class_map(features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], class_index: int) -> Float[Tensor, "h w"]:
     """`M_c = W[c] . F`, signed, in logits, without bias (Zhou et al. 2016, eq. 2).
 
     Raises:
-        InputError: no such class, or weights and features differ in their channels.
+        InputError: no such class.
     """
-    require_class(weight, class_index)
-    require_channels(weight, features)
+    if not 0 <= class_index < len(weight):
+        raise InputError(f"`class_index` (={class_index}) must be from 0 to {len(weight) - 1}, the head's last class.")
     return torch.einsum("k,khw->hw", weight[class_index], features)
 
 
 def class_centred_head(weight: Float[Tensor, "c k"]) -> Float[Tensor, "c k"]:
-    """`W[c] - w_bar`: the one head of all its shifted copies that has no shared component."""
-    return weight - shared_component(weight)
+    """`W[c] - w_bar`: the one head of all its shifted copies that has no shared component.
 
-
-def class_centred_map(
-    features: Float[Tensor, "k h w"], weight: Float[Tensor, "c k"], class_index: int
-) -> Float[Tensor, "h w"]:
-    """`(W[c] - w_bar) . F`, signed, in logits: the same map for every shifted copy of the head.
-
-    It is the cheap remedy without training. It makes the map unique; it does not make its zero meaningful, because the
-    mean over classes is as arbitrary a zero as any other (tests/test_claims.py holds the invariance).
-
-    Raises:
-        InputError: no such class, or weights and features differ in their channels.
+    Its maps, in logits, are the cheap remedy without training: the same for every shifted copy. They are unique; their
+    zero is not meaningful, because the mean over classes is as arbitrary a zero as any other (tests/test_claims.py).
     """
-    require_class(weight, class_index)
-    require_channels(weight, features)
-    return torch.einsum("k,khw->hw", weight[class_index] - shared_component(weight), features)
+    return weight - shared_component(weight)
 
 
 def uniform_shift(k: int, delta: float) -> Float[Tensor, " k"]:
@@ -133,51 +118,14 @@ def common_shift(weight: Float[Tensor, "c k"], other: Float[Tensor, "c k"]) -> t
     return vector, len(weight) * float(vector.double().square().sum()) / total if total else None
 
 
-def equivalent_delta(features: Float[Tensor, "k h w"], vector: Float[Tensor, " k"]) -> float:
+def equivalent_delta(features: Float[Tensor, "k h w"], vector: Float[Tensor, " k"]) -> float | None:
     """The uniform delta that moves this picture's maps by as much on average: `sum v . F / sum F`.
 
-    It puts any shift, a fitted one too, on the delta axis of one picture.
-
-    Raises:
-        InputError: the features sum to zero, so that no uniform shift moves the mean of a map.
+    It puts any shift, a fitted one too, on the delta axis of one picture. None where the features sum to zero, so that
+    no uniform shift moves the mean of a map.
     """
     total = float(features.sum(dtype=torch.float64))
-    if total == 0:
-        raise InputError("`features` (sum 0) must not sum to zero: no uniform shift moves the mean of their maps.")
-    return float(torch.einsum("k,khw->", vector.double(), features.double())) / total
-
-
-@dataclass(frozen=True)
-class ShiftedProbabilities:
-    """Probabilities of every class before and after a shift, (b, c), from 0 to 1."""
-
-    before: Float[Tensor, "b c"]
-    after: Float[Tensor, "b c"]
-
-    @property
-    def largest_change(self) -> float:
-        """The largest absolute change over all images and classes."""
-        return float((self.after - self.before).abs().max())
-
-
-def shifted_probabilities(
-    pooled_features: Float[Tensor, "b k"],
-    weight: Float[Tensor, "c k"],
-    bias: Float[Tensor, " c"],
-    vector: Float[Tensor, " k"],
-    activation: Activation = "softmax",
-) -> ShiftedProbabilities:
-    """Probabilities of head `W` and of head `W + 1 v^T`, in the weights' own precision.
-
-    The shifted head is really formed and really run, as it would be from a checkpoint; the theorem is not used. In
-    float32 softmax then changes by rounding alone, expected about 1e-7 (it grows with the size of `v . pool(F)`);
-    sigmoid changes by the shift.
-    """
-    logits = torch.nn.functional.linear(pooled_features, weight, bias)
-    shifted = torch.nn.functional.linear(pooled_features, shifted_rows(weight, vector), bias)
-    if activation == "sigmoid":
-        return ShiftedProbabilities(logits.sigmoid(), shifted.sigmoid())
-    return ShiftedProbabilities(logits.softmax(dim=1), shifted.softmax(dim=1))
+    return float(torch.einsum("k,khw->", vector.double(), features.double())) / total if total else None
 
 
 def probability_change(
@@ -186,8 +134,16 @@ def probability_change(
     bias: Float[Tensor, " c"],
     vector: Float[Tensor, " k"],
 ) -> float:
-    """The largest absolute change of any softmax probability of any image; expected about 1e-7 in float32."""
-    return shifted_probabilities(pooled_features, weight, bias, vector).largest_change
+    """The largest absolute change of any softmax probability of any image from head `W` to head `W + 1 v^T`.
+
+    The shifted head is really formed and really run, as it would be from a checkpoint; the theorem is not used. In
+    float32 what changes is rounding alone, expected about 1e-7 (it grows with the size of `v . pool(F)`).
+    """
+    before, after = (
+        torch.nn.functional.linear(pooled_features, rows, bias).softmax(dim=1)
+        for rows in (weight, shifted_rows(weight, vector))
+    )
+    return float((after - before).abs().max())
 
 
 @dataclass(frozen=True)
@@ -216,7 +172,7 @@ def map_movement(before: Float[Tensor, "h w"], after: Float[Tensor, "h w"]) -> M
 
 
 def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -> list[MapMovement]:
-    """`map_movement` of many maps, (n, h, w), from the same one: a curve asks for dozens at a time."""
+    """`map_movement` of many maps, (n, h, w), from the same one: a curve needs dozens at a time."""
     old, new = before.double().flatten()[None], after.double().flatten(1)
     if _is_flat(old)[0]:
         reason = "The map before the shift is flat: there is no place it could move from."
@@ -240,76 +196,37 @@ def map_movements(before: Float[Tensor, "h w"], after: Float[Tensor, "n h w"]) -
 
 @dataclass(frozen=True)
 class DeltaCurve:
-    """One head's map and probabilities while a shift grows: lists over the deltas.
-
-    Attributes:
-        movement: of the class's map from what it is at delta 0.
-        positive_area: share of cells above zero.
-        softmax_probability: of the class; flat.
-        sigmoid_probability: of the class, from the same logits; moves.
-    """
+    """A class's map while a uniform shift grows: its movement from delta 0 and its share of cells above zero."""
 
     deltas: list[float]
     movement: list[MapMovement]
     positive_area: list[float]
-    softmax_probability: list[float]
-    sigmoid_probability: list[float]
 
 
 def delta_curve(
     features: Float[Tensor, "k h w"],
     weight: Float[Tensor, "c k"],
-    bias: Float[Tensor, " c"],
     class_index: int,
-    direction: Float[Tensor, " k"],
     deltas: Float[Tensor, " n"],
     *,
     centred: bool = False,
 ) -> DeltaCurve:
-    """The head `W + delta * 1 u^T` for a range of deltas along one direction `u` (all ones, or one channel).
+    """The map of the head `W + delta`, the same number on every weight, for a range of deltas.
 
-    With `centred` the class-centred map of the shifted head, `((W[c] + delta u) - (w_bar + delta u)) . F`, computed
-    that long way round on purpose. Probabilities follow from `logit_c + delta * u . pool(F)`; for the rounding of a
-    head that is really shifted see `shifted_probabilities`.
+    With `centred` the class-centred map of the shifted head, `((W[c] + delta) - (w_bar + delta)) . F`, computed that
+    long way round on purpose.
 
     Raises:
-        InputError: no such class, or weights and features differ in their channels.
+        InputError: no such class.
     """
-    before = (class_centred_map if centred else class_map)(features, weight, class_index)
-    # Row i is `delta_i u`. The map needs the class's own row alone; every logit moves by the same `delta_i u . pool`.
-    shifts = deltas.to(weight)[:, None] * direction.to(weight)
+    before = class_map(features, class_centred_head(weight) if centred else weight, class_index)
+    shifts = deltas.to(weight)[:, None]
     rows = weight[class_index] + shifts
     if centred:
         rows = rows - (shared_component(weight) + shifts)
     maps = torch.einsum("nk,khw->nhw", rows, features)
-    pooled = features.mean(dim=(1, 2))
-    logits = torch.nn.functional.linear(pooled, weight, bias) + (shifts @ pooled)[:, None]
-    return DeltaCurve(
-        deltas=deltas.tolist(),
-        movement=map_movements(before, maps),
-        positive_area=(maps > 0).double().mean(dim=(1, 2)).tolist(),
-        softmax_probability=logits.softmax(dim=1)[:, class_index].tolist(),
-        sigmoid_probability=logits[:, class_index].sigmoid().tolist(),
-    )
-
-
-def require_class(weight: Tensor, class_index: int) -> None:
-    """Raises: InputError: the head has no such row."""
-    if not 0 <= class_index < len(weight):
-        raise InputError(f"`class_index` (={class_index}) must be from 0 to {len(weight) - 1}, the head's last class.")
-
-
-def require_channels(weight: Tensor, features: Tensor) -> None:
-    """Raises: InputError: the head's rows are not weights of these features' channels."""
-    if weight.shape[-1] != features.shape[0]:
-        raise InputError(
-            f"`weight` (={weight.shape[-1]} columns) must have one column for each of the features' "
-            f"{features.shape[0]} channels; for a head that is not pool + linear use the CAM method's channel weights."
-        )
-
-
-def _norm(values: Tensor) -> float:
-    return float(values.double().norm())
+    area = (maps > 0).double().mean(dim=(1, 2))
+    return DeltaCurve(deltas.tolist(), map_movements(before, maps), area.tolist())
 
 
 def _range(maps: Float[Tensor, "n cells"]) -> Float[Tensor, " n"]:

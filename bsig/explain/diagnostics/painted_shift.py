@@ -25,7 +25,7 @@ class PaintedShift:
     """A shift vector and how well it paints.
 
     Attributes:
-        vector: `v`, (k,), to be added to each class row of the channel weights it was solved for.
+        vector: `v`, to be added to each class row of the channel weights it was solved for.
         residual: the largest `|M_c + v . F - target|` over the cells, in the map's unit; rounding where it is exact.
         rank: how many independent maps the features can paint, at most `h*w`.
         reason: a sentence where the target could not be reached, else None.
@@ -45,16 +45,7 @@ def painted_shift(
     From the singular values of `F` as a (cells, k) matrix, the pseudo-inverse's answer: of all that come closest, the
     one with the smallest norm. Directions below ten roundings of the strongest one are not in the features. For
     Grad-CAM's weights of a pool + linear head (`W[c] / (h*w)`) multiply `v` by `h*w` before adding it to the head.
-
-    Raises:
-        InputError: the target has another shape than the grid, or is not finite.
     """
-    if target_map.shape != features.shape[1:]:
-        raise InputError(
-            f"`target_map` (={tuple(target_map.shape)}) must have the shape of the grid, {tuple(features.shape[1:])}."
-        )
-    if not bool(target_map.isfinite().all()):
-        raise InputError("`target_map` (with NaN or infinity) must be finite on every cell.")
     cells = features.double().flatten(1).T
     change = target_map.double().flatten() - cells @ channel_weights.double()
     # `cells = left diag(sizes) right`, so `v = right^T diag(1 / sizes) left^T change`. Of all that paint the change as
@@ -69,38 +60,24 @@ def painted_shift(
     return PaintedShift(vector, residual, rank, _reason(residual, float(change.abs().max()), rank, len(cells)))
 
 
-def target_at_cell(
-    class_map: Float[Tensor, "h w"], row: int, column: int, width: float | None = None
-) -> Float[Tensor, "h w"]:
+def target_at_cell(class_map: Float[Tensor, "h w"], row: int, column: int) -> Float[Tensor, "h w"]:
     """A smooth bump with its maximum at one cell, from the map's own minimum to its own maximum.
 
-    `min + (max - min) * exp(-d^2 / (2 width^2))`, `d` in cells; `width` is 0.15 of the longer side of the grid unless
-    given. The same range, so that the painted map looks no stranger than the honest one; a constant map has none and
-    gets a bump of one logit.
+    `min + (max - min) * exp(-d^2 / (2 width^2))`, `d` in cells; `width` is 0.15 of the longer side of the grid, half a
+    cell at least. The same range, so that the painted map looks no stranger than the honest one; a constant map has
+    none and gets a bump of one logit.
 
     Raises:
-        InputError: the cell lies outside of the grid, or the width is not positive.
+        InputError: the cell lies outside of the grid.
     """
     h, w = class_map.shape
     if not (0 <= row < h and 0 <= column < w):
         raise InputError(f"`row`, `column` (={row}, {column}) must be a cell of the {h} x {w} grid, counted from 0.")
-    width = max(0.5, 0.15 * max(h, w)) if width is None else width
-    if width <= 0:
-        raise InputError(f"`width` (={width}) must be positive, in cells.")
+    width = max(0.5, 0.15 * max(h, w))
     rows, columns = torch.arange(h).to(class_map)[:, None], torch.arange(w).to(class_map)[None]
     bump = torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
     low, high = class_map.min(), class_map.max()
     return low + torch.where(high > low, high - low, 1.0) * bump
-
-
-def target_hidden(class_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """Zero everywhere: the class has no evidence for it and none against it, anywhere."""
-    return torch.zeros_like(class_map)
-
-
-def target_background(class_map: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """`min + max - M`: the map turned over within its own range, high where it was low."""
-    return class_map.min() + class_map.max() - class_map
 
 
 def _corner(bottom: bool, right: bool) -> Callable[[Tensor], Tensor]:
@@ -120,8 +97,8 @@ TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     "top right": _corner(bottom=False, right=True),
     "bottom left": _corner(bottom=True, right=False),
     "bottom right": _corner(bottom=True, right=True),
-    "hide it": target_hidden,
-    "background": target_background,
+    "hide it": torch.zeros_like,  # no evidence for the class and none against it, anywhere
+    "background": lambda own: own.min() + own.max() - own,  # turned over within its range, high where it was low
 }
 
 

@@ -1,8 +1,8 @@
-"""A shift that somebody asks for, solved and applied: the same classifier, the same probabilities, another heatmap.
+"""A requested shift, solved and applied: the same classifier, the same probabilities, another heatmap.
 
     request = ShiftRequest(kind="paint", target="top left")
     shifted = shifted_picture(encoded, class_index, "cam", request)
-    shifted.before.softmax.map, shifted.after.softmax.map, shifted.softmax_change
+    shifted.before.softmax.map, shifted.after.softmax.map, shifted.largest_change("softmax")
 
 In: an encoded picture and a `ShiftRequest`. Out: the picture under both shifted heads, which are really formed and
 really run, so that every number is measured (`shifted_model.py`).
@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.explain.cams import TRAINED, Branch, TrainedBranch
 from bsig.explain.diagnostics.logit_shift import MapMovement, channel_shift, map_movement, uniform_shift
 from bsig.explain.diagnostics.painted_shift import painted_shift, target_at_cell, target_map
 from bsig.explain.diagnostics.shifted_model import shifted_image
@@ -27,17 +28,15 @@ from bsig.explain.wording import percent
 from bsig.model.heads import ClassificationHead
 
 SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
-"""Titles of the kinds of shift."""
 LARGEST_DELTA = 0.05
 LARGEST_CHANNEL_DELTA = 1.0
 UNPAINTED_DELTA = -0.02
-"""What is added to every weight where painting is asked of a head that does not allow it."""
-CHANNELS_OFFERED = 12
+"""What is added to every weight of a head that cannot be painted."""
 
 
 @dataclass(frozen=True)
 class ShiftRequest:
-    """What somebody asks of the map.
+    """The shift that a visitor chooses.
 
     Attributes:
         kind: one of `SHIFTS`.
@@ -61,57 +60,45 @@ class ShiftedPicture:
     """A picture before and after one shift.
 
     Attributes:
-        before, after: the same class and method, explained by the model and by the shifted model.
+        encoded, shifted: the picture as the model and as the shifted model see it.
+        before, after: the same class and method, explained by both.
         vector: what was added to every class row, in the unit of the head's weights.
         description: the shift in words.
-        softmax_before, softmax_after, sigmoid_before, sigmoid_after: probabilities of all classes.
     """
 
+    encoded: EncodedImage
+    shifted: EncodedImage
     before: Explanation
     after: Explanation
     vector: Float[Tensor, " k"]
     description: str
-    softmax_before: Float[Tensor, " c"]
-    softmax_after: Float[Tensor, " c"]
-    sigmoid_before: Float[Tensor, " c"]
-    sigmoid_after: Float[Tensor, " c"]
 
-    @property
-    def softmax_change(self) -> float:
-        """The largest change of any softmax probability."""
-        return float((self.softmax_after - self.softmax_before).abs().max())
+    def probabilities(self, branch: TrainedBranch) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """The branch's probabilities of all classes before and after."""
+        before, after = (picture.probabilities()[TRAINED.index(branch)] for picture in (self.encoded, self.shifted))
+        return before, after
 
-    @property
-    def sigmoid_change(self) -> float:
-        """The largest change of any sigmoid probability."""
-        return float((self.sigmoid_after - self.sigmoid_before).abs().max())
+    def largest_change(self, branch: TrainedBranch) -> float:
+        """The largest change of any of the branch's probabilities."""
+        before, after = self.probabilities(branch)
+        return float((after - before).abs().max())
 
-    def movement(self, branch: str) -> MapMovement:
+    def movement(self, branch: Branch) -> MapMovement:
         """How far one branch's map moved, in cells and in correlation."""
-        maps = (torch.from_numpy(getattr(explanation, branch).map) for explanation in (self.before, self.after))
-        return map_movement(*maps)
+        before, after = (torch.from_numpy(each.evidence(branch).map) for each in (self.before, self.after))
+        return map_movement(before, after)
 
 
 def shifted_picture(encoded: EncodedImage, class_index: int, method: str, request: ShiftRequest) -> ShiftedPicture:
-    """The picture before and after the shift that is asked for, with what moved.
+    """The picture before and after the shift.
 
     Raises:
-        InputError: no such target, cell or channel, or painting is asked of a head that does not allow it.
+        InputError: no such target, cell or channel, or a head that cannot be painted.
     """
     vector, description = shift_vector(encoded, class_index, request)
     shifted = shifted_image(encoded, vector)
-    softmax_before, sigmoid_before = encoded.probabilities()
-    softmax_after, sigmoid_after = shifted.probabilities()
-    return ShiftedPicture(
-        before=encoded.explain(class_index, method),
-        after=shifted.explain(class_index, method),
-        vector=vector,
-        description=description,
-        softmax_before=softmax_before,
-        softmax_after=softmax_after,
-        sigmoid_before=sigmoid_before,
-        sigmoid_after=sigmoid_after,
-    )
+    before, after = (picture.explain(class_index, method) for picture in (encoded, shifted))
+    return ShiftedPicture(encoded, shifted, before, after, vector, description)
 
 
 def possible_request(request: ShiftRequest, head: ClassificationHead) -> ShiftRequest:
@@ -122,11 +109,7 @@ def possible_request(request: ShiftRequest, head: ClassificationHead) -> ShiftRe
 
 
 def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest) -> tuple[Float[Tensor, " k"], str]:
-    """The vector to add to every class row, in the unit of the head's weights, and the shift in words.
-
-    Raises:
-        InputError: as `shifted_picture`.
-    """
+    """The vector to add to every class row, in the unit of the head's weights, and the shift in words."""
     head = encoded.model.softmax_head
     row = head.last_linear.weight[class_index].detach()
     if request.kind == "uniform":
@@ -136,7 +119,7 @@ def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest)
         channel = strongest_channels_of(encoded, class_index)[0] if request.channel is None else request.channel
         description = f"{request.channel_delta:+.2f} added to channel {channel} of every class"
         return channel_shift(len(row), channel, request.channel_delta).to(row), description
-    require_exact(head, "Painting a map")
+    require_exact(head.cam_is_exact, "Painting a map")
     features = encoded.features[0]
     current = torch.einsum("k,khw->hw", row, features)
     target = target_at_cell(current, *request.cell) if request.cell else target_map(current, request.target)
@@ -147,7 +130,7 @@ def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest)
     return painted.vector.to(row), f"{description}. {painted.reason}" if painted.reason else description
 
 
-def strongest_channels_of(encoded: EncodedImage, class_index: int, count: int = CHANNELS_OFFERED) -> list[int]:
+def strongest_channels_of(encoded: EncodedImage, class_index: int, count: int = 12) -> list[int]:
     """The channels with most evidence `|w[k]| * mean |F[k]|` for the class on this picture, strongest first.
 
     For a head that pools or mixes before its last layer the inputs of that layer stand for the channels.
@@ -164,13 +147,13 @@ def strongest_channels_of(encoded: EncodedImage, class_index: int, count: int = 
 
 
 def shift_method(method: str, head: ClassificationHead) -> tuple[str, str]:
-    """The CAM variant that shows a shift for the one asked for, and a sentence why where it is another or not exact."""
+    """The CAM variant that shows a shift in place of `method`, and a sentence that says why where the two differ."""
     if not head.cam_is_exact:
         default = default_method(head)
-        title = CAM_METHODS[default].title
         return default, (
             "A map is painted by solving for the head's weights, which takes average pool and one linear layer; this "
-            f"head is another, so it is shifted in its last layer and run, and {title} shows what moves."
+            f"head is another, so it is shifted in its last layer and run, and {CAM_METHODS[default].title} shows what "
+            "moves."
         )
     if method == "eigen-cam":
         return "cam", "Eigen-CAM looks at no class, so no shift moves it; CAM is shown instead."
@@ -178,10 +161,8 @@ def shift_method(method: str, head: ClassificationHead) -> tuple[str, str]:
         return "cam", "Score-CAM would run the network again for every shift; CAM is shown instead."
     if method in ("grad-cam++", "layer-cam", "ablation-cam"):
         title = CAM_METHODS[method].title
-        return (
-            method,
-            f"The shift is solved for CAM; {title} weighs channels otherwise and lands near the target, not on it.",
-        )
+        why = f"The shift is solved for CAM; {title} weighs channels otherwise and lands near the target, not on it."
+        return method, why
     return method, ""
 
 
@@ -201,29 +182,26 @@ def shift_finding(shifted: ShiftedPicture) -> str:
     before, after = shifted.before.sigmoid.probability, shifted.after.sigmoid.probability
     return (
         f"Same classifier, another heatmap: the softmax map of '{name}' {moved}, and no softmax probability changed by "
-        f"more than {shifted.softmax_change:.0e}. The sigmoid branch gives the same shift away: "
+        f"more than {shifted.largest_change('softmax'):.0e}. The sigmoid branch gives the same shift away: "
         f"'{name}' goes from {percent(before)} to {percent(after)}."
     )
 
 
 def shift_json(shifted: ShiftedPicture) -> dict[str, Any]:
     """Maps and probabilities before and after, for JSON."""
-    before, after = shifted.before, shifted.after
+    sides = {"before": shifted.before, "after": shifted.after}
     return {
-        "class_index": before.class_index,
-        "class_name": before.class_name,
+        "class_index": shifted.before.class_index,
+        "class_name": shifted.before.class_name,
         "shift": shifted.description,
         "finding": shift_finding(shifted),
-        "largest_softmax_probability_change": shifted.softmax_change,
-        "largest_sigmoid_probability_change": shifted.sigmoid_change,
+        "largest_softmax_probability_change": shifted.largest_change("softmax"),
+        "largest_sigmoid_probability_change": shifted.largest_change("sigmoid"),
         "softmax_movement": asdict(shifted.movement("softmax")),
         "centred_movement": asdict(shifted.movement("centred")),
-        "sigmoid_probability": {"before": before.sigmoid.probability, "after": after.sigmoid.probability},
+        "sigmoid_probability": {side: each.sigmoid.probability for side, each in sides.items()},
         **{
-            f"{branch}_map": {
-                "before": getattr(before, branch).map.tolist(),
-                "after": getattr(after, branch).map.tolist(),
-            }
-            for branch in ("softmax", "sigmoid", "centred")
+            f"{branch}_map": {side: each.evidence(branch).map.tolist() for side, each in sides.items()}
+            for branch in shifted.before.evidences
         },
     }

@@ -6,6 +6,7 @@ from weights and features alone, which takes a head of average pool and one line
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -28,8 +29,8 @@ from bsig.inputs.errors import InputError
 from bsig.model.heads import ClassificationHead
 
 DELTAS = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
-SEEN_FROM = 0.05
-"""Softmax probability from which a class counts as seen in the picture."""
+PRESENT_FROM = 0.05
+"""Softmax probability from which a class counts as present in the picture."""
 
 
 def delta_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
@@ -38,36 +39,26 @@ def delta_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurv
     Raises:
         InputError: the head's CAM is not exact.
     """
-    require_exact(encoded.model.softmax_head, "a curve over delta")
-    features = encoded.features[0]
-
-    def curve(head: ClassificationHead, *, centred: bool = False) -> DeltaCurve:
-        linear = head.last_linear
-        weight, bias = linear.weight.detach(), linear.bias.detach()
-        return delta_curve(features, weight, bias, class_index, torch.ones_like(weight[0]), DELTAS, centred=centred)
-
-    softmax, sigmoid = encoded.model.softmax_head, encoded.model.sigmoid_head
-    return {"softmax": curve(softmax), "sigmoid": curve(sigmoid), "centred": curve(softmax, centred=True)}
+    softmax = encoded.model.softmax_head
+    require_exact(softmax.cam_is_exact, "a curve over delta")
+    heads = {"softmax": softmax, "sigmoid": encoded.model.sigmoid_head, "centred": softmax}
+    return {
+        branch: delta_curve(
+            encoded.features[0], head.last_linear.weight.detach(), class_index, DELTAS, centred=branch == "centred"
+        )
+        for branch, head in heads.items()
+    }
 
 
 def delta_of_shift(encoded: EncodedImage, vector: Float[Tensor, " k"]) -> float | None:
     """The delta that moves this picture's logits as the vector does; None where no delta within `DELTAS` does."""
-    try:
-        delta = equivalent_delta(encoded.features[0], vector)
-    except InputError:  # features that sum to zero have no place on the delta axis
-        return None
-    return delta if abs(delta) <= LARGEST_DELTA else None
+    delta = equivalent_delta(encoded.features[0], vector)
+    return delta if delta is not None and abs(delta) <= LARGEST_DELTA else None
 
 
 @dataclass(frozen=True)
 class ZeroSurvey:
-    """Positive areas by head: of the class, of other classes that are seen, of classes that are not there.
-
-    Attributes:
-        areas: by the head's title.
-        other_names: classes seen in the picture beside the one asked for.
-        absent_count: how many classes stand for those that are not there.
-    """
+    """Positive areas by the head's title, other classes in the picture, and how many classes stand for absent ones."""
 
     areas: dict[str, ClassAreas]
     other_names: list[str]
@@ -77,16 +68,12 @@ class ZeroSurvey:
 def zero_survey(encoded: EncodedImage, class_index: int, fitted: Float[Tensor, " k"], title: str) -> ZeroSurvey:
     """The absent-class test on this picture for four heads.
 
-    Args:
-        encoded: the picture.
-        class_index: the class asked for.
-        fitted: the shift that labels chose, for the softmax head.
-        title: what that shift is.
+    `fitted` is the shift that labels chose for the softmax head, and `title` says which one that is.
 
     Raises:
         InputError: the head's CAM is not exact.
     """
-    require_exact(encoded.model.softmax_head, "the table of zeros")
+    require_exact(encoded.model.softmax_head.cam_is_exact, "the table of zeros")
     softmax = encoded.model.softmax_head.last_linear.weight.detach()
     heads = {
         "Softmax": softmax,
@@ -95,16 +82,18 @@ def zero_survey(encoded: EncodedImage, class_index: int, fitted: Float[Tensor, "
         f"Softmax + {title}": softmax + fitted,
     }
     probabilities = encoded.probabilities()[0]
-    seen = [index for index in encoded.top_classes(count=10) if probabilities[index] >= SEEN_FROM]
+    present = [index for index in encoded.top_classes(count=10) if probabilities[index] >= PRESENT_FROM]
     absent = absent_classes(range(encoded.model.num_classes), [class_index, *encoded.top_classes(count=50)])
-    areas = class_areas(encoded.features[0], heads, class_index, seen, absent)
-    others = [encoded.model.class_names[index] for index in seen if index != class_index]
+    areas = {
+        head: class_areas(encoded.features[0], weight, class_index, present, absent) for head, weight in heads.items()
+    }
+    others = [encoded.model.class_names[index] for index in present if index != class_index]
     return ZeroSurvey(areas, others, len(absent))
 
 
 @dataclass(frozen=True)
 class SharedShare:
-    """The shared component's share of a head's energy and of one map, 0 to 1; None where the map's cannot be read."""
+    """The shared component's share of a head's energy and of one map; None where the map's cannot be read."""
 
     energy: float
     map: float | None
@@ -115,8 +104,6 @@ def shared_share(encoded: EncodedImage, class_index: int, head: ClassificationHe
     weight = head.last_linear.weight.detach()
     share = None
     if head.cam_is_exact:
-        try:
+        with suppress(InputError):  # a map of zeros has no shares
             share = shared_map_share(encoded.features[0], weight, class_index)
-        except InputError:  # a map of zeros has no shares
-            share = None
     return SharedShare(shared_energy_share(weight), share)

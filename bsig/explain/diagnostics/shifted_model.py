@@ -23,10 +23,7 @@ from bsig.model.dual_branch import DualBranch
 def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmoid: bool = True) -> DualBranch:
     """The model with `v` added to every class row of both heads; the encoder is shared, the model is not changed.
 
-    Args:
-        model: what is shifted.
-        vector: `v`, in the unit of the head's weights.
-        shift_sigmoid: also shift the sigmoid branch, to see what the same vector does to it; False leaves it.
+    `vector` is in the unit of the head's weights; without `shift_sigmoid` the sigmoid branch stays as it is.
 
     Raises:
         InputError: the vector does not fit the head or is not finite.

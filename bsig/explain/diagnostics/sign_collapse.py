@@ -24,12 +24,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
 
 Reading = Literal["cells", "channels"]
+READINGS: tuple[Reading, ...] = ("cells", "channels")
 
 # Key -> what it means; the index of a key is the number that `quadrant_of_channels` gives.
 QUADRANTS: dict[str, str] = {
@@ -56,13 +57,17 @@ def quadrant_of_channels(
     return quadrant.masked_fill((softmax_weights == 0) | (sigmoid_weights == 0), NO_SIGN)
 
 
+def _is_flipped(softmax_weights: Float[Tensor, " k"], sigmoid_weights: Float[Tensor, " k"]) -> Bool[Tensor, " k"]:
+    quadrant = quadrant_of_channels(softmax_weights, sigmoid_weights)
+    return (quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])
+
+
 def evidence_mass(features: Float[Tensor, "k h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
     """`|w[k]| * mean_hw |F[k]|`, never negative, in logits for CAM: how much a channel says here, for or against.
 
     After a ReLU `|F| = F`. Where features can be negative the absolute value keeps a channel that is positive here and
     negative there from saying nothing.
     """
-    require_channels(weights, features)
     return weights.abs() * features.abs().mean(dim=(1, 2))
 
 
@@ -94,7 +99,6 @@ class Quadrant:
     """The channels of one entry of `QUADRANTS`.
 
     Attributes:
-        count: how many.
         share: of all channels, from 0 to 1.
         softmax_evidence: sum of the softmax branch's `evidence_mass`, in logits for CAM.
         sigmoid_evidence: the same with the sigmoid branch's weights.
@@ -113,14 +117,11 @@ def sign_quadrants(
 ) -> dict[str, Quadrant]:
     """Counts and evidence of the four sign quadrants and of the channels without sign, keyed as `QUADRANTS`."""
     quadrant = quadrant_of_channels(softmax_weights, sigmoid_weights)
-    sizes = (len(QUADRANTS),)
-
-    def summed(values: Tensor) -> list[float]:
-        return torch.zeros(sizes, dtype=torch.float64).index_add(0, quadrant, values.double()).tolist()
-
     counts = quadrant.bincount(minlength=len(QUADRANTS)).tolist()
-    softmax = summed(evidence_mass(features, softmax_weights))
-    sigmoid = summed(evidence_mass(features, sigmoid_weights))
+    softmax, sigmoid = (
+        quadrant.bincount(evidence_mass(features, weights).double(), minlength=len(QUADRANTS)).tolist()
+        for weights in (softmax_weights, sigmoid_weights)
+    )
     # As `evidence_share`, summed: the mean of a quadrant's share in each branch.
     has_evidence = 0 not in (sum(softmax), sum(sigmoid))
     shares = [
@@ -134,7 +135,7 @@ def sign_quadrants(
 
 
 def sign_disagreement(softmax_weights: Float[Tensor, " k"], sigmoid_weights: Float[Tensor, " k"]) -> float:
-    """Share of channels whose sign is opposite in the two branches, from 0 to 1; exact zeros do not count."""
+    """Share of channels with opposite signs in the two branches, from 0 to 1; exact zeros do not count."""
     return float(_is_flipped(softmax_weights, sigmoid_weights).double().mean())
 
 
@@ -184,12 +185,7 @@ def strongest_flipped_channels(
 
 @dataclass(frozen=True)
 class EvidenceSplit:
-    """The evidence for a class and against it, as two maps whose sum is the class's map.
-
-    Attributes:
-        positive: (h, w), at least zero for features that are.
-        negative: (h, w), at most zero for features that are.
-    """
+    """The evidence for a class and against it, as two maps; their sum is the class's map."""
 
     positive: Float[Tensor, "h w"]
     negative: Float[Tensor, "h w"]
@@ -202,7 +198,6 @@ class EvidenceSplit:
 
 def evidence_by_channels(features: Float[Tensor, "k h w"], weights: Float[Tensor, " k"]) -> EvidenceSplit:
     """`relu(w) . F` and `-relu(-w) . F`: excitatory and inhibitory channels apart."""
-    require_channels(weights, features)
     positive = torch.einsum("k,khw->hw", weights.clamp(min=0), features)
     return EvidenceSplit(positive, torch.einsum("k,khw->hw", weights.clamp(max=0), features))
 
@@ -235,7 +230,7 @@ def collapse_curve(
     """
     steps = deltas.double()
     maps = _class_map(features, weights) - steps[:, None, None] * features.double().sum(dim=0)
-    cells, channels = (_share_left(*_terms(features, weights, key), steps) for key in ("cells", "channels"))
+    cells, channels = (_share_left(*_terms(features, weights, reading), steps) for reading in READINGS)
     return CollapseCurve(
         deltas=deltas.tolist(),
         cells_left=cells,
@@ -254,8 +249,8 @@ def branch_probability_curve(
 ) -> list[float]:
     """Probability of the class under `W - delta`: flat for softmax, falling for sigmoid.
 
-    Every logit loses the same `delta * sum_k mean_hw F[k]`.
-    `deltas` are in the unit of the head's own weights `W`, the values go from 0 to 1. For pool + linear heads.
+    Every logit loses the same `delta * sum_k mean_hw F[k]`; `deltas` are in the unit of the head's own weights `W`.
+    For pool + linear heads.
     """
     lost = deltas.to(logits) * features.mean(dim=(1, 2)).sum().to(logits)
     shifted = logits - lost[:, None]
@@ -309,19 +304,10 @@ def collapse_margin(
     return CollapseMargin(float(knots[-1]) + (float(left[-1]) - start / 2) / slope)
 
 
-def require_channels(weights: Tensor, features: Tensor) -> None:
-    """Raises: InputError: there is not one weight for each channel."""
-    if len(weights) != len(features):
-        raise InputError(
-            f"`weights` (={len(weights)} numbers) must have one for each of the features' {len(features)} channels."
-        )
-
-
 def _terms(features: Tensor, weights: Tensor, reading: str) -> tuple[Tensor, Tensor]:
     """Amounts `a` and slopes `s` in float64, such that `relu(a - delta s)` sums to the positive evidence left."""
     if reading == "cells":
         return _class_map(features, weights).flatten(), features.double().sum(dim=0).flatten()
-    require_channels(weights, features)
     means = features.double().mean(dim=(1, 2))
     return weights.double() * means, means
 
@@ -338,10 +324,4 @@ def _share_left(amounts: Tensor, slopes: Tensor, deltas: Tensor) -> list[float] 
 
 
 def _class_map(features: Tensor, weights: Tensor) -> Float[Tensor, "h w"]:
-    require_channels(weights, features)
     return torch.einsum("k,khw->hw", weights.double(), features.double())
-
-
-def _is_flipped(softmax_weights: Tensor, sigmoid_weights: Tensor) -> Tensor:
-    quadrant = quadrant_of_channels(softmax_weights, sigmoid_weights)
-    return (quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])

@@ -1,4 +1,4 @@
-"""Every colour of the drawings: the scales of maps, the colours of branches, the paper and ink of panels.
+"""The colours of the drawings: the scales of maps, the paper and ink of panels.
 
 A map's scale has two views. `positive`: from zero up to the limit; everything below zero looks like zero. `signed`:
 from `-limit` to `limit` with a diverging map, neutral at exactly zero (Moreland 2009). Jet is not offered: its bands
@@ -7,7 +7,6 @@ are not in the data (Crameri et al. 2020, "The misuse of colour in science commu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -35,52 +34,15 @@ VIEWS: dict[View, str] = {
     "signed": "Evidence for and against, zero is neutral",
 }
 
-Theme = Literal["light", "dark"]
-INK = {"light": "#1b1f24", "dark": "#f2f4f7"}
-PAPER = {"light": "#ffffff", "dark": "#16191d"}
-QUIET = {"light": "#57606a", "dark": "#a8b0ba"}
-RULE = {"light": "#d0d7de", "dark": "#3d444d"}
-TINT = {"light": "#eef2f7", "dark": "#22272e"}
-
-
-@dataclass(frozen=True)
-class LineColour:
-    """One colour in two strengths.
-
-    Attributes:
-        screen: reads on a light and on a dark page.
-        paper: darker, for lines and letters on a white sheet.
-    """
-
-    screen: str
-    paper: str
-
-
-NEUTRAL = LineColour("#7d8794", "#57606a")
-"""Axes, grids, and channels whose sign is the same in both branches."""
-BRANCH_COLOURS: dict[str, LineColour] = {
-    "softmax": LineColour("#e8590c", "#c2410c"),
-    "sigmoid": LineColour("#4c6ef5", "#3b5bdb"),
-    "centred": LineColour("#12a37f", "#0b7a5e"),
-    "shift": LineColour("#ae3ec9", "#86289c"),
-}
-TURNED_COLOURS: dict[str, LineColour] = {
-    "for to against": LineColour("#d6336c", "#b0185a"),
-    "against to for": LineColour("#12a37f", "#0b7a5e"),
-}
-"""Channels whose weight changes its sign from the softmax branch to the sigmoid branch."""
-EVIDENCE_COLOURS: dict[str, LineColour] = {
-    "for": LineColour("#d6604d", "#d6604d"),
-    "against": LineColour("#4393c3", "#9cc3de"),
-}
-"""As the signed maps' red for and blue against; the blue is light on paper because it is hatched there."""
+INK, PAPER, QUIET, RULE, TINT = "#1b1f24", "#ffffff", "#57606a", "#d0d7de", "#eef2f7"
+NOTICE_INK, NOTICE_PAPER = "#f2f4f7", "#16191d"
 
 
 def colormap_of(view: View, colormap: str | None = None) -> str:
-    """The key of `COLORMAPS` that a view is drawn with: the one asked for where it suits the view, else its default.
+    """The key of `COLORMAPS` that a view is drawn with: `colormap` where it suits the view, else the view's default.
 
-    The signed view is always drawn with a diverging map, the positive one with a sequential map, so one choice on a
-    screen can stay while the view changes.
+    The signed view takes a diverging map, the positive one a sequential map; so one choice on a screen can stay while
+    the view changes.
 
     Raises:
         InputError: no such colour map or view.

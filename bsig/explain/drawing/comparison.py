@@ -14,7 +14,7 @@ from PIL import Image
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import View
 from bsig.explain.drawing.contours import with_contour_and_box
-from bsig.explain.drawing.heatmaps import difference_map, greyed, heatmap, overlay, shared_limit, with_sign_marks
+from bsig.explain.drawing.heatmaps import greyed, heatmap, overlay, shared_limit, with_sign_marks
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method
@@ -36,7 +36,7 @@ class Drawing:
     Attributes:
         view: `positive` (from zero up) or `signed` (for and against).
         overlay: over the photo, or the heatmap alone.
-        colormap: a key of `bsig.explain.drawing.heatmaps.COLORMAPS`; None for the view's default.
+        colormap: a key of `COLORMAPS`; None for the view's default.
         heatmap_opacity: of an overlay, 0 to 1.
         smooth: bilinear between the grid's cells; False shows the cells as they are.
         threshold_share: draw contour and box at this share of each map's maximum; None draws none.
@@ -54,7 +54,7 @@ class Drawing:
 
 def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
     """The end of the colour scale that all maps of an explanation share, in the method's unit."""
-    maps = [explanation.evidence(branch).map for branch in BRANCHES]
+    maps = [evidence.map for evidence in explanation.evidences.values()]
     return shared_limit(*maps, view=drawing.view)
 
 
@@ -70,11 +70,7 @@ def branch_picture(
 ) -> Image.Image:
     """One branch's map as a picture; words instead of colour where it has nothing positive to show.
 
-    Args:
-        explanation: both branches' evidence.
-        branch: whose map.
-        drawing: how it is drawn.
-        backdrop: the greyed crop at the size of the drawings, where the caller has it.
+    `backdrop` is the greyed crop at the size of the drawings, where the caller has it.
     """
     values = explanation.evidence(branch).map
     if drawing.view == "positive" and not (values > 0).any():
@@ -108,7 +104,7 @@ def map_picture(
 @part("drawing")
 def difference_picture(explanation: Explanation, drawing: Drawing) -> tuple[Image.Image, float]:
     """Sigmoid minus softmax, always signed, and where its scale ends: positive where the sigmoid branch claims more."""
-    values = difference_map(explanation.sigmoid.map, explanation.softmax.map)
+    values = explanation.sigmoid.map - explanation.softmax.map
     limit = shared_limit(values, view="signed")
     look = replace(drawing, view="signed", threshold_share=None)
     return map_picture(explanation, values, limit, look), limit
@@ -129,15 +125,8 @@ def alt_text(explanation: Explanation, branch: Branch) -> str:
 def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -> Image.Image:
     """A slide: the crop, both branches and the class-centred map, numbers under each, one scale, one sentence."""
     method = cam_method(explanation.method)
-    crop = PanelColumn(
-        "What the model saw",
-        (
-            f"predicted: {explanation.predicted_name}",
-            f"{explanation.crop.width} x {explanation.crop.height} pixels",
-        ),
-        _shown_crop(explanation),
-        is_map=False,
-    )
+    words = (f"predicted: {explanation.predicted_name}", "{} x {} pixels".format(*explanation.crop.size))
+    crop = PanelColumn("What the model saw", words, _shown_crop(explanation), is_map=False)
     weights = f"{explanation.weights} weights" + (", with the bias" if explanation.with_bias else "")
     columns = [crop, *(_column(explanation, branch, drawing) for branch in BRANCHES)]
     return comparison_panel(
@@ -162,15 +151,9 @@ def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -
 def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> PanelColumn:
     evidence = explanation.evidence(branch)
     name = "logit less the mean of all classes" if branch == "centred" else "logit"
-    return PanelColumn(
-        BRANCHES[branch],
-        (
-            f"probability {percent(evidence.probability)}",
-            f"{name} {signed(evidence.logit, 2)}",
-            f"positive area {area_text(evidence)}",
-        ),
-        branch_picture(explanation, branch, drawing),
-    )
+    logit = f"{name} {signed(evidence.logit, 2)}"
+    words = (f"probability {percent(evidence.probability)}", logit, f"positive area {area_text(evidence)}")
+    return PanelColumn(BRANCHES[branch], words, branch_picture(explanation, branch, drawing))
 
 
 def _shown_crop(explanation: Explanation) -> Image.Image:

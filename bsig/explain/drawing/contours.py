@@ -15,9 +15,8 @@ def threshold_region(
 ) -> tuple[Bool[np.ndarray, "H W"], tuple[int, int, int, int] | None]:
     """The region where the map is at least `threshold_share` of its maximum, and the box around its largest part.
 
-    Returns:
-        A mask at picture size, and the box as (left, top, right, bottom) in pixels, right and bottom exclusive; None
-        where the map has no positive value, in which case the mask is empty.
+    A mask at picture size, and (left, top, right, bottom) in pixels, right and bottom exclusive; an empty mask and None
+    where the map has no positive value.
 
     Raises:
         InputError: a share outside (0, 1] or a map that is not finite.
@@ -42,7 +41,6 @@ def with_contour_and_box(
     threshold_share: float = 0.5,
     *,
     smooth: bool = True,
-    box: bool = True,
 ) -> Image.Image:
     """The picture with the line around `threshold_region` and, dashed, its box; unchanged where nothing is positive.
 
@@ -62,8 +60,7 @@ def with_contour_and_box(
     for colour, thickness in (((15, 15, 15), thin + 2), ((255, 255, 255), thin)):
         cv2.drawContours(pixels, contours, -1, colour, thickness, cv2.LINE_AA)
     outlined = Image.fromarray(pixels)
-    if box:
-        _draw_dashed_box(ImageDraw.Draw(outlined), box_xyxy, thin)
+    _draw_dashed_box(ImageDraw.Draw(outlined), box_xyxy, thin)
     return outlined
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from bsig.explain.drawing.colours import View, colormap_of, colour_table
+from bsig.explain.drawing.colours import INK, PAPER, View, colormap_of, colour_table
 from bsig.inputs.errors import InputError
 
 GREYED_SHARE = 0.6
@@ -35,16 +35,12 @@ LARGEST_GRID = 20
 def shared_limit(*maps: Float[np.ndarray, ...], view: View = "positive") -> float:
     """The end of one scale for all maps, in their unit: the largest value that the view shows; zero for maps of zeros.
 
-    Args:
-        maps: any number of maps, of any sizes.
-        view: `positive` shows what lies above zero, so the largest value counts; in the `signed` view the largest
-            |value|. With the other view's limit a picture would be too dim: a map from -5 to 1 would end at 5.
+    `positive` shows what lies above zero, so the largest value counts; in the `signed` view the largest |value| does.
+    With the other view's limit a picture would be too dim: a map from -5 to 1 would end at 5.
 
     Raises:
-        InputError: no map, or one that is not finite.
+        InputError: a map is not finite.
     """
-    if not maps:
-        raise InputError("`maps` (=none) must be at least one map.")
     values = finite_maps(*maps)
     return float(max(np.max(map if view == "positive" else np.abs(map), initial=0) for map in values))
 
@@ -54,38 +50,17 @@ def upsampled_map(
 ) -> Float[np.ndarray, "H W"]:
     """The map at picture size: float32, same unit and sign, never beyond the map's own minimum and maximum.
 
-    Args:
-        map: (h, w), signed.
-        size_wh: columns and rows of the picture.
-        smooth: bilinear between the centres of cells; else each cell as a block of one value, which claims no more
-            resolution than the grid has. Bicubic is not offered: it overshoots and so invents evidence.
+    `smooth` is bilinear between the centres of cells; else each cell is a block of one value, which claims no more
+    resolution than the grid has. Bicubic is not offered: it overshoots and so invents evidence.
 
     Raises:
-        InputError: the map is not finite or the size is not positive.
+        InputError: the map is not finite.
     """
     (values,) = finite_maps(map)
-    if min(size_wh) < 1:
-        raise InputError(f"`size_wh` (={size_wh}) must be at least 1 pixel each way.")
     resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
     resized = np.asarray(Image.fromarray(values).resize(size_wh, resample))
     # The kernel's weights sum to one only up to rounding; a constant map must stay constant.
     return np.clip(resized, values.min(), values.max())
-
-
-def difference_map(
-    sigmoid_map: Float[np.ndarray, "h w"], softmax_map: Float[np.ndarray, "_ _"]
-) -> Float[np.ndarray, "h w"]:
-    """`sigmoid - softmax`, in logits: positive where the sigmoid branch claims more. Draw it in the signed view.
-
-    Raises:
-        InputError: the maps differ in size or are not finite.
-    """
-    if sigmoid_map.shape != softmax_map.shape:
-        raise InputError(
-            f"`sigmoid_map` (={sigmoid_map.shape}) must have the shape of `softmax_map` (={softmax_map.shape})."
-        )
-    sigmoid_map, softmax_map = finite_maps(sigmoid_map, softmax_map)
-    return sigmoid_map - softmax_map
 
 
 def heatmap(
@@ -100,10 +75,10 @@ def heatmap(
     """The map in colours, RGB, without the photo.
 
     Args:
-        map: (h, w), signed.
+        map: signed.
         limit: where the colour scale ends, in the map's unit; values beyond take its last colour.
         view: `positive` or `signed`.
-        colormap: a key of `COLORMAPS`; the view's default where None or where it does not suit the view.
+        colormap: see `colormap_of`.
         size_wh: of the picture.
         smooth: see `upsampled_map`.
 
@@ -131,12 +106,8 @@ def overlay(
 
     Args:
         crop: RGB, what the model saw.
-        map: (h, w), signed.
-        limit: where the colour scale ends, see `heatmap`.
-        view: `positive` or `signed`.
-        colormap: see `heatmap`.
+        map, limit, view, colormap, smooth: see `heatmap`.
         heatmap_opacity: 0 shows the photo alone, 1 hides it where evidence is strong.
-        smooth: see `upsampled_map`.
         is_greyed: the crop is `greyed` already; several maps over one crop share that work.
 
     Raises:
@@ -164,12 +135,7 @@ def with_sign_marks(picture: Image.Image, values: Float[np.ndarray, "h w"], limi
     """A copy of the picture with a plus or a minus in the middle of each cell whose |value| is large enough.
 
     A diverging map is as dark at one end as at the other: on a grey print, or for an eye that sees no red, only these
-    signs say which side a place is on.
-
-    Args:
-        picture: RGB, over which the map lies.
-        values: the map, in its unit.
-        limit: where the colour scale ends, in that unit; zero leaves the picture as it is.
+    signs say which side a place is on. A limit of zero leaves the picture as it is.
     """
     marked = picture.copy()
     rows, columns = values.shape
@@ -192,10 +158,9 @@ def _stroke(draw: ImageDraw.ImageDraw, line: tuple[int, int, int, int], arm: int
     width = max(2, arm // 3)
     x0, y0, x1, y1 = line
     if not ink_only:
-        box = (x0 - width, y0 - width, x1 + width, y1 + width)
-        draw.rectangle(box, fill="#1b1f24")
+        draw.rectangle((x0 - width, y0 - width, x1 + width, y1 + width), fill=INK)
     half = width // 2
-    draw.rectangle((x0 - half, y0 - half, x1 + half, y1 + half), fill="#ffffff")
+    draw.rectangle((x0 - half, y0 - half, x1 + half, y1 + half), fill=PAPER)
 
 
 def _colour_index(
@@ -217,10 +182,7 @@ def _colour_index(
 
 @lru_cache(maxsize=64)
 def _paint(view: View, colormap: str, heatmap_opacity: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each colour index, in 256ths: the colour times its opacity and a half to round, what is kept of the photo.
-
-    Both (n, 3).
-    """
+    """For each colour index, in 256ths: the colour times its opacity and a half to round; the photo's share. (n, 3)."""
     colours = colour_table(view, colormap)
     shares = np.linspace(0, 1, 256) if view == "positive" else np.abs(np.linspace(-1, 1, 255))
     opacity = np.rint(256 * heatmap_opacity * np.minimum(1, shares / OPAQUE_AT)).astype(np.uint16)[:, None]

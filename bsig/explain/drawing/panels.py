@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT, Theme, View, colormap_of
+from bsig.explain.drawing.colours import INK, NOTICE_INK, NOTICE_PAPER, PAPER, QUIET, RULE, TINT, View, colormap_of
 from bsig.explain.drawing.heatmaps import greyed, heatmap
 from bsig.explain.drawing.text import draw_lines, font, line_height, wrapped_lines
 from bsig.explain.wording import number_text
-from bsig.inputs.errors import InputError
 
 PANEL_WIDTH = 1600
 MARGIN = 56
@@ -25,13 +24,9 @@ LARGEST_SIDE = 416
 
 @dataclass(frozen=True)
 class PanelColumn:
-    """One picture of a panel with its words.
+    """One picture of a panel, fitted into its column, with a title above and wrapped lines below.
 
-    Attributes:
-        title: above the picture, e.g. "Softmax branch".
-        caption_lines: below it; a line that is too long is wrapped.
-        picture: square or not; it is fitted into the column.
-        is_map: whether the colour bar speaks for this picture.
+    `is_map` says whether the colour bar speaks for the picture.
     """
 
     title: str
@@ -47,7 +42,6 @@ def color_bar(
     colormap: str | None = None,
     unit: str = "logits",
     width: int = 448,
-    theme: Theme = "light",
 ) -> Image.Image:
     """A horizontal scale with numbered ticks and the words for its ends, RGB on its own background.
 
@@ -56,45 +50,39 @@ def color_bar(
 
     Args:
         limit: where the scale ends, in `unit`; zero gives a bar with one tick.
-        view: as handed to `bsig.explain.drawing.heatmaps.heatmap`.
-        colormap: likewise.
+        view, colormap: as for `heatmap`.
         unit: written in the middle below the numbers.
-        width: of the picture, in pixels; at least 160.
-        theme: `light` or `dark`.
+        width: of the picture, in pixels; the numbers fit from 160.
 
     Raises:
-        InputError: a limit that is negative or not finite, a width below 160, an unknown view or colour map.
+        InputError: an unknown view or colour map.
     """
-    if not (np.isfinite(limit) and limit >= 0):
-        raise InputError(f"`limit` (={limit}) must be a finite number, zero or above.")
-    if width < 160:
-        raise InputError(f"`width` (={width}) must be at least 160 pixels; the numbers would not fit.")
     typeface = font(min(20, max(13, width // 30)))
     line, pad = line_height(typeface), BAR_PAD
     thickness, length = round(typeface.size * 1.1), int(width - 2 * pad)
     words = _words_below(view, unit, typeface, length)
     number_top = pad + thickness + 6
-    picture = Image.new("RGB", (width, number_top + line * (1 + len(words)) + pad // 2), PAPER[theme])
+    picture = Image.new("RGB", (width, number_top + line * (1 + len(words)) + pad // 2), PAPER)
     ramp = np.linspace(-1 if view == "signed" else 0, 1, 1024, dtype=np.float32)[None]
     colours = heatmap(ramp, 1.0, view=view, colormap=colormap_of(view, colormap), size_wh=(length, thickness))
     picture.paste(colours, (pad, pad))
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((pad, pad, pad + length - 1, pad + thickness - 1), outline=QUIET[theme])
+    draw.rectangle((pad, pad, pad + length - 1, pad + thickness - 1), outline=QUIET)
     for share, text in _ticks(limit, view, typeface, length):
         x = pad + round(share * (length - 1))
-        draw.line((x, pad + thickness, x, pad + thickness + 4), fill=INK[theme])
-        draw.text((x, number_top), text, font=typeface, fill=INK[theme], anchor=_anchor(share))
+        draw.line((x, pad + thickness, x, pad + thickness + 4), fill=INK)
+        draw.text((x, number_top), text, font=typeface, fill=INK, anchor=_anchor(share))
     for row, texts in enumerate(words, start=1):
         for share, text in texts:
             x = pad + round(share * (length - 1))
-            draw.text((x, number_top + row * line), text, font=typeface, fill=QUIET[theme], anchor=_anchor(share))
+            draw.text((x, number_top + row * line), text, font=typeface, fill=QUIET, anchor=_anchor(share))
     return picture
 
 
 def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     """The photo, greyed and dimmed, with a sentence on it: what is shown where a map has no positive evidence."""
     photo = greyed(picture)
-    notice = Image.blend(photo, Image.new("RGB", photo.size, PAPER["dark"]), 0.35)
+    notice = Image.blend(photo, Image.new("RGB", photo.size, NOTICE_PAPER), 0.35)
     size = max(11, min(photo.size) // 20)
     typeface = font(size)
     pad = 4 * size // 5
@@ -103,8 +91,8 @@ def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     width = round(max(typeface.getlength(line) for line in lines)) + 2 * pad
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
     draw = ImageDraw.Draw(notice)
-    draw.rounded_rectangle((left, top, left + width, top + height), pad // 2, fill=PAPER["dark"])
-    draw_lines(draw, (photo.width // 2, top + pad), lines, typeface, INK["dark"], anchor="ma")
+    draw.rounded_rectangle((left, top, left + width, top + height), pad // 2, fill=NOTICE_PAPER)
+    draw_lines(draw, (photo.width // 2, top + pad), lines, typeface, NOTICE_INK, anchor="ma")
     return notice
 
 
@@ -119,7 +107,6 @@ def comparison_panel(
     view: View = "positive",
     colormap: str | None = None,
     unit: str = "logits",
-    theme: Theme = "light",
 ) -> Image.Image:
     """Pictures side by side with title, captions, one numbered colour bar, one sentence, and the settings: RGB.
 
@@ -127,36 +114,29 @@ def comparison_panel(
 
     Args:
         columns: two to four, from left to right; the colour bar stands below those with `is_map`.
-        title: what is explained, e.g. the class name.
-        subtitle: checkpoint, method, treatment.
-        finding: one plain sentence, from the numbers.
+        title, subtitle: above the pictures.
+        finding: one plain sentence, in a tinted box.
         footer: the settings that reproduce the panel.
-        limit: where the one scale that all maps share ends, in `unit`.
-        view: of the maps.
-        colormap: of the maps.
-        unit: of the maps.
-        theme: `light` or `dark`.
+        limit, view, colormap, unit: of the one scale that all maps share.
 
     Raises:
-        InputError: fewer than two or more than four columns, or as `color_bar`.
+        InputError: as `color_bar`.
     """
-    if not 2 <= len(columns) <= 4:
-        raise InputError(f"`columns` (={len(columns)} of them) must be two to four.")
     inner = PANEL_WIDTH - 2 * MARGIN
     # Drawn on a sheet that is certainly high enough, then cut: how many lines the words need is known after wrapping.
-    sheet = Image.new("RGB", (PANEL_WIDTH, 12_000), PAPER[theme])
-    y = _draw_text(sheet, (MARGIN, 30), title, font(42, bold=True), inner, INK[theme])
-    y = _draw_text(sheet, (MARGIN, y + 4), subtitle, font(21), inner, QUIET[theme]) + 18
+    sheet = Image.new("RGB", (PANEL_WIDTH, 12_000), PAPER)
+    y = _draw_text(sheet, (MARGIN, 30), title, font(42, bold=True), inner, INK)
+    y = _draw_text(sheet, (MARGIN, y + 4), subtitle, font(21), inner, QUIET) + 18
     places, side = _column_places(len(columns))
-    y = _draw_columns(sheet, columns, places, side, y, theme)
+    y = _draw_columns(sheet, columns, places, side, y)
     with_bar = [place for place, column in zip(places, columns, strict=True) if column.is_map]
     if with_bar:
         width = with_bar[-1] + side - with_bar[0] + 2 * BAR_PAD
-        bar = color_bar(limit, view=view, colormap=colormap, unit=unit, width=width, theme=theme)
+        bar = color_bar(limit, view=view, colormap=colormap, unit=unit, width=width)
         sheet.paste(bar, (with_bar[0] - BAR_PAD, y))
         y += bar.height
-    y = _draw_finding(sheet, finding, y + 8, theme)
-    y = _draw_text(sheet, (MARGIN, y + 14), footer, font(16), inner, QUIET[theme])
+    y = _draw_finding(sheet, finding, y + 8)
+    y = _draw_text(sheet, (MARGIN, y + 14), footer, font(16), inner, QUIET)
     return sheet.crop((0, 0, PANEL_WIDTH, y + 20))
 
 
@@ -168,32 +148,30 @@ def _column_places(count: int) -> tuple[list[int], int]:
     return [MARGIN + i * (side + gap) for i in range(count)], side
 
 
-def _draw_columns(
-    sheet: Image.Image, columns: Sequence[PanelColumn], places: list[int], side: int, top: int, theme: Theme
-) -> int:
+def _draw_columns(sheet: Image.Image, columns: Sequence[PanelColumn], places: list[int], side: int, top: int) -> int:
     """Draws titles, pictures and captions, each row level; returns the y below the longest caption."""
     titles = [wrapped_lines(column.title, font(24, bold=True), side) for column in columns]
     picture_top = top + max(map(len, titles)) * line_height(font(24)) + 6
     draw, bottoms = ImageDraw.Draw(sheet), []
     for column, title, left in zip(columns, titles, places, strict=True):
-        draw_lines(draw, (left, top), title, font(24, bold=True), INK[theme])
+        draw_lines(draw, (left, top), title, font(24, bold=True), INK)
         picture = ImageOps.contain(column.picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
         sheet.paste(picture, (left + (side - picture.width) // 2, picture_top + (side - picture.height) // 2))
-        draw.rectangle((left - 1, picture_top - 1, left + side, picture_top + side), outline=RULE[theme])
+        draw.rectangle((left - 1, picture_top - 1, left + side, picture_top + side), outline=RULE)
         y = picture_top + side + 14
         for caption in column.caption_lines:
-            y = _draw_text(sheet, (left, y), caption, font(19), side, INK[theme])
+            y = _draw_text(sheet, (left, y), caption, font(19), side, INK)
         bottoms.append(y)
     return max(bottoms)
 
 
-def _draw_finding(sheet: Image.Image, finding: str, top: int, theme: Theme) -> int:
+def _draw_finding(sheet: Image.Image, finding: str, top: int) -> int:
     typeface = font(25)
     lines = wrapped_lines(finding, typeface, PANEL_WIDTH - 2 * MARGIN - 56)
     bottom = top + 32 + len(lines) * line_height(typeface)
     draw = ImageDraw.Draw(sheet)
-    draw.rounded_rectangle((MARGIN, top, PANEL_WIDTH - MARGIN, bottom), 10, fill=TINT[theme])
-    draw_lines(draw, (MARGIN + 28, top + 18), lines, typeface, INK[theme])
+    draw.rounded_rectangle((MARGIN, top, PANEL_WIDTH - MARGIN, bottom), 10, fill=TINT)
+    draw_lines(draw, (MARGIN + 28, top + 18), lines, typeface, INK)
     return bottom
 
 

@@ -16,6 +16,7 @@ from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_heigh
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.wording import area_text, finding, percent
+from bsig.inputs.version import __version__
 
 SIZE_WH = (1920, 1080)
 MARGIN = 64
@@ -33,23 +34,24 @@ TREATMENT_WORDS = {
 }
 
 
-def slide_card(explanation: Explanation, drawing: Drawing = PLAIN, version: str = "") -> Image.Image:
+def slide_card(explanation: Explanation, drawing: Drawing = PLAIN) -> Image.Image:
     """An explanation as one slide: RGB, always 1920 x 1080, light; nothing on it is cut off."""
-    card = Image.new("RGB", SIZE_WH, PAPER["light"])
+    card = Image.new("RGB", SIZE_WH, PAPER)
     inner = SIZE_WH[0] - 2 * MARGIN
     method = cam_method(explanation.method)
     top = _title(card, f"Evidence for '{explanation.class_name}'", inner)
     treatment = TREATMENT_WORDS[explanation.weights] + (", with the bias" if explanation.with_bias else "")
-    _fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 100)), inner, 1, (28, 18), "quiet")
+    _fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 100)), inner, 1, (28, 18), QUIET)
     _pictures(card, explanation, drawing, 156)
     _scale(card, explanation, drawing)
     _finding(card, finding(explanation), 886, 1012)
     rows, columns = explanation.softmax.map.shape
     footer = (
-        f"bsig {version} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says where "
-        "evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, arXiv 2511.05590"
+        f"bsig {__version__} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says "
+        "where evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, "
+        "arXiv 2511.05590"
     )
-    _fitted(card, footer.replace("  ", " "), (MARGIN, 1028), inner, 2, (16, 11), "quiet")
+    _fitted(card, footer, (MARGIN, 1028), inner, 2, (16, 11), QUIET)
     return card
 
 
@@ -57,8 +59,8 @@ def _title(card: Image.Image, text: str, width: int) -> int:
     """Draws the title, in one line of large letters where it fits, else in two small ones; returns the y below."""
     _, lines = fitted_lines(text, width, 1, (56, 36), bold=True)
     if lines[0].endswith("…"):
-        return _fitted(card, text, (MARGIN, 26), width, 2, (28, 20), "ink", bold=True)
-    return _fitted(card, text, (MARGIN, 34), width, 1, (56, 36), "ink", bold=True)
+        return _fitted(card, text, (MARGIN, 26), width, 2, (28, 20), INK, bold=True)
+    return _fitted(card, text, (MARGIN, 34), width, 1, (56, 36), INK, bold=True)
 
 
 def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> None:
@@ -76,7 +78,7 @@ def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> Non
         )  # fmt: skip
         card.paste(bar, (PLACES[1] - BAR_PAD, 768))
         return
-    _fitted(card, words, (PLACES[1], 784), width, 1, (24, 18), "quiet")
+    _fitted(card, words, (PLACES[1], 784), width, 1, (24, 18), QUIET)
 
 
 def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top: int) -> None:
@@ -88,10 +90,10 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
     size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in captions.values())
     below = top + PICTURE_TOP + SIDE + 12
     # Nothing stands below the crop, so a long name may take more lines there.
-    _fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), "ink")
+    _fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), INK)
     for left, branch in zip(PLACES[1:], SHOWN, strict=True):
         _picture(card, BRANCHES[branch], branch_picture(explanation, branch, drawing), left, top)
-        _fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), "ink")
+        _fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), INK)
 
 
 def _words(evidence: Evidence) -> str:
@@ -100,9 +102,9 @@ def _words(evidence: Evidence) -> str:
 
 def _picture(card: Image.Image, title: str, picture: Image.Image, left: int, top: int) -> None:
     draw, y = ImageDraw.Draw(card), top + PICTURE_TOP
-    draw.text((left, top), title, font=font(30, bold=True), fill=INK["light"])
+    draw.text((left, top), title, font=font(30, bold=True), fill=INK)
     card.paste(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, y))
-    draw.rectangle((left - 1, y - 1, left + SIDE, y + SIDE), outline=RULE["light"])
+    draw.rectangle((left - 1, y - 1, left + SIDE, y + SIDE), outline=RULE)
 
 
 def _finding(card: Image.Image, text: str, top: int, bottom: int) -> None:
@@ -112,15 +114,14 @@ def _finding(card: Image.Image, text: str, top: int, bottom: int) -> None:
     if lines[-1].endswith("…"):
         typeface, lines = fitted_lines(text, width, 3, (27, 18))  # three of the large ones are higher than the box
     draw = ImageDraw.Draw(card)
-    draw.rounded_rectangle((MARGIN, top, SIZE_WH[0] - MARGIN, bottom), 12, fill=TINT["light"])
+    draw.rounded_rectangle((MARGIN, top, SIZE_WH[0] - MARGIN, bottom), 12, fill=TINT)
     y = (top + bottom - len(lines) * line_height(typeface)) // 2
-    draw_lines(draw, (MARGIN + 28, y), lines, typeface, INK["light"])
+    draw_lines(draw, (MARGIN + 28, y), lines, typeface, INK)
 
 
 def _fitted(
     card: Image.Image, text: str, position_xy: tuple[int, int], width: int, most: int, sizes: tuple[int, int],
-    ink: str, *, bold: bool = False,
+    colour: str, *, bold: bool = False,
 ) -> int:  # fmt: skip
     typeface, lines = fitted_lines(text, width, most, sizes, bold=bold)
-    colour = (INK if ink == "ink" else QUIET)["light"]
     return draw_lines(ImageDraw.Draw(card), position_xy, lines, typeface, colour)

@@ -50,14 +50,7 @@ def fitted_lines(
 ) -> tuple[ImageFont.FreeTypeFont, list[str]]:
     """The largest typeface of a range with which the text takes at most so many lines, and these lines.
 
-    What does not fit even at the smallest size ends in an ellipsis.
-
-    Args:
-        text: to be wrapped.
-        width: of a line, in pixels.
-        most_lines: at least 1.
-        sizes: largest and smallest, in pixels.
-        bold: of the typeface.
+    What does not fit even at the smallest size ends in an ellipsis. `sizes` are the largest and the smallest.
     """
     largest, smallest = sizes
     for size in range(largest, smallest - 1, -1):
@@ -65,12 +58,12 @@ def fitted_lines(
         lines = wrapped_lines(text, typeface, width)
         if len(lines) <= most_lines:
             return typeface, lines
-    kept, rest = lines[: most_lines - 1], " ".join(lines[most_lines - 1 :])
+    complete, rest = lines[: most_lines - 1], " ".join(lines[most_lines - 1 :])
     # From all that is left, not from the next line alone: before one very long word that line may hold two letters.
     last = _pieces(rest, typeface, width)[0]
     while last and typeface.getlength(last + "…") > width:
         last = last[:-1]
-    return typeface, [*kept, last.rstrip() + "…"]
+    return typeface, [*complete, last.rstrip() + "…"]
 
 
 def line_height(typeface: ImageFont.FreeTypeFont) -> int:
@@ -87,16 +80,7 @@ def draw_lines(
     *,
     anchor: str = "la",
 ) -> int:
-    """Draws lines downwards from a position; the y below the last one is returned.
-
-    Args:
-        draw: onto what.
-        position_xy: of the first line's anchor.
-        lines: as `wrapped_lines` breaks them.
-        typeface: from `font`.
-        colour: anything Pillow understands.
-        anchor: Pillow's two letters: `la` left, `ma` middle, `ra` right, each at the top of the letters.
-    """
+    """Draws lines downwards, the first line's anchor (in Pillow's letters) at a place; returns the y below the last."""
     x, y = position_xy
     for line in lines:
         draw.text((x, y), line, font=typeface, fill=colour, anchor=anchor)

@@ -13,12 +13,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Term:
-    """A term of the field.
-
-    Attributes:
-        names: how it is spelt; the first is its title.
-        meaning: what it means, for someone who has never met it.
-    """
+    """A term of the field: its spellings, the first of which is its title, and what it means to a newcomer."""
 
     names: tuple[str, ...]
     meaning: str

@@ -1,8 +1,8 @@
 """One explanation as a single HTML file: pictures, numbers, plots, settings, method, limits, citation.
 
-    html = report_html(encoded, explanation, Drawing(), ReportFacts(picture="cat.jpg", ...))
+    html = report_html(encoded, explanation, Drawing(), "cat.jpg")
 
-It asks for nothing: pictures and plots are in the file, there is no script, and its own policy (`default-src 'none'`)
+It fetches nothing: pictures and plots are in the file, there is no script, and its own policy (`default-src 'none'`)
 forbids the browser to fetch anything. Whatever a visitor or a checkpoint names (file, class, checkpoint) is escaped by
 the template. Prints on A4 without a figure cut in two.
 """
@@ -10,8 +10,6 @@ the template. Prints on A4 without a figure cut in two.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import lru_cache
 from importlib import resources
@@ -20,19 +18,20 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from bsig.explain.cams import TRAINED, Branch
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
+from bsig.explain.cams import TRAINED
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
+from bsig.explain.diagnostics.shift_survey import delta_curves
 from bsig.explain.drawing.colours import VIEWS, colormap_of
-from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_picture, shared_limit_of
+from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_pictures, shared_limit_of
 from bsig.explain.drawing.panels import color_bar
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
-from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg, shift_curves
+from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg
 from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
@@ -71,40 +70,8 @@ GLOSSARY = ("cam", "logit", "softmax", "sigmoid", "centred", "treatment", "posit
             "energy")  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ReportFacts:
-    """Where a report comes from.
-
-    Attributes:
-        picture: the file's name, as its owner calls it.
-        sha256: of the checkpoint's tensors; empty for a model without a file.
-        versions: of what the numbers depend on.
-        made: date and time, as text.
-    """
-
-    picture: str
-    sha256: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    made: str = ""
-
-
-def facts_of(encoded: EncodedImage, picture: str) -> ReportFacts:
-    """The facts of a report that is made now.
-
-    Args:
-        encoded: the picture.
-        picture: the name of its file.
-    """
-    return ReportFacts(
-        picture=picture,
-        sha256=str(encoded.model.metadata.get("tensors_sha256") or ""),
-        versions={"bsig": __version__, **library_versions()},
-        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-    )
-
-
-def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts) -> str:
-    """The whole report as one page of HTML."""
+def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, picture: str) -> str:
+    """The whole report as one page of HTML; `picture` is the name of the picture's file."""
     unit = cam_method(explanation.method).unit
     report = collapse_report(encoded, explanation.class_index, explanation.method)
     has_scale = not drawing.own_scale and shared_limit_of(explanation, drawing) > 0
@@ -120,14 +87,14 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
         shifted=_shift_plots(encoded, explanation),
         shift_words=SHIFT_WORDS,
         collapse=(collapse_finding(report), fragility(report), report.note),
-        diagnostics=[_diagnostic(row, unit) for row in diagnose(diagnostic_input(encoded, explanation)).values()],
-        settings=_settings(encoded, explanation, drawing, facts),
+        diagnostics=[_diagnostic(row, unit) for row in diagnose(encoded, explanation).values()],
+        settings=_settings(encoded, explanation, drawing, picture),
         method=METHOD_WORDS,
         limits=[*LIMITS, *filter(None, [why_not_cam(encoded.model.softmax_head)])],
         terms=[(TERMS[key].title, TERMS[key].meaning) for key in GLOSSARY],
         bibtex=BIBTEX,
         version=__version__,
-        facts=facts,
+        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
     )
 
 
@@ -144,11 +111,10 @@ def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing)
     predicted = f"predicted: {explanation.predicted_name}"
     pictures = [{"title": "What the model saw", "src": _png(crop), "words": predicted,
                  "alt": f"The picture as the model saw it; {predicted}"}]  # fmt: skip
-    branch: Branch
-    for branch, title in BRANCHES.items():
+    for branch, picture in branch_pictures(explanation, drawing).items():
         words = f"evidence for it on {area_text(explanation.evidence(branch))} of the picture"
-        source = _png(branch_picture(explanation, branch, drawing))
-        pictures.append({"title": title, "src": source, "words": words, "alt": alt_text(explanation, branch)})
+        alt = alt_text(explanation, branch)
+        pictures.append({"title": BRANCHES[branch], "src": _png(picture), "words": words, "alt": alt})
     return pictures
 
 
@@ -169,18 +135,10 @@ def _scale_words(explanation: Explanation, drawing: Drawing) -> str:
 
 def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str]]:
     rows = []
-    for branch, title in BRANCHES.items():
-        evidence = explanation.evidence(branch)
+    for branch, evidence in explanation.evidences.items():
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
-        rows.append(
-            (
-                title,
-                percent(evidence.probability),
-                signed(evidence.logit, 2),
-                area_text(evidence),
-                ends,
-            )
-        )
+        probability, logit = percent(evidence.probability), signed(evidence.logit, 2)
+        rows.append((BRANCHES[branch], probability, logit, area_text(evidence), ends))
     return rows
 
 
@@ -215,7 +173,7 @@ def _shift_plots(encoded: EncodedImage, explanation: Explanation) -> list[dict[s
     """
     if not encoded.model.softmax_head.cam_is_exact:
         return []
-    curves = shift_curves(encoded, explanation.class_index)
+    curves = delta_curves(encoded, explanation.class_index)
     areas, movement = curves["softmax"].positive_area, curves["softmax"].movement
     ends = f"from delta {number_text(curves['softmax'].deltas[0])} to {number_text(curves['softmax'].deltas[-1])}"
     change = f"from {whole_percent(areas[0])} to {whole_percent(areas[-1])}"
@@ -237,18 +195,17 @@ def _diagnostic(row: dict[str, Any], unit: str) -> dict[str, str]:
             row["meaning"]}  # fmt: skip
 
 
-def _settings(
-    encoded: EncodedImage, explanation: Explanation, drawing: Drawing, facts: ReportFacts
-) -> list[tuple[str, str]]:
+def _settings(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, picture: str) -> list[tuple[str, str]]:
     method, preprocessing = cam_method(explanation.method), encoded.preprocessing
     rows, columns = explanation.softmax.map.shape
+    versions = {"bsig": __version__, **library_versions()}
     look = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
              "opacity": whole_percent(drawing.heatmap_opacity) if drawing.overlay else "heatmap alone",
              "cells": "bilinear between cells" if drawing.smooth else "as they are",
              "contour and box": "none" if drawing.threshold_share is None
              else f"at {whole_percent(drawing.threshold_share)} of each map's maximum"}  # fmt: skip
     return [
-        ("Picture", facts.picture),
+        ("Picture", picture),
         ("Crop that the model saw", f"{encoded.crop.width} x {encoded.crop.height} pixels, {preprocessing.crop_mode}"),
         ("Class explained", f"{explanation.class_name} (number {explanation.class_index})"),
         ("Method", f"{method.title}. {method.note}"),
@@ -257,9 +214,8 @@ def _settings(
         ("Grid", f"{rows} x {columns} cells"),
         ("Drawn as", "; ".join(f"{key}: {value}" for key, value in look.items())),
         ("Checkpoint", explanation.checkpoint),
-        ("Checkpoint's SHA-256", facts.sha256 or "none: the model is not from a file"),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())),
-        ("Made", facts.made),
+        ("Checkpoint's SHA-256", encoded.model.metadata.get("tensors_sha256") or "none: the model is not from a file"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
 
 

@@ -11,27 +11,29 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
-from bsig.explain.cams import TRAINED, Branch, TrainedBranch
+from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.diagnostics.collapse_report import CollapseReport
-from bsig.explain.diagnostics.logit_shift import DeltaCurve, delta_curve
+from bsig.explain.diagnostics.logit_shift import DeltaCurve
+from bsig.explain.diagnostics.shift_survey import DELTAS
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
-from bsig.explain.drawing.colours import BRANCH_COLOURS, EVIDENCE_COLOURS, NEUTRAL, TURNED_COLOURS
-from bsig.explain.explainer import EncodedImage
 from bsig.explain.wording import number_text
 
-GREY = NEUTRAL.paper
-LARGEST_DELTA = 0.05
-"""As far as the Logit shift screen goes."""
+# As the screens' plots, but darker, for a white sheet; the blue of the evidence is light because it is hatched.
+GREY = "#57606a"
+LINES = {
+    "softmax": ("softmax", "#c2410c", "-"),
+    "sigmoid": ("sigmoid", "#3b5bdb", "--"),
+    "centred": ("class-centred", "#0b7a5e", ":"),
+}
+"""Name, colour and dash of each branch's line."""
 
 
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
     """A plot over delta of one branch: positive evidence left, positive area, and the probability of the class."""
     curve = report.curves[branch]
     probability = report.probabilities[branch] if report.probabilities else None
-    figure, axes = _figure()
-    colour = BRANCH_COLOURS[branch].paper
+    figure, axes = _figure("delta, taken from every weight", "%")
+    colour = LINES[branch][1]
     lines = (
         ("positive evidence left", curve.cells_left, colour, "-", 2.4),
         ("positive area", curve.positive_area, colour, "--", 1.5),
@@ -40,23 +42,20 @@ def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
     for name, values, ink, dash, width in lines:
         if values is not None:
             axes.plot(curve.deltas, [100 * value for value in values], dash, color=ink, linewidth=width, label=name)
-    axes.set_xlabel("delta, taken from every weight")
-    axes.set_ylabel("%")
     axes.set_ylim(-3, 106)
     axes.set_xlim(0, curve.deltas[-1] or 1)
-    axes.legend(fontsize=8, frameon=False)
-    return _svg(figure)
+    return _svg(figure, axes)
 
 
 def channels_svg(report: CollapseReport) -> str:
     """A scatter of the channels by their weight in both branches; diamonds and triangles where the signs differ."""
     softmax, sigmoid = (report.weights[branch].cpu().numpy() for branch in TRAINED)
     quadrant = quadrant_of_channels(*(report.weights[branch] for branch in TRAINED)).cpu().numpy()
-    figure, axes = _figure()
+    figure, axes = _figure("weight in the softmax branch", "weight in the sigmoid branch")
     groups = (
         ("same sign in both", ~((quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])), GREY, ".", 9),
-        ("for → against", quadrant == FLIPPED[0], TURNED_COLOURS["for to against"].paper, "D", 15),
-        ("against → for", quadrant == FLIPPED[1], TURNED_COLOURS["against to for"].paper, "^", 17),
+        ("for → against", quadrant == FLIPPED[0], "#b0185a", "D", 15),
+        ("against → for", quadrant == FLIPPED[1], "#0b7a5e", "^", 17),
     )
     for name, channels, colour, mark, size in groups:
         if channels.any():
@@ -64,19 +63,16 @@ def channels_svg(report: CollapseReport) -> str:
                          alpha=0.75, label=f"{name} ({channels.sum()})")  # fmt: skip
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.set_xlabel("weight in the softmax branch")
-    axes.set_ylabel("weight in the sigmoid branch")
-    axes.legend(fontsize=8, frameon=False)
-    return _svg(figure)
+    return _svg(figure, axes)
 
 
 def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) -> str:
     """Two bars a branch with their numbers: how much speaks for the class and how much against it."""
-    figure, axes = _figure()
+    figure, axes = _figure(f"mean over the picture, {unit}")
     names: Sequence[TrainedBranch] = list(budgets)
-    for side, (title, hatch) in enumerate((("for", ""), ("against", "///"))):
+    for side, (title, colour, hatch) in enumerate((("for", "#d6604d", ""), ("against", "#9cc3de", "///"))):
         values = [budgets[name][side] for name in names]
-        axes.barh([name.title() for name in names], values, 0.5, color=EVIDENCE_COLOURS[title].paper, hatch=hatch,
+        axes.barh([name.title() for name in names], values, 0.5, color=colour, hatch=hatch,
                   edgecolor="white", label=title)  # fmt: skip
         for row, value in enumerate(values):
             axes.annotate(number_text(value), (value, row), ha="right" if value > 0 else "left",
@@ -84,73 +80,47 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
                           bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
     axes.axvline(0, color=GREY, linewidth=1)
     axes.invert_yaxis()
-    axes.set_xlabel(f"mean over the picture, {unit}")
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return _svg(figure)
-
-
-def shift_curves(encoded: EncodedImage, class_index: int) -> dict[str, DeltaCurve]:
-    """The three maps' curves while delta is added to every weight, for a head of average pool and one linear layer."""
-    softmax, sigmoid = (head.last_linear for head in (encoded.model.softmax_head, encoded.model.sigmoid_head))
-    deltas = torch.linspace(-LARGEST_DELTA, LARGEST_DELTA, 41)
-    curves = {}
-    for name, layer in (("softmax", softmax), ("sigmoid", sigmoid), ("class-centred", softmax)):
-        weight, bias = layer.weight.detach(), layer.bias.detach()
-        curves[name] = delta_curve(
-            encoded.features[0], weight, bias, class_index, torch.ones_like(weight[0]), deltas,
-            centred=name == "class-centred",
-        )  # fmt: skip
-    return curves
+    return _svg(figure, axes, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def movement_svg(curves: Mapping[str, DeltaCurve]) -> str:
     """A plot over delta: the correlation of each map with what it is at delta 0."""
-    correlations = {name: [step.correlation for step in curve.movement] for name, curve in curves.items()}
-    return _over_delta(curves, correlations, "correlation with the map at 0", (-1.06, 1.06))
+    correlations = {branch: [step.correlation for step in curve.movement] for branch, curve in curves.items()}
+    return _over_delta(correlations, "correlation with the map at 0", (-1.06, 1.06))
 
 
 def area_svg(curves: Mapping[str, DeltaCurve]) -> str:
     """A plot over delta: the positive area of each map."""
-    area = {name: [100 * share for share in curve.positive_area] for name, curve in curves.items()}
-    return _over_delta(curves, area, "positive area, %", (-3.0, 106.0))
+    areas = {branch: [100 * share for share in curve.positive_area] for branch, curve in curves.items()}
+    return _over_delta(areas, "positive area, %", (-3.0, 106.0))
 
 
-def _over_delta(
-    curves: Mapping[str, DeltaCurve],
-    series: Mapping[str, Sequence[float | None]],
-    title: str,
-    ends: tuple[float, float],
-) -> str:
-    figure, axes = _figure()
-    looks: dict[str, tuple[Branch, str]] = {
-        "softmax": ("softmax", "-"), "sigmoid": ("sigmoid", "--"), "class-centred": ("centred", ":"),
-    }  # fmt: skip
-    for name, values in series.items():
-        branch, dash = looks[name]
+def _over_delta(series: Mapping[str, Sequence[float | None]], title: str, ends: tuple[float, float]) -> str:
+    figure, axes = _figure("delta, added to every weight", title)
+    for branch, values in series.items():
+        label, colour, dash = LINES[branch]
         with_gaps = [math.nan if value is None else value for value in values]
-        axes.plot(curves[name].deltas, with_gaps, dash, color=BRANCH_COLOURS[branch].paper, linewidth=2.2, label=name)
+        axes.plot(DELTAS.tolist(), with_gaps, dash, color=colour, linewidth=2.2, label=label)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.set_xlabel("delta, added to every weight")
-    axes.set_ylabel(title)
     axes.set_ylim(*ends)
-    axes.legend(fontsize=8, frameon=False)
-    return _svg(figure)
+    return _svg(figure, axes)
 
 
-def _figure() -> tuple[Any, Any]:
+def _figure(x_title: str, y_title: str = "") -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # only here: it takes long to import, and few ask for a report
 
     figure = Figure(figsize=(4.6, 2.9), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.xaxis.label.set_fontsize(9)
-    axes.yaxis.label.set_fontsize(9)
+    axes.set_xlabel(x_title, fontsize=9)
+    axes.set_ylabel(y_title, fontsize=9)
     axes.grid(alpha=0.25)
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def _svg(figure: Any, axes: Any, **legend: Any) -> str:
+    axes.legend(fontsize=8, frameon=False, **legend)
     content = io.StringIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
     return content.getvalue()

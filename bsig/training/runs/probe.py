@@ -8,7 +8,6 @@ Loss and accuracy say that a branch learns; these say what that does to the maps
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,10 +75,7 @@ class Probe:
         explainer = Explainer(model)
         encoded = [explainer.encode(other) for other in pictures[:PICTURES]]
         shown = explainer.encode(picture) if picture else None
-        picture_class = shown.predicted_index if shown else 0
-        if shown and class_name:
-            with contextlib.suppress(InputError):  # no class of this model
-                picture_class = model.class_index(class_name)
+        picture_class = shown.class_or_predicted(class_name) if shown else 0
         encoded = encoded or ([shown] if shown else [])
         if not encoded:
             raise InputError("`pictures` (none) must hold at least one, or a probe picture must be given.")

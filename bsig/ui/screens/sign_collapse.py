@@ -14,8 +14,7 @@ import plotly.graph_objects as go
 import torch
 
 from bsig.explain.cams import TRAINED, TrainedBranch
-from bsig.explain.diagnostics.catalogue import diagnose, diagnostic_input
-from bsig.explain.diagnostics.collapse_pictures import SIDES, channel_thumbnails, split_limit, split_pictures
+from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.collapse_report import (
     CollapseReport,
     collapse_report,
@@ -24,6 +23,7 @@ from bsig.explain.diagnostics.collapse_report import (
     report_json,
 )
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.drawing.collapse import SIDES, channel_thumbnails, split_limit, split_pictures
 from bsig.explain.drawing.comparison import BRANCHES, Drawing
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.wording import percent, quantity
@@ -32,7 +32,6 @@ from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.plots.collapse import budget_figure, collapse_figure, weights_scatter
-from bsig.ui.screens.compare.answers import class_or_predicted
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import Workbench
 
@@ -215,7 +214,7 @@ def _report(bench: Workbench, question: Question) -> CollapseReport | None:
     if not question.image:
         return None
     encoded = bench.encode(question.image, question.checkpoint)
-    return collapse_report(encoded, class_or_predicted(encoded, question.class_name), question.method)
+    return collapse_report(encoded, encoded.class_or_predicted(question.class_name), question.method)
 
 
 def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: str, treatment: str) -> Answers:
@@ -239,7 +238,7 @@ def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: st
         **{part: gr.update(value=drawn[key][0], alt_text=drawn[key][1]) for key, part in screen.pictures.items()},
         screen.scale: html.scale_bar(split_limit(report), SIGNED, report.explanation.method),
         screen.budget: budget_figure({branch: report.splits[branch].budget for branch in TRAINED}, unit),
-        screen.numbers: numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), unit),
+        screen.numbers: numbers_table(diagnose(report.encoded, report.explanation), unit),
     }
 
 

@@ -99,7 +99,7 @@ def painted_map(encoded: EncodedImage, choice: str) -> StepAnswer:
             f"One vector, added to the weights of every class, puts the heatmap of '{shifted.before.class_name}' "
             f"where we want it ({choice}).",
             f"It is the same classifier: over all {encoded.model.num_classes} classes no probability changed by more "
-            f"than {shifted.softmax_change:.0e}.",
+            f"than {shifted.largest_change('softmax'):.0e}.",
         ),
         scale_of=shifted.before,
     )

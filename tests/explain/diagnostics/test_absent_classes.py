@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import reference
 import torch
@@ -12,7 +10,6 @@ from tolerances import IDENTITY, assert_close
 
 from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, class_areas, positive_area
 from bsig.explain.diagnostics.logit_shift import uniform_shift
-from bsig.inputs.errors import InputError
 from bsig.model.heads import shifted_rows
 
 HEAD = random_head(1)
@@ -45,16 +42,15 @@ def test_the_draw_is_the_one_that_shipped_results_were_measured_with() -> None:
 
 def test_areas_by_hand() -> None:
     assert positive_area(torch.tensor([[1.0, 0.0, -1.0, 2.0]])) == 0.5
-    own, others = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.tensor([[[3.0, 2.9, 0.0, 5.0]]])
-    assert area_at_own_area(own, others, 0.5) == 0.5
+    own, others = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.tensor([[[3.0, 2.0, 0.9, 0.0]]])
+    assert area_at_own_area(own, others) == 0.5  # the level is 2.0, the third of four cells
 
 
-@pytest.mark.parametrize("own_area", [0.05, 0.5, 0.7, 1.0])
-def test_areas_are_those_of_the_loops(own_area: float) -> None:
+def test_areas_are_those_of_the_loops() -> None:
     maps = class_maps(HEAD[0], HEAD[1])
     assert positive_area(maps[0]) == reference.positive_area(maps[0].numpy())
-    expected = reference.area_at_own_area(maps[0].numpy(), maps[1:].numpy(), own_area)
-    assert_close(area_at_own_area(maps[0], maps[1:], own_area), expected, IDENTITY)
+    expected = reference.area_at_own_area(maps[0].numpy(), maps[1:].numpy(), 0.7)
+    assert_close(area_at_own_area(maps[0], maps[1:]), expected, IDENTITY)
 
 
 def test_area_at_own_area_ignores_a_constant() -> None:
@@ -66,11 +62,11 @@ def test_area_at_own_area_ignores_a_constant() -> None:
 def test_areas_of_each_head() -> None:
     features, weight, _, _ = random_head(6)
     heads = {"softmax": weight, "lowered": shifted_rows(weight, uniform_shift(CHANNELS, -0.5))}
-    areas = class_areas(features, heads, 0, seen=[0, 1], absent=[2, 4])
+    areas = {name: class_areas(features, head, 0, present=[0, 1], absent=[2, 4]) for name, head in heads.items()}
     for name, head in heads.items():
         maps = class_maps(features, head).numpy()
-        assert areas[name].chosen == reference.positive_area(maps[0])
-        assert areas[name].seen == reference.positive_area(maps[1])
+        assert areas[name].own == reference.positive_area(maps[0])
+        assert areas[name].present == reference.positive_area(maps[1])
         assert areas[name].absent == pytest.approx(reference.positive_area(maps[[2, 4]]))
         expected = reference.area_at_own_area(maps[0], maps[[2, 4]], 0.7)
         assert areas[name].absent_at_own_area == pytest.approx(expected)
@@ -79,17 +75,5 @@ def test_areas_of_each_head() -> None:
 
 def test_none_where_there_are_no_such_classes() -> None:
     features, weight, _, _ = random_head(6)
-    areas = class_areas(features, {"softmax": weight}, 0, seen=[0])["softmax"]
-    assert (areas.seen, areas.absent, areas.absent_at_own_area) == (None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda: area_at_own_area(torch.ones(2, 2), torch.ones(1, 2, 2), 0.0), "above 0"),
-        (lambda: area_at_own_area(torch.ones(2, 2), torch.ones(0, 2, 2)), "at least one"),
-    ],
-)
-def test_refused_in_words(call: Callable[[], object], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        call()
+    areas = class_areas(features, weight, 0, present=[0])
+    assert (areas.present, areas.absent, areas.absent_at_own_area) == (None, None, None)

@@ -24,18 +24,11 @@ from bsig.explain.diagnostics.collapse_report import (
     report_json,
 )
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
-from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import CAM_METHODS, signed_map
 from bsig.inputs.errors import InputError
-from bsig.inputs.paths import EXAMPLES
-from bsig.model.dual_branch import DualBranch
 
 ANY_CLASS = 285
-
-
-@pytest.fixture(scope="module")
-def encoded(perturbed_model: DualBranch) -> EncodedImage:
-    return Explainer(perturbed_model).encode(EXAMPLES / "cat.jpg")
 
 
 @pytest.fixture(scope="module")

@@ -37,11 +37,6 @@ CLASS = 281
 
 
 @pytest.fixture(scope="module")
-def encoded(perturbed_model: DualBranch) -> EncodedImage:
-    return Explainer(perturbed_model).encode(CAT)
-
-
-@pytest.fixture(scope="module")
 def inexact() -> EncodedImage:
     """A picture seen by a head that mixes its channels before the last layer."""
     torch.manual_seed(3)
@@ -61,12 +56,12 @@ REQUESTS = [
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
 def test_every_request_moves_the_map_and_no_softmax_probability(encoded: EncodedImage, request_: ShiftRequest) -> None:
     shifted = shifted_picture(encoded, CLASS, "cam", request_)
-    assert_close(shifted.softmax_after, shifted.softmax_before, PROBABILITY)
+    assert_close(*shifted.probabilities("softmax"), PROBABILITY)
     assert not np.allclose(shifted.before.softmax.map, shifted.after.softmax.map, atol=1e-3)
     assert_close(shifted.after.centred.map, shifted.before.centred.map, FLOAT32)
     moved = np.einsum("k,khw->hw", shifted.vector.numpy(), encoded.features[0].numpy())
     assert_close(shifted.after.softmax.map - shifted.before.softmax.map, moved, FLOAT32)
-    assert shifted.sigmoid_change == float((shifted.sigmoid_after - shifted.sigmoid_before).abs().max()) > 1e-6
+    assert shifted.largest_change("sigmoid") > 1e-6
 
 
 def test_a_painted_cell_is_where_the_maximum_is(encoded: EncodedImage) -> None:
@@ -130,7 +125,7 @@ def test_painting_gives_way_where_the_head_does_not_allow_it(inexact: EncodedIma
     method, why = shift_method("cam", head)
     assert (method != "cam", CAM_METHODS[method].title in why) == (True, True)
     shifted = shifted_picture(inexact, 0, method, possible_request(ShiftRequest(), head))
-    assert_close(shifted.softmax_after, shifted.softmax_before, PROBABILITY)
+    assert_close(*shifted.probabilities("softmax"), PROBABILITY)
     assert len(strongest_channels_of(inexact, 0, 5)) == 5
 
 

@@ -5,9 +5,7 @@ import pytest
 from drawing_inputs import pixels
 
 from bsig.explain.drawing.colours import COLORMAPS, DIVERGING_COLORMAPS, SEQUENTIAL_COLORMAPS, colormap_of
-from bsig.explain.drawing.heatmaps import (
-    heatmap,
-)
+from bsig.explain.drawing.heatmaps import heatmap
 from bsig.inputs.errors import InputError
 
 AGAINST_NONE_FOR = np.array([[-2.0, 0.0, 2.0]], dtype=np.float32)

@@ -70,5 +70,7 @@ def test_all_pictures_at_once_are_those_drawn_one_by_one(explanation: Explanatio
 
 
 def test_the_difference_is_signed_and_ends_at_its_own_largest_size(explanation: Explanation) -> None:
-    _, limit = difference_picture(explanation, Drawing())
+    picture, limit = difference_picture(explanation, Drawing(overlay=False))
     assert limit == 7.0
+    less_softmax = map_picture(explanation, MOSTLY_AGAINST - STRONG, limit, Drawing(view="signed", overlay=False))
+    assert np.array_equal(np.asarray(picture), np.asarray(less_softmax))

@@ -9,7 +9,6 @@ from bsig.explain.drawing.colours import VIEWS
 from bsig.explain.drawing.contours import with_contour_and_box
 from bsig.explain.drawing.heatmaps import (
     MARKED_FROM,
-    difference_map,
     greyed,
     heatmap,
     overlay,
@@ -143,11 +142,6 @@ def test_pictures_have_the_size_that_was_asked_for():
     assert overlay(photo((53, 31)), grid(), 1.0).size == (53, 31)
 
 
-def test_difference_is_sigmoid_less_softmax():
-    softmax_map, sigmoid_map = grid(1), grid(2)
-    np.testing.assert_array_equal(difference_map(sigmoid_map, softmax_map), sigmoid_map - softmax_map)
-
-
 @pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite")])
 def test_a_map_that_is_not_finite_is_refused_by_name(value, word):
     map = grid()
@@ -157,7 +151,6 @@ def test_a_map_that_is_not_finite_is_refused_by_name(value, word):
         lambda: upsampled_map(map, (9, 9)),
         lambda: heatmap(map, 1.0),
         lambda: overlay(photo((9, 9)), map, 1.0),
-        lambda: difference_map(map, grid()),
     ):
         with pytest.raises(InputError, match=rf"`map` \(={word} in 1 of 35 cells\)"):
             draw()
@@ -170,10 +163,7 @@ def test_a_map_that_is_not_finite_is_refused_by_name(value, word):
         (lambda: heatmap(grid(), float("nan")), r"`limit` \(=nan\)"),
         (lambda: heatmap(grid(), 0.0), r"`limit` \(=0\)"),
         (lambda: overlay(photo(), grid(), 1.0, heatmap_opacity=1.5), r"`heatmap_opacity` \(=1.5\)"),
-        (lambda: difference_map(grid(), grid(size_hw=(3, 2))), r"`sigmoid_map` \(=\(5, 7\)\)"),
         (lambda: upsampled_map(np.zeros((0, 3), np.float32), (9, 9)), r"at least one cell"),
-        (lambda: upsampled_map(grid(), (0, 9)), r"`size_wh` \(=\(0, 9\)\)"),
-        (lambda: shared_limit(), "at least one map"),
     ],
 )
 def test_refusals_name_the_value_and_the_rule(draw, words):

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawing_inputs import DrawnText, recorded_texts
+from PIL import Image
 
-from bsig import CAM_METHODS, Explainer, load_checkpoint
+from bsig import CAM_METHODS, Explainer, __version__, load_checkpoint
 from bsig.explain.drawing.comparison import Drawing, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.slide import GAP, PICTURE_TOP, PLACES, SHOWN, SIDE, TREATMENT_WORDS, slide_card
@@ -30,18 +31,8 @@ def encoded() -> EncodedImage:
 
 
 @pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """What is drawn from now on, with the box of its letters; drawn all the same."""
-    drawn, draw_text = [], ImageDraw.ImageDraw.text
-
-    def text(
-        self: ImageDraw.ImageDraw, xy: tuple[float, float], said: str, *arguments: object, **named: object
-    ) -> None:
-        drawn.append((said, self.textbbox(xy, said, font=named["font"], anchor=named.get("anchor"))))
-        draw_text(self, xy, said, *arguments, **named)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
-    return drawn
+def words(monkeypatch: pytest.MonkeyPatch) -> list[DrawnText]:
+    return recorded_texts(monkeypatch)
 
 
 def named(explanation: Explanation, name: str) -> Explanation:
@@ -58,7 +49,7 @@ def shown_at(card: Image.Image, column: int) -> np.ndarray:
 def test_the_size_is_always_that_of_a_slide_and_the_margins_are_white(
     encoded: EncodedImage, name: str, drawing: Drawing
 ) -> None:
-    card = slide_card(named(encoded.explain("golf ball"), name), drawing, "0.1")
+    card = slide_card(named(encoded.explain("golf ball"), name), drawing)
     assert (card.size, card.mode) == ((1920, 1080), "RGB")
     paper = np.asarray(card)
     for edge in (paper[:, :60], paper[:, -60:], paper[:24], paper[-10:]):
@@ -67,50 +58,48 @@ def test_the_size_is_always_that_of_a_slide_and_the_margins_are_white(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_line_of_words_lies_on_another_or_outside_its_column(
-    encoded: EncodedImage, name: str, words: list[tuple[str, tuple[float, float, float, float]]]
+    encoded: EncodedImage, name: str, words: list[DrawnText]
 ) -> None:
     explanation = named(encoded.explain("golf ball"), name)
-    slide_card(explanation, Drawing(), "0.1")
-    on_card = [(said, box) for said, box in words if said.strip() and box[1] > 20 and not _on_the_bar(said)]
+    slide_card(explanation)
+    on_card = [(line, box) for line, box in words if line.strip() and box[1] > 20 and not _on_the_bar(line)]
     assert len(on_card) >= 10
-    for number, (said, (left, top, right, bottom)) in enumerate(on_card):
-        assert left >= PLACES[0] - 2, said
-        assert right <= 1920 - 62, said
+    for number, (line, (left, top, right, bottom)) in enumerate(on_card):
+        assert left >= PLACES[0] - 2, line
+        assert right <= 1920 - 62, line
         for other, (left_2, top_2, right_2, bottom_2) in on_card[number + 1 :]:
             apart = right <= left_2 or right_2 <= left or bottom <= top_2 or bottom_2 <= top
-            assert apart, (said, other)
-    (predicted_right,) = {box[2] for said, box in words if said.startswith("predicted:")}
+            assert apart, (line, other)
+    (predicted_right,) = {box[2] for line, box in words if line.startswith("predicted:")}
     assert predicted_right <= PLACES[0] + SIDE
     lines = [box for _, box in words if 840 < box[1] < 1020]  # of the finding, which has a tinted box
     assert min(box[1] for box in lines) >= 886 + 6
     assert max(box[3] for box in lines) <= 1012 - 6
 
 
-def _on_the_bar(said: str) -> bool:
+def _on_the_bar(line: str) -> bool:
     """The colour bar is a picture of its own; its words have places in that picture."""
-    return said[:1] in "+-−0" or "for the class →" in said or "one scale for both" in said or said == "zero or below"
+    return line[:1] in "+-−0" or "for the class →" in line or "one scale for both" in line or line == "zero or below"
 
 
-def test_the_words_are_on_it(encoded: EncodedImage, words: list[tuple[str, object]]) -> None:
+def test_the_words_are_on_it(encoded: EncodedImage, words: list[DrawnText]) -> None:
     explanation = encoded.explain("golf ball", "cam", "nonnegative")
-    slide_card(explanation, Drawing(), "7.8.9")
-    text = " ".join(said for said, _ in words)
-    for said in (
+    slide_card(explanation)
+    text = " ".join(line for line, _ in words)
+    for line in (
         "Evidence for 'golf ball'", "CAM", "negative weights set to zero", "Softmax branch", "Sigmoid branch",
-        "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), "bsig 7.8.9",
+        "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), f"bsig {__version__}",
         f"checkpoint {explanation.checkpoint}", "grid 7 x 7 cells", "one scale for both", "arXiv 2511.05590",
         *(f"probability {percent(one.probability)} · speaks for it: {area_text(one)}"
           for one in (explanation.softmax, explanation.sigmoid)),
     ):  # fmt: skip
-        assert said in text, said
+        assert line in text, line
 
 
 @pytest.mark.parametrize("name", [LONG, "x" * 120])
-def test_a_name_of_120_letters_is_on_it_in_full(
-    encoded: EncodedImage, name: str, words: list[tuple[str, object]]
-) -> None:
-    slide_card(replace(encoded.explain("golf ball"), class_name=name, predicted_name=name), Drawing(), "0.1")
-    text = "".join(said for said, _ in words).replace(" ", "")
+def test_a_name_of_120_letters_is_on_it_in_full(encoded: EncodedImage, name: str, words: list[DrawnText]) -> None:
+    slide_card(replace(encoded.explain("golf ball"), class_name=name, predicted_name=name))
+    text = "".join(line for line, _ in words).replace(" ", "")
     assert text.count(name.replace(" ", "")) == 3  # title, prediction, finding
 
 
@@ -147,20 +136,20 @@ def test_one_scale_stands_below_both_maps(encoded: EncodedImage, drawing: Drawin
     np.testing.assert_array_equal(np.asarray(below), np.asarray(bar))
 
 
-def test_without_a_scale_it_says_why(encoded: EncodedImage, words: list[tuple[str, object]]) -> None:
+def test_without_a_scale_it_says_why(encoded: EncodedImage, words: list[DrawnText]) -> None:
     slide_card(encoded.explain(), Drawing(own_scale=True))
-    assert any("brightness cannot be compared" in said for said, _ in words)
+    assert any("brightness cannot be compared" in line for line, _ in words)
     words.clear()
     nothing = encoded.explain(int(encoded.sigmoid_logits.flatten().argmin()))
     assert max(nothing.softmax.map.max(), nothing.sigmoid.map.max()) <= 0
     slide_card(nothing, Drawing())
-    text = " ".join(said for said, _ in words)
+    text = " ".join(line for line, _ in words)
     assert "neither map has anything above zero" in text
     assert "one scale for both" not in text
     assert text.count("No positive evidence for") == 2
 
 
 @pytest.mark.parametrize("method", [key for key, method in CAM_METHODS.items() if not method.is_slow])
-def test_every_method_has_a_card(encoded: EncodedImage, method: str, words: list[tuple[str, object]]) -> None:
+def test_every_method_has_a_card(encoded: EncodedImage, method: str, words: list[DrawnText]) -> None:
     slide_card(encoded.explain("golf ball", method))
-    assert any(said.startswith(f"{CAM_METHODS[method].title} · ") for said, _ in words)
+    assert any(line.startswith(f"{CAM_METHODS[method].title} · ") for line, _ in words)

@@ -23,8 +23,8 @@ JARGON = re.compile(r"\b(logits?|softmax|sigmoid|epochs?|learning rate|precision
                     r"correlation|channels?|cells?|positive area|absent class|energy|margin|shared|loss|accuracy|"
                     r"held out|class-centred|deletion|insertion)\b", re.IGNORECASE)  # fmt: skip
 HEADINGS = [
-    *(one.title for one in DIAGNOSTICS.values()),
-    *(one.title for one in METRICS.values()),
+    *(row.title for row in DIAGNOSTICS.values()),
+    *(row.title for row in METRICS.values()),
     *SHOWN_COLUMNS.values(),
     *(title for title, _ in PLOTS.values()),
     *(title for title, _ in FIGURES.values()),
@@ -39,11 +39,11 @@ class _Words(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        found = dict(attrs)
-        if found.get("class") == "bsig-term":
-            self.terms.append(found["aria-describedby"])
-        if "id" in found:
-            self.ids.append(found["id"])
+        attributes = dict(attrs)
+        if attributes.get("class") == "bsig-term":
+            self.terms.append(attributes["aria-describedby"])
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -59,10 +59,10 @@ def test_every_term_of_a_heading_is_in_the_dictionary(heading: str) -> None:
 
 
 def test_the_terms_that_everyone_asks_for_are_there() -> None:
-    asked = ["CAM", "logit", "softmax branch", "sigmoid branch", "treatment", "positive area", "class-centred",
+    common = ["CAM", "logit", "softmax branch", "sigmoid branch", "treatment", "positive area", "class-centred",
              "logit shift", "sign collapse", "AUC", "IoU", "GT-known", "MaxBoxAccV2", "PxAP", "mosaic", "deletion",
              "insertion", "confidence interval", "epoch", "learning rate", *QUADRANT_TITLES.values()]  # fmt: skip
-    assert [word for word in asked if not terms_in(word)] == []
+    assert [word for word in common if not terms_in(word)] == []
     assert set(QUADRANT_TITLES) < set(QUADRANTS)
 
 

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bsig import CAM_METHODS, Explainer, load_checkpoint
@@ -21,12 +22,11 @@ from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.drawing.comparison import Drawing, alt_text, branch_picture, shared_limit_of
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import TREATMENTS
-from bsig.explain.report.page import BIBTEX, LIMITS, ReportFacts, report_html
+from bsig.explain.report.page import BIBTEX, LIMITS, report_html
 from bsig.explain.wording import finding, number_text
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import example_by_key
 
-FACTS = ReportFacts("cat.jpg", "ab" * 32, {"bsig": "0", "torch": "2"}, "2025-01-01 00:00 UTC")
 EVIL = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(1)>"
 ADDRESSED = ("src", "href", "srcset", "data", "action", "poster", "background", "xlink:href")
 
@@ -64,14 +64,15 @@ def _assert_asks_for_nothing(page: _Page) -> None:
 
 def test_the_report_holds_everything_and_asks_for_nothing(encoded: EncodedImage) -> None:
     explanation = encoded.explain("golf ball")
-    text = report_html(encoded, explanation, Drawing(), FACTS)
+    text = report_html(encoded, explanation, Drawing(), "cat.jpg")
     page = _Page(text)
     _assert_asks_for_nothing(page)
     assert "url(" not in text
     assert "@import" not in text
-    said = [finding(explanation), BIBTEX, "Oh and Noh", "2511.05590", FACTS.sha256, "cat.jpg", TREATMENTS["signed"],
-            explanation.checkpoint, *LIMITS, *(one.title for one in DIAGNOSTICS.values())]  # fmt: skip
-    assert [words for words in said if words not in page.text] == []
+    expected = [finding(explanation), BIBTEX, "Oh and Noh", "2511.05590", "cat.jpg", TREATMENTS["signed"],
+                encoded.model.metadata["tensors_sha256"], f"torch {torch.__version__}",
+                explanation.checkpoint, *LIMITS, *(row.title for row in DIAGNOSTICS.values())]  # fmt: skip
+    assert [words for words in expected if words not in page.text] == []
     alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
     assert len(alts) == 4 + 1 + 6
     assert all(alts)
@@ -80,20 +81,20 @@ def test_the_report_holds_everything_and_asks_for_nothing(encoded: EncodedImage)
 
 def test_pictures_are_those_of_the_screen_and_on_its_scale(encoded: EncodedImage) -> None:
     explanation, drawing = encoded.explain("golf ball", "cam", "paper"), Drawing(view="signed", smooth=False)
-    page = _Page(report_html(encoded, explanation, drawing, FACTS))
+    page = _Page(report_html(encoded, explanation, drawing, "cat.jpg"))
     shown = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     branches: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
     for source, branch in zip(shown[1:4], branches, strict=True):
         with Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1]))) as picture:
-            wanted = branch_picture(explanation, branch, drawing)
-            np.testing.assert_array_equal(np.asarray(picture), np.asarray(wanted.convert("RGB")))
+            drawn = branch_picture(explanation, branch, drawing)
+            np.testing.assert_array_equal(np.asarray(picture), np.asarray(drawn.convert("RGB")))
     limit = number_text(shared_limit_of(explanation, drawing), signed=False)
     assert f"All maps share one scale, from −{limit} to +{limit} logits." in page.text
     assert f"paper: {TREATMENTS['paper']}" in page.text
 
 
 def test_headings_are_in_order_and_tables_have_heads(encoded: EncodedImage) -> None:
-    page = _Page(report_html(encoded, encoded.explain(), Drawing(), FACTS))
+    page = _Page(report_html(encoded, encoded.explain(), Drawing(), "cat.jpg"))
     tags = [tag for tag, _ in page.tags]
     assert tags.count("h1") == 1
     assert {tag for tag in tags if re.fullmatch("h[1-6]", tag)} == {"h1", "h2"}
@@ -105,7 +106,7 @@ def test_headings_are_in_order_and_tables_have_heads(encoded: EncodedImage) -> N
 def test_a_class_with_no_evidence_has_a_report(encoded: EncodedImage) -> None:
     nothing = encoded.explain(int(encoded.sigmoid_logits.flatten().argmin()))
     assert nothing.sigmoid.map.max() <= 0
-    page = _Page(report_html(encoded, nothing, Drawing(), FACTS))
+    page = _Page(report_html(encoded, nothing, Drawing(), "cat.jpg"))
     assert finding(nothing) in page.text
     assert "cannot collapse here" in page.text
     assert "There is no colour scale" in page.text
@@ -113,7 +114,7 @@ def test_a_class_with_no_evidence_has_a_report(encoded: EncodedImage) -> None:
 
 
 def test_its_plots_are_drawings_that_fetch_nothing_either(encoded: EncodedImage) -> None:
-    page = _Page(report_html(encoded, encoded.explain(), Drawing(), FACTS))
+    page = _Page(report_html(encoded, encoded.explain(), Drawing(), "cat.jpg"))
     plots = [
         value for _, attributes in page.tags if (value := attributes.get("src") or "").startswith("data:image/svg")
     ]
@@ -128,9 +129,8 @@ def test_its_plots_are_drawings_that_fetch_nothing_either(encoded: EncodedImage)
 
 def test_no_name_becomes_markup(encoded: EncodedImage) -> None:
     explanation = replace(encoded.explain("golf ball"), class_name=EVIL, predicted_name=EVIL, checkpoint=EVIL)
-    plain = _Page(report_html(encoded, encoded.explain("golf ball"), Drawing(), FACTS))
-    facts = replace(FACTS, picture=EVIL, versions={EVIL: EVIL}, made=EVIL, sha256=EVIL)
-    page = _Page(report_html(encoded, explanation, Drawing(), facts))
+    plain = _Page(report_html(encoded, encoded.explain("golf ball"), Drawing(), "cat.jpg"))
+    page = _Page(report_html(encoded, explanation, Drawing(), EVIL))
     _assert_asks_for_nothing(page)
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
     assert page.text.count(EVIL) >= 6  # it is all there, as words
@@ -140,7 +140,7 @@ def test_names_of_the_models_own_classes_are_words_too(default_model: DualBranch
     model = copy.copy(default_model)
     model.class_names = tuple(f"{EVIL} {number}" for number in range(default_model.num_classes))
     encoded = Explainer(model).encode(example_by_key("cat").path)
-    page = _Page(report_html(encoded, encoded.explain(0), Drawing(), FACTS))
+    page = _Page(report_html(encoded, encoded.explain(0), Drawing(), "cat.jpg"))
     _assert_asks_for_nothing(page)
     assert page.text.count(EVIL) >= 6
 
@@ -148,6 +148,6 @@ def test_names_of_the_models_own_classes_are_words_too(default_model: DualBranch
 @pytest.mark.parametrize("method", [key for key, method in CAM_METHODS.items() if not method.is_slow])
 def test_every_method_has_a_report(encoded: EncodedImage, method: str) -> None:
     explanation = encoded.explain("golf ball", method, "nonnegative")
-    page = _Page(report_html(encoded, explanation, Drawing(view="signed", own_scale=True, smooth=False), FACTS))
+    page = _Page(report_html(encoded, explanation, Drawing(view="signed", own_scale=True, smooth=False), "cat.jpg"))
     assert CAM_METHODS[method].note in page.text
     assert "brightness cannot be compared" in page.text

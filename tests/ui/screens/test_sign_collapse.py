@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from bsig.explain.cams import TRAINED
-from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose, diagnostic_input
-from bsig.explain.diagnostics.collapse_pictures import channel_thumbnails, split_limit, split_pictures
+from bsig.explain.diagnostics.catalogue import DIAGNOSTICS, diagnose
 from bsig.explain.diagnostics.collapse_report import (
     CollapseReport,
     collapse_report,
 )
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, sign_quadrants
+from bsig.explain.drawing.collapse import channel_thumbnails, split_limit, split_pictures
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
@@ -126,7 +126,7 @@ def test_the_scatter_can_zoom_to_the_channels_that_change_sign(report: CollapseR
 
 
 def test_the_table_has_a_row_for_every_diagnostic_with_unit_and_direction(report: CollapseReport) -> None:
-    table = numbers_table(diagnose(diagnostic_input(report.encoded, report.explanation)), "logits")
+    table = numbers_table(diagnose(report.encoded, report.explanation), "logits")
     assert table.count("<tr>") == len(DIAGNOSTICS) + 1
     assert "logits, mean" in table
     assert "<td data-better>lower</td>" in table

@@ -20,7 +20,6 @@ from bsig.explain.explainer import EncodedImage, can_add_bias
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import TREATMENTS, default_method, methods_of
 from bsig.explain.wording import finding as finding_of
-from bsig.inputs.errors import InputError
 from bsig.ui.components.fields import Answers
 from bsig.ui.components.html import finding, scale_bar
 from bsig.ui.screens.compare.inputs import BUDGET, CompareInputs
@@ -60,24 +59,13 @@ def explanation_of(encoded: EncodedImage, inputs: CompareInputs, progress: Any =
     head = encoded.model.softmax_head
     method = inputs.method if inputs.method in methods_of(head) else default_method(head)
     return encoded.explain(
-        class_or_predicted(encoded, inputs.class_name),
+        encoded.class_or_predicted(inputs.class_name),
         method,
         inputs.weights,
         with_bias=inputs.bias and can_add_bias(encoded.model, method, inputs.weights),
         score_cam_channels=int(inputs.budget),
         progress=on_channel,
     )
-
-
-def class_or_predicted(encoded: EncodedImage, class_name: str | None) -> int:
-    """The index of the class where this checkpoint has it, else of its prediction: another checkpoint, other classes.
-
-    Compare may not have answered yet for a new checkpoint when another screen asks.
-    """
-    try:
-        return encoded.model.class_index(class_name) if class_name else encoded.predicted_index
-    except InputError:
-        return encoded.predicted_index
 
 
 def map_answers(

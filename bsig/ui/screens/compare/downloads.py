@@ -13,7 +13,7 @@ from bsig.explain.drawing.png import png_bytes
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation, summary
-from bsig.explain.report.page import facts_of, report_html
+from bsig.explain.report.page import report_html
 from bsig.explain.wording import finding
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
@@ -55,7 +55,7 @@ def report_file(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
         picture: the name of its file.
     """
     file = _file(explanation, "html")
-    report = report_html(encoded, explanation, drawing, facts_of(encoded, picture))
+    report = report_html(encoded, explanation, drawing, picture)
     file.write_text(report, encoding="utf-8")
     return file
 
@@ -63,7 +63,7 @@ def report_file(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
 def card_file(explanation: Explanation, drawing: Drawing) -> Path:
     """The slide as PNG."""
     file = _file(explanation, "png")
-    slide_card(explanation, drawing, __version__).save(file)
+    slide_card(explanation, drawing).save(file)
     return file
 
 

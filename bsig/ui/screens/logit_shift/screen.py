@@ -46,8 +46,7 @@ class ShiftScreen:
         """What is asked in Compare, its picture encoded, and the class's index."""
         asked = self.compare.fields.read(values)
         encoded = self.bench.encode(asked.image, asked.checkpoint)
-        index = encoded.model.class_index(asked.class_name) if asked.class_name else encoded.predicted_index
-        return asked, encoded, index
+        return asked, encoded, encoded.class_or_predicted(asked.class_name)
 
     def answers(self, values: InputValues, inputs: ShiftInputs | None = None) -> Answers:
         """Maps and tables for the controls as they are, or for the inputs that are given."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from bsig.explain.cams import TrainedBranch
 from bsig.explain.diagnostics.logit_shift import map_movement
 from bsig.explain.diagnostics.shift_request import ShiftedPicture
 from bsig.explain.diagnostics.shift_survey import zero_survey
@@ -27,12 +28,10 @@ OWN_AREA_NOTE = (
 )
 
 
-def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], branch: str) -> Html:
+def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], branch: TrainedBranch) -> Html:
     """The likeliest classes before and after, and the largest change of any class."""
-    if branch == "softmax":
-        before, after, change = shifted.softmax_before, shifted.softmax_after, shifted.softmax_change
-    else:
-        before, after, change = shifted.sigmoid_before, shifted.sigmoid_after, shifted.sigmoid_change
+    before, after = shifted.probabilities(branch)
+    change = shifted.largest_change(branch)
     top = before.topk(min(CLASSES_SHOWN, len(before))).indices.tolist()
     rows = [
         (class_names[index], *(number(f"{100 * float(values[index]):.3f} %") for values in (before, after)))
@@ -96,7 +95,7 @@ def zero_table(encoded: EncodedImage, class_index: int, fitted: torch.Tensor, fi
         f"the same, where each head's '{name}' covers 70 %",
     ]
     rows = [
-        (row_title(head), *map(_share, (area.chosen, area.seen, area.absent, area.absent_at_own_area)))
+        (row_title(head), *map(_share, (area.own, area.present, area.absent, area.absent_at_own_area)))
         for head, area in survey.areas.items()
     ]
     return joined(table(columns, rows, scrolls=True), note(OWN_AREA_NOTE))
