@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bsig.inputs.datasets.samples import Box
+
 Array = np.ndarray
-Box = tuple[float, float, float, float]
 
 
 def covered_by_boxes(
