@@ -59,10 +59,10 @@ def evaluate(
 
     Args:
         model: both branches.
-        images: one split of a data set; boxes and masks are used where there are any.
+        images: one split; boxes and masks are used where there are any.
         config: what is measured.
-        processes: which share the pictures.
-        progress: called with (done, total) forward passes, about: a mosaic counts as four pictures.
+        processes: those that share the pictures.
+        progress: called with about (done, total) forward passes.
         partial: folder for parts that are done; a run that was killed goes on from there, to the same numbers. It
             stays until the caller removes it. None for a temporary one.
 

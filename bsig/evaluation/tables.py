@@ -8,21 +8,19 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from bsig.evaluation.columns import DELTAS, delta_key
 from bsig.evaluation.map_sources import MapSource, TableRequest
-from bsig.evaluation.metrics.catalogue import IN_THE_MAPS_UNIT, METRICS
+from bsig.evaluation.metrics.catalogue import BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
 from bsig.evaluation.metrics.faithfulness import Faithfulness
-from bsig.evaluation.metrics.intervals import estimate, finite_or_none, mean_over, resampling_weights
+from bsig.evaluation.metrics.intervals import Values, estimate, finite_or_none, means_over, resampling_weights
 from bsig.evaluation.metrics.localization import accuracy_curve, box_accuracies, pixel_average_precision, unpacked
 from bsig.evaluation.metrics.specificity import ZeroTests, pointing_scores, zero_tests
-from bsig.evaluation.passes.localization import BLIND_TITLES
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.explain.methods import TREATMENTS
 
 Array = np.ndarray
-Values = dict[str, tuple[Float[Array, " r"], int]]
 SHOWN_DIFFERENCES = 8
 
 
@@ -143,20 +141,14 @@ class Tables:
         maps = self._measurements.in_mosaics(f"maps {key}")
         if gate:
             maps = maps * self._measurements.in_mosaics(f"gate {gate}")[:, :, None, None]
-        return {
-            name: (mean_over(scores, self._mosaic_draws), int(np.isfinite(scores).sum()))
-            for name, scores in pointing_scores(maps).items()
-        }
+        return means_over(pointing_scores(maps), self._mosaic_draws)
 
     def _faithfulness(self, key: str, gate: str | None) -> Values:
         """Faithfulness scores; none for a gate, which changes no order, or a map that was not scored."""
         scores = None if gate else self._measurements.faithfulness(key)
         if scores is None:
             return {}
-        return {
-            name: (mean_over(scores[:, at], self._faithful_draws), len(scores))
-            for at, name in enumerate(Faithfulness._fields)
-        }
+        return means_over(dict(zip(Faithfulness._fields, scores.T, strict=True)), self._faithful_draws)
 
     def _delta_curve(self, request: TableRequest) -> list[dict[str, Any]]:
         """Values without intervals of the softmax head with a number on every weight, a point a number."""

@@ -91,3 +91,12 @@ METRICS: dict[str, Metric] = {
 }
 IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
 """The metrics that are multiplied by a number when their map is."""
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+
+# The baselines that look at no picture: columns of every table.
+BLIND_TITLES = {
+    "full-box": "baseline: the full-image box",
+    "centred-box": "baseline: a centred box, 70 % of each side",
+    "centred-gaussian": "baseline: a centred Gaussian",
+    "random": "baseline: a random map",
+}

@@ -46,10 +46,8 @@ def faithfulness(
 ) -> Faithfulness:
     """All scores of one map.
 
-    Args:
-        probability: normalised pictures (b, 3, H, W) -> (b,), the frozen softmax probability of the map's class.
-        inputs: the normalised picture; zero is the mean colour of the preprocessing.
-        one_map: signed, at any resolution.
+    `probability` turns normalised pictures (b, 3, H, W) into the frozen softmax probability (b,) of the map's class.
+    Zero in `inputs`, one such picture, is the mean colour. `one_map` is signed, at any resolution.
 
     Raises:
         InputError: the map is not finite.

@@ -20,6 +20,7 @@ from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 Estimate = dict[str, float | int | None]
+Values = dict[str, tuple[Float[Array, " r"], int]]
 RESAMPLES = 1000
 INTERVAL = (0.025, 0.975)
 
@@ -41,6 +42,11 @@ def resampling_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) ->
 def mean_over(scores: Float[Array, " n"], weights: Float[Array, "r n"]) -> Float[Array, " r"]:
     """The weighted mean of the pictures' scores for each draw; NaN scores are left out, a draw of none is NaN."""
     return ratio_over(scores, np.ones(len(scores)), weights)
+
+
+def means_over(scores: Mapping[str, Float[Array, " n"]], weights: Float[Array, "r n"]) -> Values:
+    """For each metric `mean_over`, and how many pictures it rests on."""
+    return {key: (mean_over(each, weights), int(np.isfinite(each).sum())) for key, each in scores.items()}
 
 
 def ratio_over(

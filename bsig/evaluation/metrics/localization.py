@@ -55,9 +55,9 @@ class BoxesAtThresholds:
     """The boxes of one score map at every threshold; thresholds that see the same pixels share an entry.
 
     Attributes:
-        entry: (t,) which entry belongs to each threshold.
-        all_contours: by entry, (m, 4) boxes x0 y0 x1 y1; at least one.
-        largest: (e, 4) by entry, the box of the contour with the largest area.
+        entry: which entry belongs to each threshold.
+        all_contours: by entry, boxes x0 y0 x1 y1; at least one.
+        largest: by entry, the box of the contour with the largest area.
     """
 
     entry: Int[Array, " t"]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bsig.evaluation.metrics.intervals import mean_over, ratio_over
+from bsig.evaluation.metrics.intervals import Values, means_over, ratio_over
 from bsig.evaluation.metrics.regions import covered_by_boxes, inside_auc, region_scores
 from bsig.inputs.errors import InputError
 
@@ -68,12 +68,11 @@ def absent_area_at_own_area(own: Float[Array, "n h w"], absent: Float[Array, "n 
 
 @dataclass(frozen=True)
 class AreaCurves:
-    """What lies at or above each level, a picture a row; levels ascend.
+    """What lies at or above each level, a picture a row; levels ascend, in the map's unit.
 
     Attributes:
-        levels: (l,), in the map's unit.
-        own, absent: (n, l) share of cells of the own-class map, and of the absent classes' maps together.
-        box_iou: (n, l) IoU of the own-class region with the boxes or mask; NaN without.
+        own, absent: share of cells of the own-class map, and of the absent classes' maps together.
+        box_iou: IoU of the own-class region with the boxes or mask; NaN without.
     """
 
     levels: Float[Array, " l"]
@@ -128,12 +127,11 @@ def at_own_area(own: Float[Array, "r l"], other: Float[Array, "r l"], own_area: 
     """`other` at the level where `own`, which falls from level to level, is `own_area`; linear in between."""
     last = np.clip((own >= own_area).sum(axis=1) - 1, 0, own.shape[1] - 2)[:, None]
 
-    def at(curve: Array, step: int) -> Array:
-        return np.take_along_axis(curve, last + step, axis=1)[:, 0]
-
-    fall = at(own, 0) - at(own, 1)
-    share = np.divide(at(own, 0) - own_area, fall, out=np.zeros_like(fall), where=fall > 0)
-    return at(other, 0) + np.clip(share, 0, 1) * (at(other, 1) - at(other, 0))
+    above, below = np.take_along_axis(own, np.hstack([last, last + 1]), axis=1).T
+    fall = above - below
+    share = np.divide(above - own_area, fall, out=np.zeros_like(fall), where=fall > 0)
+    start, end = np.take_along_axis(other, np.hstack([last, last + 1]), axis=1).T
+    return start + np.clip(share, 0, 1) * (end - start)
 
 
 def area_between(own: Float[Array, "r l"], absent: Float[Array, "r l"]) -> Float[Array, " r"]:
@@ -244,12 +242,12 @@ class ZeroTests:
     """The numbers of one head's maps.
 
     Attributes:
-        values: by metric (`METRICS`), the value for each draw, and how many pictures it rests on.
+        values: by metric (`METRICS`).
         area_curve, roc: own-class against absent-class area from level to level, and the ROC, for drawing.
         by_picture: some metrics of each picture.
     """
 
-    values: dict[str, tuple[Float[Array, " r"], int]]
+    values: Values
     area_curve: list[dict[str, float]]
     roc: list[dict[str, float]]
     by_picture: dict[str, Float[Array, " n"]]
@@ -262,37 +260,35 @@ def zero_tests(
     weights: Float[Array, "r n"],
 ) -> ZeroTests:
     """All zero tests; row 0 of `weights` takes every picture once."""
+    own_areas, absent_areas = positive_areas(own), positive_areas(absent)
+    own_masses, absent_masses = evidence_masses(own), evidence_masses(absent)
+    scores = {
+        "own_area": own_areas,
+        "absent_area": absent_areas.mean(axis=1),
+        "own_mass": own_masses,
+        "absent_mass": absent_masses.mean(axis=1),
+        **region_scores(own > 0, coverage),
+        "inside_auc": inside_auc(own, coverage),
+    }
     curves = area_curves(own, absent, coverage)
     own_curve, absent_curve, iou_curve = (
         mean_curve(curve, weights) for curve in (curves.own, curves.absent, curves.box_iou)
     )
-    own_area, absent_areas = positive_areas(own), positive_areas(absent)
-    own_mass, absent_masses = evidence_masses(own), evidence_masses(absent)
-    at_zero = region_scores(own > 0, coverage)
-    absent_area, absent_mass, auc = absent_areas.mean(axis=1), absent_masses.mean(axis=1), inside_auc(own, coverage)
-    count, boxed = len(own), int(np.isfinite(at_zero.recall).sum())
-    values = {
-        "own_area": (mean_over(own_area, weights), count),
-        "absent_area": (mean_over(absent_area, weights), count),
-        "own_mass": (mean_over(own_mass, weights), count),
-        "absent_mass": (mean_over(absent_mass, weights), count),
+    count = len(own)
+    values = means_over(scores, weights) | {
         "cell_auc": (area_between(own_curve, absent_curve), count),
-        "picture_auc_area": (picture_auc(own_area, absent_areas, weights), count),
-        "picture_auc_mass": (picture_auc(own_mass, absent_masses, weights), count),
-        "box_iou": (mean_over(at_zero.iou, weights), boxed),
-        "box_precision": (mean_over(at_zero.precision, weights), int(np.isfinite(at_zero.precision).sum())),
-        "box_recall": (mean_over(at_zero.recall, weights), boxed),
-        "inside_auc": (mean_over(auc, weights), int(np.isfinite(auc).sum())),
-        "mass_ratio": (ratio_over(absent_mass, own_mass, weights), count),
+        "picture_auc_area": (picture_auc(own_areas, absent_areas, weights), count),
+        "picture_auc_mass": (picture_auc(own_masses, absent_masses, weights), count),
+        "mass_ratio": (ratio_over(scores["absent_mass"], own_masses, weights), count),
     }
     for share in OWN_AREAS:
         name = f"at_own_{round(100 * share)}"
         absent_values = at_own_area(own_curve, absent_curve, share)
         absent_values[0] = absent_area_at_own_area(own, absent, share)
         values[f"absent_area_{name}"] = (absent_values, count)
-        values[f"box_iou_{name}"] = (at_own_area(own_curve, iou_curve, share), boxed)
-    by_picture = {"own_area": own_area, "absent_area": absent_area, "inside_auc": auc}
-    roc = roc_points(own_mass, absent_masses)
+        values[f"box_iou_{name}"] = (at_own_area(own_curve, iou_curve, share), values["box_iou"][1])
+    by_picture = {key: scores[key] for key in ("own_area", "absent_area", "inside_auc")}
+    roc = roc_points(own_masses, absent_masses)
     return ZeroTests(values, _area_points(curves.levels, own_curve[0], absent_curve[0]), roc, by_picture)
 
 

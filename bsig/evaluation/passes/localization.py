@@ -31,12 +31,6 @@ from bsig.evaluation.metrics.localization import (
 from bsig.evaluation.passes.annotated_pictures import Picture
 
 Array = np.ndarray
-BLIND_TITLES = {
-    "full-box": "baseline: the full-image box",
-    "centred-box": "baseline: a centred box, 70 % of each side",
-    "centred-gaussian": "baseline: a centred Gaussian",
-    "random": "baseline: a random map",
-}
 FIXED_MAPS: dict[str, Callable[[], Array]] = {
     "full-box": full_box_map,
     "centred-box": centred_box_map,
@@ -49,21 +43,15 @@ def localization_arrays(
 ) -> dict[str, Array]:
     """`places KEY` and `pixels KEY` of each map and of the baselines that look at no picture (`BLIND_TITLES`).
 
-    Args:
-        pictures: with their ground truth.
-        maps: by key, of each picture's own class.
-        seed: of the random map.
-
-    Returns:
-        `places KEY`, a row a picture with boxes: which threshold localizes it, in bits. `pixels KEY`, a row a picture
-        with a mask: object pixels and others in each thousandth of the score.
+    `places KEY` has a row a picture with boxes: which threshold localizes it, in bits. `pixels KEY` has a row a picture
+    with a mask: object pixels and others in each thousandth of the score. `maps` are of each picture's own class.
     """
     boxed = np.array([i for i, picture in enumerate(pictures) if picture.boxes_xyxy], dtype=np.int64)
     masks = [(i, picture.mask) for i, picture in enumerate(pictures) if picture.mask is not None]
     truths = [scaled_boxes(pictures[i].boxes_xyxy, pictures[i].size_wh) for i in boxed]
-    grid_h, grid_w = next(iter(maps.values())).shape[1:]
-    noise = np.array([random_map((grid_h, grid_w), seed, picture.position) for picture in pictures], np.float32)
-    noise = noise.reshape(-1, grid_h, grid_w)
+    rows, columns = next(iter(maps.values())).shape[1:]
+    noise = np.array([random_map((rows, columns), seed, picture.position) for picture in pictures], np.float32)
+    noise = noise.reshape(-1, rows, columns)
     arrays: dict[str, Array] = {}
     for key, signed_maps in [*maps.items(), ("random", noise)]:
         arrays[f"places {key}"] = packed(localized(best_ious(signed_maps[boxed], truths)))
@@ -83,6 +71,6 @@ def _fixed_map(key: str) -> tuple[Float32[Array, "H W"], BoxesAtThresholds]:
 
 
 def _pixel_counts(pairs: Sequence[tuple[Array, UInt8[Array, "H W"]]]) -> UInt16[Array, "m 2 t"]:
-    """Object pixels and others in each thousandth of the score; a picture has fewer than 65,536."""
+    """The histograms of several pictures, which have fewer than 65,536 pixels each."""
     histograms = [pixel_histograms(score, mask) for score, mask in pairs]
     return np.array(histograms, np.uint16).reshape(len(pairs), 2, len(HISTOGRAM_EDGES) - 1)

@@ -55,11 +55,7 @@ def measure(
 ) -> Measurements | None:
     """Everything measured, in the first process; None in the others. Only what is not done yet is computed.
 
-    Args:
-        work: what is to be measured.
-        open_parts: called by the first process alone.
-        processes: which share the work.
-        progress: called with (done, total) forward passes, about; first with what was done before.
+    The first process alone calls `open_parts` and `progress`, with about (done, total) forward passes.
 
     Raises:
         InputError: no picture is left.

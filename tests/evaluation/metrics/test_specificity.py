@@ -117,7 +117,7 @@ def test_pictures_without_boxes_are_nan_and_left_out(own: np.ndarray, absent: np
     values = zero_tests(own, absent, coverage, np.ones((1, 5), np.float32)).values
     assert (values["box_iou"][1], values["own_area"][1]) == (2, 5)
     scores = region_scores(own[:2] > 0, coverage[:2])
-    assert_close(values["box_iou"][0], scores.iou.mean(keepdims=True), IDENTITY)
+    assert_close(values["box_iou"][0], scores["box_iou"].mean(keepdims=True), IDENTITY)
     nothing = zero_tests(own, absent, NO_BOXES, np.ones((1, 5), np.float32)).values
     assert np.isnan(nothing["box_iou_at_own_70"][0]).all()
     assert nothing["inside_auc"][1] == 0
@@ -184,19 +184,19 @@ def test_region_scores_by_hand_and_by_loops() -> None:
     region = np.array([[[True, False]]])
     coverage = np.array([[[0.5, 0.5]]])
     scores = region_scores(region, coverage)
-    assert (scores.iou[0], scores.precision[0], scores.recall[0]) == (1 / 3, 0.5, 0.5)
+    assert tuple(score[0] for score in scores.values()) == (1 / 3, 0.5, 0.5)
     random = np.random.default_rng(6)
     region, coverage = random.random((5, 3, 7)) > 0.5, random.random((5, 3, 7))
     scores = region_scores(region, coverage)
     for i in range(5):
-        found = (scores.iou[i], scores.precision[i], scores.recall[i])
-        assert_close(found, reference.region_iou_precision_recall(region[i], coverage[i]), IDENTITY)
+        ours = tuple(score[i] for score in scores.values())
+        assert_close(ours, reference.region_iou_precision_recall(region[i], coverage[i]), IDENTITY)
 
 
 def test_an_empty_region_has_no_precision() -> None:
     scores = region_scores(np.zeros((1, 3, 5), bool), np.ones((1, 3, 5)))
-    assert np.isnan(scores.precision[0])
-    assert (scores.iou[0], scores.recall[0]) == (0, 0)
+    assert np.isnan(scores["box_precision"][0])
+    assert (scores["box_iou"][0], scores["box_recall"][0]) == (0, 0)
 
 
 def test_inside_auc_by_loops_and_unmoved_by_constants(own: np.ndarray) -> None:
