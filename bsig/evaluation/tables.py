@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from bsig.evaluation.columns import DELTAS, delta_key
 from bsig.evaluation.map_sources import MapSource, TableRequest
@@ -60,6 +60,7 @@ class Tables:
         # Further deltas are points of the curve alone.
         columns = {key: each for key, each in request.columns.items() if each.delta is None or each.delta in DELTAS}
         sources = {key: request.source(key) for key in columns}
+        scores = {key: self._scores(sources[key].key, column.gate) for key, column in columns.items()}
         titles = {key: column.title for key, column in columns.items()} | BLIND_TITLES
         values = {key: self._values(sources[key], column.gate) for key, column in columns.items()}
         values |= {key: self._localization(key).values for key in BLIND_TITLES}
@@ -75,8 +76,8 @@ class Tables:
             "localization_curves": {
                 key: self._localization(sources[key].key).curve for key, column in columns.items() if not column.gate
             },
-            "area_curves": self._curves(request, sources, "area_curve"),
-            "roc_over_pictures": self._curves(request, sources, "roc"),
+            "area_curves": {key: self._curve(sources[key], scores[key].area_curve) for key in columns},
+            "roc_over_pictures": {key: self._curve(sources[key], scores[key].roc) for key in columns},
             "delta_curve": self._delta_curve(request),
             "by_class": self._by_class(sources),
             "differ_most": self._differ_most(sources),
@@ -87,17 +88,9 @@ class Tables:
         rows, columns = self._measurements.coverage.shape[1:]
         return 1 / (rows * columns) if source.per_cell else 1.0
 
-    def _curves(
-        self, request: TableRequest, sources: dict[str, MapSource], name: str
-    ) -> dict[str, list[dict[str, float]]]:
-        """The curve `name` of each column, levels in the unit of the table's maps."""
-        return {
-            key: [
-                point | {"level": point["level"] * self._factor(source)}
-                for point in getattr(self._scores(source.key, request.columns[key].gate), name)
-            ]
-            for key, source in sources.items()
-        }
+    def _curve(self, source: MapSource, points: list[dict[str, float]]) -> list[dict[str, float]]:
+        """The points of a column's curve, levels in the unit of the table's maps."""
+        return [point | {"level": point["level"] * self._factor(source)} for point in points]
 
     def _values(self, source: MapSource, gate: str | None) -> Values:
         """All numbers of one column, evidence in the unit of the table's maps."""
@@ -110,12 +103,9 @@ class Tables:
         }
 
     def _computed_scores(self, key: str, gate: str | None) -> ZeroTests:
-        """The scores of a map but for localization, multiplied by the probability `gate` where there is one."""
-        measurements = self._measurements
-        maps = measurements.maps(key)
-        if gate:
-            maps = maps * measurements.rows(f"gate {gate}")[:, :, None, None]
-        scores = zero_tests(maps[:, 0], maps[:, 1:], measurements.coverage, self.draws)
+        """The scores of a map but for localization."""
+        maps = _gated_maps(self._measurements.rows, key, gate)
+        scores = zero_tests(maps[:, 0], maps[:, 1:], self._measurements.coverage, self.draws)
         return replace(scores, values=scores.values | self._pointing(key, gate) | self._faithfulness(key, gate))
 
     def _computed_localization(self, key: str) -> LocalizationScores:
@@ -138,9 +128,7 @@ class Tables:
         """Scores of the grid pointing game; none without mosaics."""
         if not len(self._measurements.mosaics):
             return {}
-        maps = self._measurements.in_mosaics(f"maps {key}")
-        if gate:
-            maps = maps * self._measurements.in_mosaics(f"gate {gate}")[:, :, None, None]
+        maps = _gated_maps(self._measurements.in_mosaics, key, gate)
         return means_over(pointing_scores(maps), self._mosaic_draws)
 
     def _faithfulness(self, key: str, gate: str | None) -> Values:
@@ -206,6 +194,12 @@ class Tables:
             }
             for i in pictures
         ]
+
+
+def _gated_maps(rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
+    """The maps of a source, multiplied by the probability `gate` where there is one."""
+    maps = rows(f"maps {key}")
+    return maps * rows(f"gate {gate}")[:, :, None, None] if gate else maps
 
 
 def _with_differences(values: Values, softmax: Values, column: str) -> dict[str, dict[str, Any]]:

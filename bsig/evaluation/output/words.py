@@ -141,11 +141,14 @@ def left_out(results: Mapping[str, Any]) -> list[str]:
     counts = results["counts"]
     unreadable, unmatched = counts["unreadable"], counts["of_unmatched_classes"]
     regions, names = counts["boxes_or_masks_cut_or_left_out"], ", ".join(counts["unmatched_classes"][:5])
-    sentences = {
-        f"{unreadable} pictures could not be used.": unreadable,
-        f"{unmatched} pictures are of classes that the checkpoint lacks: {names}.": unmatched,
-        f"{regions} boxes or masks were cut off, scaled or left out.": regions,
-        "No picture has a box or a mask: localization is not measured.": not counts["with_boxes"] + counts["with_mask"],
-        "No mosaics: fewer than four classes have a picture that softmax is sure of.": not counts["mosaics"],
-    }
-    return [*(sentence for sentence, is_true in sentences.items() if is_true), *counts["sentences"][:5]]
+    sentences = (
+        (unreadable, f"{unreadable} pictures could not be used."),
+        (unmatched, f"{unmatched} pictures are of classes that the checkpoint lacks: {names}."),
+        (regions, f"{regions} boxes or masks were cut off, scaled or left out."),
+        (
+            not counts["with_boxes"] + counts["with_mask"],
+            "No picture has a box or a mask: localization is not measured.",
+        ),
+        (not counts["mosaics"], "No mosaics: fewer than four classes have a picture that softmax is sure of."),
+    )
+    return [*(sentence for is_true, sentence in sentences if is_true), *counts["sentences"][:5]]

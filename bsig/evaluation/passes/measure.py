@@ -85,7 +85,7 @@ def _later_passes(measurements: Measurements) -> LaterPasses | str:
     labels, top1, positions = measurements.labels, measurements.softmax_top1, measurements.rows("position")
     measurements.mosaics = mosaic_sources(labels, top1, measurements.rows("confidence"), config.mosaics, config.seed)
     measurements.faithful = rows = faithful_pictures(top1, config.faithfulness, config.seed)
-    maps = {key: measurements.maps(key)[rows, 0] for key in work.faithful_sources if len(rows)}
+    maps = {key: measurements.rows(f"maps {key}")[rows, 0] for key in work.faithful_sources if len(rows)}
     faithful = [
         FaithfulPicture(int(row), int(positions[row]), {key: maps[key][i] for key in maps})
         for i, row in enumerate(rows)

@@ -32,7 +32,7 @@ class Measurements:
         self.faithful: Int[Array, " m"] = np.zeros(0, np.int64)
 
     def rows(self, key: str) -> Array:
-        """An array of the pass over the pictures, a picture a row."""
+        """An array of the pass over the pictures, a picture a row; `picture_part` lists them."""
         return self._parts.rows(self._names, key)
 
     @cached_property
@@ -69,10 +69,6 @@ class Measurements:
     def samples(self) -> list[Sample]:
         """The pictures as the data set lists them."""
         return [self.work.images.samples[position] for position in self.rows("position")]
-
-    def maps(self, key: str) -> Float[Array, "n m h w"]:
-        """Each picture's maps of its own class and, behind it, of the absent ones."""
-        return self.rows(f"maps {key}")
 
     def in_mosaics(self, key: str) -> Array:
         """An array of the mosaics, a mosaic a row."""
