@@ -37,8 +37,8 @@ EVERYONE = np.ones((1, 3), np.float32)
 
 
 def boxes_at(score: np.ndarray, threshold: float) -> tuple[set[tuple[int, ...]], tuple[int, ...]]:
-    found = boxes_at_thresholds(score, np.array([threshold]))
-    return {tuple(box) for box in found.all_contours[found.entry[0]].tolist()}, tuple(found.largest[found.entry[0]])
+    boxes = boxes_at_thresholds(score, np.array([threshold]))
+    return {tuple(box) for box in boxes.all_contours[boxes.entry[0]].tolist()}, tuple(boxes.largest[boxes.entry[0]])
 
 
 @pytest.fixture
@@ -88,24 +88,24 @@ def test_a_hole_has_a_contour_of_its_own() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_boxes_equal_their_loop_at_every_threshold(seed: int) -> None:
     score = np.random.default_rng(seed).random((11, 13)).astype(np.float32)
-    found = boxes_at_thresholds(score)
-    assert len(found.entry) == 1001
+    entries = boxes_at_thresholds(score)
+    assert len(entries.entry) == 1001
     for at in range(0, 1001, 50 - seed):
-        boxes = {tuple(box) for box in found.all_contours[found.entry[at]].tolist()}
+        boxes = {tuple(box) for box in entries.all_contours[entries.entry[at]].tolist()}
         assert boxes == reference.contour_boxes(score, THRESHOLDS[at])
 
 
 def test_constant_and_not_finite_maps_have_no_box() -> None:
-    for one in (np.full((3, 5), 7.0), np.full((3, 5), np.nan), np.array([[np.inf, 1.0]]), np.zeros((1, 1))):
-        score = score_map(one)
+    for signed_map in (np.full((3, 5), 7.0), np.full((3, 5), np.nan), np.array([[np.inf, 1.0]]), np.zeros((1, 1))):
+        score = score_map(signed_map)
         assert (score.shape, float(score.max())) == ((224, 224), 0.0)
         assert boxes_at(score, 0.5)[0] == {(0, 0, 0, 0)}
 
 
 def test_score_maps_forget_scale_and_constant() -> None:
-    one = np.random.default_rng(1).normal(size=(5, 7))
-    assert (score_map(one).min(), score_map(one).max()) == (0, 1)
-    assert_close(score_map(3 * one - 11), score_map(one), FLOAT32)
+    signed_map = np.random.default_rng(1).normal(size=(5, 7))
+    assert (score_map(signed_map).min(), score_map(signed_map).max()) == (0, 1)
+    assert_close(score_map(3 * signed_map - 11), score_map(signed_map), FLOAT32)
 
 
 @pytest.mark.parametrize("wrong", [np.full((3, 3), 1.5), np.full((3, 3), -0.1), np.full((3, 3), np.nan)])
@@ -124,10 +124,10 @@ def test_iou_counts_both_ends() -> None:
 def test_ious_equal_their_loop() -> None:
     corners = np.sort(np.random.default_rng(2).integers(0, 12, (7, 2, 2)), axis=1)
     boxes = corners.reshape(7, 4)
-    found = box_ious(boxes[:4], boxes[4:])
+    ious = box_ious(boxes[:4], boxes[4:])
     for i in range(4):
         for j in range(3):
-            assert_close(found[i, j], reference.box_iou(tuple(boxes[i]), tuple(boxes[4 + j])), IDENTITY)
+            assert_close(ious[i, j], reference.box_iou(tuple(boxes[i]), tuple(boxes[4 + j])), IDENTITY)
 
 
 def test_ground_truth_is_scaled_and_cut_off_to_whole_pixels() -> None:
@@ -138,10 +138,10 @@ def test_the_best_of_several_contours_and_several_ground_truths(two_blobs: np.nd
     """At 0.2 one contour fits the first truth, the other, the largest, the second."""
     large = np.kron(two_blobs, np.ones((20, 20), np.float32))  # 200 x 200
     enlarged = score_map(np.pad(large, ((0, 24), (0, 24))))  # 224 x 224, no resizing
-    found = boxes_at_thresholds(enlarged, np.array([0.2]))
-    assert found.largest[0].tolist() == [20, 20, 100, 60]
+    at_20 = boxes_at_thresholds(enlarged, np.array([0.2]))
+    assert at_20.largest[0].tolist() == [20, 20, 100, 60]
     boxes = ([[160, 140, 200, 200]], [[20, 20, 100, 60]], [[0, 0, 9, 9], [20, 20, 100, 60]])
-    truths = [np.array(one) for one in boxes]
+    truths = [np.array(truth) for truth in boxes]
     ious = best_ious(np.stack([enlarged] * 3), truths)
     at = 200
     assert ious.all_contours[:, at].tolist() == [1.0, 1.0, 1.0]
@@ -163,10 +163,10 @@ def test_each_iou_level_has_its_own_best_threshold() -> None:
     ious[:, 100] = [0.45, 0.45, 0.45]  # all right at 0.3
     ious[:, 500] = [0.71, 0.2, 0.2]  # one right at 0.7
     ious[:, 200] = [0.5, 0.69, 0.0]
-    found = box_accuracies(localized(BestIous(ious, ious)), np.ones(3), EVERYONE)
-    assert [found[f"max_box_acc_{level}"][0] for level in (30, 50, 70)] == pytest.approx([1, 2 / 3, 1 / 3])
-    assert found["max_box_acc_v2"][0] == pytest.approx(2 / 3)
-    assert found["gt_known_at_20"][0] == pytest.approx(2 / 3)
+    accuracies = box_accuracies(localized(BestIous(ious, ious)), np.ones(3), EVERYONE)
+    assert [accuracies[f"max_box_acc_{level}"][0] for level in (30, 50, 70)] == pytest.approx([1, 2 / 3, 1 / 3])
+    assert accuracies["max_box_acc_v2"][0] == pytest.approx(2 / 3)
+    assert accuracies["gt_known_at_20"][0] == pytest.approx(2 / 3)
 
 
 def test_every_draw_chooses_its_threshold_anew() -> None:
