@@ -34,6 +34,7 @@ class Column:
     """One way to get a map.
 
     Attributes:
+        key: with a gate `MAP*GATE`, the key of the column without it and the gate.
         head, branch: whose map, and which treatment of negative weights applies to it.
         gate: the probability of the class that multiplies the map, or None.
         delta: added to every weight of the softmax head, or None.
@@ -47,11 +48,6 @@ class Column:
     gate: Probability | None = None
     delta: float | None = None
     with_bias: bool = False
-
-    @property
-    def source(self) -> str:
-        """The key of the column without the gate."""
-        return self.key.split("*")[0]
 
 
 def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str, Column]:
@@ -81,18 +77,16 @@ def _with_bias(model: DualBranch, learned: str) -> list[Column]:
     softmax = model.softmax_head
     if not softmax.cam_is_exact:
         return []
-    columns = [Column("softmax+bias", "softmax, drawn with its bias", softmax, "softmax", with_bias=True)]
+    plain = Column("softmax+bias", "softmax, drawn with its bias", softmax, "softmax", with_bias=True)
+    sigmoid = Column("sigmoid+bias", f"{learned}, drawn with its bias", model.sigmoid_head, "sigmoid", with_bias=True)
     number = model.metadata.get("training", {}).get("balanced_bias")
-    if isinstance(number, float):
-        head = copy.deepcopy(softmax)
-        with torch.no_grad():
-            head.last_linear.bias.add_(number)
-        title = "softmax, drawn with its bias and one fitted number"
-        columns.append(Column("softmax+fitted", title, head, "softmax", with_bias=True))
-    return [
-        *columns,
-        Column("sigmoid+bias", f"{learned}, drawn with its bias", model.sigmoid_head, "sigmoid", with_bias=True),
-    ]
+    if not isinstance(number, float):
+        return [plain, sigmoid]
+    head = copy.deepcopy(softmax)
+    with torch.no_grad():
+        head.last_linear.bias.add_(number)
+    title = "softmax, drawn with its bias and one fitted number"
+    return [plain, Column("softmax+fitted", title, head, "softmax", with_bias=True), sigmoid]
 
 
 def delta_key(delta: float) -> str:

@@ -4,14 +4,15 @@
     config.to_arguments()     the options of `python -m bsig evaluate` that ask for the same, for a job of its own
     config.to_json()          what results keep of it
 
-Each field carries its help and how it is read from and written as text. The command line, the jobs of the app and the
-results take all of them from here.
+Each field carries its help, its least value, and how it is read from and written as text. The command line, the jobs of
+the app and the results take all of them from here.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
@@ -20,9 +21,6 @@ from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
 
 ABSENT_FROM = ("model", "data")
-AT_LEAST = {
-    "absent_per_image": 1, "mosaics": 0, "faithfulness": 0, "limit": 1, "resamples": 1, "seed": 0, "batch_size": 1,
-}  # fmt: skip
 
 
 def names_from(text: str) -> tuple[str, ...]:
@@ -47,67 +45,56 @@ def text_of_class_map(class_map: Mapping[str, str]) -> str:
     return ",".join(f"{left}={right}" for left, right in class_map.items())
 
 
-def _text(help_text: str, read: Callable[[str], Any] = int, write: Callable[[Any], str] = str) -> dict[str, Any]:
-    """The metadata of a setting: its help, and how it is read from and written as text."""
-    return {"help": help_text, "read": read, "write": write}
+def _setting(
+    default: Any,
+    about: str,
+    read: Callable[[str], Any] = int,
+    write: Callable[[Any], str] = str,
+    *,
+    at_least: int | None = None,
+) -> Any:
+    """A field with its help, how it is read from and written as text, and the least number it may be."""
+    metadata = {"help": about, "read": read, "write": write, "at_least": at_least}
+    return field(default_factory=lambda: copy(default), metadata=metadata)
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What is measured, how often and with which draws.
-
-    Attributes:
-        methods: keys of `CAM_METHODS`, without Score-CAM.
-        weights: keys of `TREATMENTS`.
-        absent_per_image: classes asked for that are not the picture's; fewer where the model has fewer.
-        absent_from: `model` draws them from all classes of the model, `data` only from those of the data set.
-        mosaics: of the grid pointing game; 0 leaves it out.
-        faithfulness: pictures to score insertion, deletion, ROAD, drop and increase on, among those that softmax gets
-            right; each costs some 40 forward passes a map. 0 leaves it out.
-        faithfulness_methods: which methods' maps are scored on them; None for all.
-        limit: only so many pictures, drawn over the whole split; None for all.
-        class_map: class of the data set -> class of the model (name, id or index), where names do not match.
-        resamples: draws of the intervals.
-        seed: of absent classes, mosaics, draws and `limit`.
-        batch_size: pictures a forward pass.
+    """What is measured, how often and with which draws: the fields say it.
 
     Raises:
         InputError: a number is too small, or a list names nothing or what is not known.
     """
 
-    methods: tuple[str, ...] = field(
-        default=("cam",), metadata=_text(f"some of {', '.join(CAM_METHODS)}, with commas", names_from, ",".join)
+    methods: tuple[str, ...] = _setting(
+        ("cam",), f"some of {', '.join(CAM_METHODS)}, with commas", names_from, ",".join
     )
-    weights: tuple[str, ...] = field(
-        default=("signed",), metadata=_text(f"some of {', '.join(TREATMENTS)}, with commas", names_from, ",".join)
+    weights: tuple[str, ...] = _setting(
+        ("signed",), f"some of {', '.join(TREATMENTS)}, with commas", names_from, ",".join
     )
-    class_map: dict[str, str] = field(
-        default_factory=dict,
-        metadata=_text(
-            "data class=model class, with commas, where names do not match", class_map_from, text_of_class_map
-        ),
+    class_map: dict[str, str] = _setting(  # noqa: RUF009  a copy for each
+        {}, "data class=model class, with commas, where names do not match", class_map_from, text_of_class_map
     )
-    limit: int | None = field(default=None, metadata=_text("only so many pictures, drawn over the whole split"))
-    absent_from: str = field(
-        default="model", metadata=_text(f"whose classes are asked for: {' or '.join(ABSENT_FROM)}", str)
+    limit: int | None = _setting(None, "only so many pictures, drawn over the whole split", at_least=1)
+    absent_from: str = _setting("model", f"whose classes are asked for: {' or '.join(ABSENT_FROM)}", str)
+    # Fewer where the model or the data set has fewer.
+    absent_per_image: int = _setting(10, "absent classes asked of each picture", at_least=1)
+    # Among those that softmax gets right; each costs some 40 forward passes a map.
+    faithfulness: int = _setting(0, "pictures for deletion, ROAD, ...; slow", at_least=0)
+    faithfulness_methods: tuple[str, ...] | None = _setting(
+        None, "whose maps are scored on them, with commas; all methods where left out", names_from, ",".join
     )
-    absent_per_image: int = field(default=10, metadata=_text("absent classes asked of each picture"))
-    faithfulness: int = field(default=0, metadata=_text("pictures for deletion, ROAD, ...; slow"))
-    faithfulness_methods: tuple[str, ...] | None = field(
-        default=None,
-        metadata=_text("whose maps are scored on them, with commas; all methods where left out", names_from, ",".join),
-    )
-    mosaics: int = field(default=150, metadata=_text("2 x 2 mosaics of the grid pointing game; 0 for none"))
-    resamples: int = field(default=RESAMPLES, metadata=_text("draws of the intervals"))
-    seed: int = field(default=0, metadata=_text("of absent classes, mosaics, draws and --limit"))
-    batch_size: int = field(default=32, metadata=_text("pictures a forward pass"))
+    mosaics: int = _setting(150, "2 x 2 mosaics of the grid pointing game; 0 for none", at_least=0)
+    resamples: int = _setting(RESAMPLES, "draws of the intervals", at_least=1)
+    seed: int = _setting(0, "of absent classes, mosaics, draws and --limit", at_least=0)
+    batch_size: int = _setting(32, "pictures a forward pass", at_least=1)
 
     def __post_init__(self) -> None:
-        for name, least in AT_LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                unit = " picture" if name == "limit" else ""
-                raise InputError(f"`{name}` (={value}) must be at least {least}{unit}.")
+        for setting in fields(self):
+            value, least = getattr(self, setting.name), setting.metadata["at_least"]
+            if least is not None and value is not None and value < least:
+                unit = " picture" if setting.name == "limit" else ""
+                raise InputError(f"`{setting.name}` (={value}) must be at least {least}{unit}.")
         if not self.methods or not self.weights:
             raise InputError("`methods` and `weights` must each name at least one, e.g. 'cam' and 'signed'.")
         if self.absent_from not in ABSENT_FROM:
@@ -161,11 +148,11 @@ class EvaluationConfig:
         Raises:
             InputError: a setting breaks its rule.
         """
-        texts = {setting.name: getattr(options, setting.name) for setting in fields(EvaluationConfig)}
-        readers = {setting.name: setting.metadata["read"] for setting in fields(EvaluationConfig)}
-        return EvaluationConfig(
-            **{name: readers[name](text) if isinstance(text, str) else text for name, text in texts.items()}
-        )
+        values = {}
+        for setting in fields(EvaluationConfig):
+            value = getattr(options, setting.name)
+            values[setting.name] = setting.metadata["read"](value) if isinstance(value, str) else value
+        return EvaluationConfig(**values)
 
 
 def _is_read_back(setting: Field[Any], text: str, value: Any) -> bool:

@@ -4,9 +4,8 @@
     results = evaluate(model, read_dataset("imagenet20", "val"), config)
     print(format_table(results))          # bsig.evaluation.output.text
 
-One pass over the pictures; for each method and treatment one table whose columns are `columns.py` and whose
-rows are `METRICS`. Every number has a 95 % interval over pictures and its difference to the softmax
-column a paired one. `results` is ready for JSON.
+For each method and treatment one table: its columns are `columns.py`, its rows `METRICS`. Every number has a 95 %
+interval over pictures, and its difference to the softmax column a paired one.
 
 Memory does not grow with methods and treatments: parts lie on disk (`passes/measure.py`), tables read one map of all
 pictures at a time.
@@ -14,9 +13,11 @@ pictures at a time.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,16 @@ import numpy as np
 
 from bsig.evaluation.columns import CURVE_DELTAS, DELTAS, columns_of
 from bsig.evaluation.config import EvaluationConfig
-from bsig.evaluation.map_sources import TableRequest, source_of
+from bsig.evaluation.map_sources import TableRequest
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.metrics.intervals import Estimate, estimate, mean_over
-from bsig.evaluation.passes.measure import measure
+from bsig.evaluation.passes.measure import Progress, measure
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.evaluation.passes.mosaics import MOSAIC_CONFIDENCE
 from bsig.evaluation.passes.parts_on_disk import PartialResults
-from bsig.evaluation.passes.pictures import Progress
 from bsig.evaluation.passes.work import Work
 from bsig.evaluation.tables import Tables
-from bsig.explain.methods import cam_method, clamps_weights
+from bsig.explain.methods import cam_method
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
@@ -49,7 +49,7 @@ SENTENCES_KEPT = 100
 def evaluate(
     model: DualBranch,
     images: LabelledImages,
-    config: EvaluationConfig | None = None,
+    config: EvaluationConfig = EvaluationConfig(),  # noqa: B008  frozen
     *,
     processes: Processes = ALONE,
     progress: Progress | None = None,
@@ -59,23 +59,22 @@ def evaluate(
 
     Args:
         model: both branches.
-        images: one split of a data set; boxes and masks are used where there are any.
-        config: what is measured; None for the default settings.
-        processes: which share the pictures; None for this process alone.
-        progress: called with (done, total) forward passes, about: a mosaic counts as four pictures.
+        images: one split; boxes and masks are used where there are any.
+        config: what is measured.
+        processes: those that share the pictures.
+        progress: called with about (done, total) forward passes.
         partial: folder for parts that are done; a run that was killed goes on from there, to the same numbers. It
             stays until the caller removes it. None for a temporary one.
 
     Raises:
         InputError: unknown method or treatment, one that this head does not allow, or no usable picture.
     """
-    config = config or EvaluationConfig()
-    images = subset(images, config.limit, config.seed)
+    images = _drawn(images, config.limit, config.seed)
     match = class_match(model, images, config.class_map)
     absent_pool = range(model.num_classes) if config.absent_from == "model" else sorted(set(match.index_of.values()))
+    absent_count = _absent_count(config, absent_pool)
     work = Work(
-        model, images, match.index_of, _requests(model, config), tuple(absent_pool),
-        _absent_count(config, absent_pool), config,
+        model, images, match.index_of, _requests(model, config), tuple(absent_pool), absent_count, config
     )  # fmt: skip
     with ExitStack() as stack:
 
@@ -83,28 +82,24 @@ def evaluate(
             folder = partial or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsig-"))) / "parts"
             return PartialResults(folder, work.fingerprint())
 
-        measurements = measure(work, open_parts, processes, progress or _no_progress)
+        measurements = measure(work, open_parts, processes, progress)
         return _results(measurements, match) if measurements else None
 
 
-def class_match(model: DualBranch, images: LabelledImages, class_map: Mapping[str, str] | None = None) -> ClassMatch:
+def class_match(model: DualBranch, images: LabelledImages, class_map: Mapping[str, str]) -> ClassMatch:
     """The model's index of each class of the data set, through `class_map` where it names one."""
-    name_in_model = {name: (class_map or {}).get(name, name) for name in images.class_names}
+    name_in_model = {name: class_map.get(name, name) for name in images.class_names}
     match = match_classes(list(name_in_model.values()), model.class_names, model.class_ids)
     index_of = {name: match.index_of[other] for name, other in name_in_model.items() if other in match.index_of}
     return ClassMatch(index_of, tuple(name for name in images.class_names if name not in index_of))
 
 
-def subset(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
+def _drawn(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
     """Only so many pictures, drawn over the whole split; all of them where `limit` is None or larger."""
     if limit is None or limit >= len(images.samples):
         return images
     positions = np.sort(np.random.default_rng(seed).choice(len(images.samples), limit, replace=False))
     return LabelledImages(images.name, images.split, tuple(images.samples[i] for i in positions))
-
-
-def _no_progress(done: int, total: int) -> None:
-    """Shows nothing."""
 
 
 def _absent_count(config: EvaluationConfig, pool: Sequence[int]) -> int:
@@ -130,15 +125,12 @@ def _requests(model: DualBranch, config: EvaluationConfig) -> tuple[TableRequest
     columns = columns_of(model, deltas)  # heads are copies: made once, shared by all tables
     plain = {key: column for key, column in columns.items() if column.delta is None and not column.with_bias}
     requests = []
-    for key in dict.fromkeys(config.methods):
-        for treatment in dict.fromkeys(config.weights):
-            method = cam_method(key)
-            clamps_weights(treatment, "softmax")  # refuses an unknown treatment before anything is computed
-            # A delta or a bias moves the zero of CAM's signed map; clamped weights have given the zero up.
-            is_signed_cam = key == "cam" and treatment == "signed"
-            request = TableRequest(method, treatment, columns if is_signed_cam else plain)
-            source_of(request.columns["softmax"], method, treatment)  # refuses a method that cannot be evaluated
-            requests.append(request)
+    for key, treatment in itertools.product(dict.fromkeys(config.methods), dict.fromkeys(config.weights)):
+        # A delta or a bias moves the zero of CAM's signed map; clamped weights have given the zero up.
+        is_signed_cam = key == "cam" and treatment == "signed"
+        request = TableRequest(cam_method(key), treatment, columns if is_signed_cam else plain)
+        request.source("softmax")  # refuses what cannot be evaluated before anything is computed
+        requests.append(request)
     return tuple(requests)
 
 
@@ -157,10 +149,7 @@ def _results(measurements: Measurements, match: ClassMatch) -> dict[str, Any]:
         "softmax_weight_std": float(model.softmax_head.last_linear.weight.detach().std()),
         "counts": _counts(measurements, match),
         "accuracy": _accuracy(measurements, tables.draws),
-        "metrics": {
-            key: {"title": metric.title, "family": metric.family, "better": metric.better, "note": metric.note}
-            for key, metric in METRICS.items()
-        },
+        "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
         "tables": [tables.table(request) for request in work.requests],
         "versions": library_versions(),
     }

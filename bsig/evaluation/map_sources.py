@@ -37,8 +37,9 @@ class TableRequest:
     columns: dict[str, Column]
 
     def source(self, key: str) -> MapSource:
-        """The source of a column's maps, without its gate."""
-        return source_of(self.columns[self.columns[key].source], self.method, self.treatment)
+        """The source of a column's maps without its gate; softmax's for every column of a method without weights."""
+        column = self.columns[key.split("*")[0] if self.method.weights is not None else "softmax"]
+        return source_of(column, self.method, self.treatment)
 
 
 @dataclass(frozen=True)
@@ -76,38 +77,23 @@ def source_of(column: Column, method: CamMethod, treatment: str) -> MapSource:
             f"`methods` (='{method.key}') runs the whole network once a channel, which is too slow to evaluate; "
             "leave it out."
         )
-    clamped = clamps_weights(treatment, column.branch)
-    if method.key == "grad-cam++":
-        clamped = False
+    has_negative_weights = method.weights is not None and method.key != "grad-cam++"
+    clamped = clamps_weights(treatment, column.branch) and has_negative_weights
     if not column.head.cam_is_exact:
-        return MapSource(column, method, clamped and method.weights is not None)
-    if method.key in CAM_PER_CELL:
-        return MapSource(column, CAM_METHODS["cam"], clamped and column.key != "features", per_cell=True)
-    if method.key == "layer-cam":
-        return MapSource(column, CAM_METHODS["cam"], column.key != "features", per_cell=True)
-    is_positive = column.key == "features" and method.key == "cam"  # a head of ones
-    return MapSource(column, method, clamped and method.weights is not None and not is_positive)
+        return MapSource(column, method, clamped)
+    if method.key not in ("cam", "layer-cam", *CAM_PER_CELL):
+        return MapSource(column, method, clamped)
+    clamped = (clamped or method.key == "layer-cam") and column.key != "features"  # a head of ones
+    return MapSource(column, CAM_METHODS["cam"], clamped, per_cell=method.key != "cam")
 
 
 def distinct_sources(requests: Sequence[TableRequest], columns: Sequence[str] | None = None) -> dict[str, MapSource]:
-    """The maps that all columns of all tables rest on, by key; of Eigen-CAM one for all heads.
-
-    Args:
-        requests: the tables.
-        columns: keys of the columns that count; None for all.
-    """
+    """The maps that these columns (None for all) of all tables rest on, by key; of Eigen-CAM one for all heads."""
+    keys = [(request, key) for request in requests for key in request.columns if columns is None or key in columns]
     sources: dict[str, MapSource] = {}
-    for request in requests:
-        for key in request.columns:
-            if columns is None or key in columns:
-                source = shared_source(request, key)
-                sources.setdefault(source.key, source)
+    for source in (request.source(key) for request, key in keys):
+        sources.setdefault(source.key, source)
     return sources
-
-
-def shared_source(request: TableRequest, key: str) -> MapSource:
-    """The source of a column's maps; that of the softmax head for every column of a method without weights."""
-    return request.source(key if request.method.weights is not None else "softmax")
 
 
 def class_maps(
@@ -144,15 +130,15 @@ def pooled_head_weights(
     weight, bias = linear.weight.detach(), linear.bias.detach()
     if source.column.branch == "centred":
         weight, bias = weight - weight.mean(dim=0), bias - bias.mean()
-    chosen = weight[class_index]
+    class_weights = weight[class_index]
     if source.method.key == "cam":
-        return chosen
+        return class_weights
     cells = features.shape[2] * features.shape[3]
     total = features.sum(dim=(2, 3))[:, None]
     if source.method.key == "ablation-cam":
-        value = (chosen * total).sum(dim=2) / cells + bias[class_index]
-        return relative_drop(chosen * total / cells, value[:, :, None])
-    gradient = chosen / cells
+        value = (class_weights * total).sum(dim=2) / cells + bias[class_index]
+        return relative_drop(class_weights * total / cells, value[:, :, None])
+    gradient = class_weights / cells
     return cells * grad_cam_plus_plus_alpha(gradient, total) * gradient.clamp(min=0)
 
 

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from bsig.evaluation.columns import DELTAS, delta_key
-from bsig.evaluation.map_sources import MapSource, TableRequest, shared_source
-from bsig.evaluation.metrics.catalogue import METRICS
-from bsig.evaluation.metrics.intervals import estimate, mean_over, resampling_weights
-from bsig.evaluation.metrics.regions import inside_auc
-from bsig.evaluation.metrics.specificity import (
-    area_curves,
-    evidence_masses,
-    mean_curve,
-    pointing_scores,
-    positive_areas,
-    roc_points,
-    zero_tests,
-)
-from bsig.evaluation.passes.faithfulness import KEYS
-from bsig.evaluation.passes.localization import BLIND_TITLES, LocalizationCounts, localization_values
+from bsig.evaluation.map_sources import MapSource, TableRequest
+from bsig.evaluation.metrics.catalogue import BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
+from bsig.evaluation.metrics.faithfulness import Faithfulness
+from bsig.evaluation.metrics.intervals import Values, estimate, finite_or_none, means_over, resampling_weights
+from bsig.evaluation.metrics.localization import accuracy_curve, box_accuracies, pixel_average_precision, unpacked
+from bsig.evaluation.metrics.specificity import ZeroTests, pointing_scores, zero_tests
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.explain.methods import TREATMENTS
 
 Array = np.ndarray
-Values = dict[str, tuple[Float[Array, " r"], int]]
 SHOWN_DIFFERENCES = 8
-CURVE_POINTS = 41
-IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All numbers of one map, for every draw of pictures, and its curves and single pictures for drawing."""
-
-    values: Values
-    area_curve: list[dict[str, float]]
-    roc: list[dict[str, float]]
-    by_picture: dict[str, Float[Array, " n"]]
 
 
 @dataclass(frozen=True)
@@ -50,12 +30,13 @@ class LocalizationScores:
 
     Attributes:
         curve: GT-known localization against the threshold, for drawing.
-        right_at_best: (m,) which pictures with boxes are localized at the best threshold; None without any.
+        right_at_best: which pictures with boxes are localized (largest contour, IoU 0.5) at the threshold that is best
+            for all of them; None without any.
     """
 
     values: Values
     curve: list[dict[str, float]]
-    right_at_best: Array | None
+    right_at_best: Bool[Array, " m"] | None
 
 
 class Tables:
@@ -71,17 +52,18 @@ class Tables:
         self.draws = resampling_weights(len(measurements.labels), resamples, seed)
         self._mosaic_draws = resampling_weights(max(len(measurements.mosaics), 1), resamples, seed + 1)
         self._faithful_draws = resampling_weights(max(len(measurements.faithful), 1), resamples, seed)
-        self._scores_by_map: dict[tuple[str, str | None], Scores] = {}
-        self._localization_by_map: dict[str, LocalizationScores] = {}
+        self._scores = cache(self._computed_scores)
+        self._localization = cache(self._computed_localization)
 
     def table(self, request: TableRequest) -> dict[str, Any]:
         """One method and treatment in all its columns, ready for JSON."""
-        keys = table_columns(request)
-        sources = {key: shared_source(request, key) for key in keys}
-        titles = {key: request.columns[key].title for key in keys} | BLIND_TITLES
-        values = {key: self._values(source, request.columns[key].gate) for key, source in sources.items()}
+        # Further deltas are points of the curve alone.
+        columns = {key: each for key, each in request.columns.items() if each.delta is None or each.delta in DELTAS}
+        sources = {key: request.source(key) for key in columns}
+        scores = {key: self._scores(sources[key].key, column.gate) for key, column in columns.items()}
+        titles = {key: column.title for key, column in columns.items()} | BLIND_TITLES
+        values = {key: self._values(sources[key], column.gate) for key, column in columns.items()}
         values |= {key: self._localization(key).values for key in BLIND_TITLES}
-        plain = {key: source for key, source in sources.items() if request.columns[key].gate is None}
         return {
             "method": request.method.key,
             "weights": request.treatment,
@@ -91,9 +73,11 @@ class Tables:
                 key: {"title": titles[key], "metrics": _with_differences(values[key], values["softmax"], key)}
                 for key in values
             },
-            "localization_curves": {key: self._localization(source.key).curve for key, source in plain.items()},
-            "area_curves": self._curves(request, sources, "area_curve"),
-            "roc_over_pictures": self._curves(request, sources, "roc"),
+            "localization_curves": {
+                key: self._localization(sources[key].key).curve for key, column in columns.items() if not column.gate
+            },
+            "area_curves": {key: self._curve(sources[key], scores[key].area_curve) for key in columns},
+            "roc_over_pictures": {key: self._curve(sources[key], scores[key].roc) for key in columns},
             "delta_curve": self._delta_curve(request),
             "by_class": self._by_class(sources),
             "differ_most": self._differ_most(sources),
@@ -104,111 +88,79 @@ class Tables:
         rows, columns = self._measurements.coverage.shape[1:]
         return 1 / (rows * columns) if source.per_cell else 1.0
 
-    def _curves(
-        self, request: TableRequest, sources: dict[str, MapSource], name: str
-    ) -> dict[str, list[dict[str, float]]]:
-        """The curve `name` of each column, levels in the unit of the table's maps."""
-        return {
-            key: [
-                point | {"level": point["level"] * self._factor(source)}
-                for point in getattr(self._scores(source, request.columns[key].gate), name)
-            ]
-            for key, source in sources.items()
-        }
+    def _curve(self, source: MapSource, points: list[dict[str, float]]) -> list[dict[str, float]]:
+        """The points of a column's curve, levels in the unit of the table's maps."""
+        return [point | {"level": point["level"] * self._factor(source)} for point in points]
 
     def _values(self, source: MapSource, gate: str | None) -> Values:
         """All numbers of one column, evidence in the unit of the table's maps."""
+        values = self._scores(source.key, gate).values
+        if source.is_localized:  # a gate is one positive number a map: it changes no place
+            values = values | self._localization(source.key).values
         factor = self._factor(source)
         return {
-            key: (value * factor if key in IN_THE_MAPS_UNIT else value, count)
-            for key, (value, count) in self._scores(source, gate).values.items()
+            key: (value * factor if key in IN_THE_MAPS_UNIT else value, count) for key, (value, count) in values.items()
         }
 
-    def _scores(self, source: MapSource, gate: str | None) -> Scores:
-        """The scores of a map, multiplied by the probability `gate` where there is one; computed once."""
-        key = source.key, gate
-        if key not in self._scores_by_map:
-            self._scores_by_map[key] = self._computed_scores(source, gate)
-        return self._scores_by_map[key]
+    def _computed_scores(self, key: str, gate: str | None) -> ZeroTests:
+        """The scores of a map but for localization."""
+        maps = _gated_maps(self._measurements.rows, key, gate)
+        scores = zero_tests(maps[:, 0], maps[:, 1:], self._measurements.coverage, self.draws)
+        return replace(scores, values=scores.values | self._pointing(key, gate) | self._faithfulness(key, gate))
 
-    def _computed_scores(self, source: MapSource, gate: str | None) -> Scores:
-        measurements, key = self._measurements, source.key
-        maps = measurements.maps(key)
-        if gate:
-            maps = maps * measurements.rows(f"gate {gate}")[:, :, None, None]
-        own, absent = maps[:, 0], maps[:, 1:]
-        values = zero_tests(own, absent, measurements.coverage, self.draws)
-        if source.is_localized:  # A gate is one positive number a map; it changes no place.
-            values |= self._localization(key).values
-        values |= self._pointing(key, gate) | (self._faithfulness(key) if gate is None else {})
-        by_picture = {
-            "own_area": positive_areas(own),
-            "absent_area": positive_areas(absent).mean(axis=1),
-            "inside_auc": inside_auc(own, measurements.coverage),
-        }
-        roc = roc_points(evidence_masses(own), evidence_masses(absent))
-        return Scores(values, _area_points(own, absent, measurements.coverage), roc, by_picture)
-
-    def _localization(self, key: str) -> LocalizationScores:
-        """The localization of a map or of a baseline; computed once."""
-        if key not in self._localization_by_map:
-            measurements = self._measurements
-            counts = measurements.localization(key)
-            values = localization_values(
-                counts, measurements.boxed, measurements.masked, measurements.softmax_top1, self.draws
-            )
-            self._localization_by_map[key] = LocalizationScores(values, counts.curve(), _right_at_best(counts))
-        return self._localization_by_map[key]
+    def _computed_localization(self, key: str) -> LocalizationScores:
+        measurements = self._measurements
+        boxed, masked = measurements.boxed, measurements.masked
+        values: Values = {}
+        curve, right_at_best = [], None
+        if len(boxed):
+            is_localized = unpacked(measurements.rows(f"places {key}"))
+            accuracies = box_accuracies(is_localized, measurements.softmax_top1[boxed], self.draws[:, boxed])
+            values |= {name: (accuracy, len(boxed)) for name, accuracy in accuracies.items()}
+            curve = accuracy_curve(is_localized)
+            right_at_best = is_localized[:, 0, int(is_localized[:, 0].sum(axis=0).argmax())]
+        if len(masked):
+            precision = pixel_average_precision(measurements.rows(f"pixels {key}"), self.draws[:, masked])
+            values["pxap"] = (precision, len(masked))
+        return LocalizationScores(values, curve, right_at_best)
 
     def _pointing(self, key: str, gate: str | None) -> Values:
         """Scores of the grid pointing game; none without mosaics."""
         if not len(self._measurements.mosaics):
             return {}
-        maps = self._measurements.in_mosaics(f"maps {key}")
-        if gate:
-            maps = maps * self._measurements.in_mosaics(f"gate {gate}")[:, :, None, None]
-        scores = pointing_scores(maps)
-        by_metric = {
-            "mosaic": scores.at_zero,
-            "mosaic_area": scores.positive_area,
-            "mosaic_at_30": scores.at_share_of_maximum,
-            "mosaic_quarter": scores.at_quarter_area,
-            "mosaic_maximum": scores.maximum,
-        }
-        draws = self._mosaic_draws
-        return {name: (mean_over(value, draws), int(np.isfinite(value).sum())) for name, value in by_metric.items()}
+        maps = _gated_maps(self._measurements.in_mosaics, key, gate)
+        return means_over(pointing_scores(maps), self._mosaic_draws)
 
-    def _faithfulness(self, key: str) -> Values:
-        """Faithfulness scores; none for a map that was not scored."""
-        scores = self._measurements.faithfulness(key)
+    def _faithfulness(self, key: str, gate: str | None) -> Values:
+        """Faithfulness scores; none for a gate, which changes no order, or a map that was not scored."""
+        scores = None if gate else self._measurements.faithfulness(key)
         if scores is None:
             return {}
-        return {name: (mean_over(scores[:, at], self._faithful_draws), len(scores)) for at, name in enumerate(KEYS)}
+        return means_over(dict(zip(Faithfulness._fields, scores.T, strict=True)), self._faithful_draws)
 
     def _delta_curve(self, request: TableRequest) -> list[dict[str, Any]]:
         """Values without intervals of the softmax head with a number on every weight, a point a number."""
         deltas = {column.delta for column in request.columns.values() if column.delta is not None} | {0.0}
         points = []
         for delta in sorted(deltas, reverse=True):
-            source = shared_source(request, delta_key(delta) if delta else "softmax")
-            values = self._values(source, None)
-            point: dict[str, Any] = {"delta": delta}
-            points.append(point | {name: _finite(value[0]) for name, (value, _) in values.items()})
+            values = self._values(request.source(delta_key(delta) if delta else "softmax"), None)
+            means = {name: finite_or_none(value[0]) for name, (value, _) in values.items()}
+            points.append({"delta": delta, **means})
         return points
 
     def _by_class(self, sources: dict[str, MapSource]) -> list[dict[str, Any]]:
         """Means over each class's pictures, softmax and sigmoid; without intervals, as a class has few pictures."""
         measurements = self._measurements
-        scores = {branch: self._scores(sources[branch], None).by_picture for branch in ("softmax", "sigmoid")}
-        localized = {branch: self._localization(sources[branch].key).right_at_best for branch in scores}
+        keys = {branch: sources[branch].key for branch in ("softmax", "sigmoid")}
         rows = []
         for label in np.unique(measurements.labels):
             is_in_class = measurements.labels == label
-            first = measurements.sample(int(np.flatnonzero(is_in_class)[0]))
-            row: dict[str, Any] = {"class": first.class_name, "class_index": int(label), "n": int(is_in_class.sum())}
-            for branch, by_picture in scores.items():
-                row[branch] = {key: _mean(value[is_in_class]) for key, value in by_picture.items()}
-                is_right = localized[branch]
+            sample = measurements.samples[int(is_in_class.argmax())]
+            row: dict[str, Any] = {"class": sample.class_name, "class_index": int(label), "n": int(is_in_class.sum())}
+            for branch, key in keys.items():
+                by_picture = self._scores(key, None).by_picture
+                row[branch] = {name: _mean(value[is_in_class]) for name, value in by_picture.items()}
+                is_right = self._localization(key).right_at_best
                 if is_right is not None:
                     row[branch]["gt_known"] = _mean(is_right[is_in_class[measurements.boxed]].astype(np.float64))
             rows.append(row)
@@ -216,71 +168,47 @@ class Tables:
 
     def _differ_most(self, sources: dict[str, MapSource]) -> dict[str, Any]:
         """The pictures where the branches differ most either way: by AUC, or without boxes by own less absent area."""
-        branches = [self._scores(sources[branch], None).by_picture for branch in ("softmax", "sigmoid")]
-        by = "inside_auc" if np.isfinite(branches[1]["inside_auc"]).any() else "own_area - absent_area"
-        softmax, sigmoid = (
+        softmax, sigmoid = (self._scores(sources[branch].key, None).by_picture for branch in ("softmax", "sigmoid"))
+        by = "inside_auc" if np.isfinite(sigmoid["inside_auc"]).any() else "own_area - absent_area"
+        before, after = (
             scores["inside_auc"] if by == "inside_auc" else scores["own_area"] - scores["absent_area"]
-            for scores in branches
+            for scores in (softmax, sigmoid)
         )
-        difference = sigmoid - softmax
-        order = [int(i) for i in np.argsort(difference, kind="stable") if np.isfinite(difference[i])]
-
-        def rows(pictures: list[int]) -> list[dict[str, Any]]:
-            return [
-                {
-                    "key": self._measurements.sample(i).key,
-                    "class": self._measurements.sample(i).class_name,
-                    "class_index": int(self._measurements.labels[i]),
-                    "softmax": float(softmax[i]),
-                    "sigmoid": float(sigmoid[i]),
-                }
-                for i in pictures
-            ]
-
+        difference = after - before
+        order = [int(i) for i in np.argsort(difference, kind="stable")]
+        better, worse = [i for i in order[::-1] if difference[i] > 0], [i for i in order if difference[i] < 0]
         return {
             "by": by,
-            "sigmoid_better": rows([i for i in order[::-1][:SHOWN_DIFFERENCES] if difference[i] > 0]),
-            "softmax_better": rows([i for i in order[:SHOWN_DIFFERENCES] if difference[i] < 0]),
+            "sigmoid_better": self._picture_rows(better[:SHOWN_DIFFERENCES], before, after),
+            "softmax_better": self._picture_rows(worse[:SHOWN_DIFFERENCES], before, after),
         }
 
+    def _picture_rows(self, pictures: Sequence[int], softmax: Array, sigmoid: Array) -> list[dict[str, Any]]:
+        return [
+            {
+                "key": self._measurements.samples[i].key,
+                "class": self._measurements.samples[i].class_name,
+                "class_index": int(self._measurements.labels[i]),
+                "softmax": float(softmax[i]),
+                "sigmoid": float(sigmoid[i]),
+            }
+            for i in pictures
+        ]
 
-def table_columns(request: TableRequest) -> list[str]:
-    """Keys of the table's columns; further deltas are points of the curve alone."""
-    return [key for key, column in request.columns.items() if column.delta is None or column.delta in DELTAS]
+
+def _gated_maps(rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
+    """The maps of a source, multiplied by the probability `gate` where there is one."""
+    maps = rows(f"maps {key}")
+    return maps * rows(f"gate {gate}")[:, :, None, None] if gate else maps
 
 
 def _with_differences(values: Values, softmax: Values, column: str) -> dict[str, dict[str, Any]]:
     """Each metric's estimate and, in all columns but softmax's, its difference to softmax over the same draws."""
-    estimates: dict[str, dict[str, Any]] = {}
-    for key in (key for key in METRICS if key in values):
-        value, count = values[key]
-        estimates[key] = dict(estimate(value, count))
-        if column != "softmax":
-            estimates[key]["difference"] = estimate(value - softmax[key][0], min(count, softmax[key][1]))
+    estimates: dict[str, dict[str, Any]] = {key: dict(estimate(*values[key])) for key in METRICS if key in values}
+    for key in estimates if column != "softmax" else ():
+        (value, count), (softmax_value, softmax_count) = values[key], softmax[key]
+        estimates[key]["difference"] = estimate(value - softmax_value, min(count, softmax_count))
     return estimates
-
-
-def _area_points(own: Array, absent: Array, coverage: Array) -> list[dict[str, float]]:
-    """Own-class against absent-class area from level to level, for drawing."""
-    curves = area_curves(own, absent, coverage)
-    everyone = np.ones((1, len(own)), np.float32)
-    own_share, absent_share = mean_curve(curves.own, everyone)[0], mean_curve(curves.absent, everyone)[0]
-    points = np.unique(np.linspace(0, len(curves.levels) - 1, CURVE_POINTS).round().astype(int))
-    return [
-        {"level": float(curves.levels[i]), "own": float(own_share[i]), "absent": float(absent_share[i])} for i in points
-    ]
-
-
-def _right_at_best(counts: LocalizationCounts) -> Array | None:
-    """Which boxed pictures are localized (largest contour, IoU 0.5) at the threshold that is best for all of them."""
-    if counts.localized is None:
-        return None
-    is_right = counts.localized.largest
-    return is_right[:, int(is_right.sum(axis=0).argmax())]
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _mean(values: Array) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
+from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.job import EvaluationJob
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -17,9 +18,7 @@ CHECKPOINT = "imagenet1k-efficientnet_lite0"
 
 
 def job_on(data: Path, folder: Path) -> EvaluationJob:
-    return EvaluationJob.start(
-        data, CHECKPOINTS_FOLDER / CHECKPOINT, folder, methods=["cam"], weights=["signed"], split="train", limit=None
-    )
+    return EvaluationJob.start(data, CHECKPOINTS_FOLDER / CHECKPOINT, folder, EvaluationConfig(), split="train")
 
 
 def test_a_job_that_is_stopped_shows_nothing(tmp_path: Path) -> None:

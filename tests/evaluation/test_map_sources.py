@@ -7,7 +7,7 @@ import torch
 from tolerances import FLOAT32, LIBRARY, assert_close
 
 from bsig.evaluation.columns import columns_of
-from bsig.evaluation.map_sources import TableRequest, class_maps, distinct_sources, shared_source, source_of
+from bsig.evaluation.map_sources import TableRequest, class_maps, distinct_sources, source_of
 from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
@@ -30,8 +30,8 @@ def test_columns_are_the_maps_that_explaining_draws(
     columns = columns_of(perturbed_model, [-0.01])
     request = TableRequest(CAM_METHODS[key], treatment, columns)
     for name in ("softmax", "sigmoid", "centred", "delta-0.01", "features", "random-head"):
-        source, column = shared_source(request, name), columns[name]
-        found = class_maps(source, features, classes) / (15 if source.per_cell else 1)
+        source, column = request.source(name), columns[name]
+        drawn = class_maps(source, features, classes) / (15 if source.per_cell else 1)
         for i in range(2):
             for j in range(2):
                 scores = class_scores_of(classes[i, j : j + 1], 1000, centred=name == "centred")
@@ -39,14 +39,14 @@ def test_columns_are_the_maps_that_explaining_draws(
                 clamp = clamps_weights(treatment, column.branch)
                 expected = signed_map(CAM_METHODS[key], score, clamp_weights=clamp)[0][0]
                 scale = float(expected.abs().max())
-                assert_close(found[i, j] / scale, expected / scale, LIBRARY)
+                assert_close(drawn[i, j] / scale, expected / scale, LIBRARY)
 
 
 def test_a_gated_column_is_its_map_without_the_gate(perturbed_model: DualBranch) -> None:
     request = TableRequest(CAM_METHODS["cam"], "paper", columns_of(perturbed_model))
-    assert shared_source(request, "softmax*sigmoid") == shared_source(request, "softmax")
-    assert shared_source(request, "sigmoid*sigmoid").clamped
-    assert not shared_source(request, "softmax*softmax").clamped
+    assert request.source("softmax*sigmoid") == request.source("softmax")
+    assert request.source("sigmoid*sigmoid").clamped
+    assert not request.source("softmax*softmax").clamped
 
 
 def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBranch, features: torch.Tensor) -> None:
@@ -63,11 +63,10 @@ def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBr
 
 def test_equal_maps_are_kept_once(perturbed_model: DualBranch) -> None:
     """Eight methods in three treatments are CAM (clamped or not), Grad-CAM++, Ablation-CAM (twice) and Eigen-CAM."""
-    columns = {key: one for key, one in columns_of(perturbed_model, ()).items() if not one.with_bias}
+    columns = {key: column for key, column in columns_of(perturbed_model, ()).items() if not column.with_bias}
     requests = [TableRequest(CAM_METHODS[key], treatment, columns) for key in QUICK for treatment in TREATMENTS]
-    found = distinct_sources(requests)
     heads = len(("softmax", "centred", "sigmoid", "features", "random-head"))
-    assert len(found) == (2 * heads - 1) + heads + 2 * heads + 1
+    assert len(distinct_sources(requests)) == (2 * heads - 1) + heads + 2 * heads + 1
     assert len(distinct_sources(requests, ["softmax"])) == 2 + 1 + 2 + 1
 
 
@@ -84,14 +83,14 @@ def test_no_picture_gives_no_map(perturbed_model: DualBranch) -> None:
 
 def test_a_column_with_bias_is_the_explainers_map_with_bias_and_moves_no_place(perturbed_model: DualBranch) -> None:
     features = perturbed_model.features(torch.randn(2, 3, 96, 96))
-    asked = torch.tensor([[3, 574], [999, 0]])
+    classes = torch.tensor([[3, 574], [999, 0]])
     columns = columns_of(perturbed_model)
     cam = CAM_METHODS["cam"]
     for branch in ("softmax", "sigmoid"):
-        plain = class_maps(source_of(columns[branch], cam, "signed"), features, asked)
-        lifted = class_maps(source_of(columns[f"{branch}+bias"], cam, "signed"), features, asked)
+        plain = class_maps(source_of(columns[branch], cam, "signed"), features, classes)
+        lifted = class_maps(source_of(columns[f"{branch}+bias"], cam, "signed"), features, classes)
         head = columns[branch].head
-        assert_close(lifted - plain, head.last_linear.bias[asked][:, :, None, None].expand_as(plain), FLOAT32)
-        logits = head(features).gather(1, asked)
+        assert_close(lifted - plain, head.last_linear.bias[classes][:, :, None, None].expand_as(plain), FLOAT32)
+        logits = head(features).gather(1, classes)
         assert_close(lifted.mean(dim=(2, 3)), logits.detach(), FLOAT32)
     assert "softmax+fitted" not in columns  # nothing was fitted for this model

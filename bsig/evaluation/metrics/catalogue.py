@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,85 +13,90 @@ class Metric:
     """One number of a table.
 
     Attributes:
-        key: in JSON.
         family: which test it belongs to.
         better: which direction is better; `neither` for a number that only says where a head stands.
         note: how to read it, one line.
     """
 
-    key: str
     title: str
     family: str
     better: Better
     note: str
 
 
-def _zero_tests() -> Iterator[Metric]:
-    family = "absent class"
-    yield Metric("own_area", "positive area, own class", family, "neither", "Share of cells above zero.")
-    yield Metric("absent_area", "positive area, absent class", family, "lower", "Bought by any negative delta.")
-    yield Metric("own_mass", "evidence mass, own class", family, "neither", "Mean of relu(map), in the map's unit.")
-    yield Metric("absent_mass", "evidence mass, absent class", family, "lower", "In the map's unit: one head alone.")
-    yield Metric("mass_ratio", "evidence mass, absent / own", family, "lower", "Free of the map's unit.")
-    for share in (70, 50):
-        yield Metric(
-            f"absent_area_at_own_{share}", f"absent area at own {share} %", family, "lower",
-            f"At the level that {share} % of all own-class cells reach: no constant added to the maps buys it.",
-        )  # fmt: skip
-    yield Metric("cell_auc", "AUC own against absent cells", family, "higher", "All levels at once; chance 0.5.")
-    yield Metric("picture_auc_area", "AUC over pictures, area", family, "higher", "By positive area; chance 0.5.")
-    yield Metric("picture_auc_mass", "AUC over pictures, mass", family, "higher", "By evidence mass; chance 0.5.")
-    family = "sign against boxes or mask"
-    yield Metric("box_iou", "IoU of map > 0", family, "higher", "With the boxes or mask.")
-    yield Metric("box_precision", "precision of map > 0", family, "higher", "Empty maps left out.")
-    yield Metric("box_recall", "recall of map > 0", family, "higher", "Full for an all-positive map.")
-    for share in (70, 50):
-        yield Metric(
-            f"box_iou_at_own_{share}", f"IoU at own {share} %", family, "higher", "At equal own-class area.",
-        )  # fmt: skip
-    yield Metric(
-        "inside_auc", "AUC inside against outside", "order of places", "higher",
-        "No threshold and no zero; the mean over pictures.",
-    )  # fmt: skip
-
-
-def _pointing() -> Iterator[Metric]:
-    family = "grid pointing game"
-    yield Metric("mosaic", "mosaic, at zero", family, "higher", "Chance 0.25; bought by any negative delta.")
-    yield Metric("mosaic_area", "mosaic, positive area", family, "neither", "Share of cells above zero.")
-    yield Metric("mosaic_at_30", "mosaic, at 30 % of maximum", family, "higher", "Chance 0.25; zero does not count.")
-    yield Metric("mosaic_quarter", "mosaic, at equal area", family, "higher", "The strongest quarter of the cells.")
-    yield Metric("mosaic_maximum", "mosaic, maximum", family, "higher", "Maximum in the right quarter; chance 0.25.")
-
-
-def _localization() -> Iterator[Metric]:
-    family = "localization against boxes"
-    yield Metric(
-        "max_box_acc_v2", "MaxBoxAccV2", family, "higher",
-        "All contours, the best threshold for each IoU level, mean of 0.3, 0.5, 0.7.",
-    )  # fmt: skip
-    for level in (30, 50, 70):
-        yield Metric(
-            f"max_box_acc_{level}", f"MaxBoxAcc, IoU 0.{level // 10}", family, "higher", "All contours.",
-        )  # fmt: skip
-    for key, title in (("gt_known", "GT-known Loc"), ("top1_loc", "Top-1 Loc")):
-        yield Metric(key, f"{title}, best threshold", family, "higher", "Largest contour, IoU 0.5.")
-        yield Metric(f"{key}_at_20", f"{title}, threshold 0.2", family, "higher", "Fixed in advance.")
-    yield Metric(
-        "pxap", "PxAP", "localization against masks", "higher",
-        "Area under the precision-recall curve of all pixels.",
-    )  # fmt: skip
-
-
-def _faithfulness() -> Iterator[Metric]:
-    family = "faithfulness, judged by softmax"
-    yield Metric("insertion_auc", "insertion AUC", family, "higher", "From the blurred picture, strongest first.")
-    yield Metric("deletion_auc", "deletion AUC", family, "lower", "To the mean colour, strongest first.")
-    yield Metric("road", "ROAD", family, "higher", "Weakest less strongest pixels guessed from neighbours; half of it.")
-    yield Metric("average_drop", "average drop", family, "lower", "Picture times relu(map); favours large maps.")
-    yield Metric("increase_in_confidence", "increase in confidence", family, "higher", "Picture times relu(map).")
-
-
+# Family -> key in JSON -> title, better direction, note.
+FAMILIES: dict[str, dict[str, tuple[str, Better, str]]] = {
+    "absent class": {
+        "own_area": ("positive area, own class", "neither", "Share of cells above zero."),
+        "absent_area": ("positive area, absent class", "lower", "Bought by any negative delta."),
+        "own_mass": ("evidence mass, own class", "neither", "Mean of relu(map), in the map's unit."),
+        "absent_mass": ("evidence mass, absent class", "lower", "In the map's unit: one head alone."),
+        "mass_ratio": ("evidence mass, absent / own", "lower", "Free of the map's unit."),
+        "absent_area_at_own_70": (
+            "absent area at own 70 %", "lower",
+            "At the level that 70 % of all own-class cells reach: no constant added to the maps buys it.",
+        ),
+        "absent_area_at_own_50": (
+            "absent area at own 50 %", "lower",
+            "At the level that 50 % of all own-class cells reach: no constant added to the maps buys it.",
+        ),
+        "cell_auc": ("AUC own against absent cells", "higher", "All levels at once; chance 0.5."),
+        "picture_auc_area": ("AUC over pictures, area", "higher", "By positive area; chance 0.5."),
+        "picture_auc_mass": ("AUC over pictures, mass", "higher", "By evidence mass; chance 0.5."),
+    },
+    "sign against boxes or mask": {
+        "box_iou": ("IoU of map > 0", "higher", "With the boxes or mask."),
+        "box_precision": ("precision of map > 0", "higher", "Empty maps left out."),
+        "box_recall": ("recall of map > 0", "higher", "Full for an all-positive map."),
+        "box_iou_at_own_70": ("IoU at own 70 %", "higher", "At equal own-class area."),
+        "box_iou_at_own_50": ("IoU at own 50 %", "higher", "At equal own-class area."),
+    },
+    "order of places": {
+        "inside_auc": ("AUC inside against outside", "higher", "No threshold and no zero; the mean over pictures."),
+    },
+    "grid pointing game": {
+        "mosaic": ("mosaic, at zero", "higher", "Chance 0.25; bought by any negative delta."),
+        "mosaic_area": ("mosaic, positive area", "neither", "Share of cells above zero."),
+        "mosaic_at_30": ("mosaic, at 30 % of maximum", "higher", "Chance 0.25; zero does not count."),
+        "mosaic_quarter": ("mosaic, at equal area", "higher", "The strongest quarter of the cells."),
+        "mosaic_maximum": ("mosaic, maximum", "higher", "Maximum in the right quarter; chance 0.25."),
+    },
+    "localization against boxes": {
+        "max_box_acc_v2": (
+            "MaxBoxAccV2", "higher", "All contours, the best threshold for each IoU level, mean of 0.3, 0.5, 0.7.",
+        ),
+        "max_box_acc_30": ("MaxBoxAcc, IoU 0.3", "higher", "All contours."),
+        "max_box_acc_50": ("MaxBoxAcc, IoU 0.5", "higher", "All contours."),
+        "max_box_acc_70": ("MaxBoxAcc, IoU 0.7", "higher", "All contours."),
+        "gt_known": ("GT-known Loc, best threshold", "higher", "Largest contour, IoU 0.5."),
+        "gt_known_at_20": ("GT-known Loc, threshold 0.2", "higher", "Fixed in advance."),
+        "top1_loc": ("Top-1 Loc, best threshold", "higher", "Largest contour, IoU 0.5."),
+        "top1_loc_at_20": ("Top-1 Loc, threshold 0.2", "higher", "Fixed in advance."),
+    },
+    "localization against masks": {
+        "pxap": ("PxAP", "higher", "Area under the precision-recall curve of all pixels."),
+    },
+    "faithfulness, judged by softmax": {
+        "insertion_auc": ("insertion AUC", "higher", "From the blurred picture, strongest first."),
+        "deletion_auc": ("deletion AUC", "lower", "To the mean colour, strongest first."),
+        "road": ("ROAD", "higher", "Weakest less strongest pixels guessed from neighbours; half of it."),
+        "average_drop": ("average drop", "lower", "Picture times relu(map); favours large maps."),
+        "increase_in_confidence": ("increase in confidence", "higher", "Picture times relu(map)."),
+    },
+}  # fmt: skip
 METRICS: dict[str, Metric] = {
-    metric.key: metric for family in (_zero_tests, _pointing, _localization, _faithfulness) for metric in family()
+    key: Metric(title, family, better, note)
+    for family, metrics in FAMILIES.items()
+    for key, (title, better, note) in metrics.items()
+}
+IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
+"""The metrics that are multiplied by a number when their map is."""
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+
+# The baselines that look at no picture: columns of every table.
+BLIND_TITLES = {
+    "full-box": "baseline: the full-image box",
+    "centred-box": "baseline: a centred box, 70 % of each side",
+    "centred-gaussian": "baseline: a centred Gaussian",
+    "random": "baseline: a random map",
 }

@@ -15,7 +15,7 @@ map; the product takes `relu(map)` over its maximum.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,39 +31,35 @@ STEPS = 16
 BLUR_PIXELS, BLUR_SIGMA = 11, 5.0
 
 
-@dataclass(frozen=True)
-class Faithfulness:
-    """One map's scores, each from 0 to 1, `road` from -0.5 to 0.5; of `drop` only the part that is lost counts."""
+class Faithfulness(NamedTuple):
+    """One map's scores by metric (`METRICS`), each from 0 to 1, `road` from -0.5 to 0.5; a gain is no negative drop."""
 
     deletion_auc: float
     insertion_auc: float
     road: float
-    drop: float
-    increase: float
+    average_drop: float
+    increase_in_confidence: float
 
 
 def faithfulness(
-    probability: Probability, inputs: Float[Tensor, "3 H W"], one_map: Float[Tensor, "h w"], steps: int = STEPS
+    probability: Probability, inputs: Float[Tensor, "3 H W"], one_map: Float[Tensor, "h w"]
 ) -> Faithfulness:
     """All scores of one map.
 
-    Args:
-        probability: normalised pictures (b, 3, H, W) -> (b,), the frozen softmax probability of the map's class.
-        inputs: the normalised picture; zero is the mean colour of the preprocessing.
-        one_map: signed, at any resolution.
-        steps: in how many equal parts the pixels are taken away or given back.
+    `probability` turns normalised pictures (b, 3, H, W) into the frozen softmax probability (b,) of the map's class.
+    Zero in `inputs`, one such picture, is the mean colour. `one_map` is signed, at any resolution.
 
     Raises:
-        InputError: the map is not finite, or `steps` is below 1.
+        InputError: the map is not finite.
     """
     if not torch.isfinite(one_map).all():
         raise InputError("`one_map` must hold finite numbers; a map with NaN has no order of places.")
-    size_hw = (inputs.shape[1], inputs.shape[2])
-    ranks = pixel_ranks(enlarged(one_map, size_hw))
-    deleted = probability(partly(inputs, torch.zeros_like(inputs), first_pixels(ranks, steps)))
-    inserted = probability(partly(blurred(inputs), inputs, first_pixels(ranks, steps)))
-    drop, increase = drop_and_increase(probability, inputs, one_map)
-    return Faithfulness(area_under(deleted), area_under(inserted), road(probability, inputs, ranks), drop, increase)
+    ranks = pixel_ranks(enlarged(one_map, (inputs.shape[1], inputs.shape[2])))
+    masks = first_pixels(ranks, STEPS)[:, None]
+    deleted = probability(torch.where(masks, 0.0, inputs))
+    inserted = probability(torch.where(masks, inputs, blurred(inputs)))
+    changes = drop_and_increase(probability, inputs, one_map)
+    return Faithfulness(area_under(deleted), area_under(inserted), road(probability, inputs, ranks), *changes)
 
 
 def enlarged(one_map: Float[Tensor, "h w"], size_hw: tuple[int, int]) -> Float[Tensor, "H W"]:
@@ -80,22 +76,9 @@ def pixel_ranks(pixels: Float[Tensor, "H W"]) -> Int[Tensor, "H W"]:
 
 
 def first_pixels(ranks: Int[Tensor, "H W"], steps: int) -> Bool[Tensor, "s H W"]:
-    """`steps + 1` masks: none of the pixels, the first part of them, ..., all of them.
-
-    Raises:
-        InputError: `steps` is below 1.
-    """
-    if steps < 1:
-        raise InputError(f"`steps` (={steps}) must be at least 1.")
+    """`steps + 1` masks: none of the pixels, the first part of them, ..., all of them."""
     counts = torch.arange(steps + 1, device=ranks.device) * ranks.numel() // steps
     return ranks < counts[:, None, None]
-
-
-def partly(
-    before: Float[Tensor, "3 H W"], after: Float[Tensor, "3 H W"], masks: Bool[Tensor, "s H W"]
-) -> Float[Tensor, "s 3 H W"]:
-    """`after` where a mask is true, `before` elsewhere."""
-    return torch.where(masks[:, None], after, before)
 
 
 def blurred(inputs: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:

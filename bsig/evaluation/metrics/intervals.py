@@ -20,7 +20,9 @@ from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 Estimate = dict[str, float | int | None]
+Values = dict[str, tuple[Float[Array, " r"], int]]
 RESAMPLES = 1000
+INTERVAL = (0.025, 0.975)
 
 
 def resampling_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Float[Array, "r n"]:
@@ -42,6 +44,11 @@ def mean_over(scores: Float[Array, " n"], weights: Float[Array, "r n"]) -> Float
     return ratio_over(scores, np.ones(len(scores)), weights)
 
 
+def means_over(scores: Mapping[str, Float[Array, " n"]], weights: Float[Array, "r n"]) -> Values:
+    """For each metric `mean_over`, and how many pictures it rests on."""
+    return {key: (mean_over(each, weights), int(np.isfinite(each).sum())) for key, each in scores.items()}
+
+
 def ratio_over(
     above: Float[Array, " n"], below: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> Float[Array, " r"]:
@@ -52,12 +59,12 @@ def ratio_over(
         return np.where(total[:, 1] == 0, np.nan, total[:, 0] / total[:, 1])
 
 
-def estimate(values: Float[Array, " r"], count: int, level: float = 0.95) -> Estimate:
-    """`value` (row 0), `low` and `high` (percentiles of the draws), `n`; None where a number is not defined."""
+def estimate(values: Float[Array, " r"], count: int) -> Estimate:
+    """`value` (row 0), `low` and `high` (its 95 % interval), `n`; None where a number is not defined."""
     draws = values[1:][np.isfinite(values[1:])]
     if not np.isfinite(values[0]) or len(draws) == 0:
-        return {"value": _number(values[0]), "low": None, "high": None, "n": count}
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+        return {"value": finite_or_none(values[0]), "low": None, "high": None, "n": count}
+    low, high = np.quantile(draws, INTERVAL)
     return {"value": float(values[0]), "low": float(low), "high": float(high), "n": count}
 
 
@@ -68,5 +75,6 @@ def excludes_zero(difference: Mapping[str, Any] | None) -> bool:
     return difference["low"] > 0 or difference["high"] < 0
 
 
-def _number(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """The number, ready for JSON; None for NaN and infinity."""
     return float(value) if np.isfinite(value) else None

@@ -24,18 +24,20 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Num, UInt8
 
+from bsig.inputs.datasets.samples import Box
 from bsig.inputs.errors import InputError
 
 Array = np.ndarray
-Box = tuple[float, float, float, float]
 SIZE = 224
 THRESHOLDS = np.arange(1001) / 1000
 FIXED_THRESHOLD = 0.2
 IOU_LEVELS = (0.3, 0.5, 0.7)
 NO_BOX = (0, 0, 0, 0)
 CENTRED_SIDE = 0.7
+CURVE_POINTS = 51
+HISTOGRAM_EDGES = np.append(np.arange(1000) / 1000, [1.0, 2.0, 3.0])
 
 
 def score_map(signed_map: Float[Array, "h w"], size: int = SIZE) -> Float32[Array, "H W"]:
@@ -53,9 +55,9 @@ class BoxesAtThresholds:
     """The boxes of one score map at every threshold; thresholds that see the same pixels share an entry.
 
     Attributes:
-        entry: (t,) which entry belongs to each threshold.
-        all_contours: by entry, (m, 4) boxes x0 y0 x1 y1; at least one.
-        largest: (e, 4) by entry, the box of the contour with the largest area.
+        entry: which entry belongs to each threshold.
+        all_contours: by entry, boxes x0 y0 x1 y1; at least one.
+        largest: by entry, the box of the contour with the largest area.
     """
 
     entry: Int[Array, " t"]
@@ -94,11 +96,9 @@ def _contour_boxes(grey: UInt8[Array, "H W"], cut: int) -> tuple[Int[Array, "_ 4
     return boxes, boxes[areas.index(max(areas))]
 
 
-def scaled_boxes(boxes_xyxy: Sequence[Box], picture_wh: tuple[int, int], size: int = SIZE) -> Int[Array, "g 4"]:
-    """Ground-truth boxes on `size` x `size` pixels, cut off to whole numbers as the public code does it."""
-    width, height = picture_wh
-    boxes = np.array(boxes_xyxy, np.float64).reshape(-1, 4)
-    return (boxes * size / np.array([width, height, width, height])).astype(int)
+def scaled_boxes(boxes_xyxy: Sequence[Box], picture_wh: tuple[int, int]) -> Int[Array, "g 4"]:
+    """Ground-truth boxes on `SIZE` x `SIZE` pixels, cut off to whole numbers as the public code does it."""
+    return (np.array(boxes_xyxy, np.float64).reshape(-1, 4) * SIZE / np.tile(picture_wh, 2)).astype(int)
 
 
 def box_ious(boxes: Int[Array, "m 4"], truth: Int[Array, "g 4"]) -> Float[Array, "m g"]:
@@ -106,39 +106,29 @@ def box_ious(boxes: Int[Array, "m 4"], truth: Int[Array, "g 4"]) -> Float[Array,
     x0y0 = np.maximum(boxes[:, None, :2], truth[None, :, :2])
     x1y1 = np.minimum(boxes[:, None, 2:], truth[None, :, 2:])
     shared = np.maximum(x1y1 - x0y0 + 1, 0).prod(axis=2)
-    joint = _pixels(boxes)[:, None] + _pixels(truth)[None] - shared
+    areas, truth_areas = ((each[:, 2:] - each[:, :2] + 1).prod(axis=1) for each in (boxes, truth))
+    joint = areas[:, None] + truth_areas - shared
     return np.divide(shared, joint, out=np.zeros(shared.shape), where=joint > 0)
-
-
-def _pixels(boxes: Int[Array, "m 4"]) -> Int[Array, " m"]:
-    """How many pixels each box holds, its ends included."""
-    return (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
 
 
 @dataclass(frozen=True)
 class BestIous:
-    """The best IoU of each picture at each threshold, over its ground-truth boxes.
-
-    Attributes:
-        all_contours: over all contours (MaxBoxAccV2).
-        largest: of the largest contour (GT-known).
-    """
+    """The best IoU of each picture at each threshold: of all contours (MaxBoxAccV2), of the largest one (GT-known)."""
 
     all_contours: Float[Array, "n t"]
     largest: Float[Array, "n t"]
 
 
 def best_ious(maps: Float[Array, "n h w"], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
-    """Every picture's IoUs at every threshold; `maps` are signed, of the class that is asked for."""
+    """The IoUs of signed maps of each picture's class."""
     return best_ious_of_boxes([boxes_at_thresholds(score_map(signed_map)) for signed_map in maps], truths)
 
 
 def best_ious_of_boxes(boxes: Sequence[BoxesAtThresholds], truths: Sequence[Int[Array, "_ 4"]]) -> BestIous:
-    """Every picture's IoUs at every threshold, for boxes that are known: a baseline's are the same for all pictures."""
+    """The IoUs of each picture's boxes, which a baseline shares between pictures."""
     rows = [_best_ious(of_picture, truth) for of_picture, truth in zip(boxes, truths, strict=True)]
-    all_contours, largest = zip(*rows, strict=True) if rows else ((), ())
-    shape = (len(rows), len(THRESHOLDS))
-    return BestIous(np.array(all_contours).reshape(shape), np.array(largest).reshape(shape))
+    ious = np.array(rows, np.float64).reshape(len(rows), 2, len(THRESHOLDS))
+    return BestIous(ious[:, 0], ious[:, 1])
 
 
 def _best_ious(boxes: BoxesAtThresholds, truth: Int[Array, "g 4"]) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
@@ -152,45 +142,32 @@ def _best_ious(boxes: BoxesAtThresholds, truth: Int[Array, "g 4"]) -> tuple[Floa
     return best[boxes.entry], box_ious(boxes.largest, truth).max(axis=1)[boxes.entry]
 
 
-@dataclass(frozen=True)
-class Localized:
-    """Which pictures are localized at which threshold, a bit each: what accuracies need of `BestIous`.
-
-    Attributes:
-        largest: the largest contour at IoU 0.5.
-        all_contours: by IoU level, in the order of `IOU_LEVELS`.
-    """
-
-    largest: Bool[Array, "n t"]
-    all_contours: tuple[Bool[Array, "n t"], ...]
-
-    def packed(self) -> UInt8[Array, "n 4 bytes"]:
-        """Eight thresholds a byte, for keeping."""
-        return np.packbits(np.stack([self.largest, *self.all_contours], axis=1), axis=2)
+def localized(ious: BestIous) -> Bool[Array, "n 4 t"]:
+    """Which pictures each threshold localizes: the largest contour at IoU 0.5, then all at each of `IOU_LEVELS`."""
+    return np.stack([ious.largest >= 0.5, *(ious.all_contours >= level for level in IOU_LEVELS)], axis=1)
 
 
-def localized(ious: BestIous) -> Localized:
-    """Which IoUs reach the protocol's levels."""
-    return Localized(ious.largest >= 0.5, tuple(ious.all_contours >= level for level in IOU_LEVELS))
+def packed(is_localized: Bool[Array, "n 4 t"]) -> UInt8[Array, "n 4 bytes"]:
+    """Eight thresholds a byte, for keeping."""
+    return np.packbits(is_localized, axis=2)
 
 
-def unpacked(packed: UInt8[Array, "n 4 bytes"]) -> Localized:
-    """The bits of `Localized.packed` as arrays again."""
-    bits = np.unpackbits(packed, axis=2, count=len(THRESHOLDS)).astype(bool)
-    return Localized(bits[:, 0], tuple(bits[:, 1 + at] for at in range(len(IOU_LEVELS))))
+def unpacked(bits: UInt8[Array, "n 4 bytes"]) -> Bool[Array, "n 4 t"]:
+    """The inverse of `packed`."""
+    return np.unpackbits(bits, axis=2, count=len(THRESHOLDS)).astype(bool)
 
 
 def box_accuracies(
-    localizations: Localized, is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
+    is_localized: Bool[Array, "n 4 t"], is_top1: Float[Array, " n"], weights: Float[Array, "r n"]
 ) -> dict[str, Float[Array, " r"]]:
     """The share of pictures localized by metric (`METRICS`), for each draw at its own best threshold."""
     fixed = int(np.argmin(np.abs(THRESHOLDS - FIXED_THRESHOLD)))
     levels = {
-        f"max_box_acc_{round(100 * level)}": _accuracies(is_right, weights).max(axis=1)
-        for level, is_right in zip(IOU_LEVELS, localizations.all_contours, strict=True)
+        f"max_box_acc_{round(100 * level)}": _accuracies(is_localized[:, at], weights).max(axis=1)
+        for at, level in enumerate(IOU_LEVELS, start=1)
     }
-    gt_known = _accuracies(localizations.largest, weights)
-    top1 = _accuracies(localizations.largest & (is_top1 == 1)[:, None], weights)
+    gt_known = _accuracies(is_localized[:, 0], weights)
+    top1 = _accuracies(is_localized[:, 0] & (is_top1 == 1)[:, None], weights)
     return {
         "max_box_acc_v2": np.mean(list(levels.values()), axis=0),
         **levels,
@@ -209,36 +186,28 @@ def _accuracies(is_right: Bool[Array, "n t"], weights: Float[Array, "r n"]) -> F
         return right.astype(np.float64) / weights.sum(axis=1, keepdims=True)
 
 
-def accuracy_curve(localizations: Localized, points: int = 51) -> list[dict[str, float]]:
-    """GT-known localization against the threshold, for drawing."""
-    share = localizations.largest.mean(axis=0)
-    drawn_points = np.linspace(0, len(THRESHOLDS) - 1, points).round().astype(int)
-    return [{"threshold": float(THRESHOLDS[i]), "gt_known": float(share[i])} for i in drawn_points]
+def accuracy_curve(is_localized: Bool[Array, "n 4 t"]) -> list[dict[str, float]]:
+    """GT-known localization at `CURVE_POINTS` thresholds, for drawing."""
+    share = is_localized[:, 0].mean(axis=0)
+    points = np.linspace(0, len(THRESHOLDS) - 1, CURVE_POINTS).round().astype(int)
+    return [{"threshold": float(THRESHOLDS[i]), "gt_known": float(share[i])} for i in points]
 
 
 # Masks.
 
 
-def pixel_histograms(
-    score: Float[Array, "H W"], mask: UInt8[Array, "H W"]
-) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+def pixel_histograms(score: Float[Array, "H W"], mask: UInt8[Array, "H W"]) -> Int[Array, "2 t"]:
     """How many object pixels, and how many others, fall into each thousandth of the score; 255 in `mask` is ignored.
 
     The last bin but one holds scores of exactly 1; the last is empty, as in the public code, which sums from there.
     """
-    edges = np.append(np.arange(1000) / 1000, [1.0, 2.0, 3.0])
-    return (
-        np.histogram(score[mask == 1], edges)[0].astype(np.float64),
-        np.histogram(score[mask == 0], edges)[0].astype(np.float64),
-    )
+    return np.stack([np.histogram(score[mask == value], HISTOGRAM_EDGES)[0] for value in (1, 0)])
 
 
-def pixel_average_precision(
-    objects: Float[Array, "n t"], others: Float[Array, "n t"], weights: Float[Array, "r n"]
-) -> Float[Array, " r"]:
+def pixel_average_precision(histograms: Num[Array, "n 2 t"], weights: Float[Array, "r n"]) -> Float[Array, " r"]:
     """PxAP for each draw: `sum_t precision_t (recall_t - recall_{t+1})` over all pixels of the drawn pictures."""
-    true = (weights.astype(np.float64) @ objects)[:, ::-1].cumsum(axis=1)
-    false = (weights.astype(np.float64) @ others)[:, ::-1].cumsum(axis=1)
+    drawn = np.tensordot(weights.astype(np.float64), histograms.astype(np.float64), axes=1)
+    true, false = drawn[..., ::-1].cumsum(axis=2).swapaxes(0, 1)
     positive = true + false  # pixels whose score reaches the threshold
     precision = np.divide(true, positive, out=np.zeros_like(true), where=positive > 0)
     with np.errstate(invalid="ignore"):
@@ -249,24 +218,24 @@ def pixel_average_precision(
 # Baselines that look at no class.
 
 
-def full_box_map(size: int = SIZE) -> Float32[Array, "H W"]:
-    """Ones everywhere inside a zero rim: its contour's box is the whole picture."""
-    score = np.ones((size, size), np.float32)
+def full_box_map() -> Float32[Array, "H W"]:
+    """Ones but for a zero corner, without which the map is constant: its contour's box is the whole picture."""
+    score = np.ones((SIZE, SIZE), np.float32)
     score[0, 0] = 0
     return score
 
 
-def centred_box_map(side: float = CENTRED_SIDE, size: int = SIZE) -> Float32[Array, "H W"]:
-    """Ones in a centred box of `side` of each side, fixed in advance."""
-    score = np.zeros((size, size), np.float32)
-    first = round(size * (1 - side) / 2)
-    score[first : size - first, first : size - first] = 1
+def centred_box_map() -> Float32[Array, "H W"]:
+    """Ones in a centred box of `CENTRED_SIDE` of each side, fixed in advance."""
+    score = np.zeros((SIZE, SIZE), np.float32)
+    first = round(SIZE * (1 - CENTRED_SIDE) / 2)
+    score[first : SIZE - first, first : SIZE - first] = 1
     return score
 
 
-def centred_gaussian_map(size: int = SIZE) -> Float32[Array, "H W"]:
+def centred_gaussian_map() -> Float32[Array, "H W"]:
     """A Gaussian around the centre, standard deviation a quarter of the side."""
-    places = (np.arange(size) - (size - 1) / 2) / (size / 4)
+    places = (np.arange(SIZE) - (SIZE - 1) / 2) / (SIZE / 4)
     profile = np.exp(-(places**2) / 2)
     return np.outer(profile, profile).astype(np.float32)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bsig.inputs.datasets.samples import Box
+
 Array = np.ndarray
-Box = tuple[float, float, float, float]
 
 
 def covered_by_boxes(
@@ -53,28 +53,17 @@ def _overlaps(pixels: int, cells: int) -> Float[Array, "cells pixels"]:
     return np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
 
 
-@dataclass(frozen=True)
-class RegionScores:
-    """A region of cells against boxes or mask, a picture an entry, 0 to 1; NaN where it has neither.
+def region_scores(region: Bool[Array, "n h w"], coverage: Float[Array, "n h w"]) -> dict[str, Float[Array, " n"]]:
+    """IoU, precision and recall by area, by metric (`METRICS`); NaN for a picture without boxes or mask.
 
-    Attributes:
-        iou: shared area over joint area.
-        precision: share of the region that is covered; NaN for an empty region.
-        recall: share of what is covered that the region holds.
+    A cell of the region counts with the share of it that is covered. An empty region has no precision: NaN.
     """
-
-    iou: Float[Array, " n"]
-    precision: Float[Array, " n"]
-    recall: Float[Array, " n"]
-
-
-def region_scores(region: Bool[Array, "n h w"], coverage: Float[Array, "n h w"]) -> RegionScores:
-    """IoU, precision and recall by area: a cell of the region counts with the share of it that is covered."""
     area = region.sum(axis=(1, 2), dtype=np.float64)
     covered = coverage.sum(axis=(1, 2))
     shared = (region * coverage).sum(axis=(1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return RegionScores(shared / (area + covered - shared), shared / area, shared / covered)
+        iou = shared / (area + covered - shared)
+        return {"box_iou": iou, "box_precision": shared / area, "box_recall": shared / covered}
 
 
 def inside_auc(maps: Float[Array, "n h w"], coverage: Float[Array, "n h w"]) -> Float[Array, " n"]:

@@ -45,7 +45,7 @@ def road(
     Args:
         probability: normalised pictures (b, 3, H, W) -> (b,).
         inputs: the normalised picture.
-        ranks: 0 for the pixel that the map marks most (`bsig.evaluation.metrics.faithfulness.pixel_ranks`).
+        ranks: 0 for the pixel that the map marks most (`pixel_ranks`).
         shares: how much is taken away.
         noise: standard deviation, in the inputs' unit.
         seed: of the noise.
@@ -56,11 +56,10 @@ def road(
     if not shares or not all(0 < share < 1 for share in shares):
         raise InputError(f"`shares` (={tuple(shares)}) must be above 0 and below 1.")
     counts = torch.tensor([round(share * ranks.numel()) for share in shares], device=ranks.device)[:, None, None]
-    without_weakest, without_strongest = ranks < ranks.numel() - counts, ranks >= counts
-    kept = torch.cat([without_weakest, without_strongest])
+    kept = torch.cat([ranks < ranks.numel() - counts, ranks >= counts])  # without the weakest, without the strongest
     guessed = imputed(inputs, kept)
-    generator = torch.Generator().manual_seed(seed)
-    speckle = noise * torch.randn(guessed.shape, generator=generator, dtype=torch.float32).to(guessed)
+    noisy = torch.randn(guessed.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
+    speckle = noise * noisy.to(guessed)
     weakest, strongest = probability(torch.where(kept[:, None], guessed, guessed + speckle)).double().chunk(2)
     return float((weakest - strongest).mean() / 2)
 

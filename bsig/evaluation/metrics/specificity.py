@@ -11,9 +11,8 @@ A head that pushes its zero up has a smaller area for every class, the present o
 So each of these stands beside one that cannot be bought with a threshold: the area at equal own-class area, the share
 at 30 % of the map's maximum, the AUC.
 
-Arrays are numpy; `n` pictures, `a` absent classes each, `h w` cells. `coverage` (`regions.py`) is the share of each
-cell that boxes or mask cover, from 0 to 1; NaN for a picture that has neither. Each formula stands as plain loops in
-tests/reference.py.
+`n` pictures, `a` absent classes each, `h w` cells; `coverage` is that of `regions.py`. Each formula stands as plain
+loops in tests/reference.py.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bsig.evaluation.metrics.intervals import mean_over, ratio_over
-from bsig.evaluation.metrics.regions import Box, covered_by_boxes, inside_auc, region_scores
+from bsig.evaluation.metrics.intervals import Values, means_over, ratio_over
+from bsig.evaluation.metrics.regions import covered_by_boxes, inside_auc, region_scores
 from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 OWN_AREAS = (0.7, 0.5)
 SHARE_OF_MAXIMUM = 0.3
 CURVE_LEVELS = 256
+CURVE_POINTS = 41
 ROWS_AT_ONCE = 50
 
 
@@ -62,21 +62,17 @@ def equal_area_level(own: Float[Array, "n h w"], own_area: float) -> float:
 
 
 def absent_area_at_own_area(own: Float[Array, "n h w"], absent: Float[Array, "n a h w"], own_area: float) -> float:
-    """Share of the absent classes' cells that reach the level which `own_area` of the own classes' cells reach.
-
-    One level for all pictures of a head. No constant added to all maps changes it, no threshold buys it.
-    """
+    """Share of the absent classes' cells at `equal_area_level`: no constant added to all maps changes it."""
     return float((absent >= equal_area_level(own, own_area)).mean(dtype=np.float64))
 
 
 @dataclass(frozen=True)
 class AreaCurves:
-    """What lies at or above each level, a picture a row; levels ascend.
+    """What lies at or above each level, a picture a row; levels ascend, in the map's unit.
 
     Attributes:
-        levels: (l,), in the map's unit.
-        own, absent: (n, l) share of cells of the own-class map, and of the absent classes' maps together.
-        box_iou: (n, l) IoU of the own-class region with the boxes or mask; NaN without.
+        own, absent: share of cells of the own-class map, and of the absent classes' maps together.
+        box_iou: IoU of the own-class region with the boxes or mask; NaN without.
     """
 
     levels: Float[Array, " l"]
@@ -131,12 +127,11 @@ def at_own_area(own: Float[Array, "r l"], other: Float[Array, "r l"], own_area: 
     """`other` at the level where `own`, which falls from level to level, is `own_area`; linear in between."""
     last = np.clip((own >= own_area).sum(axis=1) - 1, 0, own.shape[1] - 2)[:, None]
 
-    def at(curve: Array, step: int) -> Array:
-        return np.take_along_axis(curve, last + step, axis=1)[:, 0]
-
-    fall = at(own, 0) - at(own, 1)
-    share = np.divide(at(own, 0) - own_area, fall, out=np.zeros_like(fall), where=fall > 0)
-    return at(other, 0) + np.clip(share, 0, 1) * (at(other, 1) - at(other, 0))
+    above, below = np.take_along_axis(own, np.hstack([last, last + 1]), axis=1).T
+    fall = above - below
+    share = np.divide(above - own_area, fall, out=np.zeros_like(fall), where=fall > 0)
+    start, end = np.take_along_axis(other, np.hstack([last, last + 1]), axis=1).T
+    return start + np.clip(share, 0, 1) * (end - start)
 
 
 def area_between(own: Float[Array, "r l"], absent: Float[Array, "r l"]) -> Float[Array, " r"]:
@@ -163,15 +158,16 @@ def picture_auc(
     order = np.argsort(scores, kind="stable")
     first_of_tie = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
     picture, is_own = picture[order], is_own[order]
-    parts = [
-        _weighted_auc(weights[start : start + ROWS_AT_ONCE, picture].astype(np.float64), is_own, first_of_tie)
-        for start in range(0, len(weights), ROWS_AT_ONCE)
-    ]
-    return np.concatenate(parts)
+    return np.concatenate(
+        [
+            _weighted_auc(weights[start : start + ROWS_AT_ONCE, picture].astype(np.float64), is_own, first_of_tie)
+            for start in range(0, len(weights), ROWS_AT_ONCE)
+        ]
+    )
 
 
 def _weighted_auc(weights: Array, is_own: Array, first_of_tie: Array) -> Array:
-    """The AUC of each draw, its scores sorted: equal ones are one step, of whose negatives half count as beaten."""
+    """The AUC of each draw, its scores sorted: equal ones are one step; half of its negatives count as beaten."""
     above = np.add.reduceat(weights * is_own, first_of_tie, axis=1)
     below = np.add.reduceat(weights * ~is_own, first_of_tie, axis=1)
     beaten = below.cumsum(axis=1) - below / 2
@@ -179,7 +175,9 @@ def _weighted_auc(weights: Array, is_own: Array, first_of_tie: Array) -> Array:
         return (above * beaten).sum(axis=1) / (above.sum(axis=1) * below.sum(axis=1))
 
 
-def roc_points(own: Float[Array, " n"], absent: Float[Array, "n a"], points: int = 41) -> list[dict[str, float]]:
+def roc_points(
+    own: Float[Array, " n"], absent: Float[Array, "n a"], points: int = CURVE_POINTS
+) -> list[dict[str, float]]:
     """The ROC over pictures for drawing: at `points` levels the share of own and of absent classes at or above it."""
     levels = np.quantile(np.concatenate([own, absent.ravel()]), np.linspace(0, 1, points))
     return [
@@ -191,49 +189,31 @@ def roc_points(own: Float[Array, " n"], absent: Float[Array, "n a"], points: int
 # The grid pointing game.
 
 
-@dataclass(frozen=True)
-class PointingScores:
-    """Where a class's evidence falls in a mosaic of four pictures, a map an entry; chance is 0.25.
+def pointing_scores(maps: Float[Array, "n 4 h w"]) -> dict[str, Float[Array, " n"]]:
+    """Where a class's evidence falls in mosaics of four pictures, by metric (`METRICS`).
 
-    Attributes:
-        at_zero: share of `relu(map)` in the right quarter; NaN for a map without positive evidence.
-        at_share_of_maximum: the same with only the cells that reach 30 % of the map's maximum.
-        at_quarter_area: share in the right quarter of the cells with the largest values, a quarter of all: equal area.
-        maximum: whether the largest value lies in the right quarter (0 or 1).
-        positive_area: share of cells above zero.
+    Map `q` of each mosaic is for the class of quarter q (0 1 above 2 3); a score is the mean over the four, without
+    those that have no evidence, NaN where none has. A cell that two quarters share (odd grids) counts for each with
+    its share.
     """
-
-    at_zero: Float[Array, " n"]
-    at_share_of_maximum: Float[Array, " n"]
-    at_quarter_area: Float[Array, " n"]
-    maximum: Float[Array, " n"]
-    positive_area: Float[Array, " n"]
-
-
-def pointing_scores(maps: Float[Array, "n 4 h w"], share_of_maximum: float = SHARE_OF_MAXIMUM) -> PointingScores:
-    """Scores of mosaics; map `q` of each is for the class of quarter q (0 1 above 2 3), averaged over the four.
-
-    A cell that two quarters share (odd grids) counts for each with its share. A mosaic's score leaves out maps where
-    it is not defined.
-    """
-    quarters = quarter_coverage(maps.shape[-2:])
+    rows, columns = maps.shape[-2:]
+    quarters = quarter_coverage((rows, columns))
     positive = np.maximum(maps, 0).astype(np.float64)
     highest = maps.max(axis=(-2, -1), keepdims=True)
-    strong = np.where(maps >= share_of_maximum * highest, positive, 0)
-    return PointingScores(
-        at_zero=_over_quarters(_share(positive, quarters)),
-        at_share_of_maximum=_over_quarters(_share(strong, quarters)),
-        at_quarter_area=_over_quarters(_share(_strongest_quarter(maps), quarters)),
-        maximum=_over_quarters(_share((maps == highest).astype(np.float64), quarters)),
-        positive_area=positive_areas(maps).mean(axis=1),
-    )
+    evidence = {
+        "mosaic": positive,
+        "mosaic_at_30": np.where(maps >= SHARE_OF_MAXIMUM * highest, positive, 0),
+        "mosaic_quarter": _strongest_quarter(maps),
+        "mosaic_maximum": (maps == highest).astype(np.float64),
+    }
+    shares = {key: _share_in_own_quarter(cells, quarters) for key, cells in evidence.items()}
+    return shares | {"mosaic_area": positive_areas(maps).mean(axis=1)}
 
 
-def quarter_coverage(grid_hw: tuple[int, ...]) -> Float[Array, "4 h w"]:
+def quarter_coverage(grid_hw: tuple[int, int]) -> Float[Array, "4 h w"]:
     """Share of each cell that lies in the top left, top right, bottom left, bottom right quarter."""
-    boxes: list[Box] = [(0.0, 0.0, 1.0, 1.0), (1.0, 0.0, 2.0, 1.0), (0.0, 1.0, 1.0, 2.0), (1.0, 1.0, 2.0, 2.0)]
-    rows, columns = grid_hw
-    return np.stack([covered_by_boxes([box], (2, 2), (rows, columns)) for box in boxes])
+    corners = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
+    return np.stack([covered_by_boxes([(x, y, x + 1, y + 1)], (2, 2), grid_hw) for x, y in corners])
 
 
 def _strongest_quarter(maps: Array) -> Array:
@@ -245,21 +225,32 @@ def _strongest_quarter(maps: Array) -> Array:
     return is_strong.reshape(maps.shape)
 
 
-def _share(evidence: Array, quarters: Array) -> Array:
-    """The share of each map's evidence that lies in its own quarter; NaN for a map without evidence."""
-    total = evidence.sum(axis=(-2, -1))
+def _share_in_own_quarter(evidence: Float[Array, "n 4 h w"], quarters: Float[Array, "4 h w"]) -> Float[Array, " n"]:
+    """The share of each map's evidence in its own quarter, the mean over a mosaic's maps that have any."""
     with np.errstate(invalid="ignore"):
-        return (evidence * quarters).sum(axis=(-2, -1)) / total
-
-
-def _over_quarters(scores: Float[Array, "n 4"]) -> Float[Array, " n"]:
-    """The mean of a mosaic's four scores, those that are not defined left out; NaN where none is."""
-    known = np.isfinite(scores)
-    total = np.where(known, scores, 0).sum(axis=1)
-    return np.divide(total, known.sum(axis=1), out=np.full(len(scores), np.nan), where=known.any(axis=1))
+        shares = (evidence * quarters).sum(axis=(-2, -1)) / evidence.sum(axis=(-2, -1))
+    is_known = np.isfinite(shares)
+    total = np.where(is_known, shares, 0).sum(axis=1)
+    return np.divide(total, is_known.sum(axis=1), out=np.full(len(shares), np.nan), where=is_known.any(axis=1))
 
 
 # All of the zero tests of one head, for every draw of pictures.
+
+
+@dataclass(frozen=True)
+class ZeroTests:
+    """The numbers of one head's maps.
+
+    Attributes:
+        values: by metric (`METRICS`).
+        area_curve, roc: own-class against absent-class area from level to level, and the ROC, for drawing.
+        by_picture: some metrics of each picture.
+    """
+
+    values: Values
+    area_curve: list[dict[str, float]]
+    roc: list[dict[str, float]]
+    by_picture: dict[str, Float[Array, " n"]]
 
 
 def zero_tests(
@@ -267,34 +258,41 @@ def zero_tests(
     absent: Float[Array, "n a h w"],
     coverage: Float[Array, "n h w"],
     weights: Float[Array, "r n"],
-) -> dict[str, tuple[Float[Array, " r"], int]]:
-    """The value of each metric (`METRICS`) for each draw, and how many pictures it rests on."""
-    curves = area_curves(own, absent, coverage)
-    own_curve, absent_curve = mean_curve(curves.own, weights), mean_curve(curves.absent, weights)
-    own_area, absent_areas = positive_areas(own), positive_areas(absent)
-    own_mass, absent_masses = evidence_masses(own), evidence_masses(absent)
-    at_zero = region_scores(own > 0, coverage)
-    auc = inside_auc(own, coverage)
-    count, boxed = len(own), int(np.isfinite(at_zero.recall).sum())
-    values = {
-        "own_area": (mean_over(own_area, weights), count),
-        "absent_area": (mean_over(absent_areas.mean(axis=1), weights), count),
-        "own_mass": (mean_over(own_mass, weights), count),
-        "absent_mass": (mean_over(absent_masses.mean(axis=1), weights), count),
-        "cell_auc": (area_between(own_curve, absent_curve), count),
-        "picture_auc_area": (picture_auc(own_area, absent_areas, weights), count),
-        "picture_auc_mass": (picture_auc(own_mass, absent_masses, weights), count),
-        "box_iou": (mean_over(at_zero.iou, weights), boxed),
-        "box_precision": (mean_over(at_zero.precision, weights), int(np.isfinite(at_zero.precision).sum())),
-        "box_recall": (mean_over(at_zero.recall, weights), boxed),
-        "inside_auc": (mean_over(auc, weights), int(np.isfinite(auc).sum())),
+) -> ZeroTests:
+    """All zero tests; row 0 of `weights` takes every picture once."""
+    own_areas, absent_areas = positive_areas(own), positive_areas(absent)
+    own_masses, absent_masses = evidence_masses(own), evidence_masses(absent)
+    scores = {
+        "own_area": own_areas,
+        "absent_area": absent_areas.mean(axis=1),
+        "own_mass": own_masses,
+        "absent_mass": absent_masses.mean(axis=1),
+        **region_scores(own > 0, coverage),
+        "inside_auc": inside_auc(own, coverage),
     }
-    values["mass_ratio"] = (ratio_over(absent_masses.mean(axis=1), own_mass, weights), count)
+    curves = area_curves(own, absent, coverage)
+    own_curve, absent_curve, iou_curve = (
+        mean_curve(curve, weights) for curve in (curves.own, curves.absent, curves.box_iou)
+    )
+    count = len(own)
+    values = means_over(scores, weights) | {
+        "cell_auc": (area_between(own_curve, absent_curve), count),
+        "picture_auc_area": (picture_auc(own_areas, absent_areas, weights), count),
+        "picture_auc_mass": (picture_auc(own_masses, absent_masses, weights), count),
+        "mass_ratio": (ratio_over(scores["absent_mass"], own_masses, weights), count),
+    }
     for share in OWN_AREAS:
         name = f"at_own_{round(100 * share)}"
         absent_values = at_own_area(own_curve, absent_curve, share)
         absent_values[0] = absent_area_at_own_area(own, absent, share)
         values[f"absent_area_{name}"] = (absent_values, count)
-        iou_curve = mean_curve(curves.box_iou, weights)
-        values[f"box_iou_{name}"] = (at_own_area(own_curve, iou_curve, share), boxed)
-    return values
+        values[f"box_iou_{name}"] = (at_own_area(own_curve, iou_curve, share), values["box_iou"][1])
+    by_picture = {key: scores[key] for key in ("own_area", "absent_area", "inside_auc")}
+    roc = roc_points(own_masses, absent_masses)
+    return ZeroTests(values, _area_points(curves.levels, own_curve[0], absent_curve[0]), roc, by_picture)
+
+
+def _area_points(levels: Array, own: Array, absent: Array) -> list[dict[str, float]]:
+    """`CURVE_POINTS` points of the curves, evenly over the levels."""
+    points = np.unique(np.linspace(0, len(levels) - 1, CURVE_POINTS).round().astype(int))
+    return [{"level": float(levels[i]), "own": float(own[i]), "absent": float(absent[i])} for i in points]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.metrics.catalogue import ARROWS, BLIND_TITLES, METRICS
 from bsig.evaluation.output.shipped import read_results, table_of
 
 ROWS = (
@@ -21,8 +21,7 @@ TITLES = {
     "centred-gaussian": "centred Gaussian", "random": "random map", "random-head": "random head",
     "features": "sum of features",
 }  # fmt: skip
-BASELINES = ("centred", "features", "random-head", "full-box", "centred-box", "centred-gaussian", "random")
-ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+BASELINES = ("centred", "features", "random-head", *BLIND_TITLES)
 
 
 def results_markdown(checkpoints: Sequence[Path]) -> str:
@@ -36,20 +35,25 @@ def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> str:
     keys = [key for key in columns if key in by_key]
     head = [*keys[:2], "sigmoid − softmax [95 %]", *keys[2:]]
     lines = [
-        f"| {run['counts']['used']} pictures, `cam`, signed | "
-        + " | ".join(TITLES.get(key, key) for key in head)
-        + " |",
-        "| --- |" + " --- |" * len(head),
+        _row(f"{run['counts']['used']} pictures, `cam`, signed", (TITLES.get(key, key) for key in head)),
+        _row("---", ["---"] * len(head)),
     ]
     for key in ROWS:
         if key not in by_key["softmax"]["metrics"]:
             continue
         cells = [_value(by_key[column]["metrics"].get(key)) for column in keys]
         cells.insert(2, _difference(by_key["sigmoid"]["metrics"].get(key)))
-        lines.append(f"| {METRICS[key].title}{ARROWS[METRICS[key].better]} | " + " | ".join(cells) + " |")
+        lines.append(_row(f"{METRICS[key].title} {ARROWS[METRICS[key].better]}".rstrip(), cells))
     if "softmax+fitted" in keys:  # not below baselines that are no classifiers
-        lines.append(_accuracy(run, len(head)))
+        accuracy = run["accuracy"]
+        cells = [_value(accuracy["softmax_top1"]), _value(accuracy["sigmoid_top1"]), _difference(accuracy)]
+        cells += ["as softmax"] * (len(head) - 3)
+        lines.append(_row("top-1 of the branch as a classifier ↑", cells))
     return "\n".join(lines)
+
+
+def _row(title: str, cells: Iterable[str]) -> str:
+    return f"| {' | '.join([title, *cells])} |"
 
 
 def _section(run: Mapping[str, Any]) -> str:
@@ -60,14 +64,6 @@ def _section(run: Mapping[str, Any]) -> str:
         main_table(run, ("softmax", "sigmoid", *BASELINES)),
     ]
     return "\n\n".join(tables)
-
-
-def _accuracy(run: Mapping[str, Any], width: int) -> str:
-    accuracy = run["accuracy"]
-    cells = [_value(accuracy["softmax_top1"]), _value(accuracy["sigmoid_top1"])]
-    low, high, value = (accuracy["difference"][key] for key in ("low", "high", "value"))
-    cells.append(f"{value:+.3f} [{low:+.3f}, {high:+.3f}]")
-    return "| top-1 of the branch as a classifier ↑ | " + " | ".join([*cells, *["as softmax"] * (width - 3)]) + " |"
 
 
 def _value(estimate: Mapping[str, Any] | None) -> str:

@@ -14,7 +14,6 @@ from typing_extensions import NotRequired, TypedDict
 from bsig.inputs.errors import InputError
 
 FORMAT_VERSION = 1
-STRICT = ConfigDict(strict=True, extra="allow")
 Number = int | Annotated[float, AllowInfNan(False)] | None
 
 
@@ -31,7 +30,6 @@ EstimateNumbers = Annotated[list[Number], AfterValidator(_estimate_of_known_leng
 class Column(TypedDict):
     """One column of a table."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     title: str
     metrics: dict[str, EstimateNumbers]
 
@@ -39,7 +37,6 @@ class Column(TypedDict):
 class Twin(TypedDict):
     """The table that a table equals, but for evidence in the maps' unit, which is `mass_factor` times the twin's."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     method: str
     weights: str
     mass_factor: float
@@ -55,7 +52,6 @@ PictureRow = TypedDict("PictureRow", {"key": str, "class": str, "class_index": i
 class DifferMost(TypedDict):
     """The pictures where the branches differ most."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     by: str
     sigmoid_better: list[PictureRow]
     softmax_better: list[PictureRow]
@@ -64,7 +60,6 @@ class DifferMost(TypedDict):
 class Table(TypedDict):
     """One method and treatment; with `like` alone where it equals another table, else with all the rest."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     method: str
     weights: str
     treatment: str
@@ -80,7 +75,6 @@ class Table(TypedDict):
 class Counts(TypedDict):
     """How many pictures were used and why others were not."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     listed: int
     used: int
     unreadable: int
@@ -97,7 +91,6 @@ class Counts(TypedDict):
 class Run(TypedDict):
     """One evaluation: a checkpoint on a split of a data set."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     checkpoint: str
     checkpoint_sha256: str | None
     backbone: str
@@ -114,7 +107,8 @@ class Run(TypedDict):
 class ResultsFile(TypedDict):
     """The whole file."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    # Holds for all types inside too.
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow")  # type: ignore[misc]
     format_version: int
     metrics: dict[str, dict[str, Any]]
     runs: list[Run]
@@ -124,11 +118,7 @@ RESULTS_FILE = TypeAdapter(ResultsFile)
 
 
 def parsed_results(content: bytes, name: str) -> ResultsFile:
-    """The content of a `results.json`.
-
-    Args:
-        content: the bytes of the file.
-        name: what the file is called in a refusal.
+    """The content of a `results.json`, called `name` in a refusal.
 
     Raises:
         InputError: the content is no JSON, of a newer version, or not what `results_text` writes.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.evaluation.config import EvaluationConfig
+from bsig.evaluation.metrics.catalogue import IN_THE_MAPS_UNIT
 from bsig.evaluation.output.results_file import FORMAT_VERSION, Number, parsed_results
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
@@ -25,9 +26,9 @@ from bsig.model.dual_branch import DualBranch
 DIGITS = 4
 MAX_BYTES = 16 * 2**20
 SENTENCES_KEPT = 5
-IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
 KEPT = ("checkpoint", "checkpoint_sha256", "backbone", "branch", "data", "split", "settings", "counts", "accuracy",
         "versions")  # fmt: skip
+ESTIMATE = ("value", "low", "high", "n")
 TABLE_NAMES = ("method", "weights", "treatment", "unit")
 TABLE_KEPT = ("columns", "localization_curves", "delta_curve", "by_class", "differ_most")
 
@@ -103,12 +104,16 @@ def compact(results: Mapping[str, Any]) -> dict[str, Any]:
     tables = []
     for table in results["tables"]:
         entry = {key: table[key] for key in TABLE_NAMES}
-        body = _rounded({key: table[key] for key in TABLE_KEPT} | {"columns": _compact_columns(table["columns"])})
+        body = _rounded({key: table[key] for key in TABLE_KEPT})
+        body["columns"] = {
+            key: column | {"metrics": {name: _numbers(estimate) for name, estimate in column["metrics"].items()}}
+            for key, column in table["columns"].items()
+        }
         likeness = _without_unit(body)
         twin = next((other for other, other_likeness in whole if other_likeness == likeness), None)
         if twin:
-            names = {"method": twin["method"], "weights": twin["weights"]}
-            entry["like"] = {**names, "mass_factor": _mass_factor(table, twin)}
+            factor = _mass_factor(table, twin)
+            entry["like"] = {"method": twin["method"], "weights": twin["weights"], "mass_factor": factor}
         else:
             whole.append((table, likeness))
             entry |= body
@@ -141,20 +146,18 @@ def _expanded_table(run: Mapping[str, Any], table: Mapping[str, Any]) -> dict[st
         for key, column in body["columns"].items()
     }  # fmt: skip
     names = {key: table[key] for key in TABLE_NAMES}
-    return names | {key: body[key] for key in TABLE_KEPT if key != "columns"} | {"columns": columns}
+    return names | {key: body[key] for key in TABLE_KEPT} | {"columns": columns}
 
 
 def results_text(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], made_by: str) -> str:
     """The text of `results.json`: a table on a line, so that changes can be read."""
     head = {"format_version": FORMAT_VERSION, "made_by": made_by, "metrics": metrics}
-    lines = [json.dumps(head, ensure_ascii=False)[:-1] + ', "runs": [']
-    for number, run in enumerate(runs, start=1):
+    texts = []
+    for run in runs:
         entries = {key: value for key, value in run.items() if key != "tables"}
-        lines.append(json.dumps(entries, ensure_ascii=False)[:-1] + ', "tables": [')
-        rows = [json.dumps(table, ensure_ascii=False, separators=(",", ":")) for table in run["tables"]]
-        lines.append(",\n".join(rows))
-        lines.append("]}" + ("," if number < len(runs) else ""))
-    return "\n".join([*lines, "]}"]) + "\n"
+        tables = [json.dumps(table, ensure_ascii=False, separators=(",", ":")) for table in run["tables"]]
+        texts.append(json.dumps(entries, ensure_ascii=False)[:-1] + ', "tables": [\n' + ",\n".join(tables) + "\n]}")
+    return json.dumps(head, ensure_ascii=False)[:-1] + ', "runs": [\n' + ",\n".join(texts) + "\n]}\n"
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
@@ -178,32 +181,19 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def _compact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: {
-            "title": column["title"],
-            "metrics": {name: _numbers(estimate) for name, estimate in column["metrics"].items()},
-        }
-        for key, column in columns.items()
-    }
-
-
 def _numbers(estimate: Mapping[str, Any]) -> list[Number]:
     """`[value, low, high, n]`, and the same four of the difference behind them where there is one."""
     estimates = [estimate, difference] if (difference := estimate.get("difference")) else [estimate]
-    return _rounded([part[name] for part in estimates for name in ("value", "low", "high", "n")])
+    return _rounded([part[name] for part in estimates for name in ESTIMATE])
 
 
 def _estimate(numbers: Sequence[Number], factor: float = 1.0) -> dict[str, Any]:
-    """The inverse of `_numbers`, values multiplied by a factor."""
-
-    def part(four: Sequence[Number]) -> dict[str, Any]:
-        *values, count = four
-        scaled = [None if value is None else value * factor for value in values]
-        return dict(zip(("value", "low", "high"), scaled, strict=True)) | {"n": count}
-
-    estimate = part(numbers[:4])
-    return estimate | {"difference": part(numbers[4:8])} if len(numbers) > 4 else estimate
+    """The inverse of `_numbers`, all but the counts multiplied by a factor."""
+    scaled = [number if number is None or at % 4 == 3 else number * factor for at, number in enumerate(numbers)]
+    estimate: dict[str, Any] = dict(zip(ESTIMATE, scaled[:4], strict=True))
+    if len(scaled) > 4:
+        estimate["difference"] = dict(zip(ESTIMATE, scaled[4:], strict=True))
+    return estimate
 
 
 def _without_unit(body: dict[str, Any]) -> dict[str, Any]:
@@ -218,8 +208,8 @@ def _without_unit(body: dict[str, Any]) -> dict[str, Any]:
 
 def _mass_factor(table: Mapping[str, Any], twin: Mapping[str, Any]) -> float:
     """How many times the twin's unit this table's unit is."""
-    own, other = (each["columns"]["softmax"]["metrics"]["own_mass"]["value"] for each in (table, twin))
-    return own / other if other else 1.0
+    mass, twin_mass = (each["columns"]["softmax"]["metrics"]["own_mass"]["value"] for each in (table, twin))
+    return mass / twin_mass if twin_mass else 1.0
 
 
 def _rounded(value: Any) -> Any:

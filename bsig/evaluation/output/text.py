@@ -20,7 +20,8 @@ def format_table(results: dict[str, Any]) -> str:
 
 
 def _head(results: dict[str, Any]) -> list[str]:
-    counts, accuracy = results["counts"], results["accuracy"]
+    counts, accuracy, settings = results["counts"], results["accuracy"], results["settings"]
+    difference = accuracy["difference"]
     lines = [
         f"{results['checkpoint']} ({results['branch']} branch) on {results['data']} ({results['split']}): "
         f"{counts['used']} of {counts['listed']} pictures, {counts['with_boxes']} with boxes, "
@@ -33,17 +34,15 @@ def _head(results: dict[str, Any]) -> list[str]:
     ):
         if counts[key]:
             lines.append(f"left out: {counts[key]} {text}")
-    lines += [f"  {sentence}" for sentence in counts["sentences"][:10]]
-    lines.append(
+    return [
+        *lines,
+        *(f"  {sentence}" for sentence in counts["sentences"][:10]),
         f"top-1: softmax {_number(accuracy['softmax_top1'])}, sigmoid {_number(accuracy['sigmoid_top1'])}, "
-        f"difference {_number(accuracy['difference'], signed=True)} {_interval(accuracy['difference'], signed=True)}"
-    )
-    settings = results["settings"]
-    lines.append(
+        f"difference {difference['value']:+.3f} [{difference['low']:+.3f} {difference['high']:+.3f}]",
         f"{settings['absent_per_image']} absent classes a picture, drawn from the {settings['absent_from']}'s; "
-        f"pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero."
-    )
-    return [*lines, f"Better: {ARROWS['higher']} higher, {ARROWS['lower']} lower."]
+        f"pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero.",
+        f"Better: {ARROWS['higher']} higher, {ARROWS['lower']} lower.",
+    ]
 
 
 def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
@@ -76,17 +75,12 @@ def _cell(estimate: Mapping[str, Any] | None) -> str:
     return _number(estimate) + ("*" if excludes_zero((estimate or {}).get("difference")) else " ")
 
 
-def _number(estimate: Mapping[str, Any] | None, *, signed: bool = False) -> str:
-    if estimate is None or estimate["value"] is None:
-        return "-"
-    return f"{estimate['value']:+.3f}" if signed else f"{estimate['value']:.3f}"
+def _number(estimate: Mapping[str, Any] | None) -> str:
+    return "-" if estimate is None or estimate["value"] is None else f"{estimate['value']:.3f}"
 
 
-def _interval(estimate: Mapping[str, Any] | None, *, signed: bool = False) -> str:
-    if estimate is None or estimate["low"] is None:
-        return ""
-    low, high = estimate["low"], estimate["high"]
-    return f"[{low:+.3f} {high:+.3f}]" if signed else f"{low:.3f}-{high:.3f}"
+def _interval(estimate: Mapping[str, Any] | None) -> str:
+    return "" if estimate is None or estimate["low"] is None else f"{estimate['low']:.3f}-{estimate['high']:.3f}"
 
 
 CSV_COLUMNS = ("method", "weights", "column", "metric", "better", "value", "low", "high", "n", "difference",
@@ -103,7 +97,7 @@ def csv_of(results: dict[str, Any]) -> str:
             for metric, estimate in column["metrics"].items():
                 difference = estimate.get("difference") or {}
                 names = [table["method"], table["weights"], key, metric, results["metrics"][metric]["better"]]
-                own = [estimate[name] for name in ("value", "low", "high", "n")]
-                to_softmax = [difference.get(name) for name in ("value", "low", "high")]
-                writer.writerow([*names, *own, *to_softmax, excludes_zero(difference) if difference else None])
+                numbers = [estimate[name] for name in ("value", "low", "high", "n")]
+                numbers += [difference.get(name) for name in ("value", "low", "high")]
+                writer.writerow([*names, *numbers, excludes_zero(difference) if difference else None])
     return text.getvalue()

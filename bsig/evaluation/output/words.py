@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from bsig.evaluation.metrics.catalogue import METRICS
+from bsig.evaluation.metrics.catalogue import ARROWS, BLIND_TITLES, METRICS
 from bsig.evaluation.metrics.intervals import excludes_zero
 from bsig.explain.wording import signed, whole_percent
 
@@ -20,26 +19,16 @@ FIRST_ROWS: dict[str, str] = {
     "max_box_acc_v2": "Best of all boxes, mean over three demands on the fit",
     "mosaic_quarter": "Four pictures in one: strongest cells lie in the right quarter (0.25 is chance)",
 }
-BLIND = ("full-box", "centred-box", "centred-gaussian", "random")
-ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
-Column = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the sigmoid branch does better than softmax at one metric.
-
-    Attributes:
-        word: `better`, `worse`, `no clear difference` or `not measured`.
-        text: the difference with its interval.
-    """
+class Verdict(NamedTuple):
+    """A word for the sigmoid branch against softmax, such as `better`; the difference with its interval as text."""
 
     word: str
     text: str
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One line of the table: texts, ready to show."""
 
     key: str
@@ -76,20 +65,11 @@ def rows_of(table: Mapping[str, Any], keys: Sequence[str]) -> list[Row]:
     rows = []
     for key in keys:
         estimates = {name: column["metrics"].get(key) for name, column in table["columns"].items()}
-        if not any(estimates.values()):
-            continue
-        metric = METRICS[key]
-        sigmoid = estimates.get("sigmoid") or {}
-        rows.append(
-            Row(
-                key,
-                metric.title,
-                ARROWS[metric.better],
-                FIRST_ROWS.get(key, metric.note),
-                {name: value_text(estimate) for name, estimate in estimates.items()},
-                verdict(key, sigmoid.get("difference")),
-            )
-        )
+        if any(estimates.values()):
+            metric, values = METRICS[key], {name: value_text(estimate) for name, estimate in estimates.items()}
+            difference = (estimates.get("sigmoid") or {}).get("difference")
+            meaning = FIRST_ROWS.get(key, metric.note)
+            rows.append(Row(key, metric.title, ARROWS[metric.better], meaning, values, verdict(key, difference)))
     return rows
 
 
@@ -102,13 +82,11 @@ def value_text(estimate: Mapping[str, Any] | None) -> str:
 
 def best_blind(table: Mapping[str, Any], key: str) -> tuple[str, str] | None:
     """Value and name of the strongest baseline that looks at no picture; None where no baseline has such a number."""
-    estimates = {name: table["columns"].get(name, {}).get("metrics", {}).get(key) for name in BLIND}
-    values = {name: estimate["value"] for name, estimate in estimates.items() if estimate}
-    values = {name: value for name, value in values.items() if value is not None}
+    columns = {name: table["columns"][name]["metrics"] for name in BLIND_TITLES if name in table["columns"]}
+    values = {name: value for name in columns if (value := (columns[name].get(key) or {}).get("value")) is not None}
     if not values:
         return None
-    strongest = min if METRICS[key].better == "lower" else max
-    name = strongest(values, key=lambda key: values[key])
+    name = (min if METRICS[key].better == "lower" else max)(values, key=values.__getitem__)
     return f"{values[name]:.3f}", table["columns"][name]["title"].removeprefix("baseline: ")
 
 
@@ -118,13 +96,13 @@ def finding(table: Mapping[str, Any]) -> str:
     claims = _claim(softmax, sigmoid)
     if table["method"] == "eigen-cam":
         return f"{claims} Eigen-CAM knows neither class nor branch: both maps are the same map."
-    titles: dict[str, list[str]] = {"better": [], "worse": [], "no clear difference": []}
+    openings = {"better": "clearly better", "worse": "clearly worse", "no clear difference": "no clear difference"}
+    titles: dict[str, list[str]] = {word: [] for word in openings}
     for key in FIRST_ROWS:
         word = verdict(key, (sigmoid.get(key) or {}).get("difference")).word
         if word in titles and key != "absent_area":
             before, after = softmax[key]["value"], sigmoid[key]["value"]
             titles[word].append(f"{METRICS[key].title.split(',')[0]} ({before:.3f} to {after:.3f})")
-    openings = {"better": "clearly better", "worse": "clearly worse", "no clear difference": "no clear difference"}
     parts = [f"{opening}: {', '.join(titles[word])}" for word, opening in openings.items() if titles[word]]
     sentence = f"{claims} Sigmoid branch against softmax, {'; '.join(parts)}." if parts else claims
     return f"{sentence}{_without_looking(table)}"
@@ -141,7 +119,7 @@ def _without_looking(table: Mapping[str, Any]) -> str:
     return f" Mind that {name} finds {whole_percent(float(blind[0]))} of these objects without looking at any picture."
 
 
-def _claim(softmax: Column, sigmoid: Column) -> str:
+def _claim(softmax: Mapping[str, Any], sigmoid: Mapping[str, Any]) -> str:
     before, after = softmax["absent_area"]["value"], sigmoid["absent_area"]["value"]
     word = verdict("absent_area", sigmoid["absent_area"].get("difference")).word
     adverb = {"better": "only", "worse": "even"}.get(word, "likewise")
@@ -161,17 +139,16 @@ def result_title(results: Mapping[str, Any]) -> str:
 def left_out(results: Mapping[str, Any]) -> list[str]:
     """Sentences about what was not measured and why."""
     counts = results["counts"]
-    sentences = []
-    unmatched, regions = counts["of_unmatched_classes"], counts["boxes_or_masks_cut_or_left_out"]
-    if counts["unreadable"]:
-        sentences.append(f"{counts['unreadable']} pictures could not be used.")
-    if unmatched:
-        names = ", ".join(counts["unmatched_classes"][:5])
-        sentences.append(f"{unmatched} pictures are of classes that the checkpoint lacks: {names}.")
-    if regions:
-        sentences.append(f"{regions} boxes or masks were cut off, scaled or left out.")
-    if not counts["with_boxes"] and not counts["with_mask"]:
-        sentences.append("No picture has a box or a mask: localization is not measured.")
-    if not counts["mosaics"]:
-        sentences.append("No mosaics: fewer than four classes have a picture that softmax is sure of.")
-    return [*sentences, *counts["sentences"][:5]]
+    unreadable, unmatched = counts["unreadable"], counts["of_unmatched_classes"]
+    regions, names = counts["boxes_or_masks_cut_or_left_out"], ", ".join(counts["unmatched_classes"][:5])
+    sentences = (
+        (unreadable, f"{unreadable} pictures could not be used."),
+        (unmatched, f"{unmatched} pictures are of classes that the checkpoint lacks: {names}."),
+        (regions, f"{regions} boxes or masks were cut off, scaled or left out."),
+        (
+            not counts["with_boxes"] + counts["with_mask"],
+            "No picture has a box or a mask: localization is not measured.",
+        ),
+        (not counts["mosaics"], "No mosaics: fewer than four classes have a picture that softmax is sure of."),
+    )
+    return [*(sentence for is_true, sentence in sentences if is_true), *counts["sentences"][:5]]

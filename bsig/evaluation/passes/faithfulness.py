@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import astuple
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.evaluation.metrics.faithfulness import STEPS, faithfulness
-from bsig.evaluation.passes.pictures import squashed
-from bsig.inputs.datasets.samples import Sample
+from bsig.evaluation.metrics.faithfulness import faithfulness
+from bsig.evaluation.passes.annotated_pictures import squashed
+from bsig.evaluation.passes.work import Work
 from bsig.inputs.images import crop_image, input_tensor
-from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray
-KEYS = ("deletion_auc", "insertion_auc", "road", "average_drop", "increase_in_confidence")
-COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 
 
 def faithful_pictures(softmax_top1: Float[Array, " n"], count: int, seed: int) -> Int[Array, " m"]:
     """Rows of up to `count` pictures that the softmax branch gets right, drawn over all of them."""
-    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(softmax_top1 == 1))[: max(count, 0)])
+    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(softmax_top1 == 1))[:count])
 
 
-def faithfulness_part(
-    model: DualBranch, sample: Sample, label: int, maps: Mapping[str, Float[Array, "h w"]]
-) -> dict[str, Array]:
-    """`scores KEY` (1, len(KEYS)) of each map of the picture's own class; some 45 forward passes a map."""
-    preprocessing = squashed(model)
+def faithfulness_part(work: Work, position: int, maps: Mapping[str, Float[Array, "h w"]]) -> dict[str, Array]:
+    """`scores KEY` (1, scores) of each map of the picture's own class, judged by the frozen softmax branch."""
+    sample, model, preprocessing = work.images.samples[position], work.model, squashed(work.model)
+    label = work.label(sample)
     inputs = input_tensor(crop_image(sample.open(), preprocessing), preprocessing).to(model.device)[0]
-    probability = softmax_probability(model, label)
+
+    @torch.no_grad()
+    def probability(pictures: Tensor) -> Tensor:
+        return model.softmax_logits(model.features(pictures)).softmax(dim=1)[:, label]
+
     return {
-        f"scores {key}": np.array(
-            [astuple(faithfulness(probability, inputs, torch.from_numpy(array).to(inputs), STEPS))]
-        )
+        f"scores {key}": np.array([faithfulness(probability, inputs, torch.from_numpy(array).to(inputs))])
         for key, array in maps.items()
     }
-
-
-def softmax_probability(model: DualBranch, class_index: int) -> Callable[[Tensor], Tensor]:
-    """The function from normalised pictures (b, 3, H, W) to the frozen softmax branch's probability (b,) of a class."""
-
-    def probability(inputs: Tensor) -> Tensor:
-        with torch.no_grad():
-            return model.softmax_logits(model.features(inputs)).softmax(dim=1)[:, class_index]
-
-    return probability

@@ -7,25 +7,27 @@ with the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from bsig.evaluation.passes.annotated_pictures import Notes
 from bsig.evaluation.passes.faithfulness import faithful_pictures, faithfulness_part
 from bsig.evaluation.passes.measurements import Measurements, faithful_part_name
 from bsig.evaluation.passes.mosaics import mosaic_part, mosaic_sources
 from bsig.evaluation.passes.parts_on_disk import PartialResults
-from bsig.evaluation.passes.pictures import Notes, PicturePass, Progress
+from bsig.evaluation.passes.pictures import picture_part
 from bsig.evaluation.passes.work import PASSES_A_SCORE, Work
 from bsig.inputs.errors import InputError
 from bsig.training.processes import Processes
 
 Array = np.ndarray
+Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One part of the work: its name on disk, what computes its arrays, and how many forward passes that takes."""
 
     name: str
@@ -33,59 +35,42 @@ class Part:
     size: int
 
 
-@dataclass(frozen=True)
-class FaithfulPicture:
-    """A picture whose maps are scored for faithfulness.
-
-    Attributes:
-        row: of the picture among those measured.
-        position: of the picture in the data set.
-        maps: by key, (h, w) of the picture's own class.
-    """
+class FaithfulPicture(NamedTuple):
+    """A picture to score: its row among those measured, its position in the data set, its own class's maps by key."""
 
     row: int
     position: int
-    label: int
     maps: dict[str, Array]
 
 
-@dataclass(frozen=True)
-class LaterPasses:
-    """What the passes over mosaics and for faithfulness need to know of the pictures.
+class LaterPasses(NamedTuple):
+    """What the later passes need to know of the pictures: the positions of each mosaic's four, and what is scored."""
 
-    Attributes:
-        mosaics: (position, label) of the four pictures of each mosaic.
-    """
-
-    mosaics: list[list[tuple[int, int]]]
+    mosaics: list[list[int]]
     faithful: list[FaithfulPicture]
 
 
 def measure(
-    work: Work, open_parts: Callable[[], PartialResults], processes: Processes, progress: Progress
+    work: Work, open_parts: Callable[[], PartialResults], processes: Processes, progress: Progress | None
 ) -> Measurements | None:
     """Everything measured, in the first process; None in the others. Only what is not done yet is computed.
 
-    Args:
-        work: what is to be measured.
-        open_parts: called by the first process alone.
-        processes: which share the work.
-        progress: called with (done, total) forward passes, about; first with what was done before.
+    The first process alone calls `open_parts` and `progress`, with about (done, total) forward passes.
 
     Raises:
         InputError: no picture is left.
     """
     parts = open_parts() if processes.is_first else None
     counter = _Counter(progress if processes.is_first else None, work.size())
-    _complete(_picture_parts(work), parts, processes, counter)
+    _complete(list(_picture_parts(work)), parts, processes, counter)
     measurements = Measurements(work, parts) if parts else None
     # A refusal must reach every process: one that waited for the first would wait for ever.
     later: LaterPasses | str | None = processes.from_first(_later_passes(measurements) if measurements else None)
     if not isinstance(later, LaterPasses):
         raise InputError(str(later))
-    mosaic_parts = _mosaic_parts(work, later.mosaics)
+    mosaic_parts = list(_mosaic_parts(work, later.mosaics))
     _complete(mosaic_parts, parts, processes, counter)
-    _complete(_faithful_parts(work, later.faithful), parts, processes, counter)
+    _complete(list(_faithful_parts(work, later.faithful)), parts, processes, counter)
     counter.finish()
     if measurements:
         measurements.mosaic_parts = [part.name for part in mosaic_parts]
@@ -96,21 +81,19 @@ def _later_passes(measurements: Measurements) -> LaterPasses | str:
     """Which pictures make mosaics and which are scored; or the sentence that says why no picture can be evaluated."""
     work, config = measurements.work, measurements.work.config
     if not work.usable or not len(measurements.labels):
-        return nothing_left(work, measurements.notes if work.usable else Notes())
-    labels, positions, top1 = measurements.labels, measurements.positions, measurements.softmax_top1
+        return _nothing_left(work, measurements.notes if work.usable else Notes())
+    labels, top1, positions = measurements.labels, measurements.softmax_top1, measurements.rows("position")
     measurements.mosaics = mosaic_sources(labels, top1, measurements.rows("confidence"), config.mosaics, config.seed)
     measurements.faithful = rows = faithful_pictures(top1, config.faithfulness, config.seed)
-    maps = {key: measurements.maps(key)[rows, 0] for key in work.faithful_sources if len(rows)}
-    return LaterPasses(
-        [[(int(positions[row]), int(labels[row])) for row in four] for four in measurements.mosaics],
-        [
-            FaithfulPicture(int(row), int(positions[row]), int(labels[row]), {key: maps[key][i] for key in maps})
-            for i, row in enumerate(rows)
-        ],
-    )
+    maps = {key: measurements.rows(f"maps {key}")[rows, 0] for key in work.faithful_sources if len(rows)}
+    faithful = [
+        FaithfulPicture(int(row), int(positions[row]), {key: maps[key][i] for key in maps})
+        for i, row in enumerate(rows)
+    ]
+    return LaterPasses(positions[measurements.mosaics].tolist(), faithful)
 
 
-def nothing_left(work: Work, notes: Notes) -> str:
+def _nothing_left(work: Work, notes: Notes) -> str:
     """Why no picture can be evaluated, in a sentence."""
     images = work.images
     text = f"none of the {len(images.samples)} pictures of '{images.name}' ({images.split}) can be evaluated: "
@@ -119,40 +102,24 @@ def nothing_left(work: Work, notes: Notes) -> str:
     return text + (notes.unreadable[0] if notes.unreadable else "none falls into a class of the checkpoint.")
 
 
-def _picture_parts(work: Work) -> list[Part]:
-    picture_pass = PicturePass(work.model, work.sources, work.absent_pool, work.absent_count, work.config.seed)
+def _picture_parts(work: Work) -> Iterator[Part]:
     size = work.config.batch_size
-
-    def part(number: int, name: str) -> Part:
+    for number, name in enumerate(work.picture_parts):
         samples = work.usable[number * size : (number + 1) * size]
-        return Part(name, lambda: picture_pass.part(samples), len(samples))
-
-    return [part(number, name) for number, name in enumerate(work.picture_parts)]
+        yield Part(name, partial(picture_part, work, samples), len(samples))
 
 
-def _mosaic_parts(work: Work, mosaics: Sequence[Sequence[tuple[int, int]]]) -> list[Part]:
+def _mosaic_parts(work: Work, mosaics: Sequence[Sequence[int]]) -> Iterator[Part]:
     step = max(work.config.batch_size // 4, 1)
-    samples = work.images.samples
-
-    def part(start: int) -> Part:
-        fours = [[(samples[at], label) for at, label in four] for four in mosaics[start : start + step]]
-        return Part(f"mosaics-{start:07d}", lambda: mosaic_part(work.model, work.sources, fours), 4 * len(fours))
-
-    return [part(start) for start in range(0, len(mosaics), step)]
+    for start in range(0, len(mosaics), step):
+        several = mosaics[start : start + step]
+        yield Part(f"mosaics-{start:07d}", partial(mosaic_part, work, several), 4 * len(several))
 
 
-def _faithful_parts(work: Work, pictures: Sequence[FaithfulPicture]) -> list[Part]:
+def _faithful_parts(work: Work, pictures: Sequence[FaithfulPicture]) -> Iterator[Part]:
     size = len(work.faithful_sources) * PASSES_A_SCORE
-
-    def part(picture: FaithfulPicture) -> Part:
-        sample = work.images.samples[picture.position]
-        return Part(
-            faithful_part_name(picture.row),
-            lambda: faithfulness_part(work.model, sample, picture.label, picture.maps),
-            size,
-        )
-
-    return [part(picture) for picture in pictures]
+    for row, position, maps in pictures:
+        yield Part(faithful_part_name(row), partial(faithfulness_part, work, position, maps), size)
 
 
 def _complete(planned: Sequence[Part], parts: PartialResults | None, processes: Processes, counter: _Counter) -> None:
@@ -160,7 +127,7 @@ def _complete(planned: Sequence[Part], parts: PartialResults | None, processes: 
     missing: list[int] = processes.from_first(
         [number for number, part in enumerate(planned) if parts and not parts.has(part.name)]
     )
-    counter.add_done(sum(part.size for part in planned) - sum(planned[number].size for number in missing))
+    counter.add(sum(part.size for part in planned) - sum(planned[number].size for number in missing))
     for start in range(0, len(missing), processes.count):
         turn = missing[start : start + processes.count]
         mine = planned[turn[processes.rank]].compute() if processes.rank < len(turn) else None
@@ -177,18 +144,13 @@ class _Counter:
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._done, self._total = progress, 0, total
 
-    def add_done(self, size: int) -> None:
-        """Adds work that an earlier run has left behind."""
-        if size or not self._done:
-            self.add(size)
-
     def add(self, size: int) -> None:
-        """Adds work that was just done."""
-        self._done += size
+        """Adds work that was done now or by an earlier run."""
+        self._done = min(self._done + size, self._total)
         if self._progress:
-            self._progress(min(self._done, self._total), self._total)
+            self._progress(self._done, self._total)
 
     def finish(self) -> None:
         """Shows the total, an estimate: fewer mosaics may have been possible than were asked for."""
         if self._done < self._total:
-            self.add(self._total - self._done)
+            self.add(self._total)

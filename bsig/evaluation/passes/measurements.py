@@ -7,10 +7,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from bsig.evaluation.metrics.localization import unpacked
-from bsig.evaluation.passes.localization import LocalizationCounts
+from bsig.evaluation.passes.annotated_pictures import Notes
 from bsig.evaluation.passes.parts_on_disk import PartialResults
-from bsig.evaluation.passes.pictures import Notes, notes_of
+from bsig.evaluation.passes.pictures import notes_of
 from bsig.evaluation.passes.work import Work
 from bsig.inputs.datasets.samples import Sample
 
@@ -33,13 +32,8 @@ class Measurements:
         self.faithful: Int[Array, " m"] = np.zeros(0, np.int64)
 
     def rows(self, key: str) -> Array:
-        """An array of the pass over the pictures, a picture a row."""
+        """An array of the pass over the pictures, a picture a row; `picture_part` lists them."""
         return self._parts.rows(self._names, key)
-
-    @cached_property
-    def positions(self) -> Int[Array, " n"]:
-        """The position of each picture in the data set."""
-        return self.rows("position")
 
     @cached_property
     def labels(self) -> Int[Array, " n"]:
@@ -48,7 +42,7 @@ class Measurements:
 
     @cached_property
     def coverage(self) -> Float[Array, "n h w"]:
-        """Share of each cell inside boxes or mask (the mask where there are both); NaN without either."""
+        """Each picture's `Picture.coverage`."""
         return self.rows("coverage")
 
     @cached_property
@@ -71,18 +65,10 @@ class Measurements:
         """What was left out or cut off, a sentence each."""
         return notes_of([self._parts.read(name, "notes") for name in self._names])
 
-    def sample(self, row: int) -> Sample:
-        """The picture of a row."""
-        return self.work.images.samples[int(self.positions[row])]
-
-    def maps(self, key: str) -> Float[Array, "n m h w"]:
-        """Each picture's maps of its own class and, behind it, of the absent ones."""
-        return self.rows(f"maps {key}")
-
-    def localization(self, key: str) -> LocalizationCounts:
-        """What localization is formed from, of a map or of a baseline that looks at no picture."""
-        localized = unpacked(self.rows(f"places {key}")) if len(self.boxed) else None
-        return LocalizationCounts(localized, self.rows(f"pixels {key}") if len(self.masked) else None)
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """The pictures as the data set lists them."""
+        return [self.work.images.samples[position] for position in self.rows("position")]
 
     def in_mosaics(self, key: str) -> Array:
         """An array of the mosaics, a mosaic a row."""

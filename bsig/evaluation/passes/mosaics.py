@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from bsig.evaluation.map_sources import MapSource
-from bsig.evaluation.passes.pictures import maps_and_gates, squashed
-from bsig.inputs.datasets.samples import Sample
+from bsig.evaluation.passes.annotated_pictures import squashed
+from bsig.evaluation.passes.pictures import class_arrays
+from bsig.evaluation.passes.work import Work
 from bsig.inputs.images import crop_image, input_batch
-from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray
 MOSAIC_CONFIDENCE = 0.8
@@ -30,27 +29,23 @@ def mosaic_sources(
 
     Empty where fewer than four classes have such a picture.
     """
-    sure = (softmax_top1 == 1) & (confidence > MOSAIC_CONFIDENCE)
-    of_class = {int(label): np.flatnonzero(sure & (labels == label)) for label in labels[sure]}
-    if len(of_class) < 4 or count < 1:
-        return np.zeros((0, 4), np.int64)
+    is_sure = (softmax_top1 == 1) & (confidence > MOSAIC_CONFIDENCE)
+    classes = np.unique(labels[is_sure])
+    if len(classes) < 4:
+        count = 0
+    rows = {int(label): np.flatnonzero(is_sure & (labels == label)) for label in classes}
     random = np.random.default_rng(seed)
-    classes = np.array(sorted(of_class))
-    return np.array(
-        [[random.choice(of_class[label]) for label in random.choice(classes, 4, replace=False)] for _ in range(count)]
-    )
+    mosaics = [[random.choice(rows[label]) for label in random.choice(classes, 4, replace=False)] for _ in range(count)]
+    return np.array(mosaics, np.int64).reshape(-1, 4)
 
 
-def mosaic_part(
-    model: DualBranch, sources: dict[str, MapSource], mosaics: Sequence[Sequence[tuple[Sample, int]]]
-) -> dict[str, Array]:
-    """Arrays of a few mosaics of four (sample, label), one forward pass each: `maps KEY` (n, 4, h, w), gates (n, 4)."""
-    preprocessing = squashed(model)
-    tiles = [_mosaic([crop_image(sample.open(), preprocessing) for sample, _ in four]) for four in mosaics]
-    features = model.features(input_batch(tiles, preprocessing).to(model.device))
-    labels = np.array([[label for _, label in four] for four in mosaics], np.int64)
-    maps, gates = maps_and_gates(model, features, labels, sources)
-    return gates | {f"maps {key}": array for key, array in maps.items()}
+def mosaic_part(work: Work, mosaics: Sequence[Sequence[int]]) -> dict[str, Array]:
+    """The `class_arrays` of a few mosaics of four pictures, given by position; one forward pass each."""
+    preprocessing = squashed(work.model)
+    samples = [[work.images.samples[position] for position in four] for four in mosaics]
+    tiles = [_mosaic([crop_image(sample.open(), preprocessing) for sample in four]) for four in samples]
+    features = work.model.features(input_batch(tiles, preprocessing).to(work.model.device))
+    return class_arrays(work, features, np.array([[work.label(sample) for sample in four] for four in samples]))
 
 
 def _mosaic(crops: Sequence[Image.Image]) -> Image.Image:

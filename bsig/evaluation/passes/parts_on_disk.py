@@ -34,13 +34,8 @@ class PartialResults:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
         with self._in_words():
-            if folder.exists() and not self._is_ours():
-                raise InputError(
-                    f"'{folder}' must be free for partial results, but holds other files; move them or choose another "
-                    "--out."
-                )
-            if folder.exists() and self._stamp() != fingerprint:
-                shutil.rmtree(folder)
+            if folder.exists():
+                self._clear(fingerprint)
             folder.mkdir(parents=True, exist_ok=True)
             write_whole(folder / STAMP, fingerprint)
 
@@ -66,16 +61,18 @@ class PartialResults:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"
 
-    def _stamp(self) -> str:
-        file = self.folder / STAMP
-        return file.read_text(encoding="utf-8") if file.is_file() else ""
-
-    def _is_ours(self) -> bool:
-        if not self.folder.is_dir():
-            return False
+    def _clear(self, fingerprint: str) -> None:
+        """Removes the parts of another fingerprint."""
+        stamp = self.folder / STAMP
         # What a killed writer has left is nobody's: it may have been the stamp itself.
-        names = [path.name for path in self.folder.iterdir() if not path.name.endswith(PARTIAL)]
-        return STAMP in names or not names
+        is_free = self.folder.is_dir() and all(path.name.endswith(PARTIAL) for path in self.folder.iterdir())
+        if not is_free and not stamp.exists():
+            raise InputError(
+                f"'{self.folder}' must be free for partial results, but holds other files; move them or choose another "
+                "--out."
+            )
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != fingerprint:
+            shutil.rmtree(self.folder)
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:

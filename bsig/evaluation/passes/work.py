@@ -13,7 +13,6 @@ from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.map_sources import MapSource, TableRequest, distinct_sources
 from bsig.evaluation.metrics.faithfulness import STEPS
 from bsig.evaluation.metrics.road import SHARES
-from bsig.evaluation.passes.faithfulness import COLUMNS
 from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
@@ -21,6 +20,7 @@ from bsig.model.weights import state_sha256
 
 LAYOUT_OF_PARTS = 1
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
+FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Work:
     Attributes:
         labels: the model's index of each class of the data set; classes that are not in it are left out.
         requests: the tables.
-        absent_pool, absent_count: see `PicturePass`.
+        absent_pool: the classes that absent ones are drawn from; the picture's own is never drawn.
+        absent_count: absent classes a picture.
         config: the settings; `batch_size` pictures are a part.
     """
 
@@ -56,16 +57,20 @@ class Work:
     def faithful_sources(self) -> dict[str, MapSource]:
         """The maps whose faithfulness is scored: no gates, which change no order, and no deltas."""
         requests = [request for request in self.requests if request.method.key in self.faithful_methods]
-        return distinct_sources(requests, COLUMNS)
+        return distinct_sources(requests, FAITHFUL_COLUMNS)
 
     @cached_property
     def usable(self) -> list[tuple[int, Sample, int]]:
         """Position, sample and label of the pictures whose class the model has."""
         return [
-            (position, sample, self.labels[sample.class_name])
+            (position, sample, self.label(sample))
             for position, sample in enumerate(self.images.samples)
             if sample.class_name in self.labels
         ]
+
+    def label(self, sample: Sample) -> int:
+        """The model's index of the picture's class."""
+        return self.labels[sample.class_name]
 
     @property
     def picture_parts(self) -> list[str]:

@@ -33,9 +33,9 @@ def test_one_missing_pixel_is_the_mean_of_its_neighbours() -> None:
     around = picture[:, 1:4, 2:5]
     diagonal = around[:, ::2, ::2].sum(dim=(1, 2))
     direct = around[:, 0, 1] + around[:, 2, 1] + around[:, 1, 0] + around[:, 1, 2]
-    found = imputed(picture, kept, tolerance=1e-12)[0]
-    assert_close(found[:, 2, 3], direct / 6 + diagonal / 12, SOLVER)
-    assert torch.equal(found[:, kept[0]], picture[:, kept[0]])
+    filled = imputed(picture, kept, tolerance=1e-12)[0]
+    assert_close(filled[:, 2, 3], direct / 6 + diagonal / 12, SOLVER)
+    assert torch.equal(filled[:, kept[0]], picture[:, kept[0]])
 
 
 def test_a_missing_corner_has_three_neighbours() -> None:
@@ -99,14 +99,14 @@ def test_the_combined_score_is_the_grad_cam_packages() -> None:
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 24 * 24, 4), torch.nn.Softmax(dim=1)).eval()
     with torch.no_grad():
         network[1].weight.mul_(20)
-    picture, one = torch.randn(3, 24, 24), seeded(24, 24, seed=6, dtype=torch.float32)
+    picture, one_map = torch.randn(3, 24, 24), seeded(24, 24, seed=6, dtype=torch.float32)
 
     def probability(batch: Tensor) -> Tensor:
         with torch.no_grad():
             return network(batch)[:, 2]
 
-    theirs = ROADCombined([20, 50, 80])(picture[None], one[None].numpy(), [ClassifierOutputTarget(2)], network)[0]
-    ours = road(probability, picture, pixel_ranks(one), shares=[0.2, 0.5, 0.8])
+    theirs = ROADCombined([20, 50, 80])(picture[None], one_map[None].numpy(), [ClassifierOutputTarget(2)], network)[0]
+    ours = road(probability, picture, pixel_ranks(one_map), shares=[0.2, 0.5, 0.8])
     assert abs(ours - float(np.asarray(theirs))) < 0.01
 
 

@@ -114,11 +114,11 @@ def test_pictures_without_boxes_are_nan_and_left_out(own: np.ndarray, absent: np
     curves = area_curves(own, absent, coverage)
     assert np.isnan(curves.box_iou[2:]).all()
     assert np.isfinite(curves.box_iou[:2]).all()
-    values = zero_tests(own, absent, coverage, np.ones((1, 5), np.float32))
+    values = zero_tests(own, absent, coverage, np.ones((1, 5), np.float32)).values
     assert (values["box_iou"][1], values["own_area"][1]) == (2, 5)
     scores = region_scores(own[:2] > 0, coverage[:2])
-    assert_close(values["box_iou"][0], scores.iou.mean(keepdims=True), IDENTITY)
-    nothing = zero_tests(own, absent, NO_BOXES, np.ones((1, 5), np.float32))
+    assert_close(values["box_iou"][0], scores["box_iou"].mean(keepdims=True), IDENTITY)
+    nothing = zero_tests(own, absent, NO_BOXES, np.ones((1, 5), np.float32)).values
     assert np.isnan(nothing["box_iou_at_own_70"][0]).all()
     assert nothing["inside_auc"][1] == 0
 
@@ -184,19 +184,19 @@ def test_region_scores_by_hand_and_by_loops() -> None:
     region = np.array([[[True, False]]])
     coverage = np.array([[[0.5, 0.5]]])
     scores = region_scores(region, coverage)
-    assert (scores.iou[0], scores.precision[0], scores.recall[0]) == (1 / 3, 0.5, 0.5)
+    assert tuple(score[0] for score in scores.values()) == (1 / 3, 0.5, 0.5)
     random = np.random.default_rng(6)
     region, coverage = random.random((5, 3, 7)) > 0.5, random.random((5, 3, 7))
     scores = region_scores(region, coverage)
     for i in range(5):
-        found = (scores.iou[i], scores.precision[i], scores.recall[i])
-        assert_close(found, reference.region_iou_precision_recall(region[i], coverage[i]), IDENTITY)
+        ours = tuple(score[i] for score in scores.values())
+        assert_close(ours, reference.region_iou_precision_recall(region[i], coverage[i]), IDENTITY)
 
 
 def test_an_empty_region_has_no_precision() -> None:
     scores = region_scores(np.zeros((1, 3, 5), bool), np.ones((1, 3, 5)))
-    assert np.isnan(scores.precision[0])
-    assert (scores.iou[0], scores.recall[0]) == (0, 0)
+    assert np.isnan(scores["box_precision"][0])
+    assert (scores["box_iou"][0], scores["box_recall"][0]) == (0, 0)
 
 
 def test_inside_auc_by_loops_and_unmoved_by_constants(own: np.ndarray) -> None:
@@ -219,12 +219,12 @@ def test_pointing_by_hand() -> None:
     maps[0, 0] = [[3.0, 1.0], [0.0, -5.0]]  # three quarters of its evidence, and its maximum, in quarter 0
     maps[0, 1] = [[4.0, 1.0], [0.0, 0.0]]
     scores = pointing_scores(maps)
-    assert scores.at_zero[0] == pytest.approx((3 / 4 + 1 / 5) / 2)  # two maps have no positive evidence
-    assert scores.at_share_of_maximum[0] == pytest.approx((3 / 4 + 0) / 2)  # 1 < 0.3 * 4, but 1 > 0.3 * 3
-    assert scores.positive_area[0] == pytest.approx((2 / 4 + 2 / 4) / 4)
+    assert scores["mosaic"][0] == pytest.approx((3 / 4 + 1 / 5) / 2)  # two maps have no positive evidence
+    assert scores["mosaic_at_30"][0] == pytest.approx((3 / 4 + 0) / 2)  # 1 < 0.3 * 4, but 1 > 0.3 * 3
+    assert scores["mosaic_area"][0] == pytest.approx((2 / 4 + 2 / 4) / 4)
     # The two constant maps lie in all four quarters alike; the strongest cell of ties is the first.
-    assert scores.maximum[0] == pytest.approx((1 + 0 + 0.25 + 0.25) / 4)
-    assert scores.at_quarter_area[0] == pytest.approx((1 + 0 + 0 + 0) / 4)
+    assert scores["mosaic_maximum"][0] == pytest.approx((1 + 0 + 0.25 + 0.25) / 4)
+    assert scores["mosaic_quarter"][0] == pytest.approx((1 + 0 + 0 + 0) / 4)
 
 
 def test_pointing_equals_its_loop_on_even_grids() -> None:
@@ -235,18 +235,18 @@ def test_pointing_equals_its_loop_on_even_grids() -> None:
         for q in range(4):
             zero.append(reference.evidence_share_in_quarter(maps[i, q], q))
             strong.append(reference.evidence_share_in_quarter(maps[i, q], q, 0.3 * maps[i, q].max()))
-        assert_close(found.at_zero[i], np.mean(zero), IDENTITY)
-        assert_close(found.at_share_of_maximum[i], np.mean(strong), IDENTITY)
+        assert_close(found["mosaic"][i], np.mean(zero), IDENTITY)
+        assert_close(found["mosaic_at_30"][i], np.mean(strong), IDENTITY)
 
 
 def test_a_map_of_nothing_but_constants_scores_chance_on_odd_grids() -> None:
     scores = pointing_scores(np.ones((2, 4, 7, 5)))
-    assert_close(scores.at_zero, [0.25, 0.25], IDENTITY)
-    assert_close(scores.maximum, [0.25, 0.25], IDENTITY)
+    assert_close(scores["mosaic"], [0.25, 0.25], IDENTITY)
+    assert_close(scores["mosaic_maximum"], [0.25, 0.25], IDENTITY)
 
 
 def test_no_positive_evidence_anywhere_is_no_score() -> None:
-    assert np.isnan(pointing_scores(np.full((1, 4, 2, 2), -1.0)).at_zero).all()
+    assert np.isnan(pointing_scores(np.full((1, 4, 2, 2), -1.0))["mosaic"]).all()
 
 
 # Intervals.
