@@ -17,10 +17,10 @@ from urllib.request import getproxies
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, first_line
 
-ADDRESS = re.compile(r"hf:(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(@(?P<revision>[\w./-]{1,128}))?")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+ADDRESS = re.compile(rf"hf:(?P<repo>{REPOSITORY.pattern})(@(?P<revision>[\w./-]{{1,128}}))?")
 
 
 def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
@@ -28,7 +28,7 @@ def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
 
     Args:
         address: `hf:owner/repo`, with `@revision` (a branch, tag or commit) behind it if wanted.
-        files: names to fetch; safetensors and JSON.
+        files: names to fetch.
         api: a `huggingface_hub.HfApi` or whatever has its `snapshot_download`.
 
     Raises:
@@ -50,21 +50,14 @@ def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
 
 def hub_has_address() -> bool:
     """Whether the name of the hub's host can be resolved; behind a proxy, which resolves names itself, always."""
-    if getproxies():
-        return True
     try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+        return bool(getproxies() or socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443))
     except OSError:
         return False
-    return True
 
 
 def cached_hub_file(repository: str, names: Sequence[str]) -> Path:
-    """The first of these files that the hub's cache holds, without asking the network.
-
-    Args:
-        repository: `owner/repo`, with `@revision` behind it if wanted.
-        names: names of files, the best first.
+    """The first of these files of `owner/repo@revision` that the hub's cache holds; the network is not asked.
 
     Raises:
         LocalEntryNotFoundError: the cache holds none of them.
@@ -95,10 +88,9 @@ def publish_folder(
         commit = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(files))
     except Exception as error:
         # As above; a missing token is one of many reasons.
-        reason = (str(error).strip().splitlines() or [""])[0][:160]
         raise InputError(
-            f"'{folder.name}' cannot be published as '{repository}' ({type(error).__name__}: {reason}); log in with "
-            "`hf auth login` and check name and network."
+            f"'{folder.name}' cannot be published as '{repository}' ({type(error).__name__}: {first_line(error)}); "
+            "log in with `hf auth login` and check name and network."
         ) from error
     revision = getattr(commit, "oid", None)
     return f"hf:{repository}@{revision}" if revision else f"hf:{repository}"
