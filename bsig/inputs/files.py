@@ -6,8 +6,7 @@
     with whole_folder(path) as temporary:    the same for a folder, replacing the one that is there
     with locked(folder) as is_mine:          held while the block runs; the system lets go when the holder dies
 
-Every writer of this project uses these, so a crash leaves the old file or none. A killed writer's file is hidden and
-ends in `.partial`.
+So a crash leaves the old file or none. A killed writer's file is hidden and ends in `.partial`.
 """
 
 from __future__ import annotations

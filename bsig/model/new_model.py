@@ -46,7 +46,6 @@ def new_model(
     weights: Path | str | None = None,
     options: BackboneOptions = OWN_OPTIONS,
     device: str = "cpu",
-    api: Any = None,
 ) -> DualBranch:
     """Encoder, softmax branch and its clone.
 
@@ -54,8 +53,7 @@ def new_model(
         backbone: a timm name, or `hf:owner/repo@revision` of a timm model.
         weights: a `.safetensors` file, or a `.pth` of tensors alone; None for the published ones.
         options: feature stage and pooling.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        api: the hub's client, if not the ordinary one.
+        device: as of `chosen_device`.
 
     Raises:
         InputError: no such network, weights that cannot be had or do not fit, or a head that cannot be cut off.
@@ -64,7 +62,7 @@ def new_model(
     if backbone.startswith("hf:"):
         if weights is not None:
             raise InputError("`weights` must be left out for a hub address, which brings its own.")
-        return DualBranch(_moved(_from_hub(backbone, options, api), device), name=model_name(backbone, options))
+        return DualBranch(_moved(_from_hub(backbone, options), device), name=model_name(backbone, options))
     if weights is None:
         return DualBranch(load_classifier(backbone, device, options), name=model_name(backbone, options))
     path = Path(weights).expanduser()
@@ -98,8 +96,8 @@ def _filled_classifier(
     return take_apart(network, backbone, f"file {source}", options)
 
 
-def _from_hub(address: str, options: BackboneOptions, api: Any) -> Classifier:
-    folder = hub_folder(address, HUB_FILES, api)
+def _from_hub(address: str, options: BackboneOptions) -> Classifier:
+    folder = hub_folder(address, HUB_FILES)
     config = folder / "config.json"
     if not config.is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"`backbone` (='{address}') must hold {' and '.join(HUB_FILES)}, as timm writes them.")

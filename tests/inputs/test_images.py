@@ -145,15 +145,9 @@ def test_transparent_grey_is_laid_on_white() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_picture_stands_upright(orientation: int) -> None:
     # The stored picture is upright turned by the inverse of what its EXIF tag asks a viewer to do.
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
+    turn = Image.Transpose
+    undo = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE,
+            6: turn.ROTATE_90, 7: turn.TRANSVERSE, 8: turn.ROTATE_270}  # fmt: skip
     upright = noise(5, 3)
     stored = upright if orientation == 1 else upright.transpose(undo[orientation])
     exif = Image.Exif()

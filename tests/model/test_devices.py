@@ -21,7 +21,7 @@ def test_a_device_is_taken_as_named_where_it_is_here(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for wanted in ("cpu", "cpu:0", "cuda", "cuda:0", "cuda:1"):
         assert chosen_device(wanted) == wanted
-    for wanted in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "gpu", ""):
+    for wanted in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "cpu:7", "cpu:", "gpu", ""):
         with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu, cuda"):
             chosen_device(wanted)
 

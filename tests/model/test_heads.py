@@ -390,9 +390,6 @@ def test_a_vector_added_to_every_row_leaves_softmax_and_moves_sigmoid(key: str) 
     assert np.abs(after.softmax.map - before.softmax.map).max() > 1e-3 * np.abs(before.softmax.map).max()
 
 
-# Shifted.
-
-
 @pytest.mark.parametrize("key", KEYS)
 def test_a_shift_adds_its_vector_times_the_last_inputs_to_every_logit(key: str) -> None:
     head, features = double_head(key)
@@ -533,10 +530,6 @@ def test_a_checkpoint_brings_back_both_heads_and_the_encoder(key: str, tmp_path:
     assert first.encoder is second.encoder, "two checkpoints that store the same encoder hold it once"
     assert first.grid_hw == family.grid_hw
     assert first.features_at == family.features_at
-
-
-def test_a_tail_and_a_pooled_head_are_the_only_kinds() -> None:
-    assert {type(taken_apart(key)[1].head) for key in KEYS} == {PooledLinearHead, TailHead}
 
 
 # The head whose map is exact.

@@ -53,15 +53,10 @@ def train_and_held_out(
     is named: measured after each epoch, it would soon guide the settings. Of torchvision's sets a tenth is held out as
     well: some have one split only, some have no other than the test split.
 
-    Args:
-        address, images_root: as of `read_dataset`.
-        seed: draws the tenth.
-        split: the split to train on.
-        held_out: the split to hold out, or `none`; None leaves it to the rule.
+    `split` is trained on. `held_out` names another split to hold out, or `none`. The rest is as in `read_dataset`.
 
     Raises:
-        InputError: as `read_dataset`, also of a `val` split that is there and cannot be read; or `held_out` is the
-            split to train on.
+        InputError: as `read_dataset`, also of a `val` split that cannot be read; or `held_out` is `split`.
     """
     if held_out == split:
         raise InputError(f"`held_out` (='{held_out}') must be another split than the one that is trained on.")
@@ -106,9 +101,7 @@ def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, La
 def images_to_measure(
     address: str | Path, split: str | None = None, images_root: Path | str | None = None
 ) -> MeasuredSplit:
-    """The pictures of an evaluation: the split `val` if there is one, else `test`, else all there are.
-
-    A `split` that is named is measured instead. Address and `images_root` are as of `read_dataset`.
+    """The pictures of an evaluation: the named split, else `val` if there is one, else `test`, else all there are.
 
     Raises:
         InputError: as `read_dataset`, also of a `val` split that is there and cannot be read.

@@ -39,7 +39,7 @@ def load_checkpoint(
 
     Args:
         name: of a folder in `folder`, a folder's path, or `hf:owner/repo` (with `@revision`) on the Hugging Face Hub.
-        device: `auto`, `cpu`, `cuda`, `mps`, ...
+        device: as of `chosen_device`.
         folder: where names are looked up.
 
     Raises:

@@ -36,11 +36,8 @@ RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool = False, **entries: Any) -> Path:
     """The path of the checkpoint folder, written whole; one that is there is replaced.
 
-    Args:
-        model: what to save.
-        path: the folder to write.
-        half_precision: store the sigmoid head as float16 (half the size; about three decimal digits of each weight).
-        entries: for `checkpoint.json` (`training`, `data`, `results`, ...).
+    With `half_precision` the sigmoid head is stored as float16 (half the size; about three decimal digits of each
+    weight). `entries` are for `checkpoint.json` (`training`, `data`, `results`, ...).
 
     Raises:
         InputError: `check_target`; or the disk refuses. Nothing half-written stays.

@@ -28,13 +28,7 @@ IGNORED = "AuxLogits."
 def import_published(
     file: Path | str, network: PublishedNetwork, class_names: list[str] | None = None, name: str | None = None
 ) -> DualBranch:
-    """The file's encoder and both heads.
-
-    Args:
-        file: a `.pth.tar` of the published code.
-        network: which network it holds.
-        class_names: one a class, in the order of the logits; None for their numbers.
-        name: of the model; None for the file's.
+    """The file's encoder and both heads; `class_names` are in the order of the logits, None for numbers.
 
     Raises:
         InputError: the file holds more than tensors, or other tensors than that network's; the sentence names those

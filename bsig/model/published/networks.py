@@ -44,10 +44,8 @@ GRADCAM_HIDDEN = 4096
 class PublishedNetwork:
     """One network of the published code.
 
-    Attributes:
-        architecture: `resnet50`, `vgg16` or `inception_v3`.
-        method: `cam` or `gradcam`: for VGG16 and Inception v3 two different networks.
-        large_feature_map: the grid of 28 x 28 cells in place of 14 x 14.
+    VGG16 and Inception v3 are two different networks for `cam` and `gradcam`. A large feature map has 28 x 28 cells in
+    place of 14 x 14.
     """
 
     architecture: str

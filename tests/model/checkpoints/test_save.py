@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import evaluate
 from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.datasets.read import read_dataset
@@ -216,7 +217,7 @@ def test_recording_adds_figures_and_leaves_the_tensors(tmp_path: Path) -> None:
     for shade in (40, 200):
         Image.new("RGB", (64, 64), (shade, 90, 30)).save(images / f"{shade}.png")
     model = load_checkpoint(folder)
-    results = evaluate(model, read_dataset(tmp_path / "images"), mosaics=0, resamples=20)
+    results = evaluate(model, read_dataset(tmp_path / "images"), EvaluationConfig(mosaics=0, resamples=20))
     record_results(folder, results)
     recorded = read_description(folder)["results"]["images/train"]
     expected = results["tables"][0]["columns"]["sigmoid"]["metrics"]["absent_area"]
