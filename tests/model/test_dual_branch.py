@@ -109,10 +109,10 @@ def test_training_moves_the_sigmoid_head_and_leaves_all_else_bit_identical(
 
 
 def test_features_carry_no_graph_and_leave_the_inputs_alone(classifier: Classifier, inputs: Tensor) -> None:
-    kept = inputs.clone()
+    original = inputs.clone()
     features = DualBranch(classifier).train().features(inputs)
     assert not features.requires_grad
-    assert torch.equal(inputs, kept)
+    assert torch.equal(inputs, original)
 
 
 def test_a_vector_added_to_every_softmax_row_leaves_every_softmax_probability(

@@ -96,8 +96,8 @@ def test_a_timm_repository_on_the_hub_is_built_from_its_json_and_safetensors_alo
     shutil.copy(file, repository / "model.safetensors")
     (repository / "pytorch_model.bin").write_bytes(b"a pickle that nobody asked for")
     names = [f"bird {number}" for number in range(7)]
-    said = {"architecture": "test_resnet", "num_classes": 7, "label_names": names}
-    (repository / "config.json").write_text(json.dumps(said))
+    config = {"architecture": "test_resnet", "num_classes": 7, "label_names": names}
+    (repository / "config.json").write_text(json.dumps(config))
     client = FolderHub(tmp_path / "hub")
     monkeypatch.setattr(hub, "HfApi", lambda: client)
     model = new_model("hf:owner/birds@v2")
