@@ -23,13 +23,7 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError, first_line
 from bsig.model.cutting.last_linear import last_linear_of, random_copy
 from bsig.model.cutting.layout import CutError, GridLayout, layout_of
-from bsig.model.cutting.substitution import (
-    PassThrough,
-    substituted,
-    with_only_children,
-    without_children,
-    without_own_tensors,
-)
+from bsig.model.cutting.substitution import substituted, with_only_children, without_layers, without_own_tensors
 from bsig.model.cutting.traced_run import TracedRun, traced
 from bsig.model.heads import ClassificationHead, PooledLinearHead, Tail, TailHead
 
@@ -128,7 +122,7 @@ def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
     layout = layout_of(headless, native, example)
     _, head_run = traced(headless, lambda: headless.forward_head(native))
     # A layer that runs in both halves stays in both.
-    encoder = TimmEncoder(without_children(headless, head_run.children - run.children), layout)
+    encoder = TimmEncoder(without_layers(headless, head_run.children - run.children), layout)
     tail = Tail(without_own_tensors(with_only_children(headless, head_run.children)))
     if layout.axes == "NLC" and _grid_has_no_influence(tail, probe, native, layout):
         return _cut_inside_last_block(headless, probe, example)
@@ -165,20 +159,19 @@ def _cut_behind(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Pa
     _, head_run = traced(headless, lambda: headless.forward_head(whole))
     if run.output is None:
         raise CutError(f"its layer '{at}' gives no single tensor")
-    behind = {name: PassThrough() for name in run.largest_within(run.finished - run.before)}
-    encoder_model = without_children(substituted(headless, behind), head_run.children - run.children)
+    behind = run.largest_within(run.finished - run.before) | (head_run.children - run.children)
     layout = layout_of(headless, run.output, example)
     tail = _tail_of_blocks(headless, at, run, head_run) or _tail_of_rest(headless, run, head_run)
     # Passing on is exact for a chain of layers only: a skip connection around the cut would be lost.
     if not _same(tail(run.output), headless.forward_head(whole).flatten(1)):
         raise CutError(f"what it runs behind '{at}' is not a chain of layers")
-    return _assembled(TimmEncoder(encoder_model, layout), tail, probe, run.output, layout, at)
+    return _assembled(TimmEncoder(without_layers(headless, behind), layout), tail, probe, run.output, layout, at)
 
 
 def _tail_of_rest(headless: Any, run: TracedRun, head_run: TracedRun) -> Tail:
     """All that runs behind the cut, as `forward_features` with the layers before the cut passed through."""
-    before = {name: PassThrough() for name in run.largest_within(run.before)}
-    model = with_only_children(substituted(headless, before), run.children | head_run.children)
+    model = without_layers(headless, run.largest_within(run.before))
+    model = with_only_children(model, run.children | head_run.children)
     return Tail(without_own_tensors(model), runs_features=True)
 
 

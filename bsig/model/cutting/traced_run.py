@@ -37,25 +37,23 @@ class TracedRun:
         """Names of the model's own children that ran, or in which something ran."""
         return {name.split(".")[0] for name in self.finished}
 
-    def largest_within(self, names: set[str]) -> list[str]:
+    def largest_within(self, names: set[str]) -> set[str]:
         """The largest subtrees in which something ran and everything that ran is in `names`.
 
         A subtree is better replaced whole than layer by layer: a block's own sum `x + layers(x)`, which is not made of
         layers, then goes with it.
         """
-        subtrees: list[str] = []
 
-        def visit(module: nn.Module, path: str) -> None:
+        def visit(module: nn.Module, path: str) -> set[str]:
+            subtrees: set[str] = set()
             for name, child in module.named_children():
                 inner = f"{path}.{name}" if path else name
                 ran = {layer for layer in self.finished if layer == inner or layer.startswith(f"{inner}.")}
-                if ran and ran <= names:
-                    subtrees.append(inner)
-                elif ran:
-                    visit(child, inner)
+                if ran:
+                    subtrees |= {inner} if ran <= names else visit(child, inner)
+            return subtrees
 
-        visit(self.model, "")
-        return subtrees
+        return visit(self.model, "")
 
 
 def traced(model: nn.Module, compute: Callable[[], Any], at: str = "") -> tuple[Any, TracedRun]:
