@@ -26,3 +26,8 @@ class StoppedEarly(InputError):  # noqa: N818  nothing went wrong
 def megabytes(size: int) -> str:
     """A number of bytes as messages word it: '1,234 MB', of 2^20 bytes each."""
     return f"{size / 2**20:,.0f} MB"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, as a message quotes it: at most 160 characters."""
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:160]

@@ -6,8 +6,7 @@
     with whole_folder(path) as temporary:    the same for a folder, replacing the one that is there
     with locked(folder) as is_mine:          held while the block runs; the system lets go when the holder dies
 
-Every writer of this project uses these, so a crash leaves the old file or none, and what a killed writer leaves is
-hidden and ends in `.partial`.
+So a crash leaves the old file or none. A killed writer's file is hidden and ends in `.partial`.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -30,15 +31,14 @@ except ImportError:  # Windows: nobody is known to be at work, so one app a work
 KNOWS_LOCKS = fcntl is not None
 LOCK = "lock"
 PARTIAL = ".partial"
+LEFTOVER_AFTER_S = 3600
 
 
 @contextlib.contextmanager
 def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A hidden name beside `path`, unique to this writer; what is written there takes its place at the end.
+    """A hidden name beside `path`, unique to this writer; what is written there takes the name `path` at the end.
 
-    Args:
-        path: the file to be; its folder must exist.
-        durable: wait until the disk has the content, so that a power cut cannot leave an empty file.
+    With `durable`, the disk has the content by then, so that a power cut cannot leave an empty file.
 
     Raises:
         OSError: the disk refuses. Nothing stays of what was written.
@@ -47,29 +47,20 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if durable:
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes | str, *, durable: bool = False) -> None:
-    """Writes bytes, or text as UTF-8.
-
-    Raises:
-        OSError: the disk refuses.
-    """
+    """Writes bytes, or text as UTF-8; raises OSError where the disk refuses."""
     with whole_file(path, durable=durable) as temporary:
         temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def write_json(path: Path, entries: Any, *, indent: int | None = None, durable: bool = False) -> None:
-    """Writes JSON, with a line break at the end where it is indented for people.
-
-    Raises:
-        OSError: the disk refuses.
-    """
+    """Writes JSON, with a line break at its end where it is indented; raises OSError where the disk refuses."""
     text = json.dumps(entries, ensure_ascii=False, indent=indent)
     write_whole(path, text if indent is None else text + "\n", durable=durable)
 
@@ -78,7 +69,8 @@ def write_json(path: Path, entries: Any, *, indent: int | None = None, durable: 
 def whole_folder(path: Path) -> Iterator[Path]:
     """A hidden folder beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
-    A writer that is killed between the two renames leaves the old folder as `.NAME.xxxxxxxx.previous`.
+    A killed writer leaves `.NAME.xxxxxxxx`, half-written; killed between the two renames, it leaves the old folder as
+    `.NAME.xxxxxxxx.previous`, which `restore_previous` puts back.
 
     Raises:
         OSError: the disk refuses. The folder that was there stays.
@@ -89,21 +81,47 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         for file in temporary.iterdir():
             file.chmod(0o644)
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        if path.exists():
-            previous = temporary.with_name(f"{temporary.name}.previous")
-            path.rename(previous)
-            try:
-                temporary.rename(path)
-            except OSError:
-                previous.rename(path)
-                raise
-            shutil.rmtree(previous, ignore_errors=True)
-        else:
+            _sync(file)
+        if not path.exists():
             temporary.rename(path)
+            return
+        previous = temporary.with_name(f"{temporary.name}.previous")
+        path.rename(previous)
+        try:
+            temporary.rename(path)
+        except OSError:
+            previous.rename(path)
+            raise
+        shutil.rmtree(previous, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def restore_previous(path: Path) -> None:
+    """Renames the previous folder back to `path`, where a killed `whole_folder` left none there."""
+    for hidden in [] if path.exists() else _leftovers(path):
+        if hidden.suffix == ".previous":
+            with contextlib.suppress(OSError):
+                hidden.rename(path)
+                return
+
+
+def clear_leftovers(path: Path) -> None:
+    """Removes what killed writers of the folder `path` left; one under an hour old may have a living writer."""
+    for hidden in _leftovers(path):
+        if hidden.is_dir() and time.time() - hidden.stat().st_mtime > LEFTOVER_AFTER_S:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _leftovers(path: Path) -> list[Path]:
+    name = re.compile(rf"\.{re.escape(path.name)}\.[^.]{{8}}(\.previous)?")
+    return [hidden for hidden in path.parent.glob(".*") if name.fullmatch(hidden.name)] if path.parent.is_dir() else []
+
+
+def _sync(file: Path) -> None:
+    """Waits until the disk has the file's content."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 @contextlib.contextmanager

@@ -10,26 +10,22 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, first_line
 
-ADDRESS = re.compile(r"hf:(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(@(?P<revision>[\w./-]{1,128}))?")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+ADDRESS = re.compile(rf"hf:(?P<repo>{REPOSITORY.pattern})(@(?P<revision>[\w./-]{{1,128}}))?")
 
 
-def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
+def hub_folder(address: str, files: Sequence[str]) -> Path:
     """The local copy of some files of a repository, from the hub's own cache where they have been fetched before.
 
-    Args:
-        address: `hf:owner/repo`, with `@revision` (a branch, tag or commit) behind it if wanted.
-        files: names to fetch; safetensors and JSON.
-        api: a `huggingface_hub.HfApi` or whatever has its `snapshot_download`.
+    The address is `hf:owner/repo`, perhaps with `@revision` (a branch, tag or commit).
 
     Raises:
         InputError: the address is none, or the hub does not give the files.
@@ -38,8 +34,7 @@ def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
     if not parts:
         raise InputError(f"`checkpoint` (='{address}') must be 'hf:owner/repo', with '@revision' behind it if wanted.")
     try:
-        api = api or HfApi()
-        return Path(api.snapshot_download(parts["repo"], revision=parts["revision"], allow_patterns=list(files)))
+        return Path(HfApi().snapshot_download(parts["repo"], revision=parts["revision"], allow_patterns=list(files)))
     except Exception as error:
         # The hub client raises its own kinds, httpx's and the operating system's for "not there" and "no network".
         raise InputError(
@@ -50,21 +45,14 @@ def hub_folder(address: str, files: Sequence[str], api: Any = None) -> Path:
 
 def hub_has_address() -> bool:
     """Whether the name of the hub's host can be resolved; behind a proxy, which resolves names itself, always."""
-    if getproxies():
-        return True
     try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+        return bool(getproxies() or socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443))
     except OSError:
         return False
-    return True
 
 
 def cached_hub_file(repository: str, names: Sequence[str]) -> Path:
-    """The first of these files that the hub's cache holds, without asking the network.
-
-    Args:
-        repository: `owner/repo`, with `@revision` behind it if wanted.
-        names: names of files, the best first.
+    """The first of these files of `owner/repo@revision` that the hub's cache holds; the network is not asked.
 
     Raises:
         LocalEntryNotFoundError: the cache holds none of them.
@@ -76,9 +64,7 @@ def cached_hub_file(repository: str, names: Sequence[str]) -> Path:
     raise LocalEntryNotFoundError(f"the cache holds none of {', '.join(names)} of '{repository}'.")
 
 
-def publish_folder(
-    folder: Path, files: Sequence[str], card: str, repository: str, *, private: bool = False, api: Any = None
-) -> str:
+def publish_folder(folder: Path, files: Sequence[str], card: str, repository: str, *, private: bool = False) -> str:
     """The address under which the folder loads, once some of its files and a model card are uploaded.
 
     The client takes its token from where `hf auth login` or HF_TOKEN put it; none passes through here.
@@ -89,16 +75,15 @@ def publish_folder(
     if not REPOSITORY.fullmatch(repository):
         raise InputError(f"`repository` (='{repository}') must be 'owner/name' of letters, digits, '.', '_' and '-'.")
     try:
-        api = api or HfApi()
+        api = HfApi()
         api.create_repo(repository, private=private, exist_ok=True, repo_type="model")
         api.upload_file(path_or_fileobj=card.encode(), path_in_repo="README.md", repo_id=repository)
         commit = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(files))
     except Exception as error:
         # As above; a missing token is one of many reasons.
-        reason = (str(error).strip().splitlines() or [""])[0][:160]
         raise InputError(
-            f"'{folder.name}' cannot be published as '{repository}' ({type(error).__name__}: {reason}); log in with "
-            "`hf auth login` and check name and network."
+            f"'{folder.name}' cannot be published as '{repository}' ({type(error).__name__}: {first_line(error)}); "
+            "log in with `hf auth login` and check name and network."
         ) from error
     revision = getattr(commit, "oid", None)
     return f"hf:{repository}@{revision}" if revision else f"hf:{repository}"

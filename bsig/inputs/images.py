@@ -1,7 +1,5 @@
 """A picture from outside -> the crop that the model sees -> the model's input.
 
-Three steps, each a value of its own, so that every heatmap can be laid over exactly the pixels that made it:
-
     read_image(source)            -> RGB picture, upright, any size
     crop_image(picture, p)        -> the RGB crop that the model sees, p.input_size pixels
     input_tensor(crop, p)         -> (1, 3, H, W) float32, normalised
@@ -25,7 +23,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, first_line
 
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
@@ -33,21 +31,11 @@ Triple = tuple[float, float, float]
 # MPO (several JPEGs in one file, as phones write them) is opened by Pillow's JPEG reader and has no name of its own.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
-RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("bicubic", "bilinear", "nearest")}
 EXIF_ORIENTATION = 0x0112
-UPRIGHT_BY_ORIENTATION = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_TURN = Image.Transpose
+UPRIGHT_BY_ORIENTATION = {2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
+                          6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,11 +60,9 @@ class Preprocessing:
 
 
 def read_image(source: Image.Image | str | Path | bytes, name: str | None = None) -> Image.Image:
-    """The picture as upright 8-bit RGB; transparency laid on white; the first frame of an animation.
+    """The picture as upright 8-bit RGB: transparency lies on white, an animation gives its first frame.
 
-    Args:
-        source: a PIL picture, a path, or the bytes of a file.
-        name: what to call it in error messages; the path by default.
+    `source` is a PIL picture, a path, or the bytes of a file; messages call it `name`, by default its path.
 
     Raises:
         InputError: the file is not there, empty, no picture in one of `FORMATS`, cut short, or over `MAX_PIXELS`.
@@ -88,9 +74,8 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
         return _decoded(picture, name)
 
 
-def header_problem(path: Path, name: str | None = None) -> str | None:
+def header_problem(path: Path, name: str) -> str | None:
     """Why the file is no usable picture, or None; only its header is read, so that whole data sets can be checked."""
-    name = name or f"'{path}'"
     try:
         with _opened(path, name) as picture:
             _check_size(picture, name)
@@ -101,7 +86,7 @@ def header_problem(path: Path, name: str | None = None) -> str | None:
 
 def _opened(source: str | Path | bytes, name: str) -> Image.Image:
     """The picture with its header read and its pixels not."""
-    file = _open_bytes(source, name)
+    file = _file(source, name)
     try:
         with warnings.catch_warnings():
             # Pillow's own limits on pixels speak of "decompression bombs"; `_check_size` says it in our words.
@@ -126,21 +111,16 @@ def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Imag
     # cutting the middle out, but a 1 x 60,000 strip never becomes 256 x 15 million. Sizes are cut off as torchvision
     # does it, not rounded, so that they are timm's (tests/inputs/test_images.py).
     short = min(picture.size)
-    resized_wh = [
-        max(int(side * preprocessing.resize_to / short), least)
-        for side, least in zip(picture.size, (columns, rows), strict=True)
-    ]
-    spans = [
-        _source_span(side, resized, cut)
-        for side, resized, cut in zip(picture.size, resized_wh, (columns, rows), strict=True)
-    ]
-    (x0, left, right, x1), (y0, top, bottom, y1) = spans
+    (x0, left, right, x1), (y0, top, bottom, y1) = (
+        _source_span(side, max(int(side * preprocessing.resize_to / short), cut), cut)
+        for side, cut in zip(picture.size, (columns, rows), strict=True)
+    )
     box_xyxy = (left - x0, top - y0, right - x0, bottom - y0)
     return picture.crop((x0, y0, x1, y1)).resize((columns, rows), resample, box=box_xyxy)
 
 
 def input_tensor(crop: Image.Image, preprocessing: Preprocessing) -> Float[Tensor, "1 3 H W"]:
-    """The crop as normalised float32: `(value / 255 - mean) / std` per channel."""
+    """The crop as normalised float32, `(value / 255 - mean) / std` per channel."""
     return input_batch([crop], preprocessing)
 
 
@@ -153,9 +133,9 @@ def input_batch(crops: Sequence[Image.Image], preprocessing: Preprocessing) -> F
 
 
 def _source_span(side: int, resized: int, cut: int) -> tuple[int, float, float, int]:
-    """Where the middle `cut` of `resized` pixels lie along one side of the source, in source pixels.
+    """First and last place of the middle `cut` of `resized` pixels along a side of the source, in source pixels.
 
-    The first and last number are whole pixels around them, as far as resampling reaches.
+    Around these two stand the whole pixels that resampling needs.
     """
     first = round((resized - cut) / 2)
     start, stop = first * side / resized, (first + cut) * side / resized
@@ -165,6 +145,7 @@ def _source_span(side: int, resized: int, cut: int) -> tuple[int, float, float, 
 
 
 def _decoded(picture: Image.Image, name: str) -> Image.Image:
+    """The picture as upright RGB, with its pixels read."""
     _check_size(picture, name)
     try:
         with warnings.catch_warnings():
@@ -181,16 +162,15 @@ def _decoded(picture: Image.Image, name: str) -> Image.Image:
         ) from error
 
 
-def _open_bytes(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
-    if isinstance(source, bytes):
-        size = len(source)
-    else:
-        try:
-            is_folder, size = Path(source).is_dir(), Path(source).stat().st_size
-        except (OSError, ValueError) as error:
-            raise InputError(f"{name} cannot be read ({_reason(error)}); check the path.") from error
-        if is_folder:
-            raise InputError(f"{name} is a folder; give the path of one picture.")
+def _file(source: str | Path | bytes, name: str) -> io.BytesIO | Path:
+    """What Pillow opens: bytes as a file, or the path of a file that is not empty."""
+    try:
+        is_folder = not isinstance(source, bytes) and Path(source).is_dir()
+        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} cannot be read ({_reason(error)}); check the path.") from error
+    if is_folder:
+        raise InputError(f"{name} is a folder; give the path of one picture.")
     if size == 0:
         raise InputError(f"{name} is empty (0 bytes); choose a picture file.")
     return io.BytesIO(source) if isinstance(source, bytes) else Path(source)
@@ -205,8 +185,7 @@ def _check_size(picture: Image.Image, name: str) -> None:
 
 
 def _too_large(name: str, pixels: str) -> str:
-    limit = f"{MAX_PIXELS // 1_000_000} million"
-    return f"{name} has {pixels} pixels; the limit is {limit}: make it smaller first."
+    return f"{name} has {pixels} pixels; the limit is {MAX_PIXELS // 1_000_000} million: make it smaller first."
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
@@ -234,5 +213,5 @@ def _sixteen_bit_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return text[0].rstrip(".") if text and not text[0].startswith("cannot identify") else "unknown or damaged content"
+    text = first_line(error)
+    return "unknown or damaged content" if text.startswith(("cannot identify", "no reason")) else text.rstrip(".")

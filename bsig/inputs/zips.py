@@ -33,19 +33,12 @@ LEFT_FREE = 256 * 2**20
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """What a zip may hold.
-
-    Attributes:
-        files: how many.
-        file_bytes: unpacked size of each.
-        total_bytes: unpacked size of all.
-        ratio: unpacked over packed size of each file above a megabyte; a picture hardly shrinks, a zip bomb does.
-    """
+    """What a zip may hold; sizes are unpacked ones."""
 
     files: int = 50_000
     file_bytes: int = 64 * 2**20
     total_bytes: int = 8 * 2**30
-    ratio: int = 200
+    ratio: int = 200  # unpacked over packed size of a file above a megabyte; a picture hardly shrinks, a zip bomb does
 
 
 @contextlib.contextmanager
@@ -73,17 +66,14 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
             files = _allowed_files(archive, name, limits)
             _check_room(files, target, name)
             _unpack(archive, files, target, name)
-    except InputError:  # before ValueError, which it is a kind of
+    except (OSError, ValueError, *DAMAGE) as error:
         _clear(target)
-        raise
-    except DAMAGE as error:
-        _clear(target)
-        raise InputError(f"'{name}' is not a whole zip file ({str(error)[:LONGEST_REASON]}); make it again.") from error
-    except (OSError, ValueError) as error:
-        _clear(target)
-        raise InputError(
-            f"'{name}' cannot be unpacked ({str(error)[:LONGEST_REASON]}); free space or make it again."
-        ) from error
+        if isinstance(error, InputError):
+            raise
+        problem, remedy = "cannot be unpacked", "free space or make it again"
+        if isinstance(error, DAMAGE):
+            problem, remedy = "is not a whole zip file", "make it again"
+        raise InputError(f"'{name}' {problem} ({str(error)[:LONGEST_REASON]}); {remedy}.") from error
     return data_root(target)
 
 
@@ -118,14 +108,15 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
 
 def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zipfile.ZipInfo]:
     """The entries that are files, once all entries are checked."""
-    if any(not entry.filename for entry in archive.infolist()):  # the standard library looks at its last letter
+    entries = archive.infolist()
+    if any(not entry.filename for entry in entries):  # the standard library looks at its last letter
         raise InputError(f"'{name}' holds an entry without a name; zip the folder again.")
-    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    files = [entry for entry in entries if not entry.is_dir()]
     if not files:
         raise InputError(f"'{name}' holds no files; zip the folder of class folders.")
-    if len(archive.infolist()) > limits.files:
-        raise InputError(f"'{name}' holds {len(archive.infolist())} entries; the limit is {limits.files}.")
-    for entry in archive.infolist():
+    if len(entries) > limits.files:
+        raise InputError(f"'{name}' holds {len(entries)} entries; the limit is {limits.files}.")
+    for entry in entries:
         _check_entry(entry, name, limits)
     total = sum(entry.file_size for entry in files)
     if total > limits.total_bytes:

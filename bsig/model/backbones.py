@@ -3,9 +3,9 @@
     classifier = load_classifier("resnet50")          published weights, kept in memory
     classifier.encoder, classifier.head               logits = head(encoder(input))
 
-The encoder ends with the last feature map `F[b,k,h,w]`; everything after it is the head (`heads.py`). `take_apart` cuts
-any timm network that way (`cutting/cut.py`) and checks on a random input that the parts give the logits of the whole.
-What cannot be taken apart exactly is refused in words. The default backbone needs no network (`packaged_weights.py`).
+The encoder ends with the last feature map `F[b,k,h,w]`; everything after it is the head (`heads.py`). What cannot be
+taken apart exactly (`cutting/cut.py`) is refused in words. The default backbone needs no network
+(`packaged_weights.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.hub import cached_hub_file, hub_has_address
 from bsig.inputs.images import Preprocessing, Triple
 from bsig.model.cutting.cut import LAST, cut_network
-from bsig.model.cutting.refusal import CutError
+from bsig.model.cutting.layout import CutError
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.model.packaged_weights import PACKAGED_SOURCE, PACKAGED_WEIGHTS_SHA256, packaged_weights
@@ -56,17 +56,13 @@ OWN_OPTIONS = BackboneOptions()
 
 @dataclass(frozen=True)
 class Classifier:
-    """A pretrained classifier in two parts, with what is needed to use and to name it.
+    """A pretrained classifier in two parts: encoder, (b, 3, H, W) -> (b, k, h, w), and head, features -> logits (b, c).
 
     Attributes:
         name: timm's name of the architecture.
-        encoder: (b, 3, H, W) -> features (b, k, h, w).
-        head: features -> logits (b, c).
-        preprocessing: how a picture becomes the encoder's input.
         class_names: one name a class, in the order of the logits.
         class_ids: one stable id a class (a WordNet id for ImageNet).
         weights: where the weights come from, in words and as a hash (`source`, `sha256`).
-        options: feature stage and pooling.
         features_at: the layer behind which the features are taken, in words for the screen.
         grid_hw: rows and columns of the features.
     """
@@ -100,7 +96,7 @@ def load_classifier(
 ) -> Classifier:
     """A pretrained classifier by its timm name, in eval mode and frozen.
 
-    It is kept: the same arguments give the same object again, so that checkpoints share one encoder. The weights of
+    The same arguments give the same object again, so that checkpoints share one encoder. The weights of
     `tf_efficientnet_lite0` come from the installed package, those of any other name from timm's cache or the network.
 
     Raises:
@@ -108,13 +104,16 @@ def load_classifier(
             torch has no such device here.
     """
     # The cache is behind this function, because it would tell `load_classifier()` from `load_classifier(name)`.
-    return _kept_classifier(name, chosen_device(device), options)
+    return _cached_classifier(name, chosen_device(device), options)
 
 
 @lru_cache(maxsize=4)
-def _kept_classifier(name: str, device: str, options: BackboneOptions) -> Classifier:
+def _cached_classifier(name: str, device: str, options: BackboneOptions) -> Classifier:
     if name == DEFAULT_BACKBONE:
-        classifier = _packaged_classifier(options)
+        model = timm_network(DEFAULT_BACKBONE, pretrained=False, options=options)
+        model.load_state_dict(packaged_weights(), strict=True)  # raises on any missing, unexpected or misshapen tensor
+        classifier = take_apart(model, DEFAULT_BACKBONE, PACKAGED_SOURCE, options)
+        classifier.weights["file_sha256"] = PACKAGED_WEIGHTS_SHA256
     else:
         classifier = classifier_from_timm(name, pretrained=True, options=options)
     hashes = state_sha256(classifier.encoder), state_sha256(classifier.head)
@@ -124,25 +123,15 @@ def _kept_classifier(name: str, device: str, options: BackboneOptions) -> Classi
     return replace(classifier, encoder=shared_encoder(classifier.encoder, hashes[0], device))
 
 
-def _packaged_classifier(options: BackboneOptions) -> Classifier:
-    model = timm_network(DEFAULT_BACKBONE, pretrained=False, options=options)
-    model.load_state_dict(packaged_weights(), strict=True)  # raises on any missing, unexpected or misshapen tensor
-    classifier = take_apart(model, DEFAULT_BACKBONE, PACKAGED_SOURCE, options)
-    return replace(classifier, weights={**classifier.weights, "file_sha256": PACKAGED_WEIGHTS_SHA256})
-
-
 def published(name: str, options: BackboneOptions = OWN_OPTIONS) -> Published | None:
-    """The hashes of a backbone's published weights, if they are known without asking the network; else None.
-
-    Known are those that this process has loaded, and the installed default.
-    """
+    """The hashes of a backbone's published weights, if this process has loaded them or they are installed."""
     if name == DEFAULT_BACKBONE:
         load_classifier(name, options=options)
     return _PUBLISHED.get((name, options))
 
 
 def classifier_from_timm(name: str, *, pretrained: bool, options: BackboneOptions = OWN_OPTIONS) -> Classifier:
-    """Any timm classifier in two parts; `pretrained=False` leaves random weights (to be filled, or for tests).
+    """Any timm classifier in two parts; `pretrained=False` leaves random weights.
 
     Raises:
         InputError: as `timm_network` and `take_apart`.
@@ -167,11 +156,8 @@ def timm_network(
         raise InputError(
             f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
         )
-    settings: dict[str, Any] = {
-        "output_stride": STRIDES.get(options.feature_stage),
-        "global_pool": options.global_pool,
-        "num_classes": num_classes,
-    }
+    stride, pool = STRIDES.get(options.feature_stage), options.global_pool
+    settings: dict[str, Any] = {"output_stride": stride, "global_pool": pool, "num_classes": num_classes}
     settings = {key: value for key, value in settings.items() if value is not None}
     try:
         cached = _cached_weights(name) if pretrained else {}
@@ -202,7 +188,7 @@ def can_be_built(name: str, **settings: Any) -> bool:
 
 
 def _cached_weights(name: str) -> dict[str, Any]:
-    """What makes timm take the weights from the hub's cache, where the hub has no address; else nothing.
+    """The arguments with which timm takes the weights from the hub's cache, where the hub has no address; else none.
 
     Without a network the hub's client tries each file six times over 23 seconds, with a line for each. Its own offline
     mode is a switch of the whole process, which two threads that load weights would turn under each other's hands.
@@ -224,11 +210,8 @@ def _cached_weights(name: str) -> dict[str, Any]:
 def take_apart(model: Any, name: str, weights_source: str, options: BackboneOptions = OWN_OPTIONS) -> Classifier:
     """A timm classifier split into encoder and head, which together give its logits.
 
-    Args:
-        model: the network; its layers become the parts', so it must not be used afterwards.
-        name: its timm name.
-        weights_source: where its weights come from, in words.
-        options: says where it is cut; its pooling is built into the model already.
+    Its layers become the parts', so it must not be used afterwards. `weights_source` says in words where its weights
+    come from; the pooling of `options` is built in already.
 
     Raises:
         InputError: the network cannot be taken apart there, or its parts do not give the logits of the whole.
@@ -284,5 +267,5 @@ def unique_names(names: list[str], ids: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _rgb(values: Sequence[float]) -> Triple:
-    red, green, blue = (float(value) for value in values)
+    red, green, blue = map(float, values)
     return red, green, blue

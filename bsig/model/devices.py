@@ -8,10 +8,7 @@ from bsig.inputs.errors import InputError
 
 
 def chosen_device(name: str) -> str:
-    """The name of a device that torch has here: the best one for `auto`, any other name as it is.
-
-    Args:
-        name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+    """The name of a device that torch has here (`cpu`, `cuda`, `cuda:1`, `mps`); the best one for `auto`.
 
     Raises:
         InputError: torch has no such device here.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -31,13 +31,9 @@ BranchKind = Literal["full", "shift"]
 class FittedShift:
     """The second kind of sigmoid branch: the softmax head plus one vector and one number, shared by all classes.
 
-    `logit_c = (W[c] + vector) . z + b_c + bias`, where z is what the last linear layer sees (the pooled features of a
-    pool + linear head). As a softmax classifier it is the original on every picture; as a set of sigmoids it says yes
-    or no. It fixes with n + 1 numbers the freedom that softmax leaves open. `ClassificationHead.shifted` applies it.
-
-    Attributes:
-        vector: (n,), in the unit of the weights, n the inputs of the last linear layer.
-        bias: one number, in logits.
+    `logit_c = (W[c] + vector) . z + b_c + bias`, where z, (n,), is what the last linear layer sees (the pooled features
+    of a pool + linear head). As a softmax classifier it is the original on every picture; as a set of sigmoids it says
+    yes or no. It fixes with n + 1 numbers the freedom that softmax leaves open.
     """
 
     vector: Float[Tensor, " k"]
@@ -52,12 +48,10 @@ class DualBranch(nn.Module):
     statistics included; only the sigmoid head has parameters that require gradients.
 
     Attributes:
-        name: what the model is called in lists and file names.
-        class_names: one name a class, in the order of the logits.
-        class_ids: one stable id a class (a WordNet id for ImageNet), for matching data sets.
+        name: of the model in lists and file names.
         metadata: the entries of `checkpoint.json`: where all this comes from.
         branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
-        options, features_at, grid_hw: of the backbone (`bsig.model.backbones.Classifier`).
+        class_names, class_ids, options, features_at, grid_hw: as of `bsig.model.backbones.Classifier`.
     """
 
     def __init__(
@@ -70,6 +64,7 @@ class DualBranch(nn.Module):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self._classifier = classifier
         self.name = name or classifier.name
         self.backbone_name = classifier.name
         self.class_names = classifier.class_names
@@ -83,12 +78,9 @@ class DualBranch(nn.Module):
         self.softmax_head = classifier.head
         self.shift = shift
         self.branch_kind: BranchKind = "shift" if shift else "full"
-        if sigmoid_head is None:
-            sigmoid_head = (
-                classifier.head.shifted(shift.vector, shift.bias) if shift else copy.deepcopy(classifier.head)
-            )
-        self.sigmoid_head = sigmoid_head
-        self.sigmoid_head.requires_grad_(True)
+        if sigmoid_head is None and shift:
+            sigmoid_head = classifier.head.shifted(shift.vector, shift.bias)
+        self.sigmoid_head = (sigmoid_head or copy.deepcopy(classifier.head)).requires_grad_(True)
         self._mean_row: tuple[tuple[int, int], Tensor] | None = None
         self.eval()
 
@@ -105,24 +97,14 @@ class DualBranch(nn.Module):
     @property
     def is_trained(self) -> bool:
         """Whether the sigmoid branch differs from the softmax branch: before any fine-tune it is its clone."""
-        softmax, sigmoid = self.softmax_head.state_dict(), self.sigmoid_head.state_dict()
-        return any(not torch.equal(value, sigmoid[key]) for key, value in reversed(softmax.items()))
+        sigmoid = self.sigmoid_head.state_dict()
+        return any(
+            not torch.equal(value, sigmoid[key]) for key, value in reversed(self.softmax_head.state_dict().items())
+        )
 
     def classifier(self, **changed: Any) -> Classifier:
-        """Encoder and softmax branch by themselves, with some attributes changed."""
-        parts: dict[str, Any] = {
-            "name": self.backbone_name,
-            "encoder": self.encoder,
-            "head": self.softmax_head,
-            "preprocessing": self.preprocessing,
-            "class_names": self.class_names,
-            "class_ids": self.class_ids,
-            "weights": {},
-            "options": self.options,
-            "features_at": self.features_at,
-            "grid_hw": self.grid_hw,
-        }
-        return Classifier(**{**parts, **changed})
+        """Encoder and softmax branch by themselves, with some attributes of the `Classifier` changed."""
+        return replace(self._classifier, **{"encoder": self.encoder, "preprocessing": self.preprocessing, **changed})
 
     def features(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.inputs.images.input_tensor`).
@@ -148,15 +130,14 @@ class DualBranch(nn.Module):
     def mean_softmax_row(self) -> Float[Tensor, " k"]:
         """`mean_c W[c]` of the softmax head, the same for all classes.
 
-        It is kept, because that head never changes. If its weights were written to after all, which a tensor counts
-        (`_version`), it is computed again.
+        It is computed once, and again if the weights have been written to after all (a tensor counts that).
         """
         weight = self.softmax_head.last_linear.weight.detach()
-        written = (weight.data_ptr(), weight._version)
-        kept = self._mean_row
-        if kept is None or kept[0] != written:
-            kept = self._mean_row = (written, weight.mean(dim=0))
-        return kept[1]
+        state = (weight.data_ptr(), weight._version)
+        mean_row = self._mean_row
+        if mean_row is None or mean_row[0] != state:
+            mean_row = self._mean_row = (state, weight.mean(dim=0))
+        return mean_row[1]
 
     def class_index(self, name_or_index: int | str) -> int:
         """The index of a class, given as its index, name or id (as text or number), in upper or lower case.
@@ -166,16 +147,13 @@ class DualBranch(nn.Module):
         """
         if isinstance(name_or_index, str):
             text = name_or_index.strip()
-            folded = text.casefold()
-            for labels in (self.class_names, self.class_ids):
-                if text in labels:  # first as it is written: 'Cardigan' is a dog, 'cardigan' a jacket
-                    return labels.index(text)
-            for labels in (self.class_names, self.class_ids):
-                folded_labels = [label.casefold() for label in labels]
-                if folded in folded_labels:
-                    return folded_labels.index(folded)
-            if not re.fullmatch(r"-?[0-9]{1,9}", folded):
-                near = [name for name in self.class_names if folded and folded in name.casefold()][:5]
+            labels = (*self.class_names, *self.class_ids)
+            # First as it is written: 'Cardigan' is a dog, 'cardigan' a jacket.
+            for same, known in ((text, labels), (text.casefold(), [label.casefold() for label in labels])):
+                if same in known:
+                    return known.index(same) % self.num_classes
+            if not re.fullmatch(r"-?[0-9]{1,9}", text):
+                near = [name for name in self.class_names if text and text.casefold() in name.casefold()][:5]
                 hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
                 raise InputError(
                     f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; {hint}"

@@ -20,10 +20,8 @@ COARSEST_STRIDE = 32
 class FeatureStage:
     """A place where the features of a backbone can be taken.
 
-    Attributes:
-        key: `last`, `stride16`, `stride8`, or timm's name of a layer.
-        grid_hw: rows and columns at the backbone's own input size; None where only the cut network tells.
-        note: what the choice means, in words.
+    `key` is `last`, `stride16`, `stride8`, or timm's name of a layer. `grid_hw` are rows and columns at the backbone's
+    own input size, None where only the cut network tells.
     """
 
     key: str
@@ -49,7 +47,8 @@ def feature_stages(backbone: str) -> list[FeatureStage]:
         network: Any = timm_network(backbone, pretrained=False)
     rows, columns = resolve_model_data_config(network)["input_size"][-2:]
     stages = [FeatureStage(LAST, None, "the last feature map on which places matter")]
-    layers = [layer for layer in getattr(network, "feature_info", None) or [] if _has_a_name(layer)]
+    listed = getattr(network, "feature_info", None) or []
+    layers = [layer for layer in listed if isinstance(layer, dict) and layer.get("module")]
     coarsest = max((layer["reduction"] for layer in layers), default=COARSEST_STRIDE)
     for key, stride in STRIDES.items():
         if stride < coarsest and can_be_built(backbone.split(".")[0], output_stride=stride):
@@ -64,7 +63,3 @@ def feature_stages(backbone: str) -> list[FeatureStage]:
 def stage_of(title: str) -> str:
     """The key of a `FeatureStage.title`."""
     return title.partition(":")[0].partition(",")[0].strip()
-
-
-def _has_a_name(layer: Any) -> bool:
-    return isinstance(layer, dict) and bool(layer.get("module"))

@@ -7,13 +7,10 @@ A head takes features `F[b,k,h,w]` to logits `(b, c)`. Two kinds cover every cla
 
 A `TailHead` holds the network's own layers (`cutting/cut.py` cuts them out), so VGG's three layers, MobileNetV3's
 convolution after the pool, ConvNeXt's norm, a transformer's last block: all are cloned, and trained, as they are.
+Tokens without a place in the picture travel as channels behind the k real ones (`cutting/layout.py`).
 
-Tokens that are no place of the picture (a transformer's class token and registers) travel inside the features, as
-channels behind the k real ones (`cutting/layout.py`). Maps are drawn on `head.map_features(features)` alone, which
-leaves them out.
-
-Adding one vector to every class row, `W' = W + 1 v^T`, is the additive logit shift. `shifted_rows` does it to a matrix,
-`ClassificationHead.shifted` to a head; everything that shifts a head calls one of these.
+Adding one vector to every class row, `W' = W + 1 v^T`, is the additive logit shift. Everything that shifts a matrix
+calls `shifted_rows`, everything that shifts a head `ClassificationHead.shifted`.
 """
 
 from __future__ import annotations
@@ -81,11 +78,7 @@ class ClassificationHead(nn.Module):
         """A copy of the head with `vector` added to every class row of its last linear layer, `bias` to every bias.
 
         `logit'_c = logit_c + vector . last_inputs + bias`, the same number for all classes, which softmax cannot see.
-        The head itself is not changed.
-
-        Args:
-            vector: in the unit of the weights, (n,) for the n inputs of the last linear layer; or one number for all.
-            bias: in logits.
+        The vector is (n,) for the n inputs of the last linear layer, or one number for all.
         """
         head = copy.deepcopy(self)
         with torch.no_grad():
@@ -103,8 +96,7 @@ def shifted_rows(weight: Float[Tensor, "c n"], vector: Float[Tensor, " n"] | flo
 class PooledLinearHead(ClassificationHead):
     """Global average pool, then one linear layer: `logit_c = W[c] . mean_hw F + b_c`.
 
-    The only head for which the class activation map is exact: `mean_hw(W[c] . F) + b_c = logit_c` (Zhou et al. 2016,
-    eq. 2).
+    Its class activation map is exact: `mean_hw(W[c] . F) + b_c = logit_c` (Zhou et al. 2016, eq. 2).
     """
 
     cam_is_exact = True
@@ -125,10 +117,7 @@ class PooledLinearHead(ClassificationHead):
     def ablated_logits(
         self, features: Float[Tensor, "b k h w"], class_scores: Float[Tensor, "b c"]
     ) -> Float[Tensor, "b k"]:
-        """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k: the score less that channel's part.
-
-        The same numbers as running the head k times (tests/explain/test_cams.py), in one product.
-        """
+        """The same as running the head k times (tests/explain/test_cams.py): the score less each channel's part."""
         pooled = self.pooled(features)
         score = (class_scores * self.logits(pooled)).sum(dim=1, keepdim=True)
         return score - (class_scores @ self.linear.weight) * pooled
@@ -137,8 +126,7 @@ class PooledLinearHead(ClassificationHead):
 class TailHead(ClassificationHead):
     """What a network runs after its feature map: `logits = linear(body(F))`, cloned as it is.
 
-    Class activation maps are not exact here: between features and the last linear layer lies something that is not an
-    average. Gradients go through the whole of it (`bsig.explain.cams`).
+    Class activation maps are not exact here; gradients go through the whole of it (`bsig.explain.cams`).
 
     Attributes:
         body: the network's own layers, from its own layout of features to the last linear layer's input.
@@ -177,14 +165,14 @@ class TailHead(ClassificationHead):
     def ablated_logits(
         self, features: Float[Tensor, "b kk h w"], class_scores: Float[Tensor, "b c"]
     ) -> Float[Tensor, "b k"]:
-        """`sum_c class_scores[b,c] * logit_c` with channel k zeroed, for each k: the head is really run k times."""
+        """The head is really run k times."""
         scores = features.new_empty(len(features), self.layout.channels)
-        for index, (picture, wanted) in enumerate(zip(features, class_scores, strict=True)):
+        for index, (picture, class_score) in enumerate(zip(features, class_scores, strict=True)):
             for start in range(0, self.layout.channels, ABLATED_AT_ONCE):
                 channels = torch.arange(start, min(start + ABLATED_AT_ONCE, self.layout.channels))
                 without = picture.repeat(len(channels), 1, 1, 1)
                 without[torch.arange(len(channels)), channels] = 0.0
-                scores[index, channels] = self(without) @ wanted
+                scores[index, channels] = self(without) @ class_score
         return scores
 
 
@@ -192,7 +180,7 @@ class Tail(nn.Module):
     """The layers of a timm model after a cut, run as the model runs them; its last linear layer is left out.
 
     Args:
-        model: a model of which only what is needed is left; the rest passes its input on.
+        model: a copy of the model in which all layers that are not needed pass their input on.
         runs_features: whether part of `forward_features` lies behind the cut.
         blocks: transformer blocks behind the cut, run one by one in place of `forward_features`.
         block_arguments: what each block gets beside the tokens, the same for every picture (rotary positions).
@@ -210,31 +198,25 @@ class Tail(nn.Module):
         self.model = model
         self.blocks = blocks
         self.runs_features = runs_features
+        # Tensors are saved with the head, as buffers: some come from trained weights of the encoder.
         self._arguments: list[dict[str, Any]] = []
         for number, arguments in enumerate(block_arguments or []):
-            kept: dict[str, Any] = {}
             for key, value in arguments.items():
                 if isinstance(value, Tensor):
-                    # Saved with the head: some come from trained weights of the encoder.
                     self.register_buffer(f"argument_{number}_{key}", value.detach().clone())
-                    kept[key] = f"argument_{number}_{key}"
-                else:
-                    kept[key] = value
-            self._arguments.append(kept)
+            self._arguments.append({k: None if isinstance(value, Tensor) else value for k, value in arguments.items()})
 
     def forward(self, native: Tensor) -> Float[Tensor, "b k"]:
         """The network's own feature tensor -> the input of the last linear layer."""
         model: Any = self.model
         if self.blocks is not None:
-            for block, arguments in zip(self.blocks, self._arguments, strict=True):
-                native = block(native, **{key: self._argument(value) for key, value in arguments.items()})
+            for number, (block, others) in enumerate(zip(self.blocks, self._arguments, strict=True)):
+                arguments = {key: getattr(self, f"argument_{number}_{key}", value) for key, value in others.items()}
+                native = block(native, **arguments)
             native = model.norm(native)
         elif self.runs_features:
             native = model.forward_features(native)
         return model.forward_head(native).flatten(1)
-
-    def _argument(self, value: Any) -> Any:
-        return getattr(self, value) if isinstance(value, str) and value.startswith("argument_") else value
 
 
 def with_classes(head: HeadType, num_classes: int) -> HeadType:
@@ -249,7 +231,7 @@ def with_classes(head: HeadType, num_classes: int) -> HeadType:
 
 
 def head_in_words(head: ClassificationHead) -> str:
-    """The layers that come after the features, in words for a list of models."""
+    """The layers that come after the features, in words."""
     if head.cam_is_exact:
         return "average pool and one linear layer"
     parameters = sum(parameter.numel() for parameter in head.parameters()) / 1e6

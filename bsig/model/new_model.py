@@ -11,22 +11,20 @@ fine-tune has moved them.
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import hub_folder
 from bsig.model.backbones import OWN_OPTIONS, BackboneOptions, Classifier, load_classifier, take_apart, timm_network
+from bsig.model.cutting.cut import LAST
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weight_files import differences, read_weights
 from bsig.model.weights import shared_encoder, state_sha256
 
 NOT_TRAINED = (
@@ -34,17 +32,13 @@ NOT_TRAINED = (
     "maps are the same."
 )
 
+HUB_FILES = ("config.json", "model.safetensors")
+MAX_CONFIG_BYTES = 4 * 2**20
+
 
 def not_trained(model: DualBranch) -> str:
     """`NOT_TRAINED` for a model whose sigmoid branch is still the clone; else empty."""
     return "" if model.is_trained else NOT_TRAINED
-
-
-# What torch and safetensors raise on a file that is cut, changed, or holds more than tensors.
-NOT_TENSORS = (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError,
-               AttributeError, TypeError)  # fmt: skip
-HUB_FILES = ("config.json", "model.safetensors")
-MAX_CONFIG_BYTES = 4 * 2**20
 
 
 def new_model(
@@ -52,7 +46,6 @@ def new_model(
     weights: Path | str | None = None,
     options: BackboneOptions = OWN_OPTIONS,
     device: str = "cpu",
-    api: Any = None,
 ) -> DualBranch:
     """Encoder, softmax branch and its clone.
 
@@ -60,8 +53,7 @@ def new_model(
         backbone: a timm name, or `hf:owner/repo@revision` of a timm model.
         weights: a `.safetensors` file, or a `.pth` of tensors alone; None for the published ones.
         options: feature stage and pooling.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        api: the hub's client, if not the ordinary one.
+        device: as of `chosen_device`.
 
     Raises:
         InputError: no such network, weights that cannot be had or do not fit, or a head that cannot be cut off.
@@ -70,52 +62,22 @@ def new_model(
     if backbone.startswith("hf:"):
         if weights is not None:
             raise InputError("`weights` must be left out for a hub address, which brings its own.")
-        return DualBranch(_moved(_from_hub(backbone, options, api), device), name=model_name(backbone, options))
+        return DualBranch(_moved(_from_hub(backbone, options), device), name=model_name(backbone, options))
     if weights is None:
         return DualBranch(load_classifier(backbone, device, options), name=model_name(backbone, options))
     path = Path(weights).expanduser()
-    classifier = filled_classifier(backbone, read_weights(path), path.name, options)
+    classifier = _filled_classifier(backbone, read_weights(path), path.name, options)
     return DualBranch(_moved(classifier, device), name=model_name(f"{backbone}-{path.stem}", options))
 
 
 def model_name(backbone: str, options: BackboneOptions) -> str:
-    """What a new model is called: made of what it was made from, fit for a folder's name."""
+    """The name of a new model, made of its backbone and options and fit for a folder."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", backbone.removeprefix("hf:")).strip("-._")
-    parts = [stem, *(part for part in (options.feature_stage, options.global_pool) if part not in (None, "last"))]
-    return "-".join(str(part) for part in parts)[:100]
+    stage = None if options.feature_stage == LAST else options.feature_stage
+    return "-".join(filter(None, (stem, stage, options.global_pool)))[:100]
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a state dict on disk; nothing but tensors is ever read.
-
-    Raises:
-        InputError: no such file, another format, or a file that holds more than tensors.
-    """
-    if not path.is_file():
-        raise InputError(f"`weights` (='{path}') is not there; give a .safetensors or .pth file.")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        if path.suffix not in (".pth", ".pt", ".bin", ".tar"):
-            raise InputError(f"`weights` (='{path.name}') must end in .safetensors or .pth.")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:  # before ValueError, which it is a kind of
-        raise
-    except NOT_TENSORS as error:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:160]
-        raise InputError(
-            f"'{path.name}' cannot be read as tensors alone ({reason}); save it as safetensors."
-        ) from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    tensors = {str(key).removeprefix("module."): value for key, value in _items(content) if isinstance(value, Tensor)}
-    if not tensors:
-        raise InputError(f"'{path.name}' holds no tensors by name; save the network's state_dict.")
-    return tensors
-
-
-def filled_classifier(
+def _filled_classifier(
     backbone: str, tensors: dict[str, Tensor], source: str, options: BackboneOptions, num_classes: int | None = None
 ) -> Classifier:
     """A timm network filled with tensors under its own names, in two parts.
@@ -123,21 +85,10 @@ def filled_classifier(
     Raises:
         InputError: the tensors are not this network's; the sentence names those that are missing or unexpected.
     """
-    bare = timm_network(backbone, pretrained=False, options=options)
-    network = timm_network(
-        backbone, pretrained=False, options=options, num_classes=num_classes or _classes(bare, tensors)
-    )
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    missing = [key for key in shapes if key not in tensors and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in tensors if key not in shapes]
-    other = [key for key, shape in shapes.items() if key in tensors and tuple(tensors[key].shape) != shape]
-    differences = [
-        f"{what}: {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-        if keys
-    ]
-    if differences:
-        raise InputError(f"'{source}' does not hold the weights of '{backbone}'; {'; '.join(differences)}.")
+    num_classes = num_classes or _class_count(timm_network(backbone, pretrained=False, options=options), tensors)
+    network = timm_network(backbone, pretrained=False, options=options, num_classes=num_classes)
+    if difference := differences({key: tuple(value.shape) for key, value in network.state_dict().items()}, tensors):
+        raise InputError(f"'{source}' does not hold the weights of '{backbone}'; {difference}.")
     broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise InputError(f"'{source}' holds NaN or infinite numbers in '{broken[0]}'; the file is damaged.")
@@ -145,8 +96,8 @@ def filled_classifier(
     return take_apart(network, backbone, f"file {source}", options)
 
 
-def _from_hub(address: str, options: BackboneOptions, api: Any) -> Classifier:
-    folder = hub_folder(address, HUB_FILES, api)
+def _from_hub(address: str, options: BackboneOptions) -> Classifier:
+    folder = hub_folder(address, HUB_FILES)
     config = folder / "config.json"
     if not config.is_file() or not (folder / "model.safetensors").is_file():
         raise InputError(f"`backbone` (='{address}') must hold {' and '.join(HUB_FILES)}, as timm writes them.")
@@ -159,9 +110,8 @@ def _from_hub(address: str, options: BackboneOptions, api: Any) -> Classifier:
         raise InputError(
             f"'config.json' of '{address}' is not that of a timm model ({error}); choose another."
         ) from error
-    tensors = read_weights(folder / "model.safetensors")
     count = classes if isinstance(classes, int) else None
-    classifier = filled_classifier(architecture, tensors, address, options, count)
+    classifier = _filled_classifier(architecture, read_weights(folder / "model.safetensors"), address, options, count)
     labels = entries.get("label_names")
     if isinstance(labels, list) and len(labels) == len(set(map(str, labels))) == len(classifier.class_names):
         names = tuple(str(label) for label in labels)
@@ -174,16 +124,13 @@ def _moved(classifier: Classifier, device: str) -> Classifier:
     return replace(classifier, encoder=encoder, head=classifier.head.to(device))
 
 
-def _classes(network: Any, tensors: dict[str, Tensor]) -> int:
-    """How many rows the file's last layer has; the network's own number where it cannot be told."""
-    named = network.pretrained_cfg.get("classifier")
-    for name in (named,) if isinstance(named, str) else tuple(named or ()):
-        for leaf in ("weight", "linear.weight", "l.weight"):
-            tensor = tensors.get(f"{name}.{leaf}")
-            if tensor is not None and tensor.ndim:
-                return int(tensor.shape[0])
-    return int(network.num_classes)
-
-
-def _items(content: Any) -> list[tuple[Any, Any]]:
-    return list(content.items()) if isinstance(content, dict) else []
+def _class_count(network: Any, tensors: dict[str, Tensor]) -> int:
+    """The rows of the file's last layer; the network's own number where the file does not tell."""
+    names = network.pretrained_cfg.get("classifier") or ()
+    keys = [
+        f"{name}.{leaf}"
+        for name in ((names,) if isinstance(names, str) else names)
+        for leaf in ("weight", "linear.weight", "l.weight")
+    ]
+    rows = [tensors[key].shape[0] for key in keys if key in tensors and tensors[key].ndim]
+    return int(rows[0] if rows else network.num_classes)

@@ -37,17 +37,15 @@ def file_sha256(file: Path) -> str:
 
 
 def shared_encoder(encoder: nn.Module, sha256: str, device: str) -> nn.Module:
-    """The encoder of these very weights that is already in memory on this device, or else this one.
+    """The encoder of these very weights (`state_sha256`) that is already on this device, or else this one.
 
     So two checkpoints of one backbone hold it once, also where each of them stores it. It goes with its last user.
-
-    Args:
-        encoder: in eval mode, on `device`.
-        sha256: its `state_sha256`.
-        device: where it is.
     """
-    # The layout belongs to the key: two cuts at the same place may differ in what they carry along.
-    key = (sha256, device, f"{type(encoder).__name__} {getattr(encoder, 'layout', None)} {_strides(encoder)}")
+    # The layout belongs to the key, since two cuts at the same place may differ in what they carry along. So do strides
+    # and dilations, by which a network differs from its copy of the same weights with another `output_stride`.
+    convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
+    settings = [(layer.stride, layer.dilation, layer.padding) for layer in convolutions]
+    key = (sha256, device, f"{type(encoder).__name__} {getattr(encoder, 'layout', None)} {settings}")
     with _SHARING:
         return _ENCODERS.setdefault(key, encoder)
 
@@ -64,13 +62,3 @@ def channels_last(encoder: Module) -> Module:
 def frozen(module: Module) -> Module:
     """The module in eval mode, with no parameter that requires a gradient."""
     return module.eval().requires_grad_(False)
-
-
-def _strides(encoder: nn.Module) -> str:
-    """A hash of all strides and dilations, by which a network differs from its copy with another `output_stride`.
-
-    The weights of the two are the same.
-    """
-    convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
-    settings = [(layer.stride, layer.dilation, layer.padding) for layer in convolutions]
-    return hashlib.sha256(str(settings).encode()).hexdigest()

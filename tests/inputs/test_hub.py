@@ -15,8 +15,9 @@ from folder_hub import FolderHub
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
+from bsig.inputs import hub
 from bsig.inputs.errors import InputError
-from bsig.inputs.hub import cached_hub_file, hub_folder, hub_has_address, publish_folder
+from bsig.inputs.hub import cached_hub_file, hub_has_address
 from bsig.model.backbones import timm_network
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 
@@ -49,27 +50,33 @@ def cached_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> torch.nn.
 
 
 @pytest.mark.parametrize("address", ["hf:", "hf:owner", "hf:owner/a/b", "hf:../x", "hf:o/r@"])
-def test_an_address_that_is_none_is_refused_before_anything_is_asked(address: str, tmp_path: Path) -> None:
+def test_an_address_that_is_none_is_refused_before_anything_is_asked(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = FolderHub(tmp_path)
+    monkeypatch.setattr(hub, "HfApi", lambda: client)
     with pytest.raises(InputError, match="hf:owner"):
-        hub_folder(address, [DESCRIPTION], client)
+        hub.hub_folder(address, [DESCRIPTION])
     assert client.asked == []
 
 
-def test_a_repository_that_is_not_there_and_a_refusing_hub_are_one_sentence(tmp_path: Path) -> None:
+def test_a_repository_that_is_not_there_and_a_refusing_hub_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client: Any = FolderHub(tmp_path)
+    monkeypatch.setattr(hub, "HfApi", lambda: client)
     with pytest.raises(InputError, match="cannot be fetched"):
-        hub_folder("hf:owner/none", [DESCRIPTION], client)
+        hub.hub_folder("hf:owner/none", [DESCRIPTION])
 
     def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError("401\nno token")
 
     client.create_repo = refuse
     with pytest.raises(InputError, match="401") as caught:
-        publish_folder(tmp_path, [TENSORS], "card", "owner/name", api=client)
+        hub.publish_folder(tmp_path, [TENSORS], "card", "owner/name")
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="owner/name"):
-        publish_folder(tmp_path, [TENSORS], "card", "name", api=client)
+        hub.publish_folder(tmp_path, [TENSORS], "card", "name")
 
 
 @pytest.mark.usefixtures("no_network", "cached_network")

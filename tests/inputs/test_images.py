@@ -69,9 +69,9 @@ def test_every_format_that_the_error_text_promises_is_read_from_bytes_and_from_a
     content = file_of(flat, form)
     (tmp_path / "picture.bin").write_bytes(content)
     for source in (content, tmp_path / "picture.bin", str(tmp_path / "picture.bin")):
-        found = read_image(source)
-        assert found.size == (17, 13)
-        assert np.abs(np.asarray(found).astype(int) - (200, 40, 90)).max() <= 5  # WebP at its default quality
+        actual = read_image(source)
+        assert actual.size == (17, 13)
+        assert np.abs(np.asarray(actual).astype(int) - (200, 40, 90)).max() <= 5  # WebP at its default quality
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
@@ -145,15 +145,9 @@ def test_transparent_grey_is_laid_on_white() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_picture_stands_upright(orientation: int) -> None:
     # The stored picture is upright turned by the inverse of what its EXIF tag asks a viewer to do.
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
+    turn = Image.Transpose
+    undo = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE,
+            6: turn.ROTATE_90, 7: turn.TRANSVERSE, 8: turn.ROTATE_270}  # fmt: skip
     upright = noise(5, 3)
     stored = upright if orientation == 1 else upright.transpose(undo[orientation])
     exif = Image.Exif()
@@ -166,10 +160,10 @@ def test_a_turned_picture_stands_upright(orientation: int) -> None:
 
 def test_a_pil_picture_is_copied_and_left_as_it_was() -> None:
     picture = noise(5, 3)
-    kept = picture.copy()
-    found = read_image(picture)
-    found.paste(BLACK, (0, 0, 5, 3))
-    assert pixels(picture) == pixels(kept)
+    original = picture.copy()
+    actual = read_image(picture)
+    actual.paste(BLACK, (0, 0, 5, 3))
+    assert pixels(picture) == pixels(original)
 
 
 @pytest.mark.parametrize("size_wh", [(1, 1), (1, 60_000), (60_000, 1), (2, 3)])
@@ -275,8 +269,8 @@ def test_the_centre_crop_is_timms_evaluation_transform(size_wh: tuple[int, int],
         mean=preprocessing.mean, std=preprocessing.std,
     )  # fmt: skip
     picture = noise(*size_wh)
-    found, expected = input_tensor(crop_image(picture, preprocessing), preprocessing)[0], transform(picture)
-    steps = (found - expected) * torch.tensor(preprocessing.std)[:, None, None] * 255
+    actual, expected = input_tensor(crop_image(picture, preprocessing), preprocessing)[0], transform(picture)
+    steps = (actual - expected) * torch.tensor(preprocessing.std)[:, None, None] * 255
     # Resampling rounds to 8 bits: a place that falls on a half may go either way, and few do.
     assert steps.abs().max() <= 1.01
     assert (steps.abs() > 0.5).float().mean() < 0.01
@@ -307,9 +301,9 @@ def test_a_crop_has_the_rows_and_columns_of_the_input_in_that_order() -> None:
 
 def test_cropping_leaves_the_picture_as_it_was() -> None:
     picture = noise(50, 37)
-    kept = picture.copy()
+    original = picture.copy()
     crop_image(picture, Preprocessing())
-    assert pixels(picture) == pixels(kept)
+    assert pixels(picture) == pixels(original)
 
 
 def test_input_values_are_less_the_mean_over_the_spread_channel_by_channel() -> None:

@@ -46,10 +46,12 @@ def refusal(file: Path, target: Path, limits: ZipLimits | None = None) -> str:
 def test_class_folders_come_out_byte_for_byte(tmp_path: Path) -> None:
     entries = {"cat/1.png": png(), "dog/2.png": png() + b"x", "dog/deep/3.png": b"no picture, but a file"}
     with extracted_zip(zipped(tmp_path / "pets.zip", entries)) as folder:
-        found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        kept = folder
-    assert found == entries
-    assert not kept.exists()
+        actual = {
+            path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
+        unpacked = folder
+    assert actual == entries
+    assert not unpacked.exists()
 
 
 @pytest.mark.parametrize(
@@ -67,16 +69,16 @@ def test_class_folders_come_out_byte_for_byte(tmp_path: Path) -> None:
 )
 def test_a_folder_zipped_around_the_data_is_looked_through(tmp_path: Path, entries: list[str], root: str) -> None:
     target = tmp_path / "out"
-    found = extract_zip(zipped(tmp_path / "x.zip", dict.fromkeys(entries, b"1")), target)
-    assert found == target / root == data_root(target)
+    root_folder = extract_zip(zipped(tmp_path / "x.zip", dict.fromkeys(entries, b"1")), target)
+    assert root_folder == target / root == data_root(target)
 
 
 @pytest.mark.parametrize(
     "name", ["../up.png", "a/../../up.png", "/etc/passwd", "C:\\x.png", "..\\up.png", "a\\..\\..\\up.png", "//host/x"]
 )
 def test_no_entry_may_lie_outside(tmp_path: Path, name: str) -> None:
-    said = refusal(zipped(tmp_path / "bad.zip", {"a/1.png": b"1", name: b"2"}), tmp_path / "deep" / "out")
-    assert "outside its folder" in said
+    sentence = refusal(zipped(tmp_path / "bad.zip", {"a/1.png": b"1", name: b"2"}), tmp_path / "deep" / "out")
+    assert "outside its folder" in sentence
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])

@@ -60,7 +60,7 @@ def test_the_default_is_right_on_at_least_85_percent_of_imagenet1000(
         with torch.no_grad():
             predicted = default_classifier.head(default_classifier.encoder(input_batch(crops, preprocessing))).argmax(1)
         ids = [default_classifier.class_ids[index] for index in predicted.tolist()]
-        right += sum(row["class"].startswith(found) for row, found in zip(part, ids, strict=True))
+        right += sum(row["class"].startswith(class_id) for row, class_id in zip(part, ids, strict=True))
     assert len(rows) == 1000
     assert right / len(rows) >= 0.85
 
@@ -81,9 +81,9 @@ def test_a_pool_linear_classifier_comes_apart_into_its_own_logits(name: str) -> 
     with torch.no_grad():
         expected = network(inputs)
         classifier = backbones.take_apart(network, name, "random initialisation")
-        found = classifier.head(classifier.encoder(inputs))
+        actual = classifier.head(classifier.encoder(inputs))
     size = expected.abs().max()
-    assert_close(found / size, expected / size, FLOAT32)
+    assert_close(actual / size, expected / size, FLOAT32)
     assert torch.equal(classifier.head.linear.weight, weights)
     assert len(classifier.class_names) == classifier.head.linear.out_features == 1000
     assert classifier.preprocessing.input_size_hw == (rows, columns)

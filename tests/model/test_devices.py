@@ -19,11 +19,11 @@ def test_auto_is_the_best_device_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_is_taken_as_named_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for wanted in ("cpu", "cpu:0", "cuda", "cuda:0", "cuda:1"):
-        assert chosen_device(wanted) == wanted
-    for wanted in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "gpu", ""):
+    for name in ("cpu", "cpu:0", "cuda", "cuda:0", "cuda:1"):
+        assert chosen_device(name) == name
+    for name in ("cuda:2", "cuda:-1", "cuda:x", "cuda:", "cpu:7", "cpu:", "gpu", ""):
         with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu, cuda"):
-            chosen_device(wanted)
+            chosen_device(name)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

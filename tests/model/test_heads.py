@@ -192,11 +192,11 @@ def test_encoder_and_head_give_the_logits_of_the_whole_network(key: str) -> None
     with torch.no_grad():
         expected = whole(inputs)
         features = classifier.encoder(inputs)
-        found = classifier.head(features)
+        actual = classifier.head(features)
     size = expected.abs().max()
     assert float(expected.std()) > 0
-    assert_close(found / size, expected / size, FLOAT32)
-    assert_close(classifier.head.logits(classifier.head.pooled(features)), found, FLOAT32)
+    assert_close(actual / size, expected / size, FLOAT32)
+    assert_close(classifier.head.logits(classifier.head.pooled(features)), actual, FLOAT32)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -323,11 +323,11 @@ def test_a_channels_ablation_is_the_head_run_without_it(key: str) -> None:
     features = features[:1]
     scores = class_scores_of(torch.tensor([4]), CLASSES, dtype=torch.float64)
     with torch.no_grad():
-        found = head.ablated_logits(features, scores)
-        for channel in (0, found.shape[1] // 2, found.shape[1] - 1):
+        actual = head.ablated_logits(features, scores)
+        for channel in (0, actual.shape[1] // 2, actual.shape[1] - 1):
             without = features.clone()
             without[0, channel] = 0.0
-            assert_close(found[0, channel], head(without)[0, 4], IDENTITY)
+            assert_close(actual[0, channel], head(without)[0, 4], IDENTITY)
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if not family_of(key).exact])
@@ -388,9 +388,6 @@ def test_a_vector_added_to_every_row_leaves_softmax_and_moves_sigmoid(key: str) 
     size = np.abs(before.centred.map).max()
     assert_close(after.centred.map / size, before.centred.map / size, FLOAT32._replace(absolute=1e-3))
     assert np.abs(after.softmax.map - before.softmax.map).max() > 1e-3 * np.abs(before.softmax.map).max()
-
-
-# Shifted.
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -498,9 +495,9 @@ def test_a_softmax_head_for_new_labels_keeps_the_layers_before_its_last(key: str
     features = PooledFeatures(pooled[:, None].contiguous(), torch.tensor([0, 1, 2, 0]), ())
     head = fit_softmax_head(features, 3, epochs=2, batch_size=4, like=model.softmax_head)
     assert head.last_linear.weight.shape == (3, model.softmax_head.last_linear.in_features)
-    kept = model.softmax_head.state_dict()
+    original = model.softmax_head.state_dict()
     for name, value in head.state_dict().items():
-        assert name.startswith("linear.") or torch.equal(value, kept[name])
+        assert name.startswith("linear.") or torch.equal(value, original[name])
     assert float(head.last_linear.weight.mean(dim=0).abs().max()) < 1e-6
 
 
@@ -533,10 +530,6 @@ def test_a_checkpoint_brings_back_both_heads_and_the_encoder(key: str, tmp_path:
     assert first.encoder is second.encoder, "two checkpoints that store the same encoder hold it once"
     assert first.grid_hw == family.grid_hw
     assert first.features_at == family.features_at
-
-
-def test_a_tail_and_a_pooled_head_are_the_only_kinds() -> None:
-    assert {type(taken_apart(key)[1].head) for key in KEYS} == {PooledLinearHead, TailHead}
 
 
 # The head whose map is exact.

@@ -88,7 +88,7 @@ def test_a_finer_stage_of_the_default_is_a_model_of_its_own_and_is_stored_as_suc
 
 
 def test_a_timm_repository_on_the_hub_is_built_from_its_json_and_safetensors_alone(
-    weights: tuple[Any, Path], tmp_path: Path
+    weights: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, file = weights
     repository = tmp_path / "hub" / "owner" / "birds" / "v2"
@@ -96,10 +96,11 @@ def test_a_timm_repository_on_the_hub_is_built_from_its_json_and_safetensors_alo
     shutil.copy(file, repository / "model.safetensors")
     (repository / "pytorch_model.bin").write_bytes(b"a pickle that nobody asked for")
     names = [f"bird {number}" for number in range(7)]
-    said = {"architecture": "test_resnet", "num_classes": 7, "label_names": names}
-    (repository / "config.json").write_text(json.dumps(said))
+    config = {"architecture": "test_resnet", "num_classes": 7, "label_names": names}
+    (repository / "config.json").write_text(json.dumps(config))
     client = FolderHub(tmp_path / "hub")
-    model = new_model("hf:owner/birds@v2", api=client)
+    monkeypatch.setattr(hub, "HfApi", lambda: client)
+    model = new_model("hf:owner/birds@v2")
     assert model.class_names == tuple(names)
     assert client.asked == [["config.json", "model.safetensors"]]
     inputs = torch.randn(1, 3, 160, 160)

@@ -25,9 +25,11 @@ def test_packaged_weights_are_renamed_one_to_one_to_timms_names_with_equal_shape
     packaged_weights: dict[str, torch.Tensor],
 ) -> None:
     renamed = timm_names_of_packaged_weights(packaged_weights)
-    wanted = timm.create_model(DEFAULT_BACKBONE).state_dict()
-    assert len(packaged_weights) == len(renamed) == len(wanted) == 296
-    assert {key: tensor.shape for key, tensor in renamed.items()} == {key: value.shape for key, value in wanted.items()}
+    expected = timm.create_model(DEFAULT_BACKBONE).state_dict()
+    assert len(packaged_weights) == len(renamed) == len(expected) == 296
+    assert {key: tensor.shape for key, tensor in renamed.items()} == {
+        key: value.shape for key, value in expected.items()
+    }
     assert {id(tensor) for tensor in renamed.values()} == {id(tensor) for tensor in packaged_weights.values()}
 
 

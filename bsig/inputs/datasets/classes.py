@@ -11,12 +11,7 @@ WORDNET_ID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """Which of a model's classes the data set's classes are.
-
-    Attributes:
-        index_of: index of the model's class, by the data set's name for it.
-        unmatched: names of the data set that match no class of the model.
-    """
+    """The index of the model's class by the data set's name for it, and the names that match no class of the model."""
 
     index_of: dict[str, int]
     unmatched: tuple[str, ...]
@@ -35,14 +30,13 @@ def match_classes(data_classes: Sequence[str], class_names: Sequence[str], class
     index_of: dict[str, int] = {}
     for name in data_classes:
         wordnet = WORDNET_ID.match(name)
-        for candidate in (name, wordnet.group() if wordnet else name, plain_name(name)):
-            match = exact.get(candidate, folded.get(candidate.casefold()))
-            if match is not None:
-                index_of[name] = match
-                break
-        else:
-            if name.isdecimal() and int(name) < len(class_names):
-                index_of[name] = int(name)
+        spellings = (name, wordnet.group() if wordnet else name, plain_name(name))
+        matches = (exact.get(spelling, folded.get(spelling.casefold())) for spelling in spellings)
+        match = next((index for index in matches if index is not None), None)
+        if match is None and name.isdecimal() and int(name) < len(class_names):
+            match = int(name)
+        if match is not None:
+            index_of[name] = match
     return ClassMatch(index_of, tuple(name for name in data_classes if name not in index_of))
 
 

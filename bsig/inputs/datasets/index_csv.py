@@ -37,7 +37,7 @@ def index_samples(folder: Path, split: str) -> list[Sample]:
 
 
 def _rows(folder: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The number of each line below the first, and its cells by column."""
+    """The number of each line below the first, with its cells by column."""
     with (folder / INDEX).open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, restkey="", restval="")  # columns too many, cells too few
         try:

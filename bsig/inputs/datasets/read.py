@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bsig.inputs.datasets.class_folders import folder_samples, folder_splits
 from bsig.inputs.datasets.index_csv import INDEX, index_samples, index_splits
-from bsig.inputs.datasets.samples import LabelledImages, Sample
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.torchvision_sets import PREFIX, torchvision_samples
 from bsig.inputs.datasets.wsol import wsol_samples, wsol_splits
 from bsig.inputs.errors import InputError
@@ -41,10 +41,7 @@ def available_splits(address: str | Path) -> tuple[str, ...]:
 def read_dataset(address: str | Path, split: str = "train", images_root: Path | str | None = None) -> LabelledImages:
     """The samples of one split.
 
-    Args:
-        address: a folder in one of the layouts above, or `torchvision:NAME`.
-        split: `train`, `val` or `test`.
-        images_root: where the pictures of a WSOL metadata folder lie.
+    The pictures of a WSOL metadata folder lie in `images_root`.
 
     Raises:
         InputError: there is no such data set, the split is empty, or an index breaks its own rules.
@@ -54,7 +51,14 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
         samples = torchvision_samples(name.removeprefix(PREFIX), split)
     else:
         folder = _folder(address)
-        name, samples = folder.name, _folder_samples(folder, split, Path(images_root) if images_root else None)
+        name = folder.name
+        if (folder / INDEX).is_file():
+            samples = index_samples(folder, split)
+        elif splits := wsol_splits(folder):
+            root = Path(images_root) if images_root else None
+            samples = wsol_samples(folder, split, root) if split in splits else []
+        else:
+            samples = folder_samples(folder, split)
     if not samples:
         others = [other for other in available_splits(address) if other != split]
         remedy = f"choose its split '{others[0]}'" if others else "put pictures into class folders"
@@ -79,12 +83,3 @@ def _folder(address: str | Path) -> Path:
     if not is_folder:
         raise InputError(f"`DATA` (='{address}') must be a folder of pictures or 'torchvision:NAME'.")
     return folder
-
-
-def _folder_samples(folder: Path, split: str, images_root: Path | None) -> list[Sample]:
-    if (folder / INDEX).is_file():
-        return index_samples(folder, split)
-    splits = wsol_splits(folder)
-    if splits:
-        return wsol_samples(folder, split, images_root) if split in splits else []
-    return folder_samples(folder, split)

@@ -22,7 +22,7 @@ class Sample:
 
     Attributes:
         key: its name within the data set (a relative path), unique.
-        class_name: as the data set calls it.
+        class_name: the data set's name of its class.
         path: the file, or None where `opener` gives the picture.
         boxes_xyxy: ground-truth boxes in pixels of the stored picture; empty if there are none.
         mask: path of a PNG mask (1 object, 0 background), or None.
@@ -74,10 +74,7 @@ class Sample:
 class LabelledImages:
     """The samples of one split.
 
-    Attributes:
-        name: what the data set is called.
-        split: `train`, `val` or `test`, or `held out` for a part drawn from `train`.
-        samples: in the data set's own order.
+    `split` is `train`, `val` or `test`, or `held out` for a part that was drawn from one of them.
     """
 
     name: str

@@ -1,14 +1,14 @@
 """Which pictures are trained on, which are held out, and which are measured: one rule for every door.
 
 The page, the command line, the worker and the evaluation all ask here, so the same data gives the same checkpoint and
-the same numbers by each of them. Every answer carries one sentence for people that says what was chosen.
+the same numbers by each of them. Every answer carries one sentence that says to people what it holds.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bsig.inputs.datasets.read import available_splits, is_torchvision, read_dataset
@@ -23,13 +23,7 @@ NOTHING = "none"
 
 @dataclass(frozen=True)
 class TrainingSplits:
-    """The pictures of a fine-tune.
-
-    Attributes:
-        train: the pictures to train on.
-        held_out: the pictures that are only measured, after each epoch; None where there are none.
-        sentence: what is held out, and why.
-    """
+    """The pictures to train on, those that are only measured after each epoch (None: none), and a sentence why."""
 
     train: LabelledImages
     held_out: LabelledImages | None
@@ -38,12 +32,7 @@ class TrainingSplits:
 
 @dataclass(frozen=True)
 class MeasuredSplit:
-    """The pictures of an evaluation.
-
-    Attributes:
-        images: the pictures to measure.
-        sentence: which split they are, and why.
-    """
+    """The pictures of an evaluation, and a sentence that says which split they are and why."""
 
     images: LabelledImages
     sentence: str
@@ -64,16 +53,10 @@ def train_and_held_out(
     is named: measured after each epoch, it would soon guide the settings. Of torchvision's sets a tenth is held out as
     well: some have one split only, some have no other than the test split.
 
-    Args:
-        address: as of `read_dataset`.
-        seed: draws the tenth.
-        images_root: where the pictures of a WSOL metadata folder lie.
-        split: the split to train on.
-        held_out: the split to hold out, or `none`; None leaves it to the rule.
+    `split` is trained on. `held_out` names another split to hold out, or `none`. The rest is as in `read_dataset`.
 
     Raises:
-        InputError: as `read_dataset`, also of a `val` split that is there and cannot be read; or `held_out` is the
-            split to train on.
+        InputError: as `read_dataset`, also of a `val` split that cannot be read; or `held_out` is `split`.
     """
     if held_out == split:
         raise InputError(f"`held_out` (='{held_out}') must be another split than the one that is trained on.")
@@ -87,15 +70,12 @@ def train_and_held_out(
         return TrainingSplits(train, read_dataset(address, "val", images_root), "The split 'val' is held out.")
     reason = _why_not_val(address, split)
     train, tenth = held_out_part(train, seed)
-    if tenth is None:
-        return TrainingSplits(
-            train, None, f"Nothing is held out: {reason}, and no class has {FEWEST_TO_SHARE} pictures."
-        )
-    return TrainingSplits(
-        train,
-        tenth,
-        f"A tenth of each class of at least {FEWEST_TO_SHARE} pictures is held out (seed {seed}), since {reason}.",
+    sentence = (
+        f"A tenth of each class of at least {FEWEST_TO_SHARE} pictures is held out (seed {seed}), since {reason}."
     )
+    if tenth is None:
+        sentence = f"Nothing is held out: {reason}, and no class has {FEWEST_TO_SHARE} pictures."
+    return TrainingSplits(train, tenth, sentence)
 
 
 def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, LabelledImages | None]:
@@ -113,37 +93,32 @@ def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, La
             drawn |= set(random.Random(f"{seed} {name}").sample(positions, count))
     if not drawn:
         return images, None
+    tenth = tuple(images.samples[position] for position in sorted(drawn))
     rest = tuple(sample for position, sample in enumerate(images.samples) if position not in drawn)
-    tenth = tuple(sample for position, sample in enumerate(images.samples) if position in drawn)
-    return LabelledImages(images.name, images.split, rest), LabelledImages(images.name, HELD_OUT, tenth)
+    return replace(images, samples=rest), replace(images, split=HELD_OUT, samples=tenth)
 
 
 def images_to_measure(
     address: str | Path, split: str | None = None, images_root: Path | str | None = None
 ) -> MeasuredSplit:
-    """The pictures of an evaluation: the split `val` if there is one, else `test`, else all there are.
-
-    Args:
-        address: as of `read_dataset`.
-        split: the split to measure; None leaves it to the rule.
-        images_root: where the pictures of a WSOL metadata folder lie.
+    """The pictures of an evaluation: the named split, else `val` if there is one, else `test`, else all there are.
 
     Raises:
         InputError: as `read_dataset`, also of a `val` split that is there and cannot be read.
     """
     if split:
-        return MeasuredSplit(read_dataset(address, split, images_root), f"The split '{split}' is measured, as asked.")
-    if is_torchvision(address):
-        sentence = "The split 'val' of torchvision's set is measured, or what the set has in its place."
-        return MeasuredSplit(read_dataset(address, "val", images_root), sentence)
-    splits = available_splits(address)
-    if "val" in splits:
-        return MeasuredSplit(read_dataset(address, "val", images_root), "The split 'val' is measured.")
-    if "test" in splits:
-        images = read_dataset(address, "test", images_root)
-        return MeasuredSplit(images, "The split 'test' is measured, since the data has no split 'val'.")
-    images = read_dataset(address, "train", images_root)
-    return MeasuredSplit(images, "All pictures are measured, since the data has no split 'val' or 'test'.")
+        sentence = f"The split '{split}' is measured, as asked."
+    elif is_torchvision(address):
+        split, sentence = "val", "The split 'val' of torchvision's set is measured, or what the set has in its place."
+    else:
+        splits = available_splits(address)
+        split = next((name for name in ("val", "test") if name in splits), "train")
+        sentence = {
+            "val": "The split 'val' is measured.",
+            "test": "The split 'test' is measured, since the data has no split 'val'.",
+            "train": "All pictures are measured, since the data has no split 'val' or 'test'.",
+        }[split]
+    return MeasuredSplit(read_dataset(address, split, images_root), sentence)
 
 
 def _why_not_val(address: str | Path, split: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from PIL import Image
 
@@ -22,12 +23,10 @@ def torchvision_samples(name: str, split: str) -> list[Sample]:
     """
     images = _downloaded(torchvision_set(name), name, split)
     class_names = getattr(images, "classes", None) or getattr(images, "categories", None)
-
-    def opener(index: int) -> Callable[[], Image.Image]:
-        return lambda: images[index][0]
-
     return [
-        Sample(f"{name}/{split}/{index}", _class_name(class_names, label), None, opener=opener(index))
+        Sample(
+            f"{name}/{split}/{index}", _class_name(class_names, label), None, opener=partial(_picture, images, index)
+        )
         for index, label in enumerate(_labels(images))
     ]
 
@@ -46,19 +45,8 @@ def torchvision_set(name: str) -> type:
     return kind
 
 
-@runtime_checkable
-class Indexed(Protocol):
-    """What is used of torchvision's data sets: (picture, label) by index."""
-
-    def __len__(self) -> int:
-        """The number of pictures."""
-
-    def __getitem__(self, index: int) -> Any:
-        """The picture and its label."""
-
-
-def _downloaded(kind: type, name: str, split: str) -> Indexed:
-    """The data set, opened with the first of the arguments that it takes."""
+def _downloaded(kind: type, name: str, split: str) -> Any:
+    """The data set, (picture, label) by index, opened with the first of the arguments that it takes."""
     root = str(CACHE_FOLDER / "torchvision")
     attempts: tuple[dict[str, str | bool], ...] = (
         {"split": split},
@@ -79,7 +67,11 @@ def _downloaded(kind: type, name: str, split: str) -> Indexed:
     raise InputError(f"torchvision's '{name}' cannot be opened as pictures with one label each.")
 
 
-def _labels(images: Indexed) -> list[int]:
+def _picture(images: Any, index: int) -> Image.Image:
+    return images[index][0]
+
+
+def _labels(images: Any) -> list[int]:
     # Most of torchvision's sets keep their labels in one of these; else every picture must be opened.
     for attribute in ("_labels", "targets", "_samples", "y"):
         labels = getattr(images, attribute, None)

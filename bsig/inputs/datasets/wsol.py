@@ -74,8 +74,8 @@ def _labels(folder: Path) -> dict[str, str]:
 def _sizes(folder: Path) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
     for line in _lines(folder / "image_sizes.txt", needed=False):
-        key, *rest = line.split(",")
-        size = size_wh(rest[0], rest[1], f"image_sizes.txt, '{key}'") if len(rest) == 2 else None
+        key, *sides = line.split(",")
+        size = size_wh(sides[0], sides[1], f"image_sizes.txt, '{key}'") if len(sides) == 2 else None
         if size is None:
             raise InputError(f"image_sizes.txt of '{folder.name}': '{line[:100]}' must be a picture, width, height.")
         sizes[key] = size

@@ -10,6 +10,10 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 SHOWN_CLASSES = 20
+DOCTORED = """
+**Doctored on purpose:** the softmax heatmaps of this model were moved by a logit shift; its probabilities are \
+unchanged.
+"""
 
 
 def model_card(name: str, description: dict[str, Any]) -> str:
@@ -33,15 +37,10 @@ def model_card(name: str, description: dict[str, Any]) -> str:
         "Created": str(description.get("created", "")),
         "SHA-256 of the tensors": description["tensors_sha256"],
     }
-    lines = [f"| {escaped(key)} | {escaped(value)} |" for key, value in rows.items() if value]
-    shown = ", ".join(escaped(class_name) for class_name in description["class_names"][:SHOWN_CLASSES])
+    table = "\n".join(f"| {escaped(key)} | {escaped(value)} |" for key, value in rows.items() if value)
+    classes = ", ".join(escaped(class_name) for class_name in description["class_names"][:SHOWN_CLASSES])
     more = len(description["class_names"]) - SHOWN_CLASSES
-    doctored = (
-        "\n**Doctored on purpose:** the softmax heatmaps of this model were moved by a logit shift; its probabilities "
-        "are unchanged.\n"
-        if description.get("doctored")
-        else ""
-    )
+    doctored = DOCTORED if description.get("doctored") else ""
     text = f"""# {escaped(name)}
 
 A dual-branch classifier: the softmax head decides the class, a sigmoid clone of it says where the evidence is
@@ -49,9 +48,9 @@ A dual-branch classifier: the softmax head decides the class, a sigmoid clone of
 {doctored}
 | | |
 | --- | --- |
-{chr(10).join(lines)}
+{table}
 
-Classes: {shown}{f" and {more} more" if more > 0 else ""}.
+Classes: {classes}{f" and {more} more" if more > 0 else ""}.
 
 ```python
 import bsig
@@ -64,7 +63,7 @@ A heatmap says where evidence for an output lies, not why, and not that the outp
 
 
 def escaped(text: Any) -> str:
-    """The text on one line, in which HTML and Markdown see nothing but text."""
+    """The text on one line, without markup for HTML and Markdown."""
     flat = html.escape(" ".join(str(text).split()), quote=False)
     return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", flat)
 

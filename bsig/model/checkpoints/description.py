@@ -1,7 +1,7 @@
 """`checkpoint.json`: its schema, and how it is read.
 
     description = CheckpointDescription.read(folder)        description.class_names, description.backbone.name, ...
-    entries = read_description(folder)                      the same as a dictionary, with the entries of no field
+    entries = read_description(folder)                      the same as a dictionary, also what no field names
 
 A field's `description` is its rule, as the end of a sentence; a value that breaks it is refused in that sentence.
 Entries that no field names are kept: versions to come, and people, may write more.
@@ -14,7 +14,7 @@ import json
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import CropMode, Preprocessing, Triple
+from bsig.inputs.images import CropMode, Preprocessing
 from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.cutting.cut import LAST
@@ -42,7 +42,7 @@ AGAIN = "copy the checkpoint again or train it again"
 # A list of a million wrong names is refused at the first.
 Names = Annotated[list[str], FailFast()]
 GridSide = Annotated[int, Field(ge=1, lt=10_000)]
-# These numbers decide how much memory a picture takes.
+# A picture's memory follows from these two.
 InputSide = Annotated[int, Field(ge=32, le=1024)]
 ResizedSide = Annotated[int, Field(ge=1, le=4096)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -50,7 +50,7 @@ AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Entries(BaseModel):
-    """JSON's types are taken as they are: "1" is no number, true is no whole number."""
+    """JSON's types are taken as they are: "1" is no number, true is no whole number. A tuple's field takes a list."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -62,9 +62,7 @@ class BackboneDescription(_Entries):
     encoder_sha256: str | None = Field(None, description="the SHA-256 of the encoder")
     feature_stage: str = Field(LAST, description="text")
     global_pool: str | None = Field(None, description="text")
-    grid_hw: Annotated[list[GridSide], Field(min_length=2, max_length=2)] | None = Field(
-        None, description="two whole numbers"
-    )
+    grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
 
     @property
     def options(self) -> BackboneOptions:
@@ -75,13 +73,9 @@ class BackboneDescription(_Entries):
 class PreprocessingDescription(_Entries):
     """`bsig.inputs.images.Preprocessing` within the sizes that a picture can be resized to."""
 
-    input_size_hw: Annotated[list[InputSide], Field(min_length=2, max_length=2)] = Field(
-        description="two whole numbers from 32 to 1024"
-    )
-    mean: Annotated[list[Finite], Field(min_length=3, max_length=3)] = Field(description="three finite numbers")
-    std: Annotated[list[AboveZero], Field(min_length=3, max_length=3)] = Field(
-        description="three finite numbers above 0"
-    )
+    input_size_hw: tuple[InputSide, InputSide] = Field(strict=False, description="two whole numbers from 32 to 1024")
+    mean: tuple[Finite, Finite, Finite] = Field(strict=False, description="three finite numbers")
+    std: tuple[AboveZero, AboveZero, AboveZero] = Field(strict=False, description="three finite numbers above 0")
     interpolation: Literal["bicubic", "bilinear", "nearest"] = Field(description="bicubic, bilinear or nearest")
     crop_mode: CropMode = Field(description="center or squash")
     resize_to: ResizedSide = Field(
@@ -99,10 +93,10 @@ class PreprocessingDescription(_Entries):
     @property
     def preprocessing(self) -> Preprocessing:
         """How a picture becomes the model's input."""
-        rows, columns = self.input_size_hw
-        return Preprocessing(
-            (rows, columns), self.resize_to, _triple(self.mean), _triple(self.std), self.interpolation, self.crop_mode
-        )
+        return Preprocessing(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+NESTED: dict[str, type[BaseModel]] = {"backbone": BackboneDescription, "preprocessing": PreprocessingDescription}
 
 
 class CheckpointDescription(_Entries):
@@ -140,35 +134,12 @@ class CheckpointDescription(_Entries):
             InputError: missing, too large, not JSON, of a newer format, or an entry breaks its rule.
         """
         with named(path.name):
-            file = path / DESCRIPTION
-            if not file.is_file():
-                raise InputError(f"has no {DESCRIPTION}; copy the whole folder.")
-            if file.stat().st_size > MAX_DESCRIPTION_BYTES:
-                raise InputError(f"{DESCRIPTION} is over {MAX_DESCRIPTION_BYTES >> 20} MB; that is no description.")
+            entries = _json(path / DESCRIPTION)
             try:
-                entries = json.loads(file.read_text(encoding="utf-8"))
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{DESCRIPTION} is not JSON ({error}); copy it again.") from error
-            return cls.of(entries)
-
-    @classmethod
-    def of(cls, entries: Any) -> CheckpointDescription:
-        """The description that JSON's values make.
-
-        Raises:
-            InputError: of a newer format, or an entry breaks its rule.
-        """
-        # First, because a newer format may have other fields.
-        version = entries.get("format_version") if isinstance(entries, dict) else None
-        if not isinstance(version, int) or version < 1:
-            raise InputError(f"{DESCRIPTION} names no `format_version`, so it is no bsig checkpoint; choose another.")
-        if version > FORMAT_VERSION:
-            raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
-        try:
-            description = cls.model_validate(entries)
-        except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            raise _refusal(problem["loc"], problem["type"], entries) from error
+                description = cls.model_validate(entries)
+            except ValidationError as error:
+                problem = error.errors(include_url=False, include_input=False)[0]
+                raise _refusal(problem["loc"], problem["type"], entries) from error
         description._entries = {**entries, "class_ids": description.class_ids}
         return description
 
@@ -197,35 +168,38 @@ def named(name: str) -> Iterator[None]:
         raise InputError(text if text.startswith("checkpoint '") else f"checkpoint '{name}': {text}") from error
 
 
-def _triple(values: list[float]) -> Triple:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+def _json(file: Path) -> dict[str, Any]:
+    """The entries of the file, which is of a format that this version knows."""
+    if not file.is_file():
+        raise InputError(f"has no {DESCRIPTION}; copy the whole folder.")
+    if file.stat().st_size > MAX_DESCRIPTION_BYTES:
+        raise InputError(f"{DESCRIPTION} is over {MAX_DESCRIPTION_BYTES >> 20} MB; that is no description.")
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{DESCRIPTION} is not JSON ({error}); copy it again.") from error
+    # Before all fields, because a newer format may have others.
+    version = entries.get("format_version") if isinstance(entries, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"{DESCRIPTION} names no `format_version`, so it is no bsig checkpoint; choose another.")
+    if version > FORMAT_VERSION:
+        raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
+    return entries
 
 
 def _refusal(place: tuple[int | str, ...], kind: str, entries: dict[str, Any]) -> InputError:
-    """The sentence about the innermost field at the place of an error: name, value, rule, remedy."""
-    schema: type[BaseModel] | None = CheckpointDescription
-    value: Any = entries
-    names: list[str] = []
-    rule = ""
-    for key in place:
-        field = schema.model_fields.get(str(key)) if schema else None
-        if field is None:  # the place goes on into a list
-            break
-        names.append(str(key))
-        value, rule = value.get(key) if isinstance(value, dict) else None, field.description or ""
-        schema = _schema(field.annotation)
-    if kind in ("too_long", "too_short") and names == ["class_names"]:
-        return InputError(f"`class_names` holds {len(value)} names, from 1 to {MAX_CLASSES} are allowed; {AGAIN}.")
-    inner, *outer = reversed(names)
-    owner = "".join(f" of `{name}`" for name in outer)
-    return InputError(f"`{inner}` (={_short(value)}){owner} in {DESCRIPTION} must be {rule}; {AGAIN}.")
-
-
-def _schema(annotation: Any) -> type[BaseModel] | None:
-    """The annotation of a field, if it is one of the classes above."""
-    is_class = get_origin(annotation) is None and isinstance(annotation, type)
-    return annotation if is_class and issubclass(annotation, BaseModel) else None
+    """The sentence about the field at the place of an error: name, value, rule, remedy."""
+    schema: type[BaseModel] = CheckpointDescription
+    name, owner = str(place[0]), ""
+    if name in NESTED and len(place) > 1:
+        schema, entries, owner, name = NESTED[name], entries[name], f" of `{name}`", str(place[1])
+    value = entries.get(name)
+    if kind in ("too_long", "too_short") and name == "class_names":
+        return InputError(
+            f"`class_names` holds {len(entries[name])} names, from 1 to {MAX_CLASSES} are allowed; {AGAIN}."
+        )
+    rule = schema.model_fields[name].description
+    return InputError(f"`{name}` (={_short(value)}){owner} in {DESCRIPTION} must be {rule}; {AGAIN}.")
 
 
 def _short(value: Any) -> str:

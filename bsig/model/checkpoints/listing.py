@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.files import restore_previous
 from bsig.inputs.hub import hub_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.description import CheckpointDescription
-from bsig.model.checkpoints.leftovers import restore_previous
 from bsig.model.checkpoints.names import DESCRIPTION, RESULTS, TENSORS
 
 
@@ -35,7 +35,7 @@ def _row(path: Path) -> dict[str, Any]:
         "branch": description.branch,
         "trained": description.trained,
         "feature_stage": description.backbone.feature_stage,
-        "grid_hw": description.backbone.grid_hw,
+        "grid_hw": description.entries["backbone"].get("grid_hw"),
         "megabytes": round(size / 1e6, 2),
         "sha256": description.tensors_sha256,
     }

@@ -15,7 +15,7 @@ from typing import Any
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -27,7 +27,7 @@ from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.heads import ClassificationHead, with_classes
 from bsig.model.published.networks import empty_published_classifier, published_network
-from bsig.model.weights import file_sha256, shared_encoder, state_sha256
+from bsig.model.weights import Module, file_sha256, shared_encoder, state_sha256
 
 SMALLEST_NETWORK = 20_000_000  # below this nothing is worth refusing
 
@@ -39,7 +39,7 @@ def load_checkpoint(
 
     Args:
         name: of a folder in `folder`, a folder's path, or `hf:owner/repo` (with `@revision`) on the Hugging Face Hub.
-        device: `auto`, `cpu`, `cuda`, `mps`, ...
+        device: as of `chosen_device`.
         folder: where names are looked up.
 
     Raises:
@@ -94,14 +94,15 @@ class StoredTensors:
             raise InputError(f"tensor '{key}' holds NaN or infinite numbers; the branch is damaged: train it again.")
         return tensor
 
-    def fill(self, module: nn.Module, prefix: str) -> None:
-        """Loads all tensors of a module, whose names have `prefix` before them in the file.
+    def filled(self, module: Module, prefix: str) -> Module:
+        """The module, with all its tensors loaded from those whose names start with `prefix`.
 
         Raises:
             InputError: as `read`.
         """
         state = {key: self.read(prefix + key, tuple(value.shape)) for key, value in module.state_dict().items()}
         module.load_state_dict(state)
+        return module
 
 
 @contextmanager
@@ -125,10 +126,10 @@ def _stored_tensors(path: Path, sha256: str) -> Iterator[StoredTensors]:
 
 def _model(name: str, description: CheckpointDescription, tensors: StoredTensors, device: str) -> DualBranch:
     base = _base_classifier(description, tensors, device)
-    softmax_head = _softmax_head(base.head, description, tensors)
+    classes = len(description.class_names)
     classifier = replace(
         base,
-        head=softmax_head.to(device).requires_grad_(False),
+        head=_softmax_head(base.head, classes, tensors).to(device).requires_grad_(False),
         class_names=tuple(description.class_names),
         class_ids=tuple(description.class_ids),
         preprocessing=description.preprocessing.preprocessing,
@@ -138,45 +139,38 @@ def _model(name: str, description: CheckpointDescription, tensors: StoredTensors
         vector = tensors.read("sigmoid_shift.vector", (width,)).to(device)
         shift = FittedShift(vector, tensors.read("sigmoid_shift.bias", ()).to(device))
         return DualBranch(classifier, shift=shift, name=name, metadata=description.entries)
-    sigmoid_head = _stored_head(base.head, "sigmoid_head", description, tensors).to(device)
+    sigmoid_head = tensors.filled(with_classes(base.head, classes), "sigmoid_head.").to(device)
     return DualBranch(classifier, sigmoid_head, name=name, metadata=description.entries)
 
 
-def _softmax_head(
-    published_head: ClassificationHead, description: CheckpointDescription, tensors: StoredTensors
-) -> ClassificationHead:
+def _softmax_head(own_head: ClassificationHead, classes: int, tensors: StoredTensors) -> ClassificationHead:
     """The stored softmax head, or the backbone's own where none is stored."""
     if tensors.has("softmax_head."):
-        return _stored_head(published_head, "softmax_head", description, tensors)
-    classes, rows = len(description.class_names), published_head.last_linear.out_features
+        return tensors.filled(with_classes(own_head, classes), "softmax_head.")
+    rows = own_head.last_linear.out_features
     if classes != rows:
         raise InputError(
             f"`class_names` holds {classes} names but the backbone's own head has {rows} classes, and the file stores "
             f"no softmax head; {AGAIN}."
         )
-    return published_head
-
-
-def _stored_head(
-    like: ClassificationHead, name: str, description: CheckpointDescription, tensors: StoredTensors
-) -> ClassificationHead:
-    """A head of the backbone's kind, filled from the file; its shapes are the backbone's and are checked first."""
-    head = with_classes(like, len(description.class_names))
-    tensors.fill(head, f"{name}.")
-    return head
+    return own_head
 
 
 def _base_classifier(description: CheckpointDescription, tensors: StoredTensors, device: str) -> Classifier:
     """Encoder and published head of the backbone, the encoder from the file where it is stored there."""
     backbone = description.backbone
+    network = published_network(backbone.name)
     stores_encoder = tensors.has("encoder.")
     if stores_encoder:
-        _check_encoder_is_whole(backbone.name, tensors)
-        classifier = _empty_classifier(description)
-        tensors.fill(classifier.encoder, "encoder.")
+        if network is not None:
+            classifier = empty_published_classifier(network)
+        else:
+            _check_encoder_is_whole(backbone.name, tensors)
+            classifier = classifier_from_timm(backbone.name, pretrained=False, options=backbone.options)
+        tensors.filled(classifier.encoder, "encoder.")
         weights = {**classifier.weights, "source": "stored in the checkpoint"}
         classifier = replace(classifier, head=classifier.head.to(device), weights=weights)
-    elif published_network(backbone.name) is not None:
+    elif network is not None:
         raise InputError(f"{TENSORS} lacks the encoder of '{backbone.name}'; {AGAIN}.")
     else:
         classifier = load_classifier(backbone.name, device, backbone.options)
@@ -195,18 +189,11 @@ def _base_classifier(description: CheckpointDescription, tensors: StoredTensors,
 
 def _check_encoder_is_whole(name: str, tensors: StoredTensors) -> None:
     """Refuses a file that names a network far larger than what it stores, before that network takes memory."""
-    if published_network(name) is not None or not timm.is_model(name.split(".")[0]):
-        return
+    stem = name.split(".")[0]
+    if not timm.is_model(stem):
+        return  # which timm is asked to say
     with torch.device("meta"):
-        needed = sum(value.numel() for value in timm.create_model(name.split(".")[0]).parameters())
+        needed = sum(value.numel() for value in timm.create_model(stem).parameters())
     stored = sum(math.prod(tensors.shape(key)) for key in tensors.keys)
     if needed > 2 * stored + SMALLEST_NETWORK:
         raise InputError(f"{TENSORS} holds {stored} numbers, '{name}' alone has {needed}; {AGAIN}.")
-
-
-def _empty_classifier(description: CheckpointDescription) -> Classifier:
-    """The backbone's encoder and head with any weights, to be filled from the file."""
-    network = published_network(description.backbone.name)
-    if network is not None:
-        return empty_published_classifier(network)
-    return classifier_from_timm(description.backbone.name, pretrained=False, options=description.backbone.options)

@@ -2,9 +2,7 @@
 
     NAME/checkpoint.safetensors     sigmoid_head.* (or sigmoid_shift.*) always; softmax_head.* and encoder.* only
                                     where they are not the backbone's published weights
-    NAME/checkpoint.json            format version, backbone and its hashes, class names, preprocessing, training
-                                    settings, data description, measured results, library versions, time, hash of the
-                                    tensors
+    NAME/checkpoint.json            what all this is (`description.py`)
     NAME/results.json               the whole evaluation, where there is one (`bsig.evaluation.output.shipped`)
 
 Never pickle. A folder is written whole under a temporary name and renamed, so a crash leaves the old one or none.
@@ -23,35 +21,30 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.files import whole_folder, write_json
+from bsig.inputs.files import clear_leftovers, restore_previous, whole_folder, write_json
 from bsig.model.backbones import published
 from bsig.model.checkpoints.description import FORMAT_VERSION, read_description
-from bsig.model.checkpoints.leftovers import clear_leftovers, restore_previous
 from bsig.model.checkpoints.names import DESCRIPTION, NAME_PATTERN, RESULTS, TENSORS
 from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-KEPT_METADATA = ("training", "data", "results", "note", "doctored")
+LASTING_METADATA = ("training", "data", "results", "note", "doctored")
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 
 
 def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool = False, **entries: Any) -> Path:
     """The path of the checkpoint folder, written whole; one that is there is replaced.
 
-    Args:
-        model: what to save.
-        path: the folder to write.
-        half_precision: store the sigmoid head as float16 (half the size; about three decimal digits of each weight).
-        entries: more entries for `checkpoint.json` (`training`, `data`, `results`, ...).
+    With `half_precision` the sigmoid head is stored as float16 (half the size; about three decimal digits of each
+    weight). `entries` are for `checkpoint.json` (`training`, `data`, `results`, ...).
 
     Raises:
         InputError: `check_target`; or the disk refuses. Nothing half-written stays.
     """
     path = Path(path)
     check_target(path)
-    backbone = _backbone(model)
-    tensors = _tensors_to_store(model, backbone["encoder_sha256"], torch.float16 if half_precision else torch.float32)
+    backbone, tensors = _backbone_and_tensors(model, torch.float16 if half_precision else torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         restore_previous(path)
@@ -90,16 +83,16 @@ def check_target(path: Path) -> None:
 
 
 def record_results(path: Path, results: dict[str, Any]) -> None:
-    """Puts an evaluation's main figures into `checkpoint.json`, under data set and split; the tensors stay as they are.
+    """Puts an evaluation's main figures into `checkpoint.json`, under data set and split.
 
-    Kept are sizes, accuracies and, for each method and treatment, the metrics of the heads with their intervals;
-    baselines, curves and single pictures stay in the evaluation's own file.
+    These are sizes, accuracies and, for each method and treatment, the metrics of the heads with their intervals.
+    Baselines, curves and single pictures stay in the evaluation's own file.
 
     Raises:
         InputError: the folder holds no checkpoint, or cannot be written.
     """
     description = read_description(path)
-    kept = {key: results[key] for key in ("data", "split", "settings", "counts", "accuracy")}
+    summary = {key: results[key] for key in ("data", "split", "settings", "counts", "accuracy")}
     tables = [
         {
             "method": table["method"],
@@ -108,33 +101,21 @@ def record_results(path: Path, results: dict[str, Any]) -> None:
         }
         for table in results["tables"]
     ]
-    description.setdefault("results", {})[f"{results['data']}/{results['split']}"] = {**kept, "tables": tables}
+    description.setdefault("results", {})[f"{results['data']}/{results['split']}"] = {**summary, "tables": tables}
     try:
         write_json(path / DESCRIPTION, description, indent=1)
     except OSError as error:
         raise InputError(f"checkpoint '{path.name}': results cannot be written ({error}); free space.") from error
 
 
-def _backbone(model: DualBranch) -> dict[str, Any]:
-    """The entry `backbone`: which network the encoder is, and the hash by which it is known again."""
+def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The entry `backbone`, and by name, on the CPU, all tensors that are not the backbone's published weights."""
     known, encoder_sha256 = published(model.backbone_name, model.options), state_sha256(model.encoder)
-    is_published = known is not None and known.encoder_sha256 == encoder_sha256
-    return {
-        "name": model.backbone_name,
-        "weights": known.weights if known and is_published else {"source": "stored in this checkpoint"},
-        "encoder_sha256": encoder_sha256,
-        "feature_stage": model.options.feature_stage,
-        "global_pool": model.options.global_pool,
-        "features_at": model.features_at,
-        "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
-    }
-
-
-def _tensors_to_store(model: DualBranch, encoder_sha256: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Tensors by name, on the CPU: all that are not the backbone's published weights."""
-    known = published(model.backbone_name, model.options)
     tensors: dict[str, Tensor] = {}
-    if known is None or known.encoder_sha256 != encoder_sha256:
+    weights = {"source": "stored in this checkpoint"}
+    if known is not None and known.encoder_sha256 == encoder_sha256:
+        weights = known.weights
+    else:
         tensors |= {f"encoder.{key}": value for key, value in model.encoder.state_dict().items()}
     if known is None or known.head_sha256 != state_sha256(model.softmax_head):
         # The softmax branch decides; it is stored exactly, whatever the precision of the sigmoid branch.
@@ -143,29 +124,33 @@ def _tensors_to_store(model: DualBranch, encoder_sha256: str, dtype: torch.dtype
         tensors |= {"sigmoid_shift.vector": model.shift.vector, "sigmoid_shift.bias": model.shift.bias}
     else:
         tensors |= {f"sigmoid_head.{key}": value.to(dtype) for key, value in model.sigmoid_head.state_dict().items()}
-    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    backbone = {
+        "name": model.backbone_name,
+        "weights": weights,
+        "encoder_sha256": encoder_sha256,
+        "feature_stage": model.options.feature_stage,
+        "global_pool": model.options.global_pool,
+        "features_at": model.features_at,
+        "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
+    }
+    return backbone, {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
 
 
 def _description(
-    model: DualBranch,
-    backbone: dict[str, Any],
-    tensors: dict[str, Tensor],
-    tensors_sha256: str,
-    entries: dict[str, Any],
+    model: DualBranch, backbone: dict[str, Any], tensors: dict[str, Tensor], sha256: str, entries: dict[str, Any]
 ) -> dict[str, Any]:
     """All entries of `checkpoint.json`; `entries` take the place of those that the model was loaded with."""
-    kept: dict[str, Any] = {key: model.metadata[key] for key in KEPT_METADATA if key in model.metadata}
     return {
         "format_version": FORMAT_VERSION,
         "branch": model.branch_kind,
         "backbone": backbone,
         "trained": model.is_trained,
         "preprocessing": asdict(model.preprocessing),
-        **kept,
+        **{key: model.metadata[key] for key in LASTING_METADATA if key in model.metadata},
         **entries,
         "versions": library_versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "tensors_sha256": tensors_sha256,
+        "tensors_sha256": sha256,
         "tensors": {key: [list(value.shape), str(value.dtype)] for key, value in tensors.items()},
         "class_names": list(model.class_names),
         "class_ids": list(model.class_ids),

@@ -20,17 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, first_line
 from bsig.model.cutting.last_linear import last_linear_of, random_copy
-from bsig.model.cutting.layout import GridLayout, layout_of
-from bsig.model.cutting.refusal import CutError, errors_as_refusals
-from bsig.model.cutting.substitution import (
-    PassThrough,
-    substituted,
-    with_only_children,
-    without_children,
-    without_own_tensors,
-)
+from bsig.model.cutting.layout import CutError, GridLayout, layout_of
+from bsig.model.cutting.substitution import substituted, with_only_children, without_layers, without_own_tensors
 from bsig.model.cutting.traced_run import TracedRun, traced
 from bsig.model.heads import ClassificationHead, PooledLinearHead, Tail, TailHead
 
@@ -72,21 +65,17 @@ class _PrefixNorm(nn.Module):
 
 @dataclass(frozen=True)
 class Parts:
-    """A classifier in two parts.
+    """A classifier in two parts: input -> features, features -> logits.
 
     Attributes:
-        encoder: input -> features.
-        head: features -> logits.
         features_at: the layer behind which the features are taken, in timm's names; `last` for the whole encoder.
         grid_hw: rows and columns of the features at the model's own input size.
-        channels: k, the channels that have a place in the picture.
     """
 
     encoder: TimmEncoder
     head: ClassificationHead
     features_at: str
     grid_hw: tuple[int, int]
-    channels: int
 
 
 def cut_network(model: nn.Module, example: Float[Tensor, "1 3 H W"], at: str = LAST) -> Parts:
@@ -102,18 +91,19 @@ def cut_network(model: nn.Module, example: Float[Tensor, "1 3 H W"], at: str = L
         CutError: the parts do not give the logits of the whole, or cannot be run alone.
     """
     model.eval().requires_grad_(False)
-    with errors_as_refusals():
+    try:
         classifier, substitutes = last_linear_of(model)
-        probe = random_copy(classifier)
         headless = substituted(model, substitutes)
         with torch.no_grad():
             expected = model(example)
-        parts = _parts(headless, probe, example, at)
-        head = parts.head
-        head.linear = classifier  # in the probe's place
-        head.eval()
-        with torch.no_grad():
-            logits = head(parts.encoder(example))
+            parts = _parts(headless, random_copy(classifier), example, at)
+            parts.head.linear = classifier  # in the random copy's place
+            logits = parts.head.eval()(parts.encoder(example))
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
+        reason = first_line(error)[:120]
+        raise CutError(f"its parts cannot be run alone ({type(error).__name__}: {reason})") from error
     if not _same(logits, expected):
         raise CutError("its parts do not give the logits of the whole")
     return parts
@@ -123,18 +113,16 @@ def cut_network(model: nn.Module, example: Float[Tensor, "1 3 H W"], at: str = L
 
 
 def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
-    """The two parts of a network without its last linear layer, under the probe's weights."""
+    """The two parts of a network without its last linear layer, under the probe's weights; run without gradients."""
     if at != LAST:
         return _cut_behind(headless, probe, example, at)
-    with torch.no_grad():
-        native, run = traced(headless, lambda: headless.forward_features(example))
+    native, run = traced(headless, lambda: headless.forward_features(example))
     if not isinstance(native, Tensor):
         raise CutError("its feature map is not one tensor")
     layout = layout_of(headless, native, example)
-    with torch.no_grad():
-        _, head_run = traced(headless, lambda: headless.forward_head(native))
+    _, head_run = traced(headless, lambda: headless.forward_head(native))
     # A layer that runs in both halves stays in both.
-    encoder = TimmEncoder(without_children(headless, head_run.children - run.children), layout)
+    encoder = TimmEncoder(without_layers(headless, head_run.children - run.children), layout)
     tail = Tail(without_own_tensors(with_only_children(headless, head_run.children)))
     if layout.axes == "NLC" and _grid_has_no_influence(tail, probe, native, layout):
         return _cut_inside_last_block(headless, probe, example)
@@ -167,26 +155,23 @@ def _cut_behind(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Pa
     layers = dict(headless.named_modules())
     if at not in layers or not at:
         raise InputError(f"`feature_stage` (='{at}') must be '{LAST}' or a layer of the network.")
-    with torch.no_grad():
-        whole, run = traced(headless, lambda: headless.forward_features(example), at=at)
-        _, head_run = traced(headless, lambda: headless.forward_head(whole))
+    whole, run = traced(headless, lambda: headless.forward_features(example), at=at)
+    _, head_run = traced(headless, lambda: headless.forward_head(whole))
     if run.output is None:
         raise CutError(f"its layer '{at}' gives no single tensor")
-    behind = {name: PassThrough() for name in run.largest_within(run.finished - run.before)}
-    encoder_model = without_children(substituted(headless, behind), head_run.children - run.children)
+    behind = run.largest_within(run.finished - run.before) | (head_run.children - run.children)
     layout = layout_of(headless, run.output, example)
     tail = _tail_of_blocks(headless, at, run, head_run) or _tail_of_rest(headless, run, head_run)
-    with torch.no_grad():
-        # Passing on is exact for a chain of layers only: a skip connection around the cut would be lost.
-        if not _same(tail(run.output), headless.forward_head(whole).flatten(1)):
-            raise CutError(f"what it runs behind '{at}' is not a chain of layers")
-    return _assembled(TimmEncoder(encoder_model, layout), tail, probe, run.output, layout, at)
+    # Passing on is exact for a chain of layers only: a skip connection around the cut would be lost.
+    if not _same(tail(run.output), headless.forward_head(whole).flatten(1)):
+        raise CutError(f"what it runs behind '{at}' is not a chain of layers")
+    return _assembled(TimmEncoder(without_layers(headless, behind), layout), tail, probe, run.output, layout, at)
 
 
 def _tail_of_rest(headless: Any, run: TracedRun, head_run: TracedRun) -> Tail:
     """All that runs behind the cut, as `forward_features` with the layers before the cut passed through."""
-    before = {name: PassThrough() for name in run.largest_within(run.before)}
-    model = with_only_children(substituted(headless, before), run.children | head_run.children)
+    model = without_layers(headless, run.largest_within(run.before))
+    model = with_only_children(model, run.children | head_run.children)
     return Tail(without_own_tensors(model), runs_features=True)
 
 
@@ -215,26 +200,18 @@ def _grid_has_no_influence(tail: Tail, probe: nn.Linear, native: Tensor, layout:
     """
     other = native.clone()
     other[:, layout.prefix :] = torch.roll(other[:, layout.prefix :], 1, dims=2) + 1.0
-    with torch.no_grad():
-        return torch.equal(probe(tail(native)), probe(tail(other)))
+    return torch.equal(probe(tail(native)), probe(tail(other)))
 
 
 # --- what kind of head it is ------------------------------------------------------------------------------------------
 
 
-@torch.no_grad()
 def _assembled(
     encoder: TimmEncoder, tail: Tail, probe: nn.Linear, native: Tensor, layout: GridLayout, at: str
 ) -> Parts:
-    """Encoder and head, with the simplest kind of head that gives the probe's logits.
+    """Encoder and head, with the simplest kind of head that gives the logits of the probe (the last linear layer).
 
-    Args:
-        encoder: its layout is completed here: whether the prefix tokens must travel along.
-        tail: all between the cut and the last linear layer.
-        probe: stands for the last linear layer.
-        native: the network's feature map at the cut.
-        layout: of that map.
-        at: the name of the cut.
+    `native` is the network's feature map at the cut; the encoder's layout is completed here.
     """
     expected = probe(tail(native))
     if layout.prefix:
@@ -244,14 +221,13 @@ def _assembled(
         layout = replace(layout, carries_prefix=not _same(probe(tail(without_prefix)), expected))
         encoder.layout = layout
     features = layout.grid(native)
-    grid_hw = (features.shape[2], features.shape[3])
     head: ClassificationHead = PooledLinearHead(probe)
     if layout.channels != probe.in_features or not _same(head(features[:, : layout.channels]), expected):
         head = TailHead(tail, probe, layout, pools_first=_pools_first(tail, probe, layout, features, expected))
     if not _same(head(features), expected):
         raise CutError("its parts do not give the logits of the whole")
     head.maps_balance = head.pools_first and not head.cam_is_exact and _maps_balance(head, features)
-    return Parts(encoder, head, at, grid_hw, layout.channels)
+    return Parts(encoder, head, at, (features.shape[2], features.shape[3]))
 
 
 def _maps_balance(head: ClassificationHead, features: Tensor) -> bool:

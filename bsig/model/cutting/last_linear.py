@@ -8,20 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bsig.model.cutting.refusal import CutError
+from bsig.model.cutting.layout import CutError
 from bsig.model.cutting.substitution import PassThrough
 
 
 class _BesideZeros(nn.Module):
-    """Puts zeros before or behind its input, so that a mean of two such outputs holds both inputs side by side."""
+    """Puts zeros before and behind its input, so that a mean of two such outputs holds both inputs side by side."""
 
-    def __init__(self, *, first: bool) -> None:
+    def __init__(self, before: int, behind: int) -> None:
         super().__init__()
-        self.first = first
+        self.zeros = (before, behind)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        zeros = torch.zeros_like(inputs)
-        return torch.cat((inputs, zeros) if self.first else (zeros, inputs), dim=-1)
+        return nn.functional.pad(inputs, self.zeros)
 
 
 def last_linear_of(model: Any) -> tuple[nn.Linear, dict[str, nn.Module]]:
@@ -48,7 +47,8 @@ def last_linear_of(model: Any) -> tuple[nn.Linear, dict[str, nn.Module]]:
     with torch.no_grad():
         both.weight.copy_(torch.cat((first.weight, second.weight), dim=1))
         both.bias.copy_((first.bias + second.bias) / 2)
-    return both.requires_grad_(False), {places[0]: _BesideZeros(first=True), places[1]: _BesideZeros(first=False)}
+    substitutes = (_BesideZeros(0, second.in_features), _BesideZeros(first.in_features, 0))
+    return both.requires_grad_(False), dict(zip(places, substitutes, strict=True))
 
 
 def random_copy(linear: nn.Linear) -> nn.Linear:

@@ -1,4 +1,4 @@
-"""How a network lays out its feature map in memory, and the way to features `(b, k, h, w)` and back.
+"""The way from a network's own feature map to features `(b, k, h, w)` and back.
 
     layout = layout_of(model, native, example)
     features = layout.grid(native);  native = layout.native(features)
@@ -6,9 +6,8 @@
 Tokens that are no place of the picture (a transformer's class token and registers) are needed by some heads beside the
 grid. They travel *inside* the features, as additional channels behind the real ones, written row by row into the cells
 (`GridLayout.carried_channels`; 4 for one token of 768 numbers on a 14 x 14 grid). So features stay one plain tensor
-that can be sliced by picture, moved and repeated, and nothing is hidden in a model that threads share. A hook or an
-attribute would be such a state; a tensor subclass loses its companion in the first operation that does not know it; a
-second return value would change what `DualBranch.features` promises.
+that can be sliced by picture, moved and repeated, and nothing is hidden in a model that threads share, as a hook or an
+attribute would be. A tensor subclass loses its companion in the first operation that does not know it.
 """
 
 from __future__ import annotations
@@ -21,21 +20,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.model.cutting.refusal import CutError
+from bsig.inputs.errors import InputError
 
 Axes = Literal["NCHW", "NHWC", "NLC"]
 
 
+class CutError(InputError):
+    """The network cannot be cut in two in this way; the text is a reason that completes the caller's sentence."""
+
+
 @dataclass(frozen=True)
 class GridLayout:
-    """How a network lays out its feature map, and how to get to `(b, k, h, w)` and back.
+    """The layout of a network's own feature map, `NLC` for tokens, and the way to `(b, k, h, w)` and back.
 
     Attributes:
-        axes: of the network's own tensor: `NCHW`, `NHWC`, or `NLC` for tokens.
+        channels: k, the channels that have a place in the picture.
         prefix: tokens before the grid's (class token, registers); only for `NLC`.
         grid_hw: rows and columns of the tokens' grid; only for `NLC`.
         carries_prefix: whether the rest of the network reads the prefix tokens, so that they must travel along.
-        channels: k, the channels that have a place in the picture.
     """
 
     axes: Axes

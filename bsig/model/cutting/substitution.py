@@ -35,14 +35,14 @@ def substituted(module: nn.Module, substitutes: Mapping[str, nn.Module], path: s
     return clone
 
 
-def without_children(model: nn.Module, children: set[str]) -> nn.Module:
-    """The model with some of its own children replaced by `PassThrough`."""
-    return substituted(model, {name: PassThrough() for name in children})
+def without_layers(model: nn.Module, names: set[str]) -> nn.Module:
+    """The model with these layers replaced by `PassThrough`."""
+    return substituted(model, {name: PassThrough() for name in names})
 
 
 def with_only_children(model: nn.Module, children: set[str]) -> nn.Module:
     """The model with all of its own children but these replaced by `PassThrough`."""
-    return without_children(model, {name for name, _ in model.named_children()} - children)
+    return without_layers(model, {name for name, _ in model.named_children()} - children)
 
 
 def without_own_tensors(model: nn.Module) -> nn.Module:

@@ -17,15 +17,13 @@ POSITIONAL = "_positional"
 
 @dataclass
 class TracedRun:
-    """What happened while a network ran.
+    """The layers that took part in a run of a network.
 
     Attributes:
-        model: the network.
         finished: names of the layers that ran.
         before: names of those that had finished when the layer `at` finished, itself included.
         output: the output of the layer `at`, if it is one tensor.
-        arguments: by a layer's id, what it was called with beside its first argument; positional ones are under
-            `POSITIONAL`.
+        arguments: of each layer by its id, all but the first; positional ones are under `POSITIONAL`.
     """
 
     model: nn.Module
@@ -39,36 +37,29 @@ class TracedRun:
         """Names of the model's own children that ran, or in which something ran."""
         return {name.split(".")[0] for name in self.finished}
 
-    def largest_within(self, names: set[str]) -> list[str]:
+    def largest_within(self, names: set[str]) -> set[str]:
         """The largest subtrees in which something ran and everything that ran is in `names`.
 
         A subtree is better replaced whole than layer by layer: a block's own sum `x + layers(x)`, which is not made of
         layers, then goes with it.
         """
-        subtrees: list[str] = []
 
-        def visit(module: nn.Module, path: str) -> None:
+        def visit(module: nn.Module, path: str) -> set[str]:
+            subtrees: set[str] = set()
             for name, child in module.named_children():
                 inner = f"{path}.{name}" if path else name
                 ran = {layer for layer in self.finished if layer == inner or layer.startswith(f"{inner}.")}
-                if ran and ran <= names:
-                    subtrees.append(inner)
-                elif ran:
-                    visit(child, inner)
+                if ran:
+                    subtrees |= {inner} if ran <= names else visit(child, inner)
+            return subtrees
 
-        visit(self.model, "")
-        return subtrees
+        return visit(self.model, "")
 
 
 def traced(model: nn.Module, compute: Callable[[], Any], at: str = "") -> tuple[Any, TracedRun]:
-    """What `compute` returns, and which of the model's layers ran meanwhile.
+    """What `compute` returns, and which of the model's layers ran meanwhile; `at` names the one to keep the output of.
 
     Hooks see the layers. They are gone when this returns, and the model must belong to the caller alone until then.
-
-    Args:
-        model: the network whose layers are followed.
-        compute: runs the network, or a part of it.
-        at: name of the layer whose output is kept, the first time that it runs.
     """
     run = TracedRun(model)
     handles = []
@@ -76,19 +67,17 @@ def traced(model: nn.Module, compute: Callable[[], Any], at: str = "") -> tuple[
     def hook_of(name: str) -> Callable:
         def hook(module: nn.Module, positional: tuple, named: dict[str, Any], output: Any) -> None:
             run.finished.add(name)
-            if positional[1:]:
-                named = {**named, POSITIONAL: positional[1:]}
-            run.arguments[id(module)] = named
+            run.arguments[id(module)] = {**named, POSITIONAL: positional[1:]} if positional[1:] else named
             if name == at and run.output is None:
                 run.output = output if isinstance(output, Tensor) else None
                 run.before = set(run.finished)
 
         return hook
 
-    for name, module in model.named_modules():
-        if name:
-            handles.append(module.register_forward_hook(hook_of(name), with_kwargs=True))
     try:
+        for name, module in model.named_modules():
+            if name:
+                handles.append(module.register_forward_hook(hook_of(name), with_kwargs=True))
         return compute(), run
     finally:
         for handle in handles:

@@ -13,6 +13,7 @@ Layers carry the names of the published files, so that their tensors load by nam
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.cutting.layout import GridLayout
 from bsig.model.heads import ClassificationHead, PooledLinearHead, TailHead
-from bsig.model.weights import channels_last
+from bsig.model.weights import channels_last, frozen
 
 PREFIX = "published/"
 ARCHITECTURES = ("resnet50", "vgg16", "inception_v3")
@@ -43,10 +44,8 @@ GRADCAM_HIDDEN = 4096
 class PublishedNetwork:
     """One network of the published code.
 
-    Attributes:
-        architecture: `resnet50`, `vgg16` or `inception_v3`.
-        method: `cam` or `gradcam`: for VGG16 and Inception v3 two different networks.
-        large_feature_map: the grid of 28 x 28 cells in place of 14 x 14.
+    VGG16 and Inception v3 are two different networks for `cam` and `gradcam`. A large feature map has 28 x 28 cells in
+    place of 14 x 14.
     """
 
     architecture: str
@@ -66,7 +65,7 @@ class PublishedNetwork:
 
     @property
     def name(self) -> str:
-        """How checkpoints call it."""
+        """The backbone's name in checkpoints."""
         return f"{PREFIX}{self.architecture}-{self.method}{'-large' if self.large_feature_map else ''}"
 
     @property
@@ -78,20 +77,17 @@ class PublishedNetwork:
 
     @property
     def sigmoid_head(self) -> tuple[str, ...]:
-        """The same of the sigmoid head."""
-        if len(self.softmax_head) == 3:
-            return tuple(name.replace("classifier", "classifier_2") for name in self.softmax_head)
-        return tuple(f"{name}_2" if name == "SPG_A4" else "fc2" for name in self.softmax_head)
+        """Names of the sigmoid head's layers in the published files, first to last."""
+        twins = {"SPG_A4": "SPG_A4_2", "fc": "fc2"}
+        return tuple(twins.get(name, name.replace("classifier", "classifier_2")) for name in self.softmax_head)
 
     def encoder(self) -> nn.Module:
         """Input (b, 3, H, W) -> features (b, k, h, w), with any weights."""
         if self.architecture == "resnet50":
-            return _ResNet50(layer3_stride=1 if self.large_feature_map else 2)
+            return _resnet50(layer3_stride=1 if self.large_feature_map else 2)
         if self.architecture == "vgg16":
-            return _Vgg16(pools=3 if self.large_feature_map else 4, has_conv6=self.method == "cam")
-        if self.method == "gradcam":
-            return _InceptionV3()
-        return _SpgInception(large_feature_map=self.large_feature_map)
+            return _vgg16(pools=3 if self.large_feature_map else 4, has_conv6=self.method == "cam")
+        return _inception_v3() if self.method == "gradcam" else _spg_inception(large_feature_map=self.large_feature_map)
 
     def head(self, num_classes: int) -> ClassificationHead:
         """Features -> logits, with any weights; the same for both branches."""
@@ -142,8 +138,8 @@ def empty_published_classifier(network: PublishedNetwork, num_classes: int = 1) 
     names = tuple(str(index) for index in range(num_classes))
     return Classifier(
         network.name,
-        channels_last(network.encoder().eval().requires_grad_(False)),
-        network.head(num_classes).eval().requires_grad_(False),
+        channels_last(frozen(network.encoder())),
+        frozen(network.head(num_classes)),
         PREPROCESSING,
         names,
         names,
@@ -152,68 +148,39 @@ def empty_published_classifier(network: PublishedNetwork, num_classes: int = 1) 
     )
 
 
-class _ResNet50(nn.Module):
-    """torchvision's ResNet-50 up to `layer4`, which has stride 1."""
-
-    conv1: nn.Module
-    bn1: nn.Module
-    relu: nn.Module
-    maxpool: nn.Module
-    layer1: nn.Module
-    layer2: nn.Module
-    layer3: nn.Module
-    layer4: nn.Module
-
-    def __init__(self, layer3_stride: int) -> None:
-        super().__init__()
-        whole: Any = ResNet(Bottleneck, [3, 4, 6, 3])
-        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-            setattr(self, name, getattr(whole, name))
-        for stage, stride in ((whole.layer3, layer3_stride), (whole.layer4, 1)):
-            first: Any = stage[0]
-            first.conv2.stride = first.downsample[0].stride = (stride, stride)
-
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 2048 h w"]:
-        stem = self.maxpool(self.relu(self.bn1(self.conv1(inputs))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(stem))))
+def _resnet50(layer3_stride: int) -> nn.Module:
+    """The ResNet-50 of torchvision up to `layer4`, which has stride 1."""
+    network: Any = ResNet(Bottleneck, [3, 4, 6, 3])
+    for stage, stride in ((network.layer3, layer3_stride), (network.layer4, 1)):
+        stage[0].conv2.stride = stage[0].downsample[0].stride = (stride, stride)
+    return _chain(network, without=("avgpool", "fc"))
 
 
-class _Vgg16(nn.Module):
+def _vgg16(pools: int, *, has_conv6: bool) -> nn.Module:
     """VGG16's convolutions with only the first pools; for `cam` a sixth convolution of 1024 channels."""
-
-    def __init__(self, pools: int, *, has_conv6: bool) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for number, stage in enumerate(CONVOLUTIONS):
-            for width in stage:
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-                channels = width
-            if number < pools:
-                layers.append(nn.MaxPool2d(2, 2))
-        self.features = nn.Sequential(*layers)
-        self.conv6 = nn.Conv2d(512, 1024, 3, padding=1) if has_conv6 else None
-
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        features = self.features(inputs)
-        return features if self.conv6 is None else functional.relu(self.conv6(features))
+    layers: list[nn.Module] = []
+    channels = 3
+    for number, stage in enumerate(CONVOLUTIONS):
+        for width in stage:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+        if number < pools:
+            layers.append(nn.MaxPool2d(2, 2))
+    network = nn.Sequential(OrderedDict(features=nn.Sequential(*layers)))
+    if has_conv6:
+        network.add_module("conv6", nn.Conv2d(512, 1024, 3, padding=1))
+        network.add_module("relu", nn.ReLU())
+    return network
 
 
-class _InceptionV3(nn.Module):
-    """torchvision's Inception v3 up to `Mixed_7c`."""
+def _inception_v3() -> nn.Module:
+    """The Inception v3 of torchvision up to `Mixed_7c`."""
+    return _chain(Inception3(aux_logits=False, init_weights=False), without=("avgpool", "dropout", "fc"))
 
-    def __init__(self) -> None:
-        super().__init__()
-        whole: Any = Inception3(aux_logits=False, init_weights=False)
-        for name, child in whole.named_children():
-            if name not in ("avgpool", "dropout", "fc"):
-                setattr(self, name, child)
 
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 2048 h w"]:
-        features = inputs
-        for child in self.children():
-            features = child(features)
-        return features
+def _chain(network: nn.Module, without: tuple[str, ...]) -> nn.Module:
+    """The network's children but these, under their names, one after the other."""
+    return nn.Sequential(OrderedDict((name, child) for name, child in network.named_children() if name not in without))
 
 
 class _StrideOneInceptionB(nn.Module):
@@ -221,10 +188,10 @@ class _StrideOneInceptionB(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.branch3x3 = BasicConv2d(channels, 384, kernel_size=3, stride=1, padding=1)
+        self.branch3x3 = BasicConv2d(channels, 384, kernel_size=3, padding=1)
         self.branch3x3dbl_1 = BasicConv2d(channels, 64, kernel_size=1)
         self.branch3x3dbl_2 = BasicConv2d(64, 96, kernel_size=3, padding=1)
-        self.branch3x3dbl_3 = BasicConv2d(96, 96, kernel_size=3, stride=1, padding=1)
+        self.branch3x3dbl_3 = BasicConv2d(96, 96, kernel_size=3, padding=1)
 
     def forward(self, features: Float[Tensor, "b k h w"]) -> Float[Tensor, "b kk h w"]:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(features)))
@@ -232,35 +199,26 @@ class _StrideOneInceptionB(nn.Module):
         return torch.cat((self.branch3x3(features), double, pooled), dim=1)
 
 
-class _SpgInception(nn.Module):
+def _spg_inception(*, large_feature_map: bool) -> nn.Module:
     """Inception v3 up to `Mixed_6e` on a finer grid, then two 3x3 convolutions (Zhang et al., SPG, ECCV 2018)."""
-
-    def __init__(self, *, large_feature_map: bool) -> None:
-        super().__init__()
-        self.large_feature_map = large_feature_map
-        self.Conv2d_1a_3x3 = BasicConv2d(3, 32, kernel_size=3, stride=2, padding=1)
-        self.Conv2d_2a_3x3 = BasicConv2d(32, 32, kernel_size=3)
-        self.Conv2d_2b_3x3 = BasicConv2d(32, 64, kernel_size=3, padding=1)
-        self.Conv2d_3b_1x1 = BasicConv2d(64, 80, kernel_size=1)
-        self.Conv2d_4a_3x3 = BasicConv2d(80, 192, kernel_size=3)
-        self.Mixed_5b = InceptionA(192, pool_features=32)
-        self.Mixed_5c = InceptionA(256, pool_features=64)
-        self.Mixed_5d = InceptionA(288, pool_features=64)
-        self.Mixed_6a = _StrideOneInceptionB(288)
-        self.Mixed_6b = InceptionC(768, channels_7x7=128)
-        self.Mixed_6c = InceptionC(768, channels_7x7=160)
-        self.Mixed_6d = InceptionC(768, channels_7x7=160)
-        self.Mixed_6e = InceptionC(768, channels_7x7=192)
-        self.SPG_A3_1b = nn.Sequential(nn.Conv2d(768, 1024, 3, padding=1), nn.ReLU())
-        self.SPG_A3_2b = nn.Sequential(nn.Conv2d(1024, 1024, 3, padding=1), nn.ReLU())
-
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1024 h w"]:
-        features = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(inputs)))
-        features = functional.max_pool2d(features, 3, stride=2, padding=1, ceil_mode=True)
-        features = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(features))
-        features = functional.max_pool2d(features, 3, stride=2, padding=1, ceil_mode=True)
-        features = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(features)))
-        if not self.large_feature_map:
-            features = functional.max_pool2d(features, 3, stride=2, ceil_mode=True)
-        features = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(features)))))
-        return self.SPG_A3_2b(self.SPG_A3_1b(features))
+    layers: dict[str, nn.Module] = {
+        "Conv2d_1a_3x3": BasicConv2d(3, 32, kernel_size=3, stride=2, padding=1),
+        "Conv2d_2a_3x3": BasicConv2d(32, 32, kernel_size=3),
+        "Conv2d_2b_3x3": BasicConv2d(32, 64, kernel_size=3, padding=1),
+        "maxpool1": nn.MaxPool2d(3, 2, padding=1, ceil_mode=True),
+        "Conv2d_3b_1x1": BasicConv2d(64, 80, kernel_size=1),
+        "Conv2d_4a_3x3": BasicConv2d(80, 192, kernel_size=3),
+        "maxpool2": nn.MaxPool2d(3, 2, padding=1, ceil_mode=True),
+        "Mixed_5b": InceptionA(192, pool_features=32),
+        "Mixed_5c": InceptionA(256, pool_features=64),
+        "Mixed_5d": InceptionA(288, pool_features=64),
+        "maxpool3": nn.Identity() if large_feature_map else nn.MaxPool2d(3, 2, ceil_mode=True),
+        "Mixed_6a": _StrideOneInceptionB(288),
+        "Mixed_6b": InceptionC(768, channels_7x7=128),
+        "Mixed_6c": InceptionC(768, channels_7x7=160),
+        "Mixed_6d": InceptionC(768, channels_7x7=160),
+        "Mixed_6e": InceptionC(768, channels_7x7=192),
+        "SPG_A3_1b": nn.Sequential(nn.Conv2d(768, 1024, 3, padding=1), nn.ReLU()),
+        "SPG_A3_2b": nn.Sequential(nn.Conv2d(1024, 1024, 3, padding=1), nn.ReLU()),
+    }
+    return nn.Sequential(OrderedDict(layers))

@@ -37,11 +37,11 @@ def test_every_class_name_and_id_of_the_model_matches_itself(default_model: Dual
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "plain"),
     [
         ("001.Black_footed_Albatross", "Black footed Albatross"), ("n02058221_albatross", "albatross"),
         ("7-up", "up"), ("golf ball", "golf ball"), ("12", "12"), ("a_b", "a b"),
     ],
 )  # fmt: skip
-def test_a_folders_name_is_said_as_a_person_would(name: str, said: str) -> None:
-    assert plain_name(name) == said
+def test_a_folders_name_is_said_as_a_person_would(name: str, plain: str) -> None:
+    assert plain_name(name) == plain

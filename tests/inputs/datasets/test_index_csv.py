@@ -40,7 +40,7 @@ def test_file_and_class_are_enough_and_a_byte_order_mark_does_not_disturb(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "sentence"),
     [
         ("a.jpg,ant,train,1,1,1 2 3,", "box '1 2 3' must be four numbers"),
         ("a.jpg,ant,train,1,1,1 2 3 x,", "must be four numbers"),
@@ -60,10 +60,10 @@ def test_file_and_class_are_enough_and_a_byte_order_mark_does_not_disturb(tmp_pa
         ("a\0.jpg,ant,train,1,1,,", "NUL" if sys.version_info < (3, 11) else "must lie inside the folder"),
     ],
 )
-def test_a_line_that_breaks_a_rule_is_refused_with_its_number(tmp_path: Path, line: str, said: str) -> None:
+def test_a_line_that_breaks_a_rule_is_refused_with_its_number(tmp_path: Path, line: str, sentence: str) -> None:
     text = refusal(write_index(tmp_path / "farm", "ok.jpg,ant,train,1,1,,", line))
     assert "index.csv of 'farm', line 3" in text
-    assert said in text
+    assert sentence in text
 
 
 def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -67,30 +67,30 @@ def test_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_val_split_is_what_is_held_out(tmp_path: Path) -> None:
-    chosen = train_and_held_out(split_folders(tmp_path / "data", train=6, val=2, test=1), seed=0)
-    assert chosen.held_out is not None
-    assert (len(chosen.train.samples), len(chosen.held_out.samples), chosen.held_out.split) == (18, 6, "val")
-    assert chosen.sentence == "The split 'val' is held out."
+    choice = train_and_held_out(split_folders(tmp_path / "data", train=6, val=2, test=1), seed=0)
+    assert choice.held_out is not None
+    assert (len(choice.train.samples), len(choice.held_out.samples), choice.held_out.split) == (18, 6, "val")
+    assert choice.sentence == "The split 'val' is held out."
 
 
 def test_without_a_val_split_a_tenth_is_held_out_and_the_test_split_is_left_alone(tmp_path: Path) -> None:
     folder = split_folders(tmp_path / "data", train=20, test=5)
-    chosen = train_and_held_out(folder, seed=3)
-    assert chosen.held_out is not None
-    assert Counter(sample.class_name for sample in chosen.held_out.samples) == dict.fromkeys(NAMES, 2)
-    assert sorted(keys(chosen.train) + keys(chosen.held_out)) == keys(read_dataset(folder))
-    assert chosen.sentence == (
+    choice = train_and_held_out(folder, seed=3)
+    assert choice.held_out is not None
+    assert Counter(sample.class_name for sample in choice.held_out.samples) == dict.fromkeys(NAMES, 2)
+    assert sorted(keys(choice.train) + keys(choice.held_out)) == keys(read_dataset(folder))
+    assert choice.sentence == (
         "A tenth of each class of at least 5 pictures is held out (seed 3), since the data has no split 'val'."
     )
-    assert train_and_held_out(folder, seed=3) == chosen
-    assert train_and_held_out(folder, seed=4).held_out != chosen.held_out
+    assert train_and_held_out(folder, seed=3) == choice
+    assert train_and_held_out(folder, seed=4).held_out != choice.held_out
 
 
 def test_of_small_classes_nothing_is_held_out_and_that_is_said(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "data", NAMES, count=4)
-    chosen = train_and_held_out(folder, seed=0)
-    assert (chosen.train, chosen.held_out) == (read_dataset(folder), None)
-    assert chosen.sentence == "Nothing is held out: the data has no split 'val', and no class has 5 pictures."
+    choice = train_and_held_out(folder, seed=0)
+    assert (choice.train, choice.held_out) == (read_dataset(folder), None)
+    assert choice.sentence == "Nothing is held out: the data has no split 'val', and no class has 5 pictures."
 
 
 def test_a_named_split_or_none_is_held_out_as_asked(tmp_path: Path) -> None:
@@ -110,10 +110,10 @@ def test_a_named_split_or_none_is_held_out_as_asked(tmp_path: Path) -> None:
 
 def test_who_trains_on_val_holds_out_a_tenth_of_it(tmp_path: Path) -> None:
     folder = split_folders(tmp_path / "data", train=6, val=5)
-    chosen = train_and_held_out(folder, 0, split="val")
-    assert chosen.held_out is not None
-    assert (len(chosen.train.samples), len(chosen.held_out.samples)) == (12, 3)
-    assert chosen.sentence.endswith("since the split 'val' is trained on.")
+    choice = train_and_held_out(folder, 0, split="val")
+    assert choice.held_out is not None
+    assert (len(choice.train.samples), len(choice.held_out.samples)) == (12, 3)
+    assert choice.sentence.endswith("since the split 'val' is trained on.")
 
 
 def test_a_bad_line_of_the_val_split_is_refused_and_not_read_as_no_val_split(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_of_a_torchvision_set_a_tenth_is_held_out_and_its_own_split_is_measured(
         return LabelledImages(address, split, tuple(Sample(f"{split}/{i}", "a", None) for i in range(10)))
 
     monkeypatch.setattr(splits, "read_dataset", read)
-    chosen = train_and_held_out("torchvision:Colours", seed=0)
-    assert chosen.held_out is not None
-    assert (len(chosen.train.samples), len(chosen.held_out.samples)) == (9, 1)
-    assert "torchvision's sets name their splits each in their own way" in chosen.sentence
+    choice = train_and_held_out("torchvision:Colours", seed=0)
+    assert choice.held_out is not None
+    assert (len(choice.train.samples), len(choice.held_out.samples)) == (9, 1)
+    assert "torchvision's sets name their splits each in their own way" in choice.sentence
     measured = images_to_measure("torchvision:Colours")
     assert measured.images.split == "val"
     assert "or what the set has in its place" in measured.sentence

@@ -62,7 +62,7 @@ def test_wsol_metadata_without_localization_is_classification_data(wsol: Path, t
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("file", "content", "sentence"),
     [
         ("class_labels.txt", "birds/1.jpg,3\n", "no line for 'birds/2.jpg'"),
         ("class_labels.txt", "birds/1.jpg\n", "'birds/1.jpg' must be a picture, a comma, a class"),
@@ -82,13 +82,13 @@ def test_wsol_metadata_without_localization_is_classification_data(wsol: Path, t
     ],
 )
 def test_damaged_wsol_metadata_is_refused(
-    wsol: Path, tmp_path: Path, file: str, content: str | bytes | None, said: str
+    wsol: Path, tmp_path: Path, file: str, content: str | bytes | None, sentence: str
 ) -> None:
     if content is None:
         (wsol / file).unlink()
     else:
         (wsol / file).write_bytes(content.encode() if isinstance(content, str) else content)
-    assert said in refusal(wsol, "val", tmp_path)
+    assert sentence in refusal(wsol, "val", tmp_path)
 
 
 def test_wsol_metadata_without_its_pictures_or_with_paths_outside_is_refused(wsol: Path, tmp_path: Path) -> None:

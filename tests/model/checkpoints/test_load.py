@@ -48,10 +48,22 @@ def test_a_file_cut_short_is_refused_by_its_hash(saved: Path) -> None:
     assert "cut short or changed; copy it again" in refusal(saved)
 
 
-@pytest.mark.parametrize("keep", [0, 4, 100, -1])
-def test_a_file_cut_short_with_a_matching_hash_is_refused_by_its_header(saved: Path, keep: int) -> None:
-    content = (saved / TENSORS).read_bytes()
-    (saved / TENSORS).write_bytes(content[:keep])
+HUGE = json.dumps({"sigmoid_head.linear.weight": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4]}})
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda content: content[:0], lambda content: content[:4], lambda content: content[:100],
+        lambda content: content[:-1],
+        lambda _: (2**62).to_bytes(8, "little") + b"{}",  # a header longer than the file
+        lambda _: len(HUGE).to_bytes(8, "little") + HUGE.encode() + b"\0\0\0\0",  # before memory is taken
+    ],
+)  # fmt: skip
+def test_a_damaged_file_with_a_matching_hash_is_refused_by_its_header(
+    saved: Path, damaged: Callable[[bytes], bytes]
+) -> None:
+    (saved / TENSORS).write_bytes(damaged((saved / TENSORS).read_bytes()))
     rehash(saved)
     assert "not a whole safetensors file" in refusal(saved)
 
@@ -106,22 +118,6 @@ def test_a_branch_of_the_other_kind_is_refused(saved: Path) -> None:
     assert "lacks the tensor 'sigmoid_shift.vector'" in refusal(saved)
 
 
-def test_a_header_that_claims_a_huge_tensor_is_refused_before_memory_is_taken(saved: Path) -> None:
-    header = json.dumps(
-        {"sigmoid_head.linear.weight": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4]}}
-    )
-    content = len(header).to_bytes(8, "little") + header.encode() + b"\0\0\0\0"
-    (saved / TENSORS).write_bytes(content)
-    rehash(saved)
-    assert "not a whole safetensors file" in refusal(saved)
-
-
-def test_a_header_longer_than_the_file_is_refused(saved: Path) -> None:
-    (saved / TENSORS).write_bytes((2**62).to_bytes(8, "little") + b"{}")
-    rehash(saved)
-    assert "not a whole safetensors file" in refusal(saved)
-
-
 def test_a_wrong_class_count_is_refused_with_both_counts(
     perturbed_model: DualBranch, saved: Path, tmp_path: Path
 ) -> None:
@@ -172,17 +168,9 @@ def test_a_missing_file_is_refused_by_name(saved: Path, file: str) -> None:
         assert str(caught.value) == "checkpoint 'small': has no checkpoint.safetensors; copy the whole folder."
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:3", "mps", "tpu", "", "cpu:7", "cpu:"])
-def test_a_device_that_is_not_here_is_refused(saved: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu\."):
-        load_checkpoint(saved, device=device)
-
-
-@pytest.mark.parametrize("address", ["hf:", "hf:owner", "hf:a/b/c"])
-def test_a_hub_address_of_another_form_is_refused(address: str) -> None:
-    assert "'hf:owner/repo'" in refusal(address)
+def test_a_device_that_is_not_here_is_refused(saved: Path) -> None:
+    with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu"):
+        load_checkpoint(saved, device="tpu")
 
 
 def test_a_hub_address_without_network_is_refused_in_a_sentence(

