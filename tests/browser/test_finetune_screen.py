@@ -95,7 +95,7 @@ def test_two_visitors_one_runs_one_waits_any_tab_looks_on_and_stop_keeps_the_las
     one.locator("#examples button.thumbnail-item").nth(9).click()
     expect(one.locator("#map-sigmoid img")).not_to_have_attribute("src", before[1])
     # The tab is closed, the run goes on, another tab takes it up and stops it.
-    one.context.close()
+    one.close()
     two.locator("#run-chosen input").click()
     two.locator("ul[role=listbox] li", has_text=first).first.click()
     standing(two, "running")

@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from browser.screens import finding, map_sources, sources
 
+A_RUN_S = 150_000
 MOST_STOPS = 120
 # Is the focused thing, or something inside the target, what is looked for? And can one see that it is focused?
 FOCUSED = """([target, text]) => {
@@ -75,7 +76,7 @@ def test_keys_alone_lead_everywhere(page: Any) -> None:
     page.keyboard.type("1")
     _tab_to(page, "#run-start")
     page.keyboard.press("Enter")
-    page.locator("#run-status [data-standing=finished]").wait_for()
+    page.locator("#run-status [data-standing=finished]").wait_for(timeout=A_RUN_S)
 
 
 def test_a_term_is_explained_on_focus_and_hidden_by_escape(visit: Callable[..., Any]) -> None:

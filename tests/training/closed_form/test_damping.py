@@ -134,7 +134,8 @@ def test_finetune_writes_the_damped_branch_and_strength_zero_is_the_undamped_one
         bias = model.sigmoid_head.last_linear.bias
     torch.testing.assert_close(weights[0.0], weights[None], rtol=1e-4, atol=1e-6)
     model = load_checkpoint(tmp_path / "damped-None")
-    assert_close(bias, model.sigmoid_head.last_linear.bias, IDENTITY)
+    # Pictures in batches of other sizes round otherwise.
+    assert_close(bias, model.sigmoid_head.last_linear.bias, FLOAT32._replace(absolute=1e-8))
     features = torch.cat(feature_maps(model, images))
     # Of few pictures all are among the sixteen likeliest of every class.
     before, after = (spread_within(weights[key][1].double(), features.double()) for key in (None, 20.0))
@@ -157,7 +158,9 @@ def test_the_shared_encoding_damps_as_pictures_read_one_after_the_other(
         assert grids.labels == direct.labels
         assert len(grids.labels) == (16 if most == 4000 else 6)
         one, other = (damped_head(each, softmax, trained, config) for each in (grids, direct))
-        torch.testing.assert_close(one.last_linear.weight, other.last_linear.weight, rtol=1e-3, atol=1e-4)
+        # A batch of another size rounds otherwise, and directions of little spread make more of it.
+        difference = one.last_linear.weight - other.last_linear.weight
+        assert difference.norm() < 5e-3 * other.last_linear.weight.norm()
         assert torch.equal(one.last_linear.bias, trained.last_linear.bias)
 
 
