@@ -65,6 +65,7 @@ def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.nightly
 def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
     data: Path, uninterrupted: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
     assert not parts.exists()
 
 
+@pytest.mark.nightly
 def test_two_processes_find_the_same_numbers(data: Path, uninterrupted: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     process = run_together(2, *command(data, out), env=environment(tmp_path), timeout=PATIENCE_S)

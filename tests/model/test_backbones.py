@@ -47,6 +47,7 @@ def test_a_loaded_classifier_is_frozen_and_in_eval_mode(default_classifier: Clas
         assert not any(part.training for part in module.modules())
 
 
+@pytest.mark.nightly
 def test_the_default_is_right_on_at_least_85_percent_of_imagenet1000(
     shared_data: Path, default_classifier: Classifier
 ) -> None:

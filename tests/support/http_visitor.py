@@ -99,7 +99,8 @@ def running_app(
     """`python app.py` with all that it writes in `folder`; its address and process. Its log is `folder/log`."""
     port = free_port()
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(folder / "gradio"), "BSIG_CACHE": str(folder / "cache"),
-                   "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1", **(env or {})}  # fmt: skip
+                   "TMPDIR": str(folder / "tmp"), "PYTHONUNBUFFERED": "1",
+                   "OMP_NUM_THREADS": "1", **(env or {})}  # fmt: skip
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     process = ForkedProgram(
         *program, "--port", port, "--work-folder", folder / "work", *arguments, output=folder / "log", env=environment

@@ -177,6 +177,7 @@ def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
     ended(queue, first)
 
 
+@pytest.mark.nightly
 def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothing_had_happened(queue: RunQueue) -> None:
     whole = ended(queue, asked(queue, "whole", 40))
     assert whole.state.standing == "finished"

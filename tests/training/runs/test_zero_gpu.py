@@ -181,6 +181,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
         process.wait(timeout=60)
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_space_is_public_and_a_finetune_gets_the_gpu_and_gives_the_weights_back(space: Space) -> None:
     assert [call["decorated"] for call in space.calls()] == ["made_on_gpu"]  # before the first visitor
