@@ -57,7 +57,7 @@ def _violations(page: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_screen_has_a_serious_violation(visit: Callable[..., Any], theme: str) -> None:
     page = visit(f"?example=cat&__theme={theme}", reduced_motion="reduce")
     found = {}
@@ -79,7 +79,6 @@ def test_axe_finds_what_is_wrong(page: Any) -> None:
     assert "color-contrast" in wrong
 
 
-@pytest.mark.nightly
 def test_at_200_percent_nothing_is_cut_off(visit: Callable[..., Any]) -> None:
     """A window of 1440 pixels has 720 at twice the size."""
     page = visit("?example=cat", viewport={"width": 720, "height": 500})
@@ -139,7 +138,6 @@ CONTROLS = {
 }  # fmt: skip
 
 
-@pytest.mark.nightly
 def test_the_keys_lead_to_every_control_and_show_where_they_are(page: Any) -> None:
     """Tab through Compare: tabs, examples, picture, choices, sliders; each with an outline that can be seen."""
     page.locator("#copy-link").focus()

@@ -71,7 +71,6 @@ def test_the_tour_opens_by_a_link_and_leads_through_its_four_steps(visit: Callab
             page.locator(f"#tour-next-{number}").click()
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("tab", ["logit-shift", "sign-collapse", "tour"])
 def test_nothing_is_wider_than_a_phone(visit: Callable[..., Any], tab: str) -> None:
     page = visit(f"?__theme=dark&tab={tab}", viewport={"width": 400, "height": 900})

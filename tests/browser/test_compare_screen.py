@@ -283,7 +283,7 @@ def test_download_holds_pictures_maps_and_numbers(page: Any) -> None:
 
 
 @pytest.mark.parametrize("tab", list(LAST_PART))
-@pytest.mark.parametrize("theme", [pytest.param("dark", marks=pytest.mark.nightly), "light"])
+@pytest.mark.parametrize("theme", ["dark", "light"])
 def test_nothing_overflows_on_a_phone(visit: Callable[..., Any], theme: str, tab: str) -> None:
     page = visit(f"?__theme={theme}", viewport={"width": 400, "height": 800})
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")

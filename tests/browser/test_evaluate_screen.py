@@ -37,7 +37,6 @@ def test_shipped_results_are_a_sentence_a_table_and_plots(visit: Callable[..., A
 
 
 @needs_results
-@pytest.mark.nightly
 def test_nothing_is_wider_than_a_phone(visit: Callable[..., Any]) -> None:
     page = visit("?__theme=dark&tab=evaluate", viewport={"width": 400, "height": 900})
     page.locator("#evaluate-table table").wait_for()

@@ -76,7 +76,6 @@ def test_one_click_then_curves_evidence_that_forms_and_the_checkpoint_in_compare
     expect(page.locator("#two-after-map img")).to_be_visible()
 
 
-@pytest.mark.nightly
 def test_two_visitors_one_runs_one_waits_any_tab_looks_on_and_stop_keeps_the_last_epoch(
     visit: Callable[..., Any],
 ) -> None:
@@ -129,7 +128,6 @@ def test_own_pictures_are_looked_over_before_they_are_trained_on(visit: Callable
     expect(page.locator("#run-status")).to_contain_text("broken.png")
 
 
-@pytest.mark.nightly
 def test_settings_are_refused_in_words_and_the_screen_fits_a_phone(visit: Callable[..., Any]) -> None:
     page = visit("?tab=finetune", viewport={"width": 400, "height": 900})
     page.locator("#run-start").wait_for()

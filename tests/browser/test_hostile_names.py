@@ -39,7 +39,6 @@ def hostile_page(browser: Any, hostile_url: str) -> Iterator[Any]:
     context.close()
 
 
-@pytest.mark.nightly
 def test_markup_in_class_names_is_text_on_every_screen(hostile_page: Any) -> None:
     page = hostile_page
     expect(page.locator("#finding")).to_contain_text(SCRIPT)
@@ -62,7 +61,6 @@ def test_markup_in_class_names_is_text_on_every_screen(hostile_page: Any) -> Non
         assert not page.evaluate(RUN), tab
 
 
-@pytest.mark.nightly
 def test_markup_in_a_file_name_and_in_a_refusal_is_text(hostile_page: Any, tmp_path: Path) -> None:
     page = hostile_page
     name = SCRIPT.replace("/", "") + ".jpg"

@@ -42,7 +42,6 @@ def _tab_to(page: Any, target: str, key: str = "Tab", text: str = "") -> None:
     raise AssertionError(f"{target} was not reached with {MOST_STOPS} times {key}")
 
 
-@pytest.mark.nightly
 def test_keys_alone_lead_everywhere(page: Any) -> None:
     said, before = finding(page), map_sources(page)
     # another class, by typing its name

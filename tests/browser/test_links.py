@@ -73,7 +73,6 @@ def test_a_painted_cell_is_restored_and_reached_with_the_keys(visit: Callable[..
     assert _link(other) == query
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("query", "seen"),
     [

@@ -50,7 +50,6 @@ def test_a_name_that_timm_does_not_know_is_refused_in_words(models_page: Any) ->
     expect(models_page.locator(".toast-body").first).to_contain_text("must be a model name that timm")
 
 
-@pytest.mark.nightly
 def test_the_screen_fits_a_phone_with_a_model_loaded(visit: Callable[..., Any]) -> None:
     page = visit("?__theme=dark&tab=models", viewport={"width": 400, "height": 900})
     page.locator("#model-load").click()

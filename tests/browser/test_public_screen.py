@@ -76,7 +76,6 @@ def finished(page: Any, name: str) -> None:
     assert page.locator("#run-chosen input").input_value().startswith(name)
 
 
-@pytest.mark.nightly
 def test_a_visitor_sees_only_the_own_run_also_after_a_reload_and_it_goes_with_the_visitor(
     browser: Any, app: PublicApp
 ) -> None:
@@ -102,7 +101,6 @@ def test_a_visitor_sees_only_the_own_run_also_after_a_reload_and_it_goes_with_th
     other.close()
 
 
-@pytest.mark.nightly
 def test_a_browser_that_takes_no_cookies_keeps_its_run_while_the_page_is_open(
     browser: Any, app: PublicApp, tmp_path: Path
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_file_with_parts_of_another_version_is_refused(tmp_path: Path, capsys:
     assert "the results lack or misspell" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_the_page_part_divides_an_answer_into_all_of_its_parts(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     assert cli.main(["bench", "--quick", "--rounds", "1", "--parts", "page", "--out", str(out)]) == 0
