@@ -131,6 +131,17 @@ class EncodedImage:
         """(c,) softmax over the classes and (c,) sigmoid of each."""
         return self.softmax_logits.softmax(dim=0), self.sigmoid_logits.sigmoid()
 
+    def calibrated_probabilities(self) -> Tensor | None:
+        """(c,) how likely each class is in the picture (`bsig.model.presence`); None for a branch never calibrated."""
+        presence = self.model.presence
+        return presence.probability(self.sigmoid_logits) if presence else None
+
+    def rank(self, branch: Branch, class_index: int) -> int:
+        """The place of a class in the branch's order, 1 for the likeliest; equal logits share the better place."""
+        # Class-centring takes the same number from every class's logit: the order is the softmax branch's.
+        logits = self.sigmoid_logits if branch == "sigmoid" else self.softmax_logits
+        return 1 + int((logits > logits[class_index]).sum())
+
     @part("maps")
     def explain(
         self,
@@ -168,6 +179,7 @@ class EncodedImage:
         masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
         same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
         softmax, sigmoid = self.probabilities()
+        calibrated = self.calibrated_probabilities()
 
         def evidence(branch: Branch) -> Evidence:
             score = self.score(branch, index, masked)
@@ -179,6 +191,8 @@ class EncodedImage:
                 logit=float(score.value[0]),
                 probability=float((sigmoid if branch == "sigmoid" else softmax)[index]),
                 channel_weights=None if row is None else _array(row[0]),
+                calibrated_probability=None if calibrated is None or branch != "sigmoid" else float(calibrated[index]),
+                rank=self.rank(branch, index),
             )
 
         return Explanation(

@@ -76,15 +76,32 @@ def finding(explanation: Explanation) -> str:
     name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
     if explanation.method == "eigen-cam":
         return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
-    # The loss weighs the one positive like all negatives together, so 50 % is where yes and no are equally likely.
-    if sigmoid.probability >= 0.5:
-        verdict = "it says the class is there"
-    elif sigmoid.probability < 0.2:
-        verdict = "it thinks none is there"
-    else:
-        verdict = "it leans to no"
     return (
         f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
-        f"{area_text(sigmoid)}; {verdict} ({percent(sigmoid.probability)}), softmax gives it "
+        f"{area_text(sigmoid)}; the sigmoid branch {presence_text(sigmoid)}, softmax gives it "
         f"{percent(softmax.probability)}."
     )
+
+
+def presence_text(sigmoid: Evidence) -> str:
+    """What the sigmoid branch says of the class's presence: 'says it is there (87 %)', 'ranks it 3rd of all classes'.
+
+    Only a calibrated probability is a statement of presence: the class-balanced one is above 50 % for a tenth of all
+    classes of a picture. Where there is none the rank is given.
+    """
+    probability = sigmoid.calibrated_probability
+    if probability is None:
+        return f"ranks it {ordinal(sigmoid.rank)} of all classes"
+    if probability >= 0.5:
+        verdict = "says it is there"
+    elif probability >= 0.2:
+        verdict = "doubts that it is there"
+    else:
+        verdict = "says it is not there"
+    return f"{verdict} ({percent(probability)})"
+
+
+def ordinal(number: int) -> str:
+    """A place in an order, from 1: '1st', '2nd', '3rd', '11th', '1,002nd'."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"

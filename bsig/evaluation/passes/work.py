@@ -93,6 +93,7 @@ class Work:
             "model": state_sha256(self.model.encoder, self.model.softmax_head, self.model.sigmoid_head),
             "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at],
             "balanced_bias": self.model.metadata.get("training", {}).get("balanced_bias"),
+            "presence": repr(self.model.presence),
             "preprocessing": repr(self.model.preprocessing),
             "samples": [
                 [
