@@ -10,6 +10,7 @@ Importing bsig loads no weights.
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.explain.readings import READINGS
 from bsig.inputs.errors import InputError
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.listing import list_checkpoints
@@ -19,6 +20,7 @@ from bsig.model.dual_branch import DualBranch
 
 __all__ = [
     "CAM_METHODS",
+    "READINGS",
     "TREATMENTS",
     "DualBranch",
     "EncodedImage",

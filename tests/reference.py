@@ -707,3 +707,69 @@ def damped_change(change: Array, features: Array, likely: list[int], weights: li
     for position, weight in zip(likely, weights, strict=True):
         within += weight * cell_moments(features[position][None])[1]
     return np.linalg.solve(moment + strength * within, moment @ change)
+
+
+# --- Readings: a map turned into other statements of the same features ---
+
+
+def levelled_map(class_map: Array, q: float, weight: float) -> Array:
+    """`M(x) + lambda log q`."""
+    moved = np.zeros(class_map.shape)
+    for h, w in np.ndindex(class_map.shape):
+        moved[h, w] = class_map[h, w] + weight * math.log(q)
+    return moved
+
+
+def moved_map(class_map: Array, logit: float, scale: float) -> Array:
+    """`a (M(x) - mean M) + logit`."""
+    rows, columns = class_map.shape
+    mean = 0.0
+    for h, w in np.ndindex(class_map.shape):
+        mean += class_map[h, w] / (rows * columns)
+    moved = np.zeros(class_map.shape)
+    for h, w in np.ndindex(class_map.shape):
+        moved[h, w] = scale * (class_map[h, w] - mean) + logit
+    return moved
+
+
+def log_odds(probability: float) -> float:
+    """`log(p / (1 - p))`."""
+    return math.log(probability / (1 - probability))
+
+
+def cell_logits(features: Array, weight: Array, bias: Array) -> Array:
+    """`y_c(x) = sum_k W[c,k] F[k,x] + b_c`, (c, h, w)."""
+    logits = np.zeros((len(weight), *features.shape[1:]))
+    for c, k, h, w in np.ndindex(*weight.shape, *features.shape[1:]):
+        logits[c, h, w] += weight[c, k] * features[k, h, w]
+    return logits + np.reshape(bias, (-1, 1, 1))
+
+
+def competition_map(logits: Array, class_index: int, strength: float, weights: list[float]) -> Array:
+    """`y_c(x) - mu log sum_{j != c} w_j exp y_j(x)`; nothing is subtracted where no other class counts."""
+    read = np.zeros(logits.shape[1:])
+    for h, w in np.ndindex(read.shape):
+        others = 0.0
+        for j in range(len(logits)):
+            if j != class_index:
+                others += weights[j] * math.exp(logits[j, h, w])
+        read[h, w] = logits[class_index, h, w] - (strength * math.log(others) if others > 0 else 0.0)
+    return read
+
+
+def finer_map(logits: Array, class_index: int, picture_logits: Array, gamma: float, count: int) -> Array:
+    """`y_c(x) - gamma mean_d y_d(x)` over the `count` other classes whose logits of the picture lie nearest."""
+    others = [j for j in range(len(logits)) if j != class_index]
+    others.sort(key=lambda j: abs(picture_logits[j] - picture_logits[class_index]))
+    read = logits[class_index].copy()
+    for d in others[:count]:
+        read -= gamma * logits[d] / min(count, len(others))
+    return read
+
+
+def probability_gradient_map(features: Array, weight: Array, class_index: int, probabilities: Array) -> Array:
+    """`(w_c - sum_j p_j w_j) . F`."""
+    direction = weight[class_index].astype(np.float64).copy()
+    for j in range(len(weight)):
+        direction -= probabilities[j] * weight[j]
+    return channel_weighted_map(direction, features)

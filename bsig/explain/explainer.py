@@ -12,13 +12,15 @@ Three evidences stand side by side: the softmax branch, the sigmoid branch, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -32,7 +34,17 @@ from bsig.explain.cams import (
     strongest_channels,
 )
 from bsig.explain.explanation import Evidence, Explanation
-from bsig.explain.methods import cam_method, clamps_weights, default_method, signed_map
+from bsig.explain.methods import CamMethod, cam_method, clamps_weights, default_method, signed_map
+from bsig.explain.readings import (
+    Reading,
+    ReadingInputs,
+    dissimilar,
+    log_presence,
+    presence_note,
+    reading_of,
+    settings_of,
+    why_not_reading,
+)
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
@@ -101,6 +113,7 @@ class EncodedImage:
     carried: Tensor | None = None
     _masked: dict[int | None, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     _masking: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _cell_logits: dict[Branch, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def head_features(self) -> Tensor:
@@ -152,6 +165,9 @@ class EncodedImage:
         with_bias: bool = False,
         score_cam_channels: int | None = None,
         progress: Progress | None = None,
+        reading: str = "plain",
+        reading_settings: Mapping[str, float] | None = None,
+        other_class: int | str | None = None,
     ) -> Explanation:
         """Softmax, sigmoid and class-centred evidence for one class.
 
@@ -163,10 +179,13 @@ class EncodedImage:
                 that the map's mean is the branch's logit. It moves where zero lies and no place. CAM, signed, alone.
             score_cam_channels: Score-CAM's budget: only the strongest so many channels; None for all.
             progress: called with (done, total) channels while Score-CAM runs the network.
+            reading: a key of `READINGS`: what the maps are turned into.
+            reading_settings: numbers for the reading by their keys; those left out are the checkpoint's own.
+            other_class: for the reading `pairwise`: the class B of "why A and not B".
 
         Raises:
-            InputError: unknown class, method or treatment; a method that this head does not allow; a bias where the map
-                and the bias do not make the logit.
+            InputError: unknown class, method, treatment or reading; a method or a reading that this head does not
+                allow; a bias where the map and the bias do not make the logit.
         """
         variant = cam_method(default_method(self.model.softmax_head) if method is None else method)
         clamps_weights(weights, "softmax")  # refuses an unknown treatment before anything is computed
@@ -176,39 +195,131 @@ class EncodedImage:
                 f"`with_bias` needs the method 'cam' (=`{variant.key}`), signed weights (=`{weights}`) and a head of "
                 "average pool and one linear layer: only there map and bias make the logit; leave it out."
             )
+        question = self._question(index, variant, weights, with_bias, reading, reading_settings, other_class)
         masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
         same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
-        softmax, sigmoid = self.probabilities()
-        calibrated = self.calibrated_probabilities()
-
-        def evidence(branch: Branch) -> Evidence:
-            score = self.score(branch, index, masked)
-            clamped = clamps_weights(weights, branch)
-            grid, row = (same, None) if same is not None else signed_map(variant, score, clamp_weights=clamped)
-            bias = self.bias(branch, index) if with_bias else 0.0
-            return Evidence(
-                map=_array(grid[0]) + np.float32(bias),
-                logit=float(score.value[0]),
-                probability=float((sigmoid if branch == "sigmoid" else softmax)[index]),
-                channel_weights=None if row is None else _array(row[0]),
-                calibrated_probability=None if calibrated is None or branch != "sigmoid" else float(calibrated[index]),
-                rank=self.rank(branch, index),
-            )
-
+        softmax, sigmoid, centred = (
+            self._evidence(question, branch, masked, same) for branch in ("softmax", "sigmoid", "centred")
+        )
         return Explanation(
             class_index=index,
             class_name=self.model.class_names[index],
             method=variant.key,
             weights=weights,
-            softmax=evidence("softmax"),
-            sigmoid=evidence("sigmoid"),
-            centred=evidence("centred"),
+            softmax=softmax,
+            sigmoid=sigmoid,
+            centred=centred,
             predicted_index=self.predicted_index,
             predicted_name=self.model.class_names[self.predicted_index],
             crop=self.crop,
             checkpoint=self.model.name,
             with_bias=with_bias,
+            reading=reading,
+            reading_settings=question.settings,
+            reading_note=presence_note(self.model) if question.asks_presence else "",
+            other_index=question.other,
+            other_name=None if question.other is None else self.model.class_names[question.other],
         )
+
+    def _question(
+        self,
+        index: int,
+        variant: CamMethod,
+        weights: str,
+        with_bias: bool,
+        reading: str,
+        given: Mapping[str, float] | None,
+        other_class: int | str | None,
+    ) -> _Question:
+        """The question, with all settings of its reading.
+
+        Raises:
+            InputError: the reading is unknown or not exact here, or its settings, second class or bias do not fit it.
+        """
+        entry, settings = reading_of(reading), settings_of(self.model, reading, given)
+        reason = why_not_reading(self.model, reading, variant.key, weights)
+        if reason:
+            raise InputError(f"`reading` (='{reading}') cannot be used here: {reason}")
+        if with_bias and reading not in ("plain", "levelled"):
+            raise InputError(
+                f"`with_bias` does not go with the reading '{reading}', which sets its own zero; leave it out."
+            )
+        if other_class is not None and not entry.needs_other_class:
+            raise InputError(
+                f"`other_class` (='{other_class}') does not go with the reading '{reading}'; use 'pairwise'."
+            )
+        other = None if other_class is None else self.model.class_index(other_class)
+        if entry.needs_other_class and (other is None or other == index):
+            name = self.model.class_names[index]
+            raise InputError(
+                f"`other_class` (='{other_class}') must name a class other than '{name}' for the reading '{reading}'."
+            )
+        return _Question(index, variant, weights, with_bias, entry, settings, other)
+
+    def _evidence(
+        self, question: _Question, branch: Branch, masked: dict[str, Tensor] | None, same: Tensor | None
+    ) -> Evidence:
+        """One branch's evidence; `same` is the map of a method that knows neither class nor branch."""
+        score = self.score(branch, question.index, masked)
+        clamped = clamps_weights(question.weights, branch)
+        grid, row = (same, None) if same is not None else signed_map(question.variant, score, clamp_weights=clamped)
+        if question.reading.kind != "plain":
+            inputs = self._reading_inputs(question, branch, grid)
+            grid = question.reading.read(inputs)[:, 0]
+        bias = self.bias(branch, question.index) if question.with_bias else 0.0
+        softmax, sigmoid = self.probabilities()
+        calibrated = self.calibrated_probabilities() if branch == "sigmoid" else None
+        return Evidence(
+            map=_array(grid[0]) + np.float32(bias),
+            logit=float(score.value[0]),
+            probability=float((sigmoid if branch == "sigmoid" else softmax)[question.index]),
+            channel_weights=None if row is None or not question.reading.keeps_order else _array(row[0]),
+            calibrated_probability=None if calibrated is None else float(calibrated[question.index]),
+            rank=self.rank(branch, question.index),
+        )
+
+    def _reading_inputs(self, question: _Question, branch: Branch, grid: Tensor) -> ReadingInputs:
+        """What a reading may ask of a branch, from the stored features."""
+        device = self.features.device
+        index = torch.tensor([[question.index]], device=device)
+        other = None if question.other is None else torch.tensor([[question.other]], device=device)
+        cells = 1 if question.variant.key == "cam" else grid.shape[1] * grid.shape[2]
+        return ReadingInputs(
+            branch,
+            grid[:, None],
+            index,
+            self.softmax_logits[None],
+            self.sigmoid_logits[None],
+            cells,
+            cell_logits=partial(self.cell_logits, branch),
+            score_maps=partial(self._score_maps, question.variant, branch, cells),
+            log_presence=partial(log_presence, self.model, self.sigmoid_logits[None]),
+            rivals=partial(dissimilar, self.model.softmax_head.last_linear.weight.detach(), index),
+            settings=question.settings,
+            other=other,
+        )
+
+    def cell_logits(self, branch: Branch) -> Float[Tensor, "1 c h w"]:
+        """The branch's logit of each class in each cell alone, with bias; kept. Average pool + linear heads alone."""
+        if branch not in self._cell_logits:
+            linear = self._head(branch).last_linear
+            logits = torch.einsum("ck,bkhw->bchw", linear.weight.detach(), self.features)
+            logits = logits + linear.bias.detach()[None, :, None, None]
+            self._cell_logits[branch] = logits - logits.mean(dim=1, keepdim=True) if branch == "centred" else logits
+        return self._cell_logits[branch]
+
+    def _score_maps(
+        self, variant: CamMethod, branch: Branch, cells: int, scores: Float[Tensor, "1 1 c"], with_bias: bool
+    ) -> Float[Tensor, "1 1 h w"]:
+        """The map of a combination of the branch's logits, with its bias where the head is average pool + linear."""
+        head, scores = self._head(branch), scores[:, 0]
+        rows = self._combined_rows(branch, scores) if head.cam_is_exact else None
+        if branch == "centred":
+            scores = scores - scores.mean(dim=1, keepdim=True)
+        grid, _ = signed_map(variant, head_score(head, self.head_features, scores, rows=rows))
+        if with_bias and head.cam_is_exact:
+            grid = grid + float(scores[0] @ head.last_linear.bias.detach()) / cells
+        return grid[:, None]
 
     def bias(self, branch: Branch, class_index: int) -> float:
         """The branch's bias of the class, in logits; for the class-centred evidence less the mean over all classes."""
@@ -258,6 +369,31 @@ class EncodedImage:
             if progress:
                 progress(min(start + SCORE_CAM_BATCH, len(channels)), len(channels))
         return logits
+
+    def _combined_rows(self, branch: Branch, scores: Float[Tensor, "1 c"]) -> Float[Tensor, "1 k"]:
+        """`scores @ W` of a branch; of all of `W` only the rows that count are read."""
+        weight = self._head(branch).last_linear.weight.detach()
+        (used,) = scores[0].nonzero(as_tuple=True)
+        rows = scores @ weight if len(used) == len(weight) else scores[:, used] @ weight[used]
+        return rows - scores.sum() * self.model.mean_softmax_row() if branch == "centred" else rows
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of every branch: class, method, treatment, reading with its settings, second class."""
+
+    index: int
+    variant: CamMethod
+    weights: str
+    with_bias: bool
+    reading: Reading
+    settings: dict[str, float]
+    other: int | None
+
+    @property
+    def asks_presence(self) -> bool:
+        """Whether the answer rests on `q`."""
+        return self.reading.needs_presence and self.settings.get("presence", 1.0) > 0
 
 
 def can_add_bias(model: DualBranch, method: str, weights: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ class Evidence:
         logit: the branch's logit of the class (for the class-centred evidence: less the mean over all classes).
         probability: of the class: softmax over all classes, or the sigmoid of the logit. The sigmoid branch's is
             class-balanced: 50 % means even odds where a class is present as often as absent.
-        channel_weights: (k,) float32, or None where the method has none.
+        channel_weights: (k,) float32, or None where the method or the reading has none.
         calibrated_probability: of the sigmoid branch: how likely the class is in the picture, corrected for the
             training's prior (`bsig.model.presence`); None for the other evidences and where it is not known.
         rank: place of the class in the branch's order, 1 for the likeliest.
@@ -51,6 +51,9 @@ class Explanation:
         crop: the RGB pixels that the model saw; the maps lie over exactly these.
         checkpoint: the model's name.
         with_bias: whether each map includes its branch's bias of the class.
+        reading, reading_settings: a key of `READINGS` and the value of each of its settings.
+        reading_note: what to know of how the reading came about; empty where there is nothing.
+        other_index, other_name: the second class of the reading `pairwise`; None for the others.
     """
 
     class_index: int
@@ -65,6 +68,11 @@ class Explanation:
     crop: Image.Image
     checkpoint: str
     with_bias: bool = False
+    reading: str = "plain"
+    reading_settings: dict[str, float] = field(default_factory=dict)
+    reading_note: str = ""
+    other_index: int | None = None
+    other_name: str | None = None
 
     @property
     def evidences(self) -> dict[Branch, Evidence]:
@@ -79,7 +87,7 @@ class Explanation:
 def summary(explanation: Explanation) -> dict[str, Any]:
     """The numbers of an explanation, ready for JSON: no pictures, no arrays."""
     names = ("checkpoint", "class_index", "class_name", "predicted_index", "predicted_name", "method", "weights",
-             "with_bias")  # fmt: skip
+             "with_bias", "reading", "reading_settings", "reading_note", "other_index", "other_name")  # fmt: skip
     return {
         **{name: getattr(explanation, name) for name in names},
         "unit": cam_method(explanation.method).unit,
