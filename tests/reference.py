@@ -773,3 +773,16 @@ def probability_gradient_map(features: Array, weight: Array, class_index: int, p
     for j in range(len(weight)):
         direction -= probabilities[j] * weight[j]
     return channel_weighted_map(direction, features)
+
+
+def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, offset: float) -> float:
+    """Minus the log-likelihood of present and absent classes, with Platt's (1999) targets, pair by pair."""
+    pictures, classes = logits.shape
+    present, absent = pictures, pictures * (classes - 1)
+    loss = 0.0
+    for i in range(pictures):
+        for c in range(classes):
+            probability = 1 / (1 + math.exp(-(logits[i, c] - offset) / temperature))
+            target = (present + 1) / (present + 2) if labels[i] == c else 1 / (absent + 2)
+            loss -= target * math.log(probability) + (1 - target) * math.log1p(-probability)
+    return loss

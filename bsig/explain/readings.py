@@ -309,6 +309,12 @@ def readings_of(model: DualBranch, method: str, weights: str) -> list[str]:
     return [key for key in READINGS if not why_not_reading(model, key, method, weights)]
 
 
+def default_reading(model: DualBranch, method: str, weights: str) -> str:
+    """The reading that a screen opens with: levelled where presence is calibrated and the reading exact, else plain."""
+    is_levelled = model.presence is not None and not why_not_reading(model, "levelled", method, weights)
+    return "levelled" if is_levelled else "plain"
+
+
 def why_not_reading(model: DualBranch, reading: str, method: str, weights: str) -> str:
     """Why a reading is not offered for a model, a method and a treatment, in one sentence; empty where it is.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.explanation import Evidence
 
 MINUS = "−"
 """The typographic minus: as wide as a plus, and no line break behind it."""
@@ -69,36 +69,6 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def finding(explanation: Explanation) -> str:
-    """One plain sentence that says what differs between the branches, from the numbers alone."""
-    name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
-    if explanation.method == "eigen-cam":
-        return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
-    return (
-        f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
-        f"{area_text(sigmoid)}; the sigmoid branch {presence_text(sigmoid)}, softmax gives it "
-        f"{percent(softmax.probability)}."
-    )
-
-
-def presence_text(sigmoid: Evidence) -> str:
-    """What the sigmoid branch says of the class's presence: 'says it is there (87 %)', 'ranks it 3rd of all classes'.
-
-    Only a calibrated probability is a statement of presence: the class-balanced one is above 50 % for a tenth of all
-    classes of a picture. Where there is none the rank is given.
-    """
-    probability = sigmoid.calibrated_probability
-    if probability is None:
-        return f"ranks it {ordinal(sigmoid.rank)} of all classes"
-    if probability >= 0.5:
-        verdict = "says it is there"
-    elif probability >= 0.2:
-        verdict = "doubts that it is there"
-    else:
-        verdict = "says it is not there"
-    return f"{verdict} ({percent(probability)})"
 
 
 def ordinal(number: int) -> str:

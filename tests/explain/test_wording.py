@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.wording import (
     duration,
-    finding,
     number_text,
     ordinal,
     percent,
@@ -77,48 +73,9 @@ def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def told(softmax_cells: int, sigmoid_cells: int, calibrated: float | None, method: str = "cam", rank: int = 1) -> str:
-    """The finding for given numbers of positive cells of 100."""
-
-    def evidence(cells: int, probability: float | None = None) -> Evidence:
-        values = np.where(np.arange(100) < cells, 1.0, -1.0).astype(np.float32).reshape(10, 10)
-        return Evidence(values, 0.0, 0.02, None, probability, rank)
-
-    softmax, sigmoid = evidence(softmax_cells), evidence(sigmoid_cells, calibrated)
-    crop = Image.new("RGB", (10, 10))
-    return finding(
-        Explanation(0, "golf ball", method, "signed", softmax, sigmoid, softmax, 1, "dog", crop, "a checkpoint")
-    )
-
-
-def test_the_finding_says_the_areas_and_what_the_sigmoid_branch_thinks() -> None:
-    assert told(49, 3, 0.004) == (
-        "Softmax claims evidence for 'golf ball' on 49 % of this picture, the sigmoid branch on 3 %; "
-        "the sigmoid branch says it is not there (0.4 %), softmax gives it 2.0 %."
-    )
-    assert "on 12 % of this picture, the sigmoid branch on 80 %" in told(12, 80, 0.7)
-    assert "says it is there (70 %)" in told(12, 80, 0.7)
-    assert "says it is there (50 %)" in told(12, 80, 0.5)
-    assert "doubts that it is there (30 %)" in told(12, 80, 0.3)
-    assert "says it is not there (10 %)" in told(12, 80, 0.1)
-    assert "on 100 % of this picture, the sigmoid branch on 0 %" in told(100, 0, 0.1)
-
-
-def test_without_a_calibration_the_finding_gives_the_rank_and_no_probability_of_the_branch() -> None:
-    assert told(12, 80, None, rank=3).endswith(
-        "the sigmoid branch ranks it 3rd of all classes, softmax gives it 2.0 %."
-    )
-
-
 @pytest.mark.parametrize(
     ("number", "words"),
     [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (113, "113th"), (1002, "1,002nd")],
 )
 def test_ordinals(number: int, words: str) -> None:
     assert ordinal(number) == words
-
-
-def test_the_finding_of_eigen_cam_claims_nothing_of_the_class() -> None:
-    text = told(49, 3, 0.004, "eigen-cam")
-    assert "golf ball" not in text
-    assert "same by construction" in text

@@ -32,7 +32,8 @@ from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg
-from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
+from bsig.explain.verdict import finding
+from bsig.explain.wording import area_text, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
 
