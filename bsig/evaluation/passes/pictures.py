@@ -18,6 +18,7 @@ from bsig.evaluation.columns import Probability
 from bsig.evaluation.map_sources import class_maps
 from bsig.evaluation.passes.annotated_pictures import Notes, Picture, annotated_picture, squashed
 from bsig.evaluation.passes.localization import localization_arrays
+from bsig.evaluation.passes.presence import presence_arrays
 from bsig.evaluation.passes.work import Work
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Sample
@@ -47,6 +48,7 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict
     classes = _asked_classes(work, pictures)
     arrays = class_arrays(work, features, classes)
     arrays |= {"label": classes[:, 0], **branch_answers(work.model, features, classes[:, 0])}
+    arrays |= presence_arrays(work.model, features, classes[:, 0], sorted(set(work.labels.values())))
     is_finite = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
     for key in work.sources:
         is_finite &= np.isfinite(arrays[f"maps {key}"]).all(axis=(1, 2, 3))

@@ -18,7 +18,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import state_sha256
 
-LAYOUT_OF_PARTS = 1
+LAYOUT_OF_PARTS = 2
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 

@@ -139,6 +139,8 @@ def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str
     for branch, evidence in explanation.evidences.items():
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
         probability, logit = percent(evidence.probability), signed(evidence.logit, 2)
+        if evidence.calibrated_probability is not None:
+            probability = f"{percent(evidence.calibrated_probability)} (class-balanced: {probability})"
         rows.append((BRANCHES[branch], probability, logit, area_text(evidence), ends))
     return rows
 
