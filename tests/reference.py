@@ -776,7 +776,7 @@ def probability_gradient_map(features: Array, weight: Array, class_index: int, p
 
 
 def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, offset: float) -> float:
-    """Minus the log-likelihood of present and absent classes, with Platt's (1999) targets, pair by pair."""
+    """Minus the log-likelihood pair by pair, with Platt's (1999) targets; the likeliest class counts five times."""
     pictures, classes = logits.shape
     present, absent = pictures, pictures * (classes - 1)
     loss = 0.0
@@ -784,5 +784,6 @@ def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, of
         for c in range(classes):
             probability = 1 / (1 + math.exp(-(logits[i, c] - offset) / temperature))
             target = (present + 1) / (present + 2) if labels[i] == c else 1 / (absent + 2)
-            loss -= target * math.log(probability) + (1 - target) * math.log1p(-probability)
+            weight = 5 if c == np.argmax(logits[i]) else 1
+            loss -= weight * (target * math.log(probability) + (1 - target) * math.log1p(-probability))
     return loss
