@@ -72,6 +72,8 @@ COMMANDS = (
     Command("bench", "Speed and memory on this machine, beside a bare forward pass, grad-cam and torch-cam.",
             bench.run_bench, bench.add_bench_arguments),
     Command("results", "The shipped results, as Markdown.", tables.run_results, add_checkpoints_folder_argument),
+    Command("paper", "The paper's tables beside what was measured here, as Markdown.", tables.run_paper,
+            tables.add_paper_arguments),
     Command("diagnostics", "The table of all diagnostics, as Markdown.", tables.run_diagnostics),
 )  # fmt: skip
 

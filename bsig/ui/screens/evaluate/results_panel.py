@@ -18,6 +18,7 @@ from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
+from bsig.ui.screens.evaluate.published_panel import published_html
 from bsig.ui.screens.evaluate.tables import (
     all_rows_html,
     difference_words,
@@ -57,6 +58,7 @@ class Results:
         localization, delta, classes: the plots; None where there is nothing to draw.
         pictures: those that differ most, with words, where they may be shown.
         files: the same by name, or what the numbers of the pictures mean, as HTML.
+        published: the paper's tables beside the results, as HTML.
     """
 
     finding: str
@@ -67,6 +69,7 @@ class Results:
     classes: go.Figure | None = None
     pictures: Sequence[tuple[Image.Image, str]] = ()
     files: str = ""
+    published: str = ""
 
 
 def shown_results(
@@ -103,6 +106,7 @@ def shown_results(
         classes=classes_figure(table["by_class"]),
         pictures=pictures,
         files=numbers if pictures else differing_html(table, evaluation is not None),
+        published=published_html(results),
     )
 
 
@@ -136,9 +140,11 @@ def build_results_panel() -> Fields[Results]:
     files = gr.HTML(elem_id="evaluate-listed", elem_classes="bsig-scroll")
     with gr.Accordion("Class by class", open=False):
         classes = _plot("classes")
+    with gr.Accordion("Beside the paper's tables", open=False, elem_id="evaluate-published-part"):
+        published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
         Results, finding=finding_part, table=table, all_rows=all_rows, localization=localization, delta=delta,
-        classes=classes, pictures=gallery, files=files,
+        classes=classes, pictures=gallery, files=files, published=published,
     )  # fmt: skip
 
 
