@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bsig.cli.arguments import add_checkpoints_folder_argument
+from bsig.cli.arguments import add_checkpoints_folder_argument, written_to
+from bsig.evaluation.frontier import frontiers
+from bsig.evaluation.output.frontier_svg import frontier_file, frontier_svg
 from bsig.evaluation.output.markdown import results_markdown
 from bsig.evaluation.output.paper import beside_section, paper_page, recam_section
 from bsig.evaluation.output.shipped import read_results
@@ -20,6 +22,7 @@ from bsig.evaluation.published.costs import decoding_ms, map_counts, measured_ra
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
 from bsig.inputs.errors import InputError
+from bsig.inputs.files import write_whole
 from bsig.model.backbones import BackboneOptions, classifier_from_timm
 from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.model.checkpoints.names import RESULTS
@@ -44,8 +47,25 @@ FAMILIES: dict[str, tuple[str, str | None, str]] = {
 
 
 def run_results(options: argparse.Namespace) -> None:
-    """Prints the results that ship with the checkpoints."""
-    print(results_markdown(_measured_folders(options.checkpoints)))
+    """Prints the results that ship with the checkpoints, or draws their frontiers into a folder."""
+    folders = _measured_folders(options.checkpoints)
+    if options.frontier is None:
+        print(results_markdown(folders))
+        return
+    for run, frontier in frontiers([run for folder in folders for run in read_results(folder)]):
+        file = options.frontier / frontier_file(run)
+        with written_to("--frontier", options.frontier, "folder"):
+            options.frontier.mkdir(parents=True, exist_ok=True)
+            write_whole(file, frontier_svg(frontier, f"{run['checkpoint']} on {run['data']} ({run['split']})"))
+        print(file)
+
+
+def add_results_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `results`."""
+    add_checkpoints_folder_argument(parser)
+    parser.add_argument(
+        "--frontier", type=Path, default=None, help="folder to draw one SVG a result into, in place of the tables"
+    )
 
 
 def _measured_folders(checkpoints: Path) -> list[Path]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from bsig.evaluation.frontier import Frontier, frontier_sentence, frontiers
 from bsig.evaluation.metrics.catalogue import ARROWS, METRICS
+from bsig.evaluation.output.frontier_svg import frontier_file
 from bsig.evaluation.passes.work import PASSES_A_SCORE
 from bsig.evaluation.published.beside import (
     SHOWN_TREATMENTS,
@@ -66,6 +68,7 @@ def paper_page(runs: Sequence[Mapping[str, Any]], rates: Rates, maps: Mapping[st
         faithfulness_sentence=fallen_sentence(faithfulness, "faithfulness"),
         beside="\n\n".join(filter(None, map(beside_section, runs))),
         overall=overall_sentence(runs),
+        frontier="\n\n".join(frontier_section(run, frontier) for run, frontier in frontiers(runs)),
         recam="\n\n".join(filter(None, map(recam_section, runs))),
         maps_rate=f"{rates.maps_a_second:g}",
         share=f"{rates.share_of_encoder:g}",
@@ -99,6 +102,13 @@ def beside_section(results: Mapping[str, Any]) -> str:
         measured = {cell.treatment: measured_text(cell) for cell in alike[0].measured}
         lines.append(_line([row_title(alike), *published, *(measured.get(key, "") for key in treatments)]))
     return "\n\n".join([_run_title(results), "\n".join(lines), summary_sentence(rows)])
+
+
+def frontier_section(run: Mapping[str, Any], frontier: Frontier) -> str:
+    """The picture of a run's frontier and what the sigmoid branch gains over the untrained line."""
+    sentence = frontier_sentence(frontier)
+    title = f"{run['checkpoint']} on {run['data']} ({run['split']})"
+    return f"![The frontier of {title}]({frontier_file(run)})\n\n{title}. {sentence}"
 
 
 def recam_section(results: Mapping[str, Any]) -> str:
