@@ -93,8 +93,8 @@ def frontier_sentence(frontier: Frontier) -> str:
 
 
 def _place(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
-    values = [(metrics.get(metric) or {}).get("value") for metric in (X_METRIC, Y_METRIC)]
-    return None if None in values else (float(values[0]), float(values[1]))
+    x, y = ((metrics.get(metric) or {}).get("value") for metric in (X_METRIC, Y_METRIC))
+    return None if x is None or y is None else (float(x), float(y))
 
 
 def _points(places: Mapping[str, tuple[float, float]], columns: Mapping[str, Mapping[str, Any]]) -> list[FrontierPoint]:
