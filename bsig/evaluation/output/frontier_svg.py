@@ -62,7 +62,7 @@ def description(frontier: Frontier) -> str:
 
 def line_title(line: FrontierLine) -> str:
     """What the line's number is."""
-    return "softmax, a number on every weight (untrained)" if line.name == DELTA else f"{line.name}, by its number"
+    return "softmax with delta, untrained" if line.name == DELTA else f"{line.name}, by its number"
 
 
 def _draw_line(axes: Any, line: FrontierLine) -> None:

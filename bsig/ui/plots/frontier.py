@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from bsig.evaluation.frontier import Frontier
-from bsig.evaluation.output.frontier_svg import AXES, line_title
+from bsig.evaluation.output.frontier_svg import line_title
 from bsig.ui.plots.look import GREY, SERIES, base_figure
 
 SYMBOLS = {"softmax": "circle", "sigmoid": "diamond"}
@@ -15,7 +15,8 @@ def frontier_figure(frontier: Frontier | None) -> go.Figure | None:
     """Every column as a point, untrained baselines as lines; better is to the upper right. None without a frontier."""
     if frontier is None:
         return None
-    figure = base_figure(AXES[0].replace(": ", ":<br>"), AXES[1])
+    figure = base_figure("one object: AUC inside / outside", "several: right quarter", height=380)
+    middle = (min(point.x for point in frontier.points) + max(point.x for point in frontier.points)) / 2
     for line in frontier.lines:
         figure.add_scatter(
             x=[x for _, x, _ in line.points],
@@ -36,11 +37,11 @@ def frontier_figure(frontier: Frontier | None) -> go.Figure | None:
             mode="markers+text",
             name=title,
             text=[title],
-            textposition="middle right" if key else "bottom right",
+            textposition="middle right" if key else f"bottom {'left' if point.x > middle else 'right'}",
             showlegend=False,
             cliponaxis=False,
             marker={"color": SERIES[key]["colour"] if key else GREY, "size": 13 if key else 8,
                     "symbol": SYMBOLS[key] if key else "square"},
             hovertemplate=f"{'<br>'.join(point.titles)}<br>%{{x:.3f}}, %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
-    return figure.update_layout(hovermode="closest")
+    return figure.update_layout(hovermode="closest", margin={"r": 72})

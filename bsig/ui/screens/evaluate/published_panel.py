@@ -8,7 +8,7 @@ from typing import Any
 from bsig.evaluation.output.paper import changed_text, recam_sentence, row_title, summary_sentence
 from bsig.evaluation.published.beside import MeasuredCell, RowBeside, equal_rows, rows_beside
 from bsig.evaluation.published.recam import claim_rows
-from bsig.evaluation.published.tables import DATASETS, NETWORKS, PublishedCell
+from bsig.evaluation.published.tables import NETWORKS, PublishedCell
 from bsig.explain.wording import signed
 from bsig.ui.components import html
 
@@ -32,7 +32,7 @@ def published_html(results: Mapping[str, Any] | None) -> html.Html:
     treatments = {key: title for key, title in TREATMENT_TITLES.items() if key in present}
     lines = [_line(alike, treatments) for alike in equal_rows(rows)]
     titles = [*NETWORKS, *treatments.values()]
-    table = html.table(["Measure", *(html.number(title) for title in titles)], lines, kind="bsig-all")
+    table = html.table(["Measure", *(html.number(title) for title in titles)], lines, kind="bsig-measured")
     claims = claim_rows(results)
     recam = f"Mosaics and ReCAM's claim that binary cross-entropy spoils such maps. {recam_sentence(claims)}"
     words = [summary_sentence(rows), recam if claims else ""]
@@ -40,28 +40,31 @@ def published_html(results: Mapping[str, Any] | None) -> html.Html:
 
 
 def _line(alike: Sequence[RowBeside], treatments: Mapping[str, str]) -> list[str | html.Cell]:
-    measured = {cell.treatment: _measured(cell) for cell in alike[0].measured}
+    measured = {cell.treatment: cell for cell in alike[0].measured}
     published = [[cell for row in alike for cell in row.published if cell.network == network] for network in NETWORKS]
     return [
-        row_title(alike),
-        *(html.number(_published(cells)) for cells in published),
-        *(html.number(measured.get(key, "-")) for key in treatments),
+        html.bold(row_title(alike)),
+        *(html.number(_published(cells), data_name=name) for name, cells in zip(NETWORKS, published, strict=True)),
+        *(
+            html.cell(_measured(measured.get(key)), class_="number wide", data_name=title)
+            for key, title in treatments.items()
+        ),
     ]
 
 
 def _published(cells: Sequence[PublishedCell]) -> html.Html:
-    """One change a published row: of CAM and Grad-CAM, or of two data sets."""
+    """One change a published row, below each other: of CAM and Grad-CAM, or of two data sets."""
     several = len({cell.data for cell in cells}) > 1
-    texts = [
-        _marked(f"{DATASETS[cell.data]} {signed(cell.change, 2)}" if several else signed(cell.change, 2), cell.falls)
+    lines = [
+        html.element("div", _marked(f"{cell.data} " if several else "", signed(cell.change, 2), cell.falls))
         for cell in cells
     ]
-    return html.joined(*texts, between=", ") if texts else html.escaped("-")
+    return html.joined(*lines) if lines else html.escaped("-")
 
 
-def _measured(cell: MeasuredCell) -> html.Html:
-    return _marked(changed_text(cell), cell.falls)
+def _measured(cell: MeasuredCell | None) -> html.Html:
+    return _marked("", changed_text(cell), cell.falls) if cell else html.escaped("-")
 
 
-def _marked(text: str, falls: bool) -> html.Html:
-    return html.element("span", text, class_="bsig-verdict worse") if falls else html.escaped(text)
+def _marked(name: str, text: str, falls: bool) -> html.Html:
+    return html.joined(name, html.element("span", text, class_="bsig-verdict worse") if falls else text)
