@@ -100,7 +100,8 @@ def beside_section(results: Mapping[str, Any]) -> str:
             " / ".join(filter(None, (_published_changes(row, network) for row in alike))) for network in NETWORKS
         ]
         measured = {cell.treatment: measured_text(cell) for cell in alike[0].measured}
-        lines.append(_line([row_title(alike), *published, *(measured.get(key, "") for key in treatments)]))
+        title = row_title(alike, results["counts"]["used"])
+        lines.append(_line([title, *published, *(measured.get(key, "") for key in treatments)]))
     return "\n\n".join([_run_title(results), "\n".join(lines), summary_sentence(rows)])
 
 
@@ -188,10 +189,11 @@ def metric_title(key: str) -> str:
     return f"{METRICS[key].title} {ARROWS[METRICS[key].better]}".rstrip()
 
 
-def row_title(alike: Sequence[RowBeside]) -> str:
-    """Methods and metric of rows that measured the same: 'CAM / Grad-CAM, PxAP ↑'."""
+def row_title(alike: Sequence[RowBeside], used: int) -> str:
+    """Methods and metric of rows that measured the same, and the pictures where not all `used` ones were scored."""
     methods = " / ".join(CAM_METHODS[row.method].title for row in alike)
-    return f"{methods}, {metric_title(alike[0].metric)}"
+    count = alike[0].measured[0].count
+    return f"{methods}, {metric_title(alike[0].metric)}" + (f" ({count} pictures)" if count != used else "")
 
 
 def _published_table(cells: Sequence[PublishedCell], metrics: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from bsig.evaluation.output.paper import beside_section, fallen_sentence, overal
 from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.published.tables import localization_cells
 from bsig.inputs.paths import ASSETS, CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
 PAGE = ASSETS / "docs" / "paper.md"
 
@@ -40,6 +41,15 @@ def test_red_marks_stand_at_the_published_cells_that_fall() -> None:
 def test_the_sentence_counts_and_names_what_falls() -> None:
     assert fallen_sentence(localization_cells(), "localization").startswith("6 of 24 published cells of localization")
     assert fallen_sentence([], "nothing") == "No published cell of nothing falls."
+
+
+def test_a_row_of_fewer_pictures_says_how_many() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    run = next(run for run in read_results(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT) if run["data"] == "imagenet20")
+    scored = run["settings"]["faithfulness"]
+    assert scored != run["counts"]["used"]
+    assert f"CAM, average drop ↓ ({scored} pictures)" in page
+    assert "MaxBoxAccV2 ↑ (" not in page
 
 
 def made_run(clear_gains: dict[str, bool]) -> dict[str, Any]:
