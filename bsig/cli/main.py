@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from bsig.cli import bundle, calibrate, evaluate, explain, finetune, models, tables
-from bsig.cli.arguments import add_checkpoints_folder_argument
 from bsig.cli.bench import command as bench
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.version import __version__
@@ -73,7 +72,9 @@ COMMANDS = (
     Command("heads", "The table of head families and the CAM variants they allow, as Markdown.", tables.run_heads),
     Command("bench", "Speed and memory on this machine, beside a bare forward pass, grad-cam and torch-cam.",
             bench.run_bench, bench.add_bench_arguments),
-    Command("results", "The shipped results, as Markdown.", tables.run_results, add_checkpoints_folder_argument),
+    Command("results", "The shipped results, as Markdown.", tables.run_results, tables.add_results_arguments),
+    Command("paper", "The paper's tables beside what was measured here, as Markdown.", tables.run_paper,
+            tables.add_paper_arguments),
     Command("diagnostics", "The table of all diagnostics, as Markdown.", tables.run_diagnostics),
 )  # fmt: skip
 

@@ -75,7 +75,7 @@ def evaluate(
     absent_pool = range(model.num_classes) if config.absent_from == "model" else sorted(set(match.index_of.values()))
     absent_count = _absent_count(config, absent_pool)
     work = Work(
-        model, images, match.index_of, _requests(model, config), tuple(absent_pool), absent_count, config
+        model, images, match.index_of, table_requests(model, config), tuple(absent_pool), absent_count, config
     )  # fmt: skip
     with ExitStack() as stack:
 
@@ -116,7 +116,7 @@ def _absent_count(config: EvaluationConfig, pool: Sequence[int]) -> int:
     return min(config.absent_per_image, len(pool) - 1)
 
 
-def _requests(model: DualBranch, config: EvaluationConfig) -> tuple[TableRequest, ...]:
+def table_requests(model: DualBranch, config: EvaluationConfig) -> tuple[TableRequest, ...]:
     """A table for each method and treatment.
 
     Raises:
