@@ -29,7 +29,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-LASTING_METADATA = ("training", "data", "results", "note", "doctored")
+LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored")
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 
 
