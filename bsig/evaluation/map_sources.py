@@ -7,7 +7,7 @@ one positive number, which changes no place, no sign and no share:
                                with clamped weights over that number (`cams.py`; tests/evaluation/test_map_sources.py)
     grad-cam++                 has no negative weights to clamp
     eigen-cam                  knows neither class nor head
-    a gated map                is a map times a probability
+    a gated map                is a map with one number on it (`gates.py`)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 from bsig.evaluation.columns import DELTAS, Column
 from bsig.explain.cams import class_scores_of, grad_cam_plus_plus_alpha, head_score, relative_drop
 from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
+from bsig.explain.readings import competition
 from bsig.inputs.errors import InputError
 
 MAPS_AT_ONCE = 64
@@ -106,6 +107,11 @@ def class_maps(
     if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
         weights = pooled_head_weights(source, features, class_index)
         maps = torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
+        if source.column.competition is not None:
+            linear = source.column.head.last_linear
+            cells = torch.einsum("ck,bkhw->bchw", linear.weight.detach(), features)
+            cells = cells + linear.bias.detach()[None, :, None, None]
+            return competition(cells, class_index, source.column.competition)
         if source.column.with_bias:
             maps = maps + source.column.head.last_linear.bias.detach()[class_index][:, :, None, None]
         return maps

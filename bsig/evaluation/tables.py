@@ -11,12 +11,20 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bsig.evaluation.columns import DELTAS, delta_key
+from bsig.evaluation.gates import GATES
 from bsig.evaluation.map_sources import MapSource, TableRequest
 from bsig.evaluation.metrics.catalogue import BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
 from bsig.evaluation.metrics.faithfulness import Faithfulness
 from bsig.evaluation.metrics.intervals import Values, estimate, finite_or_none, means_over, resampling_weights
 from bsig.evaluation.metrics.localization import accuracy_curve, box_accuracies, pixel_average_precision, unpacked
-from bsig.evaluation.metrics.specificity import ZeroTests, pointing_scores, zero_tests
+from bsig.evaluation.metrics.specificity import (
+    ZeroTests,
+    class_aware_precision,
+    own_cells,
+    pointing_scores,
+    quarter_coverage,
+    zero_tests,
+)
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.explain.methods import TREATMENTS
 
@@ -104,9 +112,33 @@ class Tables:
 
     def _computed_scores(self, key: str, gate: str | None) -> ZeroTests:
         """The scores of a map but for localization."""
-        maps = _gated_maps(self._measurements.rows, key, gate)
-        scores = zero_tests(maps[:, 0], maps[:, 1:], self._measurements.coverage, self.draws)
-        return replace(scores, values=scores.values | self._pointing(key, gate) | self._faithfulness(key, gate))
+        maps = self._gated_maps(self._measurements.rows, key, gate)
+        absent = 1 + self._measurements.work.absent_count
+        scores = zero_tests(maps[:, 0], maps[:, 1:absent], self._measurements.coverage, self.draws)
+        others = self._precision(maps, absent) | self._pointing(key, gate) | self._faithfulness(key, gate)
+        return replace(scores, values=scores.values | others)
+
+    def _gated_maps(self, rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
+        """The maps of a source, with the number `gate` on them where there is one."""
+        maps = rows(f"maps {key}")
+        if not gate:
+            return maps
+        numbers = rows(f"gate {gate}")[:, :, None, None]
+        source = self._measurements.work.sources[key]
+        is_per_cell = GATES[gate].is_in_logits and source.method.key != "cam"
+        return GATES[gate].put_on(maps, numbers / (maps[0, 0].size if is_per_cell and len(maps) else 1))
+
+    def _precision(self, maps: Float[Array, "n m h w"], absent: int) -> Values:
+        """Class-aware precision with absent classes, with siblings and without either."""
+        coverage = self._measurements.coverage
+        count = int(np.isfinite(coverage[:, 0, 0]).sum())
+        parts = {"cell_precision": maps[:, :absent], "cell_precision_own": maps[:, :1]}
+        if maps.shape[1] > absent:
+            parts["cell_precision_siblings"] = np.concatenate([maps[:, :1], maps[:, absent:]], axis=1)
+        return {
+            key: (class_aware_precision(part, own_cells(coverage, part.shape[1]), self.draws), count)
+            for key, part in parts.items()
+        }
 
     def _computed_localization(self, key: str) -> LocalizationScores:
         measurements = self._measurements
@@ -128,8 +160,10 @@ class Tables:
         """Scores of the grid pointing game; none without mosaics."""
         if not len(self._measurements.mosaics):
             return {}
-        maps = _gated_maps(self._measurements.in_mosaics, key, gate)
-        return means_over(pointing_scores(maps), self._mosaic_draws)
+        maps = self._gated_maps(self._measurements.in_mosaics, key, gate)
+        quarters = np.broadcast_to(quarter_coverage((maps.shape[2], maps.shape[3])), maps.shape)
+        precision = class_aware_precision(maps, quarters, self._mosaic_draws)
+        return means_over(pointing_scores(maps), self._mosaic_draws) | {"mosaic_precision": (precision, len(maps))}
 
     def _faithfulness(self, key: str, gate: str | None) -> Values:
         """Faithfulness scores; none for a gate, which changes no order, or a map that was not scored."""
@@ -194,12 +228,6 @@ class Tables:
             }
             for i in pictures
         ]
-
-
-def _gated_maps(rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
-    """The maps of a source, multiplied by the probability `gate` where there is one."""
-    maps = rows(f"maps {key}")
-    return maps * rows(f"gate {gate}")[:, :, None, None] if gate else maps
 
 
 def _with_differences(values: Values, softmax: Values, column: str) -> dict[str, dict[str, Any]]:

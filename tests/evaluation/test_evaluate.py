@@ -26,6 +26,7 @@ from bsig.model.heads import PooledLinearHead
 
 BOX_FAMILIES = {
     "sign against boxes or mask", "order of places", "localization against boxes", "localization against masks",
+    "class-aware precision",
 }  # fmt: skip
 NAMES = ("tench", "goldfish", "golf ball", "tabby")
 

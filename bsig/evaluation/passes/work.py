@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.evaluation.config import EvaluationConfig
+from bsig.evaluation.gates import gates_of
 from bsig.evaluation.map_sources import MapSource, TableRequest, distinct_sources
 from bsig.evaluation.metrics.faithfulness import STEPS
 from bsig.evaluation.metrics.road import SHARES
@@ -18,7 +19,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import state_sha256
 
-LAYOUT_OF_PARTS = 1
+LAYOUT_OF_PARTS = 2
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 
@@ -32,6 +33,7 @@ class Work:
         requests: the tables.
         absent_pool: the classes that absent ones are drawn from; the picture's own is never drawn.
         absent_count: absent classes a picture.
+        sibling_pool, sibling_count: the same of the data set's own classes.
         config: the settings; `batch_size` pictures are a part.
     """
 
@@ -41,6 +43,8 @@ class Work:
     requests: tuple[TableRequest, ...]
     absent_pool: tuple[int, ...]
     absent_count: int
+    sibling_pool: tuple[int, ...]
+    sibling_count: int
     config: EvaluationConfig
 
     @cached_property
@@ -103,6 +107,9 @@ class Work:
             ],
             "labels": self.labels,
             "sources": list(self.sources),
+            "gates": [gate.key for gate in gates_of(self.model)],
+            "readings": [self.model.metadata.get("readings"), repr(getattr(self.model, "presence", None))],
+            "siblings": [self.sibling_count, list(self.sibling_pool)],
             "settings": [self.absent_count, list(self.absent_pool), config.mosaics, config.faithfulness,
                          list(self.faithful_sources), config.seed, config.batch_size],
             "versions": library_versions(),
