@@ -30,6 +30,15 @@ DELTAS = (-0.01, -0.02, -0.04)
 CURVE_DELTAS = (0.01, 0.005, 0.0, -0.0025, -0.005, -0.01, -0.015, -0.02, -0.03, -0.04, -0.06)
 RANDOM_HEAD_SEED = 0
 UNTRAINED_COMPETITION = 0.25
+TRAINED_COLUMNS = (
+    "sigmoid", "sigmoid*sigmoid", "softmax*sigmoid", "softmax*presence", "softmax*levelled", "sigmoid*levelled",
+    "centred*sigmoid-logit", "sigmoid+bias",
+)  # fmt: skip
+UNTRAINED_COLUMNS = (
+    "softmax", "centred", *(f"delta{delta:+g}" for delta in DELTAS), "softmax*softmax", "centred*log-odds",
+    "softmax*log-p", "competition", "softmax+bias", "softmax+fitted",
+)  # fmt: skip
+"""The columns that need the trained branch, and those without it that it has to beat."""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class EvaluationConfig:
     faithfulness_methods: tuple[str, ...] | None = _setting(
         None, "whose maps are scored on them, with commas; all methods where left out", names_from, ",".join
     )
+    # A forward pass a map: maps of the picture's own class by the methods that faithfulness is measured of.
+    drop_pictures: int = _setting(0, "pictures for average drop and increase in confidence alone", at_least=0)
     mosaics: int = _setting(150, "2 x 2 mosaics of the grid pointing game; 0 for none", at_least=0)
     resamples: int = _setting(RESAMPLES, "draws of the intervals", at_least=1)
     seed: int = _setting(0, "of absent classes, mosaics, draws and --limit", at_least=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bsig.evaluation.columns import DELTAS, delta_key
-from bsig.evaluation.gates import GATES
-from bsig.evaluation.map_sources import MapSource, TableRequest
-from bsig.evaluation.metrics.catalogue import BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
+from bsig.evaluation.columns import DELTAS, TRAINED_COLUMNS, UNTRAINED_COLUMNS, delta_key
+from bsig.evaluation.map_sources import MapSource, TableRequest, gated
+from bsig.evaluation.metrics.catalogue import BEYOND, BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
 from bsig.evaluation.metrics.faithfulness import Faithfulness
 from bsig.evaluation.metrics.intervals import Values, estimate, finite_or_none, means_over, resampling_weights
 from bsig.evaluation.metrics.localization import accuracy_curve, box_accuracies, pixel_average_precision, unpacked
@@ -25,11 +24,13 @@ from bsig.evaluation.metrics.specificity import (
     quarter_coverage,
     zero_tests,
 )
+from bsig.evaluation.passes.faithfulness import drop_name
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.explain.methods import TREATMENTS
 
 Array = np.ndarray
 SHOWN_DIFFERENCES = 8
+DROPS = ("average_drop", "increase_in_confidence")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,9 @@ class Tables:
         titles = {key: column.title for key, column in columns.items()} | BLIND_TITLES
         values = {key: self._values(sources[key], column.gate) for key, column in columns.items()}
         values |= {key: self._localization(key).values for key in BLIND_TITLES}
+        if "average_drop" in values["softmax"]:  # a map of the whole picture takes nothing away
+            nothing = (np.zeros(len(self.draws)), values["softmax"]["average_drop"][1])
+            values["full-box"] = values["full-box"] | dict.fromkeys(DROPS, nothing)
         return {
             "method": request.method.key,
             "weights": request.treatment,
@@ -86,6 +90,7 @@ class Tables:
             },
             "area_curves": {key: self._curve(sources[key], scores[key].area_curve) for key in columns},
             "roc_over_pictures": {key: self._curve(sources[key], scores[key].roc) for key in columns},
+            "beyond_untrained": beyond_untrained(values),
             "delta_curve": self._delta_curve(request),
             "by_class": self._by_class(sources),
             "differ_most": self._differ_most(sources),
@@ -116,17 +121,11 @@ class Tables:
         absent = 1 + self._measurements.work.absent_count
         scores = zero_tests(maps[:, 0], maps[:, 1:absent], self._measurements.coverage, self.draws)
         others = self._precision(maps, absent) | self._pointing(key, gate) | self._faithfulness(key, gate)
-        return replace(scores, values=scores.values | others)
+        return replace(scores, values=scores.values | others | self._drops(key, gate))
 
     def _gated_maps(self, rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
         """The maps of a source, with the number `gate` on them where there is one."""
-        maps = rows(f"maps {key}")
-        if not gate:
-            return maps
-        numbers = rows(f"gate {gate}")[:, :, None, None]
-        source = self._measurements.work.sources[key]
-        is_per_cell = GATES[gate].is_in_logits and source.method.key != "cam"
-        return GATES[gate].put_on(maps, numbers / (maps[0, 0].size if is_per_cell and len(maps) else 1))
+        return gated(self._measurements.work.sources[key], gate, rows)
 
     def _precision(self, maps: Float[Array, "n m h w"], absent: int) -> Values:
         """Class-aware precision with absent classes, with siblings and without either."""
@@ -171,6 +170,12 @@ class Tables:
         if scores is None:
             return {}
         return means_over(dict(zip(Faithfulness._fields, scores.T, strict=True)), self._faithful_draws)
+
+    def _drops(self, key: str, gate: str | None) -> Values:
+        """Average drop and increase over `config.drop_pictures`, in place of those of faithfulness."""
+        if (key, gate) not in self._measurements.work.drop_sources:
+            return {}
+        return means_over(dict(zip(DROPS, self._measurements.rows(drop_name(key, gate)).T, strict=True)), self.draws)
 
     def _delta_curve(self, request: TableRequest) -> list[dict[str, Any]]:
         """Values without intervals of the softmax head with a number on every weight, a point a number."""
@@ -228,6 +233,30 @@ class Tables:
             }
             for i in pictures
         ]
+
+
+def beyond_untrained(values: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
+    """For each of `BEYOND`, the best column with the trained branch less the best without it, over the same draws.
+
+    `trained` and `untrained` name the columns, chosen by their values on all pictures; a positive `difference` is
+    better. Metrics that were not measured are left out.
+    """
+    answers = {}
+    for key in BEYOND:
+        sign = -1 if METRICS[key].better == "lower" else 1
+        trained, untrained = (
+            {name: sign * values[name][key][0] for name in columns if key in values.get(name, {})}
+            for columns in (TRAINED_COLUMNS, UNTRAINED_COLUMNS)
+        )
+        if not trained or not untrained or not np.isfinite(values["softmax"][key][0][0]):
+            continue
+        best, other = (max(each, key=lambda name, each=each: each[name][0]) for each in (trained, untrained))
+        answers[key] = {
+            "trained": best,
+            "untrained": other,
+            "difference": estimate(trained[best] - untrained[other], values[best][key][1]),
+        }
+    return answers
 
 
 def _with_differences(values: Values, softmax: Values, column: str) -> dict[str, dict[str, Any]]:

@@ -100,7 +100,7 @@ FAMILIES: dict[str, dict[str, tuple[str, Better, str]]] = {
         "insertion_auc": ("insertion AUC", "higher", "From the blurred picture, strongest first."),
         "deletion_auc": ("deletion AUC", "lower", "To the mean colour, strongest first."),
         "road": ("ROAD", "higher", "Weakest less strongest pixels guessed from neighbours; half of it."),
-        "average_drop": ("average drop", "lower", "Picture times relu(map); favours large maps."),
+        "average_drop": ("average drop", "lower", "Picture times relu(map); favours large maps, the whole most."),
         "increase_in_confidence": ("increase in confidence", "higher", "Picture times relu(map)."),
     },
 }  # fmt: skip
@@ -120,6 +120,8 @@ METRICS: dict[str, Metric] = {
     for family, metrics in FAMILIES.items()
     for key, (title, better, note) in metrics.items()
 }
+BEYOND = ("absent_area_at_own_70", "inside_auc", "mosaic_quarter", "mosaic_precision", "cell_precision")
+"""The metrics by which a trained branch is compared with the best reading without one: whether, where, both."""
 IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
 """The metrics that are multiplied by a number when their map is."""
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}

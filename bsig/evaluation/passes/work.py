@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.gates import gates_of
 from bsig.evaluation.map_sources import MapSource, TableRequest, distinct_sources
@@ -22,6 +24,7 @@ from bsig.model.weights import state_sha256
 LAYOUT_OF_PARTS = 2
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
+DROP_COLUMNS = (*FAITHFUL_COLUMNS, "competition", "softmax*levelled", "sigmoid*levelled")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,26 @@ class Work:
         return distinct_sources(requests, FAITHFUL_COLUMNS)
 
     @cached_property
+    def drop_sources(self) -> dict[tuple[str, str | None], MapSource]:
+        """The maps whose average drop is measured over `config.drop_pictures`, by key and gate."""
+        if not self.config.drop_pictures:
+            return {}
+        return {
+            (source.key, column.gate): source
+            for request in self.requests
+            if request.method.key in self.faithful_methods
+            for key, column in request.columns.items()
+            if key in DROP_COLUMNS
+            for source in [request.source(key)]
+        }
+
+    @cached_property
+    def drop_positions(self) -> set[int]:
+        """Positions of the pictures whose average drop is measured, drawn over all that are usable."""
+        order = np.random.default_rng(self.config.seed).permutation(len(self.usable))
+        return {self.usable[i][0] for i in order[: self.config.drop_pictures]}
+
+    @cached_property
     def usable(self) -> list[tuple[int, Sample, int]]:
         """Position, sample and label of the pictures whose class the model has."""
         return [
@@ -84,7 +107,8 @@ class Work:
     def size(self) -> int:
         """The number of forward passes, about: a mosaic counts as four pictures."""
         scores = len(self.faithful_sources) * PASSES_A_SCORE
-        return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness
+        drops = len(self.drop_sources) * min(self.config.drop_pictures, len(self.usable))
+        return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness + drops
 
     def fingerprint(self) -> str:
         """A hash that changes with everything that changes a part.
@@ -111,7 +135,7 @@ class Work:
             "readings": [self.model.metadata.get("readings"), repr(getattr(self.model, "presence", None))],
             "siblings": [self.sibling_count, list(self.sibling_pool)],
             "settings": [self.absent_count, list(self.absent_pool), config.mosaics, config.faithfulness,
-                         list(self.faithful_sources), config.seed, config.batch_size],
+                         list(self.faithful_sources), config.drop_pictures, config.seed, config.batch_size],
             "versions": library_versions(),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
