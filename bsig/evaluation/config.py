@@ -80,7 +80,7 @@ class EvaluationConfig:
     # Fewer where the model or the data set has fewer.
     absent_per_image: int = _setting(10, "absent classes asked of each picture", at_least=1)
     # Other classes of the data set, which are more like the picture's own; fewer where it has fewer.
-    siblings_per_image: int = _setting(5, "absent classes of the data set asked of each picture", at_least=0)
+    siblings_per_image: int = _setting(10, "absent classes of the data set asked of each picture", at_least=0)
     # Among those that softmax gets right; each costs some 40 forward passes a map.
     faithfulness: int = _setting(0, "pictures for deletion, ROAD, ...; slow", at_least=0)
     faithfulness_methods: tuple[str, ...] | None = _setting(

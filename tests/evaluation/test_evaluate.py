@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.evaluation.columns import delta_key
+from bsig.evaluation.columns import TRAINED_COLUMNS, delta_key
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import class_match, evaluate
 from bsig.evaluation.metrics.catalogue import METRICS, Metric
@@ -308,3 +308,57 @@ def test_a_slice_of_the_shared_pictures(default_model: DualBranch, shared_data: 
     delta = results["tables"][0]["columns"]["delta-0.02"]["metrics"]["absent_area"]
     assert delta["difference"]["high"] < 0
     assert_close(delta["difference"]["value"], delta["value"] - softmax["absent_area"]["value"], IDENTITY)
+
+
+def test_average_drop_over_a_set_is_each_pictures_own_and_a_whole_picture_loses_nothing(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    """The sigmoid map of a colour keeps its own half alone, which is all that there is to see."""
+    results = evaluate(colours, squares, EvaluationConfig(mosaics=0, resamples=10, drop_pictures=5))
+    (table,) = results["tables"]
+    softmax = table["columns"]["softmax"]["metrics"]["average_drop"]
+    scored = evaluate(colours, squares, EvaluationConfig(mosaics=0, resamples=10, faithfulness=8))
+    (few,) = scored["tables"]
+    assert softmax["n"] == 5
+    assert softmax["value"] < 0.05
+    assert table["columns"]["full-box"]["metrics"]["average_drop"]["value"] == 0.0
+    assert "average_drop" not in table["columns"]["delta-0.01"]["metrics"]
+    assert "whole picture, which says nothing, has rank" in format_table(results)
+    # On all pictures both ways to measure it agree: one runs whole and masked picture, one reads the stored features.
+    every = evaluate(colours, squares, EvaluationConfig(mosaics=0, resamples=10, drop_pictures=10**6))["tables"][0]
+    for column in ("softmax", "sigmoid", "features", "random-head"):
+        for key in ("average_drop", "increase_in_confidence"):
+            one, other = (each["columns"][column]["metrics"][key]["value"] for each in (every, few))
+            assert_close(one, other, FLOAT32)
+
+
+def test_every_row_says_which_question_it_answers_and_what_the_branch_adds(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    results = evaluate(colours, squares, EvaluationConfig(mosaics=6, resamples=10))
+    questions = {"whether", "where (one object)", "where (several)", "whether and where"}
+    assert {metric["question"] for metric in results["metrics"].values()} == questions
+    (table,) = results["tables"]
+    for key, entry in table["beyond_untrained"].items():
+        columns = table["columns"]
+        trained, untrained = (columns[entry[side]]["metrics"][key]["value"] for side in ("trained", "untrained"))
+        sign = -1 if METRICS[key].better == "lower" else 1
+        assert_close(entry["difference"]["value"], sign * (trained - untrained), IDENTITY)
+        assert trained == max(
+            (columns[name]["metrics"][key]["value"] for name in TRAINED_COLUMNS if name in columns),
+            key=lambda value: sign * value,
+        )
+    assert "Beyond the best untrained reading the trained branch adds" in format_table(results)
+
+
+def test_siblings_are_other_classes_of_the_data_set(perturbed_model: DualBranch, images: LabelledImages) -> None:
+    """Three other classes are there; with none asked for there is no such row."""
+    with_siblings, without = (
+        evaluate(perturbed_model, images, EvaluationConfig(mosaics=0, resamples=5, siblings_per_image=count))
+        for count in (10, 0)
+    )
+    assert with_siblings["settings"]["siblings_per_image"] == 3
+    softmax, bare = (each["tables"][0]["columns"]["softmax"]["metrics"] for each in (with_siblings, without))
+    assert "cell_precision_siblings" not in bare
+    for key in bare:
+        assert_close(bare[key]["value"], softmax[key]["value"], FLOAT32)

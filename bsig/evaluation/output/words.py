@@ -133,7 +133,7 @@ def beyond_untrained(table: Mapping[str, Any]) -> str:
         return ""
     opening = "Beyond the best untrained reading the trained branch adds"
     if not gains:
-        return f"{opening} nothing: in {_listed(rest)}."
+        return f"{opening} nothing in {_listed(rest)}."
     return f"{opening} {_listed(gains)}{f'; nothing in {_listed(rest)}' if rest else ''}."
 
 
