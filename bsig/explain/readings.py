@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -382,48 +381,6 @@ def presence_note(model: DualBranch) -> str:
         "The checkpoint holds no calibrated presence; q is the sigmoid branch's probability corrected for the training "
         f"prior of one class in {model.num_classes}."
     )
-
-
-def pooled_inputs(
-    model: DualBranch,
-    branch: Branch,
-    features: Float[Tensor, "b k h w"],
-    classes: Int[Tensor, "b m"],
-    settings: Mapping[str, float],
-    other: Int[Tensor, "b m"] | None = None,
-) -> ReadingInputs:
-    """What the readings of CAM ask of a batch of features, for heads of average pool and one linear layer."""
-    head = model.sigmoid_head if branch == "sigmoid" else model.softmax_head
-    weight, bias = head.last_linear.weight.detach(), head.last_linear.bias.detach()
-    if branch == "centred":
-        weight, bias = weight - weight.mean(dim=0), bias - bias.mean()
-    pooled = features.mean(dim=(2, 3))
-    softmax_logits, sigmoid_logits = (
-        each.last_linear(pooled).detach() for each in (model.softmax_head, model.sigmoid_head)
-    )
-    return ReadingInputs(
-        branch,
-        torch.einsum("bmk,bkhw->bmhw", weight[classes], features),
-        classes,
-        softmax_logits,
-        sigmoid_logits,
-        cells=1,
-        cell_logits=partial(_cell_logits, weight, bias, features),
-        score_maps=partial(_score_maps, weight, bias, features),
-        log_presence=partial(log_presence, model, sigmoid_logits),
-        rivals=partial(dissimilar, model.softmax_head.last_linear.weight.detach(), classes),
-        settings=settings,
-        other=other,
-    )
-
-
-def _cell_logits(weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
-    return torch.einsum("ck,bkhw->bchw", weight, features) + bias[None, :, None, None]
-
-
-def _score_maps(weight: Tensor, bias: Tensor, features: Tensor, scores: Tensor, with_bias: bool) -> Tensor:
-    maps = torch.einsum("bmk,bkhw->bmhw", scores @ weight, features)
-    return maps + (scores @ bias)[:, :, None, None] if with_bias else maps
 
 
 def dissimilar(rows: Float[Tensor, "c k"], classes: Int[Tensor, "b m"], cosine: float) -> Bool[Tensor, "b m c"]:

@@ -1,29 +1,21 @@
-"""Settings of readings from labels: how pictures are asked, how maps are scored, and that the best value is found."""
+"""Settings of readings from labels: what pictures are asked, and that the best lambda is found."""
 
 from __future__ import annotations
 
 import copy
+import math
 
-import pytest
+import numpy as np
+import reference
 import torch
-from tolerances import IDENTITY, assert_close
 from torch import Tensor, nn
 
 from bsig.explain.readings import settings_of
-from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
-from bsig.training.closed_form.reading_settings import (
-    CANDIDATES,
-    cell_precision,
-    feature_mosaics,
-    fitted_settings,
-    side_by_side,
-    sign_accuracy,
-    whole_pictures,
-)
+from bsig.training.closed_form.reading_settings import LAMBDAS, asked_classes, fitted_settings, shares_above_zero
 
 CLASSES = 6
 
@@ -50,49 +42,44 @@ def pictures(count: int = 12) -> tuple[Tensor, Tensor]:
     return features, labels
 
 
-def test_four_pictures_lie_side_by_side_and_each_class_is_right_in_its_quarter() -> None:
-    features, labels = pictures()
-    assert_close(side_by_side(torch.arange(4.0)[:, None, None, None]), [[[0, 1], [2, 3]]], IDENTITY)
-    mosaics = feature_mosaics(features, labels, CLASSES)
-    shown = mosaics.features.gather(1, mosaics.classes[:, :, None, None].expand(-1, -1, 4, 6)) > 0
-    assert (shown <= mosaics.is_right).all()  # a class's own channel speaks in its quarter alone
-    assert mosaics.is_right.sum(dim=(2, 3)).tolist()[0] == [6, 6, 6, 6, 0, 0]
+def test_a_picture_is_asked_for_its_class_and_for_absent_ones_whatever_the_batch() -> None:
+    labels = torch.arange(12) % CLASSES
+    asked = asked_classes(labels, CLASSES)
+    assert asked[:, 0].tolist() == labels.tolist()
+    assert (asked[:, 1:] != labels[:, None]).all()
+    assert torch.equal(asked_classes(labels[5:], CLASSES, first=5), asked[5:])
 
 
-def test_a_whole_picture_is_asked_for_its_class_and_for_absent_ones() -> None:
-    features, labels = pictures()
-    asked = whole_pictures(features, labels, CLASSES)
-    assert asked.classes[:, 0].tolist() == labels.tolist()
-    assert (asked.classes[:, 1:] != labels[:, None]).all()
-    assert asked.is_right[:, 0].all()
-    assert not asked.is_right[:, 1:].any()
-
-
-def test_scores_of_paper_sized_maps() -> None:
-    is_right = torch.tensor([True, True, False, False])
-    assert sign_accuracy(torch.tensor([1.0, -1.0, 0.0, -2.0]), is_right) == 0.75  # zero itself is not positive
-    assert_close(cell_precision(torch.tensor([3.0, 1.0, 2.0, 0.0]), is_right), (1 + 2 / 3) / 2, IDENTITY)
-    assert cell_precision(torch.tensor([4.0, 3.0, 2.0, 0.0]), is_right) == 1.0
+def test_shares_above_zero_by_hand() -> None:
+    """Zero itself is not positive."""
+    maps = torch.tensor([[[[1.0, -1.0]], [[0.0, 2.0]], [[-1.0, -2.0]]]])
+    assert shares_above_zero(maps) == (0.5, 0.25)
 
 
 def test_a_branch_that_denies_softly_is_given_more_weight() -> None:
+    """Absent maps are 0.5 everywhere, own ones 0.5 and 2.5: what is tried is worked out again one by one."""
     features, labels = pictures()
-    soft, sure = (fitted_settings(model_of(sureness), features, labels) for sureness in (0.2, 60.0))
-    assert soft.keys() == sure.keys() == {"levelled", "competition"}
-    assert soft["levelled"]["lambda"] > sure["levelled"]["lambda"]
-    for fitted in (soft, sure):
-        for reading, key in CANDIDATES:
-            assert fitted[reading][key] in CANDIDATES[reading, key]
+    fitted = {}
+    for sureness in (0.2, 60.0):
+        model = model_of(sureness)
+        own_logit, absent_logit = sureness / 2 - sureness / 4, -sureness / 4
+        accuracies = []
+        for value in LAMBDAS:
+            own, absent = (value * math.log(reference.sigmoid(np.array([logit - math.log(CLASSES - 1)]))[0])
+                           for logit in (own_logit, absent_logit))  # fmt: skip
+            own_share = np.mean([0.5 + own > 0, 2.5 + own > 0])
+            accuracies.append((own_share + (0.5 + absent <= 0)) / 2)
+        fitted[sureness] = fitted_settings(model, features, labels)["levelled"]["lambda"]
+        assert fitted[sureness] == LAMBDAS[int(np.argmax(accuracies))]
+    assert fitted[0.2] > fitted[60.0]
 
 
 def test_what_is_fitted_becomes_the_default() -> None:
     model = model_of(60.0)
     model.metadata["readings"] = fitted_settings(model, *pictures())
-    for reading, key in CANDIDATES:
-        assert settings_of(model, reading)[key] == model.metadata["readings"][reading][key]
+    assert settings_of(model, "levelled") == model.metadata["readings"]["levelled"]
 
 
-def test_three_classes_make_no_mosaic() -> None:
-    features, labels = pictures()
-    with pytest.raises(InputError, match="of 3 classes; mosaics need pictures of at least 4"):
-        feature_mosaics(features[:3], labels[:3], CLASSES)
+def test_an_untrained_branch_is_given_nothing() -> None:
+    model = model_of(60.0)
+    assert fitted_settings(DualBranch(model.classifier()), *pictures()) == {}
