@@ -784,3 +784,16 @@ def cell_average_precision(maps: Array, is_right: Array) -> float:
         reaching = [(value, right) for value, right in cells if value >= level]
         precision += share / total * sum(right for _, right in reaching) / len(reaching)
     return precision
+
+
+def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, offset: float) -> float:
+    """Minus the log-likelihood of present and absent classes, with Platt's (1999) targets, pair by pair."""
+    pictures, classes = logits.shape
+    present, absent = pictures, pictures * (classes - 1)
+    loss = 0.0
+    for i in range(pictures):
+        for c in range(classes):
+            probability = 1 / (1 + math.exp(-(logits[i, c] - offset) / temperature))
+            target = (present + 1) / (present + 2) if labels[i] == c else 1 / (absent + 2)
+            loss -= target * math.log(probability) + (1 - target) * math.log1p(-probability)
+    return loss

@@ -19,7 +19,7 @@ from bsig.explain.explainer import Explainer
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.report.page import report_html
-from bsig.explain.wording import finding
+from bsig.explain.verdict import finding
 from bsig.inputs.files import whole_file, write_json, write_whole
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.load import load_checkpoint

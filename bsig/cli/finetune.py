@@ -64,7 +64,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser, SoftmaxHeadConfig())
     _add_settings(parser, EncodingConfig())
     _add_settings(parser, FinetuneConfig(), ("device",), default="auto")
-    _add_settings(parser, FinetuneConfig(), ("half_precision", "encode_every_step"))
+    _add_settings(parser, FinetuneConfig(), ("half_precision", "encode_every_step", "calibrate"))
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
 
 
@@ -81,7 +81,8 @@ def _add_settings(
         text = setting.help[0].lower() + setting.help[1:].rstrip(".")
         add = partial(parser.add_argument, setting.option, dest=setting.name, default=argparse.SUPPRESS)
         if setting.kind is bool:
-            add(action="store_true", help=text)
+            is_on = getattr(defaults, name)
+            add(action=f"store_{str(not is_on).lower()}", help=f"do not {text}" if is_on else text)
             continue
         choices = f"; {' or '.join(setting.choices)}" if setting.choices else ""
         value = getattr(defaults, name)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from bsig.cli import bundle, evaluate, explain, finetune, models, tables
+from bsig.cli import bundle, calibrate, evaluate, explain, finetune, models, tables
 from bsig.cli.arguments import add_checkpoints_folder_argument
 from bsig.cli.bench import command as bench
 from bsig.inputs.errors import InputError, StoppedEarly
@@ -56,6 +56,8 @@ COMMANDS = (
             explain.add_explain_arguments),
     Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", finetune.run_finetune,
             finetune.add_finetune_arguments),
+    Command("calibrate", "Fit how likely a class is in a picture, on labelled pictures the branch has not seen.",
+            calibrate.run_calibrate, calibrate.add_calibrate_arguments),
     Command("evaluate", "Measure both branches, with baselines and intervals.", evaluate.run_evaluate,
             evaluate.add_evaluate_arguments),
     Command("evaluate-shipped", "Measure the shipped checkpoints; write their results.json.",

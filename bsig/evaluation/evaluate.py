@@ -32,6 +32,7 @@ from bsig.evaluation.passes.measure import Progress, measure
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.evaluation.passes.mosaics import MOSAIC_CONFIDENCE
 from bsig.evaluation.passes.parts_on_disk import PartialResults
+from bsig.evaluation.passes.presence import calibration_measures
 from bsig.evaluation.passes.work import Work
 from bsig.evaluation.tables import Tables
 from bsig.explain.methods import cam_method
@@ -150,6 +151,7 @@ def _results(measurements: Measurements, match: ClassMatch) -> dict[str, Any]:
         "softmax_weight_std": float(model.softmax_head.last_linear.weight.detach().std()),
         "counts": _counts(measurements, match),
         "accuracy": _accuracy(measurements, tables.draws),
+        "calibration": _calibration(measurements, tables.draws),
         "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
         "tables": [tables.table(request) for request in work.requests],
         "versions": library_versions(),
@@ -186,6 +188,17 @@ def _counts(measurements: Measurements, match: ClassMatch) -> dict[str, Any]:
         "mosaics": len(measurements.mosaics),
         "unmatched_classes": list(match.unmatched),
         "sentences": [*notes.unreadable, *notes.regions][:SENTENCES_KEPT],
+    }
+
+
+def _calibration(measurements: Measurements, draws: np.ndarray) -> dict[str, Any]:
+    """How well the sigmoid branch's probabilities of presence hold; `calibrated` is left out where none is known."""
+    kinds = ("class_balanced", "calibrated") if measurements.work.model.presence else ("class_balanced",)
+    return {
+        kind: calibration_measures(
+            measurements.rows(f"presence {kind}"), measurements.rows(f"presence bins {kind}"), draws
+        )
+        for kind in kinds
     }
 
 

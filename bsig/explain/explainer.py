@@ -144,6 +144,17 @@ class EncodedImage:
         """(c,) softmax over the classes and (c,) sigmoid of each."""
         return self.softmax_logits.softmax(dim=0), self.sigmoid_logits.sigmoid()
 
+    def calibrated_probabilities(self) -> Tensor | None:
+        """(c,) how likely each class is in the picture (`bsig.model.presence`); None for a branch never calibrated."""
+        presence = self.model.presence
+        return presence.probability(self.sigmoid_logits) if presence else None
+
+    def rank(self, branch: Branch, class_index: int) -> int:
+        """The place of a class in the branch's order, 1 for the likeliest; equal logits share the better place."""
+        # Class-centring takes the same number from every class's logit: the order is the softmax branch's.
+        logits = self.sigmoid_logits if branch == "sigmoid" else self.softmax_logits
+        return 1 + int((logits > logits[class_index]).sum())
+
     @part("maps")
     def explain(
         self,
@@ -157,6 +168,7 @@ class EncodedImage:
         reading: str = "plain",
         reading_settings: Mapping[str, Any] | None = None,
         other_class: int | str | None = None,
+        softmax_reading: str | None = None,
     ) -> Explanation:
         """Softmax, sigmoid and class-centred evidence for one class.
 
@@ -171,6 +183,7 @@ class EncodedImage:
             reading: a key of `READINGS`: what the maps are turned into.
             reading_settings: numbers for the reading by their keys; those left out are the checkpoint's own.
             other_class: for the reading `pairwise`: the class B of "why A and not B".
+            softmax_reading: another reading for softmax's own two maps, `plain` for example; None for the same one.
 
         Raises:
             InputError: unknown class, method, treatment or reading; a method or a reading that this head does not
@@ -187,9 +200,11 @@ class EncodedImage:
         question = self._question(index, variant, weights, with_bias, reading, reading_settings, other_class)
         masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
         same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
-        softmax, sigmoid, centred = (
-            self._evidence(question, branch, masked, same) for branch in ("softmax", "sigmoid", "centred")
-        )
+        of_softmax = question
+        if softmax_reading is not None and softmax_reading != reading:
+            of_softmax = self._question(index, variant, weights, with_bias, softmax_reading, None, None)
+        sigmoid = self._evidence(question, "sigmoid", masked, same)
+        softmax, centred = (self._evidence(of_softmax, branch, masked, same) for branch in ("softmax", "centred"))
         return Explanation(
             class_index=index,
             class_name=self.model.class_names[index],
@@ -208,6 +223,7 @@ class EncodedImage:
             reading_note=presence_note(self.model) if question.asks_presence else "",
             other_index=question.other,
             other_name=None if question.other is None else self.model.class_names[question.other],
+            num_classes=self.model.num_classes,
         )
 
     def _question(
@@ -257,11 +273,15 @@ class EncodedImage:
             grid = question.reading.read(inputs)[:, 0]
         bias = self.bias(branch, question.index) if question.with_bias else 0.0
         softmax, sigmoid = self.probabilities()
+        calibrated = self.calibrated_probabilities() if branch == "sigmoid" else None
         return Evidence(
             map=_array(grid[0]) + np.float32(bias),
             logit=float(score.value[0]),
             probability=float((sigmoid if branch == "sigmoid" else softmax)[question.index]),
             channel_weights=None if row is None or not question.reading.keeps_order else _array(row[0]),
+            calibrated_probability=None if calibrated is None else float(calibrated[question.index]),
+            rank=self.rank(branch, question.index),
+            reading=question.reading.key,
         )
 
     def _reading_inputs(self, question: _Question, branch: Branch, grid: Tensor) -> ReadingInputs:

@@ -20,14 +20,22 @@ class Evidence:
     Attributes:
         map: (h, w) float32, signed: positive speaks for the class, negative against; unit as the method says.
         logit: the branch's logit of the class (for the class-centred evidence: less the mean over all classes).
-        probability: of the class: softmax over all classes, or the sigmoid of the logit.
+        probability: of the class: softmax over all classes, or the sigmoid of the logit. The sigmoid branch's is
+            class-balanced: 50 % means even odds where a class is present as often as absent.
         channel_weights: (k,) float32, or None where the method or the reading has none.
+        calibrated_probability: of the sigmoid branch: how likely the class is in the picture, corrected for the
+            training's prior (`bsig.model.presence`); None for the other evidences and where it is not known.
+        rank: place of the class in the branch's order, 1 for the likeliest.
+        reading: a key of `READINGS`: what the branch's map was turned into.
     """
 
     map: Float32[np.ndarray, "h w"]
     logit: float
     probability: float
     channel_weights: Float32[np.ndarray, " k"] | None
+    calibrated_probability: float | None = None
+    rank: int = 1
+    reading: str = "plain"
 
     @property
     def positive_area(self) -> float:
@@ -47,6 +55,7 @@ class Explanation:
         with_bias: whether each map includes its branch's bias of the class.
         reading, reading_settings: a key of `READINGS` and the value of each of its settings.
         reading_note: what to know of how the reading came about; empty where there is nothing.
+        num_classes: how many classes the model has.
         other_index, other_name: the second class of the reading `pairwise`; None for the others.
     """
 
@@ -67,6 +76,7 @@ class Explanation:
     reading_note: str = ""
     other_index: int | None = None
     other_name: str | None = None
+    num_classes: int = 0
 
     @property
     def evidences(self) -> dict[Branch, Evidence]:
@@ -90,10 +100,13 @@ def summary(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _numbers(evidence: Evidence) -> dict[str, float]:
+def _numbers(evidence: Evidence) -> dict[str, float | str | None]:
     return {
         "logit": evidence.logit,
         "probability": evidence.probability,
+        "calibrated_probability": evidence.calibrated_probability,
+        "rank": evidence.rank,
+        "reading": evidence.reading,
         "positive_area": evidence.positive_area,
         "map_min": float(evidence.map.min()),
         "map_max": float(evidence.map.max()),

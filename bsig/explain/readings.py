@@ -309,6 +309,12 @@ def readings_of(model: DualBranch, method: str, weights: str) -> list[str]:
     return [key for key in READINGS if not why_not_reading(model, key, method, weights)]
 
 
+def default_reading(model: DualBranch, method: str, weights: str) -> str:
+    """The reading that a screen opens with: levelled where presence is calibrated and the reading exact, else plain."""
+    is_levelled = model.presence is not None and not why_not_reading(model, "levelled", method, weights)
+    return "levelled" if is_levelled else "plain"
+
+
 def why_not_reading(model: DualBranch, reading: str, method: str, weights: str) -> str:
     """Why a reading is not offered for a model, a method and a treatment, in one sentence; empty where it is.
 
@@ -367,7 +373,7 @@ def log_presence(model: DualBranch, sigmoid_logits: Float[Tensor, "b c"]) -> Flo
     The branch is trained with `pos_weight = C - 1`, so that its zero is even odds under balanced classes; under one
     present class of C they lie at `log(C - 1)`.
     """
-    presence = getattr(model, "presence", None)
+    presence = model.presence
     if presence is not None:
         return presence.log_probability(sigmoid_logits)
     return F.logsigmoid(sigmoid_logits - math.log(model.num_classes - 1))
@@ -375,7 +381,7 @@ def log_presence(model: DualBranch, sigmoid_logits: Float[Tensor, "b c"]) -> Flo
 
 def presence_note(model: DualBranch) -> str:
     """How a reading got `q`, where that is not the checkpoint's own calibration; else empty."""
-    if getattr(model, "presence", None) is not None:
+    if model.presence is not None:
         return ""
     return (
         "The checkpoint holds no calibrated presence; q is the sigmoid branch's probability corrected for the training "
@@ -390,4 +396,4 @@ def dissimilar(rows: Float[Tensor, "c k"], classes: Int[Tensor, "b m"], cosine: 
 
 
 def _knows_presence(model: DualBranch) -> bool:
-    return getattr(model, "presence", None) is not None or model.is_trained
+    return model.presence is not None or model.is_trained

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.explanation import Evidence
 
 MINUS = "−"
 """The typographic minus: as wide as a plus, and no line break behind it."""
@@ -71,20 +71,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def finding(explanation: Explanation) -> str:
-    """One plain sentence that says what differs between the branches, from the numbers alone."""
-    name, softmax, sigmoid = explanation.class_name, explanation.softmax, explanation.sigmoid
-    if explanation.method == "eigen-cam":
-        return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
-    # The loss weighs the one positive like all negatives together, so 50 % is where yes and no are equally likely.
-    if sigmoid.probability >= 0.5:
-        verdict = "it says the class is there"
-    elif sigmoid.probability < 0.2:
-        verdict = "it thinks none is there"
-    else:
-        verdict = "it leans to no"
-    return (
-        f"Softmax claims evidence for '{name}' on {area_text(softmax)} of this picture, the sigmoid branch on "
-        f"{area_text(sigmoid)}; {verdict} ({percent(sigmoid.probability)}), softmax gives it "
-        f"{percent(softmax.probability)}."
-    )
+def ordinal(number: int) -> str:
+    """A place in an order, from 1: '1st', '2nd', '3rd', '11th', '1,002nd'."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"

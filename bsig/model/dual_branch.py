@@ -23,6 +23,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.heads import ClassificationHead
+from bsig.model.presence import PresenceCalibration
 
 BranchKind = Literal["full", "shift"]
 
@@ -51,6 +52,7 @@ class DualBranch(nn.Module):
         name: of the model in lists and file names.
         metadata: the entries of `checkpoint.json`: where all this comes from.
         branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
+        presence: the sigmoid branch's logits as calibrated probabilities; None where they were never calibrated.
         class_names, class_ids, options, features_at, grid_hw: as of `bsig.model.backbones.Classifier`.
     """
 
@@ -60,6 +62,7 @@ class DualBranch(nn.Module):
         sigmoid_head: ClassificationHead | None = None,
         *,
         shift: FittedShift | None = None,
+        presence: PresenceCalibration | None = None,
         name: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class DualBranch(nn.Module):
         self.encoder = classifier.encoder
         self.softmax_head = classifier.head
         self.shift = shift
+        self.presence = presence
         self.branch_kind: BranchKind = "shift" if shift else "full"
         if sigmoid_head is None and shift:
             sigmoid_head = classifier.head.shifted(shift.vector, shift.bias)

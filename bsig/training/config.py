@@ -300,6 +300,7 @@ class FinetuneConfig(_Checked):
         damping: damp a trained `full` branch's change where a class is likely.
         encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
             like the published code (`views` plays no part).
+        calibrate: fit the branch's calibrated probability (`bsig.model.presence`) when it is trained.
     """
 
     backbone: str = _setting(DEFAULT_BACKBONE, "Backbone", "timm name")
@@ -318,6 +319,10 @@ class FinetuneConfig(_Checked):
         option="--no-cache",
     )  # fmt: skip
     encoding: EncodingConfig = DEFAULT_ENCODING
+    calibrate: bool = _setting(
+        True, "Calibrate", "Fit how likely each class is in a picture, on pictures left out of five further trainings.",
+        option="--no-calibrate",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -23,7 +23,7 @@ from typing import Any
 
 from bsig.inputs.datasets.classes import ClassMatch, plain_name
 from bsig.inputs.datasets.samples import LabelledImages
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, load_classifier, unique_names
 from bsig.model.checkpoints.load import load_checkpoint
@@ -31,11 +31,14 @@ from bsig.model.checkpoints.save import check_target, save_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
+from bsig.model.presence import PresenceCalibration
 from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldStop, never, unheard
 from bsig.training.closed_form.balanced_bias import balanced_bias
+from bsig.training.closed_form.calibration import calibration_sentence
 from bsig.training.closed_form.damping import DampingGrids, damped_head
 from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, fit_flat_shift
 from bsig.training.config import ONE_VIEW, FinetuneConfig
+from bsig.training.cross_fit import left_out_presence
 from bsig.training.data_check import matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER, known_samples, show_grids, split_features
@@ -115,7 +118,9 @@ def finetune(
         held_out=held_out, on_encoded=on_encoded, on_note=on_note, should_stop=should_stop, cache_folder=cache_folder,
         processes=processes,
     )  # fmt: skip
-    return finetune_on(start, data, out, config, resume=resume, on_epoch=on_epoch, should_stop=should_stop)
+    return finetune_on(
+        start, data, out, config, resume=resume, on_epoch=on_epoch, on_note=on_note, should_stop=should_stop
+    )
 
 
 def start_model(config: FinetuneConfig, checkpoints_folder: Path = CHECKPOINTS_FOLDER) -> DualBranch:
@@ -230,6 +235,7 @@ def finetune_on(
     resume: bool = False,
     on_start: OnStart | None = None,
     on_epoch: OnEpoch | None = None,
+    on_note: OnNote = unheard,
     should_stop: ShouldStop = never,
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
@@ -239,6 +245,9 @@ def finetune_on(
 
     A run that is stopped, or gets a loss or weights that are not finite, leaves the checkpoint of its last finished
     epoch and its state beside it (`.NAME.training`); `resume` goes on from there.
+
+    With `calibrate`, a run that went to its end trains further branches to calibrate presence, and a note says on what
+    or why not.
 
     Raises:
         StoppedEarly: stopped before an epoch was finished.
@@ -259,7 +268,8 @@ def finetune_on(
         on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
     )  # fmt: skip
     head = None if trained.shift else trained.head
-    model = DualBranch(classifier, head, shift=trained.shift, name=out.name)
+    presence = _presence(start, data, config, trained, on_note, should_stop) if config.calibrate else None
+    model = DualBranch(classifier, head, shift=trained.shift, presence=presence, name=out.name)
     unreadable = data.features.unreadable
     entries = {
         "training": {
@@ -299,6 +309,46 @@ def _trained(
         head = damped_head(data.grids, softmax_head, trained.head, config.damping, data.features.processes)
         return replace(trained, head=head)
     return trained
+
+
+def _presence(
+    start: DualBranch,
+    data: TrainingData,
+    config: FinetuneConfig,
+    trained: TrainedHead,
+    on_note: OnNote,
+    should_stop: ShouldStop,
+) -> PresenceCalibration | None:
+    """Returns how likely the branch's logits make a class; None, and a note with the reason, where it cannot be known.
+
+    The pictures are those trained on, each read by a branch that was trained without it; where that cannot be, those
+    that are only measured. In a cross-fit the softmax head is fitted without the fold too, where one is fitted. The
+    level of a flat shift and the maps of a damping are those of all pictures.
+    """
+
+    def branch_of(part: TrainingFeatures) -> ClassificationHead:
+        part_data = replace(data, features=part, held_out=None)
+        softmax_head = _classifier(start, part_data, config, should_stop).head
+        settings = config.flat_shift
+        flat = fit_flat_shift(data.cells, softmax_head, settings, part.processes) if settings and data.cells else None
+        branch = _trained(softmax_head, flat, part_data, config, should_stop=should_stop)
+        if branch.stopped:
+            raise StoppedEarly(branch.stopped)
+        return branch.head
+
+    try:
+        if trained.stopped:
+            raise InputError("the training did not go to its end; resume it.")
+        classes = trained.head.last_linear.out_features
+        presence = left_out_presence(
+            trained.head, data.features, data.held_out, classes, branch_of,
+            name=str(data.description.get("name", "the data")), seed=config.training.seed,
+        )  # fmt: skip
+    except InputError as error:
+        on_note(f"presence is not calibrated: {error}")
+        return None
+    on_note(calibration_sentence(presence))
+    return presence
 
 
 def _checked_target(out: Path) -> Path:

@@ -218,7 +218,7 @@ class Workbench:
             raise InputError(f"'{path.name}' cannot be read any more; upload the picture again.") from error
         # A model without a file is told from another of its name by itself; its encodings keep it alive.
         identity = model.metadata.get("tensors_sha256") or id(model)
-        key = (model.name, identity, hashlib.sha256(content).hexdigest())
+        key = (model.name, identity, model.presence, hashlib.sha256(content).hexdigest())
         if self.limits.is_public:
             self.visitor_space.uses.add(key)
         # An encoding holds its model: those of models that have gone would keep them in memory.

@@ -296,6 +296,7 @@ def test_cam_and_grad_cam_agree_up_to_the_number_of_cells(perturbed_model: DualB
             assert_close(found, expected, FLOAT32)
 
 
+@pytest.mark.nightly
 def test_a_slice_of_the_shared_pictures(default_model: DualBranch, shared_data: Path) -> None:
     """The reference figures of 1,000 such pictures (own 0.949, absent 0.494, AUC 0.899), within a slice's noise."""
     images = read_dataset(shared_data / "imagenet20", "val")

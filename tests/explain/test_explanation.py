@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
-from tolerances import IDENTITY, assert_close
+from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Evidence, summary
+from bsig.model.dual_branch import DualBranch
+from bsig.model.presence import PresenceCalibration
 
 
 def test_the_summary_is_plain_json_with_the_numbers_of_the_maps(encoded: EncodedImage) -> None:
@@ -25,3 +29,28 @@ def test_the_summary_is_plain_json_with_the_numbers_of_the_maps(encoded: Encoded
 def test_positive_area_counts_cells_above_zero_alone() -> None:
     evidence = Evidence(np.array([[0.0, 1e-9, -3.0, 2.0]], dtype=np.float32), 0.0, 0.5, None)
     assert_close(evidence.positive_area, 0.5, IDENTITY)
+
+
+def test_the_calibrated_probability_is_the_sigmoid_branchs_alone(encoded: EncodedImage) -> None:
+    model = encoded.model
+    presence = PresenceCalibration(2.0, 4.0, 60)
+    calibrated = DualBranch(model.classifier(), model.sigmoid_head, presence=presence)
+    explanation = replace(encoded, model=calibrated).explain(285)
+    sigmoid = explanation.sigmoid
+    expected = 1 / (1 + math.exp(-(sigmoid.logit - 4) / 2))
+    assert_close(sigmoid.calibrated_probability, expected, FLOAT32)
+    assert sigmoid.probability == encoded.explain(285).sigmoid.probability  # the class-balanced one stays
+    assert explanation.softmax.calibrated_probability is None
+    assert explanation.centred.calibrated_probability is None
+    assert summary(explanation)["sigmoid"]["calibrated_probability"] == sigmoid.calibrated_probability
+
+
+def test_without_a_calibration_there_is_none_and_a_rank(encoded: EncodedImage) -> None:
+    uncalibrated = replace(encoded, model=DualBranch(encoded.model.classifier(), encoded.model.sigmoid_head))
+    assert uncalibrated.calibrated_probabilities() is None
+    order = encoded.sigmoid_logits.argsort(descending=True).tolist()
+    for place in (1, 2, 997):
+        sigmoid = uncalibrated.explain(order[place - 1]).sigmoid
+        assert (sigmoid.rank, sigmoid.calibrated_probability) == (place, None)
+    explanation = uncalibrated.explain()
+    assert (explanation.softmax.rank, explanation.centred.rank) == (1, 1)  # of the predicted class

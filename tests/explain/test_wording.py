@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.wording import (
     duration,
-    finding,
     number_text,
+    ordinal,
     percent,
     quantity,
     signed,
@@ -76,34 +73,9 @@ def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-def told(softmax_cells: int, sigmoid_cells: int, probability: float, method: str = "cam") -> str:
-    """The finding for given numbers of positive cells of 100."""
-
-    def evidence(cells: int, share: float) -> Evidence:
-        values = np.where(np.arange(100) < cells, 1.0, -1.0).astype(np.float32).reshape(10, 10)
-        return Evidence(values, 0.0, share, None)
-
-    softmax, sigmoid = evidence(softmax_cells, 0.02), evidence(sigmoid_cells, probability)
-    crop = Image.new("RGB", (10, 10))
-    return finding(
-        Explanation(0, "golf ball", method, "signed", softmax, sigmoid, softmax, 1, "dog", crop, "a checkpoint")
-    )
-
-
-def test_the_finding_says_the_areas_and_what_the_sigmoid_branch_thinks() -> None:
-    assert told(49, 3, 0.004) == (
-        "Softmax claims evidence for 'golf ball' on 49 % of this picture, the sigmoid branch on 3 %; "
-        "it thinks none is there (0.4 %), softmax gives it 2.0 %."
-    )
-    assert "on 12 % of this picture, the sigmoid branch on 80 %" in told(12, 80, 0.7)
-    assert "says the class is there (70 %)" in told(12, 80, 0.7)
-    assert "says the class is there (50 %)" in told(12, 80, 0.5)
-    assert "leans to no (30 %)" in told(12, 80, 0.3)
-    assert "thinks none is there (10 %)" in told(12, 80, 0.1)
-    assert "on 100 % of this picture, the sigmoid branch on 0 %" in told(100, 0, 0.1)
-
-
-def test_the_finding_of_eigen_cam_claims_nothing_of_the_class() -> None:
-    text = told(49, 3, 0.004, "eigen-cam")
-    assert "golf ball" not in text
-    assert "same by construction" in text
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (113, "113th"), (1002, "1,002nd")],
+)
+def test_ordinals(number: int, words: str) -> None:
+    assert ordinal(number) == words

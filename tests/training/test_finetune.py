@@ -243,7 +243,7 @@ def test_held_out_pictures_of_other_classes_are_told_and_left_out(
     other = read_dataset(class_folders(tmp_path / "held", {"violet": "blue"}, count=1))
     notes: list[str] = []
     done = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=other, on_note=notes.append)
-    assert notes == ["no picture of split 'train' has a class that is trained: nothing is held out."]
+    assert notes[0] == "no picture of split 'train' has a class that is trained: nothing is held out."
     assert done.history[0].held_out_loss is None
 
 
@@ -370,3 +370,49 @@ def test_features_without_feature_maps_refuse_what_needs_them(
 def test_the_shipped_features_refuse_by_name_what_needs_pictures(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(InputError, match=rf"`{name}` cannot be had of the shipped features"):
         check_shipped_settings(replace(OWN_HEAD, **settings))
+
+
+# Presence at the end of a fine-tune.
+
+
+@pytest.fixture(scope="module")
+def many_images(tmp_path_factory: pytest.TempPathFactory) -> LabelledImages:
+    names = {"001.Red_Patch": "red", "002.green": "green", "blue": "blue"}
+    return read_dataset(class_folders(tmp_path_factory.mktemp("many") / "colours", names, count=8))
+
+
+@pytest.mark.parametrize(
+    ("training", "closed_forms"),
+    [
+        ({}, {}),
+        pytest.param({"branch": "shift"}, {"flat_shift": FlatShiftConfig()}, marks=pytest.mark.nightly),
+        pytest.param({}, {"flat_shift": FlatShiftConfig(), "damping": DampingConfig()}, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_fine_tune_ends_with_a_calibration_and_a_line_that_says_on_what(
+    training: dict[str, Any], closed_forms: dict[str, Any], many_images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    notes: list[str] = []
+    config = replace(NEW_HEAD, training=replace(NEW_HEAD.training, **training))
+    config = replace(config, **closed_forms)
+    done = finetune(many_images, tmp_path / "calibrated", config, cache, on_note=notes.append)
+    presence = load_checkpoint(tmp_path / "calibrated").presence
+    assert presence is not None
+    assert presence == done.model.presence
+    assert presence.source == "24 training pictures of 'colours', each read by a branch that was trained without it"
+    assert [note for note in notes if note.startswith("presence calibrated on 24 training pictures")]
+    # The kept branch is the one that is trained without a calibration.
+    finetune(many_images, tmp_path / "plain", replace(config, calibrate=False), cache, on_note=notes.append)
+    plain = load_checkpoint(tmp_path / "plain")
+    assert plain.presence is None
+    assert torch.equal(plain.sigmoid_head.linear.weight, done.model.sigmoid_head.linear.weight)
+    assert sum(note.startswith("presence") for note in notes) == 1
+
+
+def test_where_presence_cannot_be_calibrated_the_checkpoint_is_written_and_the_reason_said(
+    images: LabelledImages, tmp_path: Path, cache: Path
+) -> None:
+    notes: list[str] = []
+    finetune(images, tmp_path / "few", NEW_HEAD, cache, on_note=notes.append)
+    assert load_checkpoint(tmp_path / "few").presence is None
+    assert [note for note in notes if note.startswith("presence is not calibrated: 12 training pictures are too few")]

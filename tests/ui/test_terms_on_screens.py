@@ -22,7 +22,7 @@ from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.html import glossary
 from bsig.ui.screens import sign_collapse as sign_collapse_tab
-from bsig.ui.screens.compare.words import branch_facts, reading_note
+from bsig.ui.screens.compare.words import number_table, reading_note
 from bsig.ui.screens.evaluate.tables import all_rows_html, differing_html, first_table_html
 from bsig.ui.screens.finetune.fields import BUNDLED_WORDS
 from bsig.ui.screens.finetune.run import runs_html
@@ -95,7 +95,7 @@ def screens() -> dict[str, str]:
     shifted = shifted_picture(encoded, explanation.class_index, "cam", ShiftRequest())
     run = read_results(bench.checkpoint_path(bench.default_checkpoint))[0]
     found = {
-        "facts": branch_facts(explanation, "softmax"),
+        "both branches": number_table([explanation]),
         "note": reading_note(explanation, Drawing(), encoded.model),
         "shift softmax": probability_table(shifted, encoded.model.class_names, "softmax"),
         "shift sigmoid": probability_table(shifted, encoded.model.class_names, "sigmoid"),

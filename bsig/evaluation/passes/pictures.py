@@ -19,6 +19,7 @@ from bsig.evaluation.map_sources import class_maps
 from bsig.evaluation.passes.annotated_pictures import Notes, Picture, annotated_picture, squashed
 from bsig.evaluation.passes.faithfulness import drop_arrays
 from bsig.evaluation.passes.localization import localization_arrays
+from bsig.evaluation.passes.presence import presence_arrays
 from bsig.evaluation.passes.work import Work
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Sample
@@ -51,6 +52,7 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict
     if work.drop_sources:
         positions = np.array([picture.position for picture in pictures], np.int64)
         arrays |= drop_arrays(work, inputs[: len(pictures)].to(features), features, positions, arrays)
+    arrays |= presence_arrays(work.model, features, classes[:, 0], sorted(set(work.labels.values())))
     is_finite = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
     for key in work.sources:
         is_finite &= np.isfinite(arrays[f"maps {key}"]).all(axis=(1, 2, 3))

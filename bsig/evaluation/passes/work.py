@@ -121,6 +121,7 @@ class Work:
             "model": state_sha256(self.model.encoder, self.model.softmax_head, self.model.sigmoid_head),
             "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at],
             "balanced_bias": self.model.metadata.get("training", {}).get("balanced_bias"),
+            "presence": repr(self.model.presence),
             "preprocessing": repr(self.model.preprocessing),
             "samples": [
                 [
@@ -132,7 +133,7 @@ class Work:
             "labels": self.labels,
             "sources": list(self.sources),
             "gates": [gate.key for gate in gates_of(self.model)],
-            "readings": [self.model.metadata.get("readings"), repr(getattr(self.model, "presence", None))],
+            "readings": [self.model.metadata.get("readings"), repr(self.model.presence)],
             "siblings": [self.sibling_count, list(self.sibling_pool)],
             "settings": [self.absent_count, list(self.absent_pool), config.mosaics, config.faithfulness,
                          list(self.faithful_sources), config.drop_pictures, config.seed, config.batch_size],

@@ -19,6 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.explain.explainer import EncodedImage
+
+SURELY_ABSENT = 1e-4
+"""The calibrated probability below which a class may be picked as absent by its map. Stricter than what a verdict calls
+absent: of a thousand classes that is the one whose map claims most, and a class that is there would be picked first."""
 OWN_AREA = 0.7
 """Share of the picture that the own class's map covers where areas are compared at equal own area."""
 
@@ -95,3 +100,24 @@ def class_areas(
         absent=positive_area(absent_maps) if absent else None,
         absent_at_own_area=area_at_own_area(own, absent_maps) if absent else None,
     )
+
+
+def most_claimed_absent_class(encoded: EncodedImage) -> int | None:
+    """The class that is not in the picture and whose softmax map covers most of it; None where none is known absent.
+
+    Of classes with equally many cells above zero the one with the larger sum of positive evidence. A class is absent
+    where its calibrated probability is below `SURELY_ABSENT`; where nothing is calibrated, where the sigmoid branch
+    ranks it in the lower half. A head without class maps has the absent class of the highest softmax logit.
+    """
+    probabilities, logits = encoded.calibrated_probabilities(), encoded.sigmoid_logits
+    is_absent = logits < logits.median() if probabilities is None else probabilities < SURELY_ABSENT
+    is_absent[encoded.predicted_index] = False
+    absent = is_absent.nonzero()[:, 0]
+    if not len(absent):
+        return None
+    head = encoded.model.softmax_head
+    if not head.cam_is_exact:
+        return int(absent[encoded.softmax_logits[absent].argmax()])
+    maps = encoded.cell_logits("softmax")[0][absent] - head.last_linear.bias.detach()[absent, None, None]
+    claimed, evidence = (maps > 0).sum(dim=(1, 2)), maps.clamp(min=0).sum(dim=(1, 2))
+    return int(absent[(evidence * (claimed == claimed.max())).argmax()])

@@ -36,7 +36,9 @@ def shifted_model(model: DualBranch, vector: Float[Tensor, " k"], *, shift_sigmo
         )
     classifier = model.classifier(head=model.softmax_head.shifted(vector))
     sigmoid_head = model.sigmoid_head.shifted(vector) if shift_sigmoid else copy.deepcopy(model.sigmoid_head)
-    return DualBranch(classifier, sigmoid_head, name=model.name)
+    # A shift of the sigmoid branch moves its logits, so that its calibration no longer holds.
+    presence = None if shift_sigmoid else model.presence
+    return DualBranch(classifier, sigmoid_head, presence=presence, name=model.name)
 
 
 def shifted_image(encoded: EncodedImage, vector: Float[Tensor, " k"]) -> EncodedImage:

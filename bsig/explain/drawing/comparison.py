@@ -19,7 +19,8 @@ from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_eviden
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.timing import part
-from bsig.explain.wording import area_text, finding, percent, signed
+from bsig.explain.verdict import finding
+from bsig.explain.wording import area_text, percent, signed
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -59,25 +60,39 @@ def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
 
 
 @part("drawing")
-def branch_pictures(explanation: Explanation, drawing: Drawing) -> dict[Branch, Image.Image]:
+def branch_pictures(
+    explanation: Explanation, drawing: Drawing, limit: float | None = None
+) -> dict[Branch, Image.Image]:
     """`branch_picture` of every branch; the crop under them is made ready once."""
     backdrop = greyed(_shown_crop(explanation)) if drawing.overlay else None
-    return {branch: branch_picture(explanation, branch, drawing, backdrop) for branch in BRANCHES}
+    return {branch: branch_picture(explanation, branch, drawing, backdrop, limit) for branch in BRANCHES}
 
 
 def branch_picture(
-    explanation: Explanation, branch: Branch, drawing: Drawing, backdrop: Image.Image | None = None
+    explanation: Explanation,
+    branch: Branch,
+    drawing: Drawing,
+    backdrop: Image.Image | None = None,
+    limit: float | None = None,
 ) -> Image.Image:
     """One branch's map as a picture; words instead of colour where it has nothing positive to show.
 
-    `backdrop` is the greyed crop at the size of the drawings, where the caller has it.
+    Args:
+        explanation: of one class.
+        branch: whose map.
+        drawing: how it is drawn.
+        backdrop: the greyed crop at the size of the drawings, where the caller has it.
+        limit: the end of a scale that maps of other classes share too; None for the explanation's own.
     """
     values = explanation.evidence(branch).map
     if drawing.view == "positive" and not (values > 0).any():
         return no_evidence_notice(
             _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
         )
-    limit = shared_limit(values, view=drawing.view) if drawing.own_scale else shared_limit_of(explanation, drawing)
+    if drawing.own_scale:
+        limit = shared_limit(values, view=drawing.view)
+    elif limit is None:
+        limit = shared_limit_of(explanation, drawing)
     return map_picture(explanation, values, limit, drawing, backdrop)
 
 

@@ -15,7 +15,8 @@ from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method
-from bsig.explain.wording import area_text, finding, percent
+from bsig.explain.verdict import finding
+from bsig.explain.wording import area_text, percent
 from bsig.inputs.version import __version__
 
 SIZE_WH = (1920, 1080)

@@ -32,7 +32,8 @@ from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg
-from bsig.explain.wording import area_text, finding, number_text, percent, quantity, signed, whole_percent
+from bsig.explain.verdict import finding
+from bsig.explain.wording import area_text, number_text, percent, quantity, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
 
@@ -138,6 +139,8 @@ def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str
     for branch, evidence in explanation.evidences.items():
         ends = f"{number_text(float(evidence.map.min()))} to {number_text(float(evidence.map.max()))}"
         probability, logit = percent(evidence.probability), signed(evidence.logit, 2)
+        if evidence.calibrated_probability is not None:
+            probability = f"{percent(evidence.calibrated_probability)} (class-balanced: {probability})"
         rows.append((BRANCHES[branch], probability, logit, area_text(evidence), ends))
     return rows
 

@@ -33,6 +33,7 @@ from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.cutting.cut import LAST
 from bsig.model.dual_branch import BranchKind
+from bsig.model.presence import BINS, PresenceCalibration, ReliabilityBin
 
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16 * 2**20
@@ -47,6 +48,7 @@ InputSide = Annotated[int, Field(ge=32, le=1024)]
 ResizedSide = Annotated[int, Field(ge=1, le=4096)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class _Entries(BaseModel):
@@ -96,7 +98,41 @@ class PreprocessingDescription(_Entries):
         return Preprocessing(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
-NESTED: dict[str, type[BaseModel]] = {"backbone": BackboneDescription, "preprocessing": PreprocessingDescription}
+class ReliabilityDescription(_Entries):
+    """`bsig.model.presence.ReliabilityBin`."""
+
+    probability: Share
+    share: Share
+    count: int = Field(ge=1)
+
+
+class PresenceDescription(_Entries):
+    """`bsig.model.presence.PresenceCalibration`; a number as text, or one that is not finite, is refused."""
+
+    temperature: AboveZero = Field(description="a finite number above 0")
+    offset: Finite = Field(description="a finite number")
+    pictures: int = Field(ge=1, description="a whole number from 1")
+    source: str = Field("", description="text")
+    expected_calibration_error: Share | None = Field(None, description="a number from 0 to 1")
+    present_above_half: Share | None = Field(None, description="a number from 0 to 1")
+    absent_above_half: Share | None = Field(None, description="a number from 0 to 1")
+    reliability: list[ReliabilityDescription] = Field(
+        [], max_length=BINS, description=f"at most {BINS} objects with `probability`, `share` and `count`"
+    )
+
+    @property
+    def calibration(self) -> PresenceCalibration:
+        """How the sigmoid branch's logits become calibrated probabilities."""
+        names = set(type(self).model_fields) - {"reliability"}
+        bins = tuple(ReliabilityBin(each.probability, each.share, each.count) for each in self.reliability)
+        return PresenceCalibration(**{name: getattr(self, name) for name in names}, reliability=bins)
+
+
+NESTED: dict[str, type[BaseModel]] = {
+    "backbone": BackboneDescription,
+    "preprocessing": PreprocessingDescription,
+    "presence": PresenceDescription,
+}
 
 
 class CheckpointDescription(_Entries):
@@ -108,6 +144,7 @@ class CheckpointDescription(_Entries):
     backbone: BackboneDescription = Field(description="an object that names the timm model")
     preprocessing: PreprocessingDescription = Field(description="an object with all settings of the preprocessing")
     trained: bool = Field(True, description="true or false")
+    presence: PresenceDescription | None = Field(None, description="an object, or null where nothing is calibrated")
     training: dict[str, Any] = Field({}, description="an object")
     data: dict[str, Any] = Field({}, description="an object")
     results: dict[str, Any] = Field({}, description="an object")

@@ -134,13 +134,14 @@ def _model(name: str, description: CheckpointDescription, tensors: StoredTensors
         class_ids=tuple(description.class_ids),
         preprocessing=description.preprocessing.preprocessing,
     )
+    presence = description.presence.calibration if description.presence else None
     if description.branch == "shift":
         width = base.head.last_linear.in_features
         vector = tensors.read("sigmoid_shift.vector", (width,)).to(device)
         shift = FittedShift(vector, tensors.read("sigmoid_shift.bias", ()).to(device))
-        return DualBranch(classifier, shift=shift, name=name, metadata=description.entries)
+        return DualBranch(classifier, shift=shift, presence=presence, name=name, metadata=description.entries)
     sigmoid_head = tensors.filled(with_classes(base.head, classes), "sigmoid_head.").to(device)
-    return DualBranch(classifier, sigmoid_head, name=name, metadata=description.entries)
+    return DualBranch(classifier, sigmoid_head, presence=presence, name=name, metadata=description.entries)
 
 
 def _softmax_head(own_head: ClassificationHead, classes: int, tensors: StoredTensors) -> ClassificationHead:

@@ -26,6 +26,7 @@ from bsig.model.backbones import published
 from bsig.model.checkpoints.description import FORMAT_VERSION, read_description
 from bsig.model.checkpoints.names import DESCRIPTION, NAME_PATTERN, RESULTS, TENSORS
 from bsig.model.dual_branch import DualBranch
+from bsig.model.presence import PresenceCalibration
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
@@ -102,10 +103,23 @@ def record_results(path: Path, results: dict[str, Any]) -> None:
         for table in results["tables"]
     ]
     description.setdefault("results", {})[f"{results['data']}/{results['split']}"] = {**summary, "tables": tables}
+    _rewrite(path, description, "results")
+
+
+def record_presence(path: Path, presence: PresenceCalibration) -> None:
+    """Puts a calibration into `checkpoint.json`, in place of the one that is there; no tensor changes.
+
+    Raises:
+        InputError: the folder holds no checkpoint, or cannot be written.
+    """
+    _rewrite(path, {**read_description(path), "presence": asdict(presence)}, "the calibration")
+
+
+def _rewrite(path: Path, description: dict[str, Any], what: str) -> None:
     try:
         write_json(path / DESCRIPTION, description, indent=1)
     except OSError as error:
-        raise InputError(f"checkpoint '{path.name}': results cannot be written ({error}); free space.") from error
+        raise InputError(f"checkpoint '{path.name}': {what} cannot be written ({error}); free space.") from error
 
 
 def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -146,6 +160,7 @@ def _description(
         "backbone": backbone,
         "trained": model.is_trained,
         "preprocessing": asdict(model.preprocessing),
+        "presence": asdict(model.presence) if model.presence else None,
         **{key: model.metadata[key] for key in LASTING_METADATA if key in model.metadata},
         **entries,
         "versions": library_versions(),

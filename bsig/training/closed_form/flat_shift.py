@@ -18,6 +18,7 @@ Two sums of k x k numbers and a few cells of each picture are kept, of the evalu
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -193,11 +194,13 @@ def fit_flat_shift(
     weight = softmax_head.last_linear.weight.detach()
     if len(weight) < 2:
         raise InputError(f"`class_names` holds {len(weight)} class; an absent one needs at least 2.")
-    for half in cells.halves:
+    # Copies: a cross-fit fits a shift from the same cells several times.
+    halves = copy.deepcopy(cells.halves)
+    for half in halves:
         half.sum_up(processes)
-    if any(half.cells == 0 for half in cells.halves):
+    if any(half.cells == 0 for half in halves):
         raise InputError("fewer than 2 pictures of these classes are usable; a flat shift needs more.")
-    first, second = cells.halves
+    first, second = halves
     vector = flattest_vector(first + second, config.ridge)
     rows = weight.cpu()
     absent = {}

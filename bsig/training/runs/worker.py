@@ -165,7 +165,8 @@ class _Making:
         self._phase("fitting the softmax head" if config.softmax_head else "training")
         return finetune_on(
             start, data, self.out, config,
-            resume=True, on_start=self._on_start, on_epoch=self._on_epoch, should_stop=self.stop,
+            resume=True, on_start=self._on_start, on_epoch=self._on_epoch, on_note=self._note,
+            should_stop=self.stop,
         )  # fmt: skip
 
     def _data(self, start: DualBranch) -> TrainingData:

@@ -228,7 +228,7 @@ def scale_bar(limit: float, drawing: Drawing, method: str, ends: tuple[str, str]
     ticks = [element("span", number_text(share * limit) if share else "0") for share in shares]
     left, right = ends or (("against the class", "for the class") if is_signed else ("zero or below", "for the class"))
     unit = CAM_METHODS[method].unit
-    words = [element("span", text) for text in (left, f"{unit}, one scale for all maps", right)]
+    words = [element("span", text) for text in (left, f"{unit}, one scale for both maps", right)]
     return element(
         "div",
         element("div", class_="ramp", style=f"background: linear-gradient(to right, {stops})"),

@@ -21,6 +21,7 @@ from bsig.explain.diagnostics.painted_shift import TARGETS
 from bsig.explain.diagnostics.shift_request import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS
 from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.explain.readings import READINGS
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
@@ -41,6 +42,9 @@ class View:
         tab: the open screen.
         example: key of a bundled picture.
         class_name: in the link `class`; empty for the example's own, else the predicted one.
+        reading: of the maps; empty for the checkpoint's own.
+        strength: the reading's first setting; -9 for the checkpoint's own.
+        other_class: in the link `other-class`: the class that "why A and not B" compares with.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
         shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1 and
@@ -57,10 +61,13 @@ class View:
     class_name: str = ""
     method: str = ""
     weights: str = "signed"
+    reading: str = ""
+    strength: float = -9.0
+    other_class: str = ""
     budget: int = 64
     bias: bool = False
     show: str = "overlay"
-    view: str = "positive"
+    view: str = "signed"
     grid: bool = False
     contour: bool = False
     threshold: int = 50
@@ -193,6 +200,8 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "tab": (_one_of(TABS), _listed(TABS)),
     "method": (_one_of(CAM_METHODS), _listed(CAM_METHODS)),
     "weights": (_one_of(TREATMENTS), _listed(TREATMENTS)),
+    "reading": (_one_of(("", *READINGS)), _listed(READINGS)),
+    "strength": (_number(16.0), "a number from -16 to 16"),
     "budget": (_whole(8, 1280), "a whole number from 8 to 1280"),
     "bias": (_yes_no, "yes or no"),
     "show": (_one_of(SHOWS), _listed(SHOWS)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 from http_visitor import AttackedApp, resident_bytes
 
 from bsig.cli.bench.load import Load, loaded, percentile
@@ -12,6 +13,7 @@ from bsig.ui.components.examples import example_pictures
 VISITORS, SECONDS = 8, 6.0
 
 
+@pytest.mark.nightly
 def test_visitors_at_once_get_the_answers_of_a_single_one(attacked_app: AttackedApp) -> None:
     resident = partial(resident_bytes, attacked_app.process)
     load = loaded(attacked_app.url, resident, example_pictures(), VISITORS, SECONDS, different=16)

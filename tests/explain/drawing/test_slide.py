@@ -17,7 +17,8 @@ from bsig.explain.drawing.text import fitted_lines
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS
-from bsig.explain.wording import area_text, finding, percent
+from bsig.explain.verdict import finding
+from bsig.explain.wording import area_text, percent
 from bsig.ui.components.examples import example_by_key
 
 LONG = ("a very long class name " * 6)[:120]

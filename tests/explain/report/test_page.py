@@ -23,7 +23,8 @@ from bsig.explain.drawing.comparison import Drawing, alt_text, branch_picture, s
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import TREATMENTS
 from bsig.explain.report.page import BIBTEX, LIMITS, report_html
-from bsig.explain.wording import finding, number_text
+from bsig.explain.verdict import finding
+from bsig.explain.wording import number_text
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import example_by_key
 

@@ -46,6 +46,39 @@ def test_a_missing_entry_is_refused_by_name(saved: Path, key: str) -> None:
     assert key in refusal(saved)
 
 
+PRESENCE = {"temperature": 1.5, "offset": 4.0, "pictures": 60}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("temperature", 0), ("temperature", -1.5), ("temperature", "1.5"), ("temperature", None), ("offset", "4"),
+        ("offset", None), ("pictures", 0), ("pictures", 1.5), ("expected_calibration_error", 1.5),
+        ("absent_above_half", -0.1), ("source", 3), ("reliability", [{"probability": 2, "share": 0, "count": 1}]),
+        ("reliability", [{"probability": 0.1, "share": 0, "count": 1}] * 11),
+    ],
+)  # fmt: skip
+def test_a_calibration_that_breaks_a_rule_is_refused_by_name(saved: Path, key: str, value: object) -> None:
+    change_entries(saved, presence={**PRESENCE, key: value})
+    assert f"`{key}`" in refusal(saved)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_calibration_that_is_not_finite_is_refused(saved: Path, number: str) -> None:
+    change_entries(saved, presence={**PRESENCE, "offset": 123.456})
+    text = (saved / DESCRIPTION).read_text(encoding="utf-8")
+    (saved / DESCRIPTION).write_text(text.replace("123.456", number), encoding="utf-8")
+    assert "`offset`" in refusal(saved)
+
+
+def test_a_checkpoint_without_a_calibration_opens(saved: Path) -> None:
+    assert entries_of(saved)["presence"] is None
+    assert load_checkpoint(saved).presence is None
+    change_entries(saved, presence=None)
+    assert "presence" not in entries_of(saved)
+    assert load_checkpoint(saved).presence is None
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

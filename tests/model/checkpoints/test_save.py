@@ -26,8 +26,9 @@ from bsig.model.checkpoints import save as checkpoints
 from bsig.model.checkpoints.description import read_description
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import TENSORS
-from bsig.model.checkpoints.save import record_results, save_checkpoint
+from bsig.model.checkpoints.save import record_presence, record_results, save_checkpoint
 from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.presence import PresenceCalibration, ReliabilityBin
 from bsig.model.weights import state_sha256
 
 
@@ -72,6 +73,23 @@ def test_a_shift_branch_comes_back_as_k_plus_one_numbers(default_classifier: Cla
     assert torch.equal(loaded.shift.bias, shift.bias)
     assert same(loaded.sigmoid_head, model.sigmoid_head)
     assert same(loaded.softmax_head, default_classifier.head)
+
+
+CALIBRATION = PresenceCalibration(
+    1.25, 4.5, 60, 0.031, (ReliabilityBin(0.04, 0.05, 400), ReliabilityBin(0.93, 0.9, 20)), 0.7, 0.002, "60 pictures"
+)
+
+
+def test_a_calibration_comes_back_and_no_tensor_changes_where_it_is_recorded(
+    small_model: DualBranch, saved: Path, tmp_path: Path
+) -> None:
+    tensors = (saved / TENSORS).read_bytes()
+    record_presence(saved, CALIBRATION)
+    loaded = load_checkpoint(saved)
+    assert loaded.presence == CALIBRATION
+    assert (saved / TENSORS).read_bytes() == tensors
+    assert loaded.metadata["training"] == {"epochs": 3}
+    assert load_checkpoint(save_checkpoint(loaded, tmp_path / "again")).presence == CALIBRATION
 
 
 def test_half_precision_rounds_the_sigmoid_head_and_leaves_the_softmax_head_exact(

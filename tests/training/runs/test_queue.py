@@ -224,6 +224,7 @@ def test_bad_data_fails_in_one_sentence_and_the_next_run_is_made(queue: RunQueue
     assert run.epochs()[-1]["held_out_loss"] is not None  # one picture of each class was set aside
 
 
+@pytest.mark.nightly
 def test_a_run_that_takes_longer_than_it_may_is_stopped_and_keeps_its_epochs(queue: RunQueue) -> None:
     config = FinetuneConfig(start_from=START, training=TrainingConfig(epochs=LONG))
     folder = queue.folder.create("too long", RunRequest("bundled", "shipped", config, seconds=8.0))

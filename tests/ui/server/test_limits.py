@@ -322,6 +322,7 @@ def test_too_many_pictures_and_too_large_files_are_refused(app: App, tmp_path: P
     assert answer.status_code == 413
 
 
+@pytest.mark.nightly
 def test_a_run_that_takes_too_long_is_stopped_in_words_and_a_third_in_line_is_refused(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Three parts: names for what Gradio leaves nameless, explanations on hover and focus, and
-   `bsig`, whose functions the page's events call. */
+   asks no host for anything. Four parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
+   of the maps, and `bsig`, whose functions the page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -39,6 +39,15 @@
     for (const unseen of document.querySelectorAll(".bsig-offscreen:not([aria-hidden])")) {
       unseen.setAttribute("aria-hidden", "true");
       for (const part of [unseen, ...unseen.querySelectorAll("a, button")]) part.setAttribute("tabindex", "-1");
+    }
+    // The arrow keys read a map cell by cell.
+    for (const id of Object.keys(MAPS)) {
+      const frame = document.querySelector(`#${id} img`)?.parentElement;
+      if (!frame || frame.classList.contains("bsig-cells")) continue;
+      frame.classList.add("bsig-cells");
+      frame.setAttribute("tabindex", "0");
+      frame.setAttribute("role", "group");
+      frame.setAttribute("aria-label", "Map: the arrow keys read its cells");
     }
     // Where the skip link leads.
     const tabs = document.querySelector("#tabs:not([tabindex])");
@@ -104,6 +113,105 @@
     if (at.bottom < 0 || at.top > innerHeight) explanation().hidden = true;
     else place();
   }, true);
+
+  // --- cells of the maps ---------------------------------------------------------------------------------------------
+
+  // A pointer, a tap or the arrow keys choose a cell; it is outlined in both maps of its row, and a box says what each
+  // branch makes of it. All numbers came with the maps (#cells), so nothing is asked of the server.
+  const MAPS = { "map-softmax": 0, "map-sigmoid": 0, "contrast-softmax": 1, "contrast-sigmoid": 1 };
+  let cellsText = "", cells = null, cell = null;
+  const cellData = () => {
+    const source = document.querySelector("#cells script");
+    const text = source ? source.textContent : "";
+    if (text !== cellsText) [cellsText, cells] = [text, text ? JSON.parse(text) : null];
+    return cells;
+  };
+  const mapOf = (target) => {
+    const block = target.closest && target.closest(".bsig-map");
+    const image = block && block.id in MAPS && block.querySelector("img");
+    return image && cellData() && cells.rows[MAPS[block.id]] ? { block, image, row: MAPS[block.id] } : null;
+  };
+  const cellBox = () => {
+    let box = document.querySelector("#bsig-cell-words");
+    if (!box) {
+      box = document.createElement("div");
+      box.id = "bsig-cell-words";
+      box.setAttribute("role", "status");
+      box.hidden = true;
+      document.body.append(box);
+    }
+    return box;
+  };
+  const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+  const line = (box, words, strong) => {
+    const part = document.createElement(strong ? "b" : "div");
+    part.textContent = words;
+    box.append(part);
+  };
+  const hideCell = () => {
+    for (const mark of document.querySelectorAll(".bsig-cell")) mark.remove();
+    cellBox().hidden = true;
+    cell = null;
+  };
+  const showCell = (row, y, x, at) => {
+    const of = cells.rows[row], height = of.softmax.length, width = of.softmax[0].length;
+    for (const mark of document.querySelectorAll(".bsig-cell")) mark.remove();
+    for (const [id, ofRow] of Object.entries(MAPS)) {
+      const image = ofRow === row && document.querySelector(`#${id} img`);
+      if (!image) continue;
+      const frame = image.parentElement, mark = document.createElement("i");
+      frame.style.position = "relative";
+      mark.className = "bsig-cell";
+      mark.style.left = image.offsetLeft + x * image.clientWidth / width + "px";
+      mark.style.top = image.offsetTop + y * image.clientHeight / height + "px";
+      mark.style.width = image.clientWidth / width + "px";
+      mark.style.height = image.clientHeight / height + "px";
+      frame.append(mark);
+    }
+    const box = cellBox();
+    box.replaceChildren();
+    line(box, `${of.name}, row ${y + 1}, column ${x + 1}`, true);
+    line(box, `Softmax ${signed(of.softmax[y][x])}   Sigmoid ${signed(of.sigmoid[y][x])}`);
+    if (of.alone) line(box, `If all of the picture looked like this cell, softmax would give it ${
+      (100 * of.alone[y][x]).toFixed(1)} %.`);
+    if (cells.names) {
+      line(box, "Loudest here, softmax: " + cells.softmax[y][x].map((index) => cells.names[index]).join("; "));
+      line(box, "Loudest here, sigmoid: " + cells.sigmoid[y][x].map((index) => cells.names[index]).join("; "));
+    }
+    box.hidden = false;
+    cell = { row, y, x };
+    const mark = at.querySelector(".bsig-cell").getBoundingClientRect(), size = box.getBoundingClientRect();
+    box.style.left = Math.max(8, Math.min(mark.left, innerWidth - size.width - 8)) + "px";
+    const below = mark.bottom + 8;
+    box.style.top = (below + size.height > innerHeight ? Math.max(8, mark.top - size.height - 8) : below) + "px";
+  };
+  const pointAt = (event) => {
+    const map = mapOf(event.target);
+    if (!map) { if (cell && event.type === "pointermove") hideCell(); return; }
+    const at = map.image.getBoundingClientRect(), of = cells.rows[map.row];
+    const x = Math.floor((event.clientX - at.left) / at.width * of.softmax[0].length);
+    const y = Math.floor((event.clientY - at.top) / at.height * of.softmax.length);
+    if (y < 0 || x < 0 || y >= of.softmax.length || x >= of.softmax[0].length) return hideCell();
+    if (cell && cell.row === map.row && cell.y === y && cell.x === x && event.type === "pointermove") return;
+    showCell(map.row, y, x, map.block);
+  };
+  document.addEventListener("pointermove", pointAt);
+  document.addEventListener("click", pointAt);
+  addEventListener("scroll", () => { if (cell) hideCell(); }, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && cell) return hideCell();
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    const map = step && event.target.classList.contains("bsig-cells") && mapOf(event.target);
+    if (!map) return;
+    event.preventDefault();
+    const of = cells.rows[map.row], last = [of.softmax.length - 1, of.softmax[0].length - 1];
+    const from = cell && cell.row === map.row ? [cell.y, cell.x] : [(last[0] >> 1) - step[0], (last[1] >> 1) - step[1]];
+    const [y, x] = from.map((value, axis) => Math.max(0, Math.min(last[axis], value + step[axis])));
+    showCell(map.row, y, x, map.block);
+  });
+  document.addEventListener("focusout", (event) => {
+    if (event.target.classList.contains("bsig-cells")) hideCell();
+  });
 
   // --- what the page's events call -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.report.page import report_html
-from bsig.explain.wording import finding
+from bsig.explain.verdict import finding
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
 from bsig.ui.components.downloads import new_download_folder

@@ -8,8 +8,11 @@ from typing import Any
 
 from bsig.explain.drawing.colours import View as MapView
 from bsig.explain.drawing.comparison import Drawing
+from bsig.explain.readings import READINGS
 from bsig.ui.links.view import View
 
+OWN_STRENGTH = -9.0
+"""Stands for the checkpoint's own setting of a reading; below the range of every one."""
 BUDGET = 64
 """Score-CAM's channels at the start and in the web API."""
 
@@ -21,6 +24,9 @@ class CompareInputs:
     Attributes:
         image: path of the picture; None where there is none.
         class_name: None for the predicted class.
+        reading: of the sigmoid branch's maps, a key of `READINGS`; empty for the checkpoint's own.
+        strength: the first setting of the reading; below every range for the checkpoint's own.
+        other_class: the class B of "why A and not B"; None for the runner-up.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
     """
@@ -30,6 +36,9 @@ class CompareInputs:
     class_name: str | None
     method: str
     weights: str
+    reading: str
+    strength: float
+    other_class: str | None
     budget: int
     bias: bool
     show: str
@@ -45,14 +54,22 @@ class CompareInputs:
     def of_view(cls, view: View, image: Path) -> CompareInputs:
         """What a link asks for, on its picture."""
         shared = {field.name: getattr(view, field.name) for field in fields(cls) if field.name != "image"}
-        return cls(**{**shared, "image": str(image), "class_name": view.class_name or None})
+        return cls(**{**shared, "image": str(image), "class_name": view.class_name or None,
+                      "other_class": view.other_class or None})  # fmt: skip
 
     def view_parts(self) -> dict[str, Any]:
         """The parts of a link that say what is asked here, by the name of the `View`'s field."""
         parts = asdict(self)
         del parts["image"]
         whole = {name: int(parts[name]) for name in ("budget", "threshold", "opacity")}
-        return {**parts, **whole, "class_name": self.class_name or "", "checkpoint": self.checkpoint or ""}
+        return {**parts, **whole, "class_name": self.class_name or "", "checkpoint": self.checkpoint or "",
+                "other_class": self.other_class or ""}  # fmt: skip
+
+    def reading_settings(self, reading: str) -> dict[str, float]:
+        """The setting that the slider stands for, where the reading is the one that the slider was moved for."""
+        settings = READINGS[reading].settings
+        is_set = reading == self.reading and self.strength != OWN_STRENGTH
+        return {settings[0].key: self.strength} if settings and is_set else {}
 
     def drawing(self) -> Drawing:
         """How the maps are drawn."""

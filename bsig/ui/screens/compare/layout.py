@@ -9,15 +9,14 @@ import gradio as gr
 
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import COLORMAPS, VIEWS
-from bsig.explain.drawing.comparison import BRANCHES
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.fields import Fields
 from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
 from bsig.ui.links.view import SHOWS
-from bsig.ui.screens.compare.inputs import BUDGET, CompareInputs
-from bsig.ui.screens.compare.words import TITLES, TREATMENT_CHOICES, example_reason, method_label
+from bsig.ui.screens.compare.inputs import BUDGET, OWN_STRENGTH, CompareInputs
+from bsig.ui.screens.compare.words import TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
 from bsig.ui.workbench import Workbench
 
 CROP_SIZE = (448, 448)
@@ -29,27 +28,70 @@ DOWNLOADS = {
 
 
 @dataclass(frozen=True)
+class MapRow:
+    """One class in both branches: the verdict, two maps, and for the asked class the class-centred one further down.
+
+    Attributes:
+        verdict: what the two maps say of the class.
+        pictures: by branch.
+        scale: the colour bar of its maps.
+    """
+
+    verdict: gr.HTML
+    pictures: dict[Branch, gr.Image]
+    scale: gr.HTML
+
+    @property
+    def components(self) -> list[Any]:
+        """All of them."""
+        return [self.verdict, self.scale, *self.pictures.values()]
+
+
+@dataclass(frozen=True)
+class WhyRow:
+    """Why the class and not another one: a sentence, and three maps of the softmax branch.
+
+    Attributes:
+        words: what the maps show.
+        pictures: of the class, of the other class, and of their difference.
+    """
+
+    words: gr.HTML
+    pictures: tuple[gr.Image, ...]
+
+    @property
+    def components(self) -> list[Any]:
+        """All of them."""
+        return [self.words, *self.pictures]
+
+
+@dataclass(frozen=True)
 class CompareLayout:
     """Every component of the screen.
 
     Attributes:
         fields: the controls.
+        asked: the class that is asked for.
+        contrast: a class that is not there beside one that is, or the other way round.
+        why: the class against another one.
+        numbers: of both classes, one table.
+        cells: what the page's script knows of every cell.
         prepare, downloads: by key of `DOWNLOADS`; the buttons that are seen and the hidden ones that hand files out.
         reason: why the example is there.
         example: key of the bundled picture that is shown; the same file may be two of them.
         ready: counts the answers, so that other screens draw theirs when it changes.
     """
 
-    finding: gr.HTML
+    asked: MapRow
+    contrast: MapRow
+    why: WhyRow
+    numbers: gr.HTML
+    cells: gr.HTML
     single: gr.Image
     wipe: gr.ImageSlider
     wipe_at: gr.Slider
     maps: gr.Row
     crop: gr.Image
-    crop_facts: gr.HTML
-    pictures: dict[Branch, gr.Image]
-    facts: dict[Branch, gr.HTML]
-    scale: gr.HTML
     note: gr.HTML
     prepare: dict[str, gr.Button]
     downloads: dict[str, gr.DownloadButton]
@@ -63,50 +105,109 @@ class CompareLayout:
     def drawn(self) -> list[Any]:
         """Whatever an explanation changes."""
         return [
-            self.finding, self.single, self.wipe, self.wipe_at, self.maps, self.crop, self.crop_facts, self.scale,
-            self.note, *self.pictures.values(), *self.facts.values(), self.fields.weights, self.fields.view,
-            self.fields.budget,
+            *self.asked.components, *self.contrast.components, *self.why.components, self.numbers, self.cells,
+            self.single, self.wipe, self.wipe_at, self.maps, self.crop, self.note, self.fields.weights,
+            self.fields.view,
+            self.fields.budget, self.fields.reading, self.fields.strength,
         ]  # fmt: skip
 
     @property
     def outputs(self) -> list[Any]:
         """Whatever another picture or checkpoint changes."""
-        return [*self.drawn, self.fields.class_name, self.fields.method]
+        return [*self.drawn, self.fields.class_name, self.fields.method, self.fields.other_class]
 
 
 def lay_out_compare(bench: Workbench) -> CompareLayout:
-    """The screen's components, laid out and not connected."""
+    """The screen's components, laid out and not connected: what is asked on the left, what is answered on the right."""
+    gallery = _examples()
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
-        with gr.Column(scale=7, min_width=320):
-            finding = gr.HTML(elem_id="finding")
+        with gr.Column(scale=3, min_width=280, elem_id="question"):
+            image, class_name, reason = _picture()
+            with gr.Accordion("Settings", open=False, elem_id="settings"):
+                settings = _settings(bench)
+            with gr.Accordion("View", open=False, elem_id="view-settings"):
+                view = _view()
+        with gr.Column(scale=8, min_width=320, elem_id="answer"):
+            verdict = gr.HTML(elem_id="finding")
             large = _large_pictures()
-            maps = _maps()
+            with gr.Row(equal_height=False, elem_classes="bsig-grid", elem_id="maps") as maps:
+                pictures = _two_maps("map")
             scale = gr.HTML(elem_id="scale")
+            contrast_verdict = gr.HTML(elem_id="contrast-finding")
+            with gr.Row(equal_height=False, elem_classes="bsig-grid"):
+                contrast_pictures = _two_maps("contrast", with_lines=False)
+            contrast_scale = gr.HTML(elem_id="contrast-scale")
+            numbers, cells = gr.HTML(elem_id="numbers"), gr.HTML(elem_id="cells", elem_classes="bsig-offscreen")
+            with gr.Accordion("Why this class and not another?", open=False, elem_id="why"):
+                other_class, why = _why()
+            with gr.Accordion("What no shift can move, and the picture as the model saw it", open=False):
+                crop, pictures["centred"] = _centred()
             note = gr.HTML(elem_id="note")
             files = _files()
-            gallery = gr.Gallery(
-                [(str(example.path), example.title) for example in bundled_examples()],
-                label="Examples: one click", columns=7, height="auto", allow_preview=False, object_fit="cover",
-                elem_id="examples", elem_classes="bsig-channels", buttons=[], interactive=False,
-            )  # fmt: skip
-        with gr.Column(scale=3, min_width=300):
-            image, reason = _picture()
-            question = _question(bench)
-            with gr.Accordion("View", open=True):
-                view = _view()
     return CompareLayout(
-        finding=finding,
+        why=why,
+        asked=MapRow(verdict, pictures, scale),
+        contrast=MapRow(contrast_verdict, contrast_pictures, contrast_scale),
+        numbers=numbers,
+        cells=cells,
         **large,
-        **maps,
-        scale=scale,
+        maps=maps,
+        crop=crop,
         note=note,
         **files,
         gallery=gallery,
         reason=reason,
-        fields=Fields(CompareInputs, image=image, **question, **view),
+        fields=Fields(CompareInputs, image=image, class_name=class_name, other_class=other_class, **settings, **view),
         example=gr.State(""),
         ready=gr.State(0),
     )
+
+
+def _examples() -> gr.Gallery:
+    """The bundled pictures as a strip above everything."""
+    return gr.Gallery(
+        [(str(example.path), example.title) for example in bundled_examples()],
+        label="Examples: one click", show_label=False, columns=len(bundled_examples()), height="auto",
+        allow_preview=False, object_fit="cover", elem_id="examples", buttons=[], interactive=False,
+    )  # fmt: skip
+
+
+def _two_maps(prefix: str, *, with_lines: bool = True) -> dict[Branch, gr.Image]:
+    """The softmax and the sigmoid map side by side, each below its name and, once on the screen, what it is."""
+    pictures: dict[Branch, gr.Image] = {}
+    for branch in TWO_BRANCHES:
+        with gr.Column(min_width=0):
+            gr.HTML(heading(*TITLES[branch] if with_lines else TITLES[branch][:1]))
+            pictures[branch] = _map_image(f"{prefix}-{branch}")
+    return pictures
+
+
+def _map_image(element_id: str) -> MapImage:
+    return MapImage(
+        show_label=False, format="png", interactive=False, elem_id=element_id, buttons=["download", "fullscreen"],
+        elem_classes="bsig-map",
+    )  # fmt: skip
+
+
+def _why() -> tuple[gr.Dropdown, WhyRow]:
+    """The other class, and the maps of the class, of the other, and of what sets them apart."""
+    other_class = Choice([], label="The other class", filterable=True, elem_id="other-class",
+                         info="The runner-up, unless you choose another.")  # fmt: skip
+    words = gr.HTML(elem_id="why-words")
+    with gr.Row(equal_height=False, elem_classes="bsig-three"):
+        pictures = tuple(_map_image(f"why-{part}") for part in ("class", "other", "pairwise"))
+    return other_class, WhyRow(words, pictures)
+
+
+def _centred() -> tuple[gr.Image, gr.Image]:
+    """The crop, and the class-centred map, which is the same for every shift."""
+    with gr.Row(equal_height=False, elem_classes="bsig-grid"):
+        with gr.Column(min_width=0):
+            gr.HTML(heading("The picture", "as the model saw it"))
+            crop = _map_image("crop")
+        with gr.Column(min_width=0):
+            gr.HTML(heading(*TITLES["centred"]))
+            return crop, _map_image("map-centred")
 
 
 def _large_pictures() -> dict[str, Any]:
@@ -126,29 +227,6 @@ def _large_pictures() -> dict[str, Any]:
     return {"single": single, "wipe": wipe, "wipe_at": wipe_at}
 
 
-def _maps() -> dict[str, Any]:
-    """The crop and the maps of all branches side by side, each above its facts."""
-    pictures: dict[Branch, gr.Image] = {}
-    facts: dict[Branch, gr.HTML] = {}
-    with gr.Row(equal_height=False, elem_classes="bsig-grid") as row:
-        with gr.Column(min_width=0):
-            gr.HTML(heading("The picture", "as the model saw it"))
-            crop = MapImage(
-                show_label=False, format="png", interactive=False, buttons=["fullscreen"], elem_id="crop",
-                elem_classes="bsig-map",
-            )  # fmt: skip
-            crop_facts = gr.HTML(elem_id="facts-crop")
-        for branch in BRANCHES:
-            with gr.Column(min_width=0):
-                gr.HTML(heading(*TITLES[branch]))
-                pictures[branch] = MapImage(
-                    show_label=False, format="png", interactive=False, elem_id=f"map-{branch}",
-                    buttons=["download", "fullscreen"], elem_classes="bsig-map",
-                )  # fmt: skip
-                facts[branch] = gr.HTML(elem_id=f"facts-{branch}")
-    return {"maps": row, "crop": crop, "crop_facts": crop_facts, "pictures": pictures, "facts": facts}
-
-
 def _files() -> dict[str, Any]:
     """The buttons that make files, and hidden ones that hand them out once they are made."""
     with gr.Row():
@@ -160,23 +238,21 @@ def _files() -> dict[str, Any]:
     return {"prepare": prepare, "downloads": downloads}
 
 
-def _picture() -> tuple[gr.Image, gr.HTML]:
-    """The picture, the first example at the start, and the reason why it is an example."""
+def _picture() -> tuple[gr.Image, gr.Dropdown, gr.HTML]:
+    """The picture, the first example at the start; the class that is asked for; why the picture is an example."""
     first = bundled_examples()[0]
     image = PictureInput(
         value=str(first.path), type="filepath", image_mode=None, label="Picture",
-        sources=["upload", "clipboard", "webcam"], height=230, elem_id="picture",
+        sources=["upload", "clipboard", "webcam"], height=200, elem_id="picture",
     )  # fmt: skip
-    return image, gr.HTML(example_reason(first), elem_id="reason")
+    class_name = Choice([], label="Is this in the picture?", filterable=True, elem_id="class",
+                        info="Choose a class, or type to find one.")  # fmt: skip
+    return image, class_name, gr.HTML(example_reason(first), elem_id="reason")
 
 
-def _question(bench: Workbench) -> dict[str, Any]:
-    """Which class, of which checkpoint, explained in which way."""
+def _settings(bench: Workbench) -> dict[str, Any]:
+    """Which checkpoint is asked, and how its maps are made."""
     return {
-        "class_name": Choice(
-            [], label="Class to explain", filterable=True, elem_id="class",
-            info="Likeliest of both branches first; type to find any other.",
-        ),
         "checkpoint": Choice(
             bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint",
             info="The trained model that is asked.",
@@ -184,6 +260,13 @@ def _question(bench: Workbench) -> dict[str, Any]:
         "method": Choice(
             [(method_label(key), key) for key in CAM_METHODS], value="cam", label="CAM variant", elem_id="method",
             info="How the heatmap weighs what the network saw.",
+        ),
+        "reading": Choice(
+            [], label="Reading of the maps", elem_id="reading", filterable=False,
+            info="What is made of the map afterwards, from the same features.",
+        ),
+        "strength": gr.Slider(
+            OWN_STRENGTH, 16, OWN_STRENGTH, step=0.05, label="Strength", visible=False, elem_id="strength",
         ),
         "budget": gr.Slider(
             8, 1280, BUDGET, step=8, label="Score-CAM: strongest channels", visible=False, elem_id="budget",
@@ -203,8 +286,8 @@ def _view() -> dict[str, Any]:
             [(title, key) for key, title in SHOWS.items()], value="overlay", label="Show", elem_id="show",
         ),
         "view": gr.Radio(
-            [("For the class", "positive"), ("For and against", "signed")], value="positive", label="Evidence",
-            info=f"{VIEWS['positive']}.", elem_id="view",
+            [("For and against", "signed"), ("For the class", "positive")], value="signed", label="Evidence",
+            info=f"{VIEWS['signed']}.", elem_id="view",
         ),
         "bias": gr.Checkbox(
             False, label="With the bias: each cell's own logit", elem_id="bias",

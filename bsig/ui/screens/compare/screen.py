@@ -24,7 +24,7 @@ from bsig.ui.screens.compare.answers import (
     question_answers,
 )
 from bsig.ui.screens.compare.downloads import card_file, report_file, zip_file
-from bsig.ui.screens.compare.inputs import CompareInputs
+from bsig.ui.screens.compare.inputs import OWN_STRENGTH, CompareInputs
 from bsig.ui.screens.compare.layout import CompareLayout, lay_out_compare
 from bsig.ui.screens.compare.words import example_reason
 from bsig.ui.workbench import Workbench
@@ -188,8 +188,18 @@ def _connect_choices(screen: CompareScreen) -> None:
         # The method is left as it is: a visitor may have chosen another one while this was being answered.
         return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
 
+    @in_words
+    def on_reading(values: InputValues) -> Answers:
+        """The slider belongs to the reading before; the new one starts with its own setting."""
+        inputs = replace(fields.read(values), strength=OWN_STRENGTH)
+        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        return map_answers(layout, encoded, explanation_of(encoded, inputs), inputs)
+
+    fields.reading.input(on_reading, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
+        **screen.done
+    )
     for control in fields:
-        if control in (fields.image, fields.checkpoint):
+        if control in (fields.image, fields.checkpoint, fields.reading):
             continue
         # A slider's `release` and `input` each miss something (the keyboard, the reset button); `change` does not.
         # Score-CAM's budget alone waits for the release: every value in between would run the network.

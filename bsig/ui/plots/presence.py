@@ -1,0 +1,34 @@
+"""The reliability diagram: of what was given so much probability, how much was there."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from bsig.model.presence import PresenceCalibration
+from bsig.ui.plots.look import GREY, SERIES, base_figure
+
+
+def reliability_figure(presence: PresenceCalibration) -> go.Figure | None:
+    """Share of present classes against the calibrated probability, a point a tenth; None where nothing was measured.
+
+    On the diagonal a probability says what it means; above it the branch is too unsure, below it too sure.
+    """
+    if not presence.reliability:
+        return None
+    figure = base_figure("calibrated probability", "share that is present")
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="as it should be", line={"color": GREY, "dash": "dot", "width": 2},
+        hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[each.probability for each in presence.reliability],
+        y=[each.share for each in presence.reliability],
+        mode="lines+markers",
+        name="sigmoid branch",
+        line={"color": SERIES["sigmoid"]["colour"], "width": 3},
+        customdata=[each.count for each in presence.reliability],
+        hovertemplate="said %{x:.1%}, present %{y:.1%} of %{customdata:,} pairs<extra></extra>",
+    )
+    figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.02])
+    figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.02])
+    return figure
