@@ -250,13 +250,18 @@ def beyond_untrained(values: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
         )
         if not trained or not untrained or not np.isfinite(values["softmax"][key][0][0]):
             continue
-        best, other = (max(each, key=lambda name, each=each: each[name][0]) for each in (trained, untrained))
+        best, other = _highest(trained), _highest(untrained)
         answers[key] = {
             "trained": best,
             "untrained": other,
             "difference": estimate(trained[best] - untrained[other], values[best][key][1]),
         }
     return answers
+
+
+def _highest(values: Mapping[str, Float[Array, " r"]]) -> str:
+    """The column with the largest value on all pictures, the first of equal ones."""
+    return max(values, key=lambda name: float(values[name][0]))
 
 
 def _with_differences(values: Values, softmax: Values, column: str) -> dict[str, dict[str, Any]]:

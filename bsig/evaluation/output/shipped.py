@@ -206,7 +206,7 @@ def _without_unit(body: dict[str, Any]) -> dict[str, Any]:
     columns = {
         key: {name: numbers for name, numbers in column["metrics"].items() if name not in IN_THE_MAPS_UNIT}
         for key, column in body["columns"].items()
-        if not key.startswith("delta") and "+" not in key
+        if not key.startswith(("delta", "competition")) and "+" not in key
     }
     return {"columns": columns, "curves": body["localization_curves"].get("sigmoid"), "by_class": body["by_class"]}
 

@@ -123,7 +123,8 @@ def beyond_untrained(table: Mapping[str, Any]) -> str:
     Empty for results that were measured before this was.
     """
     entries = table.get("beyond_untrained") or {}
-    gains, rest = [], []
+    gains: list[str] = []
+    rest: list[str] = []
     for key, entry in entries.items():
         difference, untrained = entry["difference"], table["columns"][entry["untrained"]]["title"]
         is_gain = excludes_zero(difference) and difference["value"] > 0

@@ -115,6 +115,15 @@ def record_presence(path: Path, presence: PresenceCalibration) -> None:
     _rewrite(path, {**read_description(path), "presence": asdict(presence)}, "the calibration")
 
 
+def record_readings(path: Path, readings: dict[str, dict[str, float]]) -> None:
+    """Puts the settings of readings into `checkpoint.json`, in place of those that are there; no tensor changes.
+
+    Raises:
+        InputError: the folder holds no checkpoint, or cannot be written.
+    """
+    _rewrite(path, {**read_description(path), "readings": readings}, "the settings of readings")
+
+
 def _rewrite(path: Path, description: dict[str, Any], what: str) -> None:
     try:
         write_json(path / DESCRIPTION, description, indent=1)
