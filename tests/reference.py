@@ -775,6 +775,17 @@ def probability_gradient_map(features: Array, weight: Array, class_index: int, p
     return channel_weighted_map(direction, features)
 
 
+def cell_average_precision(maps: Array, is_right: Array) -> float:
+    """The precision at each cell's level, weighed by how much of the cell is right; maps and shares (n, m, h, w)."""
+    cells = sorted(zip(maps.ravel(), is_right.ravel(), strict=True), reverse=True)
+    total = sum(share for _, share in cells)
+    precision = 0.0
+    for level, share in cells:
+        reaching = [(value, right) for value, right in cells if value >= level]
+        precision += share / total * sum(right for _, right in reaching) / len(reaching)
+    return precision
+
+
 def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, offset: float) -> float:
     """Minus the log-likelihood pair by pair, with Platt's (1999) targets; the likeliest class counts five times."""
     pictures, classes = logits.shape

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from bsig.cli import bundle, calibrate, evaluate, explain, finetune, models, tables
+from bsig.cli import bundle, calibrate, evaluate, explain, finetune, fit_readings, models, tables
 from bsig.cli.bench import command as bench
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.version import __version__
@@ -57,6 +57,8 @@ COMMANDS = (
             finetune.add_finetune_arguments),
     Command("calibrate", "Fit how likely a class is in a picture, on labelled pictures the branch has not seen.",
             calibrate.run_calibrate, calibrate.add_calibrate_arguments),
+    Command("fit-readings", "Fit the settings of readings on labelled training pictures.",
+            fit_readings.run_fit_readings, fit_readings.add_fit_readings_arguments),
     Command("evaluate", "Measure both branches, with baselines and intervals.", evaluate.run_evaluate,
             evaluate.add_evaluate_arguments),
     Command("evaluate-shipped", "Measure the shipped checkpoints; write their results.json.",

@@ -79,11 +79,15 @@ class EvaluationConfig:
     absent_from: str = _setting("model", f"whose classes are asked for: {' or '.join(ABSENT_FROM)}", str)
     # Fewer where the model or the data set has fewer.
     absent_per_image: int = _setting(10, "absent classes asked of each picture", at_least=1)
+    # Other classes of the data set, which are more like the picture's own; fewer where it has fewer.
+    siblings_per_image: int = _setting(10, "absent classes of the data set asked of each picture", at_least=0)
     # Among those that softmax gets right; each costs some 40 forward passes a map.
     faithfulness: int = _setting(0, "pictures for deletion, ROAD, ...; slow", at_least=0)
     faithfulness_methods: tuple[str, ...] | None = _setting(
         None, "whose maps are scored on them, with commas; all methods where left out", names_from, ",".join
     )
+    # A forward pass a map: maps of the picture's own class by the methods that faithfulness is measured of.
+    drop_pictures: int = _setting(0, "pictures for average drop and increase in confidence alone", at_least=0)
     mosaics: int = _setting(150, "2 x 2 mosaics of the grid pointing game; 0 for none", at_least=0)
     resamples: int = _setting(RESAMPLES, "draws of the intervals", at_least=1)
     seed: int = _setting(0, "of absent classes, mosaics, draws and --limit", at_least=0)

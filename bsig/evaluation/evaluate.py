@@ -74,8 +74,11 @@ def evaluate(
     match = class_match(model, images, config.class_map)
     absent_pool = range(model.num_classes) if config.absent_from == "model" else sorted(set(match.index_of.values()))
     absent_count = _absent_count(config, absent_pool)
+    siblings = sorted(set(match.index_of.values()))
+    sibling_count = max(min(config.siblings_per_image, len(siblings) - 1), 0)
     work = Work(
-        model, images, match.index_of, table_requests(model, config), tuple(absent_pool), absent_count, config
+        model, images, match.index_of, table_requests(model, config), tuple(absent_pool), absent_count, tuple(siblings),
+        sibling_count, config,
     )  # fmt: skip
     with ExitStack() as stack:
 
@@ -124,12 +127,10 @@ def table_requests(model: DualBranch, config: EvaluationConfig) -> tuple[TableRe
     """
     deltas = tuple(dict.fromkeys([*DELTAS, *(delta for delta in CURVE_DELTAS if delta)]))
     columns = columns_of(model, deltas)  # heads are copies: made once, shared by all tables
-    plain = {key: column for key, column in columns.items() if column.delta is None and not column.with_bias}
     requests = []
     for key, treatment in itertools.product(dict.fromkeys(config.methods), dict.fromkeys(config.weights)):
-        # A delta or a bias moves the zero of CAM's signed map; clamped weights have given the zero up.
-        is_signed_cam = key == "cam" and treatment == "signed"
-        request = TableRequest(cam_method(key), treatment, columns if is_signed_cam else plain)
+        fitting = {name: column for name, column in columns.items() if column.fits(key, treatment)}
+        request = TableRequest(cam_method(key), treatment, fitting)
         request.source("softmax")  # refuses what cannot be evaluated before anything is computed
         requests.append(request)
     return tuple(requests)
@@ -166,6 +167,7 @@ def _settings(measurements: Measurements) -> dict[str, Any]:
         "input_size_hw": list(work.model.preprocessing.input_size_hw),
         "grid_hw": list(measurements.coverage.shape[1:]),
         "absent_per_image": work.absent_count,
+        "siblings_per_image": work.sibling_count,
         "mosaic_confidence": MOSAIC_CONFIDENCE,
         "faithfulness": scored_pictures,
         "faithfulness_methods": list(work.faithful_methods) if scored_pictures else [],

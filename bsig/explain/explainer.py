@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -166,7 +166,7 @@ class EncodedImage:
         score_cam_channels: int | None = None,
         progress: Progress | None = None,
         reading: str = "plain",
-        reading_settings: Mapping[str, float] | None = None,
+        reading_settings: Mapping[str, Any] | None = None,
         other_class: int | str | None = None,
         softmax_reading: str | None = None,
     ) -> Explanation:
@@ -233,7 +233,7 @@ class EncodedImage:
         weights: str,
         with_bias: bool,
         reading: str,
-        given: Mapping[str, float] | None,
+        given: Mapping[str, Any] | None,
         other_class: int | str | None,
     ) -> _Question:
         """The question, with all settings of its reading.

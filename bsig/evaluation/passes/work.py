@@ -9,7 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bsig.evaluation.config import EvaluationConfig
+from bsig.evaluation.gates import gates_of
 from bsig.evaluation.map_sources import MapSource, TableRequest, distinct_sources
 from bsig.evaluation.metrics.faithfulness import STEPS
 from bsig.evaluation.metrics.road import SHARES
@@ -21,6 +24,7 @@ from bsig.model.weights import state_sha256
 LAYOUT_OF_PARTS = 2
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
+DROP_COLUMNS = (*FAITHFUL_COLUMNS, "competition", "softmax*levelled", "sigmoid*levelled")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Work:
         requests: the tables.
         absent_pool: the classes that absent ones are drawn from; the picture's own is never drawn.
         absent_count: absent classes a picture.
+        sibling_pool, sibling_count: the same of the data set's own classes.
         config: the settings; `batch_size` pictures are a part.
     """
 
@@ -41,6 +46,8 @@ class Work:
     requests: tuple[TableRequest, ...]
     absent_pool: tuple[int, ...]
     absent_count: int
+    sibling_pool: tuple[int, ...]
+    sibling_count: int
     config: EvaluationConfig
 
     @cached_property
@@ -58,6 +65,26 @@ class Work:
         """The maps whose faithfulness is scored: no gates, which change no order, and no deltas."""
         requests = [request for request in self.requests if request.method.key in self.faithful_methods]
         return distinct_sources(requests, FAITHFUL_COLUMNS)
+
+    @cached_property
+    def drop_sources(self) -> dict[tuple[str, str | None], MapSource]:
+        """The maps whose average drop is measured over `config.drop_pictures`, by key and gate."""
+        if not self.config.drop_pictures:
+            return {}
+        return {
+            (source.key, column.gate): source
+            for request in self.requests
+            if request.method.key in self.faithful_methods
+            for key, column in request.columns.items()
+            if key in DROP_COLUMNS
+            for source in [request.source(key)]
+        }
+
+    @cached_property
+    def drop_positions(self) -> set[int]:
+        """Positions of the pictures whose average drop is measured, drawn over all that are usable."""
+        order = np.random.default_rng(self.config.seed).permutation(len(self.usable))
+        return {self.usable[i][0] for i in order[: self.config.drop_pictures]}
 
     @cached_property
     def usable(self) -> list[tuple[int, Sample, int]]:
@@ -80,7 +107,8 @@ class Work:
     def size(self) -> int:
         """The number of forward passes, about: a mosaic counts as four pictures."""
         scores = len(self.faithful_sources) * PASSES_A_SCORE
-        return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness
+        drops = len(self.drop_sources) * min(self.config.drop_pictures, len(self.usable))
+        return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness + drops
 
     def fingerprint(self) -> str:
         """A hash that changes with everything that changes a part.
@@ -104,8 +132,11 @@ class Work:
             ],
             "labels": self.labels,
             "sources": list(self.sources),
+            "gates": [gate.key for gate in gates_of(self.model)],
+            "readings": [self.model.metadata.get("readings"), repr(self.model.presence)],
+            "siblings": [self.sibling_count, list(self.sibling_pool)],
             "settings": [self.absent_count, list(self.absent_pool), config.mosaics, config.faithfulness,
-                         list(self.faithful_sources), config.seed, config.batch_size],
+                         list(self.faithful_sources), config.drop_pictures, config.seed, config.batch_size],
             "versions": library_versions(),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

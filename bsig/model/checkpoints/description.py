@@ -148,6 +148,7 @@ class CheckpointDescription(_Entries):
     training: dict[str, Any] = Field({}, description="an object")
     data: dict[str, Any] = Field({}, description="an object")
     results: dict[str, Any] = Field({}, description="an object")
+    readings: dict[str, dict[str, Finite]] = Field({}, description="an object that gives readings their settings")
     tensors_sha256: str = Field(description=f"the SHA-256 of {TENSORS}")
     _entries: dict[str, Any] = PrivateAttr()
 

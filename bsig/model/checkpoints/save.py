@@ -30,7 +30,7 @@ from bsig.model.presence import PresenceCalibration
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-LASTING_METADATA = ("training", "data", "results", "note", "doctored")
+LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored")
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 
 
@@ -113,6 +113,15 @@ def record_presence(path: Path, presence: PresenceCalibration) -> None:
         InputError: the folder holds no checkpoint, or cannot be written.
     """
     _rewrite(path, {**read_description(path), "presence": asdict(presence)}, "the calibration")
+
+
+def record_readings(path: Path, readings: dict[str, dict[str, float]]) -> None:
+    """Puts the settings of readings into `checkpoint.json`, in place of those that are there; no tensor changes.
+
+    Raises:
+        InputError: the folder holds no checkpoint, or cannot be written.
+    """
+    _rewrite(path, {**read_description(path), "readings": readings}, "the settings of readings")
 
 
 def _rewrite(path: Path, description: dict[str, Any], what: str) -> None:

@@ -83,7 +83,7 @@ def test_a_checkpoint_without_a_calibration_opens(saved: Path) -> None:
     ("key", "value"),
     [
         ("class_names", [1, 2, 3]), ("class_names", {"0": "ant"}), ("branch", ["full"]), ("backbone", {"name": 3}),
-        ("tensors_sha256", "0" * 64),
+        ("tensors_sha256", "0" * 64), ("readings", {"levelled": 1.0}), ("readings", {"levelled": {"lambda": "1"}}),
     ],
 )  # fmt: skip
 def test_an_entry_of_another_kind_is_refused(saved: Path, key: str, value: object) -> None:
