@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import secrets
@@ -37,6 +38,7 @@ from bsig.ui.server.visitors import current_key
 
 logger = logging.getLogger(__name__)
 SWEEP_EVERY_S = 5.0
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -53,6 +55,7 @@ class VisitorSpace:
         pages: number of open pages.
         had_page: whether a page was ever open.
         last_request: time of the last request, in seconds of the monotonic clock.
+        number: no other space has it or gets it.
     """
 
     folder: Path | None
@@ -64,6 +67,7 @@ class VisitorSpace:
     pages: int = 0
     had_page: bool = False
     last_request: float = field(default_factory=time.monotonic)
+    number: int = field(default_factory=lambda: next(_NUMBERS))
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # one start at a time, so that counts hold
 
     @property
