@@ -22,10 +22,13 @@ from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import file_sha256
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
 
 MAX_FILE_BYTES = 32 * 2**20
+PICTURES_AT_ONCE = 2
+"""How many pictures are decoded at the same time, whichever screens ask: their pixels take the app's peak of memory."""
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
@@ -114,6 +117,7 @@ class Workbench:
         self.visitor_spaces, self.limits = visitor_spaces, visitor_spaces.limits
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
+        self.decoding = threading.BoundedSemaphore(PICTURES_AT_ONCE)
 
     @property
     def is_public(self) -> bool:
@@ -214,23 +218,38 @@ class Workbench:
                 raise InputError(
                     f"'{path.name}' has {megabytes(size)}; the limit is {megabytes(MAX_FILE_BYTES)}: make it smaller."
                 )
-            content = path.read_bytes()
+            digest = file_sha256(path)
         except OSError as error:
-            raise InputError(f"'{path.name}' cannot be read any more; upload the picture again.") from error
+            raise _gone(path) from error
         # The model itself, which its encodings keep alive: class names and preprocessing belong to the answer as well.
-        key = (id(model), hashlib.sha256(content).hexdigest())
+        key = (id(model), digest)
         if self.limits.is_public:
             self.visitor_space.uses.add(key)
         # An encoding holds its model: those of models that have gone would keep them in memory.
         alive = {id(kept) for kept in (model, *self._models.values())}
         self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)
-        return self._encodings.get(key, lambda: Explainer(model).encode(content))
+        return self._encodings.get(key, lambda: self._encoded(path, digest, model))
+
+    def _encoded(self, path: Path, digest: str, model: DualBranch) -> EncodedImage:
+        """The features of a picture of this content; few at a time, since a large picture takes half a gigabyte."""
+        with self.decoding:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise _gone(path) from error
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise InputError(f"'{path.name}' was changed while it was read; choose it again.")
+            return Explainer(model).encode(content)
 
 
 def written(file: Path) -> tuple[int, int, int]:
     """What tells a file from another one that was written under its name: number, size and last change."""
     status = file.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _gone(path: Path) -> InputError:
+    return InputError(f"'{path.name}' cannot be read any more; upload the picture again.")
 
 
 def _names_in(folder: Path) -> set[str]:

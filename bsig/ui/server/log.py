@@ -24,7 +24,7 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.timing import collected
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, without_folders
 from bsig.ui.server.gradio_internals import InvalidPathError, ObservedBlocks, PageRequest, failed_on_inputs
 
 logger = logging.getLogger("bsig.requests")
@@ -99,6 +99,8 @@ class LoggedBlocks(ObservedBlocks):
     """A page whose requests are logged, and whose answers hold no words but ours when something fails."""
 
     health: Callable[[], dict[str, Any]]
+    tells_folders = True
+    """Whether a refusal may name folders of this machine; not in a public app."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -113,7 +115,7 @@ class LoggedBlocks(ObservedBlocks):
             with collected(record.seconds):
                 step = await answer()
         except Exception as error:
-            told, outcome = _in_words(error, record.endpoint)
+            told, outcome = _in_words(error, record.endpoint, tells_folders=self.tells_folders)
             record.write(**outcome)
             request.forget_session()
             if told is error:
@@ -141,11 +143,12 @@ class LoggedBlocks(ObservedBlocks):
         return record
 
 
-def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str]]:
+def _in_words(error: Exception, endpoint: str, *, tells_folders: bool) -> tuple[Exception, dict[str, str]]:
     """The error that the visitor is told in place of `error`, and the log's words for it."""
     cause = error.__cause__ if isinstance(error, gr.Error) else error
     if isinstance(cause, InputError):
-        return refusal(_shortened(str(cause))), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
+        sentence = str(cause) if tells_folders else without_folders(str(cause))
+        return refusal(_shortened(sentence)), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
     if isinstance(cause, VisitorLeftError):
         return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
