@@ -143,7 +143,7 @@ def hostile_zips() -> dict[str, tuple[bytes, str]]:
         "empty": (zip_of({"a/": b"", "b/": b""}), "holds no files"),
         "nothing": (zip_of({}), "holds no files"),
         "no pictures": (zip_of({"a/notes.txt": b"x", "b/notes.txt": b"x"}), "holds no labelled pictures"),
-        "file and folder": (zip_of({"a": picture, "a/1.png": picture, "b/2.png": picture}), "as a file and as a folder"),
+        "file and folder": (zip_of({"a": picture, "a/1.png": picture}), "as a file and as a folder"),
         "100,000 entries": (many_entries(100_000), "the limit is 5000"),
         "100,000 entries, said to be 3": (many_entries(100_000, said=3), "the limit is 5000"),
         "overlapping entries": (overlapping(), "holds 'a/1.png' twice"),

@@ -182,6 +182,78 @@ class ObservedBlocks(gr.Blocks):
         return super().queue(*arguments, **named)
 
 
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+TURN = "bsig_turn"
+"""In a request's scope: the visitor whose turn it takes."""
+VISITORS_REMEMBERED = 1000
+
+
+def take_fair_turns(blocks: gr.Blocks, waiting_each: int) -> None:
+    """Makes gradio's queue take the visitors in turns, and keep only so many questions of each waiting.
+
+    Gradio answers in the order of arrival: who sends sixty slow questions at once makes all others wait for all of
+    them. Needless once gradio's queue knows visitors.
+    """
+    queue = blocks._queue
+    turns = FairTurns(waiting_each)
+    take, push = queue.get_events, queue.push
+
+    def get_events() -> Any:
+        running = [turn_of(event) for events in queue.active_jobs if events for event in events]
+        for line in queue.event_queue_per_concurrency_id.values():
+            if len(line.queue) > 1:
+                line.queue.insert(0, line.queue.pop(turns.next_of([turn_of(event) for event in line.queue], running)))
+        taken = take()
+        if taken:
+            turns.note_taken(turn_of(taken[0][0]))
+        return taken
+
+    async def fair_push(body: Any, request: Any, username: Any) -> Any:
+        waits = (turn_of(event) for line in queue.event_queue_per_concurrency_id.values() for event in line.queue)
+        mine = request.scope.get(TURN, "")
+        if refusal := turns.refusal(sum(turn == mine for turn in waits)):
+            return False, refusal, "queue_full"
+        return await push(body, request, username)
+
+    queue.get_events, queue.push = get_events, fair_push  # type: ignore[method-assign]
+
+
+def turn_of(event: Any) -> str:
+    """The visitor whose turn an event of the queue takes."""
+    return event.request.scope.get(TURN, "")
+
+
+class FairTurns:
+    """Whose question is next: the visitor with the fewest under way, of several the one who waited longest for a turn.
+
+    Args:
+        waiting_each: how many questions of one visitor may wait.
+    """
+
+    def __init__(self, waiting_each: int) -> None:
+        self._waiting_each = waiting_each
+        self._turns = 0
+        self._last_turn: LRUCache[str, int] = LRUCache(VISITORS_REMEMBERED)
+
+    def next_of(self, waiting: list[str], running: list[str]) -> int:
+        """The place, in the line of the visitors who wait, of the question to be answered next."""
+        return min(
+            range(len(waiting)), key=lambda at: (running.count(waiting[at]), self._last_turn.get(waiting[at], 0), at)
+        )
+
+    def note_taken(self, visitor: str) -> None:
+        """Notes that a visitor has had a turn."""
+        self._turns += 1
+        self._last_turn[visitor] = self._turns
+
+    def refusal(self, waiting: int) -> str | None:
+        """The sentence for a visitor of whom so many questions wait already; None while there is room for one more."""
+        if waiting < self._waiting_each:
+            return None
+        return f"Queue is full: {waiting} of your questions are waiting, a visitor may have {self._waiting_each}; wait."
+
+
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
