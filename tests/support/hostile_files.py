@@ -200,11 +200,22 @@ def hostile_checkpoints(folder: Path) -> dict[str, str]:
                    "other": {"dtype": "F32", "shape": [4], "data_offsets": [8, 24]}}  # fmt: skip
     with_tensors(checkpoint_copy(folder / "overlapping"), safetensors_of(overlapping, bytes(24)))
     with_nan(checkpoint_copy(folder / "nan"))
+    long_names = ["x" * 10_000 + str(number) for number in range(500)]
+    checkpoint_copy(folder / "long-names", class_names=long_names, class_ids=long_names)
+    deep = checkpoint_copy(folder / "deep") / DESCRIPTION
+    deep.write_text(deep.read_text().replace("{", '{"deep": ' + "[" * 500 + "]" * 500 + ", ", 1))
+    entries = json.loads((CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / DESCRIPTION).read_text())
+    no_number = {**entries["preprocessing"], "std": [float("nan"), 0.5, float("inf")]}
+    checkpoint_copy(folder / "no-number", preprocessing=no_number)
+    for name, backbone in (("hub-backbone", "hf-hub:timm/resnet18.a1_in1k"), ("local-backbone", "local-dir:/etc")):
+        checkpoint_copy(folder / name, backbone={**entries["backbone"], "name": backbone})
     return {
         "million-classes": "are allowed", "nested": "is not JSON", "huge-description": "is no description",
         "newer": "update bsig", "cut": "cut short or changed", "tampered": "cut short or changed",
         "huge-tensor": "not a whole safetensors file", "huge-header": "not a whole safetensors file",
         "overlapping": "not a whole safetensors file", "nan": "NaN or infinite",
+        "long-names": "of at most 1000 letters", "deep": "nested more than", "no-number": "finite numbers above 0",
+        "hub-backbone": "`backbone` (='hf-hub:timm/", "local-backbone": "`backbone` (='local-dir:/",
     }  # fmt: skip
 
 

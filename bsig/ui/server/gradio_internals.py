@@ -200,11 +200,18 @@ def take_fair_turns(blocks: gr.Blocks, waiting_each: int) -> None:
     take, push = queue.get_events, queue.push
 
     def get_events() -> Any:
-        running = [turn_of(event) for events in queue.active_jobs if events for event in events]
-        for line in queue.event_queue_per_concurrency_id.values():
-            if len(line.queue) > 1:
-                line.queue.insert(0, line.queue.pop(turns.next_of([turn_of(event) for event in line.queue], running)))
+        running = [event for events in queue.active_jobs if events for event in events]
+        held = {}
+        for name, line in queue.event_queue_per_concurrency_id.items():
+            under_way = [turn_of(event) for event in running if event.concurrency_id == name]
+            at = turns.next_of([turn_of(event) for event in line.queue], under_way, line.concurrency_limit)
+            if at is None:
+                held[name], line.queue = line.queue, []  # out of sight of gradio's own choice
+            else:
+                line.queue.insert(0, line.queue.pop(at))
         taken = take()
+        for name, events in held.items():
+            queue.event_queue_per_concurrency_id[name].queue = events
         if taken:
             turns.note_taken(turn_of(taken[0][0]))
         return taken
@@ -227,6 +234,8 @@ def turn_of(event: Any) -> str:
 class FairTurns:
     """Whose question is next: the visitor with the fewest under way, of several the one who waited longest for a turn.
 
+    Nobody has all the places of a line: one is left for whoever comes next.
+
     Args:
         waiting_each: how many questions of one visitor may wait.
     """
@@ -236,11 +245,18 @@ class FairTurns:
         self._turns = 0
         self._last_turn: LRUCache[str, int] = LRUCache(VISITORS_REMEMBERED)
 
-    def next_of(self, waiting: list[str], running: list[str]) -> int:
-        """The place, in the line of the visitors who wait, of the question to be answered next."""
-        return min(
-            range(len(waiting)), key=lambda at: (running.count(waiting[at]), self._last_turn.get(waiting[at], 0), at)
-        )
+    def next_of(self, waiting: list[str], running: list[str], places: int | None) -> int | None:
+        """The place, in the line of the visitors who wait, of the question to be answered next; None for none now.
+
+        Args:
+            waiting: the visitor of each question, in order of arrival.
+            running: the visitor of each question of this line that is being answered.
+            places: how many are answered at the same time; None for any number.
+        """
+        most_each = max(1, places - 1) if places else len(running) + 1
+        allowed = [at for at, visitor in enumerate(waiting) if running.count(visitor) < most_each]
+        order = lambda at: (running.count(waiting[at]), self._last_turn.get(waiting[at], 0), at)  # noqa: E731
+        return min(allowed, key=order, default=None)
 
     def note_taken(self, visitor: str) -> None:
         """Notes that a visitor has had a turn."""

@@ -49,7 +49,8 @@ class OwnHosts:
 
 def _name_in(address: str) -> str | None:
     try:
-        return urlsplit(address).hostname
+        parts = urlsplit(address)
+        return parts.hostname if parts.port is None or parts.port else None  # reading a wrong port raises
     except ValueError:
         return None
 

@@ -311,12 +311,17 @@ def test_gradio_keeps_no_statistics_of_requests(page: Any, visitor: Visitor) -> 
 
 def test_the_visitor_with_the_fewest_questions_under_way_is_next_and_of_several_who_waited_longest() -> None:
     turns = FairTurns(3)
-    assert turns.next_of(["a", "a", "b"], []) == 0
+    assert turns.next_of(["a", "a", "b"], [], 2) == 0
     turns.note_taken("a")
-    assert turns.next_of(["a", "a", "b"], []) == 2
+    assert turns.next_of(["a", "a", "b"], [], 2) == 2
     turns.note_taken("b")
-    assert turns.next_of(["b", "a", "a"], []) == 1  # the first of a's, since b has just had a turn
-    assert turns.next_of(["b", "a", "a"], ["a"]) == 0
+    assert turns.next_of(["b", "a", "a"], [], None) == 1  # the first of a's, since b has just had a turn
+    assert turns.next_of(["b", "a", "a"], ["a"], None) == 0
+    assert turns.next_of(["a", "a"], ["a"], None) == 0
+    assert turns.next_of(["a", "a"], ["a"], 2) is None  # the second place is left for somebody else
+    assert turns.next_of(["a", "a", "c"], ["a"], 2) == 2
+    assert turns.next_of(["a"], ["b"], 1) == 0  # gradio sees to it that a line of one place is full
+    assert turns.next_of([], ["b"], 2) is None
     assert turns.refusal(2) is None
     assert "3 of your questions are waiting" in str(turns.refusal(3))
 
@@ -339,7 +344,13 @@ def test_gradios_queue_takes_visitors_in_turns_and_a_questions_visitor_is_in_its
         events, _, _ = queue.get_events()
         order.append(turn_of(events[0]))
     assert order == ["greedy", "other", "greedy", "other", "greedy", "greedy"]
+    line.concurrency_limit = 2
+    queue.active_jobs = [[_event("greedy")], None]
     line.queue = [_event("greedy") for _ in range(4)]
+    assert queue.get_events() is None
+    assert len(line.queue) == 4
+    line.queue.append(_event("other"))
+    assert turn_of(queue.get_events()[0][0]) == "other"
     body = PredictBodyInternal(data=[], fn_index=next(iter(demo.fns)))
     said = asyncio.run(queue.push(body, _event("greedy").request, None))
     assert said == (False, str(FairTurns(4).refusal(4)), "queue_full"), "gradio's queue takes questions otherwise"
