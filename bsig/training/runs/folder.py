@@ -87,6 +87,7 @@ class RunFolder:
             write_json(folder / REQUEST, asdict(request))
             write_json(folder / STATE, asdict(RunState(created=time.time())))
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise InputError(f"run '{folder.name}' cannot be kept in '{self.runs}' ({error}); free space.") from error
         return folder
 

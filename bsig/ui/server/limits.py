@@ -133,7 +133,7 @@ class Limits:
         """
         if self.password is None:
             return
-        if not hmac.compare_digest((given or "").encode(), self.password.encode()):
+        if not hmac.compare_digest(_bytes_of(given or ""), _bytes_of(self.password)):
             fault = "is not the right one" if given else "is missing"
             raise InputError(f"the password for fine-tuning {fault}; ask whoever runs this app, {ELSEWHERE}.")
 
@@ -241,6 +241,10 @@ class Limits:
         """Every limit in words, by the name of its field; the table of `assets/docs/hosting.md`."""
         names = [limit.name for limit in fields(self) if limit.name not in ("is_public", "password")]
         return {name: _in_words(name, getattr(self, name)) for name in names}
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # JSON can name halves of surrogate pairs
 
 
 class Guesses:

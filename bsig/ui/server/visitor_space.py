@@ -264,9 +264,8 @@ class VisitorSpaces:
     def _new_app_folder(self, root: Path) -> Path:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with locked(
-                root, STARTING_S
-            ):  # one at a time: nobody takes a folder that is not locked yet for a dead app's
+            # One at a time, so that nobody takes a folder that is not locked yet for a dead app's.
+            with locked(root.parent, STARTING_S):
                 for other in root.iterdir():
                     if other.is_dir() and not is_locked(other):
                         shutil.rmtree(other, ignore_errors=True)  # of an app that was killed
