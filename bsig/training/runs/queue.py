@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -167,10 +168,12 @@ def mark_interrupted(folder: RunFolder, is_in_line: Callable[[Path], bool] = lam
         while is_locked(run.folder) and time.monotonic() < deadline:
             time.sleep(TICK_S)  # a worker whose app has just died dies too, within a step
         # Looked at once more while nobody may change the state: a worker that begins now finds the run ended.
-        change_state_if(
-            lambda state, held=run.folder: _is_open(state) and not is_locked(held),
-            run.folder, standing="interrupted", sentence=interrupted(run), ended=time.time(),
-        )  # fmt: skip
+        is_left = functools.partial(_is_left, run.folder)
+        change_state_if(is_left, run.folder, standing="interrupted", sentence=interrupted(run), ended=time.time())
+
+
+def _is_left(folder: Path, state: RunState) -> bool:
+    return _is_open(state) and not is_locked(folder)
 
 
 def _is_open(state: RunState) -> bool:
