@@ -22,7 +22,7 @@ from bsig.ui.screens.logit_shift.screen import build_logit_shift
 from bsig.ui.screens.models import build_models, connect_finetune
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour
-from bsig.ui.server.gradio_internals import take_fair_turns
+from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns
 from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
@@ -129,5 +129,6 @@ def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,
+        **WITHOUT_ASKING_ITSELF,
         **server,
     }

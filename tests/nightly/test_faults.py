@@ -116,7 +116,7 @@ def test_an_app_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_path:
             preexec_fn=limited,
         )
         try:
-            wait_until_healthy(f"http://127.0.0.1:{port}", process, tmp_path / "log")  # type: ignore[arg-type]
+            wait_until_healthy(f"http://127.0.0.1:{port}", process, tmp_path / "log", 300)  # type: ignore[arg-type]
             one = Visitor(f"http://127.0.0.1:{port}")
             *_, said = one.compare(CAT.read_bytes(), "golf ball", name="Kätzchen.jpg")
             assert said["class_name"] == "golf ball"

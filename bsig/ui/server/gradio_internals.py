@@ -182,6 +182,13 @@ class ObservedBlocks(gr.Blocks):
         return super().queue(*arguments, **named)
 
 
+# --- the start --------------------------------------------------------------------------------------------------------
+
+# Gradio asks its own page before it goes on, and ends the app where no answer has come after three seconds or a proxy
+# stands between: an app on a busy machine ended right after it had begun to answer. Needless once it asks longer.
+WITHOUT_ASKING_ITSELF = {"_frontend": False}
+
+
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 TURN = "bsig_turn"

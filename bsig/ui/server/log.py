@@ -156,7 +156,8 @@ def _in_words(error: Exception, endpoint: str, *, tells_folders: bool) -> tuple[
     if failed_on_inputs(error) and not isinstance(error, gr.Error):
         return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
     if isinstance(error, gr.Error) and cause is None:
-        error.message = _shortened(str(error.message))  # gradio lists all of a thousand choices
+        words = str(error.message) if tells_folders else without_folders(str(error.message))
+        error.message = _shortened(words)  # gradio lists all of a thousand choices
         error.print_exception = False
         return error, {"outcome": "refused", "rule": rule_of(error.message), "by": _place(error)}
     if not isinstance(error, gr.Error):  # `in_words` has logged those that come from a handler

@@ -31,6 +31,7 @@ from bsig.ui.server.gradio_internals import (
     DOM_CLASSES,
     TURN,
     UNKNOWN_NAME_ERRORS,
+    WITHOUT_ASKING_ITSELF,
     FairTurns,
     InvalidPathError,
     LeanSession,
@@ -304,6 +305,24 @@ def test_gradio_keeps_no_statistics_of_requests(page: Any, visitor: Visitor) -> 
         visitor.ask("same", value)
     assert len(page._queue.event_analytics) <= 1, "GRADIO_ANALYTICS_MAX_EVENTS is not read any more"
     assert page._queue.ANAYLTICS_CACHE_FREQUENCY >= 10**9, "GRADIO_ANALYTICS_CACHE_FREQUENCY is not read any more"
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+def test_gradio_starts_also_where_its_own_question_to_its_page_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: asked.append(url) or False)
+    with warnings.catch_warnings(), loops_closed():
+        warnings.simplefilter("ignore")
+        with Blocks(analytics_enabled=False) as demo:
+            gr.Markdown("x")
+        demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **WITHOUT_ASKING_ITSELF)
+        demo.close(verbose=False)
+        gc.collect()
+    assert asked == [], "gradio asks itself otherwise than `_frontend` says"
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------
