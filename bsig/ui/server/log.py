@@ -61,8 +61,31 @@ def log_requests() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+        logging.getLogger("asyncio").addFilter(NoRoomForVisitors())
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class NoRoomForVisitors(logging.Filter):
+    """Lets asyncio say once a minute that no connection can be taken: it says so, with a trace, thousands of times."""
+
+    WORDS = "socket.accept() out of system resource"
+    EVERY_S = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; without its trace."""
+        if not record.getMessage().startswith(self.WORDS):
+            return True
+        is_due = time.monotonic() >= self._next
+        if is_due:
+            self._next = time.monotonic() + self.EVERY_S
+            record.msg, record.args = "no file is left for another connection; visitors wait.", ()
+            record.exc_info = record.exc_text = None
+        return is_due
 
 
 @dataclass

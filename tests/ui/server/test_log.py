@@ -15,7 +15,7 @@ from in_process import served_demo
 
 from bsig.inputs.errors import InputError, without_folders
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.server.log import rule_of
+from bsig.ui.server.log import NoRoomForVisitors, rule_of
 from bsig.ui.workbench import Workbench
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -66,6 +66,23 @@ def test_a_message_stays_one_line_whatever_it_quotes(name: str) -> None:
 )  # fmt: skip
 def test_a_stranger_reads_no_folder_of_this_machine(sentence: str, left: str) -> None:
     assert without_folders(sentence) == left
+
+
+def test_that_no_connection_can_be_taken_is_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    rule = NoRoomForVisitors()
+
+    def said(words: str) -> str | None:
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, words, (), (OSError, OSError(24), None))
+        return logging.Formatter().format(record) if rule.filter(record) else None
+
+    flood = "socket.accept() out of system resource\nsocket: <asyncio.TransportSocket fd=14>"
+    assert said(flood) == "no file is left for another connection; visitors wait."
+    assert [said(flood) for _ in range(100)] == [None] * 100
+    assert "OSError" in str(said("another fault"))
+    now[0] += 60.0
+    assert said(flood) is not None
 
 
 def test_a_rule_keeps_numbers() -> None:
