@@ -66,6 +66,7 @@ def full_disk() -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
+@pytest.mark.nightly
 def test_a_run_on_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     spaces = VisitorSpaces(Limits.local(), tmp_path / "work")
     bench = Workbench(visitor_spaces=spaces)
