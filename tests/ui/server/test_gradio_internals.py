@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import re
 import threading
 import warnings
@@ -310,19 +311,11 @@ def test_gradio_keeps_no_statistics_of_requests(page: Any, visitor: Visitor) -> 
 # --- the start --------------------------------------------------------------------------------------------------------
 
 
-def test_gradio_starts_also_where_its_own_question_to_its_page_is_not_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = []
-    monkeypatch.setattr("gradio.networking.url_ok", lambda url: asked.append(url) or False)
-    with warnings.catch_warnings(), loops_closed():
-        warnings.simplefilter("ignore")
-        with Blocks(analytics_enabled=False) as demo:
-            gr.Markdown("x")
-        demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **WITHOUT_ASKING_ITSELF)
-        demo.close(verbose=False)
-        gc.collect()
-    assert asked == [], "gradio asks itself otherwise than `_frontend` says"
+def test_gradio_asks_its_own_page_only_where_it_has_a_frontend() -> None:
+    asks = "if _frontend and not networking.url_ok(self.local_url)"
+    assert asks in inspect.getsource(Blocks.launch), "gradio asks itself otherwise: see `WITHOUT_ASKING_ITSELF`"
+    assert inspect.getsource(Blocks.launch).count("_frontend") == 2, "gradio does more by `_frontend` than it did"
+    assert launch_arguments().items() >= WITHOUT_ASKING_ITSELF.items()
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------
@@ -351,6 +344,11 @@ def _event(visitor: str) -> Event:
 
 
 def test_gradios_queue_takes_visitors_in_turns_and_a_questions_visitor_is_in_its_requests_scope() -> None:
+    with loops_closed():
+        _check_turns()
+
+
+def _check_turns() -> None:
     with Blocks() as demo:
         gr.Button().click(lambda: None, api_name="nothing")
     demo.queue(max_size=9)
