@@ -31,6 +31,9 @@ Triple = tuple[float, float, float]
 # MPO (several JPEGs in one file, as phones write them) is opened by Pillow's JPEG reader and has no name of its own.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
+MAX_SCANNED_PIXELS = 20 * MAX_PIXELS  # two seconds of decoding; a usual progressive JPEG has 10 scans
+START_OF_SCAN = b"\xff\xda"
+STRIP_PIXELS, BLOCK = 2**20, 2**20
 RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("bicubic", "bilinear", "nearest")}
 EXIF_ORIENTATION = 0x0112
 _TURN = Image.Transpose
@@ -71,6 +74,7 @@ def read_image(source: Image.Image | str | Path | bytes, name: str | None = None
         return _decoded(source, name or "the picture")
     name = name or (f"'{source}'" if not isinstance(source, bytes) else "the uploaded file")
     with _opened(source, name) as picture:  # an animation keeps its file open
+        _check_scans(picture, source, name)
         return _decoded(picture, name)
 
 
@@ -184,6 +188,35 @@ def _check_size(picture: Image.Image, name: str) -> None:
         raise InputError(f"{name} has no pixels ({width} x {height}); choose a picture with at least one.")
 
 
+def _check_scans(picture: Image.Image, source: str | Path | bytes, name: str) -> None:
+    """Refuses a JPEG of many scans: each, also an empty one of ten bytes, is a pass over all pixels.
+
+    Their number is the number of their markers, which cannot stand inside a scan (ITU T.81, B.1.1.5). Those of a
+    thumbnail count as well; they are few.
+    """
+    if picture.format not in ("JPEG", "MPO"):
+        return
+    width, height = picture.size
+    scans = _count_in(source, START_OF_SCAN)
+    if scans * width * height > MAX_SCANNED_PIXELS:
+        raise InputError(
+            f"{name} is a JPEG of {scans} scans over {width} x {height} pixels, which takes too long to decode; save "
+            "it again, not progressive."
+        )
+
+
+def _count_in(source: str | Path | bytes, mark: bytes) -> int:
+    """How often two bytes stand in a file."""
+    if isinstance(source, bytes):
+        return source.count(mark)
+    count, last = 0, b""
+    with Path(source).open("rb") as stream:
+        while block := stream.read(BLOCK):
+            count += (last + block).count(mark)
+            last = block[-1:]
+    return count
+
+
 def _too_large(name: str, pixels: str) -> str:
     return f"{name} has {pixels} pixels; the limit is {MAX_PIXELS // 1_000_000} million: make it smaller first."
 
@@ -198,18 +231,35 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
         raise InputError("a floating-point picture has no agreed white; save it with 8 or 16 bits a channel.")
     if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return _on_white(picture)
     # `copy` also where nothing changes: the caller's picture is never handed on, and file handles are let go.
     return picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
 
 
 def _sixteen_bit_rgb(picture: Image.Image) -> Image.Image:
     """16-bit grey scaled to 8 bits (65535 -> 255); Pillow's own conversion would clip at 255."""
-    values = np.asarray(picture).astype(np.float64)
-    grey = np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    grey = Image.new("L", picture.size)
+    for box in _strips(picture):
+        values = np.asarray(picture.crop(box)).astype(np.float64)
+        grey.paste(Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)), box)
+    return grey.convert("RGB")
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """The picture with white wherever it is transparent."""
+    opaque = Image.new("RGB", picture.size)
+    for box in _strips(picture):
+        layer = picture.crop(box).convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        opaque.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+    return opaque
+
+
+def _strips(picture: Image.Image) -> list[tuple[int, int, int, int]]:
+    """Boxes of whole rows that make up the picture: what is computed on each takes little memory."""
+    width, height = picture.size
+    rows = max(1, STRIP_PIXELS // width)
+    return [(0, top, width, min(height, top + rows)) for top in range(0, height, rows)]
 
 
 def _reason(error: BaseException) -> str:

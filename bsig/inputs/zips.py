@@ -25,6 +25,7 @@ BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.
 DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
 ENCRYPTED = 0x1
+ZIP64_LOCATOR, ZIP64_BYTES = b"PK\x06\x07", 56 + 20  # of a zip with more entries than the last record can count
 LAST_RECORD, LAST_RECORD_BYTES = b"PK\x05\x06", 22 + 2**16
 LONGEST_NAME, LONGEST_REASON = 1000, 200
 RATIO_COUNTS_FROM = 2**20
@@ -73,7 +74,8 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
         problem, remedy = "cannot be unpacked", "free space or make it again"
         if isinstance(error, DAMAGE):
             problem, remedy = "is not a whole zip file", "make it again"
-        raise InputError(f"'{name}' {problem} ({str(error)[:LONGEST_REASON]}); {remedy}.") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"'{name}' {problem} ({reason[:LONGEST_REASON]}); {remedy}.") from error
     return data_root(target)
 
 
@@ -96,12 +98,15 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
     The standard library reads as much of the table as that record says, and no more.
     """
     with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES))
+        stream.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES - ZIP64_BYTES))
         tail = stream.read()
     at = tail.rfind(LAST_RECORD)
     if at < 0 or len(tail) < at + 16:
         return  # no zip: the standard library says so
     entries, table_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
+    zip64 = tail[max(0, at - ZIP64_BYTES) : at]
+    if len(zip64) == ZIP64_BYTES and zip64[-20:].startswith(ZIP64_LOCATOR):  # then that of large zips counts
+        entries, table_bytes = struct.unpack("<QQ", zip64[32:48])
     if entries > limits.files or table_bytes > limits.files * (46 + LONGEST_NAME):
         raise InputError(f"'{name}' holds {entries} entries; the limit is {limits.files}.")
 
@@ -121,13 +126,24 @@ def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> li
     total = sum(entry.file_size for entry in files)
     if total > limits.total_bytes:
         raise InputError(f"'{name}' unpacks to {megabytes(total)}; the limit is {megabytes(limits.total_bytes)}.")
+    _check_places(files, name)
+    return files
+
+
+def _check_places(files: list[zipfile.ZipInfo], name: str) -> None:
+    """Refuses two entries that would lie at one place, as two files or as a file and a folder."""
     paths: set[str] = set()
     for entry in files:
         path = _relative_path(entry)
         if path.casefold() in paths:
             raise InputError(f"'{name}' holds '{_short(path)}' twice; keep one.")
         paths.add(path.casefold())
-    return files
+    for entry in files:
+        folder = next(
+            (one for one in PurePosixPath(_relative_path(entry)).parents if str(one).casefold() in paths), None
+        )
+        if folder is not None:
+            raise InputError(f"'{name}' holds '{_short(str(folder))}' as a file and as a folder; keep one.")
 
 
 def _check_entry(entry: zipfile.ZipInfo, name: str, limits: ZipLimits) -> None:

@@ -116,7 +116,8 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
 
 def encoding_rate(model: DualBranch) -> float:
     """Returns pictures a second that this machine decodes and encodes with this model; measured once a model."""
-    key = (model.backbone_name, model.features_at, str(model.device), model.preprocessing.input_size_hw)
+    network = (model.backbone_name, model.options, model.features_at)
+    key = (*network, str(model.device), model.preprocessing.input_size_hw)
     if key in _RATES:
         return _RATES[key]
     inputs = torch.zeros(RATE_BATCH, 3, *model.preprocessing.input_size_hw, device=model.device)

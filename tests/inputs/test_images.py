@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile_files import jpeg_of_scans, sixteen_bit_png
 from PIL import Image
 from timm.data import create_transform
 from tolerances import FLOAT32, IDENTITY, assert_close
@@ -210,6 +211,49 @@ def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
 def test_a_huge_picture_is_refused_from_its_header_alone(size_wh: tuple[int, int]) -> None:
     # The file holds no pixels: had anything been decoded, the text would say that the file is damaged.
     assert "the limit is 64 million" in refusal(png_header(*size_wh))
+
+
+def test_a_jpeg_whose_many_scans_hold_nothing_is_refused_by_their_number(tmp_path: Path) -> None:
+    """Each is a pass over all pixels: 200 over 64 million take 17 s and 20 kB."""
+    content = jpeg_of_scans(4000, 4000, 200)
+    (tmp_path / "scans.jpg").write_bytes(content)
+    for source in (content, tmp_path / "scans.jpg"):
+        assert "is a JPEG of 206 scans over 4000 x 4000 pixels" in refusal(source)
+    assert read_image(jpeg_of_scans(40, 30, 200)).size == (40, 30)
+    assert read_image(file_of(noise(640, 480), "JPEG", progressive=True)).size == (640, 480)
+
+
+def test_a_mark_of_a_scan_that_lies_across_two_blocks_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans.jpg").write_bytes(jpeg_of_scans(4000, 4000, 200))
+    for block in (7, 64, 101):
+        monkeypatch.setattr("bsig.inputs.images.BLOCK", block)
+        assert "of 206 scans" in refusal(tmp_path / "scans.jpg")
+
+
+@pytest.mark.parametrize("size_wh", [(37, 53), (1, 7), (53, 1)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "P"])
+def test_a_picture_taken_in_strips_is_the_picture_taken_as_a_whole(
+    size_wh: tuple[int, int], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(3)
+    grey, alpha = (generator.integers(0, 256, size_wh[::-1], dtype=np.uint8) for _ in range(2))
+    if mode == "I;16":
+        content = file_of(Image.fromarray(grey.astype(np.uint16) * 200 + alpha))
+    elif mode == "P":
+        content = file_of(Image.fromarray(grey).convert("P"), transparency=bytes(range(256)))
+    else:
+        picture = Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]).convert(mode)
+        content = file_of(picture)
+    whole = np.asarray(read_image(content))
+    monkeypatch.setattr("bsig.inputs.images.STRIP_PIXELS", 2 * size_wh[0] + 1)
+    assert np.array_equal(np.asarray(read_image(content)), whole)
+
+
+def test_a_sixteen_bit_picture_made_by_hand_is_one() -> None:
+    with Image.open(io.BytesIO(sixteen_bit_png(13, 7))) as picture:
+        assert (picture.mode, picture.size) == ("I;16", (13, 7))
 
 
 def test_a_huge_pil_picture_is_refused() -> None:

@@ -38,10 +38,12 @@ from bsig.model.presence import BINS, PresenceCalibration, ReliabilityBin
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
+LONGEST_NAME = 1000
+DEEPEST = 40
 AGAIN = "copy the checkpoint again or train it again"
 
 # A list of a million wrong names is refused at the first.
-Names = Annotated[list[str], FailFast()]
+Names = Annotated[list[Annotated[str, Field(max_length=LONGEST_NAME)]], FailFast()]
 GridSide = Annotated[int, Field(ge=1, lt=10_000)]
 # A picture's memory follows from these two.
 InputSide = Annotated[int, Field(ge=32, le=1024)]
@@ -138,7 +140,9 @@ NESTED: dict[str, type[BaseModel]] = {
 class CheckpointDescription(_Entries):
     """What every reader of a checkpoint relies on."""
 
-    class_names: Names = Field(min_length=1, max_length=MAX_CLASSES, description="a list of names")
+    class_names: Names = Field(
+        min_length=1, max_length=MAX_CLASSES, description=f"a list of names of at most {LONGEST_NAME} letters"
+    )
     class_ids: Names = Field(description="a list of ids, one for each of `class_names`")
     branch: BranchKind = Field(description="'full' or 'shift'")
     backbone: BackboneDescription = Field(description="an object that names the timm model")
@@ -213,9 +217,12 @@ def _json(file: Path) -> dict[str, Any]:
     if file.stat().st_size > MAX_DESCRIPTION_BYTES:
         raise InputError(f"{DESCRIPTION} is over {MAX_DESCRIPTION_BYTES >> 20} MB; that is no description.")
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        # NaN and infinities are no JSON, but Python writes them, e.g. for a measure of nothing: they become null.
+        entries = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{DESCRIPTION} is not JSON ({error}); copy it again.") from error
+    if _depth(entries) > DEEPEST:  # what reads it later would run out of its stack
+        raise InputError(f"{DESCRIPTION} is nested more than {DEEPEST} deep; that is no description.")
     # Before all fields, because a newer format may have others.
     version = entries.get("format_version") if isinstance(entries, dict) else None
     if not isinstance(version, int) or version < 1:
@@ -223,6 +230,15 @@ def _json(file: Path) -> dict[str, Any]:
     if version > FORMAT_VERSION:
         raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
     return entries
+
+
+def _depth(entries: Any) -> int:
+    """How deep lists and objects are nested, level by level."""
+    depth, level = 0, [entries]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _refusal(place: tuple[int | str, ...], kind: str, entries: dict[str, Any]) -> InputError:
