@@ -35,7 +35,8 @@ from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method, clamps_weights, default_method, signed_map
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
+from bsig.inputs.images import CropMode, Preprocessing, crop_image, read_image
+from bsig.inputs.tensors import input_tensor
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 

@@ -17,7 +17,8 @@ from timm.data import create_transform
 from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import FORMATS, Preprocessing, crop_image, input_batch, input_tensor, read_image
+from bsig.inputs.images import FORMATS, Preprocessing, crop_image, read_image
+from bsig.inputs.tensors import input_batch, input_tensor
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 

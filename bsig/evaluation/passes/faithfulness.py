@@ -12,7 +12,8 @@ from torch import Tensor
 from bsig.evaluation.metrics.faithfulness import faithfulness
 from bsig.evaluation.passes.annotated_pictures import squashed
 from bsig.evaluation.passes.work import Work
-from bsig.inputs.images import crop_image, input_tensor
+from bsig.inputs.images import crop_image
+from bsig.inputs.tensors import input_tensor
 
 Array = np.ndarray
 
