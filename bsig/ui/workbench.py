@@ -224,7 +224,7 @@ class Workbench:
         # An encoding holds its model: those of models that have gone would keep them in memory.
         alive = {id(kept) for kept in (model, *self._models.values())}
         self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)
-        return self._encodings.get(key, lambda: Explainer(model).encode(content))
+        return self._encodings.get(key, lambda: Explainer(model).encode(content, keep_source=False))
 
 
 def _names_in(folder: Path) -> set[str]:
