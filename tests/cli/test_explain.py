@@ -29,7 +29,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_explain_as_a_process_writes_all_files_and_prints_their_json(out: Path) -> None:
-    process = run("explain", CAT, "--out", out)
+    process = run("explain", CAT, "--json", "--out", out)
     assert process.returncode == 0
     assert process.stderr == ""
     assert sorted(path.name for path in out.iterdir()) == FILES
@@ -47,7 +47,10 @@ def test_a_bad_picture_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out
 
 
 def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--class", "golf ball", "--weights", "nonnegative", "--out", str(out)]) == 0
+    assert (
+        main(["explain", str(CAT), "--class", "golf ball", "--weights", "nonnegative", "--json", "--out", str(out)])
+        == 0
+    )
     numbers = json.loads(capsys.readouterr().out)
     assert numbers == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
     explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball", "cam", "nonnegative")
@@ -79,12 +82,12 @@ def test_the_help_of_explain_names_what_it_writes(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("label", ["574", "golf ball", "n03445777"])
 def test_a_class_can_be_given_by_index_name_or_id(label: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--class", label, "--out", str(out)]) == 0
+    assert main(["explain", str(CAT), "--class", label, "--json", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["class_index"] == 574
 
 
 def test_score_cam_takes_a_budget_of_channels(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--method", "score-cam", "--channels", "3", "--out", str(out)]) == 0
+    assert main(["explain", str(CAT), "--method", "score-cam", "--channels", "3", "--json", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["method"] == "score-cam"
 
 
@@ -113,7 +116,7 @@ def test_a_missing_picture_and_an_out_that_is_a_file_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "nowhere.jpg" in refusal(capsys, "explain", tmp_path / "nowhere.jpg", "--out", tmp_path / "out")
-    assert "is a folder" in refusal(capsys, "explain", tmp_path, "--out", tmp_path / "out")
+    assert "holds no picture" in refusal(capsys, "explain", tmp_path, "--out", tmp_path / "out")
     (tmp_path / "file").write_text("not a folder")
     assert "`--out`" in refusal(capsys, "explain", CAT, "--out", tmp_path / "file")
 

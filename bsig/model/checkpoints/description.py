@@ -14,7 +14,7 @@ import json
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,10 +29,10 @@ from pydantic import (
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing
-from bsig.model.backbones import BackboneOptions
-from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
-from bsig.model.cutting.cut import LAST
-from bsig.model.dual_branch import BranchKind
+from bsig.model.checkpoints.names import DESCRIPTION, LAST, TENSORS, BranchKind
+
+if TYPE_CHECKING:  # it imports torch, and a damaged description is refused before that
+    import bsig.model.backbones
 
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16 * 2**20
@@ -65,8 +65,10 @@ class BackboneDescription(_Entries):
     grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
 
     @property
-    def options(self) -> BackboneOptions:
+    def options(self) -> bsig.model.backbones.BackboneOptions:
         """Feature stage and pooling."""
+        from bsig.model.backbones import BackboneOptions
+
         return BackboneOptions(self.feature_stage, self.global_pool)
 
 
