@@ -5,8 +5,8 @@
     explanation.softmax.map, explanation.sigmoid.map      # float32 (h, w), signed, in logits
     explanation.plot(), explanation.save("out")
 
-The public names are listed in `__init__.pyi`, where type checkers and editors read them too. Each is imported when it is
-first used: importing bsig loads neither torch nor weights.
+The public names are listed in `__init__.pyi`, where type checkers and editors read them too. Each is imported when it
+is first used: importing bsig loads neither torch nor weights.
 """
 
 import lazy_loader

@@ -48,6 +48,6 @@ def run_check_bundle(options: argparse.Namespace) -> None:
     wrong = [row for row in rows if not row.agrees]
     if wrong:
         raise InputError(
-            f"{len(wrong)} of {len(rows)} explanations differ from the bundle's, in the predicted class or by more than "
-            f"{TOLERANCE:g} of a map's range, first '{wrong[0].folder}'; compare the versions in its manifest."
+            f"{len(wrong)} of {len(rows)} explanations differ from the bundle's in the predicted class or by more than "
+            f"{TOLERANCE:g} of a map's range, first '{wrong[0].folder}'; compare the versions in the manifest."
         )

@@ -162,7 +162,7 @@ class DualBranch(nn.Module):
                     return known.index(same) % self.num_classes
             if not re.fullmatch(r"-?[0-9]{1,9}", text):
                 near = near_class_names(text, self.class_names, self.class_ids)
-                hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
+                hint = f"the nearest are {', '.join(near)}." if near else "see `model.class_names`."
                 raise InputError(
                     f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; {hint}"
                 )
