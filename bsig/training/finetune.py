@@ -249,7 +249,7 @@ def finetune_on(
     classifier = _classifier(start, data, config, should_stop)
     if on_start:
         on_start(DualBranch(classifier, name=out.name))
-    state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
+    state_file = state_folder(out) / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
     softmax_head, settings = classifier.head, config.flat_shift
@@ -299,6 +299,11 @@ def _trained(
         head = damped_head(data.grids, softmax_head, trained.head, config.damping, data.features.processes)
         return replace(trained, head=head)
     return trained
+
+
+def state_folder(out: Path) -> Path:
+    """Where an unfinished run of the checkpoint folder `out` keeps its state."""
+    return out.with_name(f".{out.name}.training")
 
 
 def _checked_target(out: Path) -> Path:
