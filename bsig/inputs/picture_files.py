@@ -85,8 +85,10 @@ def picture_files(sources: Sequence[str], reserved: Sequence[str] = ()) -> Itera
         if not pictures:
             why = f"; {left_out[0]}" if left_out else " (a picture ends in .jpg, .png, ...)."
             raise InputError(f"`image` (={', '.join(sources)}) holds no picture that can be used{why}")
-        unique = {picture.path.resolve(): picture for picture in reversed(pictures)}
-        yield PictureFiles(_with_folders(tuple(reversed(unique.values())), reserved), tuple(left_out), skipped)
+        unique: dict[Path, PictureFile] = {}
+        for picture in pictures:
+            unique.setdefault(picture.path.resolve(), picture)
+        yield PictureFiles(_with_folders(tuple(unique.values()), reserved), tuple(left_out), skipped)
 
 
 def _pictures_below(root: Path) -> tuple[list[PictureFile], int]:

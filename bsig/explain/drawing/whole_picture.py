@@ -77,8 +77,8 @@ def _frame(picture: Image.Image, box_xyxy: tuple[int, int, int, int]) -> None:
     """Draws a white line with a dark edge just outside the box."""
     draw, (x0, y0, x1, y1) = ImageDraw.Draw(picture), box_xyxy
     line = max(1, round(min(picture.size) / 300))
-    for width, colour in ((2 * line, INK), (line, PAPER)):
-        draw.rectangle((x0 - line, y0 - line, x1 + line, y1 + line), outline=colour, width=width)
+    for distance, colour in ((line, PAPER), (2 * line, INK)):
+        draw.rectangle((x0 - distance, y0 - distance, x1 + distance, y1 + distance), outline=colour, width=line)
 
 
 def _pixels_inside(start: float, stop: float, side: int) -> range:
