@@ -14,6 +14,7 @@ Every file is written whole or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ def write_explanation(
         InputError: the folder cannot be written; the picture is not known or has changed.
     """
     numbers = explanation_numbers(explanation) if numbers is None else numbers
+    with _written_into(folder):  # before anything is drawn
+        folder.mkdir(parents=True, exist_ok=True)
     writers: dict[str, Callable[[Path], None]] = {"comparison.png": _picture(comparison_picture(explanation))}
     for branch in BRANCHES:
         writers[f"{branch}.npy"] = _array(explanation.evidence(branch).map)
@@ -106,13 +109,18 @@ def write_explanation(
         writers["card.png"] = _picture(slide_card(explanation))
         writers["report.html"] = lambda path: write_whole(path, page)
     writers[NUMBERS] = lambda path: write_json(path, numbers, indent=1)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _written_into(folder):
         for name, write in writers.items():
             write(folder / name)
+    return [folder / name for name in writers]
+
+
+@contextmanager
+def _written_into(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"`out` (='{folder}') cannot be written ({error}); choose another folder.") from error
-    return [folder / name for name in writers]
 
 
 def _whole_picture(explanation: Explanation) -> Iterator[tuple[str, Callable[[Path], None]]]:
