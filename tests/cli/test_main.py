@@ -50,7 +50,7 @@ def loaded(*arguments):
         code = main(arguments)
     except SystemExit as ended:
         code = ended.code
-    print(code, *(name for name in HEAVY if name in sys.modules))
+    print("LOADED", code, *(name for name in HEAVY if name in sys.modules))
 for arguments in ({arguments}):
     loaded(*arguments)
 """
@@ -60,7 +60,7 @@ def loaded_by(*commands: tuple[object, ...]) -> list[str]:
     """After each command, run in turn in one fresh interpreter: its exit code and the heavy packages that are there."""
     script = LIGHT.format(arguments="".join(f"{tuple(map(str, command))!r}," for command in commands))
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [line for line in done.stdout.splitlines() if line[:1] in "012" and not line.startswith("0.")]
+    return [line.removeprefix("LOADED ") for line in done.stdout.splitlines() if line.startswith("LOADED ")]
 
 
 def test_help_version_and_wrong_usage_need_nothing_heavy_and_bad_input_no_torch(tmp_path: Path) -> None:
