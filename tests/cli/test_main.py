@@ -41,6 +41,13 @@ def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, monkeypatch: 
     assert code == 0
 
 
+def test_a_terminal_that_is_not_utf_8_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding="ascii"))
+    assert main(["results"]) == 0
+    assert b"\\u2191" in content.getvalue()  # the arrow of "higher is better"
+
+
 LIGHT = """
 import sys
 from bsig.cli.main import main
