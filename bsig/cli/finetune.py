@@ -24,6 +24,7 @@ from bsig.inputs.datasets.samples import SPLITS
 from bsig.inputs.datasets.splits import NOTHING, train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.names import DESCRIPTION
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.training.callbacks import OnEpoch, ShouldStop
@@ -37,7 +38,7 @@ from bsig.training.config import (
     Views,
     settings_of,
 )
-from bsig.training.finetune import Finetuned, finetune
+from bsig.training.finetune import Finetuned, finetune, state_folder
 from bsig.training.loop.epoch import Epoch
 from bsig.training.processes import Processes, joined_processes
 
@@ -66,6 +67,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser, FinetuneConfig(), ("device",), default="auto")
     _add_settings(parser, FinetuneConfig(), ("half_precision", "encode_every_step", "calibrate"))
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
+    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that `--out` holds")
 
 
 def _add_settings(
@@ -98,6 +100,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         InputError: what `finetune` refuses; or a loss that is not finite, after what was finished is kept.
     """
     config = _config(arguments)
+    _check_nothing_is_lost(arguments)
     with joined_processes(config.device) as processes, asked_to_stop(quiet=not processes.is_first) as should_stop:
         outcome = _finetuned(arguments, config, processes, should_stop)
     if processes.is_first:
@@ -110,6 +113,21 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         raise (StoppedEarly if should_stop() else InputError)(
             f"{outcome.stopped} '{outcome.path.name}' is the checkpoint of epoch {len(outcome.history)}; "
             "--resume goes on."
+        )
+
+
+def _check_nothing_is_lost(arguments: argparse.Namespace) -> None:
+    """Refuses to replace a checkpoint that nobody asked to be replaced.
+
+    Raises:
+        InputError: `--out` holds one that is neither to be overwritten nor an interrupted run to go on with.
+    """
+    out = Path(os.path.abspath(arguments.out))
+    resumes = arguments.resume and state_folder(out).is_dir()
+    if (out / DESCRIPTION).exists() and not (arguments.overwrite or resumes):
+        raise InputError(
+            f"`--out` (='{arguments.out}') holds a checkpoint{' and no interrupted run' if arguments.resume else ''}; "
+            "give --overwrite to replace it, or choose another folder."
         )
 
 

@@ -1,10 +1,11 @@
-"""A picture from outside -> the crop that the model sees -> the model's input.
+"""A picture from outside -> the crop that the model sees.
 
     read_image(source)            -> RGB picture, upright, any size
     crop_image(picture, p)        -> the RGB crop that the model sees, p.input_size pixels
-    input_tensor(crop, p)         -> (1, 3, H, W) float32, normalised
+    crop_box_xyxy(size_wh, p)     -> where that crop lies in the picture
 
-Nothing here trusts the file: format and size are read from the header before a pixel is decoded.
+Nothing here trusts the file: format and size are read from the header before a pixel is decoded. The crop becomes the
+model's input in `bsig.inputs.tensors`; here nothing needs torch, so that a bad picture is refused at once.
 """
 
 from __future__ import annotations
@@ -12,16 +13,12 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
 from bsig.inputs.errors import InputError, first_line
 
@@ -112,28 +109,34 @@ def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Imag
     if preprocessing.crop_mode == "squash":
         return picture.resize((columns, rows), resample)
     # The crop in source pixels, resampled straight to the input: the same pixels as resizing the whole picture and
-    # cutting the middle out, but a 1 x 60,000 strip never becomes 256 x 15 million. Sizes are cut off as torchvision
-    # does it, not rounded, so that they are timm's (tests/inputs/test_images.py).
-    short = min(picture.size)
-    (x0, left, right, x1), (y0, top, bottom, y1) = (
-        _source_span(side, max(int(side * preprocessing.resize_to / short), cut), cut)
-        for side, cut in zip(picture.size, (columns, rows), strict=True)
-    )
+    # cutting the middle out, but a 1 x 60,000 strip never becomes 256 x 15 million.
+    (x0, left, right, x1), (y0, top, bottom, y1) = _source_spans(picture.size, preprocessing)
     box_xyxy = (left - x0, top - y0, right - x0, bottom - y0)
     return picture.crop((x0, y0, x1, y1)).resize((columns, rows), resample, box=box_xyxy)
 
 
-def input_tensor(crop: Image.Image, preprocessing: Preprocessing) -> Float[Tensor, "1 3 H W"]:
-    """The crop as normalised float32, `(value / 255 - mean) / std` per channel."""
-    return input_batch([crop], preprocessing)
+def crop_box_xyxy(size_wh: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """Where the crop that the model sees lies in a picture of this size: left, top, right, bottom, in its pixels.
+
+    A centre crop need not start on a whole pixel. `squash` sees the whole picture.
+    """
+    if preprocessing.crop_mode == "squash":
+        return (0.0, 0.0, float(size_wh[0]), float(size_wh[1]))
+    (_, left, right, _), (_, top, bottom, _) = _source_spans(size_wh, preprocessing)
+    return (left, top, right, bottom)
 
 
-def input_batch(crops: Sequence[Image.Image], preprocessing: Preprocessing) -> Float[Tensor, "b 3 H W"]:
-    """Several crops of one size as one normalised batch, with channels last in memory, which encoders take faster."""
-    pixels = torch.from_numpy(np.stack([np.asarray(crop, dtype=np.uint8) for crop in crops]))
-    mean = torch.tensor(preprocessing.mean)
-    std = torch.tensor(preprocessing.std)
-    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+def _source_spans(size_wh: tuple[int, int], preprocessing: Preprocessing) -> list[tuple[int, float, float, int]]:
+    """`_source_span` of the centre crop along x and along y.
+
+    Sizes are cut off as torchvision does it, not rounded, so that they are timm's (tests/inputs/test_images.py).
+    """
+    rows, columns = preprocessing.input_size_hw
+    short = min(size_wh)
+    return [
+        _source_span(side, max(int(side * preprocessing.resize_to / short), cut), cut)
+        for side, cut in zip(size_wh, (columns, rows), strict=True)
+    ]
 
 
 def _source_span(side: int, resized: int, cut: int) -> tuple[int, float, float, int]:

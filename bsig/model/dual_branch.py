@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.names import BranchKind
+from bsig.model.class_hints import near_class_names
 from bsig.model.heads import ClassificationHead
 from bsig.model.presence import PresenceCalibration
-
-BranchKind = Literal["full", "shift"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,14 @@ class DualBranch(nn.Module):
         self.sigmoid_head = (sigmoid_head or copy.deepcopy(classifier.head)).requires_grad_(True)
         self._mean_row: tuple[tuple[int, int], Tensor] | None = None
         self.eval()
+
+    def __repr__(self) -> str:
+        grid = "" if self.grid_hw is None else "{} x {} cells, ".format(*self.grid_hw)
+        trained = "fine-tuned" if self.is_trained else "not fine-tuned yet"
+        return (
+            f"DualBranch('{self.name}', {self.num_classes} classes, {self.backbone_name}, {grid}{self.branch_kind} "
+            f"branch, {trained})"
+        )
 
     @property
     def num_classes(self) -> int:
@@ -157,8 +165,8 @@ class DualBranch(nn.Module):
                 if same in known:
                     return known.index(same) % self.num_classes
             if not re.fullmatch(r"-?[0-9]{1,9}", text):
-                near = [name for name in self.class_names if text and text.casefold() in name.casefold()][:5]
-                hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
+                near = near_class_names(text, self.class_names, self.class_ids)
+                hint = f"the nearest are {', '.join(near)}." if near else "see `model.class_names`."
                 raise InputError(
                     f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; {hint}"
                 )

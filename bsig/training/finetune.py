@@ -258,7 +258,7 @@ def finetune_on(
     classifier = _classifier(start, data, config, should_stop)
     if on_start:
         on_start(DualBranch(classifier, name=out.name))
-    state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
+    state_file = state_folder(out) / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
     softmax_head, settings = classifier.head, config.flat_shift
@@ -349,6 +349,11 @@ def _presence(
         return None
     on_note(calibration_sentence(presence))
     return presence
+
+
+def state_folder(out: Path) -> Path:
+    """Where an unfinished run of the checkpoint folder `out` keeps its state."""
+    return out.with_name(f".{out.name}.training")
 
 
 def _checked_target(out: Path) -> Path:

@@ -239,7 +239,7 @@ class Workbench:
                 raise _gone(path) from error
             if hashlib.sha256(content).hexdigest() != digest:
                 raise InputError(f"'{path.name}' was changed while it was read; choose it again.")
-            return Explainer(model).encode(content)
+            return Explainer(model).encode(content, keep_source=False)
 
 
 def written(file: Path) -> tuple[int, int, int]:

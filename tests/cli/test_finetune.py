@@ -58,7 +58,8 @@ def test_finetune_writes_a_checkpoint_that_explain_takes(
     assert "epoch 2: loss" in printed.err
     assert "left out: 'a/bad.jpg'" in printed.err
     assert load_checkpoint(tmp_path / "ab").sigmoid_head.linear.weight.shape == (2, 1280)
-    assert main(["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--out", str(out)]) == 0
+    explain = ["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--json", "--out", str(out)]
+    assert main(explain) == 0
     assert json.loads(capsys.readouterr().out)["class_name"] == "b"
 
 
@@ -105,6 +106,25 @@ def test_finetune_refuses_a_wrong_setting_by_name(
     assert code == 2
     assert sentence in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("features_in")
+def test_finetune_replaces_a_checkpoint_only_where_it_is_told_to(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=2)
+    command = ["finetune", str(folder), "--out", str(out), "--fit-softmax-head", "--softmax-epochs", "1"]
+    assert main([*command, "--epochs", "1"]) == 0
+    first = (out / TENSORS).read_bytes()
+    capsys.readouterr()
+    for more in ([], ["--resume"]):  # the first run was finished: there is nothing to go on with
+        assert main([*command, "--epochs", "2", *more]) == 2
+        error = capsys.readouterr().err
+        assert "holds a checkpoint" in error
+        assert "--overwrite" in error
+        assert (out / TENSORS).read_bytes() == first
+    assert main([*command, "--epochs", "2", "--overwrite"]) == 0
+    assert load_checkpoint(out).metadata["training"]["epochs"] == 2
 
 
 def test_finetune_never_replaces_the_pictures_it_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

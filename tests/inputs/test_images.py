@@ -15,10 +15,10 @@ import torch
 from hostile_files import jpeg_of_scans, sixteen_bit_png
 from PIL import Image
 from timm.data import create_transform
-from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import FORMATS, Preprocessing, crop_image, input_batch, input_tensor, read_image
+from bsig.inputs.images import FORMATS, Preprocessing, crop_image, read_image
+from bsig.inputs.tensors import input_tensor
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -348,19 +348,3 @@ def test_cropping_leaves_the_picture_as_it_was() -> None:
     original = picture.copy()
     crop_image(picture, Preprocessing())
     assert pixels(picture) == pixels(original)
-
-
-def test_input_values_are_less_the_mean_over_the_spread_channel_by_channel() -> None:
-    preprocessing = Preprocessing((1, 2), 1, mean=(0.0, 0.5, 0.2), std=(1.0, 0.5, 0.1))
-    crop = Image.new("RGB", (2, 1), (255, 0, 51))
-    crop.putpixel((1, 0), (0, 255, 0))
-    expected = [[[[1, 0]], [[-1, 1]], [[0, -2]]]]
-    assert_close(input_tensor(crop, preprocessing), np.array(expected, dtype=np.float32), FLOAT32)
-
-
-def test_a_batch_is_its_pictures_one_by_one() -> None:
-    preprocessing = Preprocessing((13, 17), 17)
-    crops = [noise(17, 13, seed) for seed in range(3)]
-    alone = torch.cat([input_tensor(crop, preprocessing) for crop in crops])
-    assert_close(input_batch(crops, preprocessing), alone, IDENTITY)
-    assert input_batch(crops, preprocessing).dtype == torch.float32

@@ -23,7 +23,7 @@ from bsig.evaluation.passes.presence import presence_arrays
 from bsig.evaluation.passes.work import Work
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Sample
-from bsig.inputs.images import input_batch
+from bsig.inputs.tensors import input_batch
 from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray

@@ -14,7 +14,7 @@ import json
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,15 +29,16 @@ from pydantic import (
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing
-from bsig.model.backbones import BackboneOptions
-from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
-from bsig.model.cutting.cut import LAST
-from bsig.model.dual_branch import BranchKind
-from bsig.model.presence import BINS, PresenceCalibration, ReliabilityBin
+from bsig.model.checkpoints.names import DESCRIPTION, LAST, TENSORS, BranchKind
+
+if TYPE_CHECKING:  # it imports torch, and a damaged description is refused before that
+    import bsig.model.backbones
+    import bsig.model.presence
 
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
+RELIABILITY_BINS = 10
 LONGEST_NAME = 1000
 DEEPEST = 40
 AGAIN = "copy the checkpoint again or train it again"
@@ -69,8 +70,10 @@ class BackboneDescription(_Entries):
     grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
 
     @property
-    def options(self) -> BackboneOptions:
+    def options(self) -> bsig.model.backbones.BackboneOptions:
         """Feature stage and pooling."""
+        from bsig.model.backbones import BackboneOptions
+
         return BackboneOptions(self.feature_stage, self.global_pool)
 
 
@@ -119,12 +122,16 @@ class PresenceDescription(_Entries):
     present_above_half: Share | None = Field(None, description="a number from 0 to 1")
     absent_above_half: Share | None = Field(None, description="a number from 0 to 1")
     reliability: list[ReliabilityDescription] = Field(
-        [], max_length=BINS, description=f"at most {BINS} objects with `probability`, `share` and `count`"
+        [],
+        max_length=RELIABILITY_BINS,
+        description=f"at most {RELIABILITY_BINS} objects with `probability`, `share` and `count`",
     )
 
     @property
-    def calibration(self) -> PresenceCalibration:
+    def calibration(self) -> bsig.model.presence.PresenceCalibration:
         """How the sigmoid branch's logits become calibrated probabilities."""
+        from bsig.model.presence import PresenceCalibration, ReliabilityBin
+
         names = set(type(self).model_fields) - {"reliability"}
         bins = tuple(ReliabilityBin(each.probability, each.share, each.count) for each in self.reliability)
         return PresenceCalibration(**{name: getattr(self, name) for name in names}, reliability=bins)

@@ -21,13 +21,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError, first_line
+from bsig.model.checkpoints.names import LAST
 from bsig.model.cutting.last_linear import last_linear_of, random_copy
 from bsig.model.cutting.layout import CutError, GridLayout, layout_of
 from bsig.model.cutting.substitution import substituted, with_only_children, without_layers, without_own_tensors
 from bsig.model.cutting.traced_run import TracedRun, traced
 from bsig.model.heads import ClassificationHead, PooledLinearHead, Tail, TailHead
 
-LAST = "last"
 # Gradient times feature is balanced over the grid when its sum is below this share of its terms' sizes.
 BALANCE = 0.01
 
