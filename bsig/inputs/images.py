@@ -10,9 +10,11 @@ Nothing here trusts the file: format and size are read from the header before a 
 from __future__ import annotations
 
 import io
+import importlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,9 +30,18 @@ from bsig.inputs.errors import InputError, first_line
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
 
+# All that Pillow reads whose size stands in the header and whose pixels its C code decodes. Left out are formats that run
+# another program (EPS), hide a second picture of another size (ICO), or are decoded in Python, for minutes (QOI, DDS).
 # MPO (several JPEGs in one file, as phones write them) is opened by Pillow's JPEG reader and has no name of its own.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+SAFE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "PCX", "DIB", "TGA")
+with suppress(ImportError):
+    importlib.import_module("pillow_heif").register_heif_opener()
+Image.init()  # names the formats that this Pillow was built with
+FORMATS = tuple(form for form in SAFE_FORMATS if form in Image.OPEN)
+SUFFIXES = frozenset(suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS)
+HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 MAX_PIXELS = 64_000_000
+BYTE_WHITE, DEEP_WHITE = 255, 65535
 RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("bicubic", "bilinear", "nearest")}
 EXIF_ORIENTATION = 0x0112
 _TURN = Image.Transpose
@@ -84,6 +95,29 @@ def header_problem(path: Path, name: str) -> str | None:
     return None
 
 
+def stored_turn(source: str | Path | bytes, name: str) -> Image.Transpose | None:
+    """The turn by which `read_image` makes the stored pixels upright; None where they are.
+
+    Raises:
+        InputError: as of `read_image`, of what the header says.
+    """
+    with _opened(source, name) as picture:
+        return _turn_of(picture)
+
+
+def is_heif(source: str | Path | bytes) -> bool:
+    """Whether the file begins like a HEIC or HEIF picture, which Pillow reads with pillow-heif alone."""
+    if isinstance(source, bytes):
+        start = source[:12]
+    else:
+        try:
+            with Path(source).open("rb") as file:
+                start = file.read(12)
+        except OSError:
+            return False
+    return start[4:8] == b"ftyp" and start[8:] in HEIF_BRANDS
+
+
 def _opened(source: str | Path | bytes, name: str) -> Image.Image:
     """The picture with its header read and its pixels not."""
     file = _file(source, name)
@@ -96,6 +130,10 @@ def _opened(source: str | Path | bytes, name: str) -> Image.Image:
         raise InputError(_too_large(name, "more than 170 million")) from None
     except Exception as error:
         # Pillow's readers raise a dozen kinds on damaged headers (struct.error, KeyError, zlib.error, ...).
+        if "HEIF" not in FORMATS and is_heif(source):
+            raise InputError(
+                f"{name} is a HEIC picture, which needs pillow-heif: pip install pillow-heif, or save it as JPEG."
+            ) from error
         raise InputError(
             f"{name} is not a picture that can be opened ({_reason(error)}); use one of {', '.join(FORMATS)}."
         ) from error
@@ -144,14 +182,35 @@ def _source_span(side: int, resized: int, cut: int) -> tuple[int, float, float, 
     return max(0, math.floor(start - reach)), start, stop, min(side, math.ceil(stop + reach))
 
 
+def decoded_as_stored(source: str | Path | bytes, name: str) -> tuple[Image.Image, Image.Transpose | None]:
+    """The picture in the mode, values and direction that it is stored in, decoded, and the turn that makes it upright.
+
+    Raises:
+        InputError: as of `read_image`.
+    """
+    picture = _opened(source, name)
+    turn = _turn_of(picture)
+    with _decoding(picture, name):
+        picture.load()
+        # Pillow turns a TIFF while it loads it.
+        return picture, turn if _turn_of(picture) == turn else None
+
+
 def _decoded(picture: Image.Image, name: str) -> Image.Image:
     """The picture as upright RGB, with its pixels read."""
+    with _decoding(picture, name):
+        picture.load()
+        return _upright_rgb(picture)
+
+
+@contextmanager
+def _decoding(picture: Image.Image, name: str) -> Iterator[None]:
+    """Runs a block that decodes a picture of a size that is allowed; what fails there is said in one sentence."""
     _check_size(picture, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture.load()
-            return _upright_rgb(picture)
+            yield
     except InputError:
         raise
     except Exception as error:
@@ -190,11 +249,11 @@ def _too_large(name: str, pixels: str) -> str:
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
     # Not `ImageOps.exif_transpose`: it also rewrites the EXIF block, which fails on blocks that phones really write.
-    turn = UPRIGHT_BY_ORIENTATION.get(picture.getexif().get(EXIF_ORIENTATION, 1))
+    turn, form = _turn_of(picture), picture.format
     if turn is not None:
         picture = picture.transpose(turn)
     if picture.mode.startswith("I;16") or picture.mode == "I":
-        return _sixteen_bit_rgb(picture)
+        return _deep_grey_rgb(picture, form)
     if picture.mode == "F":
         raise InputError("a floating-point picture has no agreed white; save it with 8 or 16 bits a channel.")
     if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -205,11 +264,22 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
 
 
-def _sixteen_bit_rgb(picture: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits (65535 -> 255); Pillow's own conversion would clip at 255."""
+def _turn_of(picture: Image.Image) -> Image.Transpose | None:
+    return UPRIGHT_BY_ORIENTATION.get(picture.getexif().get(EXIF_ORIENTATION, 1))
+
+
+def _deep_grey_rgb(picture: Image.Image, form: str | None) -> Image.Image:
+    """Grey of 16 or 32 bits in 8 bits; Pillow's own conversion would clip at 255.
+
+    White is 65535, which Pillow scales a PPM to. Other whole numbers of 32 bits have no white of their own: where none
+    is above 255, that is white.
+    """
     values = np.asarray(picture).astype(np.float64)
-    grey = np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    if picture.mode == "I" and values.max() > DEEP_WHITE:
+        raise InputError(f"whole numbers up to {values.max():.0f} have no agreed white; save it with 8 or 16 bits.")
+    has_bytes = picture.mode == "I" and form != "PPM" and values.max() <= BYTE_WHITE
+    grey = np.clip(np.rint(values if has_bytes else values / (DEEP_WHITE / BYTE_WHITE)), 0, BYTE_WHITE)
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
 def _reason(error: BaseException) -> str:
