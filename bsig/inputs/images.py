@@ -45,6 +45,7 @@ BYTE_WHITE, DEEP_WHITE = 255, 65535
 RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("bicubic", "bilinear", "nearest")}
 EXIF_ORIENTATION = 0x0112
 _TURN = Image.Transpose
+QUARTER_TURNS = (_TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90)
 UPRIGHT_BY_ORIENTATION = {2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
                           6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90}  # fmt: skip
 
@@ -103,6 +104,20 @@ def stored_turn(source: str | Path | bytes, name: str) -> Image.Transpose | None
     """
     with _opened(source, name) as picture:
         return _turn_of(picture)
+
+
+def turned_point(x: float, y: float, size_wh: tuple[int, int], turn: Image.Transpose) -> tuple[float, float]:
+    """Where a point of a picture of that size lies after `picture.transpose(turn)`."""
+    width, height = size_wh
+    return {
+        Image.Transpose.FLIP_LEFT_RIGHT: (width - x, y),
+        Image.Transpose.ROTATE_180: (width - x, height - y),
+        Image.Transpose.FLIP_TOP_BOTTOM: (x, height - y),
+        Image.Transpose.TRANSPOSE: (y, x),
+        Image.Transpose.ROTATE_270: (height - y, x),
+        Image.Transpose.TRANSVERSE: (height - y, width - x),
+        Image.Transpose.ROTATE_90: (y, width - x),
+    }[turn]
 
 
 def is_heif(source: str | Path | bytes) -> bool:

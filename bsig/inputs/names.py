@@ -16,8 +16,8 @@ from bsig.inputs.errors import InputError
 COMPANIONS = frozenset(
     {
         "__macosx", "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r",
-        "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler",
-        "system volume information", "lost+found", "__pycache__", "picasa.ini", "zbthumbnail.info", "_vti_cnf", "cvs",
+        "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin",
+        "system volume information", "lost+found", "__pycache__", "picasa.ini", "zbthumbnail.info", "_vti_cnf",
         "network trash folder", "temporary items", "synofile_thumb",
     }
 )  # fmt: skip

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from bsig.evaluation.columns import Probability
 from bsig.evaluation.map_sources import class_maps
-from bsig.evaluation.passes.annotated_pictures import Notes, Picture, annotated_picture, squashed
+from bsig.evaluation.passes.annotated_pictures import Picture, annotated_picture, squashed
 from bsig.evaluation.passes.localization import localization_arrays
+from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import Work
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Sample
@@ -27,8 +28,8 @@ from bsig.model.dual_branch import DualBranch
 Array = np.ndarray
 
 
-def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict[str, Array]:
-    """All arrays of a few pictures (position, sample, label), each encoded once; unusable ones are only noted.
+def picture_part(work: Work, samples: Sequence[tuple[int, Sample, tuple[int, ...]]]) -> dict[str, Array]:
+    """All arrays of a few pictures (position, sample, present classes), each encoded once; unusable ones are only noted.
 
     Rows are pictures. `maps KEY` (n, 1 + a, h, w) and `gate BRANCH` (n, 1 + a) have the own class first; `places KEY`
     has a row a picture with boxes, `pixels KEY` one a picture with a mask.
@@ -36,8 +37,8 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict
     notes, preprocessing = Notes(), squashed(work.model)
     pictures = [
         picture
-        for at, sample, label in samples
-        if (picture := annotated_picture(sample, at, label, preprocessing, notes))
+        for at, sample, present in samples
+        if (picture := annotated_picture(sample, at, present, preprocessing, notes))
     ]
     if pictures:
         inputs = input_batch([picture.crop for picture in pictures], preprocessing)
@@ -46,7 +47,8 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict
     features = work.model.features(inputs.to(work.model.device))[: len(pictures)]
     classes = _asked_classes(work, pictures)
     arrays = class_arrays(work, features, classes)
-    arrays |= {"label": classes[:, 0], **branch_answers(work.model, features, classes[:, 0])}
+    present = [picture.present for picture in pictures]
+    arrays |= {"label": classes[:, 0], **branch_answers(work.model, features, present)}
     is_finite = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
     for key in work.sources:
         is_finite &= np.isfinite(arrays[f"maps {key}"]).all(axis=(1, 2, 3))
@@ -77,7 +79,7 @@ def _asked_classes(work: Work, pictures: Sequence[Picture]) -> Int[Array, "n m"]
         [
             picture.label,
             *absent_classes(
-                work.absent_pool, [picture.label], work.absent_count, seed=work.config.seed, position=picture.position
+                work.absent_pool, picture.present, work.absent_count, seed=work.config.seed, position=picture.position
             ),
         ]
         for picture in pictures
@@ -106,14 +108,24 @@ def class_arrays(work: Work, features: Float[Tensor, "b k h w"], class_index: In
     return arrays
 
 
-def branch_answers(model: DualBranch, features: Float[Tensor, "b k h w"], labels: Int[Array, " b"]) -> dict[str, Array]:
-    """Whether each branch's likeliest class is the picture's (1 or 0), and softmax's confidence in its own."""
+def branch_answers(
+    model: DualBranch, features: Float[Tensor, "b k h w"], present: Sequence[Sequence[int]]
+) -> dict[str, Array]:
+    """Whether each branch's likeliest class is in the picture (1 or 0), and softmax's confidence in its own.
+
+    `is_alone` is 1 where the picture has one class.
+    """
     softmax, sigmoid = (every.cpu().numpy() for every in branch_probabilities(model, features).values())
     return {
-        "softmax_top1": (softmax.argmax(axis=1) == labels).astype(np.float64),
-        "sigmoid_top1": (sigmoid.argmax(axis=1) == labels).astype(np.float64),
+        "softmax_top1": _is_present(softmax.argmax(axis=1), present),
+        "sigmoid_top1": _is_present(sigmoid.argmax(axis=1), present),
+        "is_alone": np.array([len(classes) == 1 for classes in present], bool),
         "confidence": softmax.max(axis=1).astype(np.float64),
     }
+
+
+def _is_present(answers: Int[Array, " b"], present: Sequence[Sequence[int]]) -> Float[Array, " b"]:
+    return np.array([answer in classes for answer, classes in zip(answers.tolist(), present, strict=True)], np.float64)
 
 
 @torch.no_grad()

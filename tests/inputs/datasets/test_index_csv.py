@@ -84,7 +84,8 @@ def test_a_missing_column_is_refused_by_name(tmp_path: Path, header: str, missin
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00bad", b"file,class\n\xff.jpg,ant\n", b"file,class\na,b" + b"x" * 200_000]
+    "content",
+    [b"\xff\xfe\x00bad", "file,class\na.jpg,ämt\n".encode() + b"\xff.jpg,ant\n", b"file,class\na,b" + b"x" * 200_000],
 )
 def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "index.csv").write_bytes(content)
@@ -128,11 +129,14 @@ def read_or_refused(folder: Path) -> None:
 
 def test_an_index_with_cells_too_many_too_few_or_too_long(tmp_path: Path) -> None:
     index = tmp_path / "index.csv"
-    index.write_text("file,class,width,height\na.png,tench,4,3,more,and more\nb.png,tench\n")
+    index.write_text("file,class,width,height\na.png,tench,4,3,,\nb.png,tench\n")
     assert [(one.key, one.listed_size_wh) for one in read_dataset(tmp_path).samples] == [
         ("a.png", (4, 3)),
         ("b.png", None),
     ]
+    index.write_text("file,class\na.png,tench, Tinca tinca\n")
+    with pytest.raises(InputError, match="line 2: 3 cells for 2 columns; put a cell that holds ',' into quotes"):
+        read_dataset(tmp_path)
     index.write_text(f"file,class,width,height\na.png,tench,{'9' * 5000},3\n")
     with pytest.raises(InputError, match="must be whole pixels"):
         read_dataset(tmp_path)
