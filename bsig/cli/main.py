@@ -15,7 +15,9 @@ from typing import NoReturn
 from bsig.cli import bundle, evaluate, explain, finetune, models, tables
 from bsig.cli.arguments import add_checkpoints_folder_argument
 from bsig.cli.bench import command as bench
+from bsig.cli.streams import write_any_letter
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.names import check_utf8
 from bsig.inputs.version import __version__
 
 STOPPED = 130  # 128 and the number of SIGINT, as shells have it
@@ -23,8 +25,11 @@ STOPPED = 130  # 128 and the number of SIGINT, as shells have it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        write_any_letter(stream)
     try:
+        check_utf8(sys.argv[1:] if arguments is None else arguments, "the command line")
+        options = _parser().parse_args(arguments)
         options.run(options)
         sys.stdout.flush()
     except InputError as error:

@@ -9,8 +9,8 @@ Nothing here trusts the file: format and size are read from the header before a 
 
 from __future__ import annotations
 
-import io
 import importlib
+import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -30,8 +30,8 @@ from bsig.inputs.errors import InputError, first_line
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
 
-# All that Pillow reads whose size stands in the header and whose pixels its C code decodes. Left out are formats that run
-# another program (EPS), hide a second picture of another size (ICO), or are decoded in Python, for minutes (QOI, DDS).
+# All that Pillow reads whose size stands in the header and whose pixels its C code decodes. Left out are formats that
+# run another program (EPS), hide a picture of another size (ICO), or are decoded in Python, for minutes (QOI, DDS).
 # MPO (several JPEGs in one file, as phones write them) is opened by Pillow's JPEG reader and has no name of its own.
 SAFE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "PCX", "DIB", "TGA")
 with suppress(ImportError):

@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from bsig.inputs.errors import InputError
 from bsig.inputs.images import decoded_as_stored
 
 Array = np.ndarray

@@ -29,7 +29,9 @@ Array = np.ndarray
 
 
 def picture_part(work: Work, samples: Sequence[tuple[int, Sample, tuple[int, ...]]]) -> dict[str, Array]:
-    """All arrays of a few pictures (position, sample, present classes), each encoded once; unusable ones are only noted.
+    """All arrays of a few pictures (position, sample, present classes), each encoded once.
+
+    Unusable ones are only noted.
 
     Rows are pictures. `maps KEY` (n, 1 + a, h, w) and `gate BRANCH` (n, 1 + a) have the own class first; `places KEY`
     has a row a picture with boxes, `pixels KEY` one a picture with a mask.

@@ -75,8 +75,8 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     if others and len(set(named.values())) == 1:
         split = next(iter(named)).name
         raise InputError(
-            f"'{folder.name}' holds pictures in '{others[0].name}' beside the folder '{split}', which may be a split or "
-            "a class; move one of them away."
+            f"'{folder.name}' holds pictures in '{others[0].name}' beside the folder '{split}', which may be a split "
+            "or a class; move one of them away."
         )
     by_split: dict[str, Path] = {}
     for path, split in named.items():

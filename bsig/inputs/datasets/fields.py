@@ -80,8 +80,8 @@ def path_inside(folder: Path, name: str, where: str) -> Path:
 class PathsInside:
     """The paths that the names of one index mean, each inside the folder.
 
-    A name may have backslashes, another Unicode form than on the disk, or its suffix in other letters: 'imgs\\A.JPG' is
-    'imgs/a.jpg' where no other file is meant. Folders are listed once.
+    A name may have backslashes, capitals or another Unicode form than the file on the disk, where no other file is
+    meant. Folders are listed once.
     """
 
     def __init__(self, folder: Path) -> None:
