@@ -62,7 +62,8 @@ def folder_samples(folder: Path, split: str, left_out: LeftOut) -> list[Sample]:
 def _split_folders(folder: Path) -> dict[str, Path]:
     """The folder of each split; empty where the folders are classes.
 
-    `train` beside `car` and `plane` is a class where pictures lie right in it, and a split where class folders do.
+    `train` beside `car` and `plane` is a class where pictures lie right in it, and a split where class folders hold
+    them.
 
     Raises:
         InputError: two folders are the same split, or it cannot be told which is what.
@@ -70,7 +71,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not is_companion(path.name))
     named = {path: split for path in inside if (split := split_named(path.name))}
     others = [path for path in inside if path not in named and _has_pictures(path)]
-    if others and any(_has_pictures_right_in_it(path) for path in named):
+    if others and any(_has_pictures_right_in_it_alone(path) for path in named):
         return {}
     if others and len(set(named.values())) == 1:
         split = next(iter(named)).name
@@ -125,8 +126,9 @@ def _has_pictures(folder: Path) -> bool:
     return any(_is_picture(file) for file in _files(folder, LeftOut()))
 
 
-def _has_pictures_right_in_it(folder: Path) -> bool:
-    return any(not is_companion(file.name) and _is_picture(file) for file in folder.iterdir())
+def _has_pictures_right_in_it_alone(folder: Path) -> bool:
+    inside = [path for path in folder.iterdir() if not is_companion(path.name)]
+    return any(map(_is_picture, inside)) and not any(path.is_dir() and _has_pictures(path) for path in inside)
 
 
 def _is_picture(file: Path) -> bool:
