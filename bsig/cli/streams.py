@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import codecs
 import io
-from typing import TextIO
 
 ESCAPED = "bsig.escaped"
 
 
-def write_any_letter(stream: TextIO) -> None:
+def write_any_letter(stream: object) -> None:
     """Makes the stream write a letter that its encoding lacks by its number, as JSON does, instead of failing.
 
     So what a command prints stays readable in Latin-1 or ASCII, and JSON stays JSON of the same text.

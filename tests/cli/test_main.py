@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from commands import refusal
 
 from bsig.cli.main import COMMANDS, main
+from bsig.cli.streams import write_any_letter
 
 
 @pytest.mark.parametrize("command", [[], *([command.name] for command in COMMANDS)])
@@ -37,3 +39,29 @@ def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, monkeypatch: 
         code = main(["checkpoints"])
         monkeypatch.undo()
     assert code == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_letter_that_the_terminal_lacks_is_written_by_its_number(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON stays JSON of the same text, in a pipe of whatever encoding; so do names with broken bytes."""
+    text = "\u2191 caf\u00e9 \U0001f426 \udce9"
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding=encoding))
+    write_any_letter(sys.stdout)
+    sys.stdout.write(json.dumps(text, ensure_ascii=False))
+    sys.stdout.flush()
+    assert json.loads(buffer.getvalue().decode(encoding)) == text
+
+
+def test_the_shipped_results_are_printed_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+    assert main(["results"]) == 0
+    assert b"\\u2191" in buffer.getvalue()  # the arrow of what is better
+
+
+def test_an_argument_that_is_not_utf8_is_refused_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "explain", "caf\udce9.jpg")
+    assert "the command line holds the name 'caf?.jpg', which is not UTF-8; rename it" in line

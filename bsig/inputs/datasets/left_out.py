@@ -1,4 +1,4 @@
-"""What a data set holds and does not give: counted by reason, said in one sentence."""
+"""What a data set holds and does not give: counted by reason, said in sentences."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class LeftOut:
             if Path(file).suffix.lower() in SUFFIXES:
                 self.add(COMPANIONS, name)
 
-    def sentence(self) -> str:
-        """All remarks, and all reasons with their counts and an example each; empty where there is nothing to say."""
-        reasons = [
-            f"{reason} ({count}, e.g. '{self._examples[reason][:100]}')" for reason, count in self._counts.items()
-        ]
-        return " ".join([*self._remarks, *([f"Left out: {'; '.join(reasons)}."] if reasons else [])])
+    def sentences(self) -> tuple[str, ...]:
+        """All remarks, then a sentence for each reason with its count and an example."""
+        reasons = (
+            f"Left out: {reason} ({count}, e.g. '{self._examples[reason][:100]}')."
+            for reason, count in self._counts.items()
+        )
+        return (*self._remarks, *reasons)

@@ -71,7 +71,7 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
             f"'{name}' lists '{repeated[0][:100]}' more than once in its split '{split}'; keep one line, with several "
             "classes as 'cat;dog'."
         )
-    return LabelledImages(name, split, tuple(samples), left_out.sentence())
+    return LabelledImages(name, split, tuple(samples), left_out.sentences())
 
 
 def _no_samples(address: str | Path, name: str, split: str, left_out: LeftOut) -> str:
@@ -81,8 +81,8 @@ def _no_samples(address: str | Path, name: str, split: str, left_out: LeftOut) -
     if not is_torchvision(address) and (_folder(address) / INDEX).is_file():
         cells = ", ".join(f"'{cell[:40]}' ({count})" for cell, count in list(split_cells(_folder(address)).items())[:8])
         remedy += f"; the column `split` holds {cells or 'nothing'}"
-    elif left_out.sentence():
-        remedy += f" ({left_out.sentence().rstrip('.')})"
+    elif left_out.sentences():
+        remedy += f" ({' '.join(left_out.sentences()).rstrip('.')})"
     return f"'{name}' holds no labelled pictures in its split '{split}'; {remedy}."
 
 

@@ -95,14 +95,14 @@ class Sample:
 class LabelledImages:
     """The samples of one split.
 
-    `split` is `train`, `val` or `test`, or `held out` for a part that was drawn from one of them. `left_out` says in a
-    sentence what else the data set holds; it is empty where there is nothing to say.
+    `split` is `train`, `val` or `test`, or `held out` for a part that was drawn from one of them. `left_out` says in
+    sentences what else the data set holds, if anything.
     """
 
     name: str
     split: str
     samples: tuple[Sample, ...]
-    left_out: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:

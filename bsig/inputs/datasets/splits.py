@@ -60,7 +60,7 @@ def train_and_held_out(
     """
     splits = _train_and_held_out(address, seed, images_root, split, held_out)
     parts = [splits.train, splits.held_out] if splits.held_out else [splits.train]
-    notes = dict.fromkeys(part.left_out for part in parts if part.left_out)
+    notes = dict.fromkeys(note for part in parts for note in part.left_out)
     return replace(splits, sentence=" ".join([splits.sentence, *notes]))
 
 
@@ -128,7 +128,7 @@ def images_to_measure(
             "train": "All pictures are measured, since the data has no split 'val' or 'test'.",
         }[split]
     images = read_dataset(address, split, images_root)
-    return MeasuredSplit(images, f"{sentence} {images.left_out}".strip())
+    return MeasuredSplit(images, " ".join([sentence, *images.left_out]))
 
 
 def _why_not_val(address: str | Path, split: str) -> str:

@@ -88,7 +88,7 @@ def test_pictures_are_read_whatever_their_suffix(tmp_path: Path) -> None:
     images = read_dataset(tmp_path)
     assert sorted(keys(images)) == sorted(f"cat/{name}" for name in names)
     assert {sample.open().mode for sample in images.samples} == {"RGB"}
-    assert images.left_out == ""
+    assert images.left_out == ()
 
 
 COMPANIONS = (
@@ -106,7 +106,7 @@ def test_hidden_and_companion_files_are_no_pictures_and_no_classes_at_any_depth(
             (place / name).write_bytes(b"x")
     images = read_dataset(tmp_path)
     assert keys(images) == ["a/0.png", "b/0.png"]
-    assert images.left_out == "Left out: hidden or companion files (15, e.g. '._0.png')."
+    assert images.left_out == ("Left out: hidden or companion files (15, e.g. '._0.png').",)
 
 
 def test_what_is_left_out_is_counted_by_reason_and_said_with_every_split(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_heic_pictures_without_their_reader_are_counted_with_the_remedy(tmp_path
     class_folders(tmp_path, {"a": "red"}, count=1)
     (tmp_path / "a" / "1.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     assert read_dataset(tmp_path).left_out == (
-        "Left out: HEIC pictures, which need `pip install pillow-heif` (1, e.g. 'a/1.heic')."
+        "Left out: HEIC pictures, which need `pip install pillow-heif` (1, e.g. 'a/1.heic').",
     )
 
 

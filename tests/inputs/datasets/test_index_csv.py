@@ -75,7 +75,8 @@ def test_an_index_is_read_as_spreadsheets_write_it(tmp_path: Path, way: str) -> 
         ("imgs/a.jpg", "Egyptian cat"), ("imgs/b.jpg", "p\u00e2querette"),
     ]  # fmt: skip
     assert {one.open().size for one in images.samples} == {(48, 40)}
-    assert images.left_out == ("index.csv is not UTF-8 and is read as Windows-1252." if way == "Windows-1252" else "")
+    guess = ("index.csv is not UTF-8 and is read as Windows-1252.",)
+    assert images.left_out == (guess if way == "Windows-1252" else ())
 
 
 def test_an_absolute_path_into_the_folder_is_the_same_picture(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_missing_split_lists_those_of_the_column(tmp_path: Path) -> None:
     assert "the column `split` holds 'fold1' (2), 'fold2' (1)" in refusal(folder, "val")
     write_index(folder, "a.jpg,ant,fold1,,,,", "b.jpg,ant,train,,,,")
     assert read_dataset(folder).left_out == (
-        "Left out: lines of a split that is not train, val or test (1, e.g. 'fold1')."
+        "Left out: lines of a split that is not train, val or test (1, e.g. 'fold1').",
     )
 
 
