@@ -17,7 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bsig.cli.streams import write_any_letter
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.names import check_utf8
 from bsig.inputs.version import __version__
 
 STOPPED = 130  # 128 and the number of SIGINT, as shells have it
@@ -27,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
-        # A terminal or pipe that is not UTF-8 gets escapes for what it cannot show, instead of an error.
-        getattr(stream, "reconfigure", _as_it_is)(errors="backslashreplace")
-    options = _parser(words).parse_args(words)
+        write_any_letter(stream)
     try:
+        check_utf8(words, "the command line")
+        options = _parser(words).parse_args(words)
         options.run(options)
         sys.stdout.flush()
     except InputError as error:
@@ -45,10 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0
-
-
-def _as_it_is(**_settings: str) -> None:
-    """Stands in for `reconfigure` of a stream that has no encoding."""
 
 
 @dataclass(frozen=True)

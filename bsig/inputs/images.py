@@ -10,9 +10,12 @@ model's input in `bsig.inputs.tensors`; here nothing needs torch, so that a bad 
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,15 +28,25 @@ from bsig.inputs.errors import InputError, first_line
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
 
+# All that Pillow reads whose size stands in the header and whose pixels its C code decodes. Left out are formats that
+# run another program (EPS), hide a picture of another size (ICO), or are decoded in Python, for minutes (QOI, DDS).
 # MPO (several JPEGs in one file, as phones write them) is opened by Pillow's JPEG reader and has no name of its own.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+SAFE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "PCX", "DIB", "TGA")
+with suppress(ImportError):
+    importlib.import_module("pillow_heif").register_heif_opener()
+Image.init()  # names the formats that this Pillow was built with
+FORMATS = tuple(form for form in SAFE_FORMATS if form in Image.OPEN)
+SUFFIXES = frozenset(suffix for suffix, form in Image.registered_extensions().items() if form in FORMATS)
+HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 MAX_PIXELS = 64_000_000
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS  # two seconds of decoding; a usual progressive JPEG has 10 scans
 START_OF_SCAN = b"\xff\xda"
 STRIP_PIXELS, BLOCK = 2**20, 2**20
+BYTE_WHITE, DEEP_WHITE = 255, 65535
 RESAMPLING = {name: Image.Resampling[name.upper()] for name in ("bicubic", "bilinear", "nearest")}
 EXIF_ORIENTATION = 0x0112
 _TURN = Image.Transpose
+QUARTER_TURNS = (_TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90)
 UPRIGHT_BY_ORIENTATION = {2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
                           6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90}  # fmt: skip
 
@@ -85,6 +98,43 @@ def header_problem(path: Path, name: str) -> str | None:
     return None
 
 
+def stored_turn(source: str | Path | bytes, name: str) -> Image.Transpose | None:
+    """The turn by which `read_image` makes the stored pixels upright; None where they are.
+
+    Raises:
+        InputError: as of `read_image`, of what the header says.
+    """
+    with _opened(source, name) as picture:
+        return _turn_of(picture)
+
+
+def turned_point(x: float, y: float, size_wh: tuple[int, int], turn: Image.Transpose) -> tuple[float, float]:
+    """Where a point of a picture of that size lies after `picture.transpose(turn)`."""
+    width, height = size_wh
+    return {
+        Image.Transpose.FLIP_LEFT_RIGHT: (width - x, y),
+        Image.Transpose.ROTATE_180: (width - x, height - y),
+        Image.Transpose.FLIP_TOP_BOTTOM: (x, height - y),
+        Image.Transpose.TRANSPOSE: (y, x),
+        Image.Transpose.ROTATE_270: (height - y, x),
+        Image.Transpose.TRANSVERSE: (height - y, width - x),
+        Image.Transpose.ROTATE_90: (y, width - x),
+    }[turn]
+
+
+def is_heif(source: str | Path | bytes) -> bool:
+    """Whether the file begins like a HEIC or HEIF picture, which Pillow reads with pillow-heif alone."""
+    if isinstance(source, bytes):
+        start = source[:12]
+    else:
+        try:
+            with Path(source).open("rb") as file:
+                start = file.read(12)
+        except OSError:
+            return False
+    return start[4:8] == b"ftyp" and start[8:] in HEIF_BRANDS
+
+
 def _opened(source: str | Path | bytes, name: str) -> Image.Image:
     """The picture with its header read and its pixels not."""
     file = _file(source, name)
@@ -97,6 +147,10 @@ def _opened(source: str | Path | bytes, name: str) -> Image.Image:
         raise InputError(_too_large(name, "more than 170 million")) from None
     except Exception as error:
         # Pillow's readers raise a dozen kinds on damaged headers (struct.error, KeyError, zlib.error, ...).
+        if "HEIF" not in FORMATS and is_heif(source):
+            raise InputError(
+                f"{name} is a HEIC picture, which needs pillow-heif: pip install pillow-heif, or save it as JPEG."
+            ) from error
         raise InputError(
             f"{name} is not a picture that can be opened ({_reason(error)}); use one of {', '.join(FORMATS)}."
         ) from error
@@ -151,14 +205,35 @@ def _source_span(side: int, resized: int, cut: int) -> tuple[int, float, float, 
     return max(0, math.floor(start - reach)), start, stop, min(side, math.ceil(stop + reach))
 
 
+def decoded_as_stored(source: str | Path | bytes, name: str) -> tuple[Image.Image, Image.Transpose | None]:
+    """The picture in the mode, values and direction that it is stored in, decoded, and the turn that makes it upright.
+
+    Raises:
+        InputError: as of `read_image`.
+    """
+    picture = _opened(source, name)
+    turn = _turn_of(picture)
+    with _decoding(picture, name):
+        picture.load()
+        # Pillow turns a TIFF while it loads it.
+        return picture, turn if _turn_of(picture) == turn else None
+
+
 def _decoded(picture: Image.Image, name: str) -> Image.Image:
     """The picture as upright RGB, with its pixels read."""
+    with _decoding(picture, name):
+        picture.load()
+        return _upright_rgb(picture)
+
+
+@contextmanager
+def _decoding(picture: Image.Image, name: str) -> Iterator[None]:
+    """Runs a block that decodes a picture of a size that is allowed; what fails there is said in one sentence."""
     _check_size(picture, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture.load()
-            return _upright_rgb(picture)
+            yield
     except InputError:
         raise
     except Exception as error:
@@ -226,11 +301,11 @@ def _too_large(name: str, pixels: str) -> str:
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
     # Not `ImageOps.exif_transpose`: it also rewrites the EXIF block, which fails on blocks that phones really write.
-    turn = UPRIGHT_BY_ORIENTATION.get(picture.getexif().get(EXIF_ORIENTATION, 1))
+    turn, form = _turn_of(picture), picture.format
     if turn is not None:
         picture = picture.transpose(turn)
     if picture.mode.startswith("I;16") or picture.mode == "I":
-        return _sixteen_bit_rgb(picture)
+        return _deep_grey_rgb(picture, form)
     if picture.mode == "F":
         raise InputError("a floating-point picture has no agreed white; save it with 8 or 16 bits a channel.")
     if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -239,12 +314,24 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
 
 
-def _sixteen_bit_rgb(picture: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits (65535 -> 255); Pillow's own conversion would clip at 255."""
+def _turn_of(picture: Image.Image) -> Image.Transpose | None:
+    return UPRIGHT_BY_ORIENTATION.get(picture.getexif().get(EXIF_ORIENTATION, 1))
+
+
+def _deep_grey_rgb(picture: Image.Image, form: str | None) -> Image.Image:
+    """Grey of 16 or 32 bits in 8 bits; Pillow's own conversion would clip at 255.
+
+    White is 65535, which Pillow scales a PPM to. Other whole numbers of 32 bits have no white of their own: where none
+    is above 255, that is white.
+    """
+    largest = max(int(np.asarray(picture.crop(box)).max()) for box in _strips(picture))
+    if picture.mode == "I" and largest > DEEP_WHITE:
+        raise InputError(f"whole numbers up to {largest} have no agreed white; save it with 8 or 16 bits.")
+    has_bytes = picture.mode == "I" and form != "PPM" and largest <= BYTE_WHITE
     grey = Image.new("L", picture.size)
     for box in _strips(picture):
-        values = np.asarray(picture.crop(box)).astype(np.float64)
-        grey.paste(Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)), box)
+        values = np.asarray(picture.crop(box)).astype(np.float64) / (1 if has_bytes else DEEP_WHITE / BYTE_WHITE)
+        grey.paste(Image.fromarray(np.clip(np.rint(values), 0, BYTE_WHITE).astype(np.uint8)), box)
     return grey.convert("RGB")
 
 

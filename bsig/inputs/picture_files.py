@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from bsig.inputs.datasets.class_folders import EXTENSIONS
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import header_problem
+from bsig.inputs.images import SUFFIXES, header_problem
+from bsig.inputs.names import is_companion
 from bsig.inputs.zips import extracted_zip
-
-IGNORED_FOLDERS = ("__MACOSX",)
 
 
 @dataclass(frozen=True)
@@ -92,13 +90,13 @@ def picture_files(sources: Sequence[str], reserved: Sequence[str] = ()) -> Itera
 
 
 def _pictures_below(root: Path) -> tuple[list[PictureFile], int]:
-    """The files with a picture's suffix below a folder, and how many others there are."""
+    """The files below a folder that have a picture's suffix or are one, and how many others there are."""
     pictures, others = [], 0
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        if any(part.startswith(".") or part in IGNORED_FOLDERS for part in parts) or not path.is_file():
+        if any(map(is_companion, parts)) or not path.is_file():
             continue
-        if path.suffix.lower() in EXTENSIONS:
+        if path.suffix.lower() in SUFFIXES or header_problem(path, path.name) is None:
             pictures.append(PictureFile(path, "/".join(parts), ""))
         else:
             others += 1

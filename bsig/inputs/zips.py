@@ -7,6 +7,7 @@ it is, how large it is and how much it claims to shrink. Unpacking then never wr
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import lzma
 import shutil
 import stat
@@ -18,14 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bsig.inputs.datasets.samples import SPLITS
+from bsig.inputs.datasets.split_names import split_named
 from bsig.inputs.errors import InputError, megabytes
+from bsig.inputs.names import composed, is_companion
+from bsig.inputs.paths import CACHE_FOLDER
 
 BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.
 DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
-ENCRYPTED = 0x1
 ZIP64_LOCATOR, ZIP64_BYTES = b"PK\x06\x07", 56 + 20  # of a zip with more entries than the last record can count
+ENCRYPTED, IS_UTF8 = 0x1, 0x800
 LAST_RECORD, LAST_RECORD_BYTES = b"PK\x05\x06", 22 + 2**16
 LONGEST_NAME, LONGEST_REASON = 1000, 200
 RATIO_COUNTS_FROM = 2**20
@@ -79,14 +82,46 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
     return data_root(target)
 
 
+def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None = None) -> Path:
+    """The folder that holds the zip's data, unpacked into the cache once for each state of the file.
+
+    So features, parts of an evaluation and processes of one run meet the same files again. What older states of the
+    same file had unpacked is removed.
+
+    Raises:
+        InputError: as of `extract_zip`, or the cache cannot be written.
+    """
+    place = (cache or CACHE_FOLDER / "zips") / hashlib.sha256(
+        str(file.resolve()).encode("utf-8", "replace")
+    ).hexdigest()[:16]
+    status = file.stat()
+    folder = place / f"{status.st_size}-{status.st_mtime_ns}"
+    if not folder.is_dir():
+        temporary = None
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=place))
+            extract_zip(file, temporary, limits)
+            for older in [path for path in place.iterdir() if not path.name.startswith(".")]:
+                shutil.rmtree(older, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process was first
+                temporary.rename(folder)
+        except OSError as error:
+            raise InputError(f"'{file.name}' cannot be unpacked into '{place}' ({error}); free space.") from error
+        finally:
+            if temporary:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return data_root(folder)
+
+
 def data_root(folder: Path) -> Path:
     """The folder itself, or the only folder in it, since people zip a folder and not its content.
 
     Never a split's folder or that of an only class: these belong to the data.
     """
     while True:
-        inside = [path for path in folder.iterdir() if path.name != "__MACOSX" and not path.name.startswith(".")]
-        is_wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLITS
+        inside = [path for path in folder.iterdir() if not is_companion(path.name)]
+        is_wrapped = len(inside) == 1 and inside[0].is_dir() and split_named(inside[0].name) is None
         if not is_wrapped or not any(path.is_dir() or path.suffix in (".csv", ".json") for path in inside[0].iterdir()):
             return folder
         folder = inside[0]
@@ -127,7 +162,10 @@ def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> li
     if total > limits.total_bytes:
         raise InputError(f"'{name}' unpacks to {megabytes(total)}; the limit is {megabytes(limits.total_bytes)}.")
     _check_places(files, name)
-    return files
+    kept = [entry for entry in files if not any(map(is_companion, PurePosixPath(_relative_path(entry)).parts))]
+    if not kept:
+        raise InputError(f"'{name}' holds hidden and companion files alone; zip the folder of class folders.")
+    return kept
 
 
 def _check_places(files: list[zipfile.ZipInfo], name: str) -> None:
@@ -193,7 +231,16 @@ def _unpack(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo], target: Path
 
 
 def _relative_path(entry: zipfile.ZipInfo) -> str:
-    return str(PurePosixPath(entry.filename.replace("\\", "/")))
+    return str(PurePosixPath(_decoded_name(entry).replace("\\", "/")))
+
+
+def _decoded_name(entry: zipfile.ZipInfo) -> str:
+    """The entry's name, composed; a Mac writes UTF-8 without saying so, which zipfile reads as code page 437."""
+    name = entry.filename
+    if not entry.flag_bits & IS_UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return composed(name)
 
 
 def _clear(folder: Path) -> None:

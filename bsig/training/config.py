@@ -296,6 +296,7 @@ class FinetuneConfig(_Checked):
         backbone: a timm name; its published head is the softmax branch unless `softmax_head` is set.
         start_from: a checkpoint that gives its softmax branch (and encoder) instead.
         softmax_head: fit a new softmax head on the data's own classes first.
+        class_map: the start model's class (or the new head's) of classes that the data calls otherwise.
         flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
         damping: damp a trained `full` branch's change where a class is likely.
         encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
@@ -308,6 +309,7 @@ class FinetuneConfig(_Checked):
         None, "Start from", "Checkpoint whose softmax branch to take.", kind=str, option="--from", empty="the backbone"
     )
     softmax_head: SoftmaxHeadConfig | None = None
+    class_map: dict[str, str] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     views: Views = ONE_VIEW
     device: str = _setting("cpu", "Device", "auto, cpu, cuda or mps")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import json
 import os
 import signal
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from commands import run
-from generated import class_folders
+from generated import class_folders, picture
 
 from bsig.cli import finetune as cli_finetune
 from bsig.cli.main import main
+from bsig.inputs import zips
 from bsig.inputs.paths import ROOT
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import TENSORS
@@ -84,7 +87,7 @@ def test_finetune_lists_classes_that_the_model_does_not_have(
         (["--views", "0"], "`views` (=0)"),
         (["--workers", "0"], "`workers` (=0)"),
         (["--held-out", "val"], "split 'val'"),
-        (["--held-out", "some"], "invalid choice"),
+        (["--held-out", "some"], "'some' must be train, val or test"),
         (["--seed", "-1"], "`seed` (=-1)"),
         (["--backbone", "no_such_model"], "`backbone` (='no_such_model')"),
         (["--from", "nowhere"], "`checkpoint` (='nowhere')"),
@@ -230,3 +233,37 @@ def test_a_setting_of_another_kind_as_a_process_ends_with_2_and_one_line(tmp_pat
     process = run("finetune", folder, "--out", out, "--branch", "both", "--fit-softmax-head")
     assert process.returncode == 2
     assert process.stderr == "bsig: `branch` (=both) must be 'full' or 'shift'.\n"
+
+
+@pytest.mark.usefixtures("features_in")
+def test_finetune_takes_a_zip_a_class_map_and_several_classes_a_picture(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zips, "CACHE_FOLDER", tmp_path / "cache")
+    lines = ["file,class,split", "0.png,fish;ball,Training", "1.png,ball,Training", "2.png,fish,Training"]
+    lines += ["3.png,fish,Validation", "4.png,unicorn,Validation"]
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        archive.writestr("pets/index.csv", "\n".join(lines))
+        for number in range(5):
+            buffer = io.BytesIO()
+            picture("red", number).save(buffer, "PNG")
+            archive.writestr(f"pets/{number}.png", buffer.getvalue())
+    assert main(["finetune", str(tmp_path / "pets.zip"), "--out", str(out), "--epochs", "1", *MAP]) == 0
+    said = capsys.readouterr().err
+    assert "1 of 2 pictures of split 'val' are held out: the others are of classes that are not trained" in said
+    written = json.loads((out / "checkpoint.json").read_text())
+    assert written["data"]["class_map"] == {"fish": "0", "ball": "1"}
+    assert (written["data"]["images"], written["data"]["held_out"]["images"]) == (3, 1)
+    # 4 classes in 3 pictures, of 1000
+    assert written["training"]["positive_weight"] == pytest.approx((1000 - 4 / 3) / (4 / 3))
+
+
+MAP = ("--class-map", "fish=0,ball=1", "--branch", "shift")
+
+
+@pytest.mark.usefixtures("features_in")
+def test_a_new_head_has_the_classes_as_the_class_map_calls_them(tmp_path: Path, out: Path) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue", "c": "green"}, count=2)
+    command = ["finetune", str(folder), "--out", str(out), "--fit-softmax-head", "--epochs", "1"]
+    assert main([*command, "--softmax-epochs", "1", "--class-map", "a=x,b=x"]) == 0
+    assert json.loads((out / "checkpoint.json").read_text())["class_names"] == ["c", "x"]

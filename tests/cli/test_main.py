@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from commands import refusal
 
 from bsig.cli.main import COMMANDS, main
+from bsig.cli.streams import write_any_letter
 from bsig.inputs.paths import ROOT
 
 
@@ -39,13 +41,6 @@ def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, monkeypatch: 
         code = main(["checkpoints"])
         monkeypatch.undo()
     assert code == 0
-
-
-def test_a_terminal_that_is_not_utf_8_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding="ascii"))
-    assert main(["results"]) == 0
-    assert b"\\u2191" in content.getvalue()  # the arrow of "higher is better"
 
 
 LIGHT = """
@@ -92,3 +87,29 @@ def test_help_version_and_wrong_usage_need_nothing_heavy_and_bad_input_no_torch(
     assert answers[: len(light)] == ["0", "0", "0", "0", "2", "2"]
     assert set(answers[len(light) :]) == {"2 numpy"}
     assert len(answers) == len(light) + len(bad)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_letter_that_the_terminal_lacks_is_written_by_its_number(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON stays JSON of the same text, in a pipe of whatever encoding; so do names with broken bytes."""
+    text = "\u2191 caf\u00e9 \U0001f426 \udce9"
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding=encoding))
+    write_any_letter(sys.stdout)
+    sys.stdout.write(json.dumps(text, ensure_ascii=False))
+    sys.stdout.flush()
+    assert json.loads(buffer.getvalue().decode(encoding)) == text
+
+
+def test_the_shipped_results_are_printed_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+    assert main(["results"]) == 0
+    assert b"\\u2191" in buffer.getvalue()  # the arrow of what is better
+
+
+def test_an_argument_that_is_not_utf8_is_refused_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "explain", "caf\udce9.jpg")
+    assert "the command line holds the name 'caf?.jpg', which is not UTF-8; rename it" in line

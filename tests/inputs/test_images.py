@@ -111,6 +111,19 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
         ]  # fmt: skip
 
 
+def test_whole_numbers_of_32_bits_up_to_255_are_bytes_and_up_to_65535_sixteen_bits() -> None:
+    small, deep = (np.array([[0, 100, largest]], np.int32) for largest in (255, 65535))
+    assert pixels(read_image(file_of(Image.fromarray(small), "TIFF"))) == [BLACK, (100, 100, 100), WHITE]
+    assert pixels(read_image(Image.fromarray(small))) == [BLACK, (100, 100, 100), WHITE]
+    assert pixels(read_image(file_of(Image.fromarray(deep), "TIFF"))) == [BLACK, BLACK, WHITE]
+    assert "no agreed white" in refusal(file_of(Image.fromarray(deep + 1), "TIFF"))
+
+
+def test_a_dark_ppm_of_sixteen_bits_stays_dark() -> None:
+    content = b"P5 3 1 65535\n" + np.array([0, 100, 255], ">u2").tobytes()
+    assert pixels(read_image(content)) == [BLACK, BLACK, (1, 1, 1)]
+
+
 def test_one_bit_and_eight_bit_grey_become_rgb() -> None:
     grey = Image.fromarray(np.array([[0, 100, 255]], dtype=np.uint8))
     assert pixels(read_image(file_of(grey))) == [BLACK, (100, 100, 100), WHITE]
@@ -186,8 +199,22 @@ def test_text_that_is_called_a_picture_is_refused_by_name(tmp_path: Path) -> Non
     assert "JPEG" in text
 
 
-def test_a_picture_in_a_format_that_is_not_accepted_is_refused() -> None:
-    assert "JPEG" in refusal(file_of(Image.new("RGB", (3, 3)), "PPM"))
+@pytest.mark.parametrize("form", ["EPS", "ICO"])
+def test_a_format_that_runs_a_program_or_hides_another_size_is_refused(form: str) -> None:
+    assert "use one of JPEG" in refusal(file_of(Image.new("RGB", (16, 16)), form))
+
+
+@pytest.mark.skipif("HEIF" in FORMATS, reason="pillow-heif is installed, so HEIC is read")
+def test_a_heic_picture_is_refused_with_what_to_install() -> None:
+    content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+    assert "is a HEIC picture, which needs pillow-heif: pip install pillow-heif" in refusal(content)
+
+
+@pytest.mark.skipif("HEIF" not in FORMATS, reason="needs pillow-heif")
+def test_a_heic_picture_is_read_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_image(file_of(Image.new("RGB", (40, 20), RED), "HEIF", exif=exif)).size == (20, 40)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

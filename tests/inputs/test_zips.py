@@ -12,8 +12,10 @@ from generated import picture
 from hostile_files import many_entries, overlapping, with_name, zip_of
 from hypothesis import given
 from hypothesis import strategies as st
+from indexes import keys
 
 from bsig.inputs import zips as archives
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import ZipLimits, data_root, extract_zip, extracted_zip
 
@@ -239,3 +241,33 @@ def test_a_refusal_of_the_system_names_no_folder(tmp_path: Path, monkeypatch: py
     said = refusal(file, tmp_path / "out")
     assert "No space left on device" in said
     assert str(tmp_path) not in said
+
+
+def test_a_zip_is_a_data_set_and_is_unpacked_once_for_each_state_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "CACHE_FOLDER", tmp_path / "cache")
+    file = tmp_path / "pets.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("pets/Train/cat/0.png", "pets/Train/dog/0.png", "pets/valid/cat/1.png", "__MACOSX/pets/._0.png"):
+            archive.writestr(name, b"picture")
+        archive.writestr("pets/Train/cat/.ipynb_checkpoints/0.png", b"picture")
+    images = read_dataset(file)
+    assert (images.name, keys(images)) == ("pets", ["cat/0.png", "dog/0.png"])
+    assert keys(read_dataset(file, "val")) == ["cat/1.png"]
+    assert read_dataset(file).samples == images.samples
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("pets/Train/dog/1.png", b"picture")
+    assert keys(read_dataset(file)) == ["cat/0.png", "dog/0.png", "dog/1.png"]
+    (place,) = (tmp_path / "cache" / "zips").iterdir()
+    assert len(list(place.iterdir())) == 1
+
+
+def test_names_of_a_mac_that_does_not_say_utf8_are_read_as_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "mac.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x/caf__/0.png", b"picture")
+    content = file.read_bytes().replace(b"caf__", "caf\u00e9".encode())
+    file.write_bytes(content)
+    extract_zip(file, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "x").iterdir()] == ["caf\u00e9"]
