@@ -44,7 +44,8 @@ class Preprocessing:
 
     Attributes:
         input_size_hw: rows and columns of the input, in pixels.
-        resize_to: the shorter side before the centre crop, in pixels; `crop_mode="squash"` does not use it.
+        resize_to: the shorter side before the centre crop, in pixels; the picture is then resized until it covers the
+            input enlarged by as much. `crop_mode="squash"` does not use it.
         mean, std: per RGB channel, for values in [0, 1].
         interpolation: `bicubic`, `bilinear` or `nearest`.
         crop_mode: `center` resizes the shorter side to `resize_to` and cuts the middle out (timm's evaluation
@@ -110,9 +111,12 @@ def crop_image(picture: Image.Image, preprocessing: Preprocessing) -> Image.Imag
     # The crop in source pixels, resampled straight to the input: the same pixels as resizing the whole picture and
     # cutting the middle out, but a 1 x 60,000 strip never becomes 256 x 15 million. Sizes are cut off as torchvision
     # does it, not rounded, so that they are timm's (tests/inputs/test_images.py).
-    short = min(picture.size)
+    shorter = min(rows, columns)
+    # The picture covers the input enlarged by `resize_to / shorter`: of a square input its shorter side is `resize_to`.
+    covered = [int(cut * preprocessing.resize_to / shorter) for cut in (columns, rows)]
+    ruling = 0 if covered[0] * picture.height >= covered[1] * picture.width else 1
     (x0, left, right, x1), (y0, top, bottom, y1) = (
-        _source_span(side, max(int(side * preprocessing.resize_to / short), cut), cut)
+        _source_span(side, max(int(side * covered[ruling] / picture.size[ruling]), cut), cut)
         for side, cut in zip(picture.size, (columns, rows), strict=True)
     )
     box_xyxy = (left - x0, top - y0, right - x0, bottom - y0)

@@ -41,11 +41,9 @@ def shared_encoder(encoder: nn.Module, sha256: str, device: str) -> nn.Module:
 
     So two checkpoints of one backbone hold it once, also where each of them stores it. It goes with its last user.
     """
-    # The layout belongs to the key, since two cuts at the same place may differ in what they carry along. So do strides
-    # and dilations, by which a network differs from its copy of the same weights with another `output_stride`.
-    convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
-    settings = [(layer.stride, layer.dilation, layer.padding) for layer in convolutions]
-    key = (sha256, device, f"{type(encoder).__name__} {getattr(encoder, 'layout', None)} {settings}")
+    # Networks of the same weights may differ in strides, paddings, eps or activations, which their text shows, and two
+    # cuts at the same place in what they carry along.
+    key = (sha256, device, f"{encoder} {getattr(encoder, 'layout', None)}")
     with _SHARING:
         return _ENCODERS.setdefault(key, encoder)
 

@@ -29,10 +29,11 @@ from pydantic import (
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing
-from bsig.model.backbones import BackboneOptions
+from bsig.model.backbones import BackboneOptions, checked_kwargs
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.cutting.cut import LAST
 from bsig.model.dual_branch import BranchKind
+from bsig.model.replaced_heads import check_head_layers
 
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16 * 2**20
@@ -63,11 +64,26 @@ class BackboneDescription(_Entries):
     feature_stage: str = Field(LAST, description="text")
     global_pool: str | None = Field(None, description="text")
     grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
+    model_kwargs: dict[str, Any] = Field({}, description="settings of timm's network, each a number, text or list")
+    head_layers: list[str] = Field([], description="layers such as 'Linear(512, 64)'")
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _are_kwargs(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        checked_kwargs(kwargs)  # raises an InputError, which is a ValueError
+        return kwargs
+
+    @field_validator("head_layers")
+    @classmethod
+    def _are_layers(cls, layers: list[str]) -> list[str]:
+        check_head_layers(layers)
+        return layers
 
     @property
     def options(self) -> BackboneOptions:
-        """Feature stage and pooling."""
-        return BackboneOptions(self.feature_stage, self.global_pool)
+        """Feature stage, pooling and further settings of the network."""
+        kwargs = checked_kwargs(self.model_kwargs)
+        return BackboneOptions(self.feature_stage, self.global_pool, kwargs, tuple(self.head_layers))
 
 
 class PreprocessingDescription(_Entries):
@@ -79,14 +95,14 @@ class PreprocessingDescription(_Entries):
     interpolation: Literal["bicubic", "bilinear", "nearest"] = Field(description="bicubic, bilinear or nearest")
     crop_mode: CropMode = Field(description="center or squash")
     resize_to: ResizedSide = Field(
-        description="a whole number up to 4096, for a centre crop at least the longer side of `input_size_hw`"
+        description="a whole number up to 4096, for a centre crop at least the shorter side of `input_size_hw`"
     )
 
     # `info` is pydantic's `ValidationInfo`, a protocol that nothing can be checked against while the tests run.
     @field_validator("resize_to")
     @classmethod
     def _covers_the_crop(cls, resize_to: int, info: Any) -> int:
-        if info.data.get("crop_mode") == "center" and resize_to < max(info.data.get("input_size_hw", [0])):
+        if info.data.get("crop_mode") == "center" and resize_to < min(info.data.get("input_size_hw", [0])):
             raise ValueError
         return resize_to
 

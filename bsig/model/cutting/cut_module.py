@@ -1,0 +1,147 @@
+"""A classifier that is not timm's, cut in two behind its last feature map.
+
+    cut_module(model, example)        the same `Parts` as `cut_network`
+
+Any `nn.Module` will do in which a layer gives a map of several cells, and all that runs behind it is made of layers and
+ends in a linear one. The encoder is the model up to that layer, which ends the run; the head is the model with all
+layers up to there passed through. What the model's `forward` does in between without a layer is done in both, so the
+logits of the two parts are compared with those of the whole, and a model that differs is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bsig.inputs.errors import first_line
+from bsig.model.cutting.cut import LAST, Parts, TimmEncoder, assembled, same
+from bsig.model.cutting.last_linear import as_linear, random_copy
+from bsig.model.cutting.layout import CutError, GridLayout
+from bsig.model.cutting.substitution import PassThrough, substituted, without_layers
+from bsig.model.cutting.traced_run import traced
+from bsig.model.heads import Tail
+
+
+class ReachedLayer(Exception):  # noqa: N818  nothing went wrong
+    """Ends a model's run at a layer, whose output it carries."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+
+class _EndOfRun(nn.Module):
+    """A layer that ends the run of the model around it with its output."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        raise ReachedLayer(self.layer(*inputs, **named))
+
+
+class ModuleEncoder(TimmEncoder):
+    """A model that ends at a layer: input -> features."""
+
+    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
+        """Features (b, k, h, w)."""
+        try:
+            self.model(inputs)
+        except ReachedLayer as reached:
+            return self.layout.grid(reached.output)
+        raise CutError("its feature layer did not run")
+
+
+class ModuleTail(Tail):
+    """A model whose layers up to the feature map pass their input on, and whose last linear layer is left out."""
+
+    def forward(self, native: Tensor) -> Float[Tensor, "b k"]:
+        """The model's own feature tensor -> the input of the last linear layer."""
+        return self.model(native).flatten(1)
+
+
+def cut_module(model: nn.Module, example: Float[Tensor, "1 3 H W"]) -> Parts:
+    """Encoder and head; they hold the model's own layers, so it must not be used afterwards.
+
+    Raises:
+        CutError: it has no map of several cells or no last linear layer, or its parts do not give its logits.
+    """
+    model.eval().requires_grad_(False)
+    try:
+        with torch.no_grad():
+            outputs: list[tuple[str, tuple[int, ...]]] = []
+            expected = _watched(model, example, outputs)
+            at, shape = _last_map(outputs)
+            linear = _last_linear(model, outputs, expected)
+            layers = dict(model.named_modules())
+            classifier = as_linear(layers[linear])
+            headless = substituted(model, {linear: PassThrough()})
+            _, run = traced(headless, lambda: headless(example), at=at)
+            later = run.largest_within(run.finished - run.before)
+            encoder = ModuleEncoder(
+                without_layers(substituted(headless, {at: _EndOfRun(layers[at])}), later),
+                _layout(shape, example),
+            )
+            tail = ModuleTail(without_layers(headless, run.largest_within(run.before)))
+            if run.output is None:
+                raise CutError(f"its layer '{at}' gives no single tensor")
+            parts = assembled(encoder, tail, random_copy(classifier), run.output, encoder.layout, LAST)
+            parts.head.linear = classifier
+            logits = parts.head.eval()(parts.encoder(example))
+    except CutError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
+        raise CutError(f"its parts cannot be run alone ({type(error).__name__}: {first_line(error)[:120]})") from error
+    if not same(logits, expected):
+        raise CutError("its parts do not give its outputs, which must be the logits of a last linear layer")
+    return parts
+
+
+def _watched(model: nn.Module, example: Tensor, outputs: list[tuple[str, tuple[int, ...]]]) -> Tensor:
+    """The model's logits; `outputs` gets each layer's name and output shape in the order in which they finish."""
+
+    def hook_of(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            outputs.append((name, tuple(output.shape) if isinstance(output, Tensor) else ()))
+
+        return hook
+
+    handles = [layer.register_forward_hook(hook_of(name)) for name, layer in model.named_modules() if name]
+    try:
+        logits = model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise CutError("its output is not one tensor of logits (b, c)")
+    return logits
+
+
+def _last_map(outputs: list[tuple[str, tuple[int, ...]]]) -> tuple[str, tuple[int, ...]]:
+    """Name and shape of the last map of several cells, of a layer that runs once."""
+    names = [name for name, _ in outputs]
+    for name, shape in reversed(outputs):
+        if len(shape) == 4 and sorted(shape[1:])[1] > 1 and names.count(name) == 1:
+            return name, shape
+    raise CutError("it has no layer that gives a map (b, k, h, w) of several cells")
+
+
+def _last_linear(model: nn.Module, outputs: list[tuple[str, tuple[int, ...]]], logits: Tensor) -> str:
+    layers = dict(model.named_modules())
+    for name, shape in reversed(outputs):
+        layer = layers[name]
+        is_linear = isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
+        if is_linear and shape[1] == logits.shape[1]:
+            return name
+    raise CutError("it ends in no linear layer with a row a class")
+
+
+def _layout(shape: tuple[int, ...], example: Tensor) -> GridLayout:
+    """Channels first, unless only the axes of a channels-last map have the proportions of the input."""
+    height, width = example.shape[2:]
+    first, last = (abs(rows / columns - height / width) for rows, columns in (shape[2:4], shape[1:3]))
+    return GridLayout("NHWC", shape[3]) if last < first else GridLayout("NCHW", shape[1])
