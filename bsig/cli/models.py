@@ -78,7 +78,7 @@ def add_new_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in-chans", type=int, help="input channels that the file must have: 1 (grey) or 3")
     parser.add_argument("--head-activation", choices=sorted(ACTIVATIONS), help="of a replaced classifier")
     parser.add_argument("--sigmoid-output", action="store_true",
-                        help="the network's one output is a sigmoid's logit: two classes, absent and present")  # fmt: skip
+                        help="the one output is a sigmoid's logit: two classes, absent and present")  # fmt: skip
     parser.add_argument("--pictures", metavar="FOLDER", type=Path,
                         help="labelled pictures: prints top-1 with this and other preprocessings")  # fmt: skip
     add_device_argument(parser)

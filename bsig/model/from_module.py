@@ -88,7 +88,7 @@ def _cut(model: nn.Module, settings: ModelSettings, notes: tuple[str, ...]) -> C
 
 
 def _rebuilt_as(model: Any) -> tuple[str, BackboneOptions]:
-    """timm's name and the options that build this very network, so that a checkpoint of it can be loaded again.
+    """Name and options under which timm builds this very network, so that a checkpoint of it can be loaded again.
 
     Where none does, a name that says so: such a model lives in memory only.
     """

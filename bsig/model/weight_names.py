@@ -88,7 +88,8 @@ def network_tensors(names: Collection[str], classifiers: Collection[str], file: 
               if name.startswith(chosen.prefix)}  # fmt: skip
     roots = {name.split(".")[0] for name in names}
     tensors = {name: tensor for name, tensor in inside.items() if name.split(".")[0] in roots}
-    others = [choice.prefix for choice in choices if choice.group == chosen.group and choice.prefix != chosen.prefix]
+    everything = choices if key is None else _choices(names, file, None)
+    others = [choice.prefix for choice in everything if choice.group == chosen.group and choice.prefix != chosen.prefix]
     outside = {
         name: tensor
         for name, tensor in group.items()

@@ -41,5 +41,8 @@ def match_classes(data_classes: Sequence[str], class_names: Sequence[str], class
 
 
 def plain_name(name: str) -> str:
-    """The name as a person would say it: '001.Black_footed_Albatross' is 'Black footed Albatross'."""
-    return re.sub(r"^(n\d{8}|\d+)[._ -]+", "", name).replace("_", " ").strip()
+    """The name as a person would say it: '001.Black_footed_Albatross' is 'Black footed Albatross'.
+
+    A short number before a hyphen, a space or another digit belongs to the name: '3-door car', '7 up', '3.5 inch'.
+    """
+    return re.sub(r"^(n\d{8}[._ -]+|\d{3,}[._ -]+|\d+[._]+(?!\d)\s*)", "", name).replace("_", " ").strip()

@@ -49,10 +49,14 @@ class ModuleEncoder(TimmEncoder):
 
     def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """Features (b, k, h, w)."""
+        return self.layout.grid(self.native(inputs))
+
+    def native(self, inputs: Float[Tensor, "b 3 H W"]) -> Tensor:
+        """The features as the model's own layer gives them."""
         try:
             self.model(inputs)
         except ReachedLayer as reached:
-            return self.layout.grid(reached.output)
+            return reached.output
         raise CutError("its feature layer did not run")
 
 
@@ -61,7 +65,8 @@ class ModuleTail(Tail):
 
     def forward(self, native: Tensor) -> Float[Tensor, "b k"]:
         """The model's own feature tensor -> the input of the last linear layer."""
-        return self.model(native).flatten(1)
+        # A copy, because the model may change it in place (DenseNet's `relu` of its features).
+        return self.model(native.clone()).flatten(1)
 
 
 def cut_module(model: nn.Module, example: Float[Tensor, "1 3 H W"]) -> Parts:
@@ -80,16 +85,18 @@ def cut_module(model: nn.Module, example: Float[Tensor, "1 3 H W"]) -> Parts:
             layers = dict(model.named_modules())
             classifier = as_linear(layers[linear])
             headless = substituted(model, {linear: PassThrough()})
-            _, run = traced(headless, lambda: headless(example), at=at)
+            last_inputs, run = traced(headless, lambda: headless(example), at=at)
             later = run.largest_within(run.finished - run.before)
             encoder = ModuleEncoder(
                 without_layers(substituted(headless, {at: _EndOfRun(layers[at])}), later),
                 _layout(shape, example),
             )
             tail = ModuleTail(without_layers(headless, run.largest_within(run.before)))
-            if run.output is None:
-                raise CutError(f"its layer '{at}' gives no single tensor")
-            parts = assembled(encoder, tail, random_copy(classifier), run.output, encoder.layout, LAST)
+            native = encoder.native(example)
+            # By the inputs of the last layer, since its weights may be zeros, which hide any difference.
+            if not same(tail(native), last_inputs.flatten(1)):
+                raise CutError("what it runs behind its features is not made of layers alone")
+            parts = assembled(encoder, tail, random_copy(classifier), native, encoder.layout, LAST)
             parts.head.linear = classifier
             logits = parts.head.eval()(parts.encoder(example))
     except CutError:
