@@ -60,6 +60,12 @@ class BackboneOptions:
     model_kwargs: tuple[tuple[str, Any], ...] = ()
     head_layers: tuple[str, ...] = ()
 
+    @property
+    def built_for(self) -> tuple[int, int] | None:
+        """The input size, rows and columns, that the network is built for; None where `model_kwargs` name none."""
+        size = dict(self.model_kwargs).get("img_size")
+        return (size, size) if isinstance(size, int) else size
+
 
 OWN_OPTIONS = BackboneOptions()
 # Arguments of `timm.create_model` that are no settings of a network, or that have a place of their own here.
@@ -279,6 +285,7 @@ def take_apart(
     model.eval()
     if model.num_classes == 1:
         raise InputError(ONE_OUTPUT)
+    settings = replace(settings, input_size_hw=settings.input_size_hw or options.built_for)
     preprocessing = preprocessing_of(settings, resolve_model_data_config(model))
     names, ids = class_labels(model, settings.class_names)
     rows, columns = preprocessing.input_size_hw

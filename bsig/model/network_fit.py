@@ -77,7 +77,7 @@ def fitted_network(
     if is_grey:
         notes.append("The network has one input channel: it sees the grey of a picture.")
         network.pretrained_cfg = {**network.pretrained_cfg, "mean": (0.5,) * 3, "std": (0.5,) * 3}
-    settings = replace(settings, input_size_hw=settings.input_size_hw or _built_for(options))
+    settings = replace(settings, input_size_hw=settings.input_size_hw or options.built_for)
     return FittedNetwork(network, options, settings, tuple(notes))
 
 
@@ -90,12 +90,6 @@ def _empty(backbone: str, options: BackboneOptions, classes: int | None = None) 
 def _has_pooling(backbone: str, settings: ModelSettings) -> bool:
     """Whether the pooling that a file states is one of this network."""
     return settings.global_pool is not None and can_be_built(backbone, global_pool=settings.global_pool)
-
-
-def _built_for(options: BackboneOptions) -> tuple[int, int] | None:
-    """The input size that the network is built for; None for one that takes any."""
-    size = dict(options.model_kwargs).get("img_size")
-    return (size, size) if isinstance(size, int) else size
 
 
 def _with_size(backbone: str, options: BackboneOptions, size_hw: tuple[int, int] | None) -> BackboneOptions:

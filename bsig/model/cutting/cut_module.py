@@ -24,6 +24,10 @@ from bsig.model.cutting.substitution import PassThrough, substituted, without_la
 from bsig.model.cutting.traced_run import traced
 from bsig.model.heads import Tail
 
+RUN_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError)
+# Layers behind which a cut is tried.
+TRIED = 6
+
 
 class ReachedLayer(Exception):  # noqa: N818  nothing went wrong
     """Ends a model's run at a layer, whose output it carries."""
@@ -76,34 +80,41 @@ def cut_module(model: nn.Module, example: Float[Tensor, "1 3 H W"]) -> Parts:
         CutError: it has no map of several cells or no last linear layer, or its parts do not give its logits.
     """
     model.eval().requires_grad_(False)
-    try:
-        with torch.no_grad():
-            outputs: list[tuple[str, tuple[int, ...]]] = []
+    outputs: list[tuple[str, tuple[int, ...]]] = []
+    with torch.no_grad():
+        try:
             expected = _watched(model, example, outputs)
-            at, shape = _last_map(outputs)
-            linear = _last_linear(model, outputs, expected)
-            layers = dict(model.named_modules())
-            classifier = as_linear(layers[linear])
-            headless = substituted(model, {linear: PassThrough()})
-            last_inputs, run = traced(headless, lambda: headless(example), at=at)
-            later = run.largest_within(run.finished - run.before)
-            encoder = ModuleEncoder(
-                without_layers(substituted(headless, {at: _EndOfRun(layers[at])}), later),
-                _layout(shape, example),
-            )
-            tail = ModuleTail(without_layers(headless, run.largest_within(run.before)))
-            native = encoder.native(example)
-            # By the inputs of the last layer, since its weights may be zeros, which hide any difference.
-            if not same(tail(native), last_inputs.flatten(1)):
-                raise CutError("what it runs behind its features is not made of layers alone")
-            parts = assembled(encoder, tail, random_copy(classifier), native, encoder.layout, LAST)
-            parts.head.linear = classifier
-            logits = parts.head.eval()(parts.encoder(example))
-    except CutError:
-        raise
-    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
-        raise CutError(f"its parts cannot be run alone ({type(error).__name__}: {first_line(error)[:120]})") from error
-    if not same(logits, expected):
+        except RUN_ERRORS as error:
+            raise CutError(f"it cannot be run on a picture ({first_line(error)[:120]})") from error
+        linear = _last_linear(model, outputs, expected)
+        reason = CutError("it has no layer that gives a map (b, k, h, w) of several cells")
+        # An earlier map where something between two layers (a permutation of axes) keeps the head from running alone.
+        for at, shape in _last_maps(outputs)[:TRIED]:
+            try:
+                return _cut_behind(model, example, expected, linear, at, _layout(shape, example))
+            except CutError as error:
+                reason = error
+            except RUN_ERRORS as error:
+                reason = CutError(f"its parts cannot be run alone ({first_line(error)[:120]})")
+    raise reason
+
+
+def _cut_behind(model: nn.Module, example: Tensor, expected: Tensor, linear: str, at: str, layout: GridLayout) -> Parts:
+    """The parts on both sides of the layer `at`; `linear` names the last linear layer."""
+    layers = dict(model.named_modules())
+    classifier = as_linear(layers[linear])
+    headless = substituted(model, {linear: PassThrough()})
+    last_inputs, run = traced(headless, lambda: headless(example), at=at)
+    later = run.largest_within(run.finished - run.before)
+    encoder = ModuleEncoder(without_layers(substituted(headless, {at: _EndOfRun(layers[at])}), later), layout)
+    tail = ModuleTail(without_layers(headless, run.largest_within(run.before)))
+    native = encoder.native(example)
+    # By the inputs of the last layer, since its weights may be zeros, which hide any difference.
+    if not same(tail(native), last_inputs.flatten(1)):
+        raise CutError("what it runs behind its features is not made of layers alone")
+    parts = assembled(encoder, tail, random_copy(classifier), native, layout, LAST)
+    parts.head.linear = classifier
+    if not same(parts.head.eval()(parts.encoder(example)), expected):
         raise CutError("its parts do not give its outputs, which must be the logits of a last linear layer")
     return parts
 
@@ -128,13 +139,14 @@ def _watched(model: nn.Module, example: Tensor, outputs: list[tuple[str, tuple[i
     return logits
 
 
-def _last_map(outputs: list[tuple[str, tuple[int, ...]]]) -> tuple[str, tuple[int, ...]]:
-    """Name and shape of the last map of several cells, of a layer that runs once."""
+def _last_maps(outputs: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the maps of several cells, last first, of layers that run once."""
     names = [name for name, _ in outputs]
-    for name, shape in reversed(outputs):
-        if len(shape) == 4 and sorted(shape[1:])[1] > 1 and names.count(name) == 1:
-            return name, shape
-    raise CutError("it has no layer that gives a map (b, k, h, w) of several cells")
+    return [
+        (name, shape)
+        for name, shape in reversed(outputs)
+        if len(shape) == 4 and sorted(shape[1:])[1] > 1 and names.count(name) == 1
+    ]
 
 
 def _last_linear(model: nn.Module, outputs: list[tuple[str, tuple[int, ...]]], logits: Tensor) -> str:
