@@ -27,13 +27,10 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import head_in_words
 from bsig.model.model_settings import ModelSettings, parsed_kwargs, parsed_size, triple
 from bsig.model.new_model import NOT_TRAINED, new_model, same_padded
-from bsig.model.preview import alternatives, labelled_pictures, top_classes
+from bsig.model.preview import PREVIEWED, alternatives, labelled_pictures, top_classes
 from bsig.model.published.import_file import import_published
 from bsig.model.published.networks import ARCHITECTURES, METHODS, PublishedNetwork
 from bsig.model.replaced_heads import ACTIVATIONS
-
-# Two pictures of things that most classifiers know, shown to a new model.
-PREVIEWED = ("cat.jpg", "coffee.jpg")
 
 
 def add_checkpoints_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,8 @@ from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_batch,
 from bsig.model.dual_branch import DualBranch
 
 TOP = 5
+# Two of the example pictures, of things that most classifiers know.
+PREVIEWED = ("cat.jpg", "coffee.jpg")
 MAX_PICTURES = 200
 AT_ONCE = 16
 IMAGENET = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
