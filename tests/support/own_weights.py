@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
@@ -113,4 +115,41 @@ AVERAGES: dict[str, Callable[[], Any]] = {
     },
     "average alone.pth": lambda: {"model_ema": average()},
     "lightning with an average.ckpt": lambda: {"state_dict": prefixed("model.") | prefixed("ema_model.", average())},
+}  # fmt: skip
+
+
+def _scripted(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(3, 2)), str(path))
+
+
+def _with_nan(path: Path) -> None:
+    state = tensors()
+    state["fc.weight"][0, 0] = float("nan")
+    torch.save(state, path)
+
+
+def _quantized(path: Path) -> None:
+    torch.save(tensors() | {"fc._packed_params._packed_params": (torch.ones(3), None)}, path)
+
+
+# Files that hold no weights that can be used -> how they are written, the reason and the remedy of the refusal.
+BLOCKED: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "a NumPy number": (
+        lambda path: torch.save({"state_dict": tensors(), "best": np.float64(0.9)}, path),
+        "multiarray.scalar", "torch.save(torch.load(",
+    ),
+    "a whole network": (lambda path: torch.save(network(), path), "(timm.models.resnet)", "model.state_dict()"),
+    "a script": (_scripted, "TorchScript", "model.state_dict()"),
+    "quantized": (_quantized, "quantized weights", "before it was quantized"),
+    "NaN": (_with_nan, "NaN or infinite numbers in 'fc.weight'", "take an earlier one"),
+    "cut short": (lambda path: (torch.save(tensors(), path), path.write_bytes(path.read_bytes()[:5000])),
+                  "cannot be read", "again"),
+    "empty": (lambda path: path.write_bytes(b""), "empty (0 bytes)", "copy it again"),
+    "a web page": (lambda path: path.write_text("<!DOCTYPE html><html>404"), "web page", "download the file itself"),
+    "Git LFS": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+                "pointer of Git LFS", "git lfs pull"),
+    "JSON": (lambda path: path.write_text('{"weight_map": {}}'), "JSON file", "file of weights itself"),
+    "no tensors": (lambda path: torch.save({"epoch": 3}, path), "holds no tensors by name", "state_dict"),
 }  # fmt: skip
