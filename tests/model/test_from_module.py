@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -95,8 +96,6 @@ def test_maps_of_a_module_sum_to_its_logit_and_it_can_be_given_the_usual_setting
     assert model.preprocessing.input_size_hw == (224, 224)
     assert "Not given, so the usual ones are taken: input 224 x 224, mean 0.485" in model.notes[0]
     picture = (torch.rand(50, 70, 3).numpy() * 255).astype("uint8")
-    from PIL import Image
-
     explanation = Explainer(model).encode(Image.fromarray(picture)).explain("bee")
     bias = float(model.softmax_head.last_linear.bias[1])
     assert explanation.softmax.map.mean() + bias == pytest.approx(explanation.softmax.logit, abs=1e-4)
