@@ -57,7 +57,8 @@ class Preprocessing:
 
     Attributes:
         input_size_hw: rows and columns of the input, in pixels.
-        resize_to: the shorter side before the centre crop, in pixels; `crop_mode="squash"` does not use it.
+        resize_to: the shorter side before the centre crop, in pixels; the picture is then resized until it covers the
+            input enlarged by as much. `crop_mode="squash"` does not use it.
         mean, std: per RGB channel, for values in [0, 1].
         interpolation: `bicubic`, `bilinear` or `nearest`.
         crop_mode: `center` resizes the shorter side to `resize_to` and cuts the middle out (timm's evaluation
@@ -186,9 +187,12 @@ def _source_spans(size_wh: tuple[int, int], preprocessing: Preprocessing) -> lis
     Sizes are cut off as torchvision does it, not rounded, so that they are timm's (tests/inputs/test_images.py).
     """
     rows, columns = preprocessing.input_size_hw
-    short = min(size_wh)
+    shorter = min(rows, columns)
+    # The picture covers the input enlarged by `resize_to / shorter`: of a square input its shorter side is `resize_to`.
+    covered = [int(cut * preprocessing.resize_to / shorter) for cut in (columns, rows)]
+    ruling = 0 if covered[0] * size_wh[1] >= covered[1] * size_wh[0] else 1
     return [
-        _source_span(side, max(int(side * preprocessing.resize_to / short), cut), cut)
+        _source_span(side, max(int(side * covered[ruling] / size_wh[ruling]), cut), cut)
         for side, cut in zip(size_wh, (columns, rows), strict=True)
     ]
 

@@ -68,13 +68,32 @@ class BackboneDescription(_Entries):
     feature_stage: str = Field(LAST, description="text")
     global_pool: str | None = Field(None, description="text")
     grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
+    model_kwargs: dict[str, Any] = Field({}, description="settings of timm's network, each a number, text or list")
+    head_layers: list[str] = Field([], description="layers such as 'Linear(512, 64)'")
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _are_kwargs(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        from bsig.model.backbones import checked_kwargs
+
+        checked_kwargs(kwargs)  # raises an InputError, which is a ValueError
+        return kwargs
+
+    @field_validator("head_layers")
+    @classmethod
+    def _are_layers(cls, layers: list[str]) -> list[str]:
+        from bsig.model.replaced_heads import check_head_layers
+
+        check_head_layers(layers)
+        return layers
 
     @property
     def options(self) -> bsig.model.backbones.BackboneOptions:
-        """Feature stage and pooling."""
-        from bsig.model.backbones import BackboneOptions
+        """Feature stage, pooling and further settings of the network."""
+        from bsig.model.backbones import BackboneOptions, checked_kwargs
 
-        return BackboneOptions(self.feature_stage, self.global_pool)
+        kwargs = checked_kwargs(self.model_kwargs)
+        return BackboneOptions(self.feature_stage, self.global_pool, kwargs, tuple(self.head_layers))
 
 
 class PreprocessingDescription(_Entries):
@@ -86,14 +105,14 @@ class PreprocessingDescription(_Entries):
     interpolation: Literal["bicubic", "bilinear", "nearest"] = Field(description="bicubic, bilinear or nearest")
     crop_mode: CropMode = Field(description="center or squash")
     resize_to: ResizedSide = Field(
-        description="a whole number up to 4096, for a centre crop at least the longer side of `input_size_hw`"
+        description="a whole number up to 4096, for a centre crop at least the shorter side of `input_size_hw`"
     )
 
     # `info` is pydantic's `ValidationInfo`, a protocol that nothing can be checked against while the tests run.
     @field_validator("resize_to")
     @classmethod
     def _covers_the_crop(cls, resize_to: int, info: Any) -> int:
-        if info.data.get("crop_mode") == "center" and resize_to < max(info.data.get("input_size_hw", [0])):
+        if info.data.get("crop_mode") == "center" and resize_to < min(info.data.get("input_size_hw", [0])):
             raise ValueError
         return resize_to
 
