@@ -309,7 +309,6 @@ class FinetuneConfig(_Checked):
         None, "Start from", "Checkpoint whose softmax branch to take.", kind=str, option="--from", empty="the backbone"
     )
     softmax_head: SoftmaxHeadConfig | None = None
-    class_map: dict[str, str] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     views: Views = ONE_VIEW
     device: str = _setting("cpu", "Device", "auto, cpu, cuda or mps")
@@ -325,6 +324,7 @@ class FinetuneConfig(_Checked):
         True, "Calibrate", "Fit how likely each class is in a picture, on pictures left out of five further trainings.",
         option="--no-calibrate",
     )  # fmt: skip
+    class_map: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
