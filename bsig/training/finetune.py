@@ -35,6 +35,7 @@ from bsig.training.callbacks import OnEpoch, OnNote, OnStart, Progress, ShouldSt
 from bsig.training.closed_form.balanced_bias import balanced_bias
 from bsig.training.closed_form.damping import DampingGrids, damped_head
 from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, fit_flat_shift
+from bsig.training.closed_form.similar_classes import mixed_with_similar
 from bsig.training.config import ONE_VIEW, FinetuneConfig
 from bsig.training.data_check import matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
@@ -234,8 +235,8 @@ def finetune_on(
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    A flat shift is all of a `shift` branch, and where a `full` one starts. A damping changes the trained head of a
-    run that went to its end.
+    A flat shift is all of a `shift` branch, and where a `full` one starts, as rows mixed with similar classes are. A
+    damping changes the trained head of a run that went to its end.
 
     A run that is stopped, or gets a loss or weights that are not finite, leaves the checkpoint of its last finished
     epoch and its state beside it (`.NAME.training`); `resume` goes on from there.
@@ -253,9 +254,10 @@ def finetune_on(
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
     softmax_head, settings = classifier.head, config.flat_shift
-    flat = fit_flat_shift(data.cells, softmax_head, settings, processes) if settings and data.cells else None
+    start_head = mixed_with_similar(softmax_head, config.similar_classes) if config.similar_classes else softmax_head
+    flat = fit_flat_shift(data.cells, start_head, settings, processes) if settings and data.cells else None
     trained = _trained(
-        softmax_head, flat, data, config,
+        softmax_head, start_head, flat, data, config,
         on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
     )  # fmt: skip
     head = None if trained.shift else trained.head
@@ -284,19 +286,23 @@ def finetune_on(
 
 def _trained(
     softmax_head: ClassificationHead,
+    start_head: ClassificationHead,
     flat: FlatShiftFit | None,
     data: TrainingData,
     config: FinetuneConfig,
     **options: Any,
 ) -> TrainedHead:
     """Returns the sigmoid branch: solved where it is a flat shift alone, else trained and, with a setting, damped."""
-    # Softmax cannot see a shift: for the training the shifted head is the softmax head.
-    start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
+    shifted = start_head.shifted(flat.shift.vector, flat.shift.bias) if flat else start_head
     if flat and config.training.branch == "shift":
-        return TrainedHead(start_head, flat.shift)
-    trained = train_sigmoid_branch(start_head, data.features, config.training, held_out=data.held_out, **options)
+        return TrainedHead(shifted, flat.shift)
+    trained = train_sigmoid_branch(
+        softmax_head, data.features, config.training, start=shifted, held_out=data.held_out, **options
+    )
     if config.damping and data.grids and not trained.stopped:
-        head = damped_head(data.grids, softmax_head, trained.head, config.damping, data.features.processes)
+        head = damped_head(
+            data.grids, softmax_head, trained.head, config.damping, data.features.processes, start=start_head
+        )
         return replace(trained, head=head)
     return trained
 
@@ -357,6 +363,7 @@ def _training_description(
         **training,
         "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
+        "similar_classes": asdict(config.similar_classes) if config.similar_classes else None,
         "damping": asdict(config.damping) if config.damping and not trained.stopped else None,
         # The name of a checkpoint, not where it lay on this machine.
         "start_from": Path(config.start_from).name if config.start_from else config.backbone,
