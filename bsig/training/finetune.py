@@ -297,7 +297,12 @@ def _trained(
     if flat and config.training.branch == "shift":
         return TrainedHead(shifted, flat.shift)
     trained = train_sigmoid_branch(
-        softmax_head, data.features, config.training, start=shifted, held_out=data.held_out, **options
+        softmax_head,
+        data.features,
+        config.training,
+        start=None if shifted is softmax_head else shifted,
+        held_out=data.held_out,
+        **options,
     )
     if config.damping and data.grids and not trained.stopped:
         head = damped_head(

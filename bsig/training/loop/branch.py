@@ -19,7 +19,7 @@ class TrainableBranch(nn.Module):
     """A sigmoid branch in training; it starts from a copy of the softmax head, or of `start` if it is a full one.
 
     Raises:
-        InputError: fewer than two classes.
+        InputError: fewer than two classes, or a `start` of a branch that is not full.
     """
 
     def __init__(
@@ -30,7 +30,9 @@ class TrainableBranch(nn.Module):
         if classes < 2:
             raise InputError(f"`class_names` holds {classes} class; a sigmoid branch needs at least 2 to tell apart.")
         self.kind, self.config = config.branch, config
-        start = start if start and config.branch == "full" else softmax_head
+        if start and config.branch != "full":
+            raise InputError(f"`start` needs a full branch, not `branch` (={config.branch}); leave it out.")
+        start = start or softmax_head
         self.base = copy.deepcopy(start).requires_grad_(config.branch == "full")
         self.start = start.last_linear.weight.detach().clone()
         # In a list, so that its tensors are not this module's.
