@@ -1,4 +1,4 @@
-"""A head whose classes borrow from their likes: each row is moved towards the mean row of its most similar classes.
+"""A head with the row of each class moved towards the mean row of its most similar classes.
 
     N_c = the `count` classes j whose centred rows W_j - mean_i W_i have the largest cosine with that of c
     W'_c = (1 - share) W_c + share * mean of W_j over j in N_c,        b' alike
@@ -45,9 +45,9 @@ def similar_classes(weight: Float[Tensor, "c k"], count: int = DEFAULT.count) ->
     rows = F.normalize(weight - weight.mean(dim=0))
     numbers = torch.arange(len(rows), device=rows.device)
     parts = []
-    for some in numbers.split(ROWS_AT_ONCE):
-        cosines = rows[some] @ rows.T
-        cosines[torch.arange(len(some), device=rows.device), some] = -torch.inf  # no class is similar to itself
+    for block in numbers.split(ROWS_AT_ONCE):
+        cosines = rows[block] @ rows.T
+        cosines[torch.arange(len(block), device=rows.device), block] = -torch.inf  # no class is similar to itself
         parts.append(cosines.topk(count, dim=1).indices)
     return torch.cat(parts)
 
@@ -64,6 +64,6 @@ def mixed_with_similar(head: ClassificationHead, config: SimilarClassesConfig = 
     for parameter in (linear.weight, linear.bias):
         if parameter is not None:
             # A block of classes at a time: all the rows of all lists at once would be `count` heads.
-            means = [parameter.detach()[some].mean(dim=1) for some in near.split(ROWS_AT_ONCE)]
+            means = [parameter.detach()[block].mean(dim=1) for block in near.split(ROWS_AT_ONCE)]
             parameter.data.lerp_(torch.cat(means), config.share)
     return mixed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.heads import PooledLinearHead
+from bsig.training.closed_form.damping import DampingGrids, damped_head
 from bsig.training.closed_form.similar_classes import mixed_with_similar, similar_classes
 from bsig.training.config import (
     DampingConfig,
@@ -97,6 +99,25 @@ def test_a_finetune_starts_from_mixed_rows_and_measures_the_softmax_head_as_it_i
     assert mixed.history[0].sign_disagreement > plain.history[0].sign_disagreement
 
 
+def test_damping_is_of_what_changed_since_the_start() -> None:
+    head = random_head(torch.float32)
+    mixed = mixed_with_similar(head, SimilarClassesConfig(1.0, 1))
+    generator = torch.Generator().manual_seed(5)
+    config = DampingConfig(strength=50.0)
+    grids = DampingGrids(head, 4, config)
+    for position in range(4):
+        grids.read(position, position, torch.rand(1, CHANNELS, 2, 3, generator=generator))
+    change = torch.randn(CLASSES, CHANNELS, generator=generator)
+    damped = []
+    for start in (head, mixed):
+        trained = copy.deepcopy(start)
+        trained.last_linear.weight += change
+        damped.append(damped_head(grids, head, trained, config, start=start).last_linear.weight)
+    assert_close(damped[1] - mixed.last_linear.weight, damped[0] - head.last_linear.weight, FLOAT32)
+    assert (damped[0] - head.last_linear.weight - change).norm() > 0.1 * change.norm()
+
+
+@pytest.mark.nightly
 def test_damping_takes_back_what_was_trained_and_not_the_mixing(tmp_path: Path) -> None:
     pictures = {"n01440764": "red", "n03445777_golf_ball": "green", "n02123045": "blue"}
     images = read_dataset(class_folders(tmp_path / "pictures", pictures))
