@@ -18,8 +18,10 @@ from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.explain.readings import comparison_readings
 from bsig.explain.report.page import report_html
 from bsig.explain.verdict import finding
+from bsig.explain.wording import reading_text
 from bsig.inputs.files import whole_file, write_json, write_whole
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.load import load_checkpoint
@@ -63,12 +65,14 @@ def run_explain(options: argparse.Namespace) -> None:
         with_bias=options.bias,
         score_cam_channels=options.channels,
         progress=ProgressLine("channels") if is_slow else None,
+        **comparison_readings(model, options.method, options.weights),
     )
     numbers = {
         **summary(explanation),
         "finding": finding(explanation),
         "diagnostics": diagnose(encoded, explanation),
         "treatment": TREATMENTS[options.weights],
+        "reading_text": reading_text(explanation),
         "image": str(options.image),
         "checkpoint_sha256": model.metadata.get("tensors_sha256"),
         "seconds": round(time.perf_counter() - start, 3),

@@ -32,6 +32,7 @@ GRADIOS_OWN = ("view",)
 LONGEST = 200
 """Letters of one value: class names are shorter, and a longer one is no name."""
 MOST_PAIRS = 60
+BETWEEN_CLASSES = "|"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class View:
         reading: of the maps; empty for the checkpoint's own.
         strength: the reading's first setting; -9 for the checkpoint's own.
         other_class: in the link `other-class`: the class that "why A and not B" compares with.
+        more_classes: in the link `more-classes`: further classes, with a bar between them.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
         shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1 and
@@ -64,6 +66,7 @@ class View:
     reading: str = ""
     strength: float = -9.0
     other_class: str = ""
+    more_classes: str = ""
     budget: int = 64
     bias: bool = False
     show: str = "overlay"
@@ -88,6 +91,10 @@ class View:
     measured_method: str = "cam"
     measured_weights: str = "signed"
     run: str = ""
+
+    def more_class_names(self) -> list[str]:
+        """The further classes."""
+        return self.more_classes.split(BETWEEN_CLASSES) if self.more_classes else []
 
     def cell_index(self) -> tuple[int, int] | None:
         """Row and column from 0, or None."""

@@ -118,7 +118,10 @@
 
   // A pointer, a tap or the arrow keys choose a cell; it is outlined in both maps of its row, and a box says what each
   // branch makes of it. All numbers came with the maps (#cells), so nothing is asked of the server.
-  const MAPS = { "map-softmax": 0, "map-sigmoid": 0, "contrast-softmax": 1, "contrast-sigmoid": 1 };
+  const MAPS = {};
+  ["map", "contrast", "more-1", "more-2"].forEach((row, place) => {
+    for (const branch of ["softmax", "sigmoid"]) MAPS[`${row}-${branch}`] = place;
+  });
   let cellsText = "", cells = null, cell = null;
   const cellData = () => {
     const source = document.querySelector("#cells script");
@@ -258,10 +261,24 @@
     return [address.href];
   };
 
+  // The verdict at the window's top, with the maps below it; where both are in view already, nothing moves.
+  const showMaps = () => {
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const verdict = document.querySelector("#finding"), maps = document.querySelector("#maps");
+      if (!verdict?.offsetParent) return;
+      const from = verdict.getBoundingClientRect().top, to = maps.getBoundingClientRect().bottom;
+      if (from < 0 || to > innerHeight) scrollTo({ top: scrollY + from - 8, behavior: "auto" });
+    }));
+  };
+
   window.bsig = {
     answered: (inputs) => inputs.map(answer),
     copyLink,
-    openCompare: () => document.querySelector("#tabs button[role=tab]").click(),
+    openCompare: () => {
+      document.querySelector("#tabs button[role=tab]").click();
+      showMaps();
+    },
     press: (id) => document.getElementById(id).click(),
+    showMaps,
   };
 })();
