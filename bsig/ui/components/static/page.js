@@ -1,6 +1,6 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Four parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
-   of the maps, and `bsig`, whose functions the page's events call. */
+   asks no host for anything. Five parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
+   of the maps, dropdowns that close, and `bsig`, whose functions the page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -48,6 +48,11 @@
       frame.setAttribute("tabindex", "0");
       frame.setAttribute("role", "group");
       frame.setAttribute("aria-label", "Map: the arrow keys read its cells");
+    }
+    // A list that scrolls is a stop for Tab by itself, and is gone by the time that the focus gets there.
+    for (const list of document.querySelectorAll("ul[role=listbox]:not([tabindex])")) {
+      list.setAttribute("tabindex", "-1");
+      list.parentElement.setAttribute("tabindex", "-1");
     }
     // Where the skip link leads.
     const tabs = document.querySelector("#tabs:not([tabindex])");
@@ -215,6 +220,16 @@
   document.addEventListener("focusout", (event) => {
     if (event.target.classList.contains("bsig-cells")) hideCell();
   });
+
+  // --- dropdowns -----------------------------------------------------------------------------------------------------
+
+  // Gradio takes any key in a dropdown's field for a wish to see its list, Tab too, which then stays open behind the
+  // focus. So Tab is an Escape first, which closes the list, and Gradio does not see the Tab.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab" || event.target.getAttribute("role") !== "combobox") return;
+    event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    event.stopPropagation();
+  }, true);
 
   // --- what the page's events call -----------------------------------------------------------------------------------
 

@@ -23,10 +23,12 @@ from bsig.ui.components.html import Cell, Html, bold, element, folded, heading, 
 
 TITLES: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax", "the pretrained head: it decides the class"),
-    "sigmoid": ("Sigmoid", "the fine-tuned branch: one yes or no a class"),
+    "sigmoid": ("Sigmoid", "fine-tuned: one yes or no a class"),
     "centred": ("Class-centred", "softmax less the mean of all classes: no shift moves it"),
 }
 TWO_BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
+RANGE = {"class_": "number range"}
+"""Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 BIAS_WORDS = {
     True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "
@@ -47,9 +49,9 @@ def prediction(encoded: EncodedImage, explanation: Explanation) -> str:
     if presence.present_above_half is None or presence.absent_above_half is None:
         return predicted
     return (
-        f"{predicted} In brackets: how likely the class is in the picture. From 50 % it counts as here: so do "
-        f"{percent(presence.present_above_half)} of the classes that are there, and "
-        f"{small_percent(presence.absent_above_half)} of those that are not."
+        f"{predicted} In brackets: how likely the class is in the picture. It counts as here from 50 %, which "
+        f"{percent(presence.present_above_half)} of present and {small_percent(presence.absent_above_half)} of absent "
+        "classes reach."
     )
 
 
@@ -62,7 +64,8 @@ def sigmoid_heading(explanation: Explanation) -> Html:
 
 def number_table(explanations: Sequence[Explanation]) -> Html:
     """The numbers of both branches, a block a class: fixed decimals, so that they stand below each other."""
-    columns: list[str | Cell] = ["", *map(number, ("Probability", "Logit", "Area above zero", "Lowest", "Highest"))]
+    columns: list[str | Cell] = ["", *map(number, ("Probability", "Logit", "Area above zero")),
+                                 *(Cell(end, RANGE) for end in ("Lowest", "Highest"))]  # fmt: skip
     rows: list[list[str | Cell]] = []
     for explanation in explanations:
         rows.append([Cell(explanation.class_name, {"colspan": len(columns), "scope": "rowgroup"}, is_title=True)])
@@ -81,8 +84,8 @@ def _number_row(explanation: Explanation, branch: Branch) -> list[str | Cell]:
         number(percent(evidence.probability) if branch == "softmax" else probability),
         number(signed(evidence.logit, 2)),
         number(area_text(evidence)),
-        number(signed(float(evidence.map.min()), 2)),
-        number(signed(float(evidence.map.max()), 2)),
+        Cell(signed(float(evidence.map.min()), 2), RANGE),
+        Cell(signed(float(evidence.map.max()), 2), RANGE),
     ]
 
 
@@ -154,24 +157,25 @@ def wipe_label(explanation: Explanation) -> str:
 
 
 def example_reason(example: Example) -> Html:
-    """Why this picture is among the examples, what is really in it, and who made it."""
-    text = f" {example.reason} Really there: {example.truth}. Picture: {example.credit}."
-    return note(joined(bold(f"{example.title}."), text))
+    """Why this picture is among the examples, and who made it."""
+    text = f" {example.reason} Picture: {example.credit}."
+    end = "" if example.title.endswith("?") else "."
+    return note(joined(bold(f"{example.title}{end}"), text))
 
 
 def class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
-    """(label, name) of all classes: the top five of either branch first, with both probabilities."""
+    """(label, name) of all classes: the top five of either branch first, with both probabilities.
+
+    The sigmoid branch's is the calibrated one; where that is not known, softmax's stands alone.
+    """
     names = encoded.model.class_names
-    softmax, sigmoid = encoded.probabilities()
+    softmax, presence = encoded.probabilities()[0], encoded.calibrated_probabilities()
     top = list(dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")]))
     rest = sorted(set(range(len(names))) - set(top), key=lambda index: names[index].casefold())
-    first = [
-        (
-            f"{names[index]} (softmax {percent(float(softmax[index]))}, sigmoid {percent(float(sigmoid[index]))})",
-            names[index],
-        )
-        for index in top
-    ]
+    first = []
+    for index in top:
+        of_sigmoid = "" if presence is None else f", sigmoid {percent(float(presence[index]))}"
+        first.append((f"{names[index]} (softmax {percent(float(softmax[index]))}{of_sigmoid})", names[index]))
     return first + [(names[index], names[index]) for index in rest]
 
 
