@@ -14,14 +14,15 @@ import torch
 from in_process import built_demo
 from PIL import Image
 
-from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError
+from bsig import CAM_METHODS, READINGS, TREATMENTS, Explainer, InputError
 from bsig.explain.explainer import EncodedImage
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.components.examples import bundled_examples
+from bsig.ui.components.examples import example_by_key
+from bsig.ui.screens.compare.inputs import OWN_STRENGTH
 from bsig.ui.workbench import MAX_FILE_BYTES, RecentlyUsed, Workbench
 
-PICTURE = bundled_examples()[0].path
+PICTURE = example_by_key("cat").path
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,8 @@ def ask(bench: Workbench) -> Iterator[Ask]:
         def asked(name: str, **changed: Any) -> Any:
             values = {
                 "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
-                "weights": "signed", "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
+                "weights": "signed", "reading": "", "strength": OWN_STRENGTH, "other-class": None, "more-classes": [],
+                "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
                 "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own-scale": False,
             }  # fmt: skip
             assert set(changed) <= set(values) == set(controls)
@@ -206,6 +208,8 @@ def test_a_choice_is_answered_from_the_stored_features(ask: Ask, forwards: list[
     wishes += [{"method": key} for key, method in CAM_METHODS.items() if not method.is_slow]
     wishes += [{"weights": key} for key in TREATMENTS]
     wishes += [{"show": show} for show in ("overlay", "heatmap", "wipe", "difference")]
+    wishes += [{"reading": key} for key in READINGS]
+    wishes += [{"other-class": "tabby"}, {"more-classes": ["zebra", "golf ball"]}]
     wishes += [{"view": "signed"}, {"grid": True}, {"contour": True}, {"opacity": 30.0}, {"own-scale": True}]
     ask("on_new_picture")
     assert forwards == [1]
@@ -230,7 +234,11 @@ def test_a_choice_leaves_the_method_and_another_picture_sets_class_and_method(as
     assert {"method", "class", "map-softmax", "finding", "scale"} <= set_by(ask("on_new_picture"))
     nothing = ask("on_new_picture", picture=None)
     assert {"class", "crop", "map-softmax", "map-sigmoid", "map-centred"} <= set_by(nothing)
-    assert all(update["value"] is None for update in nothing.values() if isinstance(update, dict))
+    assert all(update["value"] is None for update in nothing.values() if "value" in update)
+    hidden = {
+        part.elem_id for part, update in nothing.items() if isinstance(update, dict) and not update.get("visible", True)
+    }
+    assert {"contrast-row", "more-1-row", "more-2-row"} <= hidden
 
 
 def test_checkpoints_of_further_folders_and_registered_models_are_selectable(

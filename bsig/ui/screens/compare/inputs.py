@@ -41,7 +41,7 @@ class CompareInputs:
     method: str
     weights: str
     reading: str
-    strength: float
+    strength: int | float
     other_class: str | None
     more_classes: Sequence[str]
     budget: int
@@ -50,8 +50,8 @@ class CompareInputs:
     view: MapView
     grid: bool
     contour: bool
-    threshold: float
-    opacity: float
+    threshold: int | float
+    opacity: int | float
     colormap: str
     own_scale: bool
 

@@ -19,7 +19,7 @@ from bsig.explain.wording import area_text, percent, reading_text, signed, small
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
 from bsig.ui.components.examples import Example
-from bsig.ui.components.html import Cell, Html, bold, element, folded, heading, joined, note, number, table
+from bsig.ui.components.html import Cell, Html, bold, element, explained, folded, heading, joined, note, number, table
 
 TITLES: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax", "the pretrained head: it decides the class"),
@@ -27,7 +27,7 @@ TITLES: dict[Branch, tuple[str, str]] = {
     "centred": ("Class-centred", "softmax less the mean of all classes: no shift moves it"),
 }
 TWO_BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
-RANGE = {"class_": "number range"}
+RANGE = {"class_": "number bsig-range"}
 """Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 BIAS_WORDS = {
@@ -67,20 +67,24 @@ def number_table(explanations: Sequence[Explanation]) -> Html:
     columns: list[str | Cell] = ["", *map(number, ("Probability", "Logit", "Area above zero")),
                                  *(Cell(end, RANGE) for end in ("Lowest", "Highest"))]  # fmt: skip
     rows: list[list[str | Cell]] = []
-    for explanation in explanations:
+    for place, explanation in enumerate(explanations):
         rows.append([Cell(explanation.class_name, {"colspan": len(columns), "scope": "rowgroup"}, is_title=True)])
-        rows += [_number_row(explanation, branch) for branch in TWO_BRANCHES]
+        rows += [_number_row(explanation, branch, explains=place == 0) for branch in TWO_BRANCHES]
     return table(columns, rows, kind="bsig-numbers", scrolls=True)
 
 
-def _number_row(explanation: Explanation, branch: Branch) -> list[str | Cell]:
+def _number_row(explanation: Explanation, branch: Branch, *, explains: bool) -> list[str | Cell]:
     """Softmax's probability is a share among the classes, the sigmoid branch's that the class is in the picture."""
     evidence = explanation.evidence(branch)
     presence = evidence.calibrated_probability
     of_what = "among the classes" if branch == "softmax" else "in the picture"
     probability = f"rank {evidence.rank:,}" if presence is None else percent(presence)
     return [
-        joined(TITLES[branch][0], element("small", of_what), between=Html(" ")),
+        joined(
+            explained(TITLES[branch][0]) if explains else TITLES[branch][0],
+            element("small", of_what),
+            between=Html(" "),
+        ),
         number(percent(evidence.probability) if branch == "softmax" else probability),
         number(signed(evidence.logit, 2)),
         number(area_text(evidence)),
