@@ -1,4 +1,4 @@
-"""Tables of README and docs as Markdown: `python -m bsig results`, `diagnostics` and `heads`.
+"""Tables of README and docs as Markdown: `python -m bsig results`, `paper`, `diagnostics` and `heads`.
 
 `head_table` builds one small network of each family of heads with random weights, takes it apart and lists which CAM
 variants it allows, where its features are taken and on which grid.
@@ -7,11 +7,22 @@ variants it allows, where its features are taken and on which grid.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
+from bsig.cli.arguments import add_checkpoints_folder_argument, written_to
+from bsig.evaluation.frontier import frontiers
+from bsig.evaluation.output.frontier_svg import frontier_file, frontier_svg
 from bsig.evaluation.output.markdown import results_markdown
+from bsig.evaluation.output.paper import beside_section, paper_page, recam_section
+from bsig.evaluation.output.shipped import read_results
+from bsig.evaluation.published.costs import decoding_ms, map_counts, measured_rates
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
+from bsig.inputs.errors import InputError
+from bsig.inputs.files import write_whole
 from bsig.model.backbones import BackboneOptions, classifier_from_timm
 from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.model.checkpoints.names import RESULTS
@@ -36,9 +47,80 @@ FAMILIES: dict[str, tuple[str, str | None, str]] = {
 
 
 def run_results(options: argparse.Namespace) -> None:
-    """Prints the results that ship with the checkpoints."""
-    folders = [options.checkpoints / row["name"] for row in list_checkpoints(options.checkpoints) if "error" not in row]
-    print(results_markdown([folder for folder in folders if (folder / RESULTS).is_file()]))
+    """Prints the results that ship with the checkpoints, or draws their frontiers into a folder."""
+    folders = _measured_folders(options.checkpoints)
+    if options.frontier is None:
+        print(results_markdown(folders))
+        return
+    for run, frontier in frontiers([run for folder in folders for run in read_results(folder)]):
+        file = options.frontier / frontier_file(run)
+        with written_to("--frontier", options.frontier, "folder"):
+            options.frontier.mkdir(parents=True, exist_ok=True)
+            write_whole(file, frontier_svg(frontier, f"{run['checkpoint']} on {run['data']} ({run['split']})"))
+        print(file)
+
+
+def add_results_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `results`."""
+    add_checkpoints_folder_argument(parser)
+    parser.add_argument(
+        "--frontier", type=Path, default=None, help="folder to draw one SVG a result into, in place of the tables"
+    )
+
+
+def _measured_folders(checkpoints: Path) -> list[Path]:
+    """The checkpoint folders that results ship with."""
+    folders = [checkpoints / row["name"] for row in list_checkpoints(checkpoints) if "error" not in row]
+    return [folder for folder in folders if (folder / RESULTS).is_file()]
+
+
+def add_paper_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `paper`."""
+    add_checkpoints_folder_argument(parser)
+    parser.add_argument(
+        "--results", type=Path, default=None, help="file of `evaluate --out`, to be compared in place of the shipped"
+    )
+
+
+def run_paper(options: argparse.Namespace) -> None:
+    """Prints the page of the paper's tables, or the comparison with one file of results.
+
+    Raises:
+        InputError: the file cannot be read, or holds no cell that was published.
+    """
+    if options.results is None:
+        print(paper_markdown(options.checkpoints))
+        return
+    results = _evaluation_in(options.results)
+    sections = [beside_section(results), recam_section(results)]
+    if not any(sections):
+        raise InputError(
+            f"`--results` (='{options.results}') holds no cell that was published; evaluate with --methods "
+            "cam,grad-cam --weights paper,signed on pictures with boxes or masks."
+        )
+    print("\n\n".join(filter(None, sections)))
+
+
+def paper_markdown(checkpoints: Path) -> str:
+    """The page of the paper's tables, with all results that ship with these checkpoints."""
+    runs = [run for folder in _measured_folders(checkpoints) for run in read_results(folder)]
+    maps = {method: map_counts(method) for method in ("cam", "grad-cam")}
+    return paper_page(runs, measured_rates(), maps, decoding_ms()).rstrip("\n")
+
+
+def _evaluation_in(file: Path) -> Mapping[str, Any]:
+    """The results that `evaluate --out` wrote.
+
+    Raises:
+        InputError: there is no such file, or it is no such JSON.
+    """
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"`--results` (='{file}') cannot be read ({error}); give a file of evaluate --out.") from error
+    if not isinstance(results, dict) or not {"tables", "counts", "checkpoint", "data", "split"} <= set(results):
+        raise InputError(f"`--results` (='{file}') is no evaluation; give a file of evaluate --out.")
+    return results
 
 
 def run_diagnostics(_options: argparse.Namespace) -> None:

@@ -10,6 +10,9 @@ A head is explained with CAM wherever CAM is exact: its map's mean plus the bias
 - any other (VGG, a transformer's last block, max pooling): HiResCAM. The gradient differs from cell to cell; averaging
   it, as Grad-CAM does, can give a cell evidence that it did not bring (Draelos and Carin 2020, arXiv 2011.08891).
   Behind a pooling that only chooses and averages (max, avgmax, catavgmax) HiResCAM's sum plus the bias is the logit.
+
+The treatment `nonnegative` is the negative weight clamping of Bae, Noh and Kim, "Rethinking Class Activation Mapping
+for Weakly Supervised Object Localization", ECCV 2020; `paper` gives it to the sigmoid branch alone.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ def test_shipped_results_are_a_sentence_a_table_and_plots(visit: Callable[..., A
     assert rows.count() >= 6
     expect(rows.first).to_contain_text("positive area, absent class")
     plots = page.locator(".bsig-plot .js-plotly-plot:visible")
-    expect(plots).to_have_count(2)
+    expect(plots).to_have_count(3)
+    page.locator("#evaluate-published-part button").first.click()
+    expect(page.locator("#evaluate-published .bsig-verdict.worse").first).to_be_visible()
     expect(page.locator("#evaluate-listed")).to_contain_text("may not be passed on")
     before = page.locator("#evaluate-table").inner_text()
     choose(page, "evaluate-method", "Ablation-CAM")
@@ -40,6 +42,8 @@ def test_shipped_results_are_a_sentence_a_table_and_plots(visit: Callable[..., A
 def test_nothing_is_wider_than_a_phone(visit: Callable[..., Any]) -> None:
     page = visit("?__theme=dark&tab=evaluate", viewport={"width": 400, "height": 900})
     page.locator("#evaluate-table table").wait_for()
+    page.locator("#evaluate-published-part button").first.click()
+    page.locator("#evaluate-published table").wait_for()
     assert beyond_the_edge(page) == []
 
 

@@ -6,6 +6,11 @@ With more channels than cells (1280 against 49) there is an exact answer for alm
 `W + 1 v^T` is the same softmax classifier on all images (`logit_shift.py`), so the painted heatmap cannot be told
 from the honest one by any probability, loss or accuracy. The shift itself is from Oh and Noh, BMVC 2025,
 arXiv 2511.05590; solving it for a target map is this project's.
+
+It is passive fooling in closed form. Piland, Sweet and Czajka, "DiffGradCAM", 2025, arXiv 2506.08514, train a network
+to show a misleading map with its decisions unchanged (SHAM). Here one solve of linear equations does so, for any target
+and with every probability unchanged. Their remedy holds here too: a map of a difference of logits, `(W_a - W_b) . F` or
+the class-centred one, does not move (tests/explain/diagnostics/test_painted_shift.py).
 """
 
 from __future__ import annotations

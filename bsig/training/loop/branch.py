@@ -1,4 +1,9 @@
-"""What is trained: a whole cloned head, or one vector and one number added to a frozen one."""
+"""What is trained: a whole cloned head, or one vector and one number added to a frozen one.
+
+That a head decides its maps on the same frozen features, and that binary cross-entropy gives more local ones than
+softmax cross-entropy, is also the finding of Gairola, Boehle, Locatello and Schiele, "How to Probe", ICLR 2025,
+arXiv 2503.00641.
+"""
 
 from __future__ import annotations
 

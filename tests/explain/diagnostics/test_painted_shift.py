@@ -51,6 +51,22 @@ def test_painted_map_is_the_target(seed: int, name: str) -> None:
     assert painted.residual <= 1e-8
 
 
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TARGETS)))
+def test_painting_fools_maps_of_logits_and_not_of_their_differences(seed: int, name: str) -> None:
+    """Passive fooling (DiffGradCAM, arXiv 2506.08514): probabilities stay, maps move, maps of differences stay."""
+    features, weight, bias, _ = random_head(seed)
+    painted = painted_shift(features, weight[0], target_map(class_map(features, weight, 0), name))
+    fooled = shifted_rows(weight, painted.vector)
+    pooled = features.mean(dim=(1, 2))
+    honest_logits, fooled_logits = (head @ pooled + bias for head in (weight, fooled))
+    tolerance = IDENTITY._replace(absolute=1e-8)
+    assert_close(fooled_logits.softmax(dim=0), honest_logits.softmax(dim=0), tolerance)
+    assert not torch.allclose(class_map(features, fooled, 0), class_map(features, weight, 0), atol=1e-3)
+    for other in range(1, len(weight)):
+        honest, moved = (class_map(features, head, 0) - class_map(features, head, other) for head in (weight, fooled))
+        assert_close(moved, honest, tolerance)
+
+
 @given(seed=st.integers(0, 10_000))
 def test_no_smaller_shift_paints_it(seed: int) -> None:
     features, weight, _, other = random_head(seed)

@@ -47,13 +47,14 @@ def test_the_fit_is_the_minimum_of_the_loss_written_as_loops() -> None:
         assert reference.presence_loss(rows, own, presence.temperature * temperature, presence.offset * offset) > least
 
 
-def test_probabilities_of_present_sum_to_the_number_of_present_up_to_platts_targets() -> None:
-    """Where the derivative by the offset is 0, the mean probability is the mean target: no bias over all pairs."""
+def test_weighted_probabilities_sum_to_the_weighted_number_of_present_up_to_platts_targets() -> None:
+    """Where the derivative by the offset is 0, the mean probability is the mean target, both weighted: no bias."""
     logits, labels = pictures(400, 1.3, 2.0)
-    mean = float(fit_presence(logits, labels).probability(logits).mean())
+    probabilities = fit_presence(logits, labels).probability(logits)
+    weights = torch.ones_like(logits).scatter_(1, logits.argmax(dim=1, keepdim=True), 5.0)
     present, absent = 400, 400 * (CLASSES - 1)
-    target = present * (present + 1) / (present + 2) + absent / (absent + 2)
-    assert mean == pytest.approx(target / (present + absent), rel=1e-6)
+    targets = torch.full_like(logits, 1 / (absent + 2)).scatter_(1, labels[:, None], (present + 1) / (present + 2))
+    assert float((weights * probabilities).sum()) == pytest.approx(float((weights * targets).sum()), rel=1e-6)
 
 
 def test_the_weight_of_the_positive_is_taken_back() -> None:

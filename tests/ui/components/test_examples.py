@@ -12,8 +12,9 @@ from bsig.explain.diagnostics.absent_classes import area_at_own_area
 from bsig.explain.methods import cam_method, signed_map
 from bsig.explain.readings import comparison_readings
 from bsig.explain.verdict import IS_HERE, UNSURE, Claims
-from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.inputs.images import crop_image, read_image
 from bsig.inputs.paths import EXAMPLES as FOLDER
+from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import load_classifier
 from bsig.model.dual_branch import DualBranch
 

@@ -11,13 +11,16 @@ import gradio as gr
 import plotly.graph_objects as go
 from PIL import Image
 
+from bsig.evaluation.frontier import frontier_of
 from bsig.evaluation.output.words import finding, left_out, result_title
 from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
+from bsig.ui.plots.frontier import frontier_figure
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
+from bsig.ui.screens.evaluate.published_panel import published_html
 from bsig.ui.screens.evaluate.tables import (
     all_rows_html,
     difference_words,
@@ -39,6 +42,11 @@ PLOTS = {
         "The grey line needs no training: one number taken from every softmax weight. Training is worth it where the "
         "branch lies to the upper left.",
     ),
+    "frontier": (
+        "One object against several",
+        "Every column by two scores that no zero changes; better is to the upper right. The grey line needs no "
+        "training. It needs pictures with boxes and mosaics.",
+    ),
     "classes": (
         "Each class",
         "Sigmoid branch less softmax; a class has few pictures, so there are no intervals.",
@@ -54,9 +62,10 @@ class Results:
         finding: the sentence, as HTML.
         table: the rows that answer the question, as HTML.
         all_rows: every metric and column, as HTML.
-        localization, delta, classes: the plots; None where there is nothing to draw.
+        localization, delta, frontier, classes: the plots; None where there is nothing to draw.
         pictures: those that differ most, with words, where they may be shown.
         files: the same by name, or what the numbers of the pictures mean, as HTML.
+        published: the paper's tables beside the results, as HTML.
     """
 
     finding: str
@@ -64,9 +73,11 @@ class Results:
     all_rows: str = ""
     localization: go.Figure | None = None
     delta: go.Figure | None = None
+    frontier: go.Figure | None = None
     classes: go.Figure | None = None
     pictures: Sequence[tuple[Image.Image, str]] = ()
     files: str = ""
+    published: str = ""
 
 
 def shown_results(
@@ -100,9 +111,11 @@ def shown_results(
         all_rows=all_rows_html(table),
         localization=localization_figure(table),
         delta=delta_figure(table),
+        frontier=frontier_figure(frontier_of(table)),
         classes=classes_figure(table["by_class"]),
         pictures=pictures,
         files=numbers if pictures else differing_html(table, evaluation is not None),
+        published=published_html(results),
     )
 
 
@@ -123,6 +136,7 @@ def build_results_panel() -> Fields[Results]:
             localization = _plot("localization")
         with gr.Column(min_width=280):
             delta = _plot("delta")
+    frontier = _plot("frontier")
     gr.HTML(html.section(
         "Where the branches differ most",
         "Pictures whose places one branch ranks much better than the other. Your own are shown, and open in Compare "
@@ -136,9 +150,11 @@ def build_results_panel() -> Fields[Results]:
     files = gr.HTML(elem_id="evaluate-listed", elem_classes="bsig-scroll")
     with gr.Accordion("Class by class", open=False):
         classes = _plot("classes")
+    with gr.Accordion("Beside the paper's tables", open=False, elem_id="evaluate-published-part"):
+        published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
         Results, finding=finding_part, table=table, all_rows=all_rows, localization=localization, delta=delta,
-        classes=classes, pictures=gallery, files=files,
+        frontier=frontier, classes=classes, pictures=gallery, files=files, published=published,
     )  # fmt: skip
 
 
