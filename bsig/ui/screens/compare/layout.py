@@ -181,7 +181,9 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
             numbers, cells = gr.HTML(elem_id="numbers"), gr.HTML(elem_id="cells", elem_classes="bsig-offscreen")
             with gr.Accordion("Why this class and not another?", open=False, elem_id="why"):
                 other_class, why = _why()
-            with gr.Accordion("What no shift can move, and the picture as the model saw it", open=False):
+            with gr.Accordion(
+                "What no shift can move, and the picture as the model saw it", open=False, elem_id="unmoved"
+            ):
                 crop, pictures["centred"] = _centred()
             note = gr.HTML(elem_id="note")
             files = _files()
