@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.screens.compare.inputs import OWN_STRENGTH
+from bsig.ui.screens.compare.screen import saved_checkpoint
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
@@ -247,6 +249,31 @@ def test_a_choice_leaves_the_method_and_another_picture_sets_class_and_method(as
         part.elem_id for part, update in nothing.items() if isinstance(update, dict) and not update.get("visible", True)
     }
     assert {"contrast-row", "more-1-row", "more-2-row"} <= hidden
+
+
+def test_a_clone_says_so_and_offers_the_fine_tune_of_it(ask: Ask, bench: Workbench, default_model: DualBranch) -> None:
+    def by_id(answers: dict[Any, Any]) -> dict[str, Any]:
+        return {part.elem_id: update for part, update in answers.items() if part.elem_id}
+
+    bench.register("a clone", lambda: default_model)
+    clone, trained = by_id(ask("on_new_picture", checkpoint="a clone")), by_id(ask("on_new_picture"))
+    assert "not fine-tuned: both maps are the same" in clone["finding"]
+    assert clone["finetune-this"]["visible"]
+    assert not trained["finetune-this"]["visible"]
+    assert saved_checkpoint(bench, DEFAULT_CHECKPOINT) == DEFAULT_CHECKPOINT
+    with pytest.raises(InputError, match="'a clone'\\) is not saved"):
+        saved_checkpoint(bench, "a clone")
+
+
+def test_more_classes_share_one_scale_with_the_first_rows(ask: Ask) -> None:
+    def ends(answers: dict[Any, Any]) -> list[str]:
+        bars = [str(update) for part, update in answers.items() if (part.elem_id or "").endswith("scale")]
+        return [re.findall(r"<span>([^<]+)</span>", bar)[4] for bar in bars]
+
+    assert len(set(ends(ask("on_choice", view="signed")))) == 2
+    four = ask("on_choice", view="signed", **{"more-classes": ["zebra", "golf ball"]})
+    assert len(ends(four)) == 4
+    assert len(set(ends(four))) == 1
 
 
 def test_checkpoints_of_further_folders_and_registered_models_are_selectable(

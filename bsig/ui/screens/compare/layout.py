@@ -176,7 +176,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
             more_classes = Choice(
                 [], label="More classes", multiselect=True, max_choices=MOST_MORE, filterable=True, value=[],
                 elem_id="more-classes",
-                info=f"Up to {MOST_MORE} more rows of maps; all rows are then drawn on one scale.",
+                info=f"Up to {MOST_MORE} more rows, then all on one scale.",
             )  # fmt: skip
             numbers, cells = gr.HTML(elem_id="numbers"), gr.HTML(elem_id="cells", elem_classes="bsig-offscreen")
             with gr.Accordion("Why this class and not another?", open=False, elem_id="why"):
