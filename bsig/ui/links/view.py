@@ -200,6 +200,9 @@ def _text(text: str) -> str:
     return text
 
 
+OF_ONE_CLASS = [key for key, reading in READINGS.items() if not reading.needs_other_class]
+
+
 def _listed(choices: Iterable[str]) -> str:
     return f"one of {', '.join(choices)}"
 
@@ -208,7 +211,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "tab": (_one_of(TABS), _listed(TABS)),
     "method": (_one_of(CAM_METHODS), _listed(CAM_METHODS)),
     "weights": (_one_of(TREATMENTS), _listed(TREATMENTS)),
-    "reading": (_one_of(("", *READINGS)), _listed(READINGS)),
+    "reading": (_one_of(("", *OF_ONE_CLASS)), _listed(OF_ONE_CLASS)),
     "strength": (_number(16.0), "a number from -16 to 16"),
     "budget": (_whole(8, 1280), "a whole number from 8 to 1280"),
     "bias": (_yes_no, "yes or no"),

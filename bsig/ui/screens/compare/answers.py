@@ -90,10 +90,15 @@ def explanation_of(
 
 
 def reading_key(encoded: EncodedImage, inputs: CompareInputs) -> str:
-    """The reading that is asked for, or the checkpoint's own where that one is not exact here."""
+    """The reading that is asked for, or the checkpoint's own where that one is not exact here.
+
+    "Why A and not B" is never the reading of the rows: it has maps of its own.
+    """
     method = method_of(encoded, inputs)
-    allowed = readings_of(encoded.model, method, inputs.weights)
-    return inputs.reading if inputs.reading in allowed else default_reading(encoded.model, method, inputs.weights)
+    allowed = inputs.reading in readings_of(encoded.model, method, inputs.weights)
+    if allowed and not READINGS[inputs.reading].needs_other_class:
+        return inputs.reading
+    return default_reading(encoded.model, method, inputs.weights)
 
 
 def method_of(encoded: EncodedImage, inputs: CompareInputs) -> str:
