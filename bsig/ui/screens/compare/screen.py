@@ -315,7 +315,7 @@ def _connect_history(screen: CompareScreen) -> None:
         views = [*views, view][-MOST_VIEWS:] if is_chosen else views[:-1]
         return {**remembered(views), **screen.answers_of(view.example, view.inputs)}
 
-    known = {layout.example, history.views, history.earlier}
+    known: set[Any] = {layout.example, history.views, history.earlier}
     hidden = {**PRIVATE, "show_progress": "hidden"}
     layout.ready.change(on_ready, {*known, *fields}, history.components, **hidden)
     outputs = [*history.components, *screen.restored]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from bsig.explain.cams import Branch
 from bsig.explain.cells import cell_evidence
@@ -123,7 +124,7 @@ def cells_html(encoded: EncodedImage, in_rows: Sequence[Explanation | None]) -> 
     """
     explanations = [explanation for explanation in in_rows if explanation is not None]
     cells = cell_evidence(encoded, [explanation.class_index for explanation in explanations])
-    alone = iter([] if cells is None else cells.alone)
+    alone: Iterator[Tensor] = iter(() if cells is None else cells.alone)
     names = encoded.model.class_names
     content: dict[str, Any] = {
         "rows": [
