@@ -155,7 +155,7 @@ def test_each_caption_fits_its_verdict(example):
     claims = Claims.of(on_screen(example))
     assert presence_of(claims) == example["presence"]
     assert ("unlikely" in example["reason"]) == (example["presence"] == "unlikely")
-    assert len(example["title"]) <= 13, "the strip of examples shows one line"
+    assert len(example["title"]) <= 12, "the strip of examples shows one line"
 
 
 @pytest.mark.parametrize("example", of_kind("absent class"))

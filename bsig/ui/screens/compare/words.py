@@ -60,7 +60,7 @@ def sigmoid_heading(explanation: Explanation) -> Html:
     """The title of the sigmoid branch's map, with the reading that it is drawn in."""
     title, text = TITLES["sigmoid"]
     reading = READINGS[explanation.sigmoid.reading]
-    return heading(title, text if reading.kind == "plain" else f"{text}; {reading.title.lower()}")
+    return heading(title, text if reading.kind == "plain" else f"fine-tuned; {reading.title.lower()}")
 
 
 def number_table(explanations: Sequence[Explanation]) -> Html:
