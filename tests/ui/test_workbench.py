@@ -265,6 +265,15 @@ def test_a_clone_says_so_and_offers_the_fine_tune_of_it(ask: Ask, bench: Workben
         saved_checkpoint(bench, "a clone")
 
 
+def test_a_method_that_allows_only_the_plain_reading_does_not_leave_it_behind(ask: Ask) -> None:
+    def reading(**changed: Any) -> str:
+        answers = ask("on_method", **changed)
+        return next(update["value"] for part, update in answers.items() if part.elem_id == "reading")
+
+    assert reading(method="layer-cam", reading="levelled") == "plain"
+    assert reading(method="cam", reading="plain") == "levelled"
+
+
 def test_more_classes_share_one_scale_with_the_first_rows(ask: Ask) -> None:
     def ends(answers: dict[Any, Any]) -> list[str]:
         bars = [str(update) for part, update in answers.items() if (part.elem_id or "").endswith("scale")]

@@ -239,11 +239,23 @@ def _connect_choices(screen: CompareScreen) -> None:
         encoded = bench.encode(inputs.image, inputs.checkpoint)
         return map_answers(layout, encoded, explanation_of(encoded, inputs), inputs)
 
+    @in_words
+    def on_method(values: InputValues) -> Answers:
+        """The reading goes back to the checkpoint's own: a method that allows only the plain one must not leave it."""
+        inputs = replace(fields.read(values), reading="", strength=OWN_STRENGTH)
+        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        progress = gr.Progress() if inputs.method == "score-cam" else None
+        return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
+
+    for control in (fields.method, fields.weights):
+        control.input(on_method, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
+            **screen.done
+        )
     fields.reading.input(on_reading, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
         **screen.done
     )
     for control in fields:
-        if control in (fields.image, fields.checkpoint, fields.reading):
+        if control in (fields.image, fields.checkpoint, fields.reading, fields.method, fields.weights):
             continue
         # A slider's `release` and `input` each miss something (the keyboard, the reset button); `change` does not.
         # Score-CAM's budget alone waits for the release: every value in between would run the network.
