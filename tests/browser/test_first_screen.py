@@ -33,11 +33,11 @@ from browser.screens import (
 
 PHONE = {"viewport": {"width": 400, "height": 800}}
 WIDTHS = (360, 400, 768, 1024, 1180, 1440, 1920)
-# Whether the page has loaded nothing for a second.
+# Whether the page has loaded nothing for three seconds.
 QUIET = """() => {
   const loaded = performance.getEntriesByType("resource").length;
   if (loaded !== window.loadedBefore) [window.loadedBefore, window.quietSince] = [loaded, performance.now()];
-  return performance.now() - window.quietSince > 1000;
+  return performance.now() - window.quietSince > 3000;
 }"""
 # Cells of the number table whose text reaches over its cell, or whose box lies over its neighbour's.
 OVERLAPS = """() => {
@@ -134,7 +134,7 @@ def test_a_cell_under_the_pointer_is_outlined_on_both_maps_and_told_without_a_re
     np.testing.assert_allclose(said["rows"][0]["sigmoid"], explanation.sigmoid.map, atol=0.006)
     page.wait_for_function(QUIET)
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     page.mouse.move(*_cell(page, "map-softmax", 5, 1))
     box = page.locator("#bsig-cell-words")
     expect(box).to_contain_text("golf ball, row 6, column 2")
