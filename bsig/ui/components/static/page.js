@@ -1,6 +1,6 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Four parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
-   of the maps, and `bsig`, whose functions the page's events call. */
+   asks no host for anything. Five parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
+   of the maps, dropdowns that close, and `bsig`, whose functions the page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -48,6 +48,11 @@
       frame.setAttribute("tabindex", "0");
       frame.setAttribute("role", "group");
       frame.setAttribute("aria-label", "Map: the arrow keys read its cells");
+    }
+    // A list that scrolls is a stop for Tab by itself, and is gone by the time that the focus gets there.
+    for (const list of document.querySelectorAll("ul[role=listbox]:not([tabindex])")) {
+      list.setAttribute("tabindex", "-1");
+      list.parentElement.setAttribute("tabindex", "-1");
     }
     // Where the skip link leads.
     const tabs = document.querySelector("#tabs:not([tabindex])");
@@ -118,7 +123,10 @@
 
   // A pointer, a tap or the arrow keys choose a cell; it is outlined in both maps of its row, and a box says what each
   // branch makes of it. All numbers came with the maps (#cells), so nothing is asked of the server.
-  const MAPS = { "map-softmax": 0, "map-sigmoid": 0, "contrast-softmax": 1, "contrast-sigmoid": 1 };
+  const MAPS = {};
+  ["map", "contrast", "more-1", "more-2"].forEach((row, place) => {
+    for (const branch of ["softmax", "sigmoid"]) MAPS[`${row}-${branch}`] = place;
+  });
   let cellsText = "", cells = null, cell = null;
   const cellData = () => {
     const source = document.querySelector("#cells script");
@@ -213,6 +221,16 @@
     if (event.target.classList.contains("bsig-cells")) hideCell();
   });
 
+  // --- dropdowns -----------------------------------------------------------------------------------------------------
+
+  // Gradio takes any key in a dropdown's field for a wish to see its list, Tab too, which then stays open behind the
+  // focus. So Tab is an Escape first, which closes the list, and Gradio does not see the Tab.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab" || event.target.getAttribute("role") !== "combobox") return;
+    event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    event.stopPropagation();
+  }, true);
+
   // --- what the page's events call -----------------------------------------------------------------------------------
 
   const isShown = (id) => Boolean(document.getElementById(id)?.offsetParent);
@@ -258,10 +276,24 @@
     return [address.href];
   };
 
+  // The verdict at the window's top, with the maps below it; where both are in view already, nothing moves.
+  const showMaps = () => {
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const verdict = document.querySelector("#finding"), maps = document.querySelector("#maps");
+      if (!verdict?.offsetParent) return;
+      const from = verdict.getBoundingClientRect().top, to = maps.getBoundingClientRect().bottom;
+      if (from < 0 || to > innerHeight) scrollTo({ top: scrollY + from - 8, behavior: "auto" });
+    }));
+  };
+
   window.bsig = {
     answered: (inputs) => inputs.map(answer),
     copyLink,
-    openCompare: () => document.querySelector("#tabs button[role=tab]").click(),
+    openCompare: () => {
+      document.querySelector("#tabs button[role=tab]").click();
+      showMaps();
+    },
     press: (id) => document.getElementById(id).click(),
+    showMaps,
   };
 })();
