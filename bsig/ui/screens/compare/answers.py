@@ -49,9 +49,8 @@ from bsig.ui.screens.compare.words import (
 from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import Workbench
 
-SIGMOIDS_OWN = ("levelled", "sigmoid-logit")
-"""Readings that put a number of the sigmoid branch on a map. Softmax has no such number: its maps stay plain."""
-WITH_BIAS = ("plain", "levelled")
+SIGMOIDS_OWN = ("levelled", "window", "sigmoid-logit")
+"""Readings that put what the sigmoid branch says on a map. Softmax has no such answer: its maps stay plain."""
 
 
 def explanation_of(
@@ -79,7 +78,7 @@ def explanation_of(
         encoded.class_or_predicted(inputs.class_name) if class_index is None else class_index,
         method,
         inputs.weights,
-        with_bias=inputs.bias and can_add_bias(encoded.model, method, inputs.weights) and reading in WITH_BIAS,
+        with_bias=inputs.bias and can_add_bias(encoded.model, method, inputs.weights) and READINGS[reading].takes_bias,
         score_cam_channels=int(inputs.budget),
         progress=on_channel,
         reading=reading,
