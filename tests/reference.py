@@ -723,6 +723,27 @@ def levelled_map(class_map: Array, q: float, weight: float) -> Array:
     return moved
 
 
+def windowed_map(
+    class_map: Array,
+    logits: Array,
+    class_index: int,
+    cells: int,
+    weight: float,
+    probabilities: Callable[[Array], Array],
+) -> Array:
+    """`M(x) + lambda log P_c(mean of the logits (c, h, w) in the cells around x)`, without cells beyond the edge."""
+    classes, rows, columns = logits.shape
+    read, reach = np.zeros(class_map.shape), cells // 2
+    for h, w in np.ndindex(rows, columns):
+        total, count = np.zeros(classes), 0
+        for y in range(max(h - reach, 0), min(h + reach + 1, rows)):
+            for x in range(max(w - reach, 0), min(w + reach + 1, columns)):
+                total += logits[:, y, x]
+                count += 1
+        read[h, w] = class_map[h, w] + weight * math.log(probabilities(total / count)[class_index])
+    return read
+
+
 def moved_map(class_map: Array, logit: float, scale: float) -> Array:
     """`a (M(x) - mean M) + logit`."""
     rows, columns = class_map.shape

@@ -7,6 +7,9 @@ softmax*sigmoid, ...            a map with one number a picture and class put on
                                 places; the baseline that any better-trained branch has to beat
 competition                     softmax's cells less a quarter of what all other classes say there: no training, the
                                 baseline that any gain in mosaics has to beat
+window-log-p                    softmax's map + log of softmax's probability in a window around each cell: no training,
+                                the baseline that any answer about a window has to beat
+softmax-window, sigmoid-window  either map + log q of the sigmoid branch in that window
 features                        the sum of all features: what a picture stands out by, for every class the same
 random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
 """
@@ -15,14 +18,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.evaluation.gates import GATES, gates_of
 from bsig.explain.cams import Branch
-from bsig.explain.readings import LINEAR_METHODS
+from bsig.explain.readings import (
+    LINEAR_METHODS,
+    cell_logits_of,
+    log_presence,
+    settings_of,
+    why_not_reading,
+    window_means,
+)
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
@@ -32,13 +44,35 @@ RANDOM_HEAD_SEED = 0
 UNTRAINED_COMPETITION = 0.25
 TRAINED_COLUMNS = (
     "sigmoid", "sigmoid*sigmoid", "softmax*sigmoid", "softmax*presence", "softmax*levelled", "sigmoid*levelled",
-    "centred*sigmoid-logit", "sigmoid+bias",
+    "centred*sigmoid-logit", "softmax-window", "sigmoid-window", "sigmoid+bias",
 )  # fmt: skip
 UNTRAINED_COLUMNS = (
     "softmax", "centred", *(f"delta{delta:+g}" for delta in DELTAS), "softmax*softmax", "centred*log-odds",
-    "softmax*log-p", "competition", "softmax+bias", "softmax+fitted",
+    "softmax*log-p", "competition", "window-log-p", "softmax+bias", "softmax+fitted",
 )  # fmt: skip
 """The columns that need the trained branch, and those without it that it has to beat."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is added to each cell of a map: `lambda log` of the probability that a class is in the cells around it.
+
+    Attributes:
+        head: whose probability.
+        log_probability: of its logits of all classes in each cell, (b, c, h, w).
+        cells: the side of the window, odd.
+        weight: lambda.
+    """
+
+    head: ClassificationHead = field(repr=False)
+    log_probability: Callable[[Tensor], Tensor] = field(repr=False)
+    cells: int
+    weight: float
+
+    def added(self, features: Float[Tensor, "b k h w"], classes: Int[Tensor, "b m"]) -> Float[Tensor, "b m h w"]:
+        """The term of `m` classes of each picture, in logits."""
+        logits = self.log_probability(window_means(cell_logits_of(self.head, features), self.cells))
+        return self.weight * logits[torch.arange(len(classes), device=classes.device)[:, None], classes]
 
 
 @dataclass(frozen=True)
@@ -52,6 +86,7 @@ class Column:
         delta: added to every weight of the softmax head, or None.
         with_bias: the head's bias of the class is added to every cell: another zero, the same order of places.
         competition: `mu` of the competition between all classes in each cell (`bsig.explain.readings`), or None.
+        window: what is added to each cell, or None.
     """
 
     key: str
@@ -62,15 +97,16 @@ class Column:
     delta: float | None = None
     with_bias: bool = False
     competition: float | None = None
+    window: Window | None = None
 
     def fits(self, method: str, treatment: str) -> bool:
         """Whether the column stands in the table of a method and a treatment.
 
-        A delta, a bias or a competition changes CAM's signed map; a gate in logits needs a map in logits.
+        A delta, a bias, a competition or a window changes CAM's signed map; a gate in logits needs a map in logits.
         """
         if self.gate and GATES[self.gate].is_in_logits:
             return treatment == "signed" and method in LINEAR_METHODS
-        is_of_cam = self.delta is not None or self.with_bias or self.competition is not None
+        is_of_cam = self.with_bias or any(part is not None for part in (self.delta, self.competition, self.window))
         return not is_of_cam or (method == "cam" and treatment == "signed")
 
 
@@ -88,6 +124,7 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
         ),
         *_gated(model, learned),
         *_competing(model),
+        *_windowed(model, learned),
         *_with_bias(model, learned),
         Column("features", "sum of all features, no class", _head_of(softmax, torch.ones_like), "softmax"),
         Column("random-head", "a head of random weights", _head_of(softmax, _random_like), "softmax"),
@@ -119,6 +156,34 @@ def _competing(model: DualBranch) -> list[Column]:
         return []
     title = f"softmax, competition {UNTRAINED_COMPETITION:g} between all classes"
     return [Column("competition", title, model.softmax_head, "softmax", competition=UNTRAINED_COMPETITION)]
+
+
+def _windowed(model: DualBranch, learned: str) -> list[Column]:
+    """Maps levelled in a window, by softmax alone and by the sigmoid branch, where a window has logits."""
+    columns, softmax, sigmoid = [], model.softmax_head, model.sigmoid_head
+    if not why_not_reading(model, "window-log-p", "cam", "signed"):
+        window = _window(model, "window-log-p", softmax, log_softmax)
+        columns = [Column("window-log-p", "softmax + log p in a window", softmax, "softmax", window=window)]
+    if not why_not_reading(model, "window", "cam", "signed"):
+        window = _window(model, "window", sigmoid, partial(log_presence, model))
+        columns += [
+            Column("softmax-window", "softmax, levelled in a window", softmax, "softmax", window=window),
+            Column("sigmoid-window", f"{learned}, levelled in a window", sigmoid, "sigmoid", window=window),
+        ]
+    return columns
+
+
+def _window(
+    model: DualBranch, reading: str, head: ClassificationHead, log_probability: Callable[[Tensor], Tensor]
+) -> Window:
+    """The window of a reading with the model's own settings."""
+    settings = settings_of(model, reading)
+    return Window(head, log_probability, int(settings["cells"]), settings["lambda"])
+
+
+def log_softmax(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Of the classes, in each cell."""
+    return logits.log_softmax(dim=1)
 
 
 def _with_bias(model: DualBranch, learned: str) -> list[Column]:

@@ -41,6 +41,7 @@ from bsig.explain.methods import CamMethod, cam_method, clamps_weights, default_
 from bsig.explain.readings import (
     Reading,
     ReadingInputs,
+    cell_logits_of,
     dissimilar,
     log_presence,
     presence_note,
@@ -401,7 +402,7 @@ class EncodedImage:
         reason = why_not_reading(self.model, reading, variant.key, weights)
         if reason:
             raise InputError(f"`reading` (='{reading}') cannot be used here: {reason}")
-        if with_bias and reading not in ("plain", "levelled"):
+        if with_bias and not entry.takes_bias:
             raise InputError(
                 f"`with_bias` does not go with the reading '{reading}', which sets its own zero; leave it out."
             )
@@ -436,7 +437,7 @@ class EncodedImage:
             map=_array(grid[0]) + np.float32(bias),
             logit=float(score.value[0]),
             probability=float((sigmoid if branch == "sigmoid" else softmax)[question.index]),
-            channel_weights=None if row is None or not question.reading.keeps_order else _array(row[0]),
+            channel_weights=_array(row[0]) if row is not None and question.reading.keeps_weights else None,
             calibrated_probability=None if calibrated is None else float(calibrated[question.index]),
             rank=self.rank(branch, question.index),
             reading=question.reading.key,
@@ -456,9 +457,9 @@ class EncodedImage:
             self.softmax_logits[None],
             self.sigmoid_logits[None],
             cells,
-            cell_logits=partial(self.cell_logits, branch),
+            cell_logits=self.cell_logits,
             score_maps=partial(self._score_maps, question.variant, branch, cells),
-            log_presence=partial(log_presence, self.model, self.sigmoid_logits[None]),
+            log_presence=partial(log_presence, self.model),
             rivals=partial(dissimilar, self.model.softmax_head.last_linear.weight.detach(), index),
             settings=question.settings,
             other=other,
@@ -467,9 +468,7 @@ class EncodedImage:
     def cell_logits(self, branch: Branch) -> Float[Tensor, "1 c h w"]:
         """The branch's logit of each class in each cell alone, with bias; kept. Average pool + linear heads alone."""
         if branch not in self._cell_logits:
-            linear = self._head(branch).last_linear
-            logits = torch.einsum("ck,bkhw->bchw", linear.weight.detach(), self.features)
-            logits = logits + linear.bias.detach()[None, :, None, None]
+            logits = cell_logits_of(self._head(branch), self.features)
             self._cell_logits[branch] = logits - logits.mean(dim=1, keepdim=True) if branch == "centred" else logits
         return self._cell_logits[branch]
 

@@ -20,6 +20,10 @@ READING_OF_COLUMN: dict[str, tuple[Branch, str]] = {
     "softmax*levelled": ("softmax", "levelled"), "sigmoid*levelled": ("sigmoid", "levelled"),
     "centred*sigmoid-logit": ("centred", "sigmoid-logit"), "centred*log-odds": ("centred", "log-odds"),
 }  # fmt: skip
+WINDOW_COLUMNS: dict[str, tuple[Branch, str]] = {
+    "window-log-p": ("softmax", "window-log-p"), "softmax-window": ("softmax", "window"),
+    "sigmoid-window": ("sigmoid", "window"),
+}  # fmt: skip
 
 
 def column_maps(encoded: EncodedImage, key: str, method: str = "cam") -> np.ndarray:
@@ -62,10 +66,32 @@ def test_the_competition_column_is_the_reading_without_presence(encoded: Encoded
         assert_close(one_map, read, FLOAT32)
 
 
+@pytest.mark.parametrize("column", WINDOW_COLUMNS)
+def test_a_window_column_is_its_reading(encoded: EncodedImage, column: str) -> None:
+    branch, reading = WINDOW_COLUMNS[column]
+    for one_map, index in zip(column_maps(encoded, column), CLASSES[0].tolist(), strict=True):
+        assert_close(one_map, encoded.explain(index, reading=reading).evidence(branch).map, FLOAT32)
+
+
+def test_a_mosaic_keeps_the_window_of_one_picture(perturbed_model: DualBranch) -> None:
+    """Four pictures side by side have twice the grid; a window deep in one of them sees that one alone."""
+    window = columns_of(perturbed_model, ())["softmax-window"].window
+    assert window is not None
+    assert window.cells == 7
+    draw = torch.Generator().manual_seed(0)
+    channels = perturbed_model.softmax_head.last_linear.in_features
+    tile, *others = (torch.rand(1, channels, 7, 7, generator=draw) for _ in range(4))
+    mosaic = torch.cat([torch.cat([tile, others[0]], dim=3), torch.cat(others[1:], dim=3)], dim=2)
+    alone, together = (window.added(features, CLASSES)[0] for features in (tile, mosaic))
+    assert_close(together[:, :4, :4], alone[:, :4, :4], FLOAT32)
+    assert (together[:, 4:7, 4:7] - alone[:, 4:, 4:]).abs().min() > 0
+
+
 def test_a_branch_that_was_never_trained_says_nothing_of_presence(default_model: DualBranch) -> None:
     assert {gate.key for gate in gates_of(default_model)} == set(GATES) - {"presence", "levelled"}
     columns = columns_of(default_model)
-    assert "softmax*levelled" not in columns
+    assert not {"softmax*levelled", "softmax-window", "sigmoid-window"} & set(columns)
+    assert "window-log-p" in columns
     assert "softmax*log-p" in columns
 
 
@@ -81,3 +107,5 @@ def test_columns_are_trained_or_untrained_and_fit_where_their_number_has_the_map
     assert columns["softmax*sigmoid"].fits("ablation-cam", "nonnegative")
     assert columns["competition"].fits("cam", "signed")
     assert not columns["competition"].fits("grad-cam", "signed")
+    assert columns["sigmoid-window"].fits("cam", "signed")
+    assert not columns["sigmoid-window"].fits("cam", "nonnegative")

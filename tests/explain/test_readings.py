@@ -25,11 +25,13 @@ from bsig.explain.readings import (
     READINGS,
     comparison_readings,
     competition,
+    default_reading,
     dissimilar,
     log_odds,
     readings_of,
     settings_of,
     why_not_reading,
+    window_means,
 )
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
@@ -37,6 +39,7 @@ from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import Classifier, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
+from bsig.model.presence import PresenceCalibration
 
 BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
 LEVELS = [key for key, reading in READINGS.items() if reading.kind == "level"]
@@ -93,6 +96,11 @@ def numbers(encoded: EncodedImage, branch: Branch) -> tuple[np.ndarray, np.ndarr
     return features, weight, bias, reference.pooled_linear_logits(features, weight, bias)
 
 
+def corrected(sigmoid_logits: np.ndarray) -> np.ndarray:
+    """Presence of a branch that was trained with a weight of C - 1 and never calibrated."""
+    return reference.sigmoid(sigmoid_logits - math.log(CLASSES - 1))
+
+
 # Equal to their loops.
 
 
@@ -101,12 +109,15 @@ def test_readings_are_their_equations(small: EncodedImage, branch: Branch) -> No
     features, weight, bias, logits = numbers(small, branch)
     softmax_logits, sigmoid_logits = (numbers(small, name)[3] for name in ("softmax", "sigmoid"))
     own_map, cells = reference.cam_map(features, weight, OWN), reference.cell_logits(features, weight, bias)
-    q = reference.sigmoid(sigmoid_logits - math.log(CLASSES - 1))
+    q = corrected(sigmoid_logits)
     p = reference.softmax(softmax_logits)
     likely = reference.sigmoid(logits)
+    softmax_cells, sigmoid_cells = (reference.cell_logits(*numbers(small, name)[:3]) for name in ("softmax", "sigmoid"))
     expected = {
         "plain": own_map,
         "levelled": reference.levelled_map(own_map, q[OWN], 1.5),
+        "window": reference.windowed_map(own_map, sigmoid_cells, OWN, 3, 1.5, corrected),
+        "window-log-p": reference.windowed_map(own_map, softmax_cells, OWN, 3, 0.5, reference.softmax),
         "sigmoid-logit": reference.moved_map(own_map, sigmoid_logits[OWN], 0.8),
         "log-odds": reference.moved_map(own_map, reference.log_odds(p[OWN]), 1.0),
         "competition": reference.competition_map(cells, OWN, 0.25, list(q)),
@@ -118,7 +129,8 @@ def test_readings_are_their_equations(small: EncodedImage, branch: Branch) -> No
         else reference.probability_gradient_map(features, weight, OWN, p),
     }  # fmt: skip
     assert expected.keys() == READINGS.keys()
-    settings = {"levelled": {"lambda": 1.5}, "sigmoid-logit": {"a": 0.8}}
+    settings = {"levelled": {"lambda": 1.5}, "sigmoid-logit": {"a": 0.8}, "window": {"lambda": 1.5, "cells": 3},
+                "window-log-p": {"lambda": 0.5, "cells": 3}}  # fmt: skip
     for key, one_map in expected.items():
         assert_close(read(small, key, **settings.get(key, {})).evidence(branch).map, one_map, FLOAT32)
 
@@ -200,6 +212,81 @@ def test_a_cell_is_above_zero_exactly_where_its_own_softmax_is_above_a_half(enco
     likely = encoded.cell_logits("softmax").softmax(dim=1)[0, index].numpy() > 0.5
     assert 0 < likely.mean() < 1
     np.testing.assert_array_equal(encoded.explain(index, reading="cell-log-odds").softmax.map > 0, likely)
+
+
+# Windows.
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_a_window_of_one_cell_adds_the_cells_own_log_probability(small: EncodedImage, branch: Branch) -> None:
+    plain = small.explain(OWN).evidence(branch).map
+    added = read(small, "window-log-p", cells=1).evidence(branch).map - plain
+    assert_close(added, small.cell_logits("softmax").log_softmax(dim=1)[0, OWN].numpy(), FLOAT32)
+    added = read(small, "window", cells=1).evidence(branch).map - plain
+    presence = corrected(small.cell_logits("sigmoid")[0, OWN].flatten().numpy())
+    assert_close(added, np.log(presence).reshape(ROWS, COLUMNS), FLOAT32)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+@pytest.mark.parametrize("cells", [2 * COLUMNS - 1, 31])
+def test_a_window_that_covers_the_grid_from_every_cell_levels_the_map(
+    small: EncodedImage, branch: Branch, cells: int
+) -> None:
+    """The whole grid's mean of the logits is the branch's logit, so the order of places is the map's own."""
+    level = {"lambda": 1.5}
+    windowed = small.explain(OWN, reading="window", reading_settings={**level, "cells": cells}).evidence(branch).map
+    assert_close(windowed, small.explain(OWN, reading="levelled", reading_settings=level).evidence(branch).map, FLOAT32)
+    plain = small.explain(OWN).evidence(branch).map
+    log_p = float(small.softmax_logits.log_softmax(dim=0)[OWN])
+    assert_close(read(small, "window-log-p", cells=cells).evidence(branch).map, plain + log_p, FLOAT32)
+    np.testing.assert_array_equal(windowed.argsort(axis=None), plain.argsort(axis=None))
+
+
+@pytest.mark.parametrize("reading", ["window", "window-log-p"])
+def test_no_shift_moves_what_a_window_adds(small: EncodedImage, reading: str) -> None:
+    """So that of softmax's own map alone the plain map moves."""
+    after = shifted(small, 0.2 * torch.randn(CHANNELS, generator=torch.Generator().manual_seed(2)))
+    for branch in BRANCHES:
+        added, added_after = (
+            read(each, reading, cells=3).evidence(branch).map - each.explain(OWN).evidence(branch).map
+            for each in (small, after)
+        )  # fmt: skip
+        assert np.ptp(added) > 0.1
+        assert_close(added_after, added, FLOAT32)
+
+
+def test_a_window_apart_from_an_object_does_not_know_of_it() -> None:
+    """Two halves far apart: what stands in one changes nothing of what a window says in the other."""
+    draw = torch.Generator().manual_seed(1)
+    cells = torch.randn(1, CLASSES, ROWS, 12, generator=draw, dtype=DOUBLE)
+    other = cells.clone()
+    other[..., 6:] += torch.randn(1, CLASSES, ROWS, 6, generator=draw, dtype=DOUBLE)
+    before, after = window_means(cells, 5), window_means(other, 5)
+    assert_close(after[..., :4], before[..., :4], IDENTITY)
+    assert (after[..., 4:] != before[..., 4:]).all()
+
+
+@pytest.mark.parametrize(("grid_hw", "cells"), [((7, 7), 7), ((14, 14), 13), ((8, 9), 7), ((2, 2), 1), (None, 7)])
+def test_a_window_is_next_to_the_grid_of_one_picture(grid_hw: tuple[int, int] | None, cells: int) -> None:
+    model = small_model()
+    model.grid_hw = grid_hw
+    assert settings_of(model, "window") == {"lambda": 1.0, "cells": cells}
+    assert settings_of(model, "window-log-p", {"cells": 5}) == {"lambda": 1.0, "cells": 5}
+
+
+def test_a_map_with_its_bias_is_windowed_too(small: EncodedImage) -> None:
+    for branch, index in (("softmax", 0), ("sigmoid", 1)):
+        whole = small.explain(OWN, reading="window", with_bias=True)
+        moved = (whole.softmax, whole.sigmoid)[index].map - read(small, "window").evidence(branch).map
+        assert_close(moved, np.full_like(moved, small.bias(branch, OWN)), FLOAT32)
+
+
+def test_a_screen_opens_with_the_levelled_reading_where_presence_is_calibrated() -> None:
+    model = small_model()
+    assert default_reading(model, "cam", "signed") == "plain"
+    model.presence = PresenceCalibration(temperature=1.0, offset=2.0, pictures=10)
+    assert default_reading(model, "cam", "signed") == default_reading(model, "grad-cam", "signed") == "levelled"
+    assert default_reading(model, "cam", "paper") == "plain"
 
 
 # Softmax shifts.
@@ -301,6 +388,9 @@ def test_one_class_is_compared_with_nothing_and_two_classes_with_each_other() ->
          "be a number from 0 to 16."),
         ({"reading": "levelled", "reading_settings": {"lambda": math.nan}}, "`lambda` (=nan)"),
         ({"reading": "levelled", "reading_settings": {"lambda": "2"}}, "`lambda` (=2)"),
+        ({"reading": "window", "reading_settings": {"cells": 4}}, "`cells` (=4) of the reading 'window' must be an odd "
+         "number from 1 to 63."),
+        ({"reading": "window", "method": "grad-cam"}, "it asks for the logits of single cells, which only 'cam' gives"),
         ({"reading": "finer", "reading_settings": {"classes": 11}}, "`classes` (=11)"),
         ({"reading": "pairwise"}, "`other_class` (='None') must name a class other than 'class 1'"),
         ({"reading": "pairwise", "other_class": "class 1"}, "must name a class other than 'class 1'"),

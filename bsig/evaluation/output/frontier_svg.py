@@ -6,7 +6,7 @@ The numbers stand in its description, so that a test can hold the drawing and th
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bsig.evaluation.frontier import DELTA, Frontier, FrontierLine, FrontierPoint
@@ -15,6 +15,8 @@ from bsig.explain.wording import number_text
 GREY, INK = "#57606a", "#1f2328"
 LOOKS = {"softmax": ("#c2410c", "o", 90), "sigmoid": ("#3b5bdb", "D", 90)}
 OTHER_LOOK = ("#57606a", "s", 42)
+AXES_HEIGHT, LABEL_HEIGHT = 200.0, 10.0
+"""In printer's points: from the lowest to the highest place, and a name."""
 AXES = ("one object: cells inside the box above cells outside (AUC)", "several objects: right quarter of a mosaic")
 
 
@@ -33,9 +35,10 @@ def frontier_svg(frontier: Frontier, title: str) -> str:
         axes.grid(alpha=0.25)
         for line in frontier.lines:
             _draw_line(axes, line)
+        offsets = _label_offsets(frontier.points)
         for point in frontier.points:
-            _draw_point(axes, point)
-        axes.annotate("better", (0.99, 0.98), (0.9, 0.88), xycoords="axes fraction", color=GREY, ha="center",
+            _draw_point(axes, point, offsets[point.keys])
+        axes.annotate("better", (1.0, 1.07), (0.9, 1.02), xycoords="axes fraction", color=GREY, ha="center",
                       arrowprops={"arrowstyle": "->", "color": GREY})  # fmt: skip
         axes.margins(x=0.12, y=0.1)
         content = io.StringIO()
@@ -73,10 +76,22 @@ def _draw_line(axes: Any, line: FrontierLine) -> None:
     axes.annotate(line_title(line), (xs[0], ys[0]), (0, -16), textcoords="offset points", fontsize=8, color=GREY)
 
 
-def _draw_point(axes: Any, point: FrontierPoint) -> None:
+def _label_offsets(points: Sequence[FrontierPoint]) -> dict[tuple[str, ...], float]:
+    """How far above its point each name stands, in printer's points: from the top down, no name on another."""
+    heights = [point.y for point in points]
+    scale = AXES_HEIGHT / max(max(heights) - min(heights), 1e-6)
+    offsets, lowest = {}, float("inf")
+    for point in sorted(points, key=lambda point: -point.y):
+        is_branch = any(key in point.keys for key in LOOKS)
+        lowest = min(point.y * scale + (3 if is_branch else -11), lowest - LABEL_HEIGHT)
+        offsets[point.keys] = lowest - point.y * scale
+    return offsets
+
+
+def _draw_point(axes: Any, point: FrontierPoint, offset: float) -> None:
     look = next((LOOKS[key] for key in LOOKS if key in point.keys), OTHER_LOOK)
     colour, mark, size = look
     axes.scatter([point.x], [point.y], s=size, c=colour, marker=mark, zorder=2)
     weight = "bold" if look is not OTHER_LOOK else "normal"
-    axes.annotate(point.titles[0], (point.x, point.y), (9, -11 if look is OTHER_LOOK else 3), fontsize=8.5,
+    axes.annotate(point.titles[0], (point.x, point.y), (9, offset), fontsize=8.5,
                   textcoords="offset points", color=colour, fontweight=weight)  # fmt: skip

@@ -18,20 +18,22 @@ ROWS = (
 DROP_ROWS = ("average_drop", "increase_in_confidence")
 COLUMNS = (
     "softmax", "sigmoid", "softmax*levelled", "softmax+fitted", "delta-0.01", "softmax*sigmoid", "competition",
+    "window-log-p", "sigmoid-window",
 )  # fmt: skip
 TITLES = {
     "softmax": "softmax", "sigmoid": "sigmoid", "softmax+fitted": "softmax, one fitted bias",
     "delta-0.01": "untrained delta −0.01", "softmax*levelled": "softmax, levelled",
     "sigmoid*levelled": "sigmoid, levelled",
     "competition": "untrained competition 0.25", "softmax*presence": "softmax map × q",
-    "softmax*log-p": "softmax + 2 log p",
+    "softmax*log-p": "softmax + 2 log p", "window-log-p": "softmax + log p in a window",
+    "softmax-window": "softmax, levelled in a window", "sigmoid-window": "sigmoid, levelled in a window",
     "centred*log-odds": "moved to softmax's log-odds", "centred*sigmoid-logit": "moved to the sigmoid's logit",
     "softmax*sigmoid": "softmax map × sigmoid probability",
     "centred": "class-centred", "full-box": "full-image box", "centred-box": "centred box",
     "centred-gaussian": "centred Gaussian", "random": "random map", "random-head": "random head",
     "features": "sum of features",
 }  # fmt: skip
-READINGS = ("sigmoid*levelled", "centred*sigmoid-logit", "centred*log-odds", "softmax*log-p")
+READINGS = ("sigmoid*levelled", "centred*sigmoid-logit", "centred*log-odds", "softmax*log-p", "softmax-window")
 BASELINES = ("centred", "features", "random-head", *BLIND_TITLES)
 
 

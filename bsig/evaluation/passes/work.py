@@ -24,7 +24,14 @@ from bsig.model.weights import state_sha256
 LAYOUT_OF_PARTS = 2
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
-DROP_COLUMNS = (*FAITHFUL_COLUMNS, "competition", "softmax*levelled", "sigmoid*levelled")
+DROP_COLUMNS = (
+    *FAITHFUL_COLUMNS,
+    "competition",
+    "softmax*levelled",
+    "sigmoid*levelled",
+    "window-log-p",
+    "sigmoid-window",
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,7 @@ class Work:
             ],
             "labels": self.labels,
             "sources": list(self.sources),
+            "windows": [repr(source.column.window) for source in self.sources.values() if source.column.window],
             "gates": [gate.key for gate in gates_of(self.model)],
             "readings": [self.model.metadata.get("readings"), repr(self.model.presence)],
             "siblings": [self.sibling_count, list(self.sibling_pool)],

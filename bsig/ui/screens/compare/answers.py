@@ -53,8 +53,6 @@ from bsig.ui.screens.compare.words import (
 from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import Workbench
 
-WITH_BIAS = ("plain", "levelled")
-
 
 def explanation_of(
     encoded: EncodedImage, inputs: CompareInputs, progress: Any = None, class_index: int | None = None
@@ -81,7 +79,7 @@ def explanation_of(
         encoded.class_or_predicted(inputs.class_name) if class_index is None else class_index,
         method,
         inputs.weights,
-        with_bias=inputs.bias and can_add_bias(encoded.model, method, inputs.weights) and reading in WITH_BIAS,
+        with_bias=inputs.bias and can_add_bias(encoded.model, method, inputs.weights) and READINGS[reading].takes_bias,
         score_cam_channels=int(inputs.budget),
         progress=on_channel,
         reading_settings=inputs.reading_settings(reading),
