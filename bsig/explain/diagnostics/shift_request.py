@@ -41,7 +41,7 @@ class ShiftRequest:
     Attributes:
         kind: one of `SHIFTS`.
         target: for painting, one of `TARGETS`.
-        cell: for painting, row and column from 0; stands above the target.
+        cell: for painting, row and column from 0, fractions between two cells; stands above the target.
         delta: for all channels, added to every weight.
         channel: for one channel; None is the strongest one of the class on the picture.
         channel_delta: for one channel, added to its weight.
@@ -49,7 +49,7 @@ class ShiftRequest:
 
     kind: str = "paint"
     target: str = "top left"
-    cell: tuple[int, int] | None = None
+    cell: tuple[float | int, float | int] | None = None
     delta: float = 0.0
     channel: int | None = None
     channel_delta: float = 0.3
@@ -124,7 +124,7 @@ def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest)
     current = torch.einsum("k,khw->hw", row, features)
     target = target_at_cell(current, *request.cell) if request.cell else target_map(current, request.target)
     painted = painted_shift(features, row, target)
-    place = f"row {request.cell[0] + 1}, column {request.cell[1] + 1}" if request.cell else request.target
+    place = f"row {request.cell[0] + 1:.3g}, column {request.cell[1] + 1:.3g}" if request.cell else request.target
     length = float(painted.vector.norm() / head.last_linear.weight.norm(dim=1).mean())
     description = f"painted: {place}; the shift is {percent(length)} as long as an average class's weights"
     return painted.vector.to(row), f"{description}. {painted.reason}" if painted.reason else description

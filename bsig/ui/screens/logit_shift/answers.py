@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bsig.explain.diagnostics.logit_shift import common_shift
+from bsig.explain.diagnostics.map_drag import map_drag
 from bsig.explain.diagnostics.shift_request import (
     ShiftedPicture,
     ShiftRequest,
@@ -29,8 +30,10 @@ from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import default_method
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.ui.components.downloads import new_download_folder
+from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.fields import Answers
-from bsig.ui.components.html import note, scale_bar
+from bsig.ui.components.html import Html, note, scale_bar
+from bsig.ui.links.view import SUBJECTS
 from bsig.ui.plots.shift import movement_figures, shared_figure
 from bsig.ui.screens.logit_shift.layout import ShiftLayout
 from bsig.ui.screens.logit_shift.tables import probability_table, zero_table
@@ -38,6 +41,8 @@ from bsig.ui.screens.logit_shift.words import map_description, possible_and_actu
 from bsig.ui.workbench import Workbench
 
 THUMBNAIL_SIZE = (224, 224)
+NO_DRAG = "This head is not average pool and one linear layer, so its heatmap cannot be dragged; shift its channels."
+STILL = ("Sigmoid branch, as trained", "not shifted, so it stays")
 
 
 def shift_answers(
@@ -61,6 +66,7 @@ def shift_answers(
     names = encoded.model.class_names
     answers: Answers = {
         layout.finding: shift_finding_html(shifted, why),
+        layout.painted: _painted(shifted, request) if head.cam_is_exact else "",
         layout.scale: scale_bar(limit, drawing, method),
         layout.softmax_table: probability_table(shifted, names, "softmax"),
         layout.sigmoid_table: probability_table(shifted, names, "sigmoid"),
@@ -75,6 +81,37 @@ def shift_answers(
         channel = strongest_channels_of(encoded, class_index)[0] if request.channel is None else request.channel
         answers[layout.thumbnail] = _thumbnail(encoded, channel)
     return answers
+
+
+def drag_answers(layout: ShiftLayout, encoded: EncodedImage, class_index: int, asked: str | None) -> Answers:
+    """The heatmap that follows the pointer, and whose it can be.
+
+    Args:
+        layout: the screen's components.
+        encoded: the picture.
+        class_index: the class whose heatmap it is.
+        asked: the class that Compare asks for.
+    """
+    names = encoded.model.class_names
+    predicted, other = names[encoded.predicted_index], names[encoded.class_or_predicted(asked)]
+    choices = [(f"{SUBJECTS[key]}: {name}", key) for key, name in (("predicted", predicted), ("asked", other))]
+    answers: Answers = {layout.fields.subject: gr.update(choices=choices, visible=predicted != other)}
+    if not encoded.model.softmax_head.cam_is_exact:
+        return {**answers, layout.drag: note(NO_DRAG)}
+    own = encoded.explain(class_index, "cam")
+    block = drag_html(
+        map_drag(encoded, class_index), own.crop, shared_limit(own.softmax.map, own.sigmoid.map),
+        elem_id="shift-drag", text="drag it anywhere: the classifier stays the same", still=(*STILL, own.sigmoid.map),
+        press="shift-dragged",
+    )  # fmt: skip
+    return {**answers, layout.drag: block}
+
+
+def _painted(shifted: ShiftedPicture, request: ShiftRequest) -> Html:
+    """CAM of the shifted head, whatever the method of Compare: it is what a drag draws."""
+    if shifted.after.method != "cam":
+        shifted = shifted_picture(shifted.encoded, shifted.before.class_index, "cam", request)
+    return painted_html(shifted.after.softmax.map, "shift-drag")
 
 
 def _maps(shifted: ShiftedPicture) -> dict[str, np.ndarray]:
