@@ -30,6 +30,8 @@ from bsig.model.heads import ClassificationHead
 SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
 LARGEST_DELTA = 0.05
 LARGEST_CHANNEL_DELTA = 1.0
+VISIBLE_CHANGE = 0.05
+"""Of a probability, from which a shift is said to show."""
 UNPAINTED_DELTA = -0.02
 """What is added to every weight of a head that cannot be painted."""
 
@@ -82,6 +84,16 @@ class ShiftedPicture:
         """The largest change of any of the branch's probabilities."""
         before, after = self.probabilities(branch)
         return float((after - before).abs().max())
+
+    def sigmoid_probability(self) -> tuple[float, float]:
+        """The sigmoid branch's probability of the class before and after: calibrated where the model is, else plain.
+
+        Both by the calibration of the model as trained, which is how the shifted branch would be read.
+        """
+        presence, index = self.encoded.model.presence, self.before.class_index
+        logits = torch.stack([picture.sigmoid_logits[index] for picture in (self.encoded, self.shifted)])
+        before, after = (presence.probability(logits) if presence else logits.sigmoid()).tolist()
+        return before, after
 
     def movement(self, branch: Branch) -> MapMovement:
         """How far one branch's map moved, in cells and in correlation."""
@@ -179,11 +191,12 @@ def shift_finding(shifted: ShiftedPicture) -> str:
             f"moved (correlation with the original {movement.correlation:.2f}, its maximum by "
             f"{movement.peak_move:.1f} cells)"
         )
-    before, after = shifted.before.sigmoid.probability, shifted.after.sigmoid.probability
+    before, after = shifted.sigmoid_probability()
+    seen = "shows it" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows it on this picture"
     return (
         f"Same classifier, another heatmap: the softmax map of '{name}' {moved}, and no softmax probability changed by "
-        f"more than {shifted.largest_change('softmax'):.0e}. The sigmoid branch gives the same shift away: "
-        f"'{name}' goes from {percent(before)} to {percent(after)}."
+        f"more than {shifted.largest_change('softmax'):.0e}. The same vector in the sigmoid branch {seen}: '{name}' "
+        f"goes from {percent(before)} to {percent(after)}."
     )
 
 

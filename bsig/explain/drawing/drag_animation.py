@@ -26,7 +26,7 @@ SIZE_WH = (3 * SIDE + 4 * MARGIN, TOP + SIDE + MARGIN)
 TURN, FADE = 32, 6
 """Frames of the way round, and of leaving the model's own map and coming back to it."""
 FRAME_MS, REST_MS = 80, 1200
-COLOURS = 128
+COLOURS = 256
 BAR = "#4f46e5"
 
 

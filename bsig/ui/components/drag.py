@@ -30,7 +30,7 @@ PHOTO_QUALITY = 90
 """Of the JPEG under the heatmap: a fifth of the PNG's bytes, and no eye sees the difference below the colours."""
 PROBABILITY_TITLES = {"softmax": "Softmax probability", "sigmoid": "Sigmoid probability"}
 CALIBRATED_TITLE = "Probability that it is there"
-TITLES = {"softmax": "Softmax heatmap of '{}'", "sigmoid": "Sigmoid heatmap of '{}'"}
+TITLES = {"softmax": "Softmax heatmap", "sigmoid": "Sigmoid heatmap"}
 
 
 def drag_html(
@@ -54,10 +54,11 @@ def drag_html(
         still: title, text and values of a map that no drag moves.
         press: the id of a button that is pressed when the heatmap comes to rest.
     """
-    title = TITLES[drag.branch].format(drag.class_name)
-    label = f"{title}: drag it, or move it with the arrow keys"
+    title = TITLES[drag.branch]
+    label = f"{title} of '{drag.class_name}': drag it, or move it with the arrow keys"
     hint = element("span", "Drag me", class_="bsig-drag-hint", aria_hidden="true")
-    handle = element("div", _canvas(title), hint, class_="bsig-drag-map", role="group", tabindex="0", aria_label=label)
+    canvas = _canvas(f"{title} of '{drag.class_name}'")
+    handle = element("div", canvas, hint, class_="bsig-drag-map", role="group", tabindex="0", aria_label=label)
     parts = [element("div", heading(title, text), handle)]
     if still:
         parts.append(element("div", heading(*still[:2]), _canvas(still[0], class_="bsig-drag-still")))
@@ -88,7 +89,7 @@ def _numbers(drag: MapDrag) -> Html:
         (name, number(_percent(share)), number(joined(element("span", _percent(share)), bar), class_="number bsig-now"))
         for name, share in zip(drag.class_names, shares.tolist(), strict=True)
     ]
-    made = table([title, number("before"), number("now")], rows)
+    made = table([title, number("before"), number("now")], rows, kind="bsig-numbers")
     return element("div", made, element("p", class_="bsig-drag-change"), element("p", class_="bsig-sr", role="status"))
 
 

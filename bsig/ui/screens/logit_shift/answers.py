@@ -25,6 +25,7 @@ from bsig.explain.diagnostics.shift_request import (
 from bsig.explain.diagnostics.shift_survey import delta_curves, delta_of_shift, shared_share
 from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.explain.drawing.comparison import Drawing, map_picture
+from bsig.explain.drawing.drag_animation import drag_gif
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import default_method
@@ -101,7 +102,7 @@ def drag_answers(layout: ShiftLayout, encoded: EncodedImage, class_index: int, a
     own = encoded.explain(class_index, "cam")
     block = drag_html(
         map_drag(encoded, class_index), own.crop, shared_limit(own.softmax.map, own.sigmoid.map),
-        elem_id="shift-drag", text="drag it anywhere: the classifier stays the same", still=(*STILL, own.sigmoid.map),
+        elem_id="shift-drag", text=f"'{own.class_name}': drag it anywhere", still=(*STILL, own.sigmoid.map),
         press="shift-dragged",
     )  # fmt: skip
     return {**answers, layout.drag: block}
@@ -177,6 +178,13 @@ def doctored_zip(encoded: EncodedImage, vector: torch.Tensor, description: str) 
     with tempfile.TemporaryDirectory(prefix="bsig-") as folder:
         save_checkpoint(model, Path(folder) / name, doctored=doctored)
         return Path(shutil.make_archive(str(new_download_folder() / name), "zip", folder, name))
+
+
+def drag_file(encoded: EncodedImage, class_index: int) -> Path:
+    """The drag as an animation for a slide."""
+    file = new_download_folder() / "drag.gif"
+    file.write_bytes(drag_gif(map_drag(encoded, class_index), encoded.explain(class_index, "cam")))
+    return file
 
 
 def shift_answer(

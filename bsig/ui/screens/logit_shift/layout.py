@@ -57,6 +57,8 @@ class ShiftLayout:
     prove: gr.Button
     export: gr.Button
     exported: gr.File
+    animate: gr.Button
+    animation: gr.File
     proof: gr.HTML
     zero_table: gr.HTML
     plots: dict[str, gr.Plot]
@@ -76,8 +78,8 @@ class ShiftLayout:
         """Whatever another picture, class or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for, self.actual,
-            self.proof, self.exported, self.zero_table, *self.plots.values(),
+            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell,
+            self.painted_for, self.actual, self.proof, self.exported, self.animation, self.zero_table, *self.plots.values(),
         ]  # fmt: skip
 
 
@@ -186,11 +188,13 @@ def _adding() -> dict[str, Any]:
 
 
 def _files() -> dict[str, Any]:
-    """The buttons of the proof and of the doctored classifier."""
+    """The buttons of the proof, of the animation and of the doctored classifier."""
     prove = gr.Button("Prove it on the other pictures", elem_id="shift-prove")
     export = gr.Button("Export the doctored classifier", elem_id="shift-export")
     exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
-    return {"prove": prove, "export": export, "exported": exported}
+    animate = gr.Button("Animation for a slide (GIF)", elem_id="shift-animate")
+    animation = gr.File(label="The heatmap going round", visible=False, elem_id="shift-animation")
+    return {"prove": prove, "export": export, "exported": exported, "animate": animate, "animation": animation}
 
 
 def _plots() -> dict[str, gr.Plot]:

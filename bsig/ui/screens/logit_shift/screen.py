@@ -16,7 +16,7 @@ from bsig.ui.components.inputs import ANSWERED_JS
 from bsig.ui.links.view import View
 from bsig.ui.screens.compare.inputs import CompareInputs
 from bsig.ui.screens.compare.screen import CompareScreen
-from bsig.ui.screens.logit_shift.answers import doctored_zip, drag_answers, shift_answers, survey_answers
+from bsig.ui.screens.logit_shift.answers import doctored_zip, drag_answers, drag_file, shift_answers, survey_answers
 from bsig.ui.screens.logit_shift.inputs import ShiftInputs, dragged_cell
 from bsig.ui.screens.logit_shift.layout import ShiftLayout, lay_out_logit_shift
 from bsig.ui.screens.logit_shift.tables import proof_table
@@ -108,6 +108,7 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
             fields.target: None if inputs.cell else inputs.request().target,
             layout.proof: "",
             layout.exported: gr.update(visible=False),
+            layout.animation: gr.update(visible=False),
             **drag_answers(layout, encoded, index, asked.class_name),
             **screen.answers(values, inputs),
             **survey_answers(layout, screen.bench, encoded, index),
@@ -144,8 +145,8 @@ def _connect_painting(screen: ShiftScreen) -> None:
     fields.target.input(on_target, screen.inputs, [fields.cell, *layout.drawn], **PRIVATE)
     # The block itself is no output: it is in the visitor's hand, and would lose the pointer and the focus.
     layout.dragged.click(
-        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.drawn], js=ANSWERED_JS,
-        trigger_mode="always_last", **PRIVATE,
+        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.drawn],
+        js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip
 
 
@@ -177,7 +178,7 @@ def _connect_kinds(screen: ShiftScreen) -> None:
 
 
 def _connect_files(screen: ShiftScreen) -> None:
-    """The proof on the other pictures, and the doctored classifier as a file."""
+    """The proof on the other pictures, the animation and the doctored classifier as files."""
     layout, fields = screen.layout, screen.fields
 
     def vector_of(values: InputValues) -> tuple[CompareInputs, EncodedImage, Any, str]:
@@ -197,5 +198,11 @@ def _connect_files(screen: ShiftScreen) -> None:
         _, encoded, vector, description = vector_of(values)
         return gr.update(value=str(doctored_zip(encoded, vector, description)), visible=True)
 
+    @in_words
+    def on_animate(values: InputValues) -> Any:
+        _, encoded, index = screen.question(values)
+        return gr.update(value=str(drag_file(encoded, index)), visible=True)
+
+    layout.animate.click(on_animate, screen.inputs, layout.animation, **PRIVATE)
     layout.prove.click(on_prove, screen.inputs, layout.proof, **PRIVATE)
     layout.export.click(on_export, screen.inputs, layout.exported, **PRIVATE)
