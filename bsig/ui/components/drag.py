@@ -24,7 +24,7 @@ from bsig.explain.diagnostics.painted_shift import bump_width
 from bsig.explain.drawing.colours import colormap_of
 from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import greyed, overlay_table
-from bsig.ui.components.html import Html, element, heading, joined, number, table
+from bsig.ui.components.html import Html, element, heading, joined, number, scale_bar, table
 
 PHOTO_QUALITY = 90
 """Of the JPEG under the heatmap: a fifth of the PNG's bytes, and no eye sees the difference below the colours."""
@@ -63,6 +63,7 @@ def drag_html(
     if still:
         parts.append(element("div", heading(*still[:2]), _canvas(still[0], class_="bsig-drag-still")))
     parts.append(_numbers(drag))
+    parts.append(element("div", scale_bar(limit, Drawing(), "cam"), class_="bsig-drag-scale"))
     content = _content(drag, crop, limit, None if still is None else still[2])
     data = Html(f'<script type="application/json">{_json(content)}</script>')
     kind = "bsig-drag bsig-drag-three" if still else "bsig-drag"

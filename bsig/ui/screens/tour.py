@@ -42,6 +42,8 @@ SHOWN: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax heatmap", "the usual one (CAM)"),
     "sigmoid": ("Sigmoid heatmap", "the branch that explains"),
 }
+PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour-picture-{}-sigmoid"}
+DRAG_ID = "tour-drag-{}"
 NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so its heatmap cannot be dragged."
 
 
@@ -226,8 +228,8 @@ def _step_part(number: int, step: TourStep, walk: gr.Walkthrough) -> _Pane:
         with gr.Row(elem_classes="bsig-main"):
             with gr.Column(scale=3, min_width=320):
                 pictures = {} if step.is_dragged else _pictures(number)
-                ids = (f"tour-drag-{number}", f"tour-painted-{number}") if step.is_dragged else ()
-                drag = tuple(gr.HTML(elem_id=elem_id) for elem_id in ids)
+                keys = (DRAG_ID, "tour-painted-{}") if step.is_dragged else ()
+                drag = tuple(gr.HTML(elem_id=key.format(number)) for key in keys)
             with gr.Column(scale=1, min_width=240):
                 control = gr.Radio(
                     list(step.choices), value=step.choices[0], label=step.control, elem_id=f"tour-control-{number}"
@@ -250,7 +252,7 @@ def _pictures(number: int) -> dict[Branch, MapImage]:
                 gr.HTML(html.heading(title, text))
                 pictures[branch] = MapImage(
                     show_label=False, format="png", interactive=False, buttons=["fullscreen"],
-                    elem_id=f"tour-picture-{number}" + ("" if branch == "softmax" else f"-{branch}"), elem_classes="bsig-map",
+                    elem_id=PICTURE_IDS[branch].format(number), elem_classes="bsig-map",
                 )  # fmt: skip
     return pictures
 
@@ -298,11 +300,9 @@ def _maps(pane: _Pane, explanation: Explanation) -> Answers:
 def _drag(pane: _Pane, explanation: Explanation, drag: MapDrag, start: np.ndarray) -> Answers:
     """The map to drag, on the scale of both branches' own maps, and where it starts."""
     block, painted = pane.drag
+    elem_id = DRAG_ID.format(STEPS.index(pane.step))
     shown = drag_html(
-        drag,
-        explanation.crop,
-        shared_limit(explanation.softmax.map, explanation.sigmoid.map),
-        elem_id=block.elem_id,
+        drag, explanation.crop, shared_limit(explanation.softmax.map, explanation.sigmoid.map), elem_id=elem_id,
         text=f"'{drag.class_name}': drag it anywhere",
-    )
-    return {block: shown, painted: painted_html(start, block.elem_id)}
+    )  # fmt: skip
+    return {block: shown, painted: painted_html(start, elem_id)}

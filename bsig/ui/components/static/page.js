@@ -274,7 +274,8 @@
     });
     const largest = Math.max(...now.map((share, row) => Math.abs(share - before[row])));
     block.classList.toggle("moves", largest >= 5e-5);
-    drag.words = largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
+    const isOwn = map.every((value, cell) => value === data.own[cell]);
+    drag.words = isOwn ? "Drag the heatmap and watch these numbers." : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
       : `The probabilities move, by up to ${(100 * largest).toFixed(1)} points: this shift shows.`;
     const change = block.querySelector(".bsig-drag-change");
     if (change.textContent !== drag.words) change.textContent = drag.words;

@@ -51,6 +51,8 @@ def shift_answers(
 ) -> Answers:
     """The maps and probabilities before and after the shift.
 
+    The scale is that of the maps as trained, so that no shift stretches it; what lies beyond takes its last colour.
+
     Args:
         layout: the screen's components.
         encoded: the picture.
@@ -63,7 +65,7 @@ def shift_answers(
     method, why = shift_method(method, head)
     shifted = shifted_picture(encoded, class_index, method, request)
     maps = _maps(shifted)
-    limit, drawing = shared_limit(*maps.values()), Drawing()
+    limit, drawing = shared_limit(shifted.before.softmax.map, shifted.before.sigmoid.map), Drawing()
     names = encoded.model.class_names
     answers: Answers = {
         layout.finding: shift_finding_html(shifted, why),

@@ -78,8 +78,8 @@ class ShiftLayout:
         """Whatever another picture, class or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell,
-            self.painted_for, self.actual, self.proof, self.exported, self.animation, self.zero_table, *self.plots.values(),
+            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
+            self.actual, self.proof, self.exported, self.animation, self.zero_table, *self.plots.values(),
         ]  # fmt: skip
 
 
@@ -87,19 +87,18 @@ def lay_out_logit_shift() -> ShiftLayout:
     """The screen's components, laid out and not connected."""
     finding = gr.HTML(elem_id="shift-finding")
     with gr.Row(elem_classes="bsig-main"):
-        with gr.Column(scale=7, min_width=320):
+        with gr.Column(scale=4, min_width=320):
             drag, painted = gr.HTML(elem_id="shift-drag"), gr.HTML(elem_id="shift-painted")
             dragged = gr.Button("Heatmap at rest", elem_id="shift-dragged", elem_classes="bsig-offscreen")
-            scale = gr.HTML(elem_id="shift-scale")
-        with gr.Column(scale=3, min_width=300):
+            actual = gr.HTML(elem_id="shift-actual")
+        with gr.Column(scale=1, min_width=260):
             painting = _painting()
             adding = _adding()
             thumbnail = MapImage(
                 label="Where this channel is active", format="png", height=180, visible=False, interactive=False,
                 buttons=[],
             )  # fmt: skip
-            actual = gr.HTML(elem_id="shift-actual")
-            files = _files()
+    files = _files()
     proof = gr.HTML(elem_id="shift-proof")
     gr.HTML(
         section(
@@ -108,6 +107,7 @@ def lay_out_logit_shift() -> ShiftLayout:
         )
     )
     pictures = _pictures()
+    scale = gr.HTML(elem_id="shift-scale")
     with gr.Row(elem_classes="bsig-pair"):
         softmax_table = gr.HTML(elem_id="shift-softmax-table", elem_classes="bsig-scroll")
         sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
@@ -189,10 +189,11 @@ def _adding() -> dict[str, Any]:
 
 def _files() -> dict[str, Any]:
     """The buttons of the proof, of the animation and of the doctored classifier."""
-    prove = gr.Button("Prove it on the other pictures", elem_id="shift-prove")
-    export = gr.Button("Export the doctored classifier", elem_id="shift-export")
+    with gr.Row():
+        prove = gr.Button("Prove it on the other pictures", elem_id="shift-prove")
+        animate = gr.Button("Animation for a slide (GIF)", elem_id="shift-animate")
+        export = gr.Button("Export the doctored classifier", elem_id="shift-export")
     exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
-    animate = gr.Button("Animation for a slide (GIF)", elem_id="shift-animate")
     animation = gr.File(label="The heatmap going round", visible=False, elem_id="shift-animation")
     return {"prove": prove, "export": export, "exported": exported, "animate": animate, "animation": animation}
 
