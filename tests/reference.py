@@ -645,14 +645,17 @@ def watched_probability(before: Array, after: Array, pixels: Array, steps: int, 
 # --- training ---
 
 
-def class_balanced_loss(logits: Array, labels: list[int], positive_weight: float) -> float:
-    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid of the logit, t one-hot."""
+def class_balanced_loss(logits: Array, labels: list[list[int]], positive_weight: float) -> float:
+    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid of the logit.
+
+    t is 1 for the classes that are in the image and 0 for the others.
+    """
     images, classes = logits.shape
     total = 0.0
     for b in range(images):
         for c in range(classes):
             s = 1 / (1 + math.exp(-logits[b, c]))
-            total -= positive_weight * math.log(s) if c == labels[b] else math.log(1 - s)
+            total -= positive_weight * math.log(s) if c in labels[b] else math.log(1 - s)
     return total / (images * classes)
 
 
@@ -773,6 +776,17 @@ def probability_gradient_map(features: Array, weight: Array, class_index: int, p
     for j in range(len(weight)):
         direction -= probabilities[j] * weight[j]
     return channel_weighted_map(direction, features)
+
+
+def cell_average_precision(maps: Array, is_right: Array) -> float:
+    """The precision at each cell's level, weighed by how much of the cell is right; maps and shares (n, m, h, w)."""
+    cells = sorted(zip(maps.ravel(), is_right.ravel(), strict=True), reverse=True)
+    total = sum(share for _, share in cells)
+    precision = 0.0
+    for level, share in cells:
+        reaching = [(value, right) for value, right in cells if value >= level]
+        precision += share / total * sum(right for _, right in reaching) / len(reaching)
+    return precision
 
 
 def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, offset: float) -> float:

@@ -3,8 +3,10 @@
 softmax, centred, sigmoid       the three evidences of `bsig.explain.explainer`
 delta-0.01, ...                 the softmax head with one number added to every weight: no training, the baseline
                                 that any gain at zero has to beat
-softmax*sigmoid, ...            a map times a probability of its class: vanishes for absent classes, keeps the order
-                                of places; the baseline that any better-trained branch has to beat
+softmax*sigmoid, ...            a map with one number a picture and class put on it (`gates.py`): keeps the order of
+                                places; the baseline that any better-trained branch has to beat
+competition                     softmax's cells less a quarter of what all other classes say there: no training, the
+                                baseline that any gain in mosaics has to beat
 features                        the sum of all features: what a picture stands out by, for every class the same
 random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
 """
@@ -14,19 +16,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from bsig.evaluation.gates import GATES, gates_of
 from bsig.explain.cams import Branch
+from bsig.explain.readings import LINEAR_METHODS
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
-Probability = Literal["softmax", "sigmoid"]
 DELTAS = (-0.01, -0.02, -0.04)
 CURVE_DELTAS = (0.01, 0.005, 0.0, -0.0025, -0.005, -0.01, -0.015, -0.02, -0.03, -0.04, -0.06)
 RANDOM_HEAD_SEED = 0
+UNTRAINED_COMPETITION = 0.25
+TRAINED_COLUMNS = (
+    "sigmoid", "sigmoid*sigmoid", "softmax*sigmoid", "softmax*presence", "softmax*levelled", "sigmoid*levelled",
+    "centred*sigmoid-logit", "sigmoid+bias",
+)  # fmt: skip
+UNTRAINED_COLUMNS = (
+    "softmax", "centred", *(f"delta{delta:+g}" for delta in DELTAS), "softmax*softmax", "centred*log-odds",
+    "softmax*log-p", "competition", "softmax+bias", "softmax+fitted",
+)  # fmt: skip
+"""The columns that need the trained branch, and those without it that it has to beat."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +48,30 @@ class Column:
     Attributes:
         key: with a gate `MAP*GATE`, the key of the column without it and the gate.
         head, branch: whose map, and which treatment of negative weights applies to it.
-        gate: the probability of the class that multiplies the map, or None.
+        gate: the key in `GATES` of the number that is put on the map, or None.
         delta: added to every weight of the softmax head, or None.
         with_bias: the head's bias of the class is added to every cell: another zero, the same order of places.
+        competition: `mu` of the competition between all classes in each cell (`bsig.explain.readings`), or None.
     """
 
     key: str
     title: str
     head: ClassificationHead
     branch: Branch
-    gate: Probability | None = None
+    gate: str | None = None
     delta: float | None = None
     with_bias: bool = False
+    competition: float | None = None
+
+    def fits(self, method: str, treatment: str) -> bool:
+        """Whether the column stands in the table of a method and a treatment.
+
+        A delta, a bias or a competition changes CAM's signed map; a gate in logits needs a map in logits.
+        """
+        if self.gate and GATES[self.gate].is_in_logits:
+            return treatment == "signed" and method in LINEAR_METHODS
+        is_of_cam = self.delta is not None or self.with_bias or self.competition is not None
+        return not is_of_cam or (method == "cam" and treatment == "signed")
 
 
 def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str, Column]:
@@ -62,14 +86,39 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
             Column(delta_key(delta), f"softmax, delta {delta:g}", softmax.shifted(delta), "softmax", delta=delta)
             for delta in deltas
         ),
-        Column("softmax*sigmoid", f"softmax map x {learned} probability", softmax, "softmax", "sigmoid"),
-        Column("sigmoid*sigmoid", f"{learned} map x its probability", sigmoid, "sigmoid", "sigmoid"),
-        Column("softmax*softmax", "softmax map x softmax probability", softmax, "softmax", "softmax"),
+        *_gated(model, learned),
+        *_competing(model),
         *_with_bias(model, learned),
         Column("features", "sum of all features, no class", _head_of(softmax, torch.ones_like), "softmax"),
         Column("random-head", "a head of random weights", _head_of(softmax, _random_like), "softmax"),
     ]
     return {column.key: column for column in columns}
+
+
+def _gated(model: DualBranch, learned: str) -> list[Column]:
+    """Maps with a number on them, as far as the model knows the number."""
+    softmax, sigmoid, known = model.softmax_head, model.sigmoid_head, {gate.key for gate in gates_of(model)}
+    columns = [
+        Column("softmax*sigmoid", f"softmax map x {learned} probability", softmax, "softmax", "sigmoid"),
+        Column("sigmoid*sigmoid", f"{learned} map x its probability", sigmoid, "sigmoid", "sigmoid"),
+        Column("softmax*softmax", "softmax map x softmax probability", softmax, "softmax", "softmax"),
+        Column("softmax*presence", "softmax map x presence q", softmax, "softmax", "presence"),
+        Column("softmax*levelled", "softmax, levelled by presence", softmax, "softmax", "levelled"),
+        Column("sigmoid*levelled", f"{learned}, levelled by presence", sigmoid, "sigmoid", "levelled"),
+        Column("centred*sigmoid-logit", f"class-centred, moved to the {learned} logit", softmax, "centred",
+               "sigmoid-logit"),
+        Column("centred*log-odds", "class-centred, moved to softmax's log-odds", softmax, "centred", "log-odds"),
+        Column("softmax*log-p", "softmax + 2 log p", softmax, "softmax", "log-p"),
+    ]  # fmt: skip
+    return [column for column in columns if column.gate in known]
+
+
+def _competing(model: DualBranch) -> list[Column]:
+    """Softmax with a fixed share of competition, where a cell has logits."""
+    if not model.softmax_head.cam_is_exact or model.num_classes < 2:
+        return []
+    title = f"softmax, competition {UNTRAINED_COMPETITION:g} between all classes"
+    return [Column("competition", title, model.softmax_head, "softmax", competition=UNTRAINED_COMPETITION)]
 
 
 def _with_bias(model: DualBranch, learned: str) -> list[Column]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.intervals import RESAMPLES
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.inputs.datasets.classes import class_map_from
 from bsig.inputs.errors import InputError
 
 ABSENT_FROM = ("model", "data")
@@ -26,18 +27,6 @@ ABSENT_FROM = ("model", "data")
 def names_from(text: str) -> tuple[str, ...]:
     """The names between commas, without blanks around them."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
-
-
-def class_map_from(text: str) -> dict[str, str]:
-    """Pairs like `airplane=404` between commas, as a dictionary.
-
-    Raises:
-        InputError: a part is no such pair.
-    """
-    pairs = [name.partition("=") for name in names_from(text)]
-    if not all(left and sign and right for left, sign, right in pairs):
-        raise InputError(f"`--class-map` (='{text}') must be pairs like airplane=404 with commas between.")
-    return {left.strip(): right.strip() for left, _, right in pairs}
 
 
 def text_of_class_map(class_map: Mapping[str, str]) -> str:
@@ -73,17 +62,24 @@ class EvaluationConfig:
         ("signed",), f"some of {', '.join(TREATMENTS)}, with commas", names_from, ",".join
     )
     class_map: dict[str, str] = _setting(  # noqa: RUF009  a copy for each
-        {}, "data class=model class, with commas, where names do not match", class_map_from, text_of_class_map
+        {},
+        "data class=model class, with commas, where names do not match; or a JSON file",
+        class_map_from,
+        text_of_class_map,
     )
     limit: int | None = _setting(None, "only so many pictures, drawn over the whole split", at_least=1)
     absent_from: str = _setting("model", f"whose classes are asked for: {' or '.join(ABSENT_FROM)}", str)
     # Fewer where the model or the data set has fewer.
     absent_per_image: int = _setting(10, "absent classes asked of each picture", at_least=1)
+    # Other classes of the data set, which are more like the picture's own; fewer where it has fewer.
+    siblings_per_image: int = _setting(10, "absent classes of the data set asked of each picture", at_least=0)
     # Among those that softmax gets right; each costs some 40 forward passes a map.
     faithfulness: int = _setting(0, "pictures for deletion, ROAD, ...; slow", at_least=0)
     faithfulness_methods: tuple[str, ...] | None = _setting(
         None, "whose maps are scored on them, with commas; all methods where left out", names_from, ",".join
     )
+    # A forward pass a map: maps of the picture's own class by the methods that faithfulness is measured of.
+    drop_pictures: int = _setting(0, "pictures for average drop and increase in confidence alone", at_least=0)
     mosaics: int = _setting(150, "2 x 2 mosaics of the grid pointing game; 0 for none", at_least=0)
     resamples: int = _setting(RESAMPLES, "draws of the intervals", at_least=1)
     seed: int = _setting(0, "of absent classes, mosaics, draws and --limit", at_least=0)

@@ -7,23 +7,27 @@ one positive number, which changes no place, no sign and no share:
                                with clamped weights over that number (`cams.py`; tests/evaluation/test_map_sources.py)
     grad-cam++                 has no negative weights to clamp
     eigen-cam                  knows neither class nor head
-    a gated map                is a map times a probability
+    a gated map                is a map with one number on it (`gates.py`)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.evaluation.columns import DELTAS, Column
+from bsig.evaluation.gates import GATES
 from bsig.explain.cams import class_scores_of, grad_cam_plus_plus_alpha, head_score, relative_drop
 from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
+from bsig.explain.readings import competition
 from bsig.inputs.errors import InputError
 
+Array = np.ndarray
 MAPS_AT_ONCE = 64
 CAM_PER_CELL = ("grad-cam", "xgrad-cam", "hires-cam")
 
@@ -106,6 +110,11 @@ def class_maps(
     if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
         weights = pooled_head_weights(source, features, class_index)
         maps = torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
+        if source.column.competition is not None:
+            linear = source.column.head.last_linear
+            cells = torch.einsum("ck,bkhw->bchw", linear.weight.detach(), features)
+            cells = cells + linear.bias.detach()[None, :, None, None]
+            return competition(cells, class_index, source.column.competition)
         if source.column.with_bias:
             maps = maps + source.column.head.last_linear.bias.detach()[class_index][:, :, None, None]
         return maps
@@ -120,6 +129,19 @@ def class_maps(
         for start in range(0, max(count, 1), step)
     ]
     return torch.cat(parts).unflatten(0, (count, classes))
+
+
+def gated(source: MapSource, gate: str | None, array: Callable[[str], Array]) -> Float[Array, "n m h w"]:
+    """The maps of a source by its key, with the number `gate` on them where there is one.
+
+    A number in logits is divided by the number of cells where the maps are in logits per cell.
+    """
+    maps = array(f"maps {source.key}")
+    if not gate:
+        return maps
+    numbers = array(f"gate {gate}")[:, :, None, None]
+    is_per_cell = GATES[gate].is_in_logits and source.method.key != "cam"
+    return GATES[gate].put_on(maps, numbers / (maps.shape[2] * maps.shape[3]) if is_per_cell else numbers)
 
 
 def pooled_head_weights(

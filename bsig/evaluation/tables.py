@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -10,18 +10,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bsig.evaluation.columns import DELTAS, delta_key
-from bsig.evaluation.map_sources import MapSource, TableRequest
-from bsig.evaluation.metrics.catalogue import BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
+from bsig.evaluation.columns import DELTAS, TRAINED_COLUMNS, UNTRAINED_COLUMNS, delta_key
+from bsig.evaluation.map_sources import MapSource, TableRequest, gated
+from bsig.evaluation.metrics.catalogue import BEYOND, BLIND_TITLES, IN_THE_MAPS_UNIT, METRICS
 from bsig.evaluation.metrics.faithfulness import Faithfulness
 from bsig.evaluation.metrics.intervals import Values, estimate, finite_or_none, means_over, resampling_weights
 from bsig.evaluation.metrics.localization import accuracy_curve, box_accuracies, pixel_average_precision, unpacked
-from bsig.evaluation.metrics.specificity import ZeroTests, pointing_scores, zero_tests
+from bsig.evaluation.metrics.specificity import (
+    ZeroTests,
+    class_aware_precision,
+    own_cells,
+    pointing_scores,
+    quarter_coverage,
+    zero_tests,
+)
+from bsig.evaluation.passes.faithfulness import drop_name
 from bsig.evaluation.passes.measurements import Measurements
 from bsig.explain.methods import TREATMENTS
 
 Array = np.ndarray
 SHOWN_DIFFERENCES = 8
+DROPS = ("average_drop", "increase_in_confidence")
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,9 @@ class Tables:
         titles = {key: column.title for key, column in columns.items()} | BLIND_TITLES
         values = {key: self._values(sources[key], column.gate) for key, column in columns.items()}
         values |= {key: self._localization(key).values for key in BLIND_TITLES}
+        if "average_drop" in values["softmax"]:  # a map of the whole picture takes nothing away
+            nothing = (np.zeros(len(self.draws)), values["softmax"]["average_drop"][1])
+            values["full-box"] = values["full-box"] | dict.fromkeys(DROPS, nothing)
         return {
             "method": request.method.key,
             "weights": request.treatment,
@@ -78,6 +90,7 @@ class Tables:
             },
             "area_curves": {key: self._curve(sources[key], scores[key].area_curve) for key in columns},
             "roc_over_pictures": {key: self._curve(sources[key], scores[key].roc) for key in columns},
+            "beyond_untrained": beyond_untrained(values),
             "delta_curve": self._delta_curve(request),
             "by_class": self._by_class(sources),
             "differ_most": self._differ_most(sources),
@@ -104,9 +117,27 @@ class Tables:
 
     def _computed_scores(self, key: str, gate: str | None) -> ZeroTests:
         """The scores of a map but for localization."""
-        maps = _gated_maps(self._measurements.rows, key, gate)
-        scores = zero_tests(maps[:, 0], maps[:, 1:], self._measurements.coverage, self.draws)
-        return replace(scores, values=scores.values | self._pointing(key, gate) | self._faithfulness(key, gate))
+        maps = self._gated_maps(self._measurements.rows, key, gate)
+        absent = 1 + self._measurements.work.absent_count
+        scores = zero_tests(maps[:, 0], maps[:, 1:absent], self._measurements.coverage, self.draws)
+        others = self._precision(maps, absent) | self._pointing(key, gate) | self._faithfulness(key, gate)
+        return replace(scores, values=scores.values | others | self._drops(key, gate))
+
+    def _gated_maps(self, rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
+        """The maps of a source, with the number `gate` on them where there is one."""
+        return gated(self._measurements.work.sources[key], gate, rows)
+
+    def _precision(self, maps: Float[Array, "n m h w"], absent: int) -> Values:
+        """Class-aware precision with absent classes, with siblings and without either."""
+        coverage = self._measurements.coverage
+        count = int(np.isfinite(coverage[:, 0, 0]).sum())
+        parts = {"cell_precision": maps[:, :absent], "cell_precision_own": maps[:, :1]}
+        if maps.shape[1] > absent:
+            parts["cell_precision_siblings"] = np.concatenate([maps[:, :1], maps[:, absent:]], axis=1)
+        return {
+            key: (class_aware_precision(part, own_cells(coverage, part.shape[1]), self.draws), count)
+            for key, part in parts.items()
+        }
 
     def _computed_localization(self, key: str) -> LocalizationScores:
         measurements = self._measurements
@@ -128,8 +159,10 @@ class Tables:
         """Scores of the grid pointing game; none without mosaics."""
         if not len(self._measurements.mosaics):
             return {}
-        maps = _gated_maps(self._measurements.in_mosaics, key, gate)
-        return means_over(pointing_scores(maps), self._mosaic_draws)
+        maps = self._gated_maps(self._measurements.in_mosaics, key, gate)
+        quarters = np.broadcast_to(quarter_coverage((maps.shape[2], maps.shape[3])), maps.shape)
+        precision = class_aware_precision(maps, quarters, self._mosaic_draws)
+        return means_over(pointing_scores(maps), self._mosaic_draws) | {"mosaic_precision": (precision, len(maps))}
 
     def _faithfulness(self, key: str, gate: str | None) -> Values:
         """Faithfulness scores; none for a gate, which changes no order, or a map that was not scored."""
@@ -137,6 +170,12 @@ class Tables:
         if scores is None:
             return {}
         return means_over(dict(zip(Faithfulness._fields, scores.T, strict=True)), self._faithful_draws)
+
+    def _drops(self, key: str, gate: str | None) -> Values:
+        """Average drop and increase over `config.drop_pictures`, in place of those of faithfulness."""
+        if (key, gate) not in self._measurements.work.drop_sources:
+            return {}
+        return means_over(dict(zip(DROPS, self._measurements.rows(drop_name(key, gate)).T, strict=True)), self.draws)
 
     def _delta_curve(self, request: TableRequest) -> list[dict[str, Any]]:
         """Values without intervals of the softmax head with a number on every weight, a point a number."""
@@ -196,10 +235,33 @@ class Tables:
         ]
 
 
-def _gated_maps(rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
-    """The maps of a source, multiplied by the probability `gate` where there is one."""
-    maps = rows(f"maps {key}")
-    return maps * rows(f"gate {gate}")[:, :, None, None] if gate else maps
+def beyond_untrained(values: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
+    """For each of `BEYOND`, the best column with the trained branch less the best without it, over the same draws.
+
+    `trained` and `untrained` name the columns, chosen by their values on all pictures; a positive `difference` is
+    better. Metrics that were not measured are left out.
+    """
+    answers = {}
+    for key in BEYOND:
+        sign = -1 if METRICS[key].better == "lower" else 1
+        trained, untrained = (
+            {name: sign * values[name][key][0] for name in columns if key in values.get(name, {})}
+            for columns in (TRAINED_COLUMNS, UNTRAINED_COLUMNS)
+        )
+        if not trained or not untrained or not np.isfinite(values["softmax"][key][0][0]):
+            continue
+        best, other = _highest(trained), _highest(untrained)
+        answers[key] = {
+            "trained": best,
+            "untrained": other,
+            "difference": estimate(trained[best] - untrained[other], values[best][key][1]),
+        }
+    return answers
+
+
+def _highest(values: Mapping[str, Float[Array, " r"]]) -> str:
+    """The column with the largest value on all pictures, the first of equal ones."""
+    return max(values, key=lambda name: float(values[name][0]))
 
 
 def _with_differences(values: Values, softmax: Values, column: str) -> dict[str, dict[str, Any]]:

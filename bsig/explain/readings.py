@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -342,7 +342,7 @@ def why_not_reading(model: DualBranch, reading: str, method: str, weights: str) 
     return ""
 
 
-def settings_of(model: DualBranch, reading: str, given: Mapping[str, float] | None = None) -> dict[str, float]:
+def settings_of(model: DualBranch, reading: str, given: Mapping[str, Any] | None = None) -> dict[str, float]:
     """The value of each of a reading's settings: as given, else as fitted for the checkpoint, else the default.
 
     Raises:
@@ -373,7 +373,7 @@ def log_presence(model: DualBranch, sigmoid_logits: Float[Tensor, "b c"]) -> Flo
     The branch is trained with `pos_weight = C - 1`, so that its zero is even odds under balanced classes; under one
     present class of C they lie at `log(C - 1)`.
     """
-    presence = getattr(model, "presence", None)
+    presence = model.presence
     if presence is not None:
         return presence.log_probability(sigmoid_logits)
     return F.logsigmoid(sigmoid_logits - math.log(model.num_classes - 1))
@@ -381,7 +381,7 @@ def log_presence(model: DualBranch, sigmoid_logits: Float[Tensor, "b c"]) -> Flo
 
 def presence_note(model: DualBranch) -> str:
     """How a reading got `q`, where that is not the checkpoint's own calibration; else empty."""
-    if getattr(model, "presence", None) is not None:
+    if model.presence is not None:
         return ""
     return (
         "The checkpoint holds no calibrated presence; q is the sigmoid branch's probability corrected for the training "
@@ -396,4 +396,4 @@ def dissimilar(rows: Float[Tensor, "c k"], classes: Int[Tensor, "b m"], cosine: 
 
 
 def _knows_presence(model: DualBranch) -> bool:
-    return getattr(model, "presence", None) is not None or model.is_trained
+    return model.presence is not None or model.is_trained

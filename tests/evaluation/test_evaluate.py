@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tolerances import FLOAT32, IDENTITY, assert_close
 
-from bsig.evaluation.columns import delta_key
+from bsig.evaluation.columns import TRAINED_COLUMNS, delta_key
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import class_match, evaluate
 from bsig.evaluation.metrics.catalogue import METRICS, Metric
@@ -26,6 +26,7 @@ from bsig.model.heads import PooledLinearHead
 
 BOX_FAMILIES = {
     "sign against boxes or mask", "order of places", "localization against boxes", "localization against masks",
+    "class-aware precision",
 }  # fmt: skip
 NAMES = ("tench", "goldfish", "golf ball", "tabby")
 
@@ -308,3 +309,55 @@ def test_a_slice_of_the_shared_pictures(default_model: DualBranch, shared_data: 
     delta = results["tables"][0]["columns"]["delta-0.02"]["metrics"]["absent_area"]
     assert delta["difference"]["high"] < 0
     assert_close(delta["difference"]["value"], delta["value"] - softmax["absent_area"]["value"], IDENTITY)
+
+
+@pytest.mark.nightly
+def test_average_drop_over_a_set_is_that_of_single_pictures_and_a_whole_picture_loses_nothing(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    """Over all pictures by stored features and batches, and one by one, whole and masked, in the faithfulness pass."""
+    over_set, one_by_one = (
+        evaluate(colours, squares, EvaluationConfig(mosaics=0, resamples=2, **{name: 8}))
+        for name in ("drop_pictures", "faithfulness")
+    )
+    columns, others = (each["tables"][0]["columns"] for each in (over_set, one_by_one))
+    for column in ("softmax", "sigmoid", "features", "random-head"):
+        for key in ("average_drop", "increase_in_confidence"):
+            assert_close(columns[column]["metrics"][key]["value"], others[column]["metrics"][key]["value"], FLOAT32)
+
+
+def test_average_drop_is_measured_on_as_many_pictures_as_asked_and_a_whole_picture_loses_nothing(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    results = evaluate(colours, squares, EvaluationConfig(mosaics=0, resamples=2, drop_pictures=5))
+    columns = results["tables"][0]["columns"]
+    assert columns["softmax"]["metrics"]["average_drop"]["n"] == 5
+    assert columns["softmax"]["metrics"]["average_drop"]["value"] < 0.05  # nothing but black is taken away
+    assert columns["full-box"]["metrics"]["average_drop"]["value"] == 0.0
+    assert "average_drop" not in columns["delta-0.01"]["metrics"]
+    assert "whole picture, which says nothing, has rank" in format_table(results)
+
+
+def test_every_row_says_which_question_it_answers_and_what_the_branch_adds(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    results = evaluate(colours, squares, EvaluationConfig(mosaics=6, resamples=10))
+    questions = {"whether", "where (one object)", "where (several)", "whether and where"}
+    assert {metric["question"] for metric in results["metrics"].values()} == questions
+    (table,) = results["tables"]
+    for key, entry in table["beyond_untrained"].items():
+        columns = table["columns"]
+        trained, untrained = (columns[entry[side]]["metrics"][key]["value"] for side in ("trained", "untrained"))
+        sign = -1 if METRICS[key].better == "lower" else 1
+        assert_close(entry["difference"]["value"], sign * (trained - untrained), IDENTITY)
+        assert trained == max(
+            (columns[name]["metrics"][key]["value"] for name in TRAINED_COLUMNS if name in columns),
+            key=lambda value: sign * value,
+        )
+    assert "Beyond the best untrained reading the trained branch adds" in format_table(results)
+    # The data set has all classes of the model, so its siblings are all absent classes.
+    assert results["settings"]["siblings_per_image"] == 3
+    for column in ("softmax", "sigmoid", "softmax*levelled"):
+        metrics = table["columns"][column]["metrics"]
+        assert_close(metrics["cell_precision_siblings"]["value"], metrics["cell_precision"]["value"], IDENTITY)
+        assert metrics["cell_precision"]["value"] <= metrics["cell_precision_own"]["value"]

@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from bsig.cli.bench.rounds import PICTURE, Bench, alternating
 from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image
+from bsig.explain.readings import READINGS
+from bsig.inputs.images import Preprocessing, crop_image, read_image
+from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
 from bsig.model.packaged_weights import timm_names_of_packaged_weights
@@ -84,7 +86,7 @@ def compare_results(bench: Bench) -> dict[str, Any]:
 
 
 def change_results(bench: Bench) -> dict[str, Any]:
-    """Another class, method or treatment of a picture that is encoded already, in milliseconds."""
+    """Another class, method, treatment or reading of a picture that is encoded already, in milliseconds."""
     encoded = Explainer(bench.model).encode(PICTURE)
     classes = itertools.cycle(range(bench.model.num_classes))
     methods, treatments = itertools.cycle(FAST), itertools.cycle(TREATMENTS)
@@ -93,6 +95,9 @@ def change_results(bench: Bench) -> dict[str, Any]:
         encoded.explain(next(classes), method)
 
     acts: dict[str, Act] = {f"class, {key}": partial(next_class, key) for key in FAST}
+    for key, reading in READINGS.items():
+        other = CLASS if reading.needs_other_class else None
+        acts[f"reading, {key}"] = partial(encoded.explain, encoded.predicted_index, reading=key, other_class=other)
     acts["method, in turn"] = lambda: encoded.explain(CLASS, next(methods))
     acts["treatment, in turn"] = lambda: encoded.explain(CLASS, "cam", next(treatments))
     times = alternating(acts, 5 * bench.rounds, bench.tell)

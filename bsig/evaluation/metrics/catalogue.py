@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["higher", "lower", "neither"]
+Question = Literal["whether", "where (one object)", "where (several)", "whether and where"]
+"""What a row asks of a map: whether its class is in the picture, or where, with one object in it or several."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +16,14 @@ class Metric:
 
     Attributes:
         family: which test it belongs to.
+        question: what it asks of a map.
         better: which direction is better; `neither` for a number that only says where a head stands.
         note: how to read it, one line.
     """
 
     title: str
     family: str
+    question: Question
     better: Better
     note: str
 
@@ -54,11 +58,27 @@ FAMILIES: dict[str, dict[str, tuple[str, Better, str]]] = {
     "order of places": {
         "inside_auc": ("AUC inside against outside", "higher", "No threshold and no zero; the mean over pictures."),
     },
+    "class-aware precision": {
+        "cell_precision": (
+            "class-aware precision, absent", "higher",
+            "Average precision over the cells of own and absent classes; right is the own class inside box or mask.",
+        ),
+        "cell_precision_siblings": (
+            "class-aware precision, siblings", "higher", "The same with other classes of the data set as absent ones.",
+        ),
+        "cell_precision_own": (
+            "cell precision, own class", "higher", "The same without absent classes: what it would be if all knew "
+            "whether.",
+        ),
+    },
     "grid pointing game": {
         "mosaic": ("mosaic, at zero", "higher", "Chance 0.25; bought by any negative delta."),
         "mosaic_area": ("mosaic, positive area", "neither", "Share of cells above zero."),
         "mosaic_at_30": ("mosaic, at 30 % of maximum", "higher", "Chance 0.25; zero does not count."),
         "mosaic_quarter": ("mosaic, at equal area", "higher", "The strongest quarter of the cells."),
+        "mosaic_precision": (
+            "class-aware precision, mosaic", "higher", "Over the four maps of a mosaic; right is its own quarter.",
+        ),
         "mosaic_maximum": ("mosaic, maximum", "higher", "Maximum in the right quarter; chance 0.25."),
     },
     "localization against boxes": {
@@ -80,15 +100,28 @@ FAMILIES: dict[str, dict[str, tuple[str, Better, str]]] = {
         "insertion_auc": ("insertion AUC", "higher", "From the blurred picture, strongest first."),
         "deletion_auc": ("deletion AUC", "lower", "To the mean colour, strongest first."),
         "road": ("ROAD", "higher", "Weakest less strongest pixels guessed from neighbours; half of it."),
-        "average_drop": ("average drop", "lower", "Picture times relu(map); favours large maps."),
+        "average_drop": ("average drop", "lower", "Picture times relu(map); favours large maps, the whole most."),
         "increase_in_confidence": ("increase in confidence", "higher", "Picture times relu(map)."),
     },
 }  # fmt: skip
+QUESTION_OF_FAMILY: dict[str, Question] = {
+    "absent class": "whether",
+    "sign against boxes or mask": "where (one object)",
+    "order of places": "where (one object)",
+    "class-aware precision": "whether and where",
+    "grid pointing game": "where (several)",
+    "localization against boxes": "where (one object)",
+    "localization against masks": "where (one object)",
+    "faithfulness, judged by softmax": "where (one object)",
+}
+QUESTION_OF_METRIC: dict[str, Question] = {"cell_precision_own": "where (one object)"}
 METRICS: dict[str, Metric] = {
-    key: Metric(title, family, better, note)
+    key: Metric(title, family, QUESTION_OF_METRIC.get(key, QUESTION_OF_FAMILY[family]), better, note)
     for family, metrics in FAMILIES.items()
     for key, (title, better, note) in metrics.items()
 }
+BEYOND = ("absent_area_at_own_70", "inside_auc", "mosaic_quarter", "mosaic_precision", "cell_precision")
+"""The metrics by which a trained branch is compared with the best reading without one: whether, where, both."""
 IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
 """The metrics that are multiplied by a number when their map is."""
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}

@@ -98,8 +98,21 @@ def drop_and_increase(
 
     A map without positive evidence leaves the mean colour alone.
     """
-    weight = enlarged(one_map, (inputs.shape[1], inputs.shape[2])).clamp(min=0)
-    largest = weight.max()
-    masked = inputs * (weight / largest if largest > 0 else weight)
-    whole, left = probability(torch.stack([inputs, masked])).double().tolist()
-    return (max(whole - left, 0.0) / whole if whole > 0 else 0.0), float(left > whole)
+    masked = masked_by(inputs[None], one_map[None])[0]
+    both = probability(torch.stack([inputs, masked])).double()
+    drop, increase = drops_and_increases(both[:1], both[1:])[0].tolist()
+    return drop, increase
+
+
+def masked_by(inputs: Float[Tensor, "b 3 H W"], maps: Float[Tensor, "b h w"]) -> Float[Tensor, "b 3 H W"]:
+    """Each picture times its own `relu(map) / max`: the whole of it under a constant positive map."""
+    size = (inputs.shape[2], inputs.shape[3])
+    weight = F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False).clamp(min=0)
+    largest = weight.amax(dim=(1, 2, 3), keepdim=True)
+    return inputs * weight / torch.where(largest > 0, largest, 1.0)
+
+
+def drops_and_increases(whole: Float[Tensor, " b"], left: Float[Tensor, " b"]) -> Float[Tensor, "b 2"]:
+    """`max(p - p_masked, 0) / p` and whether `p_masked > p`, of each picture; no drop where `p` is zero."""
+    drop = torch.where(whole > 0, (whole - left).clamp(min=0) / torch.where(whole > 0, whole, 1.0), 0.0)
+    return torch.stack([drop, (left > whole).to(drop)], dim=1)

@@ -4,6 +4,8 @@
                          that are not: at zero, at equal own-class area, as a curve, as a ROC over pictures
     sign at zero         `map > 0` against boxes or masks: IoU, precision, recall
     order of places      cells inside against outside, area under the ROC: no threshold, no zero
+    class-aware          average precision over the cells of all maps, own class and absent ones together: whether
+    precision            and where in one number, no threshold
     grid pointing game   mosaics of four pictures: how much of a class's positive evidence lies in its own quarter
                          (Boehle et al., CVPR 2021; Rao et al., CVPR 2022)
 
@@ -184,6 +186,51 @@ def roc_points(
         {"level": float(level), "own": float((own >= level).mean()), "absent": float((absent >= level).mean())}
         for level in np.unique(levels)
     ]
+
+
+# Class-aware precision.
+
+
+def class_aware_precision(
+    maps: Float[Array, "n m h w"], is_right: Float[Array, "n m h w"], weights: Float[Array, "r n"]
+) -> Float[Array, " r"]:
+    """Average precision of right cells among all cells of all maps, for each draw of pictures; no threshold, no zero.
+
+    `AP = sum_l precision_l (recall_l - recall_{l+1})` over levels l, as PxAP (Choe et al., CVPR 2020), with the maps of
+    absent classes among them: a cell counts `is_right` (0 to 1, the share of it inside box or mask, zero in an absent
+    class's map) as right and the rest as wrong. Row 0, every picture once, is exact, equal values one level; the other
+    draws go by up to twice `CURVE_LEVELS` levels. Pictures with NaN in `is_right` are left out; NaN without any.
+    """
+    is_known = np.isfinite(is_right).all(axis=(1, 2, 3))
+    maps, is_right, draws = maps[is_known], is_right[is_known], weights[:, is_known].astype(np.float64)
+    if not len(maps):
+        return np.full(len(weights), np.nan)
+    levels = np.unique(np.concatenate([_at_even_ranks(maps), _at_even_ranks(maps[is_right > 0])]))
+    right, every = draws @ _tail_shares(maps, levels, is_right), draws @ _tail_shares(maps, levels, None)
+    total = draws @ is_right.mean(axis=(1, 2, 3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(every > 0, right / every, 0)
+        gained = -np.diff(right, axis=1, append=0) / total[:, None]
+    values = (precision * gained).sum(axis=1)
+    values[0] = _average_precision(maps.ravel(), is_right.ravel())
+    return values
+
+
+def _average_precision(values: Array, is_right: Array) -> float:
+    """Of all cells once, level by level; cells of equal value are one level."""
+    order = np.argsort(-values, kind="stable")
+    last_of_level = np.flatnonzero(np.diff(values[order], append=-np.inf))
+    right = is_right[order].cumsum(dtype=np.float64)[last_of_level]
+    if right[-1] == 0:
+        return math.nan
+    return float((right / (last_of_level + 1) * np.diff(right, prepend=0)).sum() / right[-1])
+
+
+def own_cells(coverage: Float[Array, "n h w"], classes: int) -> Float[Array, "n m h w"]:
+    """Which cells are right, for maps of `classes` classes of which the first is the picture's own."""
+    is_right = np.zeros((len(coverage), classes, *coverage.shape[1:]))
+    is_right[:, 0] = coverage
+    return is_right
 
 
 # The grid pointing game.

@@ -8,19 +8,30 @@ from typing import Any
 
 from bsig.evaluation.metrics.catalogue import ARROWS, BLIND_TITLES, METRICS
 from bsig.evaluation.output.shipped import read_results, table_of
+from bsig.evaluation.output.words import beyond_untrained, drop_warning
 
 ROWS = (
-    "own_area", "absent_area", "absent_area_at_own_70", "inside_auc", "box_iou", "mosaic", "mosaic_quarter",
-    "gt_known", "top1_loc", "max_box_acc_v2", "pxap",
+    "own_area", "absent_area", "absent_area_at_own_70", "cell_precision", "cell_precision_siblings",
+    "cell_precision_own", "inside_auc", "box_iou", "mosaic", "mosaic_quarter", "mosaic_precision", "gt_known",
+    "top1_loc", "max_box_acc_v2", "pxap",
 )  # fmt: skip
-COLUMNS = ("softmax", "sigmoid", "softmax+fitted", "delta-0.01", "softmax*sigmoid")
+DROP_ROWS = ("average_drop", "increase_in_confidence")
+COLUMNS = (
+    "softmax", "sigmoid", "softmax*levelled", "softmax+fitted", "delta-0.01", "softmax*sigmoid", "competition",
+)  # fmt: skip
 TITLES = {
     "softmax": "softmax", "sigmoid": "sigmoid", "softmax+fitted": "softmax, one fitted bias",
-    "delta-0.01": "untrained delta −0.01", "softmax*sigmoid": "softmax map × sigmoid probability",
+    "delta-0.01": "untrained delta −0.01", "softmax*levelled": "softmax, levelled",
+    "sigmoid*levelled": "sigmoid, levelled",
+    "competition": "untrained competition 0.25", "softmax*presence": "softmax map × q",
+    "softmax*log-p": "softmax + 2 log p",
+    "centred*log-odds": "moved to softmax's log-odds", "centred*sigmoid-logit": "moved to the sigmoid's logit",
+    "softmax*sigmoid": "softmax map × sigmoid probability",
     "centred": "class-centred", "full-box": "full-image box", "centred-box": "centred box",
     "centred-gaussian": "centred Gaussian", "random": "random map", "random-head": "random head",
     "features": "sum of features",
 }  # fmt: skip
+READINGS = ("sigmoid*levelled", "centred*sigmoid-logit", "centred*log-odds", "softmax*log-p")
 BASELINES = ("centred", "features", "random-head", *BLIND_TITLES)
 
 
@@ -29,26 +40,28 @@ def results_markdown(checkpoints: Sequence[Path]) -> str:
     return "\n\n".join(_section(run) for folder in checkpoints for run in read_results(folder))
 
 
-def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> str:
-    """The table of signed CAM: rows of `ROWS`, a column a head, and the sigmoid branch's paired difference."""
+def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS, *, on_page: bool = False) -> str:
+    """The table of signed CAM: rows of `ROWS`, a column a head, and the sigmoid branch's paired difference.
+
+    On the page of all tables the first column says which question a row answers, and average drop is a row.
+    """
     by_key = table_of(run, "cam", "signed")["columns"]
     keys = [key for key in columns if key in by_key]
     head = [*keys[:2], "sigmoid − softmax [95 %]", *keys[2:]]
-    lines = [
-        _row(f"{run['counts']['used']} pictures, `cam`, signed", (TITLES.get(key, key) for key in head)),
-        _row("---", ["---"] * len(head)),
-    ]
-    for key in ROWS:
+    titles = [*["question"] * on_page, *(TITLES.get(key, key) for key in head)]
+    lines = [_row(f"{run['counts']['used']} pictures, `cam`, signed", titles), _row("---", ["---"] * len(titles))]
+    for key in (*ROWS, *DROP_ROWS) if on_page else ROWS:
         if key not in by_key["softmax"]["metrics"]:
             continue
         cells = [_value(by_key[column]["metrics"].get(key)) for column in keys]
         cells.insert(2, _difference(by_key["sigmoid"]["metrics"].get(key)))
-        lines.append(_row(f"{METRICS[key].title} {ARROWS[METRICS[key].better]}".rstrip(), cells))
+        metric = METRICS[key]
+        lines.append(_row(f"{metric.title} {ARROWS[metric.better]}".rstrip(), [*[metric.question] * on_page, *cells]))
     if "softmax+fitted" in keys:  # not below baselines that are no classifiers
         accuracy = run["accuracy"]
         cells = [_value(accuracy["softmax_top1"]), _value(accuracy["sigmoid_top1"]), _difference(accuracy)]
         cells += ["as softmax"] * (len(head) - 3)
-        lines.append(_row("top-1 of the branch as a classifier ↑", cells))
+        lines.append(_row("top-1 of the branch as a classifier ↑", [*[""] * on_page, *cells]))
     return "\n".join(lines)
 
 
@@ -57,13 +70,23 @@ def _row(title: str, cells: Iterable[str]) -> str:
 
 
 def _section(run: Mapping[str, Any]) -> str:
+    table = table_of(run, "cam", "signed")
     tables = [
         f"## {run['checkpoint']} on {run['data']} ({run['split']})",
-        main_table(run),
+        main_table(run, on_page=True),
+        *filter(None, [beyond_untrained(table), drop_warning(table)]),
+        *_readings(run, table),
         "Baselines, the same rows:",
-        main_table(run, ("softmax", "sigmoid", *BASELINES)),
+        main_table(run, ("softmax", "sigmoid", *BASELINES), on_page=True),
     ]
     return "\n\n".join(tables)
+
+
+def _readings(run: Mapping[str, Any], table: Mapping[str, Any]) -> list[str]:
+    """The table of the other readings, with its heading; nothing for results that were measured before them."""
+    if not set(READINGS) & set(table["columns"]):
+        return []
+    return ["Other readings, the same rows:", main_table(run, ("softmax", "sigmoid", *READINGS), on_page=True)]
 
 
 def _value(estimate: Mapping[str, Any] | None) -> str:

@@ -57,6 +57,14 @@ class DifferMost(TypedDict):
     softmax_better: list[PictureRow]
 
 
+class Beyond(TypedDict):
+    """The best column with the trained branch against the best without it, by one metric."""
+
+    trained: str
+    untrained: str
+    difference: dict[str, Number]
+
+
 class Table(TypedDict):
     """One method and treatment; with `like` alone where it equals another table, else with all the rest."""
 
@@ -70,6 +78,7 @@ class Table(TypedDict):
     delta_curve: NotRequired[list[dict[str, Number]]]
     by_class: NotRequired[list[ClassRow]]
     differ_most: NotRequired[DifferMost]
+    beyond_untrained: NotRequired[dict[str, Beyond]]
 
 
 class Counts(TypedDict):

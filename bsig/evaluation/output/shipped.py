@@ -26,10 +26,13 @@ from bsig.model.dual_branch import DualBranch
 DIGITS = 4
 MAX_BYTES = 16 * 2**20
 SENTENCES_KEPT = 5
+WHOLE_SET = 10**6
 KEPT = ("checkpoint", "checkpoint_sha256", "backbone", "branch", "data", "split", "settings", "counts", "accuracy",
         "versions")  # fmt: skip
 ESTIMATE = ("value", "low", "high", "n")
 TABLE_NAMES = ("method", "weights", "treatment", "unit")
+TABLE_ADDED = ("beyond_untrained",)
+"""What tables of older files lack."""
 TABLE_KEPT = ("columns", "localization_curves", "delta_curve", "by_class", "differ_most")
 
 
@@ -41,7 +44,7 @@ class ShippedRun:
         data: name of its folder.
         some_class: one of its classes, by the id or name of the model: checkpoints that have it are measured on it.
         class_map: the model's classes that the set's stand for, where names do not match.
-        faithfulness: pictures that are scored for it.
+        faithfulness: pictures that are scored for it; average drop is measured on all.
     """
 
     data: str
@@ -61,6 +64,7 @@ class ShippedRun:
             weights=tuple(TREATMENTS),
             faithfulness=self.faithfulness,
             faithfulness_methods=("cam",),
+            drop_pictures=WHOLE_SET if self.faithfulness else 0,
             class_map=self.class_map,
         )
 
@@ -104,7 +108,7 @@ def compact(results: Mapping[str, Any]) -> dict[str, Any]:
     tables = []
     for table in results["tables"]:
         entry = {key: table[key] for key in TABLE_NAMES}
-        body = _rounded({key: table[key] for key in TABLE_KEPT})
+        body = _rounded({key: table[key] for key in (*TABLE_KEPT, *TABLE_ADDED) if key in table})
         body["columns"] = {
             key: column | {"metrics": {name: _numbers(estimate) for name, estimate in column["metrics"].items()}}
             for key, column in table["columns"].items()
@@ -146,7 +150,8 @@ def _expanded_table(run: Mapping[str, Any], table: Mapping[str, Any]) -> dict[st
         for key, column in body["columns"].items()
     }  # fmt: skip
     names = {key: table[key] for key in TABLE_NAMES}
-    return names | {key: body[key] for key in TABLE_KEPT} | {"columns": columns}
+    kept = {key: body[key] for key in (*TABLE_KEPT, *TABLE_ADDED) if key in body}
+    return names | kept | {"columns": columns}
 
 
 def results_text(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], made_by: str) -> str:
@@ -201,7 +206,7 @@ def _without_unit(body: dict[str, Any]) -> dict[str, Any]:
     columns = {
         key: {name: numbers for name, numbers in column["metrics"].items() if name not in IN_THE_MAPS_UNIT}
         for key, column in body["columns"].items()
-        if not key.startswith("delta") and "+" not in key
+        if not key.startswith(("delta", "competition")) and "+" not in key
     }
     return {"columns": columns, "curves": body["localization_curves"].get("sigmoid"), "by_class": body["by_class"]}
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bsig.evaluation.metrics.intervals import excludes_zero
+from bsig.evaluation.output.words import beyond_untrained, drop_warning
 
 COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
@@ -50,7 +51,7 @@ def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
     lines = ["", f"{table['method']}, {table['weights']}: {table['treatment']}"]
     for start in range(0, len(names), COLUMNS_ABREAST):
         lines += _block({name: table["columns"][name] for name in names[start : start + COLUMNS_ABREAST]}, results)
-    return lines
+    return lines + [sentence for sentence in (beyond_untrained(table), drop_warning(table)) if sentence]
 
 
 def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
@@ -61,9 +62,9 @@ def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
     family = ""
     for key in metrics:
         metric = results["metrics"][key]
-        if metric["family"] != family:
-            family = metric["family"]
-            lines.append(f"-- {family}")
+        if (heading := f"-- {metric['family']}: {metric['question']}") != family:
+            family = heading
+            lines.append(heading)
         estimates = {name: column["metrics"].get(key) for name, column in columns.items()}
         values = "".join(_cell(estimates[name]).rjust(widths[name]) for name in columns)
         intervals = "".join((_interval(estimates[name]) + " ").rjust(widths[name]) for name in columns)

@@ -9,7 +9,16 @@ from bsig.evaluation.metrics.catalogue import ARROWS, BLIND_TITLES, METRICS
 from bsig.evaluation.metrics.intervals import excludes_zero
 from bsig.explain.wording import signed, whole_percent
 
+BEYOND_WORDS = {
+    "absent_area_at_own_70": "telling absent classes apart",
+    "inside_auc": "the order of places in one object's picture",
+    "mosaic_quarter": "several objects in one picture, at equal area",
+    "mosaic_precision": "several objects in one picture, all levels",
+    "cell_precision": "both questions at once (class-aware precision)",
+}
 FIRST_ROWS: dict[str, str] = {
+    "cell_precision": "Is it there, and where, in one number: cells of the object rank above all cells of absent "
+    "classes",
     "absent_area": "Share of the picture that the map claims for a class that is not there",
     "absent_area_at_own_70": "The same where both maps cover 70 % for the class that is there: no threshold buys it",
     "inside_auc": "Places on the object rank above places beside it (0.5 is chance)",
@@ -105,7 +114,48 @@ def finding(table: Mapping[str, Any]) -> str:
             titles[word].append(f"{METRICS[key].title.split(',')[0]} ({before:.3f} to {after:.3f})")
     parts = [f"{opening}: {', '.join(titles[word])}" for word, opening in openings.items() if titles[word]]
     sentence = f"{claims} Sigmoid branch against softmax, {'; '.join(parts)}." if parts else claims
-    return f"{sentence}{_without_looking(table)}"
+    return " ".join(filter(None, [f"{sentence}{_without_looking(table)}", beyond_untrained(table)]))
+
+
+def beyond_untrained(table: Mapping[str, Any]) -> str:
+    """What the trained branch adds beyond the best reading without it, by each question; "nothing" where it is nothing.
+
+    Empty for results that were measured before this was.
+    """
+    entries = table.get("beyond_untrained") or {}
+    gains: list[str] = []
+    rest: list[str] = []
+    for key, entry in entries.items():
+        difference, untrained = entry["difference"], table["columns"][entry["untrained"]]["title"]
+        is_gain = excludes_zero(difference) and difference["value"] > 0
+        text = f"{signed(difference['value'])} in {BEYOND_WORDS[key]} (against {untrained})"
+        (gains if is_gain else rest).append(text if is_gain else BEYOND_WORDS[key])
+    if not entries:
+        return ""
+    opening = "Beyond the best untrained reading the trained branch adds"
+    if not gains:
+        return f"{opening} nothing in {_listed(rest)}."
+    return f"{opening} {_listed(gains)}{f'; nothing in {_listed(rest)}' if rest else ''}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def drop_warning(table: Mapping[str, Any]) -> str:
+    """What average drop is worth: the rank that a map of the whole picture gets among the columns; empty without it."""
+    drops = {
+        key: estimate["value"]
+        for key, column in table["columns"].items()
+        if (estimate := column["metrics"].get("average_drop")) and estimate["value"] is not None
+    }
+    if "full-box" not in drops:
+        return ""
+    rank = 1 + sum(value < drops["full-box"] for value in drops.values())
+    return (
+        f"Average drop favours large maps: a map of the whole picture, which says nothing, has rank {rank} of "
+        f"{len(drops)}."
+    )
 
 
 def _without_looking(table: Mapping[str, Any]) -> str:

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bsig.evaluation.metrics.faithfulness import faithfulness
+from bsig.evaluation.map_sources import gated
+from bsig.evaluation.metrics.faithfulness import drops_and_increases, faithfulness, masked_by
 from bsig.evaluation.passes.annotated_pictures import squashed
 from bsig.evaluation.passes.work import Work
-from bsig.inputs.images import crop_image, input_tensor
+from bsig.inputs.images import crop_image
+from bsig.inputs.tensors import input_tensor
 
 Array = np.ndarray
 
@@ -20,6 +22,38 @@ Array = np.ndarray
 def faithful_pictures(softmax_top1: Float[Array, " n"], count: int, seed: int) -> Int[Array, " m"]:
     """Rows of up to `count` pictures that the softmax branch gets right, drawn over all of them."""
     return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(softmax_top1 == 1))[:count])
+
+
+@torch.no_grad()
+def drop_arrays(
+    work: Work,
+    inputs: Float[Tensor, "b 3 H W"],
+    features: Float[Tensor, "b k h w"],
+    positions: Int[Array, " b"],
+    arrays: Mapping[str, Array],
+) -> dict[str, Array]:
+    """`drop KEY GATE` (b, 2), average drop and increase of each map; NaN for pictures that are not asked.
+
+    The whole picture's probability comes from its stored features; the picture under the map needs a forward pass.
+    """
+    rows = np.flatnonzero([int(position) in work.drop_positions for position in positions])
+    labels = torch.from_numpy(arrays["label"][rows])[:, None].to(features.device)
+    whole = work.model.softmax_logits(features[rows]).softmax(dim=1).gather(1, labels)[:, 0]
+    answers = {}
+    for (key, gate), source in work.drop_sources.items():
+        maps = gated(source, gate, lambda name: arrays[name])[rows, 0]
+        scores = np.full((len(positions), 2), np.nan)
+        if len(rows):
+            masked = work.model.features(masked_by(inputs[rows], torch.from_numpy(maps).to(inputs)))
+            left = work.model.softmax_logits(masked).softmax(dim=1).gather(1, labels)[:, 0]
+            scores[rows] = drops_and_increases(whole, left).double().cpu().numpy()
+        answers[drop_name(key, gate)] = scores
+    return answers
+
+
+def drop_name(key: str, gate: str | None) -> str:
+    """The name of the array that holds a map's drops."""
+    return f"drop {key} {gate or 'plain'}"
 
 
 def faithfulness_part(work: Work, position: int, maps: Mapping[str, Float[Array, "h w"]]) -> dict[str, Array]:

@@ -9,7 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bsig.evaluation.config import EvaluationConfig
+from bsig.evaluation.gates import gates_of
 from bsig.evaluation.map_sources import MapSource, TableRequest, distinct_sources
 from bsig.evaluation.metrics.faithfulness import STEPS
 from bsig.evaluation.metrics.road import SHARES
@@ -21,6 +24,7 @@ from bsig.model.weights import state_sha256
 LAYOUT_OF_PARTS = 2
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
+DROP_COLUMNS = (*FAITHFUL_COLUMNS, "competition", "softmax*levelled", "sigmoid*levelled")
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Work:
     Attributes:
         labels: the model's index of each class of the data set; classes that are not in it are left out.
         requests: the tables.
-        absent_pool: the classes that absent ones are drawn from; the picture's own is never drawn.
+        absent_pool: the classes that absent ones are drawn from; those in the picture are never drawn.
         absent_count: absent classes a picture.
+        sibling_pool, sibling_count: the same of the data set's own classes.
         config: the settings; `batch_size` pictures are a part.
     """
 
@@ -41,6 +46,8 @@ class Work:
     requests: tuple[TableRequest, ...]
     absent_pool: tuple[int, ...]
     absent_count: int
+    sibling_pool: tuple[int, ...]
+    sibling_count: int
     config: EvaluationConfig
 
     @cached_property
@@ -60,17 +67,41 @@ class Work:
         return distinct_sources(requests, FAITHFUL_COLUMNS)
 
     @cached_property
-    def usable(self) -> list[tuple[int, Sample, int]]:
-        """Position, sample and label of the pictures whose class the model has."""
+    def drop_sources(self) -> dict[tuple[str, str | None], MapSource]:
+        """The maps whose average drop is measured over `config.drop_pictures`, by key and gate."""
+        if not self.config.drop_pictures:
+            return {}
+        return {
+            (source.key, column.gate): source
+            for request in self.requests
+            if request.method.key in self.faithful_methods
+            for key, column in request.columns.items()
+            if key in DROP_COLUMNS
+            for source in [request.source(key)]
+        }
+
+    @cached_property
+    def drop_positions(self) -> set[int]:
+        """Positions of the pictures whose average drop is measured, drawn over all that are usable."""
+        order = np.random.default_rng(self.config.seed).permutation(len(self.usable))
+        return {self.usable[i][0] for i in order[: self.config.drop_pictures]}
+
+    @cached_property
+    def usable(self) -> list[tuple[int, Sample, tuple[int, ...]]]:
+        """Position, sample and present classes of the pictures of which the model has a class."""
         return [
-            (position, sample, self.label(sample))
+            (position, known, self.present(known))
             for position, sample in enumerate(self.images.samples)
-            if sample.class_name in self.labels
+            if (known := sample.of_classes(self.labels))
         ]
 
+    def present(self, sample: Sample) -> tuple[int, ...]:
+        """The model's indices of the classes that are in the picture, its own first."""
+        return tuple(dict.fromkeys(self.labels[name] for name in sample.class_names if name in self.labels))
+
     def label(self, sample: Sample) -> int:
-        """The model's index of the picture's class."""
-        return self.labels[sample.class_name]
+        """The model's index of the picture's own class: the first that the model has."""
+        return self.present(sample)[0]
 
     @property
     def picture_parts(self) -> list[str]:
@@ -80,7 +111,8 @@ class Work:
     def size(self) -> int:
         """The number of forward passes, about: a mosaic counts as four pictures."""
         scores = len(self.faithful_sources) * PASSES_A_SCORE
-        return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness
+        drops = len(self.drop_sources) * min(self.config.drop_pictures, len(self.usable))
+        return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness + drops
 
     def fingerprint(self) -> str:
         """A hash that changes with everything that changes a part.
@@ -97,15 +129,18 @@ class Work:
             "preprocessing": repr(self.model.preprocessing),
             "samples": [
                 [
-                    sample.stamp(), sample.class_name, list(sample.boxes_xyxy), sample.listed_size_wh,
+                    sample.stamp(), list(sample.class_names), list(sample.boxes_xyxy), sample.listed_size_wh,
                     [_stamp(path) for path in (*sample.masks, sample.ignore_mask) if path],
                 ]
                 for sample in self.images.samples
             ],
             "labels": self.labels,
             "sources": list(self.sources),
+            "gates": [gate.key for gate in gates_of(self.model)],
+            "readings": [self.model.metadata.get("readings"), repr(self.model.presence)],
+            "siblings": [self.sibling_count, list(self.sibling_pool)],
             "settings": [self.absent_count, list(self.absent_pool), config.mosaics, config.faithfulness,
-                         list(self.faithful_sources), config.seed, config.batch_size],
+                         list(self.faithful_sources), config.drop_pictures, config.seed, config.batch_size],
             "versions": library_versions(),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

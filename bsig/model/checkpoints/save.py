@@ -26,11 +26,12 @@ from bsig.model.backbones import published
 from bsig.model.checkpoints.description import FORMAT_VERSION, read_description
 from bsig.model.checkpoints.names import DESCRIPTION, NAME_PATTERN, RESULTS, TENSORS
 from bsig.model.dual_branch import DualBranch
+from bsig.model.from_module import IN_MEMORY
 from bsig.model.presence import PresenceCalibration
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-LASTING_METADATA = ("training", "data", "results", "note", "doctored")
+LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored")
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 
 
@@ -45,6 +46,11 @@ def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool
     """
     path = Path(path)
     check_target(path)
+    if model.backbone_name.startswith(IN_MEMORY):
+        raise InputError(
+            f"model '{model.name}' was made from a module that no timm name builds again, so it cannot be saved as a "
+            "checkpoint; keep the module, or save its state_dict and use new-model with its architecture."
+        )
     backbone, tensors = _backbone_and_tensors(model, torch.float16 if half_precision else torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +121,15 @@ def record_presence(path: Path, presence: PresenceCalibration) -> None:
     _rewrite(path, {**read_description(path), "presence": asdict(presence)}, "the calibration")
 
 
+def record_readings(path: Path, readings: dict[str, dict[str, float]]) -> None:
+    """Puts the settings of readings into `checkpoint.json`, in place of those that are there; no tensor changes.
+
+    Raises:
+        InputError: the folder holds no checkpoint, or cannot be written.
+    """
+    _rewrite(path, {**read_description(path), "readings": readings}, "the settings of readings")
+
+
 def _rewrite(path: Path, description: dict[str, Any], what: str) -> None:
     try:
         write_json(path / DESCRIPTION, description, indent=1)
@@ -144,6 +159,8 @@ def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[s
         "encoder_sha256": encoder_sha256,
         "feature_stage": model.options.feature_stage,
         "global_pool": model.options.global_pool,
+        "model_kwargs": dict(model.options.model_kwargs),
+        "head_layers": list(model.options.head_layers),
         "features_at": model.features_at,
         "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
     }

@@ -34,6 +34,7 @@ GRADIOS_OWN = ("view",)
 LONGEST = 200
 """Letters of one value: class names are shorter, and a longer one is no name."""
 MOST_PAIRS = 60
+DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -173,11 +174,10 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int | None]:
 
 def _number(largest: float) -> Callable[[str], float | None]:
     def read(text: str) -> float | None:
-        try:
-            value = float(text)
-        except ValueError:
+        if not DECIMAL.fullmatch(text):  # `float` also takes digits of other scripts, '1_0', 'inf' and 'nan'
             return None
-        return value if abs(value) <= largest else None  # NaN is not below anything
+        value = float(text)
+        return value if abs(value) <= largest else None
 
     return read
 

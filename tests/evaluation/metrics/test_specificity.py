@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import reference
-from tolerances import IDENTITY, assert_close
+from tolerances import IDENTITY, Tolerance, assert_close
 
 from bsig.evaluation.metrics.intervals import estimate, mean_over, ratio_over, resampling_weights
 from bsig.evaluation.metrics.regions import covered_by_boxes, covered_by_mask, inside_auc, region_scores
@@ -16,9 +16,11 @@ from bsig.evaluation.metrics.specificity import (
     area_between,
     area_curves,
     at_own_area,
+    class_aware_precision,
     equal_area_level,
     evidence_masses,
     mean_curve,
+    own_cells,
     picture_auc,
     pointing_scores,
     positive_areas,
@@ -294,3 +296,52 @@ def test_what_is_not_defined_is_none_not_a_number() -> None:
 def test_nothing_to_draw_is_refused(count: int, resamples: int) -> None:
     with pytest.raises(InputError, match="must be at least 1"):
         resampling_weights(count, resamples)
+
+
+# Class-aware precision.
+
+
+def test_class_aware_precision_by_hand() -> None:
+    """Cells in order: right, absent's, right, wrong; the precision at the right ones is 1 and 2 / 3."""
+    maps = np.array([[[[4.0, 2.0, 1.0]], [[3.0, 0.0, -1.0]]]])
+    is_right = own_cells(np.array([[[1.0, 1.0, 0.0]]]), 2)
+    ones = np.ones((1, 1))
+    assert_close(class_aware_precision(maps, is_right, ones), [(1 + 2 / 3) / 2], IDENTITY)
+    assert_close(class_aware_precision(maps[:, :1], is_right[:, :1], ones), [1.0], IDENTITY)
+    # Two equal cells are one level: the right one half of it.
+    maps[0, 1, 0, 0] = 4.0
+    assert_close(class_aware_precision(maps, is_right, ones), [(1 / 2 + 2 / 3) / 2], IDENTITY)
+
+
+def test_class_aware_precision_is_its_loop_and_counts_a_covered_share() -> None:
+    random = np.random.default_rng(6)
+    maps, is_right = random.normal(size=(4, 3, 3, 5)), own_cells(random.random((4, 3, 5)), 3)
+    value = class_aware_precision(maps, is_right, np.ones((1, 4)))[0]
+    assert_close(value, reference.cell_average_precision(maps, is_right), IDENTITY)
+
+
+def test_one_number_a_map_buys_whether_and_nothing_of_where() -> None:
+    """Pushing absent classes below all own cells gives the precision that own cells have by themselves."""
+    random = np.random.default_rng(7)
+    maps, is_right = random.normal(size=(6, 4, 3, 5)), own_cells((random.random((6, 3, 5)) > 0.5).astype(float), 4)
+    levelled = maps.copy()
+    levelled[:, 1:] -= 100
+    ones = np.ones((1, 6))
+    before, after, own = (
+        class_aware_precision(*pair, ones)[0]
+        for pair in ((maps, is_right), (levelled, is_right), (maps[:, :1], is_right[:, :1]))
+    )
+    assert_close(after, own, IDENTITY)
+    assert before < after
+
+
+def test_draws_of_class_aware_precision_are_near_the_exact_value_and_leave_pictures_without_boxes_out() -> None:
+    random = np.random.default_rng(8)
+    maps, coverage = random.normal(size=(9, 3, 7, 7)), random.random((9, 7, 7))
+    coverage[4] = np.nan
+    is_right = own_cells(coverage, 3)
+    values = class_aware_precision(maps, is_right, np.ones((2, 9)))
+    assert_close(values[0], values[1], Tolerance(0.02, 0))
+    kept = np.arange(9) != 4
+    assert_close(class_aware_precision(maps[kept], is_right[kept], np.ones((1, 8)))[0], values[0], IDENTITY)
+    assert np.isnan(class_aware_precision(maps, np.full_like(is_right, np.nan), np.ones((2, 9)))).all()

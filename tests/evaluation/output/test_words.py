@@ -10,6 +10,8 @@ from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import (
     FIRST_ROWS,
     best_blind,
+    beyond_untrained,
+    drop_warning,
     finding,
     first_rows,
     left_out,
@@ -132,3 +134,36 @@ def test_figures_are_drawn_only_of_what_there_is() -> None:
         for i in range(40)
     ]  # fmt: skip
     assert len(classes_figure(rows).data[0].y) == 30
+
+
+def beyond(**gains: tuple[float, float, float]) -> dict[str, Any]:
+    """A table with gains beyond the best untrained column, each a value with its interval."""
+    entries = {
+        key: {"trained": "sigmoid", "untrained": "competition",
+              "difference": dict(zip(("value", "low", "high"), gain, strict=True)) | {"n": 9}}
+        for key, gain in gains.items()
+    }  # fmt: skip
+    columns = {"competition": {"title": "softmax, competition", "metrics": {}}}
+    return {**BETTER, "columns": BETTER["columns"] | columns, "beyond_untrained": entries}
+
+
+def test_what_the_branch_adds_is_named_with_its_rival_and_nothing_is_called_nothing() -> None:
+    made = beyond(inside_auc=(-0.01, -0.02, -0.005), mosaic_quarter=(0.02, 0.01, 0.03), cell_precision=(0.1, -0.1, 0.2))
+    assert beyond_untrained(made) == (
+        "Beyond the best untrained reading the trained branch adds +0.020 in several objects in one picture, at equal "
+        "area (against softmax, competition); nothing in the order of places in one object's picture and both "
+        "questions at once (class-aware precision)."
+    )
+    assert beyond_untrained(beyond(inside_auc=(0.01, -0.01, 0.02))) == (
+        "Beyond the best untrained reading the trained branch adds nothing in the order of places in one object's "
+        "picture."
+    )
+    assert beyond_untrained(made) in finding(made)
+    assert beyond_untrained(BETTER) == ""  # measured before there was such an entry
+
+
+def test_average_drop_is_shown_with_the_rank_of_a_map_that_says_nothing() -> None:
+    columns = {key: {"title": key, "metrics": {"average_drop": number(value)}}
+               for key, value in {"softmax": 0.2, "sigmoid": 0.4, "full-box": 0.0}.items()}  # fmt: skip
+    assert "has rank 1 of 3." in drop_warning({"columns": columns})
+    assert drop_warning(BETTER) == ""

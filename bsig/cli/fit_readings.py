@@ -1,0 +1,84 @@
+"""`python -m bsig fit-readings`: a checkpoint's settings of readings, fitted from labels of training pictures."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
+from bsig.cli.progress import ProgressLine
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import SPLITS, LabelledImages
+from bsig.inputs.errors import InputError
+from bsig.model.checkpoints.listing import checkpoint_path
+from bsig.model.checkpoints.load import load_checkpoint
+from bsig.model.checkpoints.save import record_readings
+from bsig.model.devices import chosen_device
+from bsig.training.closed_form.reading_settings import fitted_settings
+from bsig.training.data_check import check_match, matched
+from bsig.training.features.cache import show_grids
+from bsig.training.processes import ALONE
+
+PICTURES = 500
+
+
+@dataclass
+class KeptGrids:
+    """The feature maps of each picture's evaluation crop, and its label (`bsig.training.features.cache.GridReader`)."""
+
+    pictures: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
+
+    def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "2 k h w"]) -> None:
+        """Keeps one picture by its number."""
+        self.pictures[position] = (grids[0].clone(), present[0])
+
+
+def add_fit_readings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `fit-readings`."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name or folder; its checkpoint.json is changed")
+    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
+    parser.add_argument("--split", default="train", choices=SPLITS, help="labelled pictures; never those measured on")
+    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    add_checkpoints_folder_argument(parser)
+    add_device_argument(parser)
+
+
+def run_fit_readings(options: argparse.Namespace) -> None:
+    """Fits the settings on up to `PICTURES` pictures, drawn evenly, and writes them into `checkpoint.json`.
+
+    Raises:
+        InputError: the checkpoint or the data cannot be used, or no reading of the checkpoint has a setting to fit.
+    """
+    if options.checkpoint.startswith("hf:"):
+        raise InputError(f"`CHECKPOINT` (='{options.checkpoint}') must be a folder here, which can be written to.")
+    folder = checkpoint_path(options.checkpoint, options.checkpoints)
+    model = load_checkpoint(folder, chosen_device(options.device))
+    images = read_dataset(options.data, options.split, options.images)
+    match = matched(images, model, new_head=False)
+    check_match(images, match, model)
+    samples = [sample for sample in images.samples if sample.class_name in match.index_of]
+    drawn = np.unique(np.linspace(0, len(samples) - 1, PICTURES).round().astype(int))
+    images = LabelledImages(images.name, images.split, tuple(samples[number] for number in drawn))
+    grids = KeptGrids()
+    show_grids(ALONE, model, images, match.index_of, [grids], progress=ProgressLine("pictures encoded"))
+    if not grids.pictures:
+        raise InputError(f"none of the pictures of '{images.name}' can be read; choose others.")
+    maps, indices = zip(*(grids.pictures[position] for position in sorted(grids.pictures)), strict=True)
+    features, labels = torch.stack(maps), torch.tensor(indices, device=maps[0].device)
+    settings = fitted_settings(model, features, labels)
+    if not settings:
+        raise InputError(
+            f"checkpoint '{model.name}' has no setting to fit: it needs a trained branch and a head of average pool "
+            "and one linear layer."
+        )
+    record_readings(folder, settings)
+    values = ", ".join(
+        f"{reading}: {key} {value:g}" for reading, each in settings.items() for key, value in each.items()
+    )
+    print(f"{values}, fitted on {len(labels)} pictures of '{images.name}' ({images.split})")

@@ -1,0 +1,83 @@
+"""Numbers put on maps: each gated column is the reading, or the equation, that it names; places never move."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tolerances import FLOAT32, assert_close
+
+from bsig.evaluation.columns import TRAINED_COLUMNS, UNTRAINED_COLUMNS, columns_of
+from bsig.evaluation.gates import GATES, Answers, gates_of
+from bsig.evaluation.map_sources import TableRequest, class_maps, gated
+from bsig.explain.cams import Branch
+from bsig.explain.explainer import EncodedImage
+from bsig.explain.methods import CAM_METHODS
+from bsig.model.dual_branch import DualBranch
+
+CLASSES = torch.tensor([[285, 574, 3]])
+READING_OF_COLUMN: dict[str, tuple[Branch, str]] = {
+    "softmax*levelled": ("softmax", "levelled"), "sigmoid*levelled": ("sigmoid", "levelled"),
+    "centred*sigmoid-logit": ("centred", "sigmoid-logit"), "centred*log-odds": ("centred", "log-odds"),
+}  # fmt: skip
+
+
+def column_maps(encoded: EncodedImage, key: str, method: str = "cam") -> np.ndarray:
+    """(3, h, w): a column's maps, as an evaluation makes them from its stored arrays."""
+    model = encoded.model
+    request = TableRequest(CAM_METHODS[method], "signed", columns_of(model, ()))
+    source, answers = request.source(key), Answers(
+        model, encoded.softmax_logits[None], encoded.sigmoid_logits[None], CLASSES
+    )  # fmt: skip
+    arrays = {f"gate {gate.key}": gate.numbers(answers).numpy() for gate in gates_of(model)}
+    arrays[f"maps {source.key}"] = class_maps(source, encoded.features, CLASSES).detach().numpy()
+    return gated(source, request.columns[key].gate, arrays.__getitem__)[0]
+
+
+@pytest.mark.parametrize("column", READING_OF_COLUMN)
+def test_a_level_column_is_its_reading(encoded: EncodedImage, column: str) -> None:
+    branch, reading = READING_OF_COLUMN[column]
+    for one_map, index in zip(column_maps(encoded, column), CLASSES[0].tolist(), strict=True):
+        assert_close(one_map, encoded.explain(index, reading=reading).evidence(branch).map, FLOAT32)
+
+
+def test_grad_cam_of_a_pool_and_linear_head_is_gated_in_the_unit_of_cam(encoded: EncodedImage) -> None:
+    """Its maps are kept as CAM's; a reading of Grad-CAM is theirs over the number of cells."""
+    for one_map, index in zip(column_maps(encoded, "softmax*levelled", "grad-cam"), CLASSES[0].tolist(), strict=True):
+        read = encoded.explain(index, "grad-cam", reading="levelled").softmax.map
+        assert_close(one_map / 49, read, FLOAT32)
+
+
+def test_two_log_p_and_probabilities_by_hand(encoded: EncodedImage) -> None:
+    probabilities = encoded.softmax_logits.softmax(0)[CLASSES[0]].numpy()[:, None, None]
+    plain = column_maps(encoded, "softmax")
+    assert_close(column_maps(encoded, "softmax*log-p"), plain + 2 * np.log(probabilities), FLOAT32)
+    assert_close(column_maps(encoded, "softmax*softmax"), plain * probabilities, FLOAT32)
+
+
+def test_the_competition_column_is_the_reading_without_presence(encoded: EncodedImage) -> None:
+    settings = {"mu": 0.25, "presence": 0.0}
+    for one_map, index in zip(column_maps(encoded, "competition"), CLASSES[0].tolist(), strict=True):
+        read = encoded.explain(index, reading="competition", reading_settings=settings).softmax.map
+        assert_close(one_map, read, FLOAT32)
+
+
+def test_a_branch_that_was_never_trained_says_nothing_of_presence(default_model: DualBranch) -> None:
+    assert {gate.key for gate in gates_of(default_model)} == set(GATES) - {"presence", "levelled"}
+    columns = columns_of(default_model)
+    assert "softmax*levelled" not in columns
+    assert "softmax*log-p" in columns
+
+
+def test_columns_are_trained_or_untrained_and_fit_where_their_number_has_the_maps_unit(
+    perturbed_model: DualBranch,
+) -> None:
+    columns = columns_of(perturbed_model)
+    assert not set(TRAINED_COLUMNS) & set(UNTRAINED_COLUMNS)
+    assert set(columns) - {"features", "random-head"} <= {*TRAINED_COLUMNS, *UNTRAINED_COLUMNS}
+    assert columns["softmax*levelled"].fits("hires-cam", "signed")
+    assert not columns["softmax*levelled"].fits("cam", "paper")
+    assert not columns["softmax*levelled"].fits("ablation-cam", "signed")
+    assert columns["softmax*sigmoid"].fits("ablation-cam", "nonnegative")
+    assert columns["competition"].fits("cam", "signed")
+    assert not columns["competition"].fits("grad-cam", "signed")
