@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from bsig import load_checkpoint
+from bsig.explain.diagnostics.map_drag import MapDrag
+from bsig.ui.components.drag import drag_html
 from bsig.ui.components.examples import bundled_examples
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
@@ -97,6 +99,30 @@ def test_a_step_of_the_drag_takes_less_than_a_tenth_of_a_second(shift_page: Any)
     }""")
     shift_page.mouse.up()
     assert seconds < 0.1
+
+
+@pytest.mark.parametrize("branch", ["softmax", "sigmoid"])
+def test_the_page_has_the_formulas_of_the_library(page: Any, branch: str) -> None:
+    """Also where the features cannot paint every map, and for the branch whose probabilities move."""
+    random = np.random.default_rng(3)
+    own, basis = random.normal(size=(3, 5)).astype(np.float32), np.linalg.qr(random.normal(size=(15, 4)))[0]
+    drag = MapDrag("a", branch, own, basis, ("a", "b"), np.array([1.0, -0.5]), 0.3 if branch == "softmax" else None,
+                   offset=0.4, temperature=0.8)  # fmt: skip
+    block = drag_html(drag, Image.new("RGB", (8, 8), "grey"), 2.0, elem_id="by-hand", text="")
+    page.evaluate("""(html) => {
+      const box = document.createElement("div");
+      box.id = "by-hand";
+      box.innerHTML = html;
+      document.querySelector("#tabs").prepend(box);
+    }""", block)  # fmt: skip
+    page.locator("#by-hand .bsig-drag[data-drawn]").wait_for()
+    handle, (row, column) = page.locator("#by-hand .bsig-drag-map"), divmod(int(own.argmax()), 5)
+    place = (row, column + 1 if column < 4 else column - 1)
+    handle.press("ArrowRight" if column < 4 else "ArrowLeft")
+    painted = drag.painted_map(place)
+    np.testing.assert_allclose(page.evaluate("bsig.draggedMap('by-hand')"), painted.ravel(), atol=1e-5)
+    shown = page.locator("#by-hand .bsig-now span").all_inner_texts()
+    assert shown == [f"{100 * share:.2f} %" for share in drag.probabilities(painted)]
 
 
 def test_a_fresh_drag_has_the_numbers_that_other_targets_have(shift_page: Any) -> None:

@@ -105,7 +105,7 @@ def _content(drag: MapDrag, crop: Image.Image, limit: float, still: np.ndarray |
         "branch": drag.branch,
         "grid": drag.own_map.shape,
         "own": drag.own_map.ravel().tolist(),
-        "basis": None if drag.basis is None else drag.basis.tolist(),
+        "basis": None if drag.basis is None else _base64(drag.basis.astype("<f4").tobytes()),  # as text it is megabytes
         "width": bump_width(*drag.own_map.shape),
         "limit": limit,
         "logits": drag.logits.tolist(),
@@ -125,7 +125,11 @@ def _photo(pixels: bytes, size_wh: tuple[int, int]) -> str:
     crop = Image.frombytes("RGB", size_wh, pixels)
     file = io.BytesIO()
     greyed(crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC)).save(file, "JPEG", quality=PHOTO_QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/jpeg;base64," + _base64(file.getvalue())
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _json(content: Any) -> str:

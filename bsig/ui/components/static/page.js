@@ -229,8 +229,12 @@
       return low + range * Math.exp(-(down * down + right * right) / (2 * width * width)) - value;
     });
     if (!basis) return own.map((value, cell) => value + change[cell]);
-    const along = basis[0].map((_, direction) => sum(change.map((value, cell) => value * basis[cell][direction])));
-    return own.map((value, cell) => value + sum(along.map((size, direction) => size * basis[cell][direction])));
+    const rank = basis.length / own.length, along = new Array(rank).fill(0);
+    change.forEach((value, cell) => {
+      for (let direction = 0; direction < rank; direction++) along[direction] += value * basis[cell * rank + direction];
+    });
+    return own.map((value, cell) =>
+      along.reduce((total, size, direction) => total + size * basis[cell * rank + direction], value));
   };
   const probabilitiesOf = ({ branch, own, logits, others, offset, temperature }, map) => {
     const shift = (sum(map) - sum(own)) / own.length, moved = logits.map((logit) => logit + shift);
@@ -284,6 +288,7 @@
     document.querySelector(`.bsig-drag-painted[data-for="${block.dataset.for}"] script`)?.textContent ?? "";
   const newDrag = (block) => {
     const data = JSON.parse(block.querySelector("script").textContent), text = paintedText(block);
+    if (data.basis) data.basis = new Float32Array(Uint8Array.from(atob(data.basis), (byte) => byte.charCodeAt()).buffer);
     const map = text ? JSON.parse(text) : data.own;
     const drag = { data, map: map.length === data.own.length ? map : data.own, text, place: null, photo: null };
     drags.set(block, drag);
