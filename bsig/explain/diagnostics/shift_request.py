@@ -85,14 +85,20 @@ class ShiftedPicture:
         before, after = self.probabilities(branch)
         return float((after - before).abs().max())
 
-    def sigmoid_probability(self) -> tuple[float, float]:
-        """The sigmoid branch's probability of the class before and after: calibrated where the model is, else plain.
+    def presence(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """The sigmoid branch's probabilities before and after: calibrated where the model is, else plain.
 
         Both by the calibration of the model as trained, which is how the shifted branch would be read.
         """
-        presence, index = self.encoded.model.presence, self.before.class_index
-        logits = torch.stack([picture.sigmoid_logits[index] for picture in (self.encoded, self.shifted)])
-        before, after = (presence.probability(logits) if presence else logits.sigmoid()).tolist()
+        calibration = self.encoded.model.presence
+        if calibration is None:
+            return self.probabilities("sigmoid")
+        before, after = (calibration.probability(each.sigmoid_logits) for each in (self.encoded, self.shifted))
+        return before, after
+
+    def sigmoid_probability(self) -> tuple[float, float]:
+        """`presence` of the class that is explained."""
+        before, after = (float(each[self.before.class_index]) for each in self.presence())
         return before, after
 
     def movement(self, branch: Branch) -> MapMovement:

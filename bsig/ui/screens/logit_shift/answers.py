@@ -43,7 +43,7 @@ from bsig.ui.workbench import Workbench
 
 THUMBNAIL_SIZE = (224, 224)
 NO_DRAG = "This head is not average pool and one linear layer, so its heatmap cannot be dragged; shift its channels."
-STILL = ("Sigmoid branch, as trained", "not shifted, so it stays")
+STILL = ("Sigmoid heatmap", "as trained: it stays")
 
 
 def shift_answers(
