@@ -17,6 +17,7 @@ from tolerances import FLOAT32, assert_close
 
 from bsig import Explainer, load_checkpoint
 from bsig.explain.drawing.comparison import BRANCHES
+from bsig.explain.readings import comparison_readings
 from bsig.model.backbones import Classifier, load_classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
@@ -70,6 +71,12 @@ def perturbed_model(default_classifier: Classifier) -> DualBranch:
 
 
 @pytest.fixture(scope="session")
+def shipped_model() -> DualBranch:
+    """The default checkpoint: its sigmoid branch is trained, and presence calibrated."""
+    return load_checkpoint()
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the project's pictures (../shared/data, not redistributable) are not on this machine")
@@ -87,7 +94,8 @@ def attacked_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedA
 @pytest.fixture(scope="session")
 def right_maps() -> dict[str, np.ndarray]:
     """What `/compare` must answer for the cat and the golf ball."""
-    explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball")
+    model = load_checkpoint()
+    explanation = Explainer(model).encode(CAT).explain("golf ball", **comparison_readings(model, None, "signed"))
     return {branch: getattr(explanation, branch).map for branch in BRANCHES}
 
 

@@ -801,3 +801,22 @@ def presence_loss(logits: np.ndarray, labels: np.ndarray, temperature: float, of
             weight = 5 if c == np.argmax(logits[i]) else 1
             loss -= weight * (target * math.log(probability) + (1 - target) * math.log1p(-probability))
     return loss
+
+
+def mixed_with_similar(weight: Array, bias: Array, share: float, count: int) -> tuple[Array, Array]:
+    """`(1 - share) W_c + share * mean W_j` over the `count` classes j of largest cosine of centred rows."""
+    classes, channels = weight.shape
+    centre = [sum(weight[c][k] for c in range(classes)) / classes for k in range(channels)]
+    centred = [[weight[c][k] - centre[k] for k in range(channels)] for c in range(classes)]
+
+    def cosine(a: list[float], b: list[float]) -> float:
+        dot = sum(x * y for x, y in zip(a, b, strict=True))
+        return dot / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+
+    rows, biases = np.zeros_like(weight), np.zeros_like(bias)
+    for c in range(classes):
+        others = sorted((j for j in range(classes) if j != c), key=lambda j: -cosine(centred[c], centred[j]))[:count]
+        for k in range(channels):
+            rows[c][k] = (1 - share) * weight[c][k] + share * sum(weight[j][k] for j in others) / count
+        biases[c] = (1 - share) * bias[c] + share * sum(bias[j] for j in others) / count
+    return rows, biases

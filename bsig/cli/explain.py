@@ -12,10 +12,13 @@ from pathlib import Path
 from bsig.cli.arguments import add_checkpoint_argument, add_device_argument
 from bsig.inputs.errors import InputError
 
-# The keys of CAM_METHODS and TREATMENTS, which cannot be imported yet; tests/cli/test_explain.py holds them together.
+# The keys of CAM_METHODS, TREATMENTS and READINGS (less those that need a second class), which cannot be imported yet;
+# tests/cli/test_explain.py holds them together.
 METHODS = ("cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "ablation-cam", "score-cam",
            "eigen-cam")  # fmt: skip
 WEIGHTS = ("signed", "nonnegative", "paper")
+READINGS = ("plain", "levelled", "sigmoid-logit", "log-odds", "competition", "cell-log-odds", "finer",
+            "probability-gradient")  # fmt: skip
 CONTACT_SHEET, TABLE, MANIFEST = "contact-sheet.png", "explanations.csv", "manifest.json"
 FILES = (
     "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "
@@ -35,6 +38,10 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
         "--method", default=None, help=f"CAM variant: {', '.join(METHODS)} (default: cam where it is exact)"
     )
     parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(WEIGHTS)}")
+    own = "as on the screen: the sigmoid branch's map levelled by presence where that is calibrated, softmax's plain"
+    parser.add_argument(
+        "--reading", default=None, help=f"what is made of the maps: {', '.join(READINGS)} (default: {own})"
+    )
     parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
     parser.add_argument(
@@ -72,6 +79,7 @@ def run_explain(options: argparse.Namespace) -> None:
         raise InputError(f"`--out` (='{options.out}') is a file; choose another folder.")
     check_setting("method", options.method, METHODS)
     check_setting("weights", options.weights, WEIGHTS)
+    check_setting("reading", options.reading, READINGS)
     with picture_files(options.image, reserved=(CONTACT_SHEET, TABLE, MANIFEST)) as files:
         if len(files.pictures) == 1:
             check_picture(files.pictures[0].path)

@@ -21,6 +21,7 @@ from bsig.explain.methods import CAM_METHODS
 from bsig.explain.output.folder import crop_words, explanation_numbers, write_explanation
 from bsig.explain.output.manifest import BundleEntry, write_manifest
 from bsig.explain.output.table import ExplanationTable
+from bsig.explain.readings import comparison_readings
 from bsig.explain.verdict import finding
 from bsig.explain.wording import whole_percent
 from bsig.inputs.errors import InputError
@@ -55,6 +56,7 @@ class ExplainedPictures:
             "weights": self.options.weights,
             "with_bias": self.options.bias,
             "score_cam_channels": self.options.channels,
+            **comparison_readings(self.model, self.options.method, self.options.weights, self.options.reading),
         }
 
     def add(self, encoded: EncodedImage, picture: PictureFile) -> None:

@@ -35,6 +35,7 @@ from bsig.training.config import (
     EncodingConfig,
     FinetuneConfig,
     FlatShiftConfig,
+    SimilarClassesConfig,
     SoftmaxHeadConfig,
     TrainingConfig,
     Views,
@@ -66,7 +67,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
         help="data class=model class, with commas, where names do not match; or a JSON file of such pairs",
     )
     _add_settings(parser, TrainingConfig())
-    for closed_form in (FlatShiftConfig(), DampingConfig()):
+    for closed_form in (SimilarClassesConfig(), FlatShiftConfig(), DampingConfig()):
         _add_settings(parser, closed_form, default="not done")
     _add_settings(parser, Views())
     parser.add_argument("--fit-softmax-head", action="store_true", help="fit a softmax head on the data's classes")
@@ -174,7 +175,8 @@ def _config(arguments: argparse.Namespace) -> FinetuneConfig:
         InputError: a setting breaks its rule, or would have no effect; the sentence names it.
     """
     training = TrainingConfig(**_given(TrainingConfig, arguments))
-    softmax, flat, damping = (_given(kind, arguments) for kind in (SoftmaxHeadConfig, FlatShiftConfig, DampingConfig))
+    kinds = (SoftmaxHeadConfig, SimilarClassesConfig, FlatShiftConfig, DampingConfig)
+    softmax, similar, flat, damping = (_given(kind, arguments) for kind in kinds)
     if softmax and not arguments.fit_softmax_head:
         names = " and ".join(f"`{settings_of(SoftmaxHeadConfig)[name].name}`" for name in softmax)
         raise InputError(f"{names} needs --fit-softmax-head: without it the softmax head stays as it is.")
@@ -187,6 +189,7 @@ def _config(arguments: argparse.Namespace) -> FinetuneConfig:
         training=training,
         softmax_head=SoftmaxHeadConfig(**softmax) if arguments.fit_softmax_head else None,
         views=Views(**_given(Views, arguments), seed=training.seed),
+        similar_classes=SimilarClassesConfig(**similar) if similar else None,
         flat_shift=FlatShiftConfig(**flat) if flat else None,
         damping=DampingConfig(**damping) if damping else None,
         encoding=EncodingConfig(**_given(EncodingConfig, arguments)),

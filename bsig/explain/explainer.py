@@ -424,9 +424,11 @@ class EncodedImage:
         score = self.score(branch, question.index, masked)
         clamped = clamps_weights(question.weights, branch)
         grid, row = (same, None) if same is not None else signed_map(question.variant, score, clamp_weights=clamped)
+        level = 0.0
         if question.reading.kind != "plain":
-            inputs = self._reading_inputs(question, branch, grid)
+            plain, inputs = grid, self._reading_inputs(question, branch, grid)
             grid = question.reading.read(inputs)[:, 0]
+            level = float(grid.mean() - plain.mean()) if question.reading.keeps_order else 0.0
         bias = self.bias(branch, question.index) if question.with_bias else 0.0
         softmax, sigmoid = self.probabilities()
         calibrated = self.calibrated_probabilities() if branch == "sigmoid" else None
@@ -438,6 +440,7 @@ class EncodedImage:
             calibrated_probability=None if calibrated is None else float(calibrated[question.index]),
             rank=self.rank(branch, question.index),
             reading=question.reading.key,
+            level=level,
         )
 
     def _reading_inputs(self, question: _Question, branch: Branch, grid: Tensor) -> ReadingInputs:

@@ -39,6 +39,7 @@ class Evidence:
             training's prior (`bsig.model.presence`); None for the other evidences and where it is not known.
         rank: place of the class in the branch's order, 1 for the likeliest.
         reading: a key of `READINGS`: what the branch's map was turned into.
+        level: how far a reading that keeps the order of places has moved the map's mean; 0 for the others.
     """
 
     map: Float32[np.ndarray, "h w"]
@@ -48,6 +49,7 @@ class Evidence:
     calibrated_probability: float | None = None
     rank: int = 1
     reading: str = "plain"
+    level: float = 0.0
 
     def __repr__(self) -> str:
         rows, columns = self.map.shape
@@ -187,6 +189,7 @@ def _numbers(evidence: Evidence) -> dict[str, float | str | None]:
         "calibrated_probability": evidence.calibrated_probability,
         "rank": evidence.rank,
         "reading": evidence.reading,
+        "level": evidence.level,
         "positive_area": evidence.positive_area,
         "map_min": float(evidence.map.min()),
         "map_max": float(evidence.map.max()),

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +30,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bsig.explain.cams import Branch
-from bsig.explain.methods import cam_method, clamps_weights
+from bsig.explain.methods import cam_method, clamps_weights, default_method
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 
 Kind = Literal["plain", "level", "score", "cells"]
+SIGMOIDS_OWN = ("levelled", "sigmoid-logit")
+"""Readings that put a number of the sigmoid branch on a map. Softmax has no such number: beside them it stays plain."""
 LINEAR_METHODS = ("cam", "grad-cam", "xgrad-cam", "hires-cam")
 """Methods whose map of a sum of scores is the sum of their maps, in logits or logits per cell."""
 
@@ -313,6 +315,29 @@ def default_reading(model: DualBranch, method: str, weights: str) -> str:
     """The reading that a screen opens with: levelled where presence is calibrated and the reading exact, else plain."""
     is_levelled = model.presence is not None and not why_not_reading(model, "levelled", method, weights)
     return "levelled" if is_levelled else "plain"
+
+
+class ComparisonReadings(TypedDict):
+    """The readings of both branches, as keyword arguments of `EncodedImage.explain`."""
+
+    reading: str
+    softmax_reading: str | None
+
+
+def comparison_readings(
+    model: DualBranch, method: str | None, weights: str, reading: str | None = None
+) -> ComparisonReadings:
+    """The readings of both branches where they stand side by side.
+
+    Screens, files, command line and web API ask here, so that they show the same maps.
+
+    Args:
+        model, method, weights: as for `EncodedImage.explain`.
+        reading: a key of `READINGS`; None or empty for the checkpoint's own.
+    """
+    method = method or default_method(model.softmax_head)
+    key = reading or default_reading(model, method, weights)
+    return {"reading": key, "softmax_reading": "plain" if key in SIGMOIDS_OWN else None}
 
 
 def why_not_reading(model: DualBranch, reading: str, method: str, weights: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bsig.explain.explanation import Evidence
+from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.readings import READINGS
 
 MINUS = "−"
 """The typographic minus: as wide as a plus, and no line break behind it."""
@@ -33,6 +34,15 @@ def small_percent(share: float) -> str:
 def area_text(evidence: Evidence) -> str:
     """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
     return whole_percent(evidence.positive_area)
+
+
+def reading_text(explanation: Explanation) -> str:
+    """What was made of the maps, and of which: 'Sigmoid map, levelled by presence: The same places …'."""
+    reading = READINGS[explanation.reading]
+    whose = "Both maps" if explanation.softmax.reading == explanation.reading else "Sigmoid map"
+    settings = ", ".join(f"{key} = {value:g}" for key, value in explanation.reading_settings.items())
+    title = f"{reading.title} ({settings})" if settings else reading.title
+    return f"{whose}: {title}. {reading.sentence} {explanation.reading_note}".rstrip()
 
 
 def number_text(value: float, *, signed: bool = True, digits: int = 3) -> str:

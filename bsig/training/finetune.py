@@ -37,6 +37,7 @@ from bsig.training.closed_form.balanced_bias import balanced_bias
 from bsig.training.closed_form.calibration import calibration_sentence
 from bsig.training.closed_form.damping import DampingGrids, damped_head
 from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, fit_flat_shift
+from bsig.training.closed_form.similar_classes import mixed_with_similar
 from bsig.training.config import ONE_VIEW, FinetuneConfig
 from bsig.training.cross_fit import left_out_presence
 from bsig.training.data_check import held_out_match, known_count, matched
@@ -264,8 +265,8 @@ def finetune_on(
 ) -> Finetuned:
     """Trains a sigmoid branch on features in hand and writes the checkpoint folder `out`.
 
-    A flat shift is all of a `shift` branch, and where a `full` one starts. A damping changes the trained head of a
-    run that went to its end.
+    A flat shift is all of a `shift` branch, and where a `full` one starts, as rows mixed with similar classes are. A
+    damping changes the trained head of a run that went to its end.
 
     A run that is stopped, or gets a loss or weights that are not finite, leaves the checkpoint of its last finished
     epoch and its state beside it (`.NAME.training`); `resume` goes on from there.
@@ -286,10 +287,9 @@ def finetune_on(
     state_file = state_folder(out) / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
-    softmax_head, settings = classifier.head, config.flat_shift
-    flat = fit_flat_shift(data.cells, softmax_head, settings, processes) if settings and data.cells else None
-    trained = _trained(
-        softmax_head, flat, data, config,
+    softmax_head = classifier.head
+    trained, flat = _trained(
+        softmax_head, data, config,
         on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
     )  # fmt: skip
     head = None if trained.shift else trained.head
@@ -318,22 +318,30 @@ def finetune_on(
 
 
 def _trained(
-    softmax_head: ClassificationHead,
-    flat: FlatShiftFit | None,
-    data: TrainingData,
-    config: FinetuneConfig,
-    **options: Any,
-) -> TrainedHead:
-    """Returns the sigmoid branch: solved where it is a flat shift alone, else trained and, with a setting, damped."""
-    # Softmax cannot see a shift: for the training the shifted head is the softmax head.
-    start_head = softmax_head.shifted(flat.shift.vector, flat.shift.bias) if flat else softmax_head
+    softmax_head: ClassificationHead, data: TrainingData, config: FinetuneConfig, **options: Any
+) -> tuple[TrainedHead, FlatShiftFit | None]:
+    """Returns the sigmoid branch, and the flat shift that it starts from or is.
+
+    Solved where it is a flat shift alone, else trained and, with a setting, damped.
+    """
+    settings, processes = config.flat_shift, data.features.processes
+    start_head = mixed_with_similar(softmax_head, config.similar_classes) if config.similar_classes else softmax_head
+    flat = fit_flat_shift(data.cells, start_head, settings, processes) if settings and data.cells else None
+    shifted = start_head.shifted(flat.shift.vector, flat.shift.bias) if flat else start_head
     if flat and config.training.branch == "shift":
-        return TrainedHead(start_head, flat.shift)
-    trained = train_sigmoid_branch(start_head, data.features, config.training, held_out=data.held_out, **options)
+        return TrainedHead(shifted, flat.shift), flat
+    trained = train_sigmoid_branch(
+        softmax_head,
+        data.features,
+        config.training,
+        start=None if shifted is softmax_head else shifted,
+        held_out=data.held_out,
+        **options,
+    )
     if config.damping and data.grids and not trained.stopped:
-        head = damped_head(data.grids, softmax_head, trained.head, config.damping, data.features.processes)
-        return replace(trained, head=head)
-    return trained
+        head = damped_head(data.grids, softmax_head, trained.head, config.damping, processes, start=start_head)
+        trained = replace(trained, head=head)
+    return trained, flat
 
 
 def _presence(
@@ -354,9 +362,7 @@ def _presence(
     def branch_of(part: TrainingFeatures) -> ClassificationHead:
         part_data = replace(data, features=part, held_out=None)
         softmax_head = _classifier(start, part_data, config, should_stop).head
-        settings = config.flat_shift
-        flat = fit_flat_shift(data.cells, softmax_head, settings, part.processes) if settings and data.cells else None
-        branch = _trained(softmax_head, flat, part_data, config, should_stop=should_stop)
+        branch, _ = _trained(softmax_head, part_data, config, should_stop=should_stop)
         if branch.stopped:
             raise StoppedEarly(branch.stopped)
         return branch.head
@@ -448,6 +454,7 @@ def _training_description(
         **training,
         "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
+        "similar_classes": asdict(config.similar_classes) if config.similar_classes else None,
         "damping": asdict(config.damping) if config.damping and not trained.stopped else None,
         # The name of a checkpoint, not where it lay on this machine.
         "start_from": Path(config.start_from).name if config.start_from else config.backbone,

@@ -16,6 +16,7 @@ from bsig.ui.components.html import element, glossary, joined, note
 from bsig.ui.components.theme import THEME, page_script, style_sheet
 from bsig.ui.links.bar import Screens, build_link_bar, connect_links
 from bsig.ui.screens.compare.screen import build_compare
+from bsig.ui.screens.compare.screen import connect_finetune as connect_compare_finetune
 from bsig.ui.screens.evaluate.screen import build_evaluate
 from bsig.ui.screens.finetune.screen import build_finetune
 from bsig.ui.screens.logit_shift.screen import build_logit_shift
@@ -81,6 +82,7 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
         with _tab("Guided tour", "tour") as tab:
             tour = build_tour(bench, compare, tab)
     connect_finetune(models, bench, finetune.start, tabs)
+    connect_compare_finetune(compare, finetune.start, tabs)
     return Screens(
         tabs=tabs,
         compare=compare,

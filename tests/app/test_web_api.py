@@ -18,8 +18,9 @@ from in_process import served_demo
 from PIL import Image
 from tolerances import FLOAT32, PROBABILITY, assert_close
 
-from bsig import CAM_METHODS, TREATMENTS, Explainer, Explanation, list_checkpoints
+from bsig import CAM_METHODS, READINGS, TREATMENTS, Explainer, Explanation, list_checkpoints
 from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture
+from bsig.explain.readings import comparison_readings
 from bsig.inputs.paths import ROOT
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.workbench import Workbench
@@ -102,9 +103,16 @@ def test_compare_answers_what_the_library_says(
     client: Client, bench: Workbench, class_name: str, method: str, weights: str
 ) -> None:
     *pictures, said = _compare(client, CAT, class_name, method, weights)
-    explanation = Explainer(bench.model(None)).encode(CAT).explain(class_name or None, method, weights)
+    model = bench.model(None)
+    explanation = (
+        Explainer(model)
+        .encode(CAT)
+        .explain(class_name or None, method, weights, **comparison_readings(model, method, weights))
+    )
     _assert_same(said, explanation)
     assert said["finding"]
+    assert said["sigmoid"]["reading"] == ("levelled" if (method, weights) == ("cam", "signed") else "plain")
+    assert READINGS[explanation.reading].title in said["reading_text"]
     for branch, path in zip(BRANCHES, pictures, strict=True):
         expected = np.asarray(branch_picture(explanation, branch, Drawing()))
         with Image.open(path) as shown:

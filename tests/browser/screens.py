@@ -23,7 +23,14 @@ BEYOND_THE_EDGE = """() => [...document.querySelectorAll("body *")].filter((elem
   }
   return true;
 }).map((element) => `${element.tagName}#${element.id}.${element.className}`)"""
-MAPS = ("softmax", "sigmoid", "centred")
+# The folded parts of Compare, and what lies in each.
+FOLDED = {
+    "settings": ("checkpoint", "method", "reading", "strength", "weights"),
+    "view-settings": ("show", "view", "bias", "grid", "contour", "threshold", "opacity", "colormap", "own-scale"),
+    "why": ("other-class", "why-words"),
+    "unmoved": ("crop", "map-centred"),
+}
+MAPS = ("softmax", "sigmoid")
 
 
 def finding(page: Any) -> str:
@@ -50,8 +57,19 @@ def pixels(page: Any, elem_id: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
+def unfold(page: Any, elem_id: str) -> None:
+    """Opens the folded part that holds a component, where it is folded."""
+    if page.locator(f"#{elem_id}").is_visible():
+        return
+    for part, inside in FOLDED.items():
+        if elem_id in inside:
+            page.locator(f"#{part} > button").click()
+    expect(page.locator(f"#{elem_id}")).to_be_visible()
+
+
 def choose(page: Any, elem_id: str, option: str) -> None:
     """Types into a dropdown and takes the option of that name (what follows a parenthesis does not matter)."""
+    unfold(page, elem_id)
     box = page.locator(f"#{elem_id} input")
     box.click()
     box.clear()
@@ -81,10 +99,12 @@ def canvas_pixels(page: Any, selector: str) -> np.ndarray:
 
 def tick(page: Any, elem_id: str, label: str) -> None:
     """Chooses one of a row of radio buttons."""
+    unfold(page, elem_id)
     page.locator(f"#{elem_id} label", has_text=label).first.click()
 
 
 def toggle(page: Any, elem_id: str) -> None:
+    unfold(page, elem_id)
     page.locator(f"#{elem_id} input[type=checkbox]").click()
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SCREENS = {
-    "compare": ("compare", "#map-centred img"),
+    "compare": ("compare", "#contrast-sigmoid img"),
     "logit-shift": ("screens/logit-shift", "#plot-shared .js-plotly-plot"),
     "sign-collapse": ("screens/sign-collapse", ".bsig-plot .js-plotly-plot"),
     "evaluate": ("screens/evaluate", "#evaluate-table table"),

@@ -17,7 +17,7 @@ from bsig.explain.report.glossary import TERMS, terms_in
 
 # Tab -> what is there last.
 DRAWN = {
-    "Compare": "#map-centred img",
+    "Compare": "#contrast-sigmoid img",
     "Logit shift": "#plot-shared .js-plotly-plot",
     "Sign collapse": "#collapse-numbers table",
     "Evaluate": "#evaluate-table table",
@@ -87,7 +87,7 @@ def test_at_200_percent_nothing_is_cut_off(visit: Callable[..., Any]) -> None:
         assert beyond_the_edge(page) == [], tab
 
 
-HEADINGS = ".bsig-head, .bsig-section, th, #facts-softmax dt"
+HEADINGS = ".bsig-head, .bsig-section, th, .bsig-numbers td"
 
 
 def test_every_heading_explains_its_terms_or_has_a_line_under_it(visit: Callable[..., Any]) -> None:
@@ -109,7 +109,7 @@ def test_every_heading_explains_its_terms_or_has_a_line_under_it(visit: Callable
 
 
 def test_a_term_is_explained_to_the_mouse_the_keyboard_and_a_reader(page: Any) -> None:
-    term = page.locator("#facts-softmax .bsig-term", has_text="Logit")
+    term = page.locator("#numbers .bsig-term", has_text="Logit")
     tip = page.locator("#bsig-tip")
     term.hover()
     expect(tip).to_be_visible()

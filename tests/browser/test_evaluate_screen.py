@@ -63,4 +63,4 @@ def test_own_pictures_are_measured_and_open_in_compare(visit: Callable[..., Any]
     expect(first).to_be_visible()
     first.click()
     expect(page.locator("#finding")).to_be_visible()
-    expect(page.locator("#finding")).to_contain_text("Explained:")
+    expect(page.locator("#finding")).to_contain_text("Softmax predicts")

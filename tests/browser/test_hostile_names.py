@@ -34,7 +34,7 @@ def hostile_page(browser: Any, hostile_url: str) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     page = context.new_page()
     page.goto(hostile_url)
-    page.locator("#map-centred img").wait_for()
+    page.locator("#map-sigmoid img").wait_for()
     yield page
     context.close()
 

@@ -224,8 +224,8 @@ def test_the_export_is_a_checkpoint_that_says_it_is_doctored(shift_page: Any, tm
 def test_the_screen_follows_the_class_of_compare(shift_page: Any) -> None:
     open_tab(shift_page, "Compare")
     choose(shift_page, "class", "golf ball")
-    expect(shift_page.locator("#finding")).to_contain_text("'golf ball'")
-    assert "'golf ball'" in finding(shift_page)
+    expect(shift_page.locator("#finding")).to_contain_text("golf ball")
+    assert "golf ball" in finding(shift_page)
     open_tab(shift_page, "Logit shift")
     expect(shift_page.locator("#shift-finding")).to_contain_text("'Egyptian cat'")
     tick(shift_page, "shift-subject", "Asked in Compare: golf ball")

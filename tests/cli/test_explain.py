@@ -14,11 +14,13 @@ from commands import refusal, run
 from PIL import Image
 
 from bsig.cli.explain import CONTACT_SHEET, MANIFEST, METHODS, TABLE, WEIGHTS
+from bsig.cli.explain import READINGS as READING_KEYS
 from bsig.cli.main import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.output import manifest
+from bsig.explain.readings import READINGS
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
@@ -147,6 +149,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(
 def test_the_keys_that_help_names_are_the_librarys() -> None:
     assert tuple(CAM_METHODS) == METHODS
     assert tuple(TREATMENTS) == WEIGHTS
+    assert tuple(key for key, reading in READINGS.items() if not reading.needs_other_class) == READING_KEYS
     assert manifest.MANIFEST == MANIFEST
 
 
@@ -185,7 +188,7 @@ def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_b
     assert shares == sorted(shares, reverse=True)
     encoded = Explainer(load_checkpoint()).encode(CAT)
     stored = np.load(out / "cat" / "574-golf-ball" / "sigmoid.npy")
-    assert np.abs(stored - encoded.explain(574).sigmoid.map).max() < 1e-4  # encoded in a batch
+    assert np.abs(stored - encoded.explain(574, reading="levelled").sigmoid.map).max() < 1e-4  # encoded in a batch
     assert not (out / "cat" / "574-golf-ball" / "report.html").exists()
     with Image.open(out / CONTACT_SHEET) as sheet:
         assert sheet.height > 4 * 144
@@ -197,3 +200,21 @@ def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_b
 
 def test_a_class_and_classes_exclude_each_other(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not allowed with" in refusal(capsys, "explain", CAT, "--class", "1", "--classes", "1,2", "--out", out)
+
+
+def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["explain", str(CAT), "--class", "golf ball"]
+    assert main([*asked, "--out", str(tmp_path / "own")]) == 0
+    assert main([*asked, "--reading", "plain", "--out", str(tmp_path / "plain")]) == 0
+    own, plain = (json.loads((tmp_path / name / "explanation.json").read_text()) for name in ("own", "plain"))
+    assert (own["softmax"]["reading"], own["sigmoid"]["reading"]) == ("plain", "levelled")
+    assert own["reading_text"].startswith("Sigmoid map: Levelled by presence (lambda = 1).")
+    assert plain["sigmoid"]["reading"] == "plain"
+    maps = [np.load(tmp_path / name / "sigmoid.npy") for name in ("own", "plain")]
+    assert np.abs(maps[0] - own["sigmoid"]["level"] - maps[1]).max() < 1e-4
+    assert "Levelled by presence" in (tmp_path / "own" / "report.html").read_text()
+    capsys.readouterr()
+    said = refusal(capsys, *asked, "--reading", "pairwise", "--out", tmp_path / "no")
+    assert "`reading` (='pairwise') must be one of plain, levelled" in said

@@ -13,7 +13,8 @@ from bsig.inputs.errors import InputError
 
 OTHER = EvaluationConfig(
     methods=("cam", "grad-cam"), weights=("signed", "paper"), class_map={"airplane": "404", "my car": "817"}, limit=7,
-    absent_from="data", absent_per_image=3, faithfulness=2, faithfulness_methods=("cam",), mosaics=0, resamples=20,
+    absent_from="data", absent_per_image=3, siblings_per_image=4, faithfulness=2, faithfulness_methods=("cam",),
+    drop_pictures=6, mosaics=0, resamples=20,
     seed=5, batch_size=4,
 )  # fmt: skip
 

@@ -17,12 +17,13 @@ from torch import nn
 
 from bsig.evaluation.metrics.localization import boxes_at_thresholds, score_map
 from bsig.explain.cams import Branch
-from bsig.explain.explainer import EncodedImage
+from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.readings import (
     LINEAR_METHODS,
     READINGS,
+    comparison_readings,
     competition,
     dissimilar,
     log_odds,
@@ -32,6 +33,7 @@ from bsig.explain.readings import (
 )
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
+from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import Classifier, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
@@ -351,3 +353,28 @@ def test_a_denied_class_sinks_and_a_present_one_stays() -> None:
         one = replace(encoded, sigmoid_logits=logits)
         moved = one.explain(OWN, reading="levelled").softmax.map - one.explain(OWN).softmax.map
         assert_close(moved, np.full_like(moved, lost), FLOAT32)
+
+
+# --- both branches side by side ---------------------------------------------------------------------------------------
+
+
+def test_a_level_is_what_the_reading_added_to_every_cell(shipped_model: DualBranch) -> None:
+    encoded = Explainer(shipped_model).encode(EXAMPLES / "cat.jpg")
+    plain, levelled = encoded.explain("golf ball"), encoded.explain("golf ball", reading="levelled")
+    for branch in ("softmax", "sigmoid"):
+        moved = levelled.evidence(branch).map - np.float32(levelled.evidence(branch).level)
+        np.testing.assert_allclose(moved, plain.evidence(branch).map, atol=1e-4)
+    assert levelled.sigmoid.level == pytest.approx(math.log(levelled.sigmoid.calibrated_probability), rel=1e-3)
+    assert plain.sigmoid.level == 0
+
+
+def test_side_by_side_softmax_is_plain_and_the_sigmoid_branch_levelled_where_it_is_calibrated(
+    shipped_model: DualBranch, perturbed_model: DualBranch
+) -> None:
+    levelled = {"reading": "levelled", "softmax_reading": "plain"}
+    plain = {"reading": "plain", "softmax_reading": None}
+    assert comparison_readings(shipped_model, None, "signed") == levelled
+    assert comparison_readings(shipped_model, "cam", "nonnegative") == plain
+    assert comparison_readings(shipped_model, "layer-cam", "signed") == plain
+    assert comparison_readings(perturbed_model, "cam", "signed") == plain
+    assert comparison_readings(shipped_model, "cam", "signed", "finer")["softmax_reading"] is None

@@ -15,6 +15,7 @@ from bsig.training.config import (
     EncodingConfig,
     FinetuneConfig,
     FlatShiftConfig,
+    SimilarClassesConfig,
     SoftmaxHeadConfig,
     TrainingConfig,
     Views,
@@ -26,6 +27,7 @@ KINDS = [
     TrainingConfig,
     SoftmaxHeadConfig,
     Views,
+    SimilarClassesConfig,
     FlatShiftConfig,
     DampingConfig,
     EncodingConfig,
@@ -38,6 +40,7 @@ WHOLE = FinetuneConfig(
     views=Views(4, seed=3),
     device="cuda:1",
     half_precision=True,
+    similar_classes=SimilarClassesConfig(0.5, 9),
     flat_shift=FlatShiftConfig(absent_area=0.2),
     damping=DampingConfig(strength=1.5),
     encoding=EncodingConfig(8, 2),
@@ -55,7 +58,7 @@ def test_every_field_is_a_setting_with_words_or_a_part_of_its_own(kind: type) ->
     settings, default = settings_of(kind), kind()
     for each in fields(kind):
         part = getattr(default, each.name)
-        assert each.name in settings or part is None or is_dataclass(part)
+        assert each.name in settings or part is None or is_dataclass(part) or each.name == "class_map"  # the data's own
     for setting in settings.values():
         assert setting.label
         assert setting.help
@@ -95,6 +98,8 @@ def test_defaults_keep_their_own_rules(kind: type) -> None:
         (FlatShiftConfig, {"absent_area": 1.0}, "`absent_area` (=1.0) must be at least 0 and below 1."),
         (DampingConfig, {"strength": math.inf}, "`strength` (=inf) must be at least 0 and finite."),
         (DampingConfig, {"strength": -1.0}, "`strength` (=-1.0) must be at least 0 and finite."),
+        (SimilarClassesConfig, {"share": 1.5}, "`share` (=1.5) must be from 0 to 1."),
+        (SimilarClassesConfig, {"count": 0}, "`similar_classes_count` (=0) must be at least 1."),
         (DampingConfig, {"pictures": 0}, "`damping_pictures` (=0) must be at least 1."),
         (DampingConfig, {"temper": math.nan}, "`temper` (=nan) must be at least 0 and finite."),
         (DampingConfig, {"most_pictures": 0}, "`most_pictures` (=0) must be at least 1."),
@@ -103,6 +108,16 @@ def test_defaults_keep_their_own_rules(kind: type) -> None:
             FinetuneConfig,
             {"training": TrainingConfig("shift"), "damping": DampingConfig()},
             "`damping` needs a full branch, not `branch` (=shift)",
+        ),
+        (
+            FinetuneConfig,
+            {"training": TrainingConfig("shift"), "similar_classes": SimilarClassesConfig()},
+            "`similar_classes` needs a full branch that starts as a clone, not `branch` (=shift)",
+        ),
+        (
+            FinetuneConfig,
+            {"training": TrainingConfig(initialisation="fresh"), "similar_classes": SimilarClassesConfig()},
+            "with `initialisation` (=fresh).",
         ),
         (FinetuneConfig, {"encode_every_step": True, "views": Views(2)}, "`views` (=2) have no effect with"),
     ],

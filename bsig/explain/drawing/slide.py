@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT
-from bsig.explain.drawing.comparison import BRANCHES, Drawing, branch_picture, shared_limit_of
+from bsig.explain.drawing.comparison import Drawing, branch_picture, branch_title, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, color_bar
-from bsig.explain.drawing.text import draw_lines, fitted_lines, font, line_height
+from bsig.explain.drawing.text import draw_lines, fitted_lines, line_height
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.verdict import finding
@@ -93,7 +93,7 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
     # Nothing stands below the crop, so a long name may take more lines there.
     _fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), INK)
     for left, branch in zip(PLACES[1:], SHOWN, strict=True):
-        _picture(card, BRANCHES[branch], branch_picture(explanation, branch, drawing), left, top)
+        _picture(card, branch_title(explanation, branch), branch_picture(explanation, branch, drawing), left, top)
         _fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), INK)
 
 
@@ -103,7 +103,7 @@ def _words(evidence: Evidence) -> str:
 
 def _picture(card: Image.Image, title: str, picture: Image.Image, left: int, top: int) -> None:
     draw, y = ImageDraw.Draw(card), top + PICTURE_TOP
-    draw.text((left, top), title, font=font(30, bold=True), fill=INK)
+    _fitted(card, title, (left, top), SIDE, 1, (30, 18), INK, bold=True)
     card.paste(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, y))
     draw.rectangle((left - 1, y - 1, left + SIDE, y + SIDE), outline=RULE)
 

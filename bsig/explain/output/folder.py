@@ -28,7 +28,7 @@ from bsig.explain.drawing.whole_picture import whole_picture_map, whole_picture_
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import TREATMENTS
 from bsig.explain.verdict import finding
-from bsig.explain.wording import whole_percent
+from bsig.explain.wording import reading_text, whole_percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_json, write_whole
 from bsig.inputs.version import __version__
@@ -51,6 +51,7 @@ def explanation_numbers(explanation: Explanation, **more: Any) -> dict[str, Any]
         "disagreement": explanation.disagreement,
         "diagnostics": diagnose(encoded, explanation),
         "treatment": TREATMENTS[explanation.weights],
+        "reading_text": reading_text(explanation),
         "image": encoded.picture_name,
         "picture_size_wh": encoded.picture_size_wh,
         "crop_mode": encoded.preprocessing.crop_mode,

@@ -24,7 +24,15 @@ from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_re
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
 from bsig.explain.diagnostics.shift_survey import delta_curves
 from bsig.explain.drawing.colours import VIEWS, colormap_of
-from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE, Drawing, alt_text, branch_pictures, shared_limit_of
+from bsig.explain.drawing.comparison import (
+    BRANCHES,
+    PICTURE_SIZE,
+    Drawing,
+    alt_text,
+    branch_pictures,
+    branch_title,
+    shared_limit_of,
+)
 from bsig.explain.drawing.panels import color_bar
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.explainer import EncodedImage
@@ -33,7 +41,7 @@ from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, number_text, percent, quantity, signed, whole_percent
+from bsig.explain.wording import area_text, number_text, percent, quantity, reading_text, signed, whole_percent
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
 
@@ -115,7 +123,7 @@ def _pictures(encoded: EncodedImage, explanation: Explanation, drawing: Drawing)
     for branch, picture in branch_pictures(explanation, drawing).items():
         words = f"evidence for it on {area_text(explanation.evidence(branch))} of the picture"
         alt = alt_text(explanation, branch)
-        pictures.append({"title": BRANCHES[branch], "src": _png(picture), "words": words, "alt": alt})
+        pictures.append({"title": branch_title(explanation, branch), "src": _png(picture), "words": words, "alt": alt})
     return pictures
 
 
@@ -141,7 +149,7 @@ def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str
         probability, logit = percent(evidence.probability), signed(evidence.logit, 2)
         if evidence.calibrated_probability is not None:
             probability = f"{percent(evidence.calibrated_probability)} (class-balanced: {probability})"
-        rows.append((BRANCHES[branch], probability, logit, area_text(evidence), ends))
+        rows.append((branch_title(explanation, branch), probability, logit, area_text(evidence), ends))
     return rows
 
 
@@ -213,6 +221,7 @@ def _settings(encoded: EncodedImage, explanation: Explanation, drawing: Drawing,
         ("Class explained", f"{explanation.class_name} (number {explanation.class_index})"),
         ("Method", f"{method.title}. {method.note}"),
         ("Treatment of negative weights", f"{explanation.weights}: {TREATMENTS[explanation.weights]}"),
+        ("Reading of the maps", reading_text(explanation)),
         ("Bias", "included in each map" if explanation.with_bias else "not included"),
         ("Grid", f"{rows} x {columns} cells"),
         ("Drawn as", "; ".join(f"{key}: {value}" for key, value in look.items())),

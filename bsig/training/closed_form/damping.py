@@ -1,6 +1,6 @@
 """A branch's change of each class's row, damped where that class is likely: specificity that costs less ordering.
 
-    d_c = W'_c - W_c                                 what a branch changed of class c's row (trained, a shift, a delta)
+    d_c = W'_c - W_c                                 what a branch changed of the row W_c that class c started from
     G   = mean over all cells of f f^T               (k, k)
     S_c = sum_i w_ci S_i                             covariance within the pictures that are likeliest class c, (k, k)
     x_c = argmin_x  mean over cells ((x - d_c) . f)^2 + strength * x^T S_c x
@@ -152,8 +152,12 @@ def damped_head(
     trained: ClassificationHead,
     config: DampingConfig = DEFAULT,
     processes: Processes = ALONE,
+    *,
+    start: ClassificationHead | None = None,
 ) -> ClassificationHead:
-    """Returns a copy of the trained head with the damped change from the softmax head's rows; its bias stays.
+    """Returns a copy of the trained head with the damped change from the rows of `start`; its bias stays.
+
+    `start` is the softmax head where it is left out. Which pictures a class is likely in, the softmax head says.
 
     Raises:
         InputError: no picture is usable, or the features are zero everywhere.
@@ -163,14 +167,12 @@ def damped_head(
     if not present:
         raise InputError("no picture of these classes is usable; damping needs one or more.")
     features = torch.cat([each for _, part, _ in parts for each in part])
-    softmax = softmax_head.last_linear.weight.detach()
+    rows = (start or softmax_head).last_linear.weight.detach()
     with torch.no_grad():
         pooled = torch.cat([each for _, _, part in parts for each in part])
-        logits = softmax_head.logits(pooled.to(softmax.device)).cpu()
+        logits = softmax_head.logits(pooled.to(rows.device)).cpu()
     likely = likely_pictures(logits.log_softmax(dim=1), label_tensor(present), config.pictures, config.temper)
-    changes = (trained.last_linear.weight.detach().to(softmax) - softmax).float().cpu()
+    changes = (trained.last_linear.weight.detach().to(rows) - rows).float().cpu()
     damped = copy.deepcopy(trained)
-    damped.last_linear.weight.data.copy_(
-        softmax + damped_changes(changes, features, likely, config.strength).to(softmax)
-    )
+    damped.last_linear.weight.data.copy_(rows + damped_changes(changes, features, likely, config.strength).to(rows))
     return damped

@@ -21,20 +21,25 @@ from bsig.training.config import TrainingConfig
 
 
 class TrainableBranch(nn.Module):
-    """A sigmoid branch in training; the softmax head it starts from is copied, never changed.
+    """A sigmoid branch in training; it starts from a copy of the softmax head, or of `start` if it is a full one.
 
     Raises:
-        InputError: fewer than two classes.
+        InputError: fewer than two classes, or a `start` of a branch that is not full.
     """
 
-    def __init__(self, softmax_head: ClassificationHead, config: TrainingConfig) -> None:
+    def __init__(
+        self, softmax_head: ClassificationHead, config: TrainingConfig, start: ClassificationHead | None = None
+    ) -> None:
         super().__init__()
         classes = softmax_head.last_linear.out_features
         if classes < 2:
             raise InputError(f"`class_names` holds {classes} class; a sigmoid branch needs at least 2 to tell apart.")
         self.kind, self.config = config.branch, config
-        self.base = copy.deepcopy(softmax_head).requires_grad_(config.branch == "full")
-        self.start = softmax_head.last_linear.weight.detach().clone()
+        if start and config.branch != "full":
+            raise InputError(f"`start` needs a full branch, not `branch` (={config.branch}); leave it out.")
+        start = start or softmax_head
+        self.base = copy.deepcopy(start).requires_grad_(config.branch == "full")
+        self.start = start.last_linear.weight.detach().clone()
         # In a list, so that its tensors are not this module's.
         self._softmax_head = [softmax_head]
         linear = self.base.last_linear
@@ -56,7 +61,7 @@ class TrainableBranch(nn.Module):
 
     @property
     def softmax_head(self) -> ClassificationHead:
-        """The frozen head that the branch starts from."""
+        """The frozen head that decides; a copy of it, or of `start`, is what is trained."""
         return self._softmax_head[0]
 
     def distance_penalty(self) -> Tensor | float:

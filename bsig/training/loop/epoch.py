@@ -103,6 +103,7 @@ def epoch_measures(
     """Returns all measures of an epoch (from 1) but those of held-out pictures; `softmax` is that head's accuracy."""
     measures = branch_measures(branch, features)
     weight = branch.head().last_linear.weight.detach().double()
+    softmax_weight = branch.softmax_head.last_linear.weight
     energy = weight.square().sum()
     return Epoch(
         number=number,
@@ -111,6 +112,6 @@ def epoch_measures(
         softmax_accuracy=softmax,
         own_probability=measures.own_probability,
         absent_probability=measures.absent_probability,
-        sign_disagreement=float((weight.sign() != branch.start.sign()).float().mean()),
+        sign_disagreement=float((weight.sign() != softmax_weight.sign()).float().mean()),
         shared_energy_share=float(len(weight) * weight.mean(dim=0).square().sum() / energy) if energy else 0.0,
     )

@@ -26,8 +26,9 @@ class TrainingState:
         self, file: Path, branch: TrainableBranch, optimizer: torch.optim.Optimizer, features: TrainingFeatures
     ) -> None:
         self.file, self.branch, self.optimizer, self.processes = file, branch, optimizer, features.processes
-        # Everything that must be the same for a run to be resumed: settings, softmax head, features and labels.
-        identity = {"softmax_head": state_sha256(branch.softmax_head)[:12], **features.identity()}
+        # Everything that must be the same for a run to be resumed: settings, softmax head, start, features and labels.
+        heads = {"softmax_head": branch.softmax_head, "start": branch.base}
+        identity = {name: state_sha256(head)[:12] for name, head in heads.items()} | features.identity()
         self.settings = {**asdict(branch.config), **identity}
 
     def keep(self, history: list[Epoch]) -> None:

@@ -53,6 +53,7 @@ def train_sigmoid_branch(
     features: TrainingFeatures,
     config: TrainingConfig,
     *,
+    start: ClassificationHead | None = None,
     held_out: TrainingFeatures | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: ShouldStop = never,
@@ -66,6 +67,7 @@ def train_sigmoid_branch(
 
     Args:
         softmax_head: the frozen head; it is copied, never changed.
+        start: where a full branch starts instead of at the softmax head; copied too.
         held_out: pictures that are only measured, after each epoch.
         state_file: where the state is kept after each epoch, so that an interrupted run can go on.
         resume: go on from `state_file` if it is there; the result is that of an uninterrupted run.
@@ -76,7 +78,7 @@ def train_sigmoid_branch(
     """
     device = softmax_head.last_linear.weight.device
     features, held_out = _near(device, features), _near(device, held_out) if held_out else None
-    branch = TrainableBranch(softmax_head, config)
+    branch = TrainableBranch(softmax_head, config, start)
 
     def loss_of(pooled: Tensor, labels: Tensor) -> Tensor:
         return class_balanced_loss(branch(pooled), labels, config.positive_weight)

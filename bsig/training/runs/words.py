@@ -139,6 +139,9 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
         ("Device", config.device),
         ("Seed", str(training.seed)),
     ]
+    if config.similar_classes:
+        share, count = config.similar_classes.share, config.similar_classes.count
+        rows.append(("Similar classes", f"{count} a class, mixed in with a share of {share:g}"))
     if config.flat_shift:
         rows.append(("Flat shift", f"absent classes positive on {percent(config.flat_shift.absent_area)} of the cells"))
     if config.damping:

@@ -106,6 +106,11 @@ def note(text: str, **attributes: Any) -> Html:
     return element("p", text, class_="bsig-note", **attributes) if text else Html()
 
 
+def folded(summary: str, content: str, **attributes: Any) -> Html:
+    """What is folded away below a line until it is asked for; nothing for no content."""
+    return element("details", element("summary", summary), content, **attributes) if content else Html()
+
+
 def bullets(lines: Sequence[str], most: int | None = None) -> Html:
     """A list of remarks, at most so many and then how many more there are; nothing for no line."""
     shown = list(lines[:most])
@@ -211,7 +216,9 @@ def progress_bar(share: float | None, label: str = "") -> Html:
     return element("progress", class_="bsig-progress", max="1", value=value, aria_label=label)
 
 
-def scale_bar(limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None) -> Html:
+def scale_bar(
+    limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None, shared_by: str = "both maps"
+) -> Html:
     """The numbered colour bar of a scale, in the page's own letters so that it reads in light and dark.
 
     Args:
@@ -219,6 +226,7 @@ def scale_bar(limit: float, drawing: Drawing, method: str, ends: tuple[str, str]
         drawing: colours and view, as the maps are drawn.
         method: key of the CAM variant, which has the unit.
         ends: what the two ends mean, instead of "against the class" and "for the class".
+        shared_by: which maps are drawn on it.
     """
     is_signed = drawing.view == "signed"
     ramp = np.linspace(-1 if is_signed else 0, 1, RAMP_STEPS, dtype=np.float32)[None]
@@ -228,7 +236,7 @@ def scale_bar(limit: float, drawing: Drawing, method: str, ends: tuple[str, str]
     ticks = [element("span", number_text(share * limit) if share else "0") for share in shares]
     left, right = ends or (("against the class", "for the class") if is_signed else ("zero or below", "for the class"))
     unit = CAM_METHODS[method].unit
-    words = [element("span", text) for text in (left, f"{unit}, one scale for both maps", right)]
+    words = [element("span", text) for text in (left, f"{unit}, one scale for {shared_by}", right)]
     return element(
         "div",
         element("div", class_="ramp", style=f"background: linear-gradient(to right, {stops})"),

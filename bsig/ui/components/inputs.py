@@ -17,6 +17,7 @@ from bsig.ui.server.gradio_internals import ShownAsParent, cache_folder, stored_
 ANSWERED_JS = "(...inputs) => bsig.answered(inputs)"
 """Script of an event that has a `page_question` among its inputs."""
 OPEN_COMPARE_JS = "() => bsig.openCompare()"
+SHOW_MAPS_JS = "() => bsig.showMaps()"
 
 
 def press_js(element_id: str) -> str:

@@ -9,7 +9,7 @@ from bsig.explain.methods import CAM_METHODS, default_method, methods_of
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples, example_by_key
-from bsig.ui.links.view import View
+from bsig.ui.links.view import BETWEEN_CLASSES, View
 from bsig.ui.workbench import Workbench
 
 
@@ -30,6 +30,8 @@ def possible_view(bench: Workbench, view: View) -> tuple[View, list[str]]:
         example=example.key,
         checkpoint=checkpoint,
         class_name=_class(model, view.class_name, example.class_name or "", notes),
+        other_class=_further(model, [view.other_class], "other class", notes),
+        more_classes=_further(model, view.more_class_names(), "further class", notes),
         method=method,
         bias=bias,
     )
@@ -62,6 +64,16 @@ def _class(model: DualBranch, name: str, example_class: str, notes: list[str]) -
             f"{f'{example_class!r}' if example_class else 'the predicted one'} is shown."
         )
         return example_class
+
+
+def _further(model: DualBranch, names: list[str], part: str, notes: list[str]) -> str:
+    """The classes that the checkpoint has, as a link has them; a sentence for each other one."""
+    notes += [
+        f"The link's {part} (='{name}') is not among the classes of checkpoint '{model.name}'; it is left out."
+        for name in names
+        if name and name not in model.class_names
+    ]
+    return BETWEEN_CLASSES.join(name for name in names if name in model.class_names)
 
 
 def _on_the_grid(bench: Workbench, view: View, model: DualBranch, notes: list[str]) -> View:

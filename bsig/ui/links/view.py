@@ -34,6 +34,7 @@ GRADIOS_OWN = ("view",)
 LONGEST = 200
 """Letters of one value: class names are shorter, and a longer one is no name."""
 MOST_PAIRS = 60
+BETWEEN_CLASSES = "|"
 DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,3})?")
 
 
@@ -48,6 +49,7 @@ class View:
         reading: of the maps; empty for the checkpoint's own.
         strength: the reading's first setting; -9 for the checkpoint's own.
         other_class: in the link `other-class`: the class that "why A and not B" compares with.
+        more_classes: in the link `more-classes`: further classes, with a bar between them.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
         shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1, with
@@ -68,6 +70,7 @@ class View:
     reading: str = ""
     strength: float = -9.0
     other_class: str = ""
+    more_classes: str = ""
     budget: int = 64
     bias: bool = False
     show: str = "overlay"
@@ -93,6 +96,10 @@ class View:
     measured_method: str = "cam"
     measured_weights: str = "signed"
     run: str = ""
+
+    def more_class_names(self) -> list[str]:
+        """The further classes."""
+        return self.more_classes.split(BETWEEN_CLASSES) if self.more_classes else []
 
     def cell_index(self) -> tuple[float, float] | None:
         """Row and column from 0, or None."""
@@ -197,6 +204,9 @@ def _text(text: str) -> str:
     return text
 
 
+OF_ONE_CLASS = [key for key, reading in READINGS.items() if not reading.needs_other_class]
+
+
 def _listed(choices: Iterable[str]) -> str:
     return f"one of {', '.join(choices)}"
 
@@ -205,7 +215,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "tab": (_one_of(TABS), _listed(TABS)),
     "method": (_one_of(CAM_METHODS), _listed(CAM_METHODS)),
     "weights": (_one_of(TREATMENTS), _listed(TREATMENTS)),
-    "reading": (_one_of(("", *READINGS)), _listed(READINGS)),
+    "reading": (_one_of(("", *OF_ONE_CLASS)), _listed(OF_ONE_CLASS)),
     "strength": (_number(16.0), "a number from -16 to 16"),
     "budget": (_whole(8, 1280), "a whole number from 8 to 1280"),
     "bias": (_yes_no, "yes or no"),

@@ -56,6 +56,8 @@ DOM_CLASSES = {
     "grid-container": "the pictures of a gallery: how many stand side by side",
     "grid-wrap": "the box around them: its height",
     "html-container": "gr.HTML: its padding",
+    "image-container": "a picture to upload: its height on a phone",
+    "image-frame": "the box around that picture: its height on a phone",
     "tab-container": "the strip of tabs: its width on a phone",
     "tab-wrapper": "the box around the strip",
     "tabitem": "the content of a tab: may become narrower than its content",

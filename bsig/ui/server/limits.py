@@ -26,7 +26,7 @@ import torch
 from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.zips import ZipLimits
-from bsig.model.backbones import DEFAULT_BACKBONE
+from bsig.model.packaged_weights import DEFAULT_BACKBONE, installed_backbones
 
 MEGABYTE = 2**20
 PASSWORD_VARIABLE = "BSIG_FINETUNE_PASSWORD"
@@ -279,8 +279,8 @@ class Guesses:
 
 @cache
 def pretrained_names() -> list[str]:
-    """Timm's names with published weights, the installed one first."""
-    return [DEFAULT_BACKBONE, *timm.list_pretrained()]
+    """Timm's names with published weights, the installed ones first."""
+    return [*installed_backbones(), *timm.list_pretrained()]
 
 
 @lru_cache(maxsize=256)

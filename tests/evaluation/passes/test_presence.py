@@ -12,7 +12,7 @@ from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
 from bsig.model.presence import PresenceCalibration
 
-LABELS, SIBLINGS = np.array([3, 7, 500]), [3, 7, 500]
+PRESENT, SIBLINGS = [(3,), (7,), (500, 3)], [3, 7, 500]
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +27,31 @@ def features(model: DualBranch) -> torch.Tensor:
 
 
 def test_each_pictures_numbers_are_those_of_loops_over_its_classes(model: DualBranch, features: torch.Tensor) -> None:
-    arrays = presence_arrays(model, features, LABELS, SIBLINGS)
+    arrays = presence_arrays(model, features, PRESENT, SIBLINGS)
     logits = model.sigmoid_logits(features).detach().double().numpy()
     for kind, values in (
         ("class_balanced", 1 / (1 + np.exp(-logits))),
         ("calibrated", 1 / (1 + np.exp(-(logits - 0.1) / 0.05))),
     ):
-        for i, own in enumerate(LABELS):
-            absent = [values[i, c] > 0.5 for c in range(1000) if c != own]
-            siblings = [values[i, c] > 0.5 for c in SIBLINGS if c != own]
+        for i, present in enumerate(PRESENT):
+            absent = [values[i, c] > 0.5 for c in range(1000) if c not in present]
+            siblings = [values[i, c] > 0.5 for c in SIBLINGS if c not in present]
             likeliest = int(values[i].argmax())
-            expected = [values[i, own] > 0.5, np.mean(absent), np.mean(siblings), values[i].max(), likeliest == own]
+            expected = [
+                np.mean(values[i, list(present)] > 0.5),
+                np.mean(absent),
+                np.mean(siblings),
+                values[i].max(),
+                likeliest in present,
+            ]
             assert arrays[f"presence {kind}"][i] == pytest.approx(np.array(expected, float))
             assert arrays[f"presence bins {kind}"][i, :, 2].sum() == 1000
-            assert arrays[f"presence bins {kind}"][i, :, 1].sum() == 1
+            assert arrays[f"presence bins {kind}"][i, :, 1].sum() == len(present)
             assert arrays[f"presence bins {kind}"][i, :, 0].sum() == pytest.approx(values[i].sum())
 
 
 def test_a_model_without_a_calibration_is_measured_as_it_is(model: DualBranch, features: torch.Tensor) -> None:
-    uncalibrated = presence_arrays(DualBranch(model.classifier()), features, LABELS, SIBLINGS)
+    uncalibrated = presence_arrays(DualBranch(model.classifier()), features, PRESENT, SIBLINGS)
     assert sorted(uncalibrated) == ["presence bins class_balanced", "presence class_balanced"]
 
 

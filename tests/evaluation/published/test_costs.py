@@ -54,12 +54,13 @@ def test_there_is_a_row_for_every_published_cell_and_no_other() -> None:
 
 @pytest.mark.parametrize("row", published_rows(), ids=lambda row: row.name)
 def test_commands_are_understood(row: PublishedRow) -> None:
-    parser = _parser()
-    options = parser.parse_args(row.command().split()[3:])
+    words = row.command().split()[3:]
+    options = _parser(words).parse_args(words)
     config = EvaluationConfig.from_arguments(options)
     assert (config.methods, config.weights) == ((row.method,), ("paper", "signed", "nonnegative"))
     assert config.faithfulness == (row.pictures if row.data in ("CUB", "CARS") else 0)
-    given = parser.parse_args(["import-checkpoint", "FILE", *row.import_options().split(), "--out", row.name])
+    words = ["import-checkpoint", "FILE", *row.import_options().split(), "--out", row.name]
+    given = _parser(words).parse_args(words)
     PublishedNetwork(given.architecture, given.method, given.large_feature_map)  # refuses what is not defined
 
 

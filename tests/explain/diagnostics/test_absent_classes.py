@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import reference
 import torch
 from random_heads import CHANNELS, class_maps, random_head
 from tolerances import IDENTITY, assert_close
 
-from bsig.explain.diagnostics.absent_classes import absent_classes, area_at_own_area, class_areas, positive_area
+from bsig.explain.diagnostics.absent_classes import (
+    SURELY_ABSENT,
+    absent_classes,
+    area_at_own_area,
+    class_areas,
+    most_claimed_absent_class,
+    positive_area,
+)
 from bsig.explain.diagnostics.logit_shift import uniform_shift
+from bsig.explain.explainer import EncodedImage, Explainer
+from bsig.inputs.paths import EXAMPLES
+from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import shifted_rows
 
 HEAD = random_head(1)
@@ -77,3 +89,35 @@ def test_none_where_there_are_no_such_classes() -> None:
     features, weight, _, _ = random_head(6)
     areas = class_areas(features, weight, 0, present=[0])
     assert (areas.present, areas.absent, areas.absent_at_own_area) == (None, None, None)
+
+
+def _claims(encoded: EncodedImage, index: int) -> tuple[int, float]:
+    """Cells above zero of the class's softmax map, and the sum of its positive evidence."""
+    values = encoded.explain(index).softmax.map
+    return int((values > 0).sum()), float(values.clip(min=0).sum())
+
+
+def test_no_absent_class_claims_more_of_the_picture_than_the_one_that_is_picked(shipped_model: DualBranch) -> None:
+    encoded = Explainer(shipped_model).encode(EXAMPLES / "cat.jpg")
+    picked, presence = most_claimed_absent_class(encoded), encoded.calibrated_probabilities()
+    assert picked is not None
+    assert presence is not None
+    assert presence[picked] < SURELY_ABSENT
+    absent = (presence < SURELY_ABSENT).nonzero()[:, 0].tolist()
+    assert all(_claims(encoded, index) <= _claims(encoded, picked) for index in absent[::10])
+
+
+def test_without_a_calibration_the_lower_half_of_the_sigmoid_branch_is_absent(encoded: EncodedImage) -> None:
+    picked = most_claimed_absent_class(encoded)
+    assert encoded.calibrated_probabilities() is None
+    assert picked is not None
+    assert encoded.sigmoid_logits[picked] < encoded.sigmoid_logits.median()
+
+
+def test_a_predicted_class_is_never_picked_and_none_is_where_none_is_known_to_be_absent(encoded: EncodedImage) -> None:
+    logits = torch.zeros_like(encoded.sigmoid_logits)
+    assert most_claimed_absent_class(replace(encoded, sigmoid_logits=logits)) is None
+    logits[encoded.predicted_index] = -1
+    assert most_claimed_absent_class(replace(encoded, sigmoid_logits=logits)) is None
+    logits[[3, 5]] = -1
+    assert most_claimed_absent_class(replace(encoded, sigmoid_logits=logits)) in (3, 5)

@@ -13,8 +13,10 @@ from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import View
 from bsig.explain.drawing.comparison import (
     Drawing,
+    alt_text,
     branch_picture,
     branch_pictures,
+    branch_title,
     difference_picture,
     map_picture,
     shared_limit_of,
@@ -74,3 +76,17 @@ def test_the_difference_is_signed_and_ends_at_its_own_largest_size(explanation: 
     assert limit == 7.0
     less_softmax = map_picture(explanation, MOSTLY_AGAINST - STRONG, limit, Drawing(view="signed", overlay=False))
     assert np.array_equal(np.asarray(picture), np.asarray(less_softmax))
+
+
+def test_a_level_does_not_stretch_the_scale_that_the_maps_share(explanation: Explanation) -> None:
+    """The map of a denied class sinks by tens of logits; softmax's evidence must be seen beside it."""
+    drawing = Drawing(view="signed")
+    sunk = replace(explanation.sigmoid, map=explanation.sigmoid.map - np.float32(40), level=-40.0, reading="levelled")
+    assert shared_limit_of(replace(explanation, sigmoid=sunk), drawing) == shared_limit_of(explanation, drawing)
+
+
+def test_each_picture_is_titled_with_the_reading_of_its_map(explanation: Explanation) -> None:
+    levelled = replace(explanation, sigmoid=replace(explanation.sigmoid, reading="levelled"))
+    assert branch_title(levelled, "sigmoid") == "Sigmoid branch · Levelled by presence"
+    assert alt_text(levelled, "sigmoid").startswith("Sigmoid branch · Levelled by presence, CAM for ")
+    assert branch_title(levelled, "softmax") == "Softmax branch"

@@ -41,6 +41,18 @@ def test_a_full_branch_has_no_shift_and_moves_each_class_by_itself() -> None:
     assert (moved - moved.mean(dim=0)).norm() > 0.1 * moved.norm()
 
 
+def test_a_full_branch_starts_where_it_is_told_and_a_shift_only_at_the_softmax_head() -> None:
+    head, start, features = toy_head(), toy_head(5), toy_features()
+    config = TrainingConfig(learning_rate=1e-7, weight_decay=0.0)
+    branch = train_sigmoid_branch(head, features, config, start=start)
+    assert_close(branch.head.linear.weight, start.linear.weight, FLOAT32)
+    assert (
+        branch.history[0].softmax_accuracy == train_sigmoid_branch(head, features, config).history[0].softmax_accuracy
+    )
+    with pytest.raises(InputError, match=r"`start` needs a full branch, not `branch` \(=shift\)"):
+        train_sigmoid_branch(head, features, TrainingConfig(branch="shift"), start=start)
+
+
 def test_held_firmly_to_the_softmax_head_a_full_branch_moves_by_a_shared_vector_alone() -> None:
     head, features = toy_head(), toy_features()
 

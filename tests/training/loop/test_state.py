@@ -100,7 +100,7 @@ def test_resuming_with_another_setting_is_refused_with_the_one_it_had(tmp_path: 
     assert "--resume" in text
 
 
-@pytest.mark.parametrize("changed", ["softmax_head", "pictures", "labels"])
+@pytest.mark.parametrize("changed", ["softmax_head", "start", "pictures", "labels"])
 def test_resuming_on_another_head_or_other_pictures_is_refused(tmp_path: Path, changed: str) -> None:
     state_file, config = tmp_path / "run" / "state.safetensors", TrainingConfig()
     run_until(1, config, state_file)
@@ -110,8 +110,9 @@ def test_resuming_on_another_head_or_other_pictures_is_refused(tmp_path: Path, c
         features.pooled[3, 0, 2] += 1e-3
     if changed == "labels":
         features.labels[[0, 1]] = features.labels[[1, 0]]  # the same number of each
+    start = toy_head(5) if changed == "start" else None
     with pytest.raises(InputError, match=f"`{changed}`"):
-        train_sigmoid_branch(head, features, config, state_file=state_file, resume=True)
+        train_sigmoid_branch(head, features, config, start=start, state_file=state_file, resume=True)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "not told", "bad history"])

@@ -6,7 +6,7 @@ import pytest
 from run_requests import REQUESTS, run
 
 from bsig.explain.wording import duration
-from bsig.training.config import DampingConfig, FinetuneConfig, FlatShiftConfig, TrainingConfig
+from bsig.training.config import DampingConfig, FinetuneConfig, FlatShiftConfig, SimilarClassesConfig, TrainingConfig
 from bsig.training.runs.run import ENDED, RunRequest, RunState
 from bsig.training.runs.words import can, progress, settings_rows, status
 
@@ -91,3 +91,6 @@ def test_closed_forms_are_listed_and_a_flat_shift_takes_no_epochs() -> None:
     assert status(finished, None) == "Finished: the flat shift, which takes no epochs, in 4 s."
     damped = RunRequest("folder", "/data", FinetuneConfig(damping=DampingConfig(7.5)))
     assert dict(settings_rows(run(RunState(), request_=damped)))["Damping"] == "strength 7.5"
+    mixed = RunRequest("folder", "/data", FinetuneConfig(similar_classes=SimilarClassesConfig(0.5, 9)))
+    sentence = dict(settings_rows(run(RunState(), request_=mixed)))["Similar classes"]
+    assert sentence == "9 a class, mixed in with a share of 0.5"

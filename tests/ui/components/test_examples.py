@@ -6,8 +6,12 @@ from functools import lru_cache
 import pytest
 import torch
 
+from bsig import Explainer, load_checkpoint
 from bsig.explain.cams import class_scores_of, head_score
+from bsig.explain.diagnostics.absent_classes import area_at_own_area
 from bsig.explain.methods import cam_method, signed_map
+from bsig.explain.readings import comparison_readings
+from bsig.explain.verdict import IS_HERE, UNSURE, Claims
 from bsig.inputs.images import crop_image, read_image
 from bsig.inputs.paths import EXAMPLES as FOLDER
 from bsig.inputs.tensors import input_tensor
@@ -16,7 +20,8 @@ from bsig.model.dual_branch import DualBranch
 
 EXAMPLES = json.loads((FOLDER / "examples.json").read_text(encoding="utf-8"))
 FIELDS = {
-    "key", "file", "title", "class_name", "class_index", "second_class_name", "kind", "truth", "reason", "source",
+    "key", "file", "title", "class_name", "class_index", "second_class_name", "kind", "presence", "truth", "reason",
+    "source",
     "licence", "credit",
 }  # fmt: skip
 WRONG_PREDICTIONS = {"astronaut": "football helmet", "clock": "bubble", "flower": "daisy"}
@@ -106,7 +111,7 @@ def test_both_classes_are_among_the_ten_likeliest(example):
 def test_wrong_predictions_are_really_predicted(example):
     predicted = model().class_names[int(probabilities(example["file"]).argmax())]
     assert predicted == WRONG_PREDICTIONS[example["key"]]
-    assert predicted in example["title"]
+    assert predicted in example["reason"]
 
 
 @pytest.mark.parametrize("example", of_kind("absent class"))
@@ -120,3 +125,59 @@ def test_every_kind_is_there():
     assert {example["kind"] for example in EXAMPLES} == {
         "one class", "two classes", "wrong prediction", "absent class"
     }  # fmt: skip
+
+
+# --- what the shipped checkpoint says of them -------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def shipped():
+    return load_checkpoint("imagenet1k-efficientnet_lite0")
+
+
+@lru_cache(maxsize=32)
+def encoded(file):
+    return Explainer(shipped()).encode(FOLDER / file)
+
+
+def on_screen(example):
+    return encoded(example["file"]).explain(example["class_name"], **comparison_readings(shipped(), "cam", "signed"))
+
+
+def presence_of(claims):
+    if claims.is_absent:
+        return "absent"
+    return "here" if claims.likelihood >= IS_HERE else "unlikely" if claims.likelihood < UNSURE else "unsure"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["key"])
+def test_each_caption_fits_its_verdict(example):
+    claims = Claims.of(on_screen(example))
+    assert presence_of(claims) == example["presence"]
+    assert ("unlikely" in example["reason"]) == (example["presence"] == "unlikely")
+    assert len(example["title"]) <= 12, "the strip of examples shows one line"
+
+
+@pytest.mark.parametrize("example", of_kind("absent class"))
+def test_of_an_absent_class_softmax_marks_much_and_the_sigmoid_branch_nothing(example):
+    claims = Claims.of(on_screen(example))
+    assert claims.softmax >= 0.5
+    assert claims.sigmoid == 0
+
+
+def test_the_opening_example_wins_by_every_score_of_the_tool():
+    """Absent area at zero, levelled and not; and at equal own area, where no threshold helps."""
+    first = EXAMPLES[0]
+    assert first["kind"] == "absent class"
+    picture, index = encoded(first["file"]), first["class_index"]
+    plain = picture.explain(index)
+    assert plain.sigmoid.positive_area < plain.softmax.positive_area - 0.2
+    own = picture.explain(None)
+    at_own = {
+        branch: area_at_own_area(
+            torch.from_numpy(own.evidence(branch).map), torch.from_numpy(plain.evidence(branch).map)[None]
+        )
+        for branch in ("softmax", "sigmoid")
+    }
+    assert at_own["sigmoid"] < at_own["softmax"] - 0.1
+    assert Claims.of(on_screen(first)).sigmoid == 0

@@ -55,7 +55,7 @@ from bsig.ui.server.guard import server_arguments
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 # Classes that bsig's own markup and plotly's plots use in bsig's style sheet, beside those that begin with `bsig-`.
 OWN_CLASSES = {"better", "worse", "main", "wide", "number", "ramp", "ticks", "words", "step-label"}
-PLOTLY_CLASSES = {"bartext", "hoverlayer", "js-plotly-plot", "modebar-btn--logo"}
+PLOTLY_CLASSES = {"bartext", "hoverlayer", "js-plotly-plot", "modebar", "modebar-btn--logo"}
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 

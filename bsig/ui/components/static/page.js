@@ -1,6 +1,6 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Five parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
-   of the maps, heatmaps that are dragged, and `bsig`, whose functions the page's events call. */
+   asks no host for anything. Six parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
+   of the maps, heatmaps that are dragged, dropdowns that close, and `bsig`, whose functions the page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -50,6 +50,11 @@
       frame.setAttribute("aria-label", "Map: the arrow keys read its cells");
     }
     drawDrags();
+    // A list that scrolls is a stop for Tab by itself, and is gone by the time that the focus gets there.
+    for (const list of document.querySelectorAll("ul[role=listbox]:not([tabindex])")) {
+      list.setAttribute("tabindex", "-1");
+      list.parentElement.setAttribute("tabindex", "-1");
+    }
     // Where the skip link leads.
     const tabs = document.querySelector("#tabs:not([tabindex])");
     if (tabs) tabs.setAttribute("tabindex", "-1");
@@ -119,7 +124,10 @@
 
   // A pointer, a tap or the arrow keys choose a cell; it is outlined in both maps of its row, and a box says what each
   // branch makes of it. All numbers came with the maps (#cells), so nothing is asked of the server.
-  const MAPS = { "map-softmax": 0, "map-sigmoid": 0, "contrast-softmax": 1, "contrast-sigmoid": 1 };
+  const MAPS = {};
+  ["map", "contrast", "more-1", "more-2"].forEach((row, place) => {
+    for (const branch of ["softmax", "sigmoid"]) MAPS[`${row}-${branch}`] = place;
+  });
   let cellsText = "", cells = null, cell = null;
   const cellData = () => {
     const source = document.querySelector("#cells script");
@@ -279,7 +287,8 @@
     const largest = Math.max(...now.map((share, row) => Math.abs(share - before[row])));
     block.classList.toggle("moves", largest >= 5e-5);
     const isOwn = map.every((value, cell) => value === data.own[cell]);
-    drag.words = isOwn ? "Drag the heatmap and watch these numbers." : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
+    drag.words = isOwn ? "Drag the heatmap and watch these numbers."
+      : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
       : `The probabilities move, by up to ${(100 * largest).toFixed(1)} points: this shift shows.`;
     const change = block.querySelector(".bsig-drag-change");
     if (change.textContent !== drag.words) change.textContent = drag.words;
@@ -369,6 +378,16 @@
   // Row and column from 0, or nothing while the heatmap is where the server put it.
   const draggedTo = (id) => (dragIn(id)?.place ?? []).map((value) => value.toFixed(2)).join(",");
 
+  // --- dropdowns -----------------------------------------------------------------------------------------------------
+
+  // Gradio takes any key in a dropdown's field for a wish to see its list, Tab too, which then stays open behind the
+  // focus. So Tab is an Escape first, which closes the list, and Gradio does not see the Tab.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab" || event.target.getAttribute("role") !== "combobox") return;
+    event.target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    event.stopPropagation();
+  }, true);
+
   // --- what the page's events call -----------------------------------------------------------------------------------
 
   const isShown = (id) => Boolean(document.getElementById(id)?.offsetParent);
@@ -415,11 +434,25 @@
     return [address.href];
   };
 
+  // The verdict at the window's top, with the maps below it; where both are in view already, nothing moves.
+  const showMaps = () => {
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const verdict = document.querySelector("#finding"), maps = document.querySelector("#maps");
+      if (!verdict?.offsetParent) return;
+      const from = verdict.getBoundingClientRect().top, to = maps.getBoundingClientRect().bottom;
+      if (from < 0 || to > innerHeight) scrollTo({ top: scrollY + from - 8, behavior: "auto" });
+    }));
+  };
+
   window.bsig = {
     answered: (inputs) => inputs.map(answer),
     copyLink,
     draggedMap: (id) => dragIn(id)?.map,
-    openCompare: () => document.querySelector("#tabs button[role=tab]").click(),
+    openCompare: () => {
+      document.querySelector("#tabs button[role=tab]").click();
+      showMaps();
+    },
     press: (id) => document.getElementById(id).click(),
+    showMaps,
   };
 })();

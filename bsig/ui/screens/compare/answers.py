@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -24,9 +25,11 @@ from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage, can_add_bias
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import TREATMENTS, default_method, methods_of
-from bsig.explain.readings import READINGS, default_reading, readings_of, why_not_reading
+from bsig.explain.readings import READINGS, comparison_readings, default_reading, readings_of, why_not_reading
 from bsig.explain.verdict import Claims
 from bsig.explain.verdict import finding as finding_of
+from bsig.explain.wording import reading_text
+from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.fields import Answers
 from bsig.ui.components.html import Html, finding, note, scale_bar
 from bsig.ui.screens.compare.inputs import BUDGET, CompareInputs
@@ -42,6 +45,7 @@ from bsig.ui.screens.compare.words import (
     prediction,
     reading_choices,
     reading_note,
+    sigmoid_heading,
     why_titles,
     why_words,
     wipe_label,
@@ -49,8 +53,6 @@ from bsig.ui.screens.compare.words import (
 from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import Workbench
 
-SIGMOIDS_OWN = ("levelled", "sigmoid-logit")
-"""Readings that put a number of the sigmoid branch on a map. Softmax has no such number: its maps stay plain."""
 WITH_BIAS = ("plain", "levelled")
 
 
@@ -82,17 +84,21 @@ def explanation_of(
         with_bias=inputs.bias and can_add_bias(encoded.model, method, inputs.weights) and reading in WITH_BIAS,
         score_cam_channels=int(inputs.budget),
         progress=on_channel,
-        reading=reading,
         reading_settings=inputs.reading_settings(reading),
-        softmax_reading="plain" if reading in SIGMOIDS_OWN else None,
+        **comparison_readings(encoded.model, method, inputs.weights, reading),
     )
 
 
 def reading_key(encoded: EncodedImage, inputs: CompareInputs) -> str:
-    """The reading that is asked for, or the checkpoint's own where that one is not exact here."""
+    """The reading that is asked for, or the checkpoint's own where that one is not exact here.
+
+    "Why A and not B" is never the reading of the rows: it has maps of its own.
+    """
     method = method_of(encoded, inputs)
-    allowed = readings_of(encoded.model, method, inputs.weights)
-    return inputs.reading if inputs.reading in allowed else default_reading(encoded.model, method, inputs.weights)
+    allowed = inputs.reading in readings_of(encoded.model, method, inputs.weights)
+    if allowed and not READINGS[inputs.reading].needs_other_class:
+        return inputs.reading
+    return default_reading(encoded.model, method, inputs.weights)
 
 
 def method_of(encoded: EncodedImage, inputs: CompareInputs) -> str:
@@ -113,6 +119,20 @@ def contrast_of(encoded: EncodedImage, explanation: Explanation, inputs: Compare
     return explanation_of(encoded, inputs, class_index=other)
 
 
+def more_of(
+    encoded: EncodedImage, explanations: Sequence[Explanation | None], inputs: CompareInputs
+) -> list[Explanation]:
+    """The same question for the classes that were added; those that are shown already are not shown twice."""
+    shown = {explanation.class_index for explanation in explanations if explanation is not None}
+    wanted = dict.fromkeys(encoded.model.class_index(name) for name in known_classes(encoded.model, inputs))
+    return [explanation_of(encoded, inputs, class_index=index) for index in wanted if index not in shown]
+
+
+def known_classes(model: DualBranch, inputs: CompareInputs) -> list[str]:
+    """The added classes that this checkpoint has: it may be another one than they were chosen for."""
+    return [name for name in inputs.more_classes if name in model.class_names]
+
+
 def map_answers(
     layout: CompareLayout, encoded: EncodedImage, explanation: Explanation, inputs: CompareInputs
 ) -> Answers:
@@ -122,20 +142,23 @@ def map_answers(
     """
     drawing, fields = inputs.drawing(), layout.fields
     contrast = contrast_of(encoded, explanation, inputs)
-    explanations = [explanation] if contrast is None else [explanation, contrast]
-    limit = scale_limit(encoded, explanation, drawing)
-    pictures = branch_pictures(explanation, drawing, limit)
+    more = more_of(encoded, [explanation, contrast], inputs)
+    in_rows = [explanation, contrast, *more, *[None] * (len(layout.more) - len(more))]
+    explanations = [each for each in in_rows if each is not None]
+    scales = _scales(explanations, drawing, is_shared=bool(more))
+    pictures = branch_pictures(explanation, drawing, scales[0].limit)
     answers: Answers = {
-        **_row_answers(layout.asked, explanation, pictures),
-        **_contrast_answers(layout.contrast, encoded, contrast, drawing),
+        **_row_answers(layout.asked, explanation, pictures, _scale_html(explanation, drawing, scales[0])),
+        **_further_answers(layout, in_rows[1:], drawing, iter(scales[1:])),
         layout.asked.verdict: finding(finding_of(explanation), prediction(encoded, explanation)),
+        layout.asked.head: sigmoid_heading(explanation),
+        layout.finetune: gr.update(visible=not encoded.model.is_trained),
         layout.numbers: number_table(explanations),
-        layout.cells: cells_html(encoded, explanations),
+        layout.cells: cells_html(encoded, in_rows),
         layout.crop: gr.update(
             value=encoded.crop.resize(CROP_SIZE),
             alt_text=f"The picture as the model saw it; it predicts {explanation.predicted_name}",
         ),
-        layout.asked.scale: _scale(explanation, drawing, limit),
         layout.note: reading_note(explanation, drawing, encoded.model),
         layout.maps: gr.update(visible=inputs.show in ("overlay", "heatmap")),
         layout.wipe: gr.update(
@@ -206,45 +229,51 @@ def strength_slider(explanation: Explanation) -> Any:
     )  # fmt: skip
 
 
-def scale_limit(encoded: EncodedImage, explanation: Explanation, drawing: Drawing) -> float:
-    """The end of a row's colour scale, which both maps share, in the method's unit.
+@dataclass(frozen=True)
+class _Scale:
+    """The end of a row's colour scale, in the method's unit, and which maps share it."""
 
-    A reading that lowers the sigmoid map of a denied class by a number would stretch the scale until softmax's evidence
-    cannot be seen. So the scale is that of the maps before the reading; what lies below its end has the end's colour.
-    """
-    if explanation.sigmoid.reading not in SIGMOIDS_OWN:
-        return shared_limit_of(explanation, drawing)
-    plain = encoded.explain(
-        explanation.class_index, explanation.method, explanation.weights, with_bias=explanation.with_bias
-    )
-    return shared_limit_of(plain, drawing)
+    limit: float
+    shared_by: str = "both maps"
 
 
-def _scale(explanation: Explanation, drawing: Drawing, limit: float) -> Html:
-    """The row's colour bar; it says so where a map goes on below its end."""
+def _scales(explanations: list[Explanation], drawing: Drawing, *, is_shared: bool) -> list[_Scale]:
+    """The scale of each row: its own, or with more classes side by side the same for all."""
+    limits = [shared_limit_of(explanation, drawing) for explanation in explanations]
+    return [_Scale(max(limits), "all maps")] * len(limits) if is_shared else [_Scale(limit) for limit in limits]
+
+
+def _scale_html(explanation: Explanation, drawing: Drawing, scale: _Scale) -> Html:
+    """A row's colour bar; it says so where a map goes on below its end."""
     if drawing.own_scale:
         return Html()
     lowest = min(float(explanation.evidence(branch).map.min()) for branch in TWO_BRANCHES)
-    against = "against the class, and below" if lowest < -limit else "against the class"
+    against = "against the class, and below" if lowest < -scale.limit else "against the class"
     ends = (against, "for the class") if drawing.view == "signed" else None
-    return scale_bar(limit, drawing, explanation.method, ends)
+    return scale_bar(scale.limit, drawing, explanation.method, ends, scale.shared_by)
 
 
-def _contrast_answers(row: MapRow, encoded: EncodedImage, contrast: Explanation | None, drawing: Drawing) -> Answers:
-    """The second row; empty where there is nothing to set against the class."""
-    if contrast is None:
-        return {row.verdict: "", row.scale: "", **{picture: gr.update(value=None) for picture in row.pictures.values()}}
-    limit = scale_limit(encoded, contrast, drawing)
-    return {
-        **_row_answers(row, contrast, branch_pictures(contrast, drawing, limit)),
-        row.scale: _scale(contrast, drawing, limit),
-    }
+def _further_answers(
+    layout: CompareLayout, explanations: Sequence[Explanation | None], drawing: Drawing, scales: Iterator[_Scale]
+) -> Answers:
+    """The rows below the first; one that has nothing to show is hidden."""
+    answers: Answers = {}
+    for row, explanation in zip((layout.contrast, *layout.more), explanations, strict=True):
+        if explanation is None:
+            answers[row.box] = gr.update(visible=False)
+            continue
+        scale = next(scales)
+        pictures = branch_pictures(explanation, drawing, scale.limit)
+        answers.update(_row_answers(row, explanation, pictures, _scale_html(explanation, drawing, scale)))
+        answers[row.box] = gr.update(visible=True)
+    return answers
 
 
-def _row_answers(row: MapRow, explanation: Explanation, pictures: dict[Branch, Image.Image]) -> Answers:
-    """The verdict and the maps of one class."""
+def _row_answers(row: MapRow, explanation: Explanation, pictures: dict[Branch, Image.Image], scale: Html) -> Answers:
+    """The verdict, the maps and the colour bar of one class."""
     return {
         row.verdict: finding(finding_of(explanation)),
+        row.scale: scale,
         **{
             picture: gr.update(value=pictures[branch], alt_text=alt_text(explanation, branch))
             for branch, picture in row.pictures.items()
@@ -261,28 +290,30 @@ def _difference_answers(layout: CompareLayout, explanation: Explanation, drawing
     }
 
 
-def question_answers(layout: CompareLayout, encoded: EncodedImage, explanation: Explanation) -> Answers:
+def question_answers(
+    layout: CompareLayout, encoded: EncodedImage, explanation: Explanation, inputs: CompareInputs
+) -> Answers:
     """The choices of class and method that the checkpoint allows, with those that are explained."""
     return layout.fields.answers(
         class_name=gr.update(choices=class_choices(encoded), value=explanation.class_name),
-        other_class=gr.update(choices=class_choices(encoded), value=None),
+        other_class=gr.update(choices=class_choices(encoded), value=_known(encoded.model, inputs.other_class)),
+        more_classes=gr.update(choices=class_choices(encoded), value=known_classes(encoded.model, inputs)),
         method=gr.update(choices=method_choices(encoded.model), value=explanation.method),
     )
 
 
+def _known(model: DualBranch, name: str | None) -> str | None:
+    return name if name in model.class_names else None
+
+
 def empty_answers(layout: CompareLayout) -> Answers:
     """The screen without a picture."""
-    pictures = (layout.crop, *layout.asked.pictures.values(), *layout.contrast.pictures.values())
-    words = (
-        layout.contrast.verdict,
-        layout.numbers,
-        layout.cells,
-        layout.asked.scale,
-        layout.contrast.scale,
-        layout.note,
-    )
+    pictures = (layout.crop, *layout.asked.pictures.values())
+    words = (layout.numbers, layout.cells, layout.asked.scale, layout.note)
     return {
         layout.fields.class_name: gr.update(choices=[], value=None),
+        **{row.box: gr.update(visible=False) for row in (layout.contrast, *layout.more)},
+        layout.finetune: gr.update(visible=False),
         layout.asked.verdict: finding(NO_PICTURE),
         layout.wipe: gr.update(value=None),
         layout.single: gr.update(value=None),
@@ -296,11 +327,13 @@ def compare_answer(
 ) -> tuple[Any, Any, Any, dict[str, Any]]:
     """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
+    weights = weights or "signed"
     explanation = encoded.explain(
-        class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET, progress=leave_off_if_left
-    )
+        class_name or None, method or None, weights, score_cam_channels=BUDGET, progress=leave_off_if_left,
+        **comparison_readings(encoded.model, method, weights),
+    )  # fmt: skip
     pictures = branch_pictures(explanation, Drawing())
-    numbers = {**summary(explanation), "finding": finding_of(explanation)}
+    numbers = {**summary(explanation), "finding": finding_of(explanation), "reading_text": reading_text(explanation)}
     for branch in BRANCHES:
         numbers[branch]["map"] = explanation.evidence(branch).map.tolist()
     return pictures["softmax"], pictures["sigmoid"], pictures["centred"], numbers

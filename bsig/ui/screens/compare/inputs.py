@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from bsig.explain.drawing.colours import View as MapView
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.readings import READINGS
-from bsig.ui.links.view import View
+from bsig.ui.links.view import BETWEEN_CLASSES, View
 
 OWN_STRENGTH = -9.0
 """Stands for the checkpoint's own setting of a reading; below the range of every one."""
+MOST_MORE = 2
+"""Rows of maps below the two that are always there."""
 BUDGET = 64
 """Score-CAM's channels at the start and in the web API."""
 
@@ -27,6 +30,7 @@ class CompareInputs:
         reading: of the sigmoid branch's maps, a key of `READINGS`; empty for the checkpoint's own.
         strength: the first setting of the reading; below every range for the checkpoint's own.
         other_class: the class B of "why A and not B"; None for the runner-up.
+        more_classes: further classes with a row of maps each; at most `MOST_MORE` count.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
     """
@@ -37,16 +41,17 @@ class CompareInputs:
     method: str
     weights: str
     reading: str
-    strength: float
+    strength: int | float
     other_class: str | None
+    more_classes: Sequence[str]
     budget: int
     bias: bool
     show: str
     view: MapView
     grid: bool
     contour: bool
-    threshold: float
-    opacity: float
+    threshold: int | float
+    opacity: int | float
     colormap: str
     own_scale: bool
 
@@ -55,7 +60,8 @@ class CompareInputs:
         """What a link asks for, on its picture."""
         shared = {field.name: getattr(view, field.name) for field in fields(cls) if field.name != "image"}
         return cls(**{**shared, "image": str(image), "class_name": view.class_name or None,
-                      "other_class": view.other_class or None})  # fmt: skip
+                      "other_class": view.other_class or None,
+                      "more_classes": view.more_class_names()})  # fmt: skip
 
     def view_parts(self) -> dict[str, Any]:
         """The parts of a link that say what is asked here, by the name of the `View`'s field."""
@@ -63,7 +69,8 @@ class CompareInputs:
         del parts["image"]
         whole = {name: int(parts[name]) for name in ("budget", "threshold", "opacity")}
         return {**parts, **whole, "class_name": self.class_name or "", "checkpoint": self.checkpoint or "",
-                "other_class": self.other_class or ""}  # fmt: skip
+                "other_class": self.other_class or "",
+                "more_classes": BETWEEN_CLASSES.join(self.more_classes)}  # fmt: skip
 
     def reading_settings(self, reading: str) -> dict[str, float]:
         """The setting that the slider stands for, where the reading is the one that the slider was moved for."""

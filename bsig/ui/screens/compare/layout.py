@@ -15,7 +15,7 @@ from bsig.ui.components.fields import Fields
 from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
 from bsig.ui.links.view import SHOWS
-from bsig.ui.screens.compare.inputs import BUDGET, OWN_STRENGTH, CompareInputs
+from bsig.ui.screens.compare.inputs import BUDGET, MOST_MORE, OWN_STRENGTH, CompareInputs
 from bsig.ui.screens.compare.words import TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
 from bsig.ui.workbench import Workbench
 
@@ -32,19 +32,23 @@ class MapRow:
     """One class in both branches: the verdict, two maps, and for the asked class the class-centred one further down.
 
     Attributes:
+        box: around all of it.
         verdict: what the two maps say of the class.
+        head: the title of the sigmoid branch's map, which names its reading.
         pictures: by branch.
         scale: the colour bar of its maps.
     """
 
+    box: gr.Column
     verdict: gr.HTML
+    head: gr.HTML
     pictures: dict[Branch, gr.Image]
     scale: gr.HTML
 
     @property
     def components(self) -> list[Any]:
         """All of them."""
-        return [self.verdict, self.scale, *self.pictures.values()]
+        return [self.box, self.verdict, self.head, self.scale, *self.pictures.values()]
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,28 @@ class WhyRow:
 
 
 @dataclass(frozen=True)
+class HistoryControls:
+    """The way back to earlier views.
+
+    Attributes:
+        row: around both controls.
+        undo: leads one view back.
+        earlier: leads to any of the views before.
+        views: all views of this visit, the one that is shown last.
+    """
+
+    row: gr.Row
+    undo: gr.Button
+    earlier: gr.Dropdown
+    views: gr.State
+
+    @property
+    def components(self) -> list[Any]:
+        """Whatever a new view changes."""
+        return [self.row, self.earlier, self.views]
+
+
+@dataclass(frozen=True)
 class CompareLayout:
     """Every component of the screen.
 
@@ -73,6 +99,8 @@ class CompareLayout:
         fields: the controls.
         asked: the class that is asked for.
         contrast: a class that is not there beside one that is, or the other way round.
+        more: further classes that were added.
+        finetune: opens Fine-tune for a model whose sigmoid branch is still the clone.
         why: the class against another one.
         numbers: of both classes, one table.
         cells: what the page's script knows of every cell.
@@ -80,10 +108,13 @@ class CompareLayout:
         reason: why the example is there.
         example: key of the bundled picture that is shown; the same file may be two of them.
         ready: counts the answers, so that other screens draw theirs when it changes.
+        history: the views before this one.
     """
 
     asked: MapRow
     contrast: MapRow
+    more: tuple[MapRow, ...]
+    finetune: gr.Button
     why: WhyRow
     numbers: gr.HTML
     cells: gr.HTML
@@ -100,21 +131,23 @@ class CompareLayout:
     reason: gr.HTML
     example: gr.State
     ready: gr.State
+    history: HistoryControls
 
     @property
     def drawn(self) -> list[Any]:
         """Whatever an explanation changes."""
         return [
-            *self.asked.components, *self.contrast.components, *self.why.components, self.numbers, self.cells,
-            self.single, self.wipe, self.wipe_at, self.maps, self.crop, self.note, self.fields.weights,
-            self.fields.view,
-            self.fields.budget, self.fields.reading, self.fields.strength,
+            *(part for row in (self.asked, self.contrast, *self.more) for part in row.components),
+            *self.why.components, self.finetune, self.numbers, self.cells, self.single, self.wipe, self.wipe_at,
+            self.maps, self.crop, self.note, self.fields.weights, self.fields.view, self.fields.budget,
+            self.fields.reading, self.fields.strength,
         ]  # fmt: skip
 
     @property
     def outputs(self) -> list[Any]:
         """Whatever another picture or checkpoint changes."""
-        return [*self.drawn, self.fields.class_name, self.fields.method, self.fields.other_class]
+        fields = self.fields
+        return [*self.drawn, fields.class_name, fields.method, fields.other_class, fields.more_classes]
 
 
 def lay_out_compare(bench: Workbench) -> CompareLayout:
@@ -123,31 +156,43 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         with gr.Column(scale=3, min_width=280, elem_id="question"):
             image, class_name, reason = _picture()
+            history = _history()
             with gr.Accordion("Settings", open=False, elem_id="settings"):
                 settings = _settings(bench)
             with gr.Accordion("View", open=False, elem_id="view-settings"):
                 view = _view()
         with gr.Column(scale=8, min_width=320, elem_id="answer"):
-            verdict = gr.HTML(elem_id="finding")
-            large = _large_pictures()
-            with gr.Row(equal_height=False, elem_classes="bsig-grid", elem_id="maps") as maps:
-                pictures = _two_maps("map")
-            scale = gr.HTML(elem_id="scale")
-            contrast_verdict = gr.HTML(elem_id="contrast-finding")
-            with gr.Row(equal_height=False, elem_classes="bsig-grid"):
-                contrast_pictures = _two_maps("contrast", with_lines=False)
-            contrast_scale = gr.HTML(elem_id="contrast-scale")
+            with gr.Column(elem_classes="bsig-class-row") as box:
+                verdict = gr.HTML(elem_id="finding")
+                finetune = gr.Button(
+                    "Fine-tune the sigmoid branch", variant="primary", size="sm", visible=False, elem_id="finetune-this"
+                )
+                large = _large_pictures()
+                with gr.Row(equal_height=False, elem_classes="bsig-grid", elem_id="maps") as maps:
+                    head, pictures = _two_maps("map")
+                scale = gr.HTML(elem_id="scale")
+            contrast = _further_row("contrast")
+            more = tuple(_further_row(f"more-{number}") for number in range(1, MOST_MORE + 1))
+            more_classes = Choice(
+                [], label="More classes", multiselect=True, max_choices=MOST_MORE, filterable=True, value=[],
+                elem_id="more-classes",
+                info=f"Up to {MOST_MORE} more rows, then all on one scale.",
+            )  # fmt: skip
             numbers, cells = gr.HTML(elem_id="numbers"), gr.HTML(elem_id="cells", elem_classes="bsig-offscreen")
             with gr.Accordion("Why this class and not another?", open=False, elem_id="why"):
                 other_class, why = _why()
-            with gr.Accordion("What no shift can move, and the picture as the model saw it", open=False):
+            with gr.Accordion(
+                "What no shift can move, and the picture as the model saw it", open=False, elem_id="unmoved"
+            ):
                 crop, pictures["centred"] = _centred()
             note = gr.HTML(elem_id="note")
             files = _files()
     return CompareLayout(
         why=why,
-        asked=MapRow(verdict, pictures, scale),
-        contrast=MapRow(contrast_verdict, contrast_pictures, contrast_scale),
+        asked=MapRow(box, verdict, head, pictures, scale),
+        contrast=contrast,
+        more=more,
+        finetune=finetune,
         numbers=numbers,
         cells=cells,
         **large,
@@ -157,10 +202,14 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
         **files,
         gallery=gallery,
         reason=reason,
-        fields=Fields(CompareInputs, image=image, class_name=class_name, other_class=other_class, **settings, **view),
+        fields=Fields(
+            CompareInputs, image=image, class_name=class_name, other_class=other_class, more_classes=more_classes,
+            **settings, **view,
+        ),
         example=gr.State(""),
         ready=gr.State(0),
-    )
+        history=history,
+    )  # fmt: skip
 
 
 def _examples() -> gr.Gallery:
@@ -172,14 +221,35 @@ def _examples() -> gr.Gallery:
     )  # fmt: skip
 
 
-def _two_maps(prefix: str, *, with_lines: bool = True) -> dict[Branch, gr.Image]:
-    """The softmax and the sigmoid map side by side, each below its name and, once on the screen, what it is."""
+def _two_maps(prefix: str, *, with_lines: bool = True) -> tuple[gr.HTML, dict[Branch, gr.Image]]:
+    """The softmax and the sigmoid map side by side, each below its name and, once on the screen, what it is.
+
+    Also the title of the sigmoid's map.
+    """
     pictures: dict[Branch, gr.Image] = {}
     for branch in TWO_BRANCHES:
         with gr.Column(min_width=0):
-            gr.HTML(heading(*TITLES[branch] if with_lines else TITLES[branch][:1]))
+            head = gr.HTML(heading(*TITLES[branch] if with_lines else TITLES[branch][:1]))
             pictures[branch] = _map_image(f"{prefix}-{branch}")
-    return pictures
+    return head, pictures
+
+
+def _further_row(prefix: str) -> MapRow:
+    """A row of maps below the first one, hidden until there is a class for it."""
+    with gr.Column(visible=False, elem_classes="bsig-class-row", elem_id=f"{prefix}-row") as box:
+        verdict = gr.HTML(elem_id=f"{prefix}-finding")
+        with gr.Row(equal_height=False, elem_classes="bsig-grid"):
+            head, pictures = _two_maps(prefix, with_lines=False)
+        return MapRow(box, verdict, head, pictures, gr.HTML(elem_id=f"{prefix}-scale"))
+
+
+def _history() -> HistoryControls:
+    """One step back, and the views before this one; hidden until there is one."""
+    with gr.Row(visible=False, elem_id="history", equal_height=True) as row:
+        undo = gr.Button("Undo", size="sm", min_width=64, scale=0, elem_id="undo")
+        earlier = Choice([], show_label=False, container=False, filterable=False, label="Earlier views",
+                         min_width=120, elem_id="earlier")  # fmt: skip
+    return HistoryControls(row, undo, earlier, gr.State([]))
 
 
 def _map_image(element_id: str) -> MapImage:

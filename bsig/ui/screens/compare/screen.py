@@ -11,10 +11,12 @@ import gradio as gr
 
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
+from bsig.inputs.errors import InputError
+from bsig.model.checkpoints.save import save_checkpoint
 from bsig.ui.components.examples import example_at, example_by_key
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words
-from bsig.ui.components.inputs import press_js
+from bsig.ui.components.inputs import SHOW_MAPS_JS, press_js
 from bsig.ui.links.check import possible_view
 from bsig.ui.links.view import View
 from bsig.ui.screens.compare.answers import (
@@ -24,9 +26,11 @@ from bsig.ui.screens.compare.answers import (
     question_answers,
 )
 from bsig.ui.screens.compare.downloads import card_file, report_file, zip_file
+from bsig.ui.screens.compare.history import MOST_VIEWS, CompareView, earlier_titles, with_view
 from bsig.ui.screens.compare.inputs import OWN_STRENGTH, CompareInputs
 from bsig.ui.screens.compare.layout import CompareLayout, lay_out_compare
 from bsig.ui.screens.compare.words import example_reason
+from bsig.ui.screens.finetune.fields import starts
 from bsig.ui.workbench import Workbench
 
 
@@ -98,15 +102,18 @@ class CompareScreen:
         """The screen as a link has it, and one sentence for each part of the link that cannot be had."""
         possible, notes = possible_view(self.bench, view)
         example = example_by_key(possible.example)
-        inputs = CompareInputs.of_view(possible, example.path)
+        return self.answers_of(example.key, CompareInputs.of_view(possible, example.path)), notes
+
+    def answers_of(self, example: str, inputs: CompareInputs) -> Answers:
+        """The screen with all controls as given, on a bundled picture or, with an empty key, a visitor's own."""
         controls = {name: value for name, value in vars(inputs).items() if name != "class_name"}
         answers = {
             **self.fields.answers(**controls),
-            self.layout.example: example.key,
-            self.layout.reason: example_reason(example),
+            self.layout.example: example,
+            self.layout.reason: example_reason(example_by_key(example)) if example else "",
         }
         drawn = picture_answers(self.bench, self.layout, inputs)
-        return {**answers, **_with_values(drawn, answers)}, notes
+        return {**answers, **_with_values(drawn, answers)}
 
 
 def build_compare(bench: Workbench) -> CompareScreen:
@@ -118,7 +125,38 @@ def build_compare(bench: Workbench) -> CompareScreen:
     _connect_pictures(screen)
     _connect_choices(screen)
     _connect_files(screen)
+    _connect_history(screen)
     return screen
+
+
+def connect_finetune(compare: CompareScreen, start: gr.Dropdown, tabs: gr.Tabs) -> None:
+    """Connects the button that opens the Fine-tune tab with the model whose sigmoid branch is still the clone."""
+
+    @in_words
+    def on_finetune(values: InputValues) -> Answers:
+        bench, name = compare.bench, values[compare.checkpoint] or compare.bench.default_checkpoint
+        start_from = saved_checkpoint(bench, name)
+        return {start: gr.update(choices=starts(bench), value=start_from), tabs: gr.update(selected="finetune")}
+
+    compare.layout.finetune.click(on_finetune, {compare.checkpoint}, [start, tabs], **PRIVATE)
+
+
+def saved_checkpoint(bench: Workbench, name: str) -> str:
+    """The name of a model as a checkpoint folder, which a fine-tune can start from; saved where it was not yet.
+
+    Raises:
+        InputError: there is no folder to save it in.
+    """
+    if name in bench.saved_names():
+        return name
+    folder = bench.own_checkpoints()
+    if folder is None:
+        raise InputError(
+            f"`checkpoint` (='{name}') is not saved, and this app has no folder for new checkpoints; use `python -m "
+            "bsig new-model` and fine-tune that."
+        )
+    save_checkpoint(bench.model(name), folder / name)
+    return name
 
 
 def picture_answers(bench: Workbench, layout: CompareLayout, inputs: CompareInputs) -> Answers:
@@ -127,7 +165,10 @@ def picture_answers(bench: Workbench, layout: CompareLayout, inputs: CompareInpu
         return empty_answers(layout)
     encoded = bench.encode(inputs.image, inputs.checkpoint)
     explanation = explanation_of(encoded, inputs)
-    return {**map_answers(layout, encoded, explanation, inputs), **question_answers(layout, encoded, explanation)}
+    return {
+        **map_answers(layout, encoded, explanation, inputs),
+        **question_answers(layout, encoded, explanation, inputs),
+    }
 
 
 def _with_values(updates: Answers, values: Answers) -> Answers:
@@ -146,7 +187,7 @@ def _connect_pictures(screen: CompareScreen) -> None:
 
     @in_words
     def on_new_picture(values: InputValues) -> Answers:
-        return picture_answers(bench, layout, replace(fields.read(values), class_name=None))
+        return picture_answers(bench, layout, replace(fields.read(values), class_name=None, other_class=None))
 
     def on_own_picture() -> Answers:
         return {layout.reason: "", layout.example: ""}
@@ -158,7 +199,8 @@ def _connect_pictures(screen: CompareScreen) -> None:
     @in_words
     def on_example(values: InputValues, event: gr.SelectData) -> Answers:
         example = example_at(event.index)
-        inputs = replace(fields.read(values), image=str(example.path), class_name=example.class_name)
+        inputs = replace(fields.read(values), image=str(example.path), class_name=example.class_name,
+                         other_class=None)  # fmt: skip
         return {
             layout.example: example.key,
             layout.reason: example_reason(example),
@@ -167,7 +209,9 @@ def _connect_pictures(screen: CompareScreen) -> None:
         }
 
     loaded = [layout.example, fields.image, layout.reason, *layout.outputs]
-    layout.gallery.select(on_example, fields.components, loaded, **PRIVATE).then(**screen.done)
+    shown = layout.gallery.select(on_example, fields.components, loaded, **PRIVATE)
+    shown.success(None, js=SHOW_MAPS_JS, api_visibility="private")
+    shown.then(**screen.done)
     for event in (fields.image.upload, fields.image.clear):
         # Also where the picture is refused: the words of an example must not stay beside it.
         event(on_new_picture, fields.components, layout.outputs, **PRIVATE).then(
@@ -195,11 +239,23 @@ def _connect_choices(screen: CompareScreen) -> None:
         encoded = bench.encode(inputs.image, inputs.checkpoint)
         return map_answers(layout, encoded, explanation_of(encoded, inputs), inputs)
 
+    @in_words
+    def on_method(values: InputValues) -> Answers:
+        """The reading goes back to the checkpoint's own: a method that allows only the plain one must not leave it."""
+        inputs = replace(fields.read(values), reading="", strength=OWN_STRENGTH)
+        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        progress = gr.Progress() if inputs.method == "score-cam" else None
+        return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
+
+    for control in (fields.method, fields.weights):
+        control.input(on_method, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
+            **screen.done
+        )
     fields.reading.input(on_reading, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
         **screen.done
     )
     for control in fields:
-        if control in (fields.image, fields.checkpoint, fields.reading):
+        if control in (fields.image, fields.checkpoint, fields.reading, fields.method, fields.weights):
             continue
         # A slider's `release` and `input` each miss something (the keyboard, the reset button); `change` does not.
         # Score-CAM's budget alone waits for the release: every value in between would run the network.
@@ -242,3 +298,38 @@ def _connect_files(screen: CompareScreen) -> None:
         made = layout.prepare[key].click(handler, fields.components, layout.downloads[key], **PRIVATE)
         # On success alone: a refusal must not hand out the file of the time before.
         made.success(None, js=press_js(key), api_visibility="private")
+
+
+def _connect_history(screen: CompareScreen) -> None:
+    """Remembers every view that is answered, and leads back to it."""
+    layout, fields, history = screen.layout, screen.fields, screen.layout.history
+
+    def remembered(views: list[CompareView]) -> Answers:
+        return {
+            history.views: views,
+            history.row: gr.update(visible=len(views) > 1),
+            history.earlier: gr.update(choices=earlier_titles(views), value=None),
+        }
+
+    @in_words
+    def on_ready(values: InputValues) -> Answers:
+        view = CompareView.of(values[layout.example], fields.read(values))
+        return remembered(with_view(values[history.views], view))
+
+    @in_words
+    def on_back(values: InputValues) -> Answers:
+        """To the view that was chosen from the list, which then is the last; by Undo to the one before this one."""
+        views, place = values[history.views], values[history.earlier]
+        if len(views) < 2:
+            return {}
+        is_chosen = isinstance(place, int) and 0 <= place < len(views)
+        view = views[place] if is_chosen else views[-2]
+        views = [*views, view][-MOST_VIEWS:] if is_chosen else views[:-1]
+        return {**remembered(views), **screen.answers_of(view.example, view.inputs)}
+
+    known: set[Any] = {layout.example, history.views, history.earlier}
+    hidden = {**PRIVATE, "show_progress": "hidden"}
+    layout.ready.change(on_ready, {*known, *fields}, history.components, **hidden)
+    outputs = [*history.components, *screen.restored]
+    for event in (history.undo.click, history.earlier.input):
+        event(on_back, known, outputs, **PRIVATE).then(**screen.done)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from bsig.explain.cams import Branch
 from bsig.explain.cells import cell_evidence
@@ -15,18 +16,20 @@ from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, methods_of, why_not_cam
 from bsig.explain.readings import READINGS, readings_of
-from bsig.explain.wording import area_text, percent, signed, small_percent
+from bsig.explain.wording import area_text, percent, reading_text, signed, small_percent
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
 from bsig.ui.components.examples import Example
-from bsig.ui.components.html import Cell, Html, bold, joined, note, number, row_title, table
+from bsig.ui.components.html import Cell, Html, bold, element, explained, folded, heading, joined, note, number, table
 
 TITLES: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax", "the pretrained head: it decides the class"),
-    "sigmoid": ("Sigmoid", "the fine-tuned branch: one yes or no a class"),
+    "sigmoid": ("Sigmoid", "fine-tuned: one yes or no a class"),
     "centred": ("Class-centred", "softmax less the mean of all classes: no shift moves it"),
 }
 TWO_BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
+RANGE = {"class_": "number bsig-range"}
+"""Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 BIAS_WORDS = {
     True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "
@@ -43,76 +46,97 @@ def prediction(encoded: EncodedImage, explanation: Explanation) -> str:
     predicted = f"Softmax predicts {explanation.predicted_name} ({percent(softmax)})."
     presence = encoded.model.presence
     if presence is None:
-        return f"{predicted} This checkpoint's presence is not calibrated, so the rank of the class is shown."
+        return f"{predicted} How likely a class is in the picture is not calibrated here, so its rank is shown."
     if presence.present_above_half is None or presence.absent_above_half is None:
         return predicted
     return (
-        f"{predicted} A class counts as here above 50 %: {percent(presence.present_above_half)} of present classes "
-        f"reach that, and {small_percent(presence.absent_above_half)} of absent ones."
+        f"{predicted} In brackets: how likely the class is in the picture. It counts as here from 50 %, which "
+        f"{percent(presence.present_above_half)} of present and {small_percent(presence.absent_above_half)} of absent "
+        "classes reach."
     )
 
 
+def sigmoid_heading(explanation: Explanation) -> Html:
+    """The title of the sigmoid branch's map, with the reading that it is drawn in."""
+    title, text = TITLES["sigmoid"]
+    reading = READINGS[explanation.sigmoid.reading]
+    return heading(title, text if reading.kind == "plain" else f"fine-tuned; {reading.title.lower()}")
+
+
 def number_table(explanations: Sequence[Explanation]) -> Html:
-    """The numbers of both branches for each class: fixed decimals, so that they stand below each other."""
-    names = ("Probability", "In the picture", "Logit", "Area above zero", "Lowest", "Highest")
-    columns: list[str | Cell] = ["", "", *map(number, names)]
-    rows = (_number_row(explanation, branch) for explanation in explanations for branch in TWO_BRANCHES)
+    """The numbers of both branches, a block a class: fixed decimals, so that they stand below each other."""
+    columns: list[str | Cell] = ["", *map(number, ("Probability", "Logit", "Area above zero")),
+                                 *(Cell(end, RANGE) for end in ("Lowest", "Highest"))]  # fmt: skip
+    rows: list[list[str | Cell]] = []
+    for place, explanation in enumerate(explanations):
+        rows.append([Cell(explanation.class_name, {"colspan": len(columns), "scope": "rowgroup"}, is_title=True)])
+        rows += [_number_row(explanation, branch, explains=place == 0) for branch in TWO_BRANCHES]
     return table(columns, rows, kind="bsig-numbers", scrolls=True)
 
 
-def _number_row(explanation: Explanation, branch: Branch) -> list[str | Cell]:
+def _number_row(explanation: Explanation, branch: Branch, *, explains: bool) -> list[str | Cell]:
+    """Softmax's probability is a share among the classes, the sigmoid branch's that the class is in the picture."""
     evidence = explanation.evidence(branch)
     presence = evidence.calibrated_probability
+    of_what = "among the classes" if branch == "softmax" else "in the picture"
+    probability = f"rank {evidence.rank:,}" if presence is None else percent(presence)
     return [
-        row_title(explanation.class_name if branch == "softmax" else ""),
-        TITLES[branch][0],
-        number(percent(evidence.probability) if branch == "softmax" else ""),
-        number("" if branch == "softmax" else f"rank {evidence.rank:,}" if presence is None else percent(presence)),
+        joined(
+            explained(TITLES[branch][0]) if explains else TITLES[branch][0],
+            element("small", of_what),
+            between=Html(" "),
+        ),
+        number(percent(evidence.probability) if branch == "softmax" else probability),
         number(signed(evidence.logit, 2)),
         number(area_text(evidence)),
-        number(signed(float(evidence.map.min()), 2)),
-        number(signed(float(evidence.map.max()), 2)),
+        Cell(signed(float(evidence.map.min()), 2), RANGE),
+        Cell(signed(float(evidence.map.max()), 2), RANGE),
     ]
 
 
 def reading_note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> Html:
-    """How the maps are to be read, and below it what is special about this model."""
+    """What is special about this picture of the maps or this model; how maps are made and read is folded away."""
     method = CAM_METHODS[explanation.method]
     rows, columns = explanation.softmax.map.shape
     of_maps = [
-        "Each map has its own scale: brightness cannot be compared." if drawing.own_scale else "",
         f"{method.title}: {method.note}",
         TREATMENTS[explanation.weights],
-        reading_words(explanation),
+        "" if READINGS[explanation.reading].kind == "plain" else reading_text(explanation),
         BIAS_WORDS[explanation.with_bias],
         f"The maps have {rows} x {columns} cells; finer detail is interpolation.",
         "Positive area counts cells above zero.",
     ]
     of_model = [
+        "Each map has its own scale: brightness cannot be compared." if drawing.own_scale else "",
         "" if model.features_at == "last" else f"Features are taken at layer '{model.features_at}'.",
         why_not_cam(model.softmax_head),
         not_trained(model),
     ]
-    return joined(*(note(" ".join(filter(None, sentences))) for sentences in (of_maps, of_model)))
+    special, common = (note(" ".join(filter(None, sentences))) for sentences in (of_model, of_maps))
+    return joined(special, folded("How these maps are made", common, class_="bsig-more"))
 
 
-def cells_html(encoded: EncodedImage, explanations: Sequence[Explanation]) -> Html:
+def cells_html(encoded: EncodedImage, in_rows: Sequence[Explanation | None]) -> Html:
     """What the page's script says of a cell under the pointer: a script element of JSON, sent once with the maps.
 
     For each row of maps both branches' values by cell; where the head has them, the cell's own softmax probability of
-    the class and the classes that are loudest in the cell.
+    the class and the classes that are loudest in the cell. None stands for a row that is hidden.
     """
+    explanations = [explanation for explanation in in_rows if explanation is not None]
     cells = cell_evidence(encoded, [explanation.class_index for explanation in explanations])
+    alone: Iterator[Tensor] = iter(() if cells is None else cells.alone)
     names = encoded.model.class_names
     content: dict[str, Any] = {
         "rows": [
-            {
+            None
+            if explanation is None
+            else {
                 "name": explanation.class_name,
                 "softmax": _rounded(explanation.softmax.map),
                 "sigmoid": _rounded(explanation.sigmoid.map),
-                "alone": None if cells is None else _rounded(cells.alone[row].numpy(), 4),
+                "alone": None if cells is None else _rounded(next(alone).numpy(), 4),
             }
-            for row, explanation in enumerate(explanations)
+            for explanation in in_rows
         ]
     }
     if cells is not None:
@@ -131,15 +155,6 @@ def _json_in_html(content: dict[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
 
-def reading_words(explanation: Explanation) -> str:
-    """What was made of the maps, and of which."""
-    reading = READINGS[explanation.reading]
-    if reading.kind == "plain":
-        return ""
-    whose = "Sigmoid map" if explanation.softmax.reading == "plain" else "Both maps"
-    return f"{whose}, {reading.title.lower()}: {reading.sentence} {explanation.reading_note}".rstrip()
-
-
 def wipe_label(explanation: Explanation) -> str:
     """What lies on either side of the wipe's line."""
     softmax, sigmoid = area_text(explanation.softmax), area_text(explanation.sigmoid)
@@ -147,24 +162,25 @@ def wipe_label(explanation: Explanation) -> str:
 
 
 def example_reason(example: Example) -> Html:
-    """Why this picture is among the examples, what is really in it, and who made it."""
-    text = f" {example.reason} Really there: {example.truth}. Picture: {example.credit}."
-    return note(joined(bold(f"{example.title}."), text))
+    """Why this picture is among the examples, and who made it."""
+    text = f" {example.reason} Picture: {example.credit}."
+    end = "" if example.title.endswith("?") else "."
+    return note(joined(bold(f"{example.title}{end}"), text))
 
 
 def class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
-    """(label, name) of all classes: the top five of either branch first, with both probabilities."""
+    """(label, name) of all classes: the top five of either branch first, with both probabilities.
+
+    The sigmoid branch's is the calibrated one; where that is not known, softmax's stands alone.
+    """
     names = encoded.model.class_names
-    softmax, sigmoid = encoded.probabilities()
+    softmax, presence = encoded.probabilities()[0], encoded.calibrated_probabilities()
     top = list(dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")]))
     rest = sorted(set(range(len(names))) - set(top), key=lambda index: names[index].casefold())
-    first = [
-        (
-            f"{names[index]} (softmax {percent(float(softmax[index]))}, sigmoid {percent(float(sigmoid[index]))})",
-            names[index],
-        )
-        for index in top
-    ]
+    first = []
+    for index in top:
+        of_sigmoid = "" if presence is None else f", sigmoid {percent(float(presence[index]))}"
+        first.append((f"{names[index]} (softmax {percent(float(softmax[index]))}{of_sigmoid})", names[index]))
     return first + [(names[index], names[index]) for index in rest]
 
 
