@@ -80,7 +80,7 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
         with _tab("Models", "models"):
             models = build_models(bench, compare)
         with _tab("Guided tour", "tour") as tab:
-            tour = build_tour(bench, tab)
+            tour = build_tour(bench, compare, tab)
     connect_finetune(models, bench, finetune.start, tabs)
     connect_compare_finetune(compare, finetune.start, tabs)
     return Screens(

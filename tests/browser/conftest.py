@@ -29,7 +29,7 @@ MAIN_ACTS = {
     "test_a_text_file_named_jpg_is_refused_in_one_sentence_and_the_app_goes_on",
     "test_download_holds_pictures_maps_and_numbers",
     "test_nothing_overflows_on_a_phone[light-Compare]",
-    "test_the_softmax_map_goes_where_one_clicks_and_no_probability_moves[7-1]",
+    "test_the_softmax_map_goes_where_one_drags_it_and_no_probability_moves[7-1]",
     "test_every_plot_of_the_signs_is_drawn",
     "test_shipped_results_are_a_sentence_a_table_and_plots",
     "test_one_click_then_curves_evidence_that_forms_and_the_checkpoint_in_compare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from typing import Any
@@ -76,6 +77,24 @@ def choose(page: Any, elem_id: str, option: str) -> None:
     options = page.locator("ul[role=listbox] li")
     # The name itself may also be a part of longer names.
     options.filter(has_text=re.compile(rf"^[\s✓]*{re.escape(option)}\s*(\(|$)")).first.click()
+
+
+def drag_to(page: Any, elem_id: str, row: float, column: float, cells: int = 7) -> None:
+    """Takes the heatmap of a block by its middle to a place, counted from 1, and holds it there."""
+    canvas = page.locator(f"#{elem_id} .bsig-drag[data-drawn] .bsig-drag-map canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(
+        box["x"] + (column - 0.5) * box["width"] / cells, box["y"] + (row - 0.5) * box["height"] / cells, steps=6
+    )
+
+
+def canvas_pixels(page: Any, selector: str) -> np.ndarray:
+    """What a canvas shows, (H, W, 3)."""
+    address = page.locator(selector).evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))).convert("RGB"))
 
 
 def tick(page: Any, elem_id: str, label: str) -> None:

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
 
-from browser.screens import beyond_the_edge, choose, open_tab, tick
+from browser.screens import beyond_the_edge, choose, drag_to, open_tab, tick
 from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
+from bsig.ui.components.examples import example_by_key
 from bsig.ui.screens.tour import STEPS
 
 
@@ -59,9 +60,13 @@ def test_a_method_without_channel_weights_is_replaced_in_words(collapse_page: An
 def test_the_tour_opens_by_a_link_and_leads_through_its_four_steps(visit: Callable[..., Any]) -> None:
     page = visit("?tab=tour")
     for number, step in enumerate(STEPS):
-        picture = page.locator(f"#tour-picture-{number} img")
-        expect(picture).to_be_visible()
-        assert picture.get_attribute("alt")
+        if step.is_dragged:
+            expect(page.locator(f"#tour-drag-{number} .bsig-drag[data-drawn]")).to_be_visible()
+        else:
+            for picture in page.locator(f"[id^=tour-picture-{number}] img").all():
+                expect(picture).to_be_visible()
+                assert picture.get_attribute("alt")
+            expect(page.locator(f"[id^=tour-picture-{number}] img")).to_have_count(2)
         words = page.locator(f"#tour-words-{number}")
         before = words.inner_text()
         tick(page, f"tour-control-{number}", step.choices[-1])
@@ -69,6 +74,31 @@ def test_the_tour_opens_by_a_link_and_leads_through_its_four_steps(visit: Callab
         assert re.search(r"\d", words.inner_text()), "a step without a number shows nothing"
         if number + 1 < len(STEPS):
             page.locator(f"#tour-next-{number}").click()
+
+
+def test_in_the_visitors_hand_softmax_stands_still_and_sigmoid_does_not(visit: Callable[..., Any]) -> None:
+    for number, said in ((2, "No probability moves"), (3, "The probabilities move, by up to")):
+        page = visit(f"?tab=tour&step={number + 1}")
+        numbers = page.locator(f"#tour-drag-{number} table")
+        page.locator(f"#tour-drag-{number} .bsig-drag[data-drawn]").wait_for()
+        before = numbers.inner_text()
+        drag_to(page, f"tour-drag-{number}", 1, 1)
+        expect(page.locator(f"#tour-drag-{number} .bsig-drag-change")).to_contain_text(said)
+        page.mouse.up()
+        assert (numbers.inner_text() == before) == (number == 2)
+
+
+def test_the_tour_ends_with_the_visitors_own_picture_in_compare(visit: Callable[..., Any]) -> None:
+    page = visit("?tab=tour&step=4")
+    page.locator("#tour-drag-3 .bsig-drag[data-drawn]").wait_for()
+    path = example_by_key("pavilion").path
+    with page.expect_file_chooser() as waiting:
+        page.locator("#tour-own").click()
+    mine = {"name": "mine.jpg", "mimeType": "image/jpeg", "buffer": path.read_bytes() + b"\0"}
+    waiting.value.set_files(mine)
+    expect(page.locator("#map-softmax img")).to_be_visible()
+    expect(page.locator("#finding")).to_contain_text("palace")
+    expect(page.locator("#reason")).to_have_text("")
 
 
 @pytest.mark.parametrize("tab", ["logit-shift", "sign-collapse", "tour"])

@@ -63,8 +63,9 @@ def test_keys_alone_lead_everywhere(page: Any) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#shift-finding")).to_contain_text("Same classifier, another heatmap")
     painted = sources(page, "shift-after")
-    _tab_to(page, "#shift-row input[type=range]")
-    page.keyboard.press("End")
+    _tab_to(page, "#shift-drag .bsig-drag-map")
+    for key in ["ArrowDown"] * 6 + ["ArrowLeft"]:
+        page.keyboard.press(key)
     expect(page.locator("#shift-after img")).to_have_attribute("alt", re.compile("row 7, column 1 of 7"))
     assert sources(page, "shift-after") != painted
     # a fine-tune

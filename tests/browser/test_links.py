@@ -61,9 +61,10 @@ def test_a_painted_cell_is_restored_and_reached_with_the_keys(visit: Callable[..
     page = visit("?example=cat-golf-ball")
     open_tab(page, "Logit shift")
     expect(page.locator("#shift-finding")).to_contain_text("Same classifier, another heatmap")
-    for _ in range(2):
-        page.locator("#shift-row input[type=range]").press("ArrowRight")
-    page.locator("#shift-column input[type=range]").press("End")
+    tick(page, "shift-subject", "Asked in Compare: golf ball")
+    expect(page.locator("#shift-finding")).to_contain_text("'golf ball'")
+    for key in ["ArrowDown", *["ArrowRight"] * 6]:
+        page.locator("#shift-drag .bsig-drag-map").press(key)
     expect(page.locator("#shift-after img")).to_have_attribute("alt", re.compile("row 3, column 7 of 7"))
     query = _link(page)
     assert parse_qs(query[1:])["cell"] == ["3,7"]

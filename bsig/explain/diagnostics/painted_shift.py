@@ -24,6 +24,9 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 
+BUMP_WIDTH = 0.15
+"""Width of `target_at_cell`'s bump, in sides of the grid."""
+
 
 @dataclass(frozen=True)
 class PaintedShift:
@@ -54,35 +57,57 @@ def painted_shift(
     cells = features.double().flatten(1).T
     change = target_map.double().flatten() - cells @ channel_weights.double()
     # `cells = left diag(sizes) right`, so `v = right^T diag(1 / sizes) left^T change`. Of all that paint the change as
-    # well, it is the smallest, because it has no part that every feature is blind to. Directions of rounding size are
-    # left out: divided by their size, noise would rule the answer.
-    left, sizes, right = torch.linalg.svd(cells, full_matrices=False)
-    is_in_features = sizes > 10 * torch.finfo(features.dtype).eps * sizes.max()
-    along = (left[:, is_in_features].T @ change) / sizes[is_in_features]
-    vector = (right[is_in_features].T @ along).to(features.dtype)
+    # well, it is the smallest, because it has no part that every feature is blind to.
+    left, sizes, right = _directions(features)
+    vector = (right.T @ ((left.T @ change) / sizes)).to(features.dtype)
     residual = float((cells @ vector.double() - change).abs().max())
-    rank = int(is_in_features.sum())
+    rank = len(sizes)
     return PaintedShift(vector, residual, rank, _reason(residual, float(change.abs().max()), rank, len(cells)))
 
 
-def target_at_cell(class_map: Float[Tensor, "h w"], row: int, column: int) -> Float[Tensor, "h w"]:
-    """A smooth bump with its maximum at one cell, from the map's own minimum to its own maximum.
+def painting_basis(features: Float[Tensor, "k h w"]) -> Float[Tensor, "n r"]:
+    """`U`, orthonormal maps that span whatever a shift can paint, in float64; `n = h*w` cells, `r` the rank.
+
+    `painted_shift` reaches `M + U U^T (target - M)`; with `r = n` that is the target itself. So a map can be dragged
+    without solving again.
+    """
+    return _directions(features)[0]
+
+
+def _directions(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Left vectors (n, r), singular values (r,), right vectors (r, k) of the features as a (cells, k) matrix.
+
+    Directions of rounding size are left out: divided by their size, noise would rule the answer.
+    """
+    left, sizes, right = torch.linalg.svd(features.double().flatten(1).T, full_matrices=False)
+    is_in_features = sizes > 10 * torch.finfo(features.dtype).eps * sizes.max()
+    return left[:, is_in_features], sizes[is_in_features], right[is_in_features]
+
+
+def target_at_cell(class_map: Float[Tensor, "h w"], row: float | int, column: float | int) -> Float[Tensor, "h w"]:
+    """A smooth bump with its maximum at one place, from the map's own minimum to its own maximum.
 
     `min + (max - min) * exp(-d^2 / (2 width^2))`, `d` in cells; `width` is 0.15 of the longer side of the grid, half a
     cell at least. The same range, so that the painted map looks no stranger than the honest one; a constant map has
-    none and gets a bump of one logit.
+    none and gets a bump of one logit. Row and column are those of a cell's middle, from 0; a place between two cells
+    is a fraction.
 
     Raises:
         InputError: the cell lies outside of the grid.
     """
     h, w = class_map.shape
-    if not (0 <= row < h and 0 <= column < w):
+    if not (-0.5 <= row <= h - 0.5 and -0.5 <= column <= w - 0.5):
         raise InputError(f"`row`, `column` (={row}, {column}) must be a cell of the {h} x {w} grid, counted from 0.")
-    width = max(0.5, 0.15 * max(h, w))
+    width = bump_width(h, w)
     rows, columns = torch.arange(h).to(class_map)[:, None], torch.arange(w).to(class_map)[None]
     bump = torch.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
     low, high = class_map.min(), class_map.max()
     return low + torch.where(high > low, high - low, 1.0) * bump
+
+
+def bump_width(rows: int, columns: int) -> float:
+    """The width of `target_at_cell`'s bump, in cells."""
+    return max(0.5, BUMP_WIDTH * max(rows, columns))
 
 
 def _corner(bottom: bool, right: bool) -> Callable[[Tensor], Tensor]:

@@ -30,6 +30,8 @@ from bsig.model.heads import ClassificationHead
 SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
 LARGEST_DELTA = 0.05
 LARGEST_CHANNEL_DELTA = 1.0
+VISIBLE_CHANGE = 0.05
+"""Of a probability, from which a shift is said to show."""
 UNPAINTED_DELTA = -0.02
 """What is added to every weight of a head that cannot be painted."""
 
@@ -41,7 +43,7 @@ class ShiftRequest:
     Attributes:
         kind: one of `SHIFTS`.
         target: for painting, one of `TARGETS`.
-        cell: for painting, row and column from 0; stands above the target.
+        cell: for painting, row and column from 0, fractions between two cells; stands above the target.
         delta: for all channels, added to every weight.
         channel: for one channel; None is the strongest one of the class on the picture.
         channel_delta: for one channel, added to its weight.
@@ -49,7 +51,7 @@ class ShiftRequest:
 
     kind: str = "paint"
     target: str = "top left"
-    cell: tuple[int, int] | None = None
+    cell: tuple[float | int, float | int] | None = None
     delta: float = 0.0
     channel: int | None = None
     channel_delta: float = 0.3
@@ -82,6 +84,22 @@ class ShiftedPicture:
         """The largest change of any of the branch's probabilities."""
         before, after = self.probabilities(branch)
         return float((after - before).abs().max())
+
+    def presence(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """The sigmoid branch's probabilities before and after: calibrated where the model is, else plain.
+
+        Both by the calibration of the model as trained, which is how the shifted branch would be read.
+        """
+        calibration = self.encoded.model.presence
+        if calibration is None:
+            return self.probabilities("sigmoid")
+        before, after = (calibration.probability(each.sigmoid_logits) for each in (self.encoded, self.shifted))
+        return before, after
+
+    def sigmoid_probability(self) -> tuple[float, float]:
+        """`presence` of the class that is explained."""
+        before, after = (float(each[self.before.class_index]) for each in self.presence())
+        return before, after
 
     def movement(self, branch: Branch) -> MapMovement:
         """How far one branch's map moved, in cells and in correlation."""
@@ -124,7 +142,7 @@ def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest)
     current = torch.einsum("k,khw->hw", row, features)
     target = target_at_cell(current, *request.cell) if request.cell else target_map(current, request.target)
     painted = painted_shift(features, row, target)
-    place = f"row {request.cell[0] + 1}, column {request.cell[1] + 1}" if request.cell else request.target
+    place = f"row {request.cell[0] + 1:.3g}, column {request.cell[1] + 1:.3g}" if request.cell else request.target
     length = float(painted.vector.norm() / head.last_linear.weight.norm(dim=1).mean())
     description = f"painted: {place}; the shift is {percent(length)} as long as an average class's weights"
     return painted.vector.to(row), f"{description}. {painted.reason}" if painted.reason else description
@@ -179,11 +197,12 @@ def shift_finding(shifted: ShiftedPicture) -> str:
             f"moved (correlation with the original {movement.correlation:.2f}, its maximum by "
             f"{movement.peak_move:.1f} cells)"
         )
-    before, after = shifted.before.sigmoid.probability, shifted.after.sigmoid.probability
+    before, after = shifted.sigmoid_probability()
+    seen = "shows it" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows it on this picture"
     return (
         f"Same classifier, another heatmap: the softmax map of '{name}' {moved}, and no softmax probability changed by "
-        f"more than {shifted.largest_change('softmax'):.0e}. The sigmoid branch gives the same shift away: "
-        f"'{name}' goes from {percent(before)} to {percent(after)}."
+        f"more than {shifted.largest_change('softmax'):.0e}. The same vector in the sigmoid branch {seen}: '{name}' "
+        f"goes from {percent(before)} to {percent(after)}."
     )
 
 

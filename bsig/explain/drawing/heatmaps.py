@@ -115,7 +115,7 @@ def overlay(
     """
     if not 0 <= heatmap_opacity <= 1:
         raise InputError(f"`heatmap_opacity` (={heatmap_opacity}) must be between 0 and 1.")
-    paint, keep = _paint(view, colormap_of(view, colormap), float(heatmap_opacity))
+    paint, keep = overlay_table(view, colormap_of(view, colormap), float(heatmap_opacity))
     backdrop = crop if is_greyed else greyed(crop)
     index = _colour_index(map, limit, view, backdrop.size, smooth)
     mixed = keep.take(index, axis=0, mode="clip")  # in place from here on: the pixels are many, and this is a new array
@@ -181,8 +181,11 @@ def _colour_index(
 
 
 @lru_cache(maxsize=64)
-def _paint(view: View, colormap: str, heatmap_opacity: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each colour index, in 256ths: the colour times its opacity and a half to round; the photo's share. (n, 3)."""
+def overlay_table(view: View, colormap: str, heatmap_opacity: float) -> tuple[np.ndarray, np.ndarray]:
+    """An overlay's two tables by colour index, (n, 3): pixel = (photo * keep[index] + paint[index]) >> 8.
+
+    In 256ths: `paint` is the colour times its opacity and a half to round, `keep` the photo's share.
+    """
     colours = colour_table(view, colormap)
     shares = np.linspace(0, 1, 256) if view == "positive" else np.abs(np.linspace(-1, 1, 255))
     opacity = np.rint(256 * heatmap_opacity * np.minimum(1, shares / OPAQUE_AT)).astype(np.uint16)[:, None]

@@ -85,7 +85,7 @@ def _on_the_grid(bench: Workbench, view: View, model: DualBranch, notes: list[st
     cell = view.cell_index()
     if cell:
         rows, columns = bench.encode(example_by_key(view.example).path, view.checkpoint).features.shape[2:]
-        if cell[0] >= rows or cell[1] >= columns:
+        if not (-0.5 <= cell[0] <= rows - 0.5 and -0.5 <= cell[1] <= columns - 0.5):
             notes.append(f"The link's cell (={view.cell}) lies outside the {rows} x {columns} grid; it is left out.")
             view = replace(view, cell="")
     return view

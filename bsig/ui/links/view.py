@@ -26,6 +26,7 @@ from bsig.explain.readings import READINGS
 
 TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
+SUBJECTS = {"predicted": "Predicted", "asked": "Asked in Compare"}
 ZOOMS = ("all", "zero")
 TOUR_STEPS = 4
 KEYS = {"class_name": "class", "view": "evidence"}  # `view` is Gradio's own: `?view=api`
@@ -51,8 +52,9 @@ class View:
         more_classes: in the link `more-classes`: further classes, with a bar between them.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
-        shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1 and
-            stands above the target; a channel of -1 is the strongest one.
+        shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1, with
+            decimals between two cells, and stands above the target; a channel of -1 is the strongest one.
+        subject: whose heatmap that screen moves, a key of `SUBJECTS`; empty for the link's class, else the predicted.
         zoom: of the Sign collapse screen.
         step, choice: the guided tour's step, from 1, and what its control says.
         measured, measured_on, measured_method, measured_weights: the Evaluate screen.
@@ -79,6 +81,7 @@ class View:
     opacity: int = 80
     colormap: str = "inferno"
     own_scale: bool = False
+    subject: str = ""
     shift: str = "paint"
     target: str = "top left"
     cell: str = ""
@@ -98,11 +101,11 @@ class View:
         """The further classes."""
         return self.more_classes.split(BETWEEN_CLASSES) if self.more_classes else []
 
-    def cell_index(self) -> tuple[int, int] | None:
+    def cell_index(self) -> tuple[float, float] | None:
         """Row and column from 0, or None."""
         if not self.cell:
             return None
-        row, column = (int(part) for part in self.cell.split(","))
+        row, column = (float(part) for part in self.cell.split(","))
         return row - 1, column - 1
 
 
@@ -191,9 +194,10 @@ def _yes_no(text: str) -> bool | None:
 
 
 def _cell(text: str) -> str | None:
-    parts = text.split(",")
-    read = _whole(1, 64)
-    return text if len(parts) == 2 and all(read(part) for part in parts) else None
+    """Row and column with at most three decimals; the upper edge of the first row is 0.5."""
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?,\d{1,2}(\.\d{1,3})?", text, re.ASCII):
+        return None
+    return text if all(0.5 <= float(part) <= 64.5 for part in text.split(",")) else None
 
 
 def _text(text: str) -> str:
@@ -220,6 +224,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "threshold": (_whole(5, 95), "a whole number from 5 to 95"),
     "opacity": (_whole(10, 100), "a whole number from 10 to 100"),
     "colormap": (_one_of(COLORMAPS), _listed(COLORMAPS)),
+    "subject": (_one_of(("", *SUBJECTS)), _listed(SUBJECTS)),
     "shift": (_one_of(SHIFTS), _listed(SHIFTS)),
     "target": (_one_of(TARGETS), _listed(TARGETS)),
     "cell": (_cell, "a row and a column of the grid, as 2,6"),

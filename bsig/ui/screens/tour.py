@@ -1,32 +1,50 @@
-"""The guided tour: four steps for someone who has one minute. Each is one picture, one control, two sentences."""
+"""The guided tour: four steps for someone who has one minute, and then the visitor's own picture.
+
+Steps 1 and 2 show both branches' maps of one class side by side; in 3 and 4 the visitor drags a map, of the softmax and
+of the sigmoid branch, beside the probabilities that stand still or move. Each step is one control and two sentences.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from bsig.explain.cams import Branch
+from bsig.explain.diagnostics.map_drag import MapDrag, map_drag
 from bsig.explain.diagnostics.shift_request import ShiftRequest, shifted_picture
 from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shared_limit_of
+from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.wording import area_text, percent
 from bsig.ui.components import html
+from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.components.fields import Answers, InputValues
-from bsig.ui.components.handlers import in_words
-from bsig.ui.components.inputs import MapImage
+from bsig.ui.components.handlers import PRIVATE, in_words
+from bsig.ui.components.inputs import OPEN_COMPARE_JS, MapImage
+from bsig.ui.screens.compare.screen import CompareScreen, picture_answers
 from bsig.ui.workbench import Workbench
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-PICTURE = "cat"
+PICTURE = "coffee"
 LIKELIEST = ("likeliest class", "second class", "third class")
 THERE = "what is there"
 ABSENT = ("golf ball", "parachute", "gas pump", "French horn")
-PLACES = ("top left", "bottom right", "hide it", "background")
+AS_IT_IS = "where it is"
+CORNER = "top left"
+PLACES = (AS_IT_IS, CORNER, "bottom right", "hide it", "background")
+SHOWN: dict[Branch, tuple[str, str]] = {
+    "softmax": ("Softmax heatmap", "the usual one (CAM)"),
+    "sigmoid": ("Sigmoid heatmap", "the branch that explains"),
+}
+PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour-picture-{}-sigmoid"}
+DRAG_ID = "tour-drag-{}"
+NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so its heatmap cannot be dragged."
 
 
 @dataclass(frozen=True)
@@ -34,114 +52,120 @@ class StepAnswer:
     """What one step shows.
 
     Attributes:
-        explanation: the explanation whose map is drawn.
-        branch: the branch of that map.
+        explanation: the explanation whose maps are drawn.
         sentences: what is seen, and what follows from it.
-        scale_of: the explanation that the scale is taken from, where it is another one: a heatmap that is hidden must
-            look hidden, not stretched.
+        drag: what the visitor drags and the map it starts with; None where both branches' maps are shown instead.
     """
 
     explanation: Explanation
-    branch: Branch
     sentences: tuple[str, str]
-    scale_of: Explanation | None = None
+    drag: tuple[MapDrag, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
 class TourStep:
-    """One step: its name, its title, its one control, and what the control's value shows."""
+    """One step: its name, its title, its one control, what the control's value shows, and whether it is dragged."""
 
     label: str
     title: str
     control: str
     choices: tuple[str, ...]
     answer: Callable[[EncodedImage, str], StepAnswer]
+    is_dragged: bool = False
 
 
 def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
-    """Step 1: the heatmap of a class that is there."""
+    """Step 1: the heatmaps of a class that is there."""
     index = encoded.top_classes(count=len(LIKELIEST))[LIKELIEST.index(choice)]
     explanation = encoded.explain(index)
     softmax = explanation.softmax
     return StepAnswer(
         explanation,
-        "softmax",
         (
-            f"The model gives '{explanation.class_name}' {percent(softmax.probability)}, and the usual heatmap (CAM) "
-            f"lights up on {area_text(softmax)} of the picture.",
-            "It looks right, so one trusts it; the next steps ask it questions whose answer is known.",
+            f"The model gives '{explanation.class_name}' {percent(softmax.probability)}, and its heatmap (CAM) lights "
+            f"up on {area_text(softmax)} of the picture.",
+            "It looks right, so one trusts it. The next steps ask it questions whose answer is known.",
         ),
     )
 
 
 def absent_class(encoded: EncodedImage, choice: str) -> StepAnswer:
-    """Step 2: the softmax heatmap of something that is not there."""
+    """Step 2: the heatmaps of something that is not there."""
     explanation = encoded.explain(encoded.model.class_index(choice))
-    softmax = explanation.softmax
+    softmax, sigmoid = explanation.softmax, explanation.sigmoid
     return StepAnswer(
         explanation,
-        "softmax",
         (
             f"There is no {choice} in this picture, and the model knows it: {percent(softmax.probability)}.",
-            f"Its heatmap still claims evidence for '{choice}' on {area_text(softmax)} of the picture, because softmax "
-            "leaves open where zero lies.",
+            f"The softmax heatmap still claims evidence for '{choice}' on {area_text(softmax)} of the picture, because "
+            f"softmax leaves open where zero lies; the sigmoid branch claims {area_text(sigmoid)}.",
         ),
     )
 
 
-def painted_map(encoded: EncodedImage, choice: str) -> StepAnswer:
-    """Step 3: the same classifier with a painted heatmap."""
-    shifted = shifted_picture(encoded, encoded.predicted_index, "cam", ShiftRequest("paint", choice))
+def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
+    """Step 3: the softmax heatmap in the visitor's hand, at the start where the choice puts it."""
+    index = encoded.predicted_index
+    place = CORNER if choice == AS_IT_IS else choice
+    shifted = shifted_picture(encoded, index, "cam", ShiftRequest("paint", place))
+    side = shifted.before if choice == AS_IT_IS else shifted.after
     return StepAnswer(
-        shifted.after,
-        "softmax",
+        shifted.before,
         (
-            f"One vector, added to the weights of every class, puts the heatmap of '{shifted.before.class_name}' "
-            f"where we want it ({choice}).",
-            f"It is the same classifier: over all {encoded.model.num_classes} classes no probability changed by more "
-            f"than {shifted.largest_change('softmax'):.0e}.",
+            f"Drag the heatmap of '{side.class_name}' wherever you like: one vector, added to the weights of every "
+            "class, puts it there.",
+            f"It is the same classifier. With the heatmap at '{place}' none of its {encoded.model.num_classes} "
+            f"probabilities changes by more than {shifted.largest_change('softmax'):.0e}, so nothing tells you which "
+            "heatmap is the honest one.",
         ),
-        scale_of=shifted.before,
+        (map_drag(encoded, index), side.softmax.map),
     )
 
 
-def sigmoid_branch(encoded: EncodedImage, choice: str) -> StepAnswer:
-    """Step 4: the sigmoid branch on a class that is there and on one that is not."""
-    is_there = choice == THERE
-    explanation = encoded.explain(None if is_there else encoded.model.class_index(choice))
-    softmax, branch = explanation.softmax, explanation.sigmoid
-    second = (
-        "A vector added to all classes would change its probabilities, so its zero is fixed by labels, not by chance."
-        if is_there
-        else f"Softmax claimed {area_text(softmax)}: ask for what is not there before you trust a heatmap."
-    )
+def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
+    """Step 4: the sigmoid branch's heatmap in the visitor's hand."""
+    index = encoded.predicted_index if choice == THERE else encoded.model.class_index(choice)
+    shifted = shifted_picture(encoded, encoded.predicted_index, "cam", ShiftRequest("paint", CORNER))
+    before, after = shifted.sigmoid_probability()
+    explanation = encoded.explain(index, "cam")
     return StepAnswer(
         explanation,
-        "sigmoid",
         (
-            f"The sigmoid branch answers yes or no for each class: '{explanation.class_name}' "
-            f"{percent(branch.probability)}, with evidence on {area_text(branch)} of the picture.",
-            second,
+            f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
+            "own, so they move. The vector "
+            f"that took the softmax heatmap to '{CORNER}' takes '{shifted.before.class_name}' from {percent(before)} "
+            f"to {percent(after)}.",
+            "A drag that keeps the map's mean would not show on this picture, but on others. So labels fix where zero "
+            "lies: this heatmap cannot be moved without changing an answer.",
         ),
+        (map_drag(encoded, index, "sigmoid"), explanation.sigmoid.map),
     )
 
 
 STEPS: tuple[TourStep, ...] = (
-    TourStep("Trust", "The heatmap you trust", "Explain the", LIKELIEST, present_class),
+    TourStep("Trust", "A heatmap you would trust", "Explain the", LIKELIEST, present_class),
     TourStep("Ask", "Ask for what is not there", "Ask for", ABSENT, absent_class),
-    TourStep("Move", "The same model, another heatmap", "Put the heatmap", PLACES, painted_map),
-    TourStep("Answer", "What the sigmoid branch shows", "Ask the sigmoid branch for", (THERE, *ABSENT), sigmoid_branch),
+    TourStep("Drag", "Drag the heatmap; the classifier stays the same", "Put it", PLACES, softmax_drag, True),
+    TourStep(
+        "Answer", "The branch that cannot be dragged", "Drag the heatmap of", (THERE, *ABSENT), sigmoid_drag, True
+    ),
 )
 
 
 @dataclass(frozen=True)
 class _Pane:
-    """The parts of one step."""
+    """The parts of one step: maps by branch, or the block of a drag and the map it starts with."""
 
     step: TourStep
     control: gr.Radio
-    picture: MapImage
     words: gr.HTML
+    pictures: dict[Branch, MapImage]
+    drag: tuple[gr.HTML, ...]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What the control's value changes."""
+        return [self.words, *self.pictures.values(), *self.drag]
 
 
 @dataclass(frozen=True)
@@ -159,44 +183,79 @@ class TourScreen:
     opened: dict[str, Any]
 
 
-def build_tour(bench: Workbench, tab: gr.Tab) -> TourScreen:
+def build_tour(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> TourScreen:
     """Lays out the four steps and connects them."""
     with gr.Walkthrough(selected=0, elem_id="tour") as walk:
         panes = [_step_part(number, step, walk) for number, step in enumerate(STEPS)]
+    with gr.Row():
+        gr.HTML(html.section("Now your own picture", "See what both branches say of it, and drag its heatmap."))
+        own = gr.UploadButton(
+            "Try your picture", file_types=["image"], variant="primary", elem_id="tour-own", scale=0, min_width=220
+        )
 
     @in_words
     def on_open(values: InputValues) -> Answers:
         return {part: answer for pane in panes for part, answer in _drawn(bench, pane, values[pane.control]).items()}
 
     controls = [pane.control for pane in panes]
-    outputs = [part for pane in panes for part in (pane.picture, pane.words)]
+    outputs = [part for pane in panes for part in pane.outputs]
     opened = {"fn": on_open, "inputs": set(controls), "outputs": outputs, **QUIET}
     tab.select(**opened)
     for pane in panes:
-        pane.control.input(_on_choice(bench, pane), pane.control, [pane.picture, pane.words], **QUIET)
+        pane.control.input(_on_choice(bench, pane), pane.control, pane.outputs, **QUIET)
+    _connect_own(bench, compare, own)
     return TourScreen(walk, controls, opened)
 
 
+def _connect_own(bench: Workbench, compare: CompareScreen, own: gr.UploadButton) -> None:
+    """The visitor's picture opens in Compare, with the class that is predicted."""
+    layout, fields = compare.layout, compare.fields
+
+    @in_words
+    def on_own(values: InputValues) -> Answers:
+        inputs = replace(fields.read(values), image=values[own], class_name=None)
+        return {fields.image: inputs.image, layout.reason: "", layout.example: "",
+                **picture_answers(bench, layout, inputs)}  # fmt: skip
+
+    outputs = [fields.image, layout.reason, layout.example, *layout.outputs]
+    shown = own.upload(on_own, fields.components | {own}, outputs, **PRIVATE)
+    shown.success(None, None, None, js=OPEN_COMPARE_JS).then(**compare.done)
+
+
 def _step_part(number: int, step: TourStep, walk: gr.Walkthrough) -> _Pane:
-    with gr.Step(step.label, id=number), gr.Row(elem_classes="bsig-main"):
-        with gr.Column(scale=1, min_width=300):
-            picture = MapImage(
-                show_label=False, format="png", interactive=False, buttons=["fullscreen"], height=448,
-                elem_id=f"tour-picture-{number}", elem_classes="bsig-map",
-            )  # fmt: skip
-        with gr.Column(scale=1, min_width=300):
-            gr.HTML(html.heading(f"{number + 1}. {step.title}"))
-            words = gr.HTML(elem_id=f"tour-words-{number}")
-            control = gr.Radio(
-                list(step.choices), value=step.choices[0], label=step.control, elem_id=f"tour-control-{number}"
-            )
-            with gr.Row():
-                if number:
-                    _leads_to(gr.Button("Back", size="sm"), number - 1, walk)
-                if number + 1 < len(STEPS):
-                    button = gr.Button("Next", variant="primary", size="sm", elem_id=f"tour-next-{number}")
-                    _leads_to(button, number + 1, walk)
-    return _Pane(step, control, picture, words)
+    with gr.Step(step.label, id=number):
+        gr.HTML(html.section(f"{number + 1}. {step.title}", ""))
+        words = gr.HTML(elem_id=f"tour-words-{number}")
+        with gr.Row(elem_classes="bsig-main"):
+            with gr.Column(scale=3, min_width=320):
+                pictures = {} if step.is_dragged else _pictures(number)
+                keys = (DRAG_ID, "tour-painted-{}") if step.is_dragged else ()
+                drag = tuple(gr.HTML(elem_id=key.format(number)) for key in keys)
+            with gr.Column(scale=1, min_width=240):
+                control = gr.Radio(
+                    list(step.choices), value=step.choices[0], label=step.control, elem_id=f"tour-control-{number}"
+                )
+                with gr.Row():
+                    if number:
+                        _leads_to(gr.Button("Back", size="sm"), number - 1, walk)
+                    if number + 1 < len(STEPS):
+                        button = gr.Button("Next", variant="primary", size="sm", elem_id=f"tour-next-{number}")
+                        _leads_to(button, number + 1, walk)
+    return _Pane(step, control, words, pictures, drag)
+
+
+def _pictures(number: int) -> dict[Branch, MapImage]:
+    """Both branches' maps, side by side."""
+    pictures: dict[Branch, MapImage] = {}
+    with gr.Row(elem_classes="bsig-grid"):
+        for branch, (title, text) in SHOWN.items():
+            with gr.Column(min_width=0):
+                gr.HTML(html.heading(title, text))
+                pictures[branch] = MapImage(
+                    show_label=False, format="png", interactive=False, buttons=["fullscreen"],
+                    elem_id=PICTURE_IDS[branch].format(number), elem_classes="bsig-map",
+                )  # fmt: skip
+    return pictures
 
 
 def _leads_to(button: gr.Button, number: int, walk: gr.Walkthrough) -> None:
@@ -212,17 +271,39 @@ def _on_choice(bench: Workbench, pane: _Pane) -> Callable[[str | None], Answers]
 
 
 def _drawn(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:
-    """The picture and the words of a step for its control's value."""
+    """The pictures and the words of a step for its control's value."""
     choice = choice or pane.step.choices[0]
     encoded = bench.encode(example_by_key(PICTURE).path, bench.default_checkpoint)
+    nothing: Answers = dict.fromkeys(pane.outputs)
     if choice in ABSENT and choice not in encoded.model.class_names:
         words = f"This checkpoint has no class '{choice}'. Start the tour with the default one."
-        return {pane.picture: None, pane.words: html.finding(words)}
+        return {**nothing, pane.words: html.finding(words)}
+    if pane.step.is_dragged and not encoded.model.softmax_head.cam_is_exact:
+        return {**nothing, pane.words: html.finding(NO_DRAG)}
     answer = pane.step.answer(encoded, choice)
-    evidence = answer.explanation.evidence(answer.branch)
-    limit = shared_limit_of(answer.scale_of or answer.explanation, Drawing())
-    picture = map_picture(answer.explanation, evidence.map, limit, Drawing())
+    words = html.finding(" ".join(answer.sentences))
+    shown = _maps(pane, answer.explanation) if answer.drag is None else _drag(pane, answer.explanation, *answer.drag)
+    return {pane.words: words, **shown}
+
+
+def _maps(pane: _Pane, explanation: Explanation) -> Answers:
+    """Both branches' maps on one scale."""
+    limit = shared_limit_of(explanation, Drawing())
     return {
-        pane.picture: gr.update(value=picture, alt_text=alt_text(answer.explanation, answer.branch)),
-        pane.words: html.finding(" ".join(answer.sentences)),
+        picture: gr.update(
+            value=map_picture(explanation, explanation.evidence(branch).map, limit, Drawing()),
+            alt_text=alt_text(explanation, branch),
+        )
+        for branch, picture in pane.pictures.items()
     }
+
+
+def _drag(pane: _Pane, explanation: Explanation, drag: MapDrag, start: np.ndarray) -> Answers:
+    """The map to drag, on the scale of both branches' own maps, and where it starts."""
+    block, painted = pane.drag
+    elem_id = DRAG_ID.format(STEPS.index(pane.step))
+    shown = drag_html(
+        drag, explanation.crop, shared_limit(explanation.softmax.map, explanation.sigmoid.map), elem_id=elem_id,
+        text=f"'{drag.class_name}': drag it anywhere",
+    )  # fmt: skip
+    return {block: shown, painted: painted_html(start, elem_id)}

@@ -13,7 +13,13 @@ from random_heads import COLUMNS, DOUBLE, FEATURES, ROWS, WEIGHT, random_head
 from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.explain.diagnostics.logit_shift import class_map
-from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
+from bsig.explain.diagnostics.painted_shift import (
+    TARGETS,
+    painted_shift,
+    painting_basis,
+    target_at_cell,
+    target_map,
+)
 from bsig.inputs.errors import InputError
 from bsig.model.heads import shifted_rows
 
@@ -38,6 +44,26 @@ def test_painted_shift() -> None:
 def test_target_at_cell() -> None:
     own = class_map(HEAD[0], HEAD[1], 0)
     assert_close(target_at_cell(own, 1, 5), reference.bump(own.numpy(), 1, 5, 0.15 * COLUMNS), IDENTITY)
+
+
+@pytest.mark.parametrize("place", [(1.5, 2.25), (-0.5, COLUMNS - 0.5)], ids=str)
+def test_target_between_cells(place: tuple[float, float]) -> None:
+    own = class_map(HEAD[0], HEAD[1], 0)
+    assert_close(target_at_cell(own, *place), reference.bump(own.numpy(), *place, 0.15 * COLUMNS), IDENTITY)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 30])
+def test_the_basis_says_what_a_shift_can_paint(channels: int) -> None:
+    torch.manual_seed(channels)
+    features, own = torch.randn(channels, 3, 5, dtype=DOUBLE), torch.randn(channels, dtype=DOUBLE)
+    target = torch.randn(3, 5, dtype=DOUBLE)
+    basis = painting_basis(features)
+    assert basis.shape == (15, min(15, channels))
+    assert_close(basis.T @ basis, torch.eye(min(15, channels), dtype=DOUBLE), IDENTITY)
+    before = class_map(features, own[None], 0)
+    reached = class_map(features, (own + painted_shift(features, own, target).vector)[None], 0)
+    expected = before.flatten() + basis @ (basis.T @ (target - before).flatten())
+    assert_close(reached.flatten(), expected, IDENTITY._replace(absolute=1e-9))
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TARGETS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -30,6 +31,7 @@ from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import CAM_METHODS
 from bsig.model.backbones import classifier_from_timm
 from bsig.model.dual_branch import DualBranch
+from bsig.model.presence import PresenceCalibration
 from bsig.ui.components.examples import bundled_examples
 
 CAT = bundled_examples()[0].path
@@ -96,6 +98,18 @@ def test_no_shift_says_so_and_a_shift_says_how_far(encoded: EncodedImage) -> Non
     shifted = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
     assert f"correlation with the original {shifted.movement('softmax').correlation:.2f}" in shift_finding(shifted)
     assert shifted.movement("centred").correlation == pytest.approx(1, abs=1e-4)
+
+
+def test_presence_is_calibrated_where_the_model_is(encoded: EncodedImage) -> None:
+    shifted = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
+    calibration = PresenceCalibration(temperature=0.5, offset=2.0, pictures=1)
+    for calibrated in (True, False):
+        model = copy.copy(encoded.model)
+        model.presence = calibration if calibrated else None
+        before, after = replace(shifted, encoded=replace(encoded, model=model)).presence()
+        for probability, picture in ((before, encoded), (after, shifted.shifted)):
+            logits = (picture.sigmoid_logits - 2.0) / 0.5 if calibrated else picture.sigmoid_logits
+            assert_close(probability, logits.sigmoid(), PROBABILITY)
 
 
 @pytest.mark.parametrize(

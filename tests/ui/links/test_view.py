@@ -17,6 +17,7 @@ from bsig.ui.links.view import (
     KEYS,
     LONGEST,
     SHOWS,
+    SUBJECTS,
     TABS,
     ZOOMS,
     View,
@@ -26,7 +27,8 @@ from bsig.ui.links.view import (
 
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 percents = st.integers(10, 95)
-cells = st.tuples(st.integers(1, 14), st.integers(1, 14)).map(lambda cell: f"{cell[0]},{cell[1]}")
+places = st.floats(1, 14).map(lambda place: f"{place:.4g}")
+cells = st.tuples(places, places).map(",".join)
 views = st.builds(
     View,
     tab=st.sampled_from(TABS),
@@ -45,6 +47,7 @@ views = st.builds(
     opacity=percents,
     colormap=st.sampled_from(list(COLORMAPS)),
     own_scale=st.booleans(),
+    subject=st.sampled_from(["", *SUBJECTS]),
     shift=st.sampled_from(list(SHIFTS)),
     target=st.sampled_from(list(TARGETS)),
     cell=st.just("") | cells,

@@ -1,15 +1,25 @@
-"""The tour's steps as functions: each shows a map and says its numbers."""
+"""The tour's steps as functions: each shows maps and says their numbers; what is dragged starts where it should."""
 
 from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import example_by_key
-from bsig.ui.screens.tour import PICTURE, STEPS, TourStep
+from bsig.ui.links.view import TOUR_STEPS
+from bsig.ui.screens.tour import AS_IT_IS, PICTURE, STEPS, TourStep
+
+# What links of before this tour say of step and choice.
+OLD_CHOICES = [
+    {"likeliest class", "second class", "third class"},
+    {"golf ball", "parachute", "gas pump", "French horn"},
+    {"top left", "bottom right", "hide it", "background"},
+    {"what is there", "golf ball", "parachute", "gas pump", "French horn"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -17,17 +27,33 @@ def encoded(perturbed_model: DualBranch) -> EncodedImage:
     return Explainer(perturbed_model).encode(example_by_key(PICTURE).path)
 
 
+def test_links_of_before_still_open() -> None:
+    assert len(STEPS) == len(OLD_CHOICES) == TOUR_STEPS
+    assert [old - set(step.choices) for step, old in zip(STEPS, OLD_CHOICES, strict=True)] == [set()] * TOUR_STEPS
+
+
 @pytest.mark.parametrize("step", STEPS, ids=[step.label for step in STEPS])
 def test_each_choice_of_a_step_has_a_map_and_a_number_in_words(encoded: EncodedImage, step: TourStep) -> None:
     for choice in (step.choices[0], step.choices[-1]):
         answer = step.answer(encoded, choice)
-        assert answer.explanation.evidence(answer.branch).map.shape == encoded.model.grid_hw
+        assert answer.explanation.softmax.map.shape == encoded.model.grid_hw
         assert re.search(r"\d", " ".join(answer.sentences))
+        assert (answer.drag is not None) == step.is_dragged
 
 
-def test_the_painted_map_is_drawn_on_the_scale_of_the_honest_one(encoded: EncodedImage) -> None:
-    step = next(step for step in STEPS if step.label == "Move")
-    answer = step.answer(encoded, "hide it")
-    assert answer.scale_of is not None
-    assert answer.scale_of.class_index == answer.explanation.class_index
-    assert answer.scale_of.softmax.probability == pytest.approx(answer.explanation.softmax.probability, abs=1e-5)
+def test_the_softmax_drag_starts_where_the_choice_says(encoded: EncodedImage) -> None:
+    step = STEPS[2]
+    own, hidden = (step.answer(encoded, choice) for choice in (AS_IT_IS, "hide it"))
+    assert own.drag
+    assert hidden.drag
+    assert (own.drag[1] == own.drag[0].own_map).all()
+    assert np.abs(hidden.drag[1]).max() < 1e-3 * np.abs(own.drag[1]).max()
+    assert own.drag[0].branch == hidden.drag[0].branch == "softmax"
+
+
+def test_the_sigmoid_drag_is_of_the_class_that_is_asked_for(encoded: EncodedImage) -> None:
+    for choice, name in (("what is there", encoded.model.class_names[encoded.predicted_index]), ("parachute",) * 2):
+        drag = STEPS[3].answer(encoded, choice).drag
+        assert drag
+        assert (drag[0].branch, drag[0].class_name) == ("sigmoid", name)
+        assert name in drag[0].class_names

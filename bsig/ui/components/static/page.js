@@ -1,6 +1,6 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Five parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
-   of the maps, dropdowns that close, and `bsig`, whose functions the page's events call. */
+   asks no host for anything. Six parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
+   of the maps, heatmaps that are dragged, dropdowns that close, and `bsig`, whose functions the page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -49,6 +49,7 @@
       frame.setAttribute("role", "group");
       frame.setAttribute("aria-label", "Map: the arrow keys read its cells");
     }
+    drawDrags();
     // A list that scrolls is a stop for Tab by itself, and is gone by the time that the focus gets there.
     for (const list of document.querySelectorAll("ul[role=listbox]:not([tabindex])")) {
       list.setAttribute("tabindex", "-1");
@@ -221,6 +222,162 @@
     if (event.target.classList.contains("bsig-cells")) hideCell();
   });
 
+  // --- heatmaps that are dragged -------------------------------------------------------------------------------------
+
+  // A block holds the map of a class and what moves it (`ui/components/drag.py`). The formulas are those of
+  // `explain/diagnostics/map_drag.py`, the pixels those of `explain/drawing/heatmaps.py`; the server is asked nothing
+  // until the heatmap has come to rest.
+  const AT_REST_MS = 200;
+  const drags = new WeakMap();  // block -> its numbers, the photo's pixels, the map that is drawn, where it was dragged
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const paintedMap = ({ grid: [rows, columns], own, basis, width }, [row, column]) => {
+    const low = Math.min(...own), range = Math.max(...own) - low || 1;
+    const change = own.map((value, cell) => {
+      const down = Math.floor(cell / columns) - row, right = cell % columns - column;
+      return low + range * Math.exp(-(down * down + right * right) / (2 * width * width)) - value;
+    });
+    if (!basis) return own.map((value, cell) => value + change[cell]);
+    const rank = basis.length / own.length, along = new Array(rank).fill(0);
+    change.forEach((value, cell) => {
+      for (let direction = 0; direction < rank; direction++) along[direction] += value * basis[cell * rank + direction];
+    });
+    return own.map((value, cell) =>
+      along.reduce((total, size, direction) => total + size * basis[cell * rank + direction], value));
+  };
+  const probabilitiesOf = ({ branch, own, logits, others, offset, temperature }, map) => {
+    const shift = (sum(map) - sum(own)) / own.length, moved = logits.map((logit) => logit + shift);
+    if (branch === "sigmoid") return moved.map((logit) => 1 / (1 + Math.exp((offset - logit) / temperature)));
+    const all = others === null ? moved : [...moved, others + shift], largest = Math.max(...all);
+    const total = sum(all.map((logit) => Math.exp(logit - largest)));
+    return moved.map((logit) => Math.exp(logit - largest) / total);
+  };
+  // Between the centres of cells, as Pillow's bilinear: the two cells and the share of the second.
+  const between = (pixels, cells) => Array.from({ length: pixels }, (_, pixel) => {
+    const at = Math.max(0, Math.min(cells - 1, (pixel + 0.5) * cells / pixels - 0.5)), first = Math.floor(at);
+    return [first, Math.min(cells - 1, first + 1), at - first];
+  });
+  const drawMap = (canvas, { grid: [rows, columns], limit, paint, keep }, photo, map) => {
+    const drawn = new ImageData(canvas.width, canvas.height), shares = map.map((value) => value / (limit || 1));
+    const across = between(canvas.width, columns);
+    let at = 0;
+    for (const [top, bottom, down] of between(canvas.height, rows)) {
+      const line = Array.from({ length: columns }, (_, column) =>
+        shares[top * columns + column] * (1 - down) + shares[bottom * columns + column] * down);
+      for (const [left, right, share] of across) {
+        const value = line[left] * (1 - share) + line[right] * share;
+        const index = Math.round(255 * Math.max(0, Math.min(1, value)));
+        for (let colour = 0; colour < 3; colour++, at++)
+          drawn.data[at] = photo[at] * keep[index] + paint[3 * index + colour] >> 8;
+        drawn.data[at++] = 255;
+      }
+    }
+    canvas.getContext("2d").putImageData(drawn, 0, 0);
+  };
+  const percent = (share) => (100 * share).toFixed(2) + " %";
+  const showDrag = (block, drag) => {
+    const { data, photo, map } = drag;
+    if (!photo) return;
+    drawMap(block.querySelector(".bsig-drag-map canvas"), data, photo, map);
+    const before = probabilitiesOf(data, data.own), now = probabilitiesOf(data, map);
+    block.querySelectorAll(".bsig-now").forEach((cell, row) => {
+      const words = percent(now[row]), text = cell.querySelector("span");
+      if (text.textContent !== words) text.textContent = words;
+      cell.querySelector("i").style.width = 100 * now[row] + "%";
+    });
+    const largest = Math.max(...now.map((share, row) => Math.abs(share - before[row])));
+    block.classList.toggle("moves", largest >= 5e-5);
+    const isOwn = map.every((value, cell) => value === data.own[cell]);
+    drag.words = isOwn ? "Drag the heatmap and watch these numbers."
+      : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
+      : `The probabilities move, by up to ${(100 * largest).toFixed(1)} points: this shift shows.`;
+    const change = block.querySelector(".bsig-drag-change");
+    if (change.textContent !== drag.words) change.textContent = drag.words;
+  };
+  const paintedText = (block) =>
+    document.querySelector(`.bsig-drag-painted[data-for="${block.dataset.for}"] script`)?.textContent ?? "";
+  const newDrag = (block) => {
+    const data = JSON.parse(block.querySelector("script").textContent), text = paintedText(block);
+    if (data.basis) data.basis = new Float32Array(Uint8Array.from(atob(data.basis), (byte) => byte.charCodeAt()).buffer);
+    const map = text ? JSON.parse(text) : data.own;
+    const drag = { data, map: map.length === data.own.length ? map : data.own, text, place: null, photo: null };
+    drags.set(block, drag);
+    const image = new Image();
+    image.onload = () => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [image.width, image.height];
+      const context = canvas.getContext("2d", { willReadFrequently: true });
+      context.drawImage(image, 0, 0);
+      drag.photo = context.getImageData(0, 0, image.width, image.height).data;
+      const still = block.querySelector(".bsig-drag-still");
+      if (still) drawMap(still, data, drag.photo, data.still);
+      showDrag(block, drag);
+      block.dataset.drawn = "yes";
+    };
+    image.src = data.photo;
+  };
+  function drawDrags() {
+    for (const block of document.querySelectorAll(".bsig-drag")) {
+      const drag = drags.get(block), text = paintedText(block);
+      if (!drag) { newDrag(block); continue; }
+      if (!text || text === drag.text || drag.isHeld || drag.rest) continue;
+      const map = JSON.parse(text);
+      drag.text = text;
+      if (map.length !== drag.map.length) continue;
+      // The server's answer to a drag is the map that is drawn already; another one is no drag's.
+      if (map.some((value, cell) => Math.abs(value - drag.map[cell]) > 1e-2 * (drag.data.limit || 1))) drag.place = null;
+      drag.map = map;
+      showDrag(block, drag);
+    }
+  }
+  const dragTo = (block, drag, place) => {
+    drag.place = place.map((value, axis) => Math.max(0, Math.min(drag.data.grid[axis] - 1, value)));
+    drag.map = paintedMap(drag.data, drag.place);
+    block.classList.add("dragged");
+    showDrag(block, drag);
+    clearTimeout(drag.rest);
+    drag.rest = setTimeout(() => {
+      drag.rest = null;
+      block.querySelector("[role=status]").textContent =
+        `Heatmap at row ${(drag.place[0] + 1).toFixed(1)}, column ${(drag.place[1] + 1).toFixed(1)}. ${drag.words}`;
+      if (block.dataset.press) document.getElementById(block.dataset.press)?.click();
+    }, AT_REST_MS);
+  };
+  const dragOf = (event) => {
+    const handle = event.target.closest && event.target.closest(".bsig-drag-map");
+    const block = handle && handle.closest(".bsig-drag"), drag = block && drags.get(block);
+    return drag ? { handle, block, drag } : null;
+  };
+  const dragWith = (event) => {
+    const dragged = dragOf(event);
+    if (!dragged || (event.type === "pointermove" ? !dragged.drag.isHeld : event.button !== 0)) return;
+    const { handle, block, drag } = dragged, box = handle.querySelector("canvas").getBoundingClientRect();
+    if (event.type === "pointerdown") {
+      drag.isHeld = true;
+      handle.focus({ preventScroll: true });
+      handle.setPointerCapture(event.pointerId);
+      event.preventDefault();
+    }
+    const [rows, columns] = drag.data.grid;
+    dragTo(block, drag, [
+      (event.clientY - box.top) / box.height * rows - 0.5, (event.clientX - box.left) / box.width * columns - 0.5,
+    ]);
+  };
+  for (const kind of ["pointerdown", "pointermove"]) document.addEventListener(kind, dragWith);
+  for (const kind of ["pointerup", "pointercancel"])
+    document.addEventListener(kind, (event) => { const dragged = dragOf(event); if (dragged) dragged.drag.isHeld = false; });
+  document.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    const dragged = step && dragOf(event);
+    if (!dragged) return;
+    event.preventDefault();
+    const { block, drag } = dragged, columns = drag.data.grid[1], peak = drag.map.indexOf(Math.max(...drag.map));
+    const from = drag.place ? drag.place.map(Math.round) : [Math.floor(peak / columns), peak % columns];
+    dragTo(block, drag, from.map((value, axis) => value + step[axis]));
+  });
+  const dragIn = (id) => drags.get(document.querySelector(`#${id} .bsig-drag`));
+  // Row and column from 0, or nothing while the heatmap is where the server put it.
+  const draggedTo = (id) => (dragIn(id)?.place ?? []).map((value) => value.toFixed(2)).join(",");
+
   // --- dropdowns -----------------------------------------------------------------------------------------------------
 
   // Gradio takes any key in a dropdown's field for a wish to see its list, Tab too, which then stays open behind the
@@ -239,6 +396,7 @@
   const answers = {
     "is shown": (id) => isShown(id) ? "yes" : "no",
     "open tab": (keys) => firstShown("bsig-tab-", keys.split(","), "compare"),
+    "dragged to": draggedTo,
     "open step": (keys) => firstShown("tour-control-", keys.split(","), "0"),
   };
   const answer = (value) => {
@@ -289,6 +447,7 @@
   window.bsig = {
     answered: (inputs) => inputs.map(answer),
     copyLink,
+    draggedMap: (id) => dragIn(id)?.map,
     openCompare: () => {
       document.querySelector("#tabs button[role=tab]").click();
       showMaps();

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bsig.explain.diagnostics.logit_shift import common_shift
+from bsig.explain.diagnostics.map_drag import map_drag
 from bsig.explain.diagnostics.shift_request import (
     ShiftedPicture,
     ShiftRequest,
@@ -24,13 +25,16 @@ from bsig.explain.diagnostics.shift_request import (
 from bsig.explain.diagnostics.shift_survey import delta_curves, delta_of_shift, shared_share
 from bsig.explain.diagnostics.shifted_model import doctored_model
 from bsig.explain.drawing.comparison import Drawing, map_picture
+from bsig.explain.drawing.drag_animation import drag_gif
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import default_method
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.ui.components.downloads import new_download_folder
+from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.fields import Answers
-from bsig.ui.components.html import note, scale_bar
+from bsig.ui.components.html import Html, note, scale_bar
+from bsig.ui.links.view import SUBJECTS
 from bsig.ui.plots.shift import movement_figures, shared_figure
 from bsig.ui.screens.logit_shift.layout import ShiftLayout
 from bsig.ui.screens.logit_shift.tables import probability_table, zero_table
@@ -38,12 +42,16 @@ from bsig.ui.screens.logit_shift.words import map_description, possible_and_actu
 from bsig.ui.workbench import Workbench
 
 THUMBNAIL_SIZE = (224, 224)
+NO_DRAG = "This head is not average pool and one linear layer, so its heatmap cannot be dragged; shift its channels."
+STILL = ("Sigmoid heatmap", "as trained: it stays")
 
 
 def shift_answers(
     layout: ShiftLayout, encoded: EncodedImage, class_index: int, method: str, request: ShiftRequest
 ) -> Answers:
     """The maps and probabilities before and after the shift.
+
+    The scale is that of the maps as trained, so that no shift stretches it; what lies beyond takes its last colour.
 
     Args:
         layout: the screen's components.
@@ -57,10 +65,11 @@ def shift_answers(
     method, why = shift_method(method, head)
     shifted = shifted_picture(encoded, class_index, method, request)
     maps = _maps(shifted)
-    limit, drawing = shared_limit(*maps.values()), Drawing()
+    limit, drawing = shared_limit(shifted.before.softmax.map, shifted.before.sigmoid.map), Drawing()
     names = encoded.model.class_names
     answers: Answers = {
         layout.finding: shift_finding_html(shifted, why),
+        layout.painted: _painted(shifted, request) if head.cam_is_exact else "",
         layout.scale: scale_bar(limit, drawing, method),
         layout.softmax_table: probability_table(shifted, names, "softmax"),
         layout.sigmoid_table: probability_table(shifted, names, "sigmoid"),
@@ -75,6 +84,37 @@ def shift_answers(
         channel = strongest_channels_of(encoded, class_index)[0] if request.channel is None else request.channel
         answers[layout.thumbnail] = _thumbnail(encoded, channel)
     return answers
+
+
+def drag_answers(layout: ShiftLayout, encoded: EncodedImage, class_index: int, asked: str | None) -> Answers:
+    """The heatmap that follows the pointer, and whose it can be.
+
+    Args:
+        layout: the screen's components.
+        encoded: the picture.
+        class_index: the class whose heatmap it is.
+        asked: the class that Compare asks for.
+    """
+    names = encoded.model.class_names
+    predicted, other = names[encoded.predicted_index], names[encoded.class_or_predicted(asked)]
+    choices = [(f"{SUBJECTS[key]}: {name}", key) for key, name in (("predicted", predicted), ("asked", other))]
+    answers: Answers = {layout.fields.subject: gr.update(choices=choices, visible=predicted != other)}
+    if not encoded.model.softmax_head.cam_is_exact:
+        return {**answers, layout.drag: note(NO_DRAG)}
+    own = encoded.explain(class_index, "cam")
+    block = drag_html(
+        map_drag(encoded, class_index), own.crop, shared_limit(own.softmax.map, own.sigmoid.map),
+        elem_id="shift-drag", text=f"'{own.class_name}': drag it anywhere", still=(*STILL, own.sigmoid.map),
+        press="shift-dragged",
+    )  # fmt: skip
+    return {**answers, layout.drag: block}
+
+
+def _painted(shifted: ShiftedPicture, request: ShiftRequest) -> Html:
+    """CAM of the shifted head, whatever the method of Compare: it is what a drag draws."""
+    if shifted.after.method != "cam":
+        shifted = shifted_picture(shifted.encoded, shifted.before.class_index, "cam", request)
+    return painted_html(shifted.after.softmax.map, "shift-drag")
 
 
 def _maps(shifted: ShiftedPicture) -> dict[str, np.ndarray]:
@@ -140,6 +180,13 @@ def doctored_zip(encoded: EncodedImage, vector: torch.Tensor, description: str) 
     with tempfile.TemporaryDirectory(prefix="bsig-") as folder:
         save_checkpoint(model, Path(folder) / name, doctored=doctored)
         return Path(shutil.make_archive(str(new_download_folder() / name), "zip", folder, name))
+
+
+def drag_file(encoded: EncodedImage, class_index: int) -> Path:
+    """The drag as an animation for a slide."""
+    file = new_download_folder() / "drag.gif"
+    file.write_bytes(drag_gif(map_drag(encoded, class_index), encoded.explain(class_index, "cam")))
+    return file
 
 
 def shift_answer(

@@ -14,30 +14,29 @@ class ShiftInputs:
     """The values of the screen's controls.
 
     Attributes:
+        subject: whose heatmap is moved, a key of `SUBJECTS`.
         kind, target, delta, channel, channel_delta: as in `ShiftRequest`.
-        cell: row and column from 0 that the map is painted on; None for the target.
-        row, column: the sliders that move the cell, from 1.
+        cell: row and column from 0 that the map was dragged to; None for the target, which is None after a drag.
     """
 
+    subject: str
     kind: str
-    target: str
-    cell: Sequence[int] | None
+    target: str | None
+    cell: Sequence[float] | None
     delta: float
     channel: int | None
     channel_delta: float
-    row: float
-    column: float
 
     @property
-    def grid_cell(self) -> tuple[int, int] | None:
+    def grid_cell(self) -> tuple[float, float] | None:
         """The cell as a tuple; the browser sends a list."""
-        return (int(self.cell[0]), int(self.cell[1])) if self.cell else None
+        return (float(self.cell[0]), float(self.cell[1])) if self.cell else None
 
     def request(self) -> ShiftRequest:
         """The shift that is asked for."""
         return ShiftRequest(
             kind=self.kind,
-            target=self.target,
+            target=self.target or ShiftRequest.target,
             cell=self.grid_cell,
             delta=float(self.delta),
             channel=None if self.channel is None else int(self.channel),
@@ -48,9 +47,10 @@ class ShiftInputs:
         """The parts of a link that say what is asked here, by the name of the `View`'s field."""
         cell = self.grid_cell if self.kind == "paint" else None
         parts: dict[str, Any] = {
+            "subject": self.subject,
             "shift": self.kind,
-            "target": self.target,
-            "cell": f"{cell[0] + 1},{cell[1] + 1}" if cell else "",
+            "target": self.target or ShiftRequest.target,
+            "cell": f"{cell[0] + 1:.4g},{cell[1] + 1:.4g}" if cell else "",
         }
         if self.kind == "uniform":
             parts["delta"] = float(self.delta)
@@ -58,3 +58,13 @@ class ShiftInputs:
             parts["channel"] = -1 if self.channel is None else int(self.channel)
             parts["channel_delta"] = float(self.channel_delta)
         return parts
+
+
+def dragged_cell(answer: str) -> tuple[float, float] | None:
+    """Row and column from 0, of the page's answer "row,column"; None where nothing was dragged."""
+    parts = answer.split(",")
+    try:
+        row, column = (float(part) for part in parts)
+    except ValueError:
+        return None
+    return row, column

@@ -10,13 +10,12 @@ import gradio as gr
 from bsig.explain.diagnostics.painted_shift import TARGETS
 from bsig.explain.diagnostics.shift_request import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS, ShiftRequest
 from bsig.ui.components.fields import Fields
-from bsig.ui.components.html import heading
+from bsig.ui.components.html import heading, section
 from bsig.ui.components.inputs import MapImage, page_question
+from bsig.ui.links.view import SUBJECTS
 from bsig.ui.screens.logit_shift.inputs import ShiftInputs
 from bsig.ui.screens.logit_shift.words import PANES
 
-GRID = 7
-"""Rows and columns of the sliders until a model's grid is known."""
 PLOTS = {
     "movement": ("How the map moves with delta", "correlation: 1 is the original map"),
     "overlap": ("Do the strongest places stay?", "overlap (IoU) of the top 20 % of cells"),
@@ -34,24 +33,32 @@ class ShiftLayout:
         pictures: by key of `PANES`.
         plots: by key of `PLOTS`.
         fields: the controls.
-        cell_row: what holds the sliders of row and column.
+        drag: the heatmap that follows the pointer.
+        painted: the map that it shows until it is dragged.
+        dragged: pressed by the page when the heatmap has come to rest.
+        dragged_to: where that is, answered by the browser.
         painted_for: picture, checkpoint and class that the cell and the channel were chosen for; None while nothing has
             been drawn, so that those of a link are kept then.
         is_shown: whether the screen is open, answered by the browser.
     """
 
     finding: gr.HTML
+    drag: gr.HTML
+    painted: gr.HTML
+    dragged: gr.Button
+    dragged_to: gr.Textbox
     pictures: dict[str, gr.Image]
     scale: gr.HTML
     softmax_table: gr.HTML
     sigmoid_table: gr.HTML
     fields: Fields[ShiftInputs]
-    cell_row: gr.Column
     thumbnail: gr.Image
     actual: gr.HTML
     prove: gr.Button
     export: gr.Button
     exported: gr.File
+    animate: gr.Button
+    animation: gr.File
     proof: gr.HTML
     zero_table: gr.HTML
     plots: dict[str, gr.Plot]
@@ -62,7 +69,8 @@ class ShiftLayout:
     def drawn(self) -> list[Any]:
         """Whatever a shift changes."""
         return [
-            self.finding, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table, self.thumbnail,
+            self.finding, self.painted, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
+            self.thumbnail,
         ]  # fmt: skip
 
     @property
@@ -70,8 +78,8 @@ class ShiftLayout:
         """Whatever another picture, class or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn, fields.row, fields.column, fields.channel, fields.cell, self.painted_for, self.actual,
-            self.proof, self.exported, self.zero_table, *self.plots.values(),
+            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
+            self.actual, self.proof, self.exported, self.animation, self.zero_table, *self.plots.values(),
         ]  # fmt: skip
 
 
@@ -79,22 +87,30 @@ def lay_out_logit_shift() -> ShiftLayout:
     """The screen's components, laid out and not connected."""
     finding = gr.HTML(elem_id="shift-finding")
     with gr.Row(elem_classes="bsig-main"):
-        with gr.Column(scale=7, min_width=320):
-            pictures = _pictures()
-            scale = gr.HTML(elem_id="shift-scale")
-            with gr.Row(elem_classes="bsig-pair"):
-                softmax_table = gr.HTML(elem_id="shift-softmax-table", elem_classes="bsig-scroll")
-                sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
-        with gr.Column(scale=3, min_width=300):
-            painting, cell_row = _painting()
+        with gr.Column(scale=4, min_width=320):
+            drag, painted = gr.HTML(elem_id="shift-drag"), gr.HTML(elem_id="shift-painted")
+            dragged = gr.Button("Heatmap at rest", elem_id="shift-dragged", elem_classes="bsig-offscreen")
+            actual = gr.HTML(elem_id="shift-actual")
+        with gr.Column(scale=1, min_width=260):
+            painting = _painting()
             adding = _adding()
             thumbnail = MapImage(
                 label="Where this channel is active", format="png", height=180, visible=False, interactive=False,
                 buttons=[],
             )  # fmt: skip
-            actual = gr.HTML(elem_id="shift-actual")
-            files = _files()
+    files = _files()
     proof = gr.HTML(elem_id="shift-proof")
+    gr.HTML(
+        section(
+            "The same shift in both heads",
+            "The shifted heads are formed and run: every number here is measured, for all classes.",
+        )
+    )
+    pictures = _pictures()
+    scale = gr.HTML(elem_id="shift-scale")
+    with gr.Row(elem_classes="bsig-pair"):
+        softmax_table = gr.HTML(elem_id="shift-softmax-table", elem_classes="bsig-scroll")
+        sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
     gr.HTML(
         heading(
             "Where is zero?",
@@ -105,12 +121,15 @@ def lay_out_logit_shift() -> ShiftLayout:
     zero_table = gr.HTML(elem_id="zero-table")
     return ShiftLayout(
         finding=finding,
+        drag=drag,
+        painted=painted,
+        dragged=dragged,
+        dragged_to=page_question("dragged to", "shift-drag"),
         pictures=pictures,
         scale=scale,
         softmax_table=softmax_table,
         sigmoid_table=sigmoid_table,
         fields=Fields(ShiftInputs, cell=gr.State(None), **painting, **adding),
-        cell_row=cell_row,
         thumbnail=thumbnail,
         actual=actual,
         **files,
@@ -124,7 +143,7 @@ def lay_out_logit_shift() -> ShiftLayout:
 
 def _pictures() -> dict[str, gr.Image]:
     pictures: dict[str, gr.Image] = {}
-    with gr.Row(elem_classes="bsig-grid"):
+    with gr.Row(elem_classes="bsig-four"):
         for key, (title, text) in PANES.items():
             with gr.Column(min_width=0):
                 gr.HTML(heading(title, text))
@@ -135,23 +154,20 @@ def _pictures() -> dict[str, gr.Image]:
     return pictures
 
 
-def _painting() -> tuple[dict[str, Any], gr.Column]:
-    """Which kind of shift, and where the heatmap is painted."""
+def _painting() -> dict[str, Any]:
+    """Whose heatmap, which kind of shift, and where the heatmap is painted."""
+    subject = gr.Radio(
+        [(title, key) for key, title in SUBJECTS.items()], value=next(iter(SUBJECTS)), label="Whose heatmap",
+        elem_id="shift-subject",
+    )  # fmt: skip
     kind = gr.Radio(
         [(title, key) for key, title in SHIFTS.items()], value=DEFAULT.kind, label="Shift", elem_id="shift-kind"
     )
     target = gr.Radio(
         list(TARGETS), value=DEFAULT.target, label="Where the heatmap should be", elem_id="shift-target",
-        info="Or click on the first picture. The smallest shift that does it is solved.",
+        info="Or drag the first picture. The smallest shift that does it is solved.",
     )  # fmt: skip
-    with gr.Column(elem_id="shift-cell") as cell_row:
-        row = gr.Slider(
-            1, GRID, 1, step=1, label="… or in this row", elem_id="shift-row", info="Arrow keys move the heatmap.",
-        )  # fmt: skip
-        column = gr.Slider(
-            1, GRID, 1, step=1, label="… and column", elem_id="shift-column", info="Counted from the top left.",
-        )  # fmt: skip
-    return {"kind": kind, "target": target, "row": row, "column": column}, cell_row
+    return {"subject": subject, "kind": kind, "target": target}
 
 
 def _adding() -> dict[str, Any]:
@@ -172,11 +188,14 @@ def _adding() -> dict[str, Any]:
 
 
 def _files() -> dict[str, Any]:
-    """The buttons of the proof and of the doctored classifier."""
-    prove = gr.Button("Prove it on the other pictures", elem_id="shift-prove")
-    export = gr.Button("Export the doctored classifier", elem_id="shift-export")
+    """The buttons of the proof, of the animation and of the doctored classifier."""
+    with gr.Row():
+        prove = gr.Button("Prove it on the other pictures", elem_id="shift-prove")
+        animate = gr.Button("Animation for a slide (GIF)", elem_id="shift-animate")
+        export = gr.Button("Export the doctored classifier", elem_id="shift-export")
     exported = gr.File(label="Checkpoint folder, marked as doctored", visible=False, elem_id="shift-file")
-    return {"prove": prove, "export": export, "exported": exported}
+    animation = gr.File(label="The heatmap going round", visible=False, elem_id="shift-animation")
+    return {"prove": prove, "export": export, "exported": exported, "animate": animate, "animation": animation}
 
 
 def _plots() -> dict[str, gr.Plot]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 
@@ -15,11 +15,10 @@ from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import ANSWERED_JS
 from bsig.ui.links.view import View
 from bsig.ui.screens.compare.inputs import CompareInputs
-from bsig.ui.screens.compare.layout import CROP_SIZE
 from bsig.ui.screens.compare.screen import CompareScreen
-from bsig.ui.screens.logit_shift.answers import doctored_zip, shift_answers, survey_answers
-from bsig.ui.screens.logit_shift.inputs import ShiftInputs
-from bsig.ui.screens.logit_shift.layout import GRID, ShiftLayout, lay_out_logit_shift
+from bsig.ui.screens.logit_shift.answers import doctored_zip, drag_answers, drag_file, shift_answers, survey_answers
+from bsig.ui.screens.logit_shift.inputs import ShiftInputs, dragged_cell
+from bsig.ui.screens.logit_shift.layout import ShiftLayout, lay_out_logit_shift
 from bsig.ui.screens.logit_shift.tables import proof_table
 from bsig.ui.workbench import Workbench
 
@@ -43,10 +42,11 @@ class ShiftScreen:
         return self.compare.fields.components | self.fields.components
 
     def question(self, values: InputValues) -> tuple[CompareInputs, EncodedImage, int]:
-        """What is asked in Compare, its picture encoded, and the class's index."""
+        """What is asked in Compare, its picture encoded, and the index of the class whose heatmap is moved."""
         asked = self.compare.fields.read(values)
         encoded = self.bench.encode(asked.image, asked.checkpoint)
-        return asked, encoded, encoded.class_or_predicted(asked.class_name)
+        name = asked.class_name if self.fields.read(values).subject == "asked" else None
+        return asked, encoded, encoded.class_or_predicted(name)
 
     def answers(self, values: InputValues, inputs: ShiftInputs | None = None) -> Answers:
         """Maps and tables for the controls as they are, or for the inputs that are given."""
@@ -56,16 +56,19 @@ class ShiftScreen:
 
     def restore(self, view: View) -> Answers:
         """The controls as a link has them."""
+        subject = view.subject or ("asked" if view.class_name else "predicted")
         cell = view.cell_index()
         answers = self.fields.answers(
-            kind=view.shift, target=view.target, cell=cell, delta=view.delta, channel_delta=view.channel_delta
+            subject=subject,
+            kind=view.shift,
+            target=view.target,
+            cell=cell,
+            delta=view.delta,
+            channel_delta=view.channel_delta,
         )
         if view.channel >= 0:
             choices = [(f"channel {view.channel}", view.channel)]
             answers[self.fields.channel] = gr.update(choices=choices, value=view.channel)
-        if cell:
-            for slider, place in zip((self.fields.row, self.fields.column), cell, strict=True):
-                answers[slider] = gr.update(maximum=max(GRID, place + 1), value=place + 1)
         return answers
 
 
@@ -91,21 +94,22 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
         if not asked.image:
             raise InputError("no picture is chosen; go to Compare and upload one or click an example.")
         _, encoded, index = screen.question(values)
-        source, inputs = [asked.image, asked.checkpoint, asked.class_name], fields.read(values)
+        inputs = fields.read(values)
+        source = [asked.image, asked.checkpoint, index]
         channels = strongest_channels_of(encoded, index)
         is_same = values[layout.painted_for] in (None, source)
         channel = inputs.channel if is_same and inputs.channel is not None else channels[0]
         inputs = replace(inputs, channel=channel, cell=inputs.cell if is_same else None)
-        rows, columns = encoded.features.shape[2:]
         choices = [(f"channel {number}", number) for number in dict.fromkeys([*channels, channel])]
         return {
             layout.painted_for: source,
-            fields.row: gr.update(maximum=rows),
-            fields.column: gr.update(maximum=columns),
             fields.channel: gr.update(choices=choices, value=channel),
             fields.cell: inputs.cell,
+            fields.target: None if inputs.cell else inputs.request().target,
             layout.proof: "",
             layout.exported: gr.update(visible=False),
+            layout.animation: gr.update(visible=False),
+            **drag_answers(layout, encoded, index, asked.class_name),
             **screen.answers(values, inputs),
             **survey_answers(layout, screen.bench, encoded, index),
         }
@@ -116,13 +120,14 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
 
     inputs = {*screen.inputs, compare.ready, layout.painted_for}
     tab.select(on_source, inputs, layout.outputs, **PRIVATE)
+    fields.subject.input(on_source, inputs, layout.outputs, **PRIVATE)
     compare.ready.change(
         on_ready, {*inputs, layout.is_shown}, layout.outputs, js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE
     )
 
 
 def _connect_painting(screen: ShiftScreen) -> None:
-    """A target, a click on the picture, or the sliders of row and column say where the heatmap should be."""
+    """A target or a drag says where the heatmap should be."""
     layout, fields = screen.layout, screen.fields
 
     @in_words
@@ -130,32 +135,19 @@ def _connect_painting(screen: ShiftScreen) -> None:
         return {fields.cell: None, **screen.answers(values, replace(fields.read(values), cell=None))}
 
     @in_words
-    def on_click(values: InputValues, event: gr.SelectData) -> Answers:
-        _, encoded, _ = screen.question(values)
-        rows, columns = encoded.features.shape[2:]
-        x, y = cast("tuple[float, float]", event.index)
-        width, height = CROP_SIZE
-        row, column = min(int(y / height * rows), rows - 1), min(int(x / width * columns), columns - 1)
-        cell = (row, column)
-        answers = screen.answers(values, replace(fields.read(values), kind="paint", cell=cell))
-        return {**fields.answers(cell=cell, kind="paint", row=row + 1, column=column + 1), **answers}
-
-    @in_words
-    def on_cell(values: InputValues) -> Any:
-        inputs = fields.read(values)
-        cell = (int(inputs.row) - 1, int(inputs.column) - 1)
-        if inputs.grid_cell == cell:  # a click has set the two
+    def on_drag(values: InputValues) -> Any:
+        cell = dragged_cell(values[layout.dragged_to])
+        if cell is None:
             return gr.skip()
-        return {fields.cell: cell, **screen.answers(values, replace(inputs, kind="paint", cell=cell))}
+        answers = screen.answers(values, replace(fields.read(values), kind="paint", cell=cell))
+        return {**fields.answers(cell=cell, kind="paint", target=None), **answers}
 
     fields.target.input(on_target, screen.inputs, [fields.cell, *layout.drawn], **PRIVATE)
-    layout.pictures["before"].select(
-        on_click, screen.inputs, [fields.cell, fields.kind, fields.row, fields.column, *layout.drawn], **PRIVATE
-    )
-    # `input`: a visitor's own hand, keys included. `change` would also answer what a link or a click on the picture
-    # sets, one of the two at a time, and paint the cell in between.
-    for slider in (fields.row, fields.column):
-        slider.input(on_cell, screen.inputs, [fields.cell, *layout.drawn], trigger_mode="always_last", **PRIVATE)
+    # The block itself is no output: it is in the visitor's hand, and would lose the pointer and the focus.
+    layout.dragged.click(
+        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.drawn],
+        js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE,
+    )  # fmt: skip
 
 
 def _connect_kinds(screen: ShiftScreen) -> None:
@@ -165,7 +157,7 @@ def _connect_kinds(screen: ShiftScreen) -> None:
     @in_words
     def on_kind(kind: str) -> Answers:
         by_kind = {
-            "paint": (fields.target, layout.cell_row),
+            "paint": (fields.target,),
             "uniform": (fields.delta,),
             "channel": (fields.channel, fields.channel_delta, layout.thumbnail),
         }
@@ -177,7 +169,7 @@ def _connect_kinds(screen: ShiftScreen) -> None:
     def on_wish(values: InputValues) -> Answers:
         return screen.answers(values)
 
-    controls = [fields.target, layout.cell_row, fields.delta, fields.channel, fields.channel_delta, layout.thumbnail]
+    controls = [fields.target, fields.delta, fields.channel, fields.channel_delta, layout.thumbnail]
     fields.kind.change(on_kind, fields.kind, controls, **PRIVATE)
     for control in (fields.kind, fields.channel):
         control.input(on_wish, screen.inputs, layout.drawn, **PRIVATE)
@@ -186,7 +178,7 @@ def _connect_kinds(screen: ShiftScreen) -> None:
 
 
 def _connect_files(screen: ShiftScreen) -> None:
-    """The proof on the other pictures, and the doctored classifier as a file."""
+    """The proof on the other pictures, the animation and the doctored classifier as files."""
     layout, fields = screen.layout, screen.fields
 
     def vector_of(values: InputValues) -> tuple[CompareInputs, EncodedImage, Any, str]:
@@ -206,5 +198,11 @@ def _connect_files(screen: ShiftScreen) -> None:
         _, encoded, vector, description = vector_of(values)
         return gr.update(value=str(doctored_zip(encoded, vector, description)), visible=True)
 
+    @in_words
+    def on_animate(values: InputValues) -> Any:
+        _, encoded, index = screen.question(values)
+        return gr.update(value=str(drag_file(encoded, index)), visible=True)
+
+    layout.animate.click(on_animate, screen.inputs, layout.animation, **PRIVATE)
     layout.prove.click(on_prove, screen.inputs, layout.proof, **PRIVATE)
     layout.export.click(on_export, screen.inputs, layout.exported, **PRIVATE)

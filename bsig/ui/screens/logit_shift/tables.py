@@ -30,8 +30,10 @@ OWN_AREA_NOTE = (
 
 def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], branch: TrainedBranch) -> Html:
     """The likeliest classes before and after, and the largest change of any class."""
-    before, after = shifted.probabilities(branch)
-    change = shifted.largest_change(branch)
+    before, after = shifted.probabilities("softmax") if branch == "softmax" else shifted.presence()
+    change = float((after - before).abs().max())
+    is_calibrated = branch == "sigmoid" and shifted.encoded.model.presence is not None
+    title = "Probability that it is there (sigmoid)" if is_calibrated else f"{branch.title()} probability"
     top = before.topk(min(CLASSES_SHOWN, len(before))).indices.tolist()
     rows = [
         (class_names[index], *(number(f"{100 * float(values[index]):.3f} %") for values in (before, after)))
@@ -39,7 +41,7 @@ def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], bra
     ]
     largest = element("b", f"{change:.1e}", id=f"largest-change-{branch}", data_value=f"{change:.3e}")
     return joined(
-        table([f"{branch.title()} probability", number("before"), number("after")], rows),
+        table([title, number("before"), number("after")], rows),
         note(joined(f"Largest change of any of {len(before)} classes: ", largest)),
     )
 

@@ -12,7 +12,7 @@ from bsig.explain.wording import small_percent
 from bsig.ui.components.html import Html, finding
 
 PANES = {
-    "before": ("Softmax, as published", "click here: the heatmap goes where you click"),
+    "before": ("Softmax, as published", "before the shift"),
     "after": ("Softmax, shifted", "the same classifier: every probability as before"),
     "sigmoid": ("Sigmoid, same shift", "its probabilities move: the shift is visible"),
     "centred": ("Class-centred, same shift", "does not move under any shift"),
