@@ -10,9 +10,7 @@ from bsig.model.presence import ReliabilityBin
 from bsig.ui.plots.look import GREY, SERIES, base_figure
 
 
-def reliability_figure(
-    bins: Sequence[ReliabilityBin], title: str = "calibrated probability"
-) -> go.Figure | None:
+def reliability_figure(bins: Sequence[ReliabilityBin], title: str = "calibrated probability") -> go.Figure | None:
     """Share of present classes against the probability, a point a tenth; None where nothing was measured.
 
     Args:

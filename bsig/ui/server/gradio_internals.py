@@ -59,6 +59,8 @@ DOM_CLASSES = {
     "html-container": "gr.HTML: its padding",
     "tab-container": "the strip of tabs: its width on a phone",
     "tab-wrapper": "the box around the strip",
+    "image-container": "the box of a picture: its height on a phone",
+    "image-frame": "the picture in it",
     "tabitem": "the content of a tab: may become narrower than its content",
     "toast-body": "the message of an error: the script puts its sentence below the input",
     "toast-close": "its button",

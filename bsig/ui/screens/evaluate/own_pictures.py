@@ -151,7 +151,8 @@ class PicturesCheck:
 
     Attributes:
         pictures: how many there are of the split that is measured.
-        measured: how many of them would be: of classes that the checkpoint has, and not above the limit.
+        measured: how many of them would be, at most: of classes that the checkpoint has, and not above the limit.
+        is_drawn: whether the limit draws some of all; which of them have a class of the checkpoint is not known yet.
         known: classes of the data that the checkpoint has.
         unmatched: pictures of each class that it does not have; they are left out.
         split_sentence: which split is measured, and why.
@@ -159,6 +160,7 @@ class PicturesCheck:
 
     pictures: int
     measured: int
+    is_drawn: bool
     known: int
     unmatched: Mapping[str, int]
     split_sentence: str
@@ -168,7 +170,8 @@ class PicturesCheck:
         """The check in a sentence or three."""
         classes = self.known + len(self.unmatched)
         names = f"{self.known} of {classes} classes are the checkpoint's" if self.unmatched else f"{classes} classes"
-        parts = [f"{self.pictures} pictures, {names}; {self.measured} are measured.", self.split_sentence]
+        at_most = "at most " if self.is_drawn and self.unmatched else ""
+        parts = [f"{self.pictures} pictures, {names}; {at_most}{self.measured} are measured.", self.split_sentence]
         if self.measured < FEW_PICTURES:
             parts.append(f"Fewer than {FEW_PICTURES} pictures: intervals are wide, and few differences are clear.")
         return " ".join(parts)
@@ -202,11 +205,15 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
             f"none of the {len(counts)} classes of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class of "
             f"'{model.name}'; name the folders as its classes, or choose another checkpoint."
         )
-    # `limit` is drawn over the whole split, before classes that do not match are left out.
     total = len(split.images.samples)
-    measured = usable if not limit or limit >= total else min(usable, limit)
+    is_drawn = limit is not None and limit < total
     return PicturesCheck(
-        total, measured, len(match.index_of), {name: counts[name] for name in match.unmatched}, split.sentence
+        pictures=total,
+        measured=min(usable, limit) if is_drawn and limit else usable,
+        is_drawn=is_drawn,
+        known=len(match.index_of),
+        unmatched={name: counts[name] for name in match.unmatched},
+        split_sentence=split.sentence,
     )
 
 
