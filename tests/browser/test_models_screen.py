@@ -47,7 +47,7 @@ def test_a_name_that_timm_does_not_know_is_refused_in_words(models_page: Any) ->
     box.clear()
     box.press_sequentially("resnet5x")
     box.press("Enter")
-    expect(models_page.locator(".toast-body").first).to_contain_text("must be a model name that timm")
+    expect(models_page.locator(".bsig-problem")).to_contain_text("must be a model name that timm")
 
 
 def test_the_screen_fits_a_phone_with_a_model_loaded(visit: Callable[..., Any]) -> None:

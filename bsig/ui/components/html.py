@@ -110,6 +110,7 @@ def note(text: str, **attributes: Any) -> Html:
 
 def problem(text: str, **attributes: Any) -> Html:
     """Why an input cannot be used, beside that input; nothing for no text. `static/page.js` makes the same element."""
+    text = text if isinstance(text, Html) else text[:1].upper() + text[1:]
     return element("p", text, class_="bsig-problem", role="alert", **attributes) if text else Html()
 
 

@@ -8,7 +8,7 @@ from run_requests import REQUESTS, run
 from bsig.explain.wording import duration
 from bsig.training.config import DampingConfig, FinetuneConfig, FlatShiftConfig, TrainingConfig
 from bsig.training.runs.run import ENDED, RunRequest, RunState
-from bsig.training.runs.words import can, progress, settings_rows, status
+from bsig.training.runs.words import can, held_out_rise, progress, settings_rows, status
 
 
 def test_remaining_time_of_encoding_is_what_is_left_at_the_rate_so_far() -> None:
@@ -91,3 +91,20 @@ def test_closed_forms_are_listed_and_a_flat_shift_takes_no_epochs() -> None:
     assert status(finished, None) == "Finished: the flat shift, which takes no epochs, in 4 s."
     damped = RunRequest("folder", "/data", FinetuneConfig(damping=DampingConfig(7.5)))
     assert dict(settings_rows(run(RunState(), request_=damped)))["Damping"] == "strength 7.5"
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([0.9, 0.5, 0.6, 0.7], "lowest after epoch 2 (0.500) and has risen to 0.700"),
+        ([0.9, 0.5, 0.6], ""),  # one epoch may be chance
+        ([0.9, 0.5, 0.6, 0.505], ""),  # by a hundredth
+        ([0.9, 0.8, 0.7, 0.6], ""),
+        ([], ""),
+    ],
+)
+def test_a_held_out_loss_that_rises_is_said(losses: list[float], words: str) -> None:
+    events = [{"kind": "epoch", "at": 0, "number": n + 1, "held_out_loss": loss} for n, loss in enumerate(losses)]
+    remark = held_out_rise(run(RunState("finished"), {"kind": "epoch", "at": 0, "number": 0}, *events))
+    assert words in remark
+    assert bool(remark) == bool(words)

@@ -89,7 +89,8 @@
       problem.className = "bsig-problem";
       problem.dataset.of = lastUsed.id;
       problem.setAttribute("role", "alert");
-      problem.textContent = texts[texts.length - 1].innerText;
+      const words = texts[texts.length - 1].innerText;
+      problem.textContent = words.charAt(0).toUpperCase() + words.slice(1);
       place.after(problem);
       problem.scrollIntoView({ block: "nearest" });
       toast.querySelector(".toast-close").click();
