@@ -77,7 +77,8 @@ def status(run: Run, position: int | None) -> str:
         return f"Finished: {work}{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."
-    text = sentence if sentence.startswith(words) else f"{words}: {sentence}"
+    is_said = sentence.casefold().startswith(words.casefold())
+    text = sentence[:1].upper() + sentence[1:] if is_said else f"{words}: {sentence}"
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
 
 

@@ -48,6 +48,11 @@ def test_how_it_ended_is_said_with_its_reason(standing: str) -> None:
     assert text == f"{standing.capitalize()}: the loss is nan in epoch 2"
 
 
+def test_a_stop_is_said_once() -> None:
+    stopped = RunState("stopped", sentence="stopped on request before epoch 7, step 19 of 32.")
+    assert status(run(stopped), None) == "Stopped on request before epoch 7, step 19 of 32."
+
+
 def test_a_finished_run_says_what_it_did_to_the_maps() -> None:
     epochs = [{"kind": "epoch", "at": 0, "number": n, "absent_area": area} for n, area in [(0, 0.45), (3, 0.1)]]
     text = status(run(RunState("finished", started=5.0, ended=9.0), *epochs), None)

@@ -23,7 +23,7 @@ from bsig.inputs.zips import extracted_zip
 from bsig.ui.screens.evaluate.kept import KeptEvaluation, KeptEvaluations
 from bsig.ui.workbench import Workbench
 
-LOOK_EVERY_S = 0.4
+LOOK_EVERY_S = 1.0  # each look is a step of the event, and each step costs the browser some 40 ms
 PACE_FROM_S = 2.0
 FEW_PICTURES = 30
 NAMES_SHOWN = 5

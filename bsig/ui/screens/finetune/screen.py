@@ -27,7 +27,9 @@ from bsig.ui.screens.finetune.run_panel import RunPanel, Seen, build_run_panel, 
 from bsig.ui.screens.finetune.two_checkpoints import build_two_checkpoints
 from bsig.ui.workbench import Workbench
 
-TICK_S, PLOTS_EVERY_S = 0.6, 4.0
+# Seldom: at each step of any event gradio 6.31 copies all values and choices of every component that ever waited, which
+# takes the browser some 40 ms with the thousand classes of Compare, three times a tick.
+TICK_S, PLOTS_EVERY_S = 2.0, 4.0
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
 
 
@@ -188,10 +190,13 @@ def _connect_panel(
         run = line().folder.read(values[panel.run_name] or "")
         return probe_answers(panel, run, int(values[panel.epoch]), values[panel.view])
 
+    # Gradio counts seconds at every output that waits, also unseen, at every frame: one is enough.
     outputs = [screen.seen, screen.timer, panel.run_name, compare.checkpoint, *panel.outputs()]
     screen.timer.tick(on_tick, {panel.run_name, screen.seen}, screen.found, **QUIET)
-    screen.found.change(on_news, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, **QUIET)
-    panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, **QUIET)
+    screen.found.change(
+        on_news, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, show_progress_on=panel.status, **QUIET
+    )
+    panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, show_progress_on=panel.status, **QUIET)
     for control in (panel.epoch, panel.view):
         control.input(
             on_epoch, {panel.run_name, panel.epoch, panel.view}, panel.probe_outputs(), trigger_mode="always_last",
