@@ -122,7 +122,7 @@ def visit(contexts: Callable[..., Any], app_url: str) -> Iterator[Callable[..., 
         page.goto(app_url + "/" + query)
         if "tab=" not in query:  # a link to another tab leaves Compare hidden; its test knows what to wait for
             page.locator("#finding .bsig-finding").wait_for()
-            page.locator("#map-centred img").wait_for()
+            page.locator("#map-sigmoid img").wait_for()
         return page
 
     yield open_page

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from browser.test_finetune_screen import new_name, standing, start
 
-MOST_BUSY = 0.5
+MOST_BUSY = 0.25
 WATCHED_MS = 8000
 LONGEST_FRAME = """(duration) => new Promise((done) => {
   let last = performance.now(), worst = 0, frames = 0;
