@@ -75,7 +75,7 @@ def test_own_pictures_are_measured_and_open_in_compare(visit: Callable[..., Any]
     expect(page.locator("#finding")).to_be_visible()
     expect(page.locator("#answer")).to_be_in_viewport()
     page.wait_for_function("Math.abs(document.querySelector('#answer').getBoundingClientRect().top) < 40")
-    expect(page.locator("#finding")).to_contain_text("Explained:")
+    expect(page.locator("#finding")).to_contain_text("Softmax predicts")
 
 
 def test_pictures_of_no_known_class_are_refused_at_upload_and_a_cancel_is_no_error(
