@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.evaluation.config import EvaluationConfig
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import IMPORT_FOLDER
 
 NICENESS = 10
@@ -82,12 +82,13 @@ class EvaluationJob:
         """The results of the finished evaluation.
 
         Raises:
-            InputError: it was stopped or failed; with the sentence that it wrote.
+            StoppedEarly: it was stopped.
+            InputError: it failed; with the sentence that it wrote.
         """
         code = self._process.wait()
         self._reader.join(PATIENCE_S)
         if self._was_stopped:
-            raise InputError("the evaluation was stopped; nothing of it is shown.")
+            raise StoppedEarly("The evaluation was stopped; nothing of it is kept.")
         if code == 2:
             raise InputError(self._refusal.removeprefix("bsig: ") or "the data cannot be evaluated; check its layout.")
         if code != 0:

@@ -9,6 +9,8 @@ import re
 
 # Line breaks, control letters, marks that turn the direction of what follows, halves of surrogate pairs: names from
 # outside hold them, and a message that quotes such a name must stay one line that can be shown and logged anywhere.
+# The colours that a terminal is asked for go whole: their escape alone would leave "[31m" behind.
+TERMINAL_COLOURS = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]")
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 # The folders of an absolute path, of this system or of Windows: in quotes with blanks, elsewhere up to a blank.
@@ -22,7 +24,7 @@ class InputError(ValueError):
     """Something the caller handed in breaks a rule that the message states, with its remedy; always one line."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(UNPRINTABLE.sub(" ", sentence))
+        super().__init__(UNPRINTABLE.sub(" ", TERMINAL_COLOURS.sub("", sentence)))
 
 
 class StoppedEarly(InputError):  # noqa: N818  nothing went wrong

@@ -26,6 +26,10 @@ DECODING_S = 0.008  # a JPEG of some hundred thousand pixels
 _RATES: dict[tuple[object, ...], float] = {}
 
 
+class UnmatchedClassesError(InputError):
+    """Too few of the data's classes are the model's; a new label set takes the data as it is."""
+
+
 @dataclass(frozen=True)
 class DataCheck:
     """The content of a data set for a fine-tune.
@@ -122,7 +126,8 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
     """Refuses data that cannot teach a branch to tell classes apart.
 
     Raises:
-        InputError: fewer than two classes, or fewer than two that the model has.
+        UnmatchedClassesError: fewer than two that the model has.
+        InputError: fewer than two classes.
     """
     names = images.class_names
     if len(names) < 2:
@@ -130,7 +135,7 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
             f"'{images.name}' holds one class ('{names[0]}'); a sigmoid branch needs at least 2 to tell apart."
         )
     if len(match.index_of) < 2:
-        raise InputError(
+        raise UnmatchedClassesError(
             f"{len(match.index_of)} of the {len(names)} classes of '{images.name}' (e.g. '{names[0]}') are classes of "
             f"'{model.name}', at least 2 are needed; name folders by its class names, WordNet ids or indices, or "
             "choose 'a new label set'."

@@ -214,12 +214,20 @@ def test_another_checkpoint_brings_its_own_classes(page: Any) -> None:
 
 def test_a_text_file_named_jpg_is_refused_in_one_sentence_and_the_app_goes_on(page: Any) -> None:
     upload(page, "notes.jpg", b"these are words, not a picture\n" * 20, "image/jpeg")
-    toast = page.locator("[data-testid=toast-body]")
-    expect(toast).to_have_count(1)
-    expect(toast).to_contain_text("is not a picture that can be opened")
-    assert "Traceback" not in toast.inner_text()
+    problem = page.locator(".bsig-problem")
+    expect(problem).to_have_count(1)
+    expect(problem).to_contain_text("is not a picture that can be opened")
+    assert "Traceback" not in problem.inner_text()
+    # It stands below the picture, with no pill over an output and no answer to the picture before.
+    picture, words = page.locator("#picture").bounding_box(), problem.bounding_box()
+    assert 0 <= words["y"] - picture["y"] - picture["height"] < 60
+    expect(page.locator("[data-testid=toast-body]")).to_have_count(0)
+    expect(page.locator("span.error:visible")).to_have_count(0)
+    expect(page.locator("#map-sigmoid img")).to_be_hidden()
     click_example(page, _number_of("cat-golf-ball"))
     expect(page.locator("#finding")).to_contain_text("golf ball")
+    expect(problem).to_have_count(0)
+    expect(page.locator("#map-sigmoid img")).to_be_visible()
 
 
 def test_an_upload_with_transparency_is_laid_on_white(page: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -56,11 +58,44 @@ def test_own_pictures_are_measured_and_open_in_compare(visit: Callable[..., Any]
     page.locator("#evaluate-own button").first.click()
     page.locator("#evaluate-zip input[type=file]").set_input_files(file)
     expect(page.locator("#evaluate-zip")).to_contain_text("mine")
+    expect(page.locator("#evaluate-check")).to_contain_text("3 pictures, 3 classes; 3 are measured")
     page.locator("#evaluate-start").click()
-    expect(page.locator("#evaluate-progress")).to_contain_text("Done", timeout=180_000)
+    expect(page.locator("#evaluate-progress")).to_contain_text("Done: 3 pictures", timeout=180_000)
     expect(page.locator("#evaluate-finding")).to_contain_text("localization is not measured")
     first = page.locator("#evaluate-gallery button.thumbnail-lg, #evaluate-gallery button").first
     expect(first).to_be_visible()
+    with page.expect_download() as download:
+        page.locator("#evaluate-make-file").click()
+    assert json.loads(Path(download.value.path()).read_text())["counts"]["used"] == 3
+    page.reload()
+    expect(page.locator("#evaluate-data input")).to_have_value(re.compile("^own pictures"))
+    expect(page.locator("#evaluate-finding")).to_contain_text("localization is not measured")
+    first.scroll_into_view_if_needed()
     first.click()
     expect(page.locator("#finding")).to_be_visible()
+    expect(page.locator("#answer")).to_be_in_viewport()
+    page.wait_for_function("Math.abs(document.querySelector('#answer').getBoundingClientRect().top) < 40")
     expect(page.locator("#finding")).to_contain_text("Softmax predicts")
+
+
+def test_pictures_of_no_known_class_are_refused_at_upload_and_a_cancel_is_no_error(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    bad, good = tmp_path / "beasts.zip", tmp_path / "good.zip"
+    for file, class_name in ((bad, "unicorn"), (good, "espresso")):
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.write(EXAMPLES / "coffee.jpg", f"{class_name}/coffee.jpg")
+            archive.write(EXAMPLES / "cat.jpg", f"{class_name}/cat.jpg")
+    page = visit("?tab=evaluate")
+    page.locator("#evaluate-own button").first.click()
+    page.locator("#evaluate-zip input[type=file]").set_input_files(bad)
+    problem = page.locator("#evaluate-check .bsig-problem")
+    expect(problem).to_contain_text("None of the 1 classes of 'beasts' (e.g. 'unicorn')")
+    page.locator("#evaluate-zip button[aria-label=Clear], #evaluate-zip button[aria-label=Remove]").first.click()
+    page.locator("#evaluate-zip input[type=file]").set_input_files(good)
+    expect(problem).to_have_count(0)
+    page.locator("#evaluate-start").click()
+    expect(page.locator("#evaluate-progress progress")).to_be_visible()
+    page.locator("#evaluate-stop").click()
+    expect(page.locator("#evaluate-progress")).to_contain_text("was stopped; nothing of it is kept")
+    expect(page.locator(".bsig-problem, [data-testid=toast-body]")).to_have_count(0)

@@ -121,14 +121,15 @@ def test_own_pictures_are_looked_over_before_they_are_trained_on(visit: Callable
     page.locator("#run-start").wait_for()
     tick(page, "data-kind", "Upload a zip")
     page.locator("#data-zip input[type=file]").set_input_files(archive)
-    expect(page.locator("body")).to_contain_text("at least 2 are needed")  # these are no ImageNet classes
-    tick(page, "labels", "A new label set")
+    expect(page.locator("#data-check .bsig-problem")).to_contain_text("at least 2 are needed")  # no ImageNet classes
+    page.locator("#data-new-labels").click()
     expect(page.locator("#data-check")).to_contain_text("3 classes")
     expect(page.locator("#data-check")).to_contain_text("1 files cannot be read")
     expect(page.locator("#data-check")).to_contain_text("broken.png")
     start(page, new_name("colours"), 2)
     standing(page, "finished")
     expect(page.locator("#run-status")).to_contain_text("broken.png")
+    expect(page.locator("#probe-sigmoid")).to_contain_text(re.compile("after epoch 2: '(red|green|blue)'"))
 
 
 def test_settings_are_refused_in_words_and_the_screen_fits_a_phone(visit: Callable[..., Any]) -> None:

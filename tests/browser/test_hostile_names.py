@@ -67,5 +67,5 @@ def test_markup_in_a_file_name_and_in_a_refusal_is_text(hostile_page: Any, tmp_p
     file = tmp_path / name
     file.write_bytes(b"these are words\n" * 20)
     page.locator("#picture input[type=file]").set_input_files(str(file))
-    expect(page.locator(".toast-wrap")).to_contain_text("not a picture")
+    expect(page.locator(".bsig-problem")).to_contain_text("not a picture")
     assert not page.evaluate(RUN)

@@ -27,7 +27,7 @@ def test_a_finer_grid_of_the_default_backbone_is_loaded_and_shown_in_compare(mod
     models_page.locator("#model-load").click()
     expect(models_page.locator("#model-table")).to_contain_text("14 x 14 cells")
     expect(models_page.locator("#model-table")).to_contain_text("not fine-tuned yet")
-    open_tab(models_page, "Compare")
+    expect(models_page.locator("#answer")).to_be_in_viewport()  # without a click on the tab
     expect(models_page.locator("#note")).to_contain_text("14 x 14 cells")
     expect(models_page.locator("#note")).to_contain_text("still the clone")
     expect(models_page.locator("#checkpoint input")).to_have_value("tf_efficientnet_lite0-stride16")
@@ -47,11 +47,13 @@ def test_a_name_that_timm_does_not_know_is_refused_in_words(models_page: Any) ->
     box.clear()
     box.press_sequentially("resnet5x")
     box.press("Enter")
-    expect(models_page.locator(".toast-body").first).to_contain_text("must be a model name that timm")
+    expect(models_page.locator(".bsig-problem")).to_contain_text("must be a model name that timm")
 
 
 def test_the_screen_fits_a_phone_with_a_model_loaded(visit: Callable[..., Any]) -> None:
     page = visit("?__theme=dark&tab=models", viewport={"width": 400, "height": 900})
     page.locator("#model-load").click()
+    expect(page.locator("#answer")).to_be_in_viewport()
+    open_tab(page, "Models")
     page.locator("#model-table").wait_for()
     assert beyond_the_edge(page) == []

@@ -18,6 +18,8 @@ DATA_WORDS = {
     "torchvision": "a torchvision data set",
 }
 
+CLEAR_RISE = 0.02
+
 
 @dataclass(frozen=True)
 class PhaseProgress:
@@ -75,7 +77,8 @@ def status(run: Run, position: int | None) -> str:
         return f"Finished: {work}{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."
-    text = sentence if sentence.startswith(words) else f"{words}: {sentence}"
+    is_said = sentence.casefold().startswith(words.casefold())
+    text = sentence[:1].upper() + sentence[1:] if is_said else f"{words}: {sentence}"
     return f"{text} {effect(run)}".rstrip() if run.state.checkpoint else text
 
 
@@ -104,6 +107,24 @@ def effect(run: Run) -> str:
     return (
         f"Positive area for classes that are not there {verb} from {percent(first)} to {percent(last)} of the watched "
         "pictures; the softmax branch is as it was."
+    )
+
+
+def held_out_rise(run: Run) -> str:
+    """Returns a remark where the held-out loss has risen since its lowest epoch; empty where it has not, or by little.
+
+    One epoch of a higher loss is chance, so at least two have passed since the lowest.
+    """
+    losses = [(epoch["held_out_loss"], epoch["number"]) for epoch in run.epochs()
+              if epoch.get("held_out_loss") is not None]  # fmt: skip
+    if not losses:
+        return ""
+    (lowest, best), (last, number) = min(losses), losses[-1]
+    if number - best < 2 or last < lowest * (1 + CLEAR_RISE):
+        return ""
+    return (
+        f"The held-out loss was lowest after epoch {best} ({lowest:.3f}) and has risen to {last:.3f}: the branch "
+        "learns its training pictures by heart; fewer epochs or a lower learning rate may do better."
     )
 
 

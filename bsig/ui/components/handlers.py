@@ -11,7 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from bsig.explain.timing import part
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.ui.components.inputs import png_file
 from bsig.ui.server.gradio_internals import is_update
 from bsig.ui.server.log import VisitorLeftError, defect, refusal
@@ -23,12 +23,20 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minima
 
 
 def in_words(handler: Callable) -> Callable:
-    """The handler, with `InputError` as the app's message; anything else is logged as a defect."""
+    """The handler, with `InputError` as the app's message; anything else is logged as a defect.
+
+    The browser shows the message below the input that was used last, and hides the answers that no longer belong to the
+    inputs ("errors" in `static/page.js` and `static/style.css`). A stop that the visitor asked for is no error: it is a
+    passing remark, and the page stays as it is.
+    """
 
     @functools.wraps(handler)
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return encoded_updates(handler(*arguments, **named))
+        except StoppedEarly as stopped:
+            gr.Info(str(stopped))
+            return gr.skip()
         except InputError as error:
             raise refusal(str(error)) from error
         except (gr.Error, VisitorLeftError):

@@ -5,6 +5,8 @@
     heading(title, text), section(title, text), plot_title(title)
     facts([("Logit", "+2.10")])                                    names and values
     table(["Class", number("before")], [["cat", number("97 %")]])  columns, rows
+    problem("…")                                                   why an input cannot be used, beside it
+    waiting("32 pictures", 0.4, 50.0)                              what goes on, how far it is, how long it still takes
     progress_bar(0.4, "2 of 5 epochs"), bullets(lines), scale_bar(limit, drawing, method)
 
 Plain text is escaped wherever it is put into HTML; `Html` passes as it is. `explained` marks the terms of the field in
@@ -25,7 +27,7 @@ from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.drawing.heatmaps import heatmap
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.report.glossary import TERMS, terms_in
-from bsig.explain.wording import number_text
+from bsig.explain.wording import duration, number_text
 
 RAMP_STEPS = 33
 
@@ -109,6 +111,12 @@ def note(text: str, **attributes: Any) -> Html:
 def folded(summary: str, content: str, **attributes: Any) -> Html:
     """What is folded away below a line until it is asked for; nothing for no content."""
     return element("details", element("summary", summary), content, **attributes) if content else Html()
+
+
+def problem(text: str, **attributes: Any) -> Html:
+    """Why an input cannot be used, beside that input; nothing for no text. `static/page.js` makes the same element."""
+    text = text if isinstance(text, Html) else text[:1].upper() + text[1:]
+    return element("p", text, class_="bsig-problem", role="alert", **attributes) if text else Html()
 
 
 def bullets(lines: Sequence[str], most: int | None = None) -> Html:
@@ -214,6 +222,22 @@ def progress_bar(share: float | None, label: str = "") -> Html:
     """How much is done, from 0 to 1; without a share a bar that only says that work goes on."""
     value = None if share is None else f"{share:.4f}"
     return element("progress", class_="bsig-progress", max="1", value=value, aria_label=label)
+
+
+def waiting(words: str, share: float | None, seconds_left: float | None) -> Html:
+    """What goes on, how far it is and how long it still takes, over a bar.
+
+    Args:
+        words: what is done, such as "Measuring 32 pictures".
+        share: how much of it is done, 0 to 1; None where nothing is known.
+        seconds_left: an estimate from the pace so far; None while there is none.
+    """
+    parts = [words]
+    if share is not None:
+        parts.append(f"{100 * share:.0f} %")
+    if seconds_left is not None:
+        parts.append(f"about {duration(seconds_left)} left")
+    return joined(note(f"{', '.join(parts)}."), progress_bar(share, words))
 
 
 def scale_bar(

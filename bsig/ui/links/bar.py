@@ -209,10 +209,10 @@ def _restored_evaluate(view: View, evaluate: EvaluateScreen, bench: Workbench) -
         notes.append(f"The link's measured checkpoint (='{name}') is not here; '{bench.default_checkpoint}' is shown.")
         name = bench.default_checkpoint
     titles = evaluate.titles(name)
-    title = view.measured_on or next(iter(titles), None)
+    title = view.measured_on or None  # None: the screen opens with the visitor's own newest results, else with shipped
     if title and title not in titles:
         notes.append(f"The link's results (='{view.measured_on}') do not ship with checkpoint '{name}'.")
-        title = next(iter(titles), None)
+        title = None
     return {
         evaluate.checkpoint: gr.update(choices=names, value=name),
         evaluate.data: gr.update(choices=titles, value=title),

@@ -25,6 +25,7 @@ from bsig.model.preview import PREVIEWED, top_classes
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import in_words as refused_in_words
+from bsig.ui.components.inputs import OPEN_COMPARE_JS
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.form import BACKBONE
 from bsig.ui.server.limits import pretrained_names
@@ -166,7 +167,11 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
         }
 
     fields.backbone.change(on_backbone, fields.backbone, [fields.stage, facts], **QUIET)
-    compare.redraw(load.click(on_load, fields.components, [facts, listed, compare.checkpoint], **QUIET))
+    loaded = load.click(
+        on_load, fields.components, [facts, listed, compare.checkpoint], show_progress_on=facts, **QUIET
+    )
+    compare.redraw(loaded)
+    loaded.success(None, None, None, js=OPEN_COMPARE_JS)
     return ModelsScreen(fields, finetune)
 
 

@@ -50,6 +50,7 @@ DOM_CLASSES = {
     "column": "gr.Column: the heading of a plot is looked for in the plot's column",
     "dark": "the dark theme is on",
     "empty": "the box of a plot that shows nothing yet: the script gives it a name",
+    "error": "what says of an output that its event failed, and of a toast that it is an error",
     "form": "inputs that gradio groups: their direction",
     "gallery-container": "gr.Gallery",
     "gradio-container": "the whole page: its width",
@@ -61,6 +62,9 @@ DOM_CLASSES = {
     "tab-container": "the strip of tabs: its width on a phone",
     "tab-wrapper": "the box around the strip",
     "tabitem": "the content of a tab: may become narrower than its content",
+    "toast-body": "the message of an error: the script puts its sentence below the input",
+    "toast-close": "its button",
+    "toast-message-text": "its sentence",
     "thumbnail-item": "a picture of a gallery: the script names it by what stands below it",
     "thumbnail-lg": "a large picture of a gallery",
 }

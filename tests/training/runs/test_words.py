@@ -8,7 +8,7 @@ from run_requests import REQUESTS, run
 from bsig.explain.wording import duration
 from bsig.training.config import DampingConfig, FinetuneConfig, FlatShiftConfig, SimilarClassesConfig, TrainingConfig
 from bsig.training.runs.run import ENDED, RunRequest, RunState
-from bsig.training.runs.words import can, progress, settings_rows, status
+from bsig.training.runs.words import can, held_out_rise, progress, settings_rows, status
 
 
 def test_remaining_time_of_encoding_is_what_is_left_at_the_rate_so_far() -> None:
@@ -46,6 +46,11 @@ def test_a_waiting_run_says_its_place(position: int | None, words: str) -> None:
 def test_how_it_ended_is_said_with_its_reason(standing: str) -> None:
     text = status(run(RunState(standing, sentence="the loss is nan in epoch 2")), None)  # type: ignore[arg-type]
     assert text == f"{standing.capitalize()}: the loss is nan in epoch 2"
+
+
+def test_a_stop_is_said_once() -> None:
+    stopped = RunState("stopped", sentence="stopped on request before epoch 7, step 19 of 32.")
+    assert status(run(stopped), None) == "Stopped on request before epoch 7, step 19 of 32."
 
 
 def test_a_finished_run_says_what_it_did_to_the_maps() -> None:
@@ -94,3 +99,20 @@ def test_closed_forms_are_listed_and_a_flat_shift_takes_no_epochs() -> None:
     mixed = RunRequest("folder", "/data", FinetuneConfig(similar_classes=SimilarClassesConfig(0.5, 9)))
     sentence = dict(settings_rows(run(RunState(), request_=mixed)))["Similar classes"]
     assert sentence == "9 a class, mixed in with a share of 0.5"
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([0.9, 0.5, 0.6, 0.7], "lowest after epoch 2 (0.500) and has risen to 0.700"),
+        ([0.9, 0.5, 0.6], ""),  # one epoch may be chance
+        ([0.9, 0.5, 0.6, 0.505], ""),  # by a hundredth
+        ([0.9, 0.8, 0.7, 0.6], ""),
+        ([], ""),
+    ],
+)
+def test_a_held_out_loss_that_rises_is_said(losses: list[float], words: str) -> None:
+    events = [{"kind": "epoch", "at": 0, "number": n + 1, "held_out_loss": loss} for n, loss in enumerate(losses)]
+    remark = held_out_rise(run(RunState("finished"), {"kind": "epoch", "at": 0, "number": 0}, *events))
+    assert words in remark
+    assert bool(remark) == bool(words)

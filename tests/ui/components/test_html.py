@@ -21,11 +21,13 @@ from bsig.ui.components.html import (
     note,
     number,
     plot_title,
+    problem,
     progress_bar,
     row_title,
     scale_bar,
     section,
     table,
+    waiting,
 )
 from bsig.ui.components.theme import page_script, style_sheet
 
@@ -136,3 +138,17 @@ def test_style_and_script_are_files_that_name_no_other_host() -> None:
         assert len(content) > 2000
         assert "://" not in content
         assert "@import" not in content
+
+
+def test_waiting_says_what_is_known_and_no_more() -> None:
+    known = waiting("Measuring 32 pictures", 0.4, 50.0)
+    assert "Measuring 32 pictures, 40 %, about 50 s left." in known
+    assert 'value="0.4000"' in known
+    unknown = waiting("Loading", None, None)
+    assert "Loading." in unknown
+    assert "value=" not in unknown  # a bar that only says that work goes on
+
+
+def test_a_problem_is_announced_and_its_text_escaped() -> None:
+    assert problem("<b> is no class.") == '<p class="bsig-problem" role="alert">&lt;b&gt; is no class.</p>'
+    assert problem("") == ""

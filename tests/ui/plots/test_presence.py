@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bsig.model.presence import PresenceCalibration, ReliabilityBin
+from bsig.model.presence import ReliabilityBin
 from bsig.ui.plots.presence import reliability_figure
 
 
 def test_the_diagram_draws_each_tenth_beside_the_diagonal() -> None:
     bins = (ReliabilityBin(0.04, 0.05, 400), ReliabilityBin(0.93, 0.9, 20))
-    figure = reliability_figure(PresenceCalibration(1.0, 0.0, 60, 0.03, bins))
+    figure = reliability_figure(bins)
     assert figure is not None
     diagonal, branch = figure.data
     assert list(diagonal.x) == list(diagonal.y) == [0, 1]
@@ -18,4 +18,4 @@ def test_the_diagram_draws_each_tenth_beside_the_diagonal() -> None:
 
 
 def test_there_is_no_diagram_of_nothing() -> None:
-    assert reliability_figure(PresenceCalibration(1.0, 0.0, 60)) is None
+    assert reliability_figure(()) is None

@@ -1,6 +1,7 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Six parts: names for what Gradio leaves nameless, explanations on hover and focus, cells
-   of the maps, heatmaps that are dragged, dropdowns that close, and `bsig`, whose functions the page's events call. */
+   asks no host for anything. Seven parts: names for what Gradio leaves nameless, errors beside their input, explanations
+   on hover and focus, cells of the maps, heatmaps that are dragged, dropdowns that close, and `bsig`, whose functions the
+   page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -64,9 +65,44 @@
   new MutationObserver(() => {
     if (isDue) return;
     isDue = true;
-    requestAnimationFrame(() => { isDue = false; named(); });
+    // Not at every frame: a long job changes the page all the time, and reading names lays the page out anew.
+    setTimeout(() => { isDue = false; errors(); requestAnimationFrame(named); }, 100);
   }).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
   addEventListener("resize", named);
+
+  // --- errors --------------------------------------------------------------------------------------------------------
+
+  // Gradio says an error in a corner of the window and puts a pill over every output. Here its sentence stands once,
+  // below the input that was used last; the style sheet hides the pills and the answers that are out of date.
+  let lastUsed = null;
+  const problemsOf = (part) => part.closest(".tabitem").querySelectorAll(".bsig-problem[data-of]");
+  const noteUse = (event) => {
+    if (event.type === "click" && !event.isTrusted) return;  // the page pressed it
+    const part = event.target.closest && event.target.closest(".tabitem .block, .tabitem button");
+    if (!part) return;
+    lastUsed = part.closest(".block") || part;
+    for (const problem of problemsOf(part)) problem.remove();
+  };
+  for (const kind of ["input", "change", "click", "drop"]) document.addEventListener(kind, noteUse, true);
+  const errors = () => {
+    for (const toast of document.querySelectorAll(".toast-body.error")) {
+      const texts = toast.querySelectorAll(".toast-message-text");
+      // Whoever has gone to another screen still has to see it: there it stays in the corner.
+      if (!texts.length || !lastUsed || !lastUsed.isConnected || !lastUsed.offsetParent) continue;
+      let place = lastUsed;
+      while (!place.parentElement.matches(".column, .tabitem")) place = place.parentElement;
+      for (const old of problemsOf(lastUsed)) old.remove();
+      const problem = document.createElement("p");
+      problem.className = "bsig-problem";
+      problem.dataset.of = lastUsed.id;
+      problem.setAttribute("role", "alert");
+      const words = texts[texts.length - 1].innerText;
+      problem.textContent = words.charAt(0).toUpperCase() + words.slice(1);
+      place.after(problem);
+      problem.scrollIntoView({ block: "nearest" });
+      toast.querySelector(".toast-close").click();
+    }
+  };
 
   // --- explanations --------------------------------------------------------------------------------------------------
 
@@ -444,14 +480,22 @@
     }));
   };
 
+  // A jump from another screen ends at the maps, not where that screen had been scrolled to.
+  const openCompare = () => {
+    document.querySelector("#tabs button[role=tab]").click();
+    const show = (attempts) => {
+      const answer = document.getElementById("answer");
+      if (answer && answer.offsetParent) answer.scrollIntoView({ block: "start" });
+      else if (attempts) setTimeout(show, 50, attempts - 1);
+    };
+    setTimeout(show, 50, 40);
+  };
+
   window.bsig = {
     answered: (inputs) => inputs.map(answer),
     copyLink,
     draggedMap: (id) => dragIn(id)?.map,
-    openCompare: () => {
-      document.querySelector("#tabs button[role=tab]").click();
-      showMaps();
-    },
+    openCompare,
     press: (id) => document.getElementById(id).click(),
     showMaps,
   };

@@ -68,6 +68,11 @@ class KeptEvaluations:
         """The evaluation of that title; None for one that is not kept."""
         return self._by_title.get(title or "")
 
+    def titles(self) -> list[str]:
+        """The titles of all that are kept, newest first."""
+        with self._lock:
+            return list(reversed(self._by_title))
+
     def clear(self) -> None:
         """Removes all of them."""
         with self._lock:

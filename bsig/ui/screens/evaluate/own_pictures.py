@@ -15,6 +15,7 @@ from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
+from bsig.inputs.datasets.classes import match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
@@ -22,7 +23,10 @@ from bsig.inputs.zips import extracted_zip
 from bsig.ui.screens.evaluate.kept import KeptEvaluation, KeptEvaluations
 from bsig.ui.workbench import Workbench
 
-LOOK_EVERY_S = 0.4
+LOOK_EVERY_S = 1.0  # each look is a step of the event, and each step costs the browser some 40 ms
+PACE_FROM_S = 2.0
+FEW_PICTURES = 30
+NAMES_SHOWN = 5
 THUMBNAIL_SIZE = (1024, 1024)
 SIDES = {"sigmoid_better": "Sigmoid better", "softmax_better": "Softmax better"}
 QUICK_METHODS = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
@@ -54,32 +58,60 @@ class OwnPictures:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a visitor's evaluation is, in pictures or as long, and seconds since its start."""
+    """How far a visitor's evaluation is.
+
+    Attributes:
+        pictures: how many are measured.
+        share: of the work that is done, 0 to 1; None while the process reads and loads.
+        seconds_left: from the pace since the first picture was done; None while that says too little.
+    """
 
     job: EvaluationJob
-    done: int
-    total: int
-    seconds: float
+    pictures: int
+    share: float | None
+    seconds_left: float | None
+
+
+class Pace:
+    """How long counted work still takes, from the time since it was first seen to move.
+
+    What went before, such as loading a model, does not come again and is not counted.
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def seconds_left(self, now: float, done: int, total: int) -> float | None:
+        """The estimate at a time in seconds; None for less than `PACE_FROM_S` of work."""
+        if not done:
+            return None
+        if self._first is None:
+            self._first = (now, done)
+        began, before = self._first
+        if done == before or now - began < PACE_FROM_S:
+            return None
+        return (now - began) / (done - before) * max(0, total - done)
 
 
 def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
     """The progress while the evaluation runs, and at last the title under which its results are kept.
 
     Raises:
+        StoppedEarly: the visitor stopped it; nothing is kept then.
         InputError: a setting or the pictures cannot be used, or a limit of this app is reached; nothing is kept then.
     """
     if not own.methods or not own.treatments:
         raise InputError("choose at least one CAM variant and one treatment.")
     checkpoint = bench.checkpoint_path(own.checkpoint or bench.default_checkpoint)
     limit = _picture_limit(bench, own.limit)
-    with pictures_folder(bench, own.zip_file, own.folder) as data:
+    with _named_as_uploaded(bench, own) as data:
         split = images_to_measure(data)
         folder = kept.new_folder()
         config = EvaluationConfig(methods=tuple(own.methods), weights=tuple(own.treatments), limit=limit)
         job = EvaluationJob.start(data, checkpoint, folder, config, split=split.images.split)
         title = None
         try:
-            yield from _progress(bench, job, limit)
+            yield from _progress(bench, job, min(len(split.images.samples), limit or len(split.images.samples)))
             results = {**job.results(), "data": own.name, "split_sentence": split.sentence}
             title = kept.add(KeptEvaluation(results, folder, small_copies(results, split.images, folder)))
         finally:
@@ -89,13 +121,100 @@ def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Itera
         yield title
 
 
-def _progress(bench: Workbench, job: EvaluationJob, limit: int | None) -> Iterator[JobProgress]:
-    started = time.monotonic()
+def _progress(bench: Workbench, job: EvaluationJob, pictures: int) -> Iterator[JobProgress]:
+    started, pace = time.monotonic(), Pace()
     while job.is_running:
-        seconds = time.monotonic() - started
-        _check_seconds(bench, seconds, limit)
-        yield JobProgress(job, job.done, job.total, seconds)
+        now = time.monotonic()
+        _check_seconds(bench, now - started, pictures)
+        done, total = job.done, job.total
+        share = done / total if total and done else None
+        yield JobProgress(job, pictures, share, pace.seconds_left(now, done, total))
         time.sleep(LOOK_EVERY_S)
+
+
+@contextlib.contextmanager
+def _named_as_uploaded(bench: Workbench, own: OwnPictures) -> Iterator[Path]:
+    """`pictures_folder`, where a sentence on the pictures names the zip and not the folder that it is unpacked to."""
+    with pictures_folder(bench, own.zip_file, own.folder) as folder:
+        try:
+            yield folder
+        except InputError as error:
+            if not own.zip_file:
+                raise
+            sentence = str(error).replace(str(folder), own.name).replace(f"'{folder.name}'", f"'{own.name}'")
+            raise type(error)(sentence) from error
+
+
+@dataclass(frozen=True)
+class PicturesCheck:
+    """What a visitor's pictures are, before anything is measured.
+
+    Attributes:
+        pictures: how many there are of the split that is measured.
+        measured: how many of them would be, at most: of classes that the checkpoint has, and not above the limit.
+        is_drawn: whether the limit draws some of all; which of them have a class of the checkpoint is not known yet.
+        known: classes of the data that the checkpoint has.
+        unmatched: pictures of each class that it does not have; they are left out.
+        split_sentence: which split is measured, and why.
+    """
+
+    pictures: int
+    measured: int
+    is_drawn: bool
+    known: int
+    unmatched: Mapping[str, int]
+    split_sentence: str
+
+    @property
+    def words(self) -> str:
+        """The check in a sentence or three."""
+        classes = self.known + len(self.unmatched)
+        names = f"{self.known} of {classes} classes are the checkpoint's" if self.unmatched else f"{classes} classes"
+        at_most = "at most " if self.is_drawn and self.unmatched else ""
+        parts = [f"{self.pictures} pictures, {names}; {at_most}{self.measured} are measured.", self.split_sentence]
+        if self.measured < FEW_PICTURES:
+            parts.append(f"Fewer than {FEW_PICTURES} pictures: intervals are wide, and few differences are clear.")
+        return " ".join(parts)
+
+    @property
+    def remarks(self) -> list[str]:
+        """A line for each class that is left out, the first few by name."""
+        lines = [
+            f"'{name[:60]}' is no class of this checkpoint: {count} {'picture' if count == 1 else 'pictures'} left out."
+            for name, count in self.unmatched.items()
+        ]
+        return lines if len(lines) <= NAMES_SHOWN else [*lines[:NAMES_SHOWN], f"and {len(lines) - NAMES_SHOWN} more"]
+
+
+def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None:
+    """The check of what was chosen; None where nothing is chosen yet.
+
+    Raises:
+        InputError: the pictures cannot be read, or none is of a class of the checkpoint.
+    """
+    if not own.zip_file and not own.folder.strip():
+        return None
+    model, limit = bench.model(own.checkpoint), _picture_limit(bench, own.limit)
+    with _named_as_uploaded(bench, own) as data:
+        split = images_to_measure(data)
+    counts = split.images.counts()
+    match = match_classes(split.images.class_names, model.class_names, model.class_ids)
+    usable = sum(counts[name] for name in match.index_of)
+    if not usable:
+        raise InputError(
+            f"none of the {len(counts)} classes of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class of "
+            f"'{model.name}'; name the folders as its classes, or choose another checkpoint."
+        )
+    total = len(split.images.samples)
+    is_drawn = limit is not None and limit < total
+    return PicturesCheck(
+        pictures=total,
+        measured=min(usable, limit) if is_drawn and limit else usable,
+        is_drawn=is_drawn,
+        known=len(match.index_of),
+        unmatched={name: counts[name] for name in match.unmatched},
+        split_sentence=split.sentence,
+    )
 
 
 def _picture_limit(bench: Workbench, limit: int | float | None) -> int | None:
@@ -109,12 +228,12 @@ def _picture_limit(bench: Workbench, limit: int | float | None) -> int | None:
     return int(limit)
 
 
-def _check_seconds(bench: Workbench, seconds: float, limit: int | None) -> None:
+def _check_seconds(bench: Workbench, seconds: float, pictures: int) -> None:
     allowed = bench.limits.evaluation_seconds
     if allowed is not None and seconds > allowed:
         raise InputError(
             f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
-            f"{duration(allowed)}; measure fewer than {limit} pictures, or fewer CAM variants."
+            f"{duration(allowed)}; measure fewer than {pictures} pictures, or fewer CAM variants."
         )
 
 

@@ -15,10 +15,12 @@ from bsig.evaluation.frontier import frontier_of
 from bsig.evaluation.output.words import finding, left_out, result_title
 from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
+from bsig.model.presence import ReliabilityBin
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
 from bsig.ui.plots.frontier import frontier_figure
+from bsig.ui.plots.presence import reliability_figure
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
 from bsig.ui.screens.evaluate.published_panel import published_html
 from bsig.ui.screens.evaluate.tables import (
@@ -31,6 +33,7 @@ from bsig.ui.screens.evaluate.tables import (
 )
 
 THUMBNAIL = (320, 320)
+PROBABILITIES = {"calibrated": "calibrated probability", "class_balanced": "class-balanced probability"}
 PLOTS = {
     "localization": (
         "Objects found, against the threshold",
@@ -47,6 +50,11 @@ PLOTS = {
         "Every column by two scores that no zero changes; better is to the upper right. The grey line needs no "
         "training. It needs pictures with boxes and mosaics.",
     ),
+    "reliability": (
+        "Does the probability mean what it says?",
+        "Of all pairs of a picture and a class that the sigmoid branch gives about so much probability, how many are "
+        "there? On the dotted line a probability means what it says; below it the branch is too sure.",
+    ),
     "classes": (
         "Each class",
         "Sigmoid branch less softmax; a class has few pictures, so there are no intervals.",
@@ -62,7 +70,7 @@ class Results:
         finding: the sentence, as HTML.
         table: the rows that answer the question, as HTML.
         all_rows: every metric and column, as HTML.
-        localization, delta, frontier, classes: the plots; None where there is nothing to draw.
+        localization, delta, frontier, reliability, classes: the plots; None where there is nothing to draw.
         pictures: those that differ most, with words, where they may be shown.
         files: the same by name, or what the numbers of the pictures mean, as HTML.
         published: the paper's tables beside the results, as HTML.
@@ -74,6 +82,7 @@ class Results:
     localization: go.Figure | None = None
     delta: go.Figure | None = None
     frontier: go.Figure | None = None
+    reliability: go.Figure | None = None
     classes: go.Figure | None = None
     pictures: Sequence[tuple[Image.Image, str]] = ()
     files: str = ""
@@ -92,7 +101,7 @@ def shown_results(
         evaluation: the results' evaluation where they are of own pictures.
     """
     if results is None:
-        words = "No results ship with this checkpoint: measure your own pictures below, or run evaluate-shipped."
+        words = "No results ship with this checkpoint: measure your own pictures above, or run evaluate-shipped."
         return Results(html.finding(words))
     table = table_of(results, method, weights)
     if table is None:
@@ -112,11 +121,25 @@ def shown_results(
         localization=localization_figure(table),
         delta=delta_figure(table),
         frontier=frontier_figure(frontier_of(table)),
+        reliability=calibration_figure(results),
         classes=classes_figure(table["by_class"]),
         pictures=pictures,
         files=numbers if pictures else differing_html(table, evaluation is not None),
         published=published_html(results),
     )
+
+
+def calibration_figure(results: Mapping[str, Any]) -> go.Figure | None:
+    """The reliability diagram of the branch's probabilities: calibrated where they are, else class-balanced.
+
+    None for results without calibration rows: those measured before there were any.
+    """
+    rows = results.get("calibration") or {}
+    kind = next((kind for kind in PROBABILITIES if kind in rows), None)
+    if kind is None:
+        return None
+    bins = [ReliabilityBin(row["probability"], row["share"], row["count"]) for row in rows[kind]["reliability"]]
+    return reliability_figure(bins, PROBABILITIES[kind])
 
 
 def _thumbnail(file: Path) -> Image.Image:
@@ -137,6 +160,8 @@ def build_results_panel() -> Fields[Results]:
         with gr.Column(min_width=280):
             delta = _plot("delta")
     frontier = _plot("frontier")
+    with gr.Accordion("Does the probability mean what it says?", open=False, elem_id="evaluate-reliability-part"):
+        reliability = _plot("reliability")
     gr.HTML(html.section(
         "Where the branches differ most",
         "Pictures whose places one branch ranks much better than the other. Your own are shown, and open in Compare "
@@ -154,7 +179,7 @@ def build_results_panel() -> Fields[Results]:
         published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
         Results, finding=finding_part, table=table, all_rows=all_rows, localization=localization, delta=delta,
-        frontier=frontier, classes=classes, pictures=gallery, files=files, published=published,
+        frontier=frontier, reliability=reliability, classes=classes, pictures=gallery, files=files, published=published,
     )  # fmt: skip
 
 

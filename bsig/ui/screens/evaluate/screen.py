@@ -6,8 +6,10 @@ shipped sets may not be passed on, so their gallery names files; own pictures ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,16 +18,18 @@ from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.output.words import result_title
 from bsig.explain.methods import CAM_METHODS
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.files import write_whole
 from bsig.ui.components import html
+from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words, steps_in_words
-from bsig.ui.components.inputs import OPEN_COMPARE_JS
+from bsig.ui.components.inputs import OPEN_COMPARE_JS, press_js
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
-from bsig.ui.screens.evaluate.own_pictures import OwnPictures, measured
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, checked_pictures, measured
 from bsig.ui.screens.evaluate.results_panel import Results, build_results_panel, results_answers, shown_results
-from bsig.ui.screens.evaluate.tables import gallery_rows, progress_html, table_of
+from bsig.ui.screens.evaluate.tables import check_html, gallery_rows, progress_html, table_of
 from bsig.ui.workbench import Workbench
 
 METHODS = [(method.title, key) for key, method in CAM_METHODS.items() if not method.is_slow]
@@ -65,27 +69,40 @@ class EvaluateScreen:
 
 @dataclass(frozen=True)
 class _OwnPart:
-    """The form for own pictures, and what is going on with them."""
+    """The form for own pictures, and what is going on with them.
+
+    Attributes:
+        check: what is known of the pictures before anything is measured, or why they cannot be.
+        progress: how far the work is, and how it ended.
+        title: of the evaluation that has just ended.
+    """
 
     fields: Fields[OwnPictures]
     start: gr.Button
     stop: gr.Button
+    check: gr.HTML
     progress: gr.HTML
     job: gr.State
-    titles: gr.State  # of this visitor's evaluations, newest first
+    title: gr.State
 
 
 def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> EvaluateScreen:
     """Lays out the tab and connects it."""
     fields = _choice_part(bench)
-    panel = build_results_panel()
     with gr.Accordion("Measure your own pictures", open=False, elem_id="evaluate-own"):
         own = _own_part(bench, fields.checkpoint)
-    opened = _connect_choice(bench, fields, panel, own, tab)
+    panel = build_results_panel()
+    _connect_download(bench, fields)
+    opened = _connect_choice(bench, fields, panel, tab)
     _connect_own(bench, fields, panel, own)
     _connect_gallery(bench, fields, panel, compare)
     return EvaluateScreen(
-        fields.checkpoint, fields.data, fields.method, fields.weights, opened, lambda name: _titles(bench, name, [])
+        fields.checkpoint,
+        fields.data,
+        fields.method,
+        fields.weights,
+        opened,
+        lambda name: [result_title(run) for run in _shipped(bench, name)],
     )
 
 
@@ -120,6 +137,7 @@ def _own_part(bench: Workbench, checkpoint: gr.Dropdown) -> _OwnPart:
             label="or a folder of this machine", max_lines=1, visible=bench.limits.takes_paths,
             elem_id="evaluate-folder",
         )  # fmt: skip
+    check = gr.HTML(elem_id="evaluate-check")
     with gr.Row():
         methods = gr.CheckboxGroup(
             METHODS, value=["cam"], label="CAM variants", elem_id="evaluate-methods", info="Ways to weigh the heatmap."
@@ -128,18 +146,16 @@ def _own_part(bench: Workbench, checkpoint: gr.Dropdown) -> _OwnPart:
         limit = gr.Number(200, label="Pictures, at most", minimum=1, precision=0, elem_id="evaluate-limit")
     with gr.Row():
         start = gr.Button("Measure", variant="primary", elem_id="evaluate-start")
-        stop = gr.Button("Stop", elem_id="evaluate-stop")
+        stop = gr.Button("Cancel", elem_id="evaluate-stop")
     progress = gr.HTML(elem_id="evaluate-progress")
     fields = Fields(
         OwnPictures, checkpoint=checkpoint, zip_file=zip_file, folder=folder, methods=methods, treatments=treatments,
         limit=limit,
     )  # fmt: skip
-    return _OwnPart(fields, start, stop, progress, gr.State(None), gr.State([]))
+    return _OwnPart(fields, start, stop, check, progress, gr.State(None), gr.State(None))
 
 
-def _connect_choice(
-    bench: Workbench, fields: Fields[Choice], panel: Fields[Results], own: _OwnPart, tab: gr.Tab
-) -> dict[str, Any]:
+def _connect_choice(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], tab: gr.Tab) -> dict[str, Any]:
     """Draws what is chosen; returns the arguments of the event that opens the screen."""
 
     @in_words
@@ -149,7 +165,7 @@ def _connect_choice(
     @in_words
     def on_checkpoint(values: InputValues) -> Answers:
         choice = fields.read(values)
-        titles = _titles(bench, choice.checkpoint, values[own.titles])
+        titles = _titles(bench, choice.checkpoint)
         return _with_data(bench, fields, panel, choice, titles, next(iter(titles), None))
 
     @in_words
@@ -157,7 +173,7 @@ def _connect_choice(
         choice, names = fields.read(values), bench.checkpoint_names()
         if choice.checkpoint not in names:
             choice = replace(choice, checkpoint=bench.default_checkpoint)
-        titles = _titles(bench, choice.checkpoint, values[own.titles])
+        titles = _titles(bench, choice.checkpoint)
         title = choice.data if choice.data in titles else next(iter(titles), None)
         return {
             fields.checkpoint: gr.Dropdown(choices=names, value=choice.checkpoint),
@@ -165,36 +181,55 @@ def _connect_choice(
         }
 
     for part in (fields.data, fields.method, fields.weights):
-        part.input(on_choice, fields.components, list(panel), **PRIVATE)
-    inputs = fields.components | {own.titles}
-    fields.checkpoint.input(on_checkpoint, inputs, [fields.data, *panel], **PRIVATE)
-    opened = {"fn": on_open, "inputs": inputs, "outputs": [fields.checkpoint, fields.data, *panel], **PRIVATE}
+        part.input(on_choice, fields.components, list(panel), show_progress_on=panel.finding, **PRIVATE)
+    fields.checkpoint.input(
+        on_checkpoint, fields.components, [fields.data, *panel], show_progress_on=panel.finding, **PRIVATE
+    )
+    opened = {
+        "fn": on_open,
+        "inputs": fields.components,
+        "outputs": [fields.checkpoint, fields.data, *panel],
+        **PRIVATE,
+    }
     tab.select(**opened)
     return opened
 
 
 def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], own: _OwnPart) -> None:
-    """Measures own pictures and shows what came out."""
+    """Looks own pictures over when they are chosen, measures them, and shows what came out."""
+
+    @in_words
+    def on_check(values: InputValues) -> Answers:
+        return {own.check: _check_answer(bench, own.fields.read(values)), own.progress: ""}
 
     @steps_in_words
     def on_start(values: InputValues) -> Iterator[Answers]:
-        pictures, evaluations = own.fields.read(values), bench.visitor_space.evaluations
-        for step in measured(bench, evaluations, pictures):
-            if not isinstance(step, str):
-                yield {own.job: step.job, own.progress: progress_html(step.done, step.total, step.seconds)}
-                continue
-            titles = [step, *values[own.titles]]
-            evaluation = evaluations.get(step)
-            sentence = evaluation.results["split_sentence"] if evaluation else ""
-            first = Choice(pictures.checkpoint, step, pictures.methods[0], pictures.treatments[0])
-            yield {
-                own.job: None,
-                own.progress: html.note(f"Done; the results are above. {sentence}".strip()),
-                own.titles: titles,
-                fields.method: first.method,
-                fields.weights: first.weights,
-                **_with_data(bench, fields, panel, first, _titles(bench, pictures.checkpoint, titles), step),
-            }
+        # Only the line of progress is an output: gradio redraws every output at every step, and plots take long.
+        yield {own.title: None}
+        try:
+            for step in measured(bench, bench.visitor_space.evaluations, own.fields.read(values)):
+                if isinstance(step, str):
+                    yield {own.job: None, own.title: step, own.progress: _end_words(bench, step)}
+                else:
+                    yield {own.job: step.job, own.progress: progress_html(step)}
+        except StoppedEarly as stopped:
+            yield {own.job: None, own.progress: html.note(str(stopped), role="status")}
+        except InputError as error:
+            yield {own.job: None, own.progress: html.problem(str(error))}
+
+    @in_words
+    def on_end(values: InputValues) -> Any:
+        title, evaluation = values[own.title], bench.visitor_space.evaluations.get(values[own.title])
+        if evaluation is None:
+            return gr.skip()
+        table = evaluation.results["tables"][0]
+        choice = Choice(evaluation.results["checkpoint"], title, table["method"], table["weights"])
+        return {
+            fields.checkpoint: choice.checkpoint,
+            fields.method: choice.method,
+            fields.weights: choice.weights,
+            **_with_data(bench, fields, panel, choice, _titles(bench, choice.checkpoint), title),
+        }
 
     def on_stop(job: EvaluationJob | None) -> None:
         if job:
@@ -203,13 +238,66 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
     def on_failure() -> Answers:
         return {own.job: None, own.progress: ""}
 
+    checked = {"inputs": own.fields.components, "outputs": [own.check, own.progress], "show_progress_on": own.check}
+    for event in (own.fields.zip_file.change, own.fields.folder.submit, own.fields.checkpoint.input):
+        event(on_check, **checked, **PRIVATE)
     running = own.start.click(
-        on_start, own.fields.components | {own.titles},
-        [own.job, own.progress, own.titles, fields.data, fields.method, fields.weights, *panel],
-        api_visibility="private", show_progress="hidden", concurrency_limit=1, concurrency_id="evaluate-own",
+        on_start, own.fields.components, [own.job, own.title, own.progress], api_visibility="private",
+        show_progress="hidden", concurrency_limit=1, concurrency_id="evaluate-own",
     )  # fmt: skip
     running.failure(on_failure, None, [own.job, own.progress], api_visibility="private")
+    running.success(on_end, {own.title}, [*fields, *panel], show_progress_on=own.progress, **PRIVATE)
     own.stop.click(on_stop, own.job, None, api_visibility="private", concurrency_limit=4)
+
+
+def _check_answer(bench: Workbench, pictures: OwnPictures) -> html.Html:
+    """What is known of the chosen pictures, or in its place why they cannot be measured."""
+    try:
+        check = checked_pictures(bench, pictures)
+    except InputError as error:
+        return html.problem(str(error))
+    return check_html(check) if check else html.Html()
+
+
+def _end_words(bench: Workbench, title: str) -> html.Html:
+    """What was measured: how many pictures, and which split they are."""
+    evaluation = bench.visitor_space.evaluations.get(title)
+    if evaluation is None:
+        return html.note("Done.", role="status")
+    count, sentence = evaluation.results["counts"]["used"], evaluation.results["split_sentence"]
+    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    return html.note(
+        f"Done: {pictures} measured; the results are below, and stay over a reload. {sentence}", role="status"
+    )
+
+
+def _connect_download(bench: Workbench, fields: Fields[Choice]) -> None:
+    """A button that hands out the results that are shown, as the command would write them."""
+    make = gr.Button("Download these results (JSON)", size="sm", elem_id="evaluate-make-file")
+    hidden = gr.DownloadButton("results", elem_id="evaluate-file", elem_classes="bsig-offscreen")
+
+    @in_words
+    def on_download(values: InputValues) -> str:
+        choice = fields.read(values)
+        results, _ = _results(bench, choice.checkpoint, choice.data)
+        return str(results_file(results))
+
+    # On success alone: a refusal must not hand out the file of the time before.
+    made = make.click(on_download, fields.components, hidden, **PRIVATE)
+    made.success(None, None, None, js=press_js("evaluate-file"))
+
+
+def results_file(results: Mapping[str, Any] | None) -> Path:
+    """The results as a JSON file that can be downloaded.
+
+    Raises:
+        InputError: there are none.
+    """
+    if results is None:
+        raise InputError("there are no results to download; choose some, or measure your own pictures.")
+    file = new_download_folder() / "results.json"
+    write_whole(file, json.dumps(results, indent=1, ensure_ascii=False).encode())
+    return file
 
 
 def _connect_gallery(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], compare: CompareScreen) -> None:
@@ -257,9 +345,13 @@ def _drawn(bench: Workbench, panel: Fields[Results], choice: Choice) -> Answers:
     return results_answers(panel, shown_results(results, choice.method, choice.weights, evaluation))
 
 
-def _titles(bench: Workbench, checkpoint: str | None, own_titles: list[str]) -> list[str]:
-    """The titles of a checkpoint's results: on own pictures, then those that ship."""
-    own = [title for title in own_titles if _is_of(bench.visitor_space.evaluations.get(title), checkpoint)]
+def _titles(bench: Workbench, checkpoint: str | None) -> list[str]:
+    """The titles of a checkpoint's results: on the visitor's own pictures, newest first, then those that ship."""
+    own = [
+        title
+        for title in bench.visitor_space.evaluations.titles()
+        if _is_of(bench.visitor_space.evaluations.get(title), checkpoint)
+    ]
     return [*own, *(result_title(run) for run in _shipped(bench, checkpoint))]
 
 

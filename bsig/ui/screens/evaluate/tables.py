@@ -10,7 +10,7 @@ from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import Row, best_blind, first_rows, rows_of
 from bsig.ui.components import html
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
-from bsig.ui.screens.evaluate.own_pictures import SIDES
+from bsig.ui.screens.evaluate.own_pictures import SIDES, JobProgress, PicturesCheck
 
 SHOWN_COLUMNS = {
     "softmax": "Softmax",
@@ -114,7 +114,7 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> html.Html:
         ""
         if is_own
         else "The pictures of this set may not be passed on, so they are named here and not shown: with your own "
-        "pictures (below) they are, and open in Compare."
+        "pictures (above) they are, and open in Compare."
     )
     columns: list[str | html.Cell] = ["Better", "file", "class", html.number("softmax"), html.number("sigmoid")]
     return html.joined(
@@ -122,10 +122,16 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> html.Html:
     )
 
 
-def progress_html(done: int, total: int, seconds: float) -> html.Html:
-    """How much is done, the remaining time, a bar."""
-    if not total or not done:
-        return html.joined(html.note("Reading and loading …"), html.progress_bar(None))
-    left = seconds / done * (total - done)
-    words = f"{done} of {total} pictures or as long; about {left:.0f} s left."
-    return html.joined(html.note(words), html.progress_bar(done / total))
+def progress_html(step: JobProgress) -> html.Html:
+    """How far an evaluation of own pictures is."""
+    pictures = "1 picture" if step.pictures == 1 else f"{step.pictures} pictures"
+    if step.share is None:
+        return html.waiting(f"Loading the model and {pictures}", None, None)
+    if step.share >= 1:  # what follows is not counted
+        return html.waiting(f"{pictures} measured, working out intervals and tables", None, None)
+    return html.waiting(f"Measuring {pictures}", step.share, step.seconds_left)
+
+
+def check_html(check: PicturesCheck) -> html.Html:
+    """What own pictures are, before they are measured: a sentence, and a line for each class that is left out."""
+    return html.joined(html.note(check.words, role="status"), html.bullets(check.remarks))

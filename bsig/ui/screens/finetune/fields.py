@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from bsig.inputs.errors import InputError
+from bsig.training.data_check import UnmatchedClassesError
 from bsig.ui.components import html
 from bsig.ui.components.fields import Fields
 from bsig.ui.screens.finetune.form import BACKBONE, DEVICES, SETTINGS, TORCHVISION, Form, data_kinds
@@ -26,10 +28,26 @@ DOWNLOADED_WORDS = "Downloaded by torchvision when the run begins; a tenth of ea
 
 @dataclass(frozen=True)
 class FormPart:
-    """The form's fields by name, and the line that says what is known of the data."""
+    """The form's fields by name, the line that says what is known of the data, and the button for a new label set."""
 
     fields: Fields[Form]
     check: gr.HTML
+    new_labels: gr.Button
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """What is known of the data before anything starts.
+
+    Attributes:
+        words: as HTML; where the data cannot be used, why.
+        classes: how many would be trained; None where the data cannot be used.
+        offers_new_labels: whether classes of the data are not the model's, so that a new label set would take more.
+    """
+
+    words: html.Html
+    classes: int | None
+    offers_new_labels: bool = False
 
 
 def build_form(bench: Workbench) -> FormPart:
@@ -38,6 +56,7 @@ def build_form(bench: Workbench) -> FormPart:
         gr.HTML(html.note(bench.limits.finetune_limits()), elem_id="finetune-limits")
     data = _data_fields(bench)
     check = gr.HTML(elem_id="data-check")
+    new_labels = gr.Button("Train a new label set instead", size="sm", visible=False, elem_id="data-new-labels")
     start = _start_fields(bench)
     most = f" At most {bench.limits.finetune_epochs}." if bench.limits.finetune_epochs else ""
     with gr.Row():
@@ -51,7 +70,7 @@ def build_form(bench: Workbench) -> FormPart:
         label="Password for fine-tuning", type="password", max_lines=1, visible=bench.limits.asks_password,
         elem_id="finetune-password", info="Whoever runs this app gives it out.",
     )  # fmt: skip
-    return FormPart(Fields(Form, **data, **start, **first, **more, password=password), check)
+    return FormPart(Fields(Form, **data, **start, **first, **more, password=password), check, new_labels)
 
 
 def _data_fields(bench: Workbench) -> dict[str, Any]:
@@ -132,17 +151,28 @@ def starts(bench: Workbench) -> list[str]:
     return [*bench.saved_names(), f"{BACKBONE}tf_efficientnet_lite0", f"{BACKBONE}resnet50.a1_in1k"]
 
 
-def checked_data(form: Form, bench: Workbench) -> tuple[str, int]:
-    """What is known of the data before anything starts, as HTML, and how many classes would be trained.
+def checked_data(form: Form, bench: Workbench) -> CheckedData:
+    """What is known of the data; what is wrong with it is said there, and not thrown at the visitor."""
+    try:
+        return _known_data(form, bench)
+    except UnmatchedClassesError as error:
+        return CheckedData(html.problem(str(error)), None, offers_new_labels=True)
+    except InputError as error:
+        return CheckedData(html.problem(str(error)), None)
+
+
+def _known_data(form: Form, bench: Workbench) -> CheckedData:
+    """As `checked_data`.
 
     Raises:
         InputError: as `form_check`; nothing to say where a zip or a folder is still to be chosen.
     """
     if form.kind in data_kinds(bench.limits) and form.is_data_missing:
-        return html.note(LAYOUT_OF_DATA.format(kind=form.kind)), form.start_model(bench).num_classes
+        return CheckedData(html.note(LAYOUT_OF_DATA.format(kind=form.kind)), form.start_model(bench).num_classes)
     check, model = form_check(form, bench), form.start_model(bench)
     if check is None:
         words = BUNDLED_WORDS if form.kind == "bundled" else html.note(DOWNLOADED_WORDS)
-        return words, model.num_classes
+        return CheckedData(words, model.num_classes)
     classes = len(check.counts) if form.new_head else model.num_classes
-    return check_html(check, model.class_names, new_head=form.new_head), classes
+    words = check_html(check, model.class_names, new_head=form.new_head)
+    return CheckedData(words, classes, offers_new_labels=bool(check.match.unmatched) and not form.new_head)

@@ -6,8 +6,9 @@ name = start_run(form, bench, queue, "my run")        checked again, and in line
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -28,6 +29,7 @@ from bsig.ui.workbench import Workbench
 
 LARGEST_PROBE = 1024
 BUNDLED_PICTURES = 1000
+PROBES_TRIED = 200
 
 
 def form_check(form: Form, bench: Workbench) -> DataCheck | None:
@@ -63,7 +65,8 @@ def create_run(
         bench: the app's models, limits and visitors.
         runs: where the run is made.
         name: as the visitor wishes it; empty for one made of data and branch.
-        probe: path of a picture whose maps are drawn every epoch.
+        probe: path of a picture whose maps are drawn every epoch; None for one of the data's own, with its class, where
+            the data's pictures lie here.
         probe_class: the class of these maps; None for the predicted one.
 
     Raises:
@@ -73,6 +76,9 @@ def create_run(
     bench.visitor_spaces.check_password(form.password)
     _check_room(bench, runs)  # early as well, so that no zip is unpacked in vain
     check, config, address = form_check(form, bench), form.config(bench), form.address(bench.limits)
+    own = None if probe else own_probe(form, bench, check)
+    if own:
+        probe_class = own.class_name
     request = RunRequest(
         form.kind, address, config, probe_class,
         seconds=bench.limits.finetune_seconds, keeps_features=not bench.is_public,
@@ -88,9 +94,9 @@ def create_run(
             with bench.visitor_space.uploads.unpacked(form.zip_file or "", bench.limits.zip_limits) as upload:
                 request = replace(request, address=str(upload.move_to(folder / DATA)))
             runs.change_request(folder, request)
-        if probe:
+        if probe or own:
             with bench.decoding:
-                picture = read_image(probe, "the probe picture")
+                picture = own.picture if own else read_image(probe or "", "the probe picture")
                 picture.thumbnail((LARGEST_PROBE, LARGEST_PROBE), Image.Resampling.BICUBIC)
             picture.save(folder / PROBE)
     except InputError:
@@ -128,6 +134,44 @@ def resume_run(bench: Workbench, queue: RunQueue, name: str) -> None:
     with bench.visitor_space.lock:
         _check_waiting(bench, queue.folder)
         queue.resume(name)
+
+
+@dataclass(frozen=True)
+class OwnProbe:
+    """A picture of the visitor's own data, and which class of the trained model it shows."""
+
+    picture: Image.Image
+    class_name: str
+
+
+def own_probe(form: Form, bench: Workbench, check: DataCheck | None) -> OwnProbe | None:
+    """The first picture that can be opened of those held out, else of those trained on.
+
+    None where no pictures lie here: those of torchvision's sets are downloaded by the run, and of the shipped ones
+    there are features alone.
+
+    Raises:
+        InputError: as `form_check`.
+    """
+    seed = form.config(bench).training.seed
+    if check is None:
+        return None
+    if form.kind == "zip":
+        with bench.visitor_space.uploads.unpacked(form.zip_file or "", bench.limits.zip_limits) as upload:
+            return _first_picture(upload.splits(seed), form, bench, check)
+    return _first_picture(train_and_held_out(form.address(bench.limits), seed), form, bench, check)
+
+
+def _first_picture(splits: TrainingSplits, form: Form, bench: Workbench, check: DataCheck) -> OwnProbe | None:
+    held_out = splits.held_out.samples if splits.held_out else ()
+    names = form.start_model(bench).class_names
+    for sample in [*held_out, *splits.train.samples][:PROBES_TRIED]:
+        if sample.class_name not in check.match.index_of:
+            continue
+        with contextlib.suppress(InputError):
+            name = sample.class_name if form.new_head else names[check.match.index_of[sample.class_name]]
+            return OwnProbe(sample.open(), name)
+    return None
 
 
 def _check(splits: TrainingSplits, model: DualBranch, config: FinetuneConfig) -> DataCheck:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bsig.explain.wording import duration
 from bsig.training.data_check import DataCheck
 from bsig.training.runs.run import Run
-from bsig.training.runs.words import check_words, progress, settings_rows, status
+from bsig.training.runs.words import check_words, held_out_rise, progress, settings_rows, status
 from bsig.ui.components import html
 
 CLASSES_SHOWN = 12
@@ -19,7 +19,7 @@ def status_html(run: Run, position: int | None) -> html.Html:
         at = progress(run)
         bar = html.progress_bar(at.share, at.words)
     sentence = html.finding(
-        html.joined(status(run, position), bar),
+        html.joined(status(run, position), bar), held_out_rise(run),
         data_standing=run.state.standing, data_epochs=str(run.state.epochs_done),
     )  # fmt: skip
     return html.joined(sentence, html.bullets(run.notes(), SENTENCES_SHOWN))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 
 from bsig.explain.drawing.colours import View
 from bsig.explain.drawing.comparison import Drawing
+from bsig.inputs.errors import InputError
+from bsig.model.checkpoints.description import CheckpointDescription
+from bsig.model.presence import PresenceCalibration
 from bsig.training.runs.events import EVENTS
-from bsig.training.runs.folder import STATE
+from bsig.training.runs.folder import STATE, RunFolder
 from bsig.training.runs.probe_pictures import probe_epochs, probe_pictures
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import Run
@@ -18,11 +21,14 @@ from bsig.training.runs.words import can
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers
 from bsig.ui.components.inputs import MapImage
+from bsig.ui.plots.presence import reliability_figure
 from bsig.ui.plots.training import FIGURES
 from bsig.ui.screens.finetune.run import menu_rows, runs_html, settings_html, status_html
 
 VISIBILITY = {False: "Any tab can look at any run.", True: "Your own runs; nobody else sees them."}
 ACTIONS = {"stop": "Stop", "resume": "Resume", "use": "Use in Compare", "prepare": "Download", "delete": "Delete"}
+RELIABILITY = "Does the probability mean what it says?"
+POINTS_DRAWN, NAME_SHOWN = 200, 40
 NEEDS = {"use": "download", "prepare": "download"}
 """What must be possible with a run for an action, where that has another name."""
 
@@ -43,6 +49,8 @@ class RunPanel:
     view: gr.Radio
     scale: gr.HTML
     plots: dict[str, gr.Plot]
+    reliability_part: gr.Accordion
+    reliability: gr.Plot
     settings: gr.HTML
     all_runs: gr.HTML
 
@@ -50,7 +58,7 @@ class RunPanel:
         """Every part that `run_answers` fills."""
         return [
             self.status, *self.buttons.values(), self.probe_row, *self.probe_outputs(), self.epoch_row, self.epoch,
-            *self.plots.values(), self.settings, self.all_runs,
+            *self.plots.values(), self.reliability_part, self.reliability, self.settings, self.all_runs,
         ]  # fmt: skip
 
     def probe_outputs(self) -> list[Any]:
@@ -92,18 +100,27 @@ def build_run_panel(is_public: bool) -> RunPanel:
             with gr.Column(min_width=0):
                 gr.HTML(html.plot_title(title))
                 plots[key] = gr.Plot(show_label=False, elem_id=f"run-plot-{key}", elem_classes="bsig-plot")
+    with gr.Accordion(RELIABILITY, open=False, visible=False, elem_id="run-reliability-part") as reliability_part:
+        reliability = gr.Plot(show_label=False, elem_id="run-plot-reliability", elem_classes="bsig-plot")
     with gr.Accordion("Settings of this run", open=False):
         settings = gr.HTML(elem_id="run-settings")
     with gr.Accordion("All runs", open=False):
         all_runs = gr.HTML(elem_id="run-list")
     return RunPanel(
         run_name, status, buttons, download, probe_row, softmax, sigmoid, epoch_row, epoch, view, scale, plots,
-        settings, all_runs,
+        reliability_part, reliability, settings, all_runs,
     )  # fmt: skip
 
 
 def run_answers(
-    panel: RunPanel, run: Run | None, runs: list[Run], position: int | None, view: View, epoch: int | None
+    panel: RunPanel,
+    run: Run | None,
+    runs: list[Run],
+    position: int | None,
+    view: View,
+    epoch: int | None,
+    *,
+    with_plots: bool = True,
 ) -> Answers:
     """Every part of the panel for a run as it stands now.
 
@@ -114,18 +131,15 @@ def run_answers(
         position: of the run in line.
         view: how the probe's maps are drawn.
         epoch: of the probe's sigmoid map; None for the newest.
+        with_plots: whether the plots are drawn anew; the browser takes long over them.
     """
     answers = {panel.all_runs: runs_html(runs)}
     if run is None:
         return answers | _empty_answers(panel)
-    possible, epochs = can(run), run.epochs()
+    possible = can(run)
     kept = probe_epochs(run)
     newest = kept[-1] if kept else 0
     shown = newest if epoch is None else epoch
-    figures = {
-        key: build(epochs, run.last("start")) if key == "areas" else build(epochs)
-        for key, (_, build) in FIGURES.items()
-    }
     return {
         **answers,
         panel.status: status_html(run, position),
@@ -134,9 +148,41 @@ def run_answers(
         panel.epoch_row: gr.Row(visible=bool(kept)),
         panel.epoch: gr.Slider(maximum=max(1, newest), value=shown, visible=bool(kept)),
         **probe_answers(panel, run, shown, view),
-        **{plot: figures[key] for key, plot in panel.plots.items()},
+        **(_plot_answers(panel, run) if with_plots else {}),
         panel.settings: settings_html(run),
     }
+
+
+def _plot_answers(panel: RunPanel, run: Run) -> Answers:
+    """The plots of the epochs, and of how well the finished branch's probabilities hold."""
+    epochs = thinned(run.epochs())
+    presence = run_presence(run)
+    reliability = reliability_figure(presence.reliability) if presence else None
+    return {
+        **{
+            panel.plots[key]: build(epochs, run.last("start")) if key == "areas" else build(epochs)
+            for key, (_, build) in FIGURES.items()
+        },
+        panel.reliability_part: gr.Accordion(visible=reliability is not None),
+        panel.reliability: reliability,
+    }
+
+
+def thinned(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Evenly many of the epochs, at most about `POINTS_DRAWN`, the first and the last among them."""
+    step = -(-len(epochs) // POINTS_DRAWN)
+    return epochs if step < 2 else [*epochs[:-1:step], epochs[-1]]
+
+
+def run_presence(run: Run) -> PresenceCalibration | None:
+    """The calibration of the run's checkpoint; None where there is no checkpoint, or it is not calibrated."""
+    if run.state.checkpoint is None:
+        return None
+    try:
+        description = CheckpointDescription.read(RunFolder.of(run.folder).checkpoints / run.state.checkpoint)
+    except InputError:  # deleted or damaged: said where it is used
+        return None
+    return description.presence.calibration if description.presence else None
 
 
 def probe_answers(panel: RunPanel, run: Run, epoch: int, view: View) -> Answers:
@@ -146,6 +192,9 @@ def probe_answers(panel: RunPanel, run: Run, epoch: int, view: View) -> Answers:
         empty = gr.update(value=None, alt_text="")
         return {panel.softmax: empty, panel.sigmoid: empty, panel.scale: ""}
     moment = f"after epoch {pictures.epoch}" if pictures.epoch else "before training"
+    name = (run.last("start") or {}).get("probe_class")
+    if name:
+        moment += f": '{name[:NAME_SHOWN]}'"
     return {
         panel.softmax: gr.update(value=pictures.softmax, alt_text=pictures.softmax_text),
         panel.sigmoid: gr.update(
@@ -161,7 +210,8 @@ def _empty_answers(panel: RunPanel) -> Answers:
         **{button: gr.Button(interactive=False) for button in panel.buttons.values()},
         panel.probe_row: gr.Row(visible=False),
         panel.epoch_row: gr.Row(visible=False),
-        **dict.fromkeys((panel.softmax, panel.sigmoid, *panel.plots.values())),
+        panel.reliability_part: gr.Accordion(visible=False),
+        **dict.fromkeys((panel.softmax, panel.sigmoid, *panel.plots.values(), panel.reliability)),
         panel.scale: "",
         panel.settings: "",
     }
@@ -182,6 +232,8 @@ class Seen:
     Attributes:
         stamps: when the run's state and events were written.
         newest: the newest epoch that has a map of the probe.
+        plotted: when the plots were drawn, in seconds of the monotonic clock; no part of what is compared.
+        owes_plots: whether something new is not in the plots yet; no part of what is compared.
     """
 
     name: str | None = None
@@ -189,6 +241,8 @@ class Seen:
     stamps: tuple[int, ...] = ()
     position: int | None = None
     newest: int = 0
+    plotted: float = field(default=0.0, compare=False, repr=False)
+    owes_plots: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, queue: RunQueue, name: str | None) -> Seen:

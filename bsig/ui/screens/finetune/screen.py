@@ -6,15 +6,15 @@ reads their folders, on a timer while one is going on.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED
-from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, InputValues
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.inputs import OPEN_COMPARE_JS, press_js
@@ -27,7 +27,9 @@ from bsig.ui.screens.finetune.run_panel import RunPanel, Seen, build_run_panel, 
 from bsig.ui.screens.finetune.two_checkpoints import build_two_checkpoints
 from bsig.ui.workbench import Workbench
 
-TICK_S = 0.6
+# Seldom: at each step of any event gradio 6.31 copies all values and choices of every component that ever waited, which
+# takes the browser some 40 ms with the thousand classes of Compare, three times a tick.
+TICK_S, PLOTS_EVERY_S = 2.0, 4.0
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
 
 
@@ -41,6 +43,7 @@ class FinetuneScreen:
         start_button: starts it.
         panel: the run that is shown.
         timer: ticks while that run goes on.
+        found: what of it stands in its folder, and whether the plots are due; changes when there is news to draw.
         seen: what of it is on the page.
     """
 
@@ -49,6 +52,7 @@ class FinetuneScreen:
     start_button: gr.Button
     panel: RunPanel
     timer: gr.Timer
+    found: gr.State
     seen: gr.State
 
     @property
@@ -81,7 +85,9 @@ def build_finetune(
         return bench.visitor_space.own_queue(queue)
 
     build_two_checkpoints(bench, lambda: line().folder, compare, tab)
-    screen = FinetuneScreen(form, name, start_button, panel, gr.Timer(TICK_S, active=False), gr.State(None))
+    screen = FinetuneScreen(
+        form, name, start_button, panel, gr.Timer(TICK_S, active=False), gr.State(None), gr.State(None)
+    )
     _connect_check(screen, bench, demo)
     _connect_start(screen, bench, line, compare)
     _connect_panel(screen, bench, line, compare)
@@ -92,30 +98,29 @@ def build_finetune(
 
 def _connect_check(screen: FinetuneScreen, bench: Workbench, demo: gr.Blocks) -> None:
     """Says what is known of the data whenever it or what is trained on it changes."""
-    fields, check = screen.form.fields, screen.form.check
+    fields, check, new_labels = screen.form.fields, screen.form.check, screen.form.new_labels
 
     @in_words
     def on_check(values: InputValues) -> Answers:
-        words, classes = checked_data(fields.read(values), bench)
-        balanced = gr.Number(placeholder=str(classes - 1), info=f"Of the right class; empty: balanced, {classes - 1}.")
-        return {check: words, fields.positive_weight: balanced}
-
-    def on_first_check(values: InputValues) -> Answers:
-        try:
-            return on_check(values)
-        except gr.Error as error:  # nobody has asked yet: said below the choice, not thrown at a visitor of Compare
-            return {check: html.note(str(error.message))}
+        data = checked_data(fields.read(values), bench)
+        answers = {check: data.words, new_labels: gr.Button(visible=data.offers_new_labels)}
+        if data.classes is None:
+            return answers
+        negatives = data.classes - 1
+        info = f"Of the right class; empty: balanced, {negatives}."
+        return {**answers, fields.positive_weight: gr.Number(placeholder=str(negatives), info=info)}
 
     def on_kind(kind: str) -> Answers:
         parts = {"zip": fields.zip_file, "folder": fields.folder, "torchvision": fields.dataset}
         return {part: gr.update(visible=kind == key) for key, part in parts.items()}
 
-    event = {"inputs": fields.components, "outputs": [check, fields.positive_weight], **QUIET}
+    event = {"inputs": fields.components, "outputs": [check, new_labels, fields.positive_weight], **QUIET}
     for part in (fields.kind, fields.zip_file, fields.dataset, fields.labels, fields.start):
         part.change(on_check, **event)
     fields.folder.submit(on_check, **event)
     fields.kind.change(on_kind, fields.kind, [fields.zip_file, fields.folder, fields.dataset], **QUIET)
-    demo.load(on_first_check, **event)
+    new_labels.click(lambda: "new", None, fields.labels, **QUIET)  # which asks for the check anew
+    demo.load(on_check, **event)
 
 
 def _connect_start(
@@ -125,11 +130,11 @@ def _connect_start(
 
     @in_words
     def on_start(values: InputValues) -> Answers:
-        queue = line()
-        name = start_run(
-            fields.read(values), bench, queue, values[screen.name] or "", values[compare.image],
-            values[compare.class_name],
-        )  # fmt: skip
+        queue, form = line(), fields.read(values)
+        # Own pictures are watched on one of their own; else it is the picture of Compare.
+        has_pictures = form.kind in ("zip", "folder")
+        probe, probe_class = (None, None) if has_pictures else (values[compare.image], values[compare.class_name])
+        name = start_run(form, bench, queue, values[screen.name] or "", probe, probe_class)
         return {panel.run_name: menu(queue.folder.read_all(), name), screen.name: ""}
 
     screen.start_button.click(
@@ -144,26 +149,37 @@ def _connect_panel(
     """Draws the chosen run, and draws it anew on each tick that finds something new."""
     panel = screen.panel
 
-    def drawn(name: str | None, view: Any, epoch: int | None) -> Answers:
+    def drawn(name: str | None, view: Any, epoch: int | None, plotted: float = 0.0) -> Answers:
         queue = line()
         runs = queue.folder.read_all()
         run = queue.folder.read(name) if name in queue.folder.names() else None
         position = None if run is None else queue.position(run.name)
-        return {
-            screen.seen: Seen.of(queue, name),
-            screen.timer: gr.Timer(active=run is not None and run.state.standing not in ENDED),
-            panel.run_name: gr.Dropdown(choices=menu_rows(runs)),
-            compare.checkpoint: gr.Dropdown(choices=bench.checkpoint_names()),
-            **run_answers(panel, run, runs, position, view, epoch),
+        goes_on, now = run is not None and run.state.standing not in ENDED, time.monotonic()
+        with_plots = not goes_on or now - plotted > PLOTS_EVERY_S
+        answers = {
+            screen.seen: replace(
+                Seen.of(queue, name), plotted=now if with_plots else plotted, owes_plots=not with_plots
+            ),
+            screen.timer: gr.Timer(active=goes_on),
+            **run_answers(panel, run, runs, position, view, epoch, with_plots=with_plots),
         }
+        if not goes_on:  # nothing new to choose from before
+            answers[compare.checkpoint] = gr.Dropdown(choices=bench.checkpoint_names())
+        return {**answers, panel.run_name: gr.Dropdown(choices=menu_rows(runs))}
 
     @in_words
     def on_tick(values: InputValues) -> Any:
+        # One output: at every event gradio redraws all of its outputs, also those that stay as they are.
+        found, seen = Seen.of(line(), values[panel.run_name]), values[screen.seen]
+        is_due = found == seen and seen.owes_plots and time.monotonic() - seen.plotted > PLOTS_EVERY_S
+        return (found, is_due) if is_due or found != seen else gr.skip()
+
+    @in_words
+    def on_news(values: InputValues) -> Any:
         name, seen, epoch = values[panel.run_name], values[screen.seen], int(values[panel.epoch])
-        if Seen.of(line(), name) == seen:
-            return gr.skip()
         follows = seen is None or epoch >= seen.newest  # else the visitor has gone back to an earlier epoch
-        return drawn(name, values[panel.view], None if follows else epoch)
+        is_same = seen is not None and seen.name == name
+        return drawn(name, values[panel.view], None if follows else epoch, seen.plotted if is_same else 0.0)
 
     @in_words
     def on_choose(values: InputValues) -> Answers:
@@ -174,9 +190,13 @@ def _connect_panel(
         run = line().folder.read(values[panel.run_name] or "")
         return probe_answers(panel, run, int(values[panel.epoch]), values[panel.view])
 
+    # Gradio counts seconds at every output that waits, also unseen, at every frame: one is enough.
     outputs = [screen.seen, screen.timer, panel.run_name, compare.checkpoint, *panel.outputs()]
-    screen.timer.tick(on_tick, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, **QUIET)
-    panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, **QUIET)
+    screen.timer.tick(on_tick, {panel.run_name, screen.seen}, screen.found, **QUIET)
+    screen.found.change(
+        on_news, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, show_progress_on=panel.status, **QUIET
+    )
+    panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, show_progress_on=panel.status, **QUIET)
     for control in (panel.epoch, panel.view):
         control.input(
             on_epoch, {panel.run_name, panel.epoch, panel.view}, panel.probe_outputs(), trigger_mode="always_last",

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from generated import class_folders
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.screens.evaluate.own_pictures import (
     JobProgress,
     OwnPictures,
+    Pace,
+    checked_pictures,
     evaluate_answer,
     measured,
     pictures_folder,
@@ -50,6 +52,8 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
     steps = list(measured(bench, kept, own_pictures(pictures_zip, 50)))
     assert all(isinstance(step, JobProgress) for step in steps[:-1])
     assert isinstance(steps[-1], str)
+    assert {step.pictures for step in steps[:-1] if isinstance(step, JobProgress)} == {8}  # not forward passes
+    assert kept.titles() == [steps[-1]]
     evaluation = kept.get(steps[-1])
     assert evaluation is not None
     assert evaluation.results["counts"]["used"] == 8
@@ -82,6 +86,51 @@ def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(pictures_zi
         list(measured(public, kept, own_pictures(pictures_zip, 301)))
     kept.clear()
     assert not folder.parent.exists()
+
+
+def test_a_stop_is_no_error_and_leaves_nothing(bench: Workbench, pictures_zip: Path) -> None:
+    kept = KeptEvaluations()
+    steps = measured(bench, kept, own_pictures(pictures_zip, 8))
+    step = next(steps)
+    assert isinstance(step, JobProgress)
+    step.job.stop()
+    with pytest.raises(StoppedEarly, match="was stopped; nothing of it is kept"):
+        list(steps)
+    assert kept.titles() == []
+
+
+def test_the_check_counts_pictures_and_names_the_classes_that_the_checkpoint_lacks(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    data = class_folders(tmp_path / "set", {"tench": "red", "zebra": "green", "unicorn": "blue"}, count=2)
+    own = OwnPictures(CHECKPOINT, None, str(data), ["cam"], ["signed"], None)
+    check = checked_pictures(bench, own)
+    assert check is not None
+    assert (check.pictures, check.measured, check.known, dict(check.unmatched)) == (6, 4, 2, {"unicorn": 2})
+    assert check.words.startswith("6 pictures, 2 of 3 classes are the checkpoint's; 4 are measured.")
+    assert check.remarks == ["'unicorn' is no class of this checkpoint: 2 pictures left out."]
+    drawn = checked_pictures(bench, replace(own, limit=3))
+    assert drawn is not None
+    assert "at most 3 are measured" in drawn.words
+    assert checked_pictures(bench, replace(own, folder=" ")) is None
+
+
+def test_a_zip_without_a_known_class_is_refused_by_its_own_name(bench: Workbench, tmp_path: Path) -> None:
+    folder, file = class_folders(tmp_path / "set", {"unicorn": "red"}, count=1), tmp_path / "beasts.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    with pytest.raises(InputError, match=r"none of the 1 classes of 'beasts' \(e\.g\. 'unicorn'\)"):
+        checked_pictures(bench, own_pictures(file, 5))
+
+
+def test_the_estimate_counts_from_the_first_picture_and_not_from_the_start() -> None:
+    pace = Pace()
+    assert pace.seconds_left(100.0, 0, 50) is None  # a hundred seconds of loading
+    assert pace.seconds_left(100.0, 10, 50) is None
+    assert pace.seconds_left(101.0, 12, 50) is None  # too short to tell
+    assert pace.seconds_left(104.0, 30, 50) == pytest.approx(4.0)  # 20 in 4 s, 20 to go
+    assert pace.seconds_left(108.0, 50, 50) == 0.0
 
 
 def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:

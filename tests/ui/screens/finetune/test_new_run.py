@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from bsig.inputs.errors import InputError
-from bsig.training.runs.folder import DATA, RunFolder
+from bsig.inputs.images import read_image
+from bsig.training.runs.folder import DATA, PROBE, RunFolder
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.finetune import uploads
+from bsig.ui.screens.finetune.fields import checked_data
 from bsig.ui.screens.finetune.form import Form
 from bsig.ui.screens.finetune.new_run import create_run, form_check
 from bsig.ui.workbench import Workbench
@@ -77,3 +79,26 @@ def test_a_zip_is_unpacked_and_listed_once_for_check_counts_and_run(
     again = runs.read(create_run(form, bench, runs, "again"))  # the first run has taken the pictures over
     assert calls == ["extract_zip", "train_and_held_out"] * 2
     assert sorted(path.name for path in Path(again.request.address).iterdir()) == ["green", "red"]
+
+
+def test_own_pictures_are_watched_on_one_of_their_own_with_its_class_named(
+    bench: Workbench, runs: RunFolder, pictures_zip: str
+) -> None:
+    run = runs.read(create_run(Form("zip", pictures_zip, labels="new", epochs=1), bench, runs, "own probe"))
+    assert run.request.probe_class in ("red", "green")
+    red, green, blue = read_image(run.folder / PROBE).resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
+    assert {"red": red, "green": green}[run.request.probe_class] > max(blue, 60)
+    shipped = runs.read(create_run(Form(epochs=1), bench, runs, "no pictures here"))
+    assert not (shipped.folder / PROBE).exists()
+    assert shipped.request.probe_class is None
+
+
+def test_data_without_the_models_classes_is_offered_a_new_label_set(bench: Workbench, pictures_zip: str) -> None:
+    refused = checked_data(Form("zip", pictures_zip), bench)
+    assert refused.offers_new_labels
+    assert refused.classes is None
+    assert 'role="alert"' in refused.words
+    taken = checked_data(Form("zip", pictures_zip, labels="new"), bench)
+    assert (taken.classes, taken.offers_new_labels) == (2, False)
+    wrong = checked_data(Form("zip", pictures_zip, labels="new", learning_rate=-1), bench)
+    assert (wrong.classes, wrong.offers_new_labels) == (None, False)
