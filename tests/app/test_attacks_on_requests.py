@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -152,8 +153,9 @@ def test_score_cam_ends_when_its_visitor_has_gone(attacker: Visitor, attacked_ap
 
 def test_visitors_who_ask_and_never_listen_do_no_harm(attacker: Visitor, attacked_app: AttackedApp) -> None:
     picture = attacker.upload(_fresh_picture())
-    for _ in range(30):
-        attacker.send("compare", picture, CHECKPOINT, "", "cam", "signed")
+    for number in range(30):  # 24 of a visitor may wait
+        with suppress(RefusedError) if number >= 24 else nullcontext():
+            attacker.send("compare", picture, CHECKPOINT, "", "cam", "signed")
 
     def is_idle() -> bool:
         return attacker.http.get("/health").json()["requests"] == {"waiting": 0, "running": 0}

@@ -231,7 +231,8 @@ def test_every_kind_of_picture_is_seen_as_it_is_meant(
     file = tmp_path / name
     file.write_bytes(content)
     *_, said = _compare(client, file, "zebra")
-    _assert_same(said, Explainer(bench.model(None)).encode(meant).explain("zebra"))
+    model = bench.model(None)
+    _assert_same(said, Explainer(model).encode(meant).explain("zebra", **comparison_readings(model, None, "signed")))
 
 
 # --- what cannot be used: one sentence --------------------------------------------------------------------------------
