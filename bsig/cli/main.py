@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from bsig.cli import bundle, calibrate, evaluate, explain, finetune, fit_readings, models, tables
+from bsig.cli import bundle, calibrate, doctor, evaluate, explain, finetune, fit_readings, models, tables
 from bsig.cli.bench import command as bench
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.version import __version__
@@ -53,6 +53,8 @@ class Command:
 COMMANDS = (
     Command("explain", "Both branches' maps of one picture, as pictures and numbers.", explain.run_explain,
             explain.add_explain_arguments),
+    Command("doctor", "Why a heatmap is blank or misleading, and what shows the evidence.", doctor.run_doctor,
+            doctor.add_doctor_arguments),
     Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", finetune.run_finetune,
             finetune.add_finetune_arguments),
     Command("calibrate", "Fit how likely a class is in a picture, on labelled pictures the branch has not seen.",
