@@ -315,8 +315,8 @@ class BlankMapDiagnosis:
         hot, against = self.stretching.hot_area, self.stretching.hot_against
         words = f"Stretched to its own minimum and maximum it would look hot on {part_of(hot)} of the picture"
         if against:
-            which = "all of that" if against == hot else f"{part_of(against)} of the picture"
-            return f"{words}; {which} does not speak for {self.facts.class_name} at all."
+            which = "all of that" if against == hot else f"{part_of(against)} of it"
+            return f"{words}, {which} without speaking for {self.facts.class_name}."
         if self.stretching.contrast >= 1 / NEARLY_FLAT:
             return f"{words}, with differences {self.stretching.contrast:.0f} times as strong as they are."
         return f"{words}, and hide where zero is."

@@ -136,7 +136,7 @@ def test_stretching_a_map_of_negative_evidence_makes_a_hot_place_that_is_none() 
     assert (stretch.hot_area, stretch.hot_against) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert stretch.contrast == pytest.approx(4 / 3)
     sentence = blank_map_diagnosis(CASES["all negative"][0], "a").stretching_sentence
-    assert sentence.endswith("two thirds of the picture; all of that does not speak for a at all.")
+    assert sentence.endswith("two thirds of the picture, all of that without speaking for a.")
     assert stretching(np.ones((2, 2), dtype=np.float32)) is None
 
 
