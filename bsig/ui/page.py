@@ -20,6 +20,7 @@ from bsig.ui.screens.evaluate.screen import build_evaluate
 from bsig.ui.screens.finetune.screen import build_finetune
 from bsig.ui.screens.logit_shift.screen import build_logit_shift
 from bsig.ui.screens.models import build_models, connect_finetune
+from bsig.ui.screens.quiz import build_quiz
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour
 from bsig.ui.server.guard import health_of, server_arguments
@@ -76,6 +77,8 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
             models = build_models(bench, compare)
         with _tab("Guided tour", "tour") as tab:
             tour = build_tour(bench, tab)
+        with _tab("Blind quiz", "quiz"):
+            build_quiz(bench)
     connect_finetune(models, bench, finetune.start, tabs)
     return Screens(
         tabs=tabs,
