@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--work-folder", type=Path, default=WORK_FOLDER, help="where fine-tunes are kept")
     parser.add_argument("--public", action="store_true", help="for strangers: limits, and each visitor's things apart")
+    parser.add_argument("--allow-host", action="append", default=[], help="a further name of this app, as a proxy's")
     parser.add_argument("--models", type=int, default=3, help="how many models stay in memory")
     chosen = parser.parse_args()
     spaces = None
@@ -53,9 +54,10 @@ def main() -> int:
         return 2
     prepare_process()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
+    hosts = [chosen.host, *chosen.allow_host]
     try:
         demo = build_demo(bench, queue)
-        demo.launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments(bench))
+        demo.launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments(bench, hosts))
     finally:
         queue.close()
         spaces.close()

@@ -3,33 +3,12 @@
     model = bsig.load_checkpoint("imagenet1k-efficientnet_lite0")
     explanation = bsig.Explainer(model).encode("cat.jpg").explain("golf ball")
     explanation.softmax.map, explanation.sigmoid.map      # float32 (h, w), signed, in logits
+    explanation.plot(), explanation.save("out")
 
-Importing bsig loads no weights.
+The public names are listed in `__init__.pyi`, where type checkers and editors read them too. Each is imported when it
+is first used: importing bsig loads neither torch nor weights.
 """
 
-from bsig.explain.explainer import EncodedImage, Explainer
-from bsig.explain.explanation import Evidence, Explanation
-from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.explain.readings import READINGS
-from bsig.inputs.errors import InputError
-from bsig.inputs.version import __version__
-from bsig.model.checkpoints.listing import list_checkpoints
-from bsig.model.checkpoints.load import load_checkpoint
-from bsig.model.checkpoints.save import save_checkpoint
-from bsig.model.dual_branch import DualBranch
+import lazy_loader
 
-__all__ = [
-    "CAM_METHODS",
-    "READINGS",
-    "TREATMENTS",
-    "DualBranch",
-    "EncodedImage",
-    "Evidence",
-    "Explainer",
-    "Explanation",
-    "InputError",
-    "__version__",
-    "list_checkpoints",
-    "load_checkpoint",
-    "save_checkpoint",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -645,14 +645,17 @@ def watched_probability(before: Array, after: Array, pixels: Array, steps: int, 
 # --- training ---
 
 
-def class_balanced_loss(logits: Array, labels: list[int], positive_weight: float) -> float:
-    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid of the logit, t one-hot."""
+def class_balanced_loss(logits: Array, labels: list[list[int]], positive_weight: float) -> float:
+    """Mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`, s the sigmoid of the logit.
+
+    t is 1 for the classes that are in the image and 0 for the others.
+    """
     images, classes = logits.shape
     total = 0.0
     for b in range(images):
         for c in range(classes):
             s = 1 / (1 + math.exp(-logits[b, c]))
-            total -= positive_weight * math.log(s) if c == labels[b] else math.log(1 - s)
+            total -= positive_weight * math.log(s) if c in labels[b] else math.log(1 - s)
     return total / (images * classes)
 
 

@@ -22,8 +22,9 @@ from bsig.explain.diagnostics.logit_shift import (
 )
 from bsig.explain.diagnostics.painted_shift import TARGETS, painted_shift, target_at_cell, target_map
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, sign_disagreement
-from bsig.inputs.images import crop_image, input_batch, read_image
+from bsig.inputs.images import crop_image, read_image
 from bsig.inputs.paths import EXAMPLES as EXAMPLES_FOLDER
+from bsig.inputs.tensors import input_batch
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import shifted_rows
 

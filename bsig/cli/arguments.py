@@ -11,6 +11,8 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
+DATA_HELP = "folder of class folders, index.csv or WSOL, a zip of one, or torchvision:NAME"
+
 
 def add_checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--checkpoint`, and `--checkpoints` for where names are looked up."""

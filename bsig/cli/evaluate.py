@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from bsig.cli.arguments import (
+    DATA_HELP,
     add_checkpoint_argument,
     add_checkpoints_folder_argument,
     add_device_argument,
@@ -21,7 +22,8 @@ from bsig.evaluation.evaluate import evaluate
 from bsig.evaluation.output.shipped import compact, results_text, shipped_runs, short_results
 from bsig.evaluation.output.text import csv_of, format_table
 from bsig.inputs.datasets.read import read_dataset
-from bsig.inputs.datasets.samples import SPLITS, LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
+from bsig.inputs.datasets.split_names import split_argument
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json, write_whole
@@ -39,9 +41,11 @@ PROGRESS_OF = "pictures or as long"
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `evaluate`; those of what is measured come from `EvaluationConfig`."""
-    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     add_checkpoint_argument(parser)
-    parser.add_argument("--split", default=None, choices=SPLITS, help="default: val, else test, else all pictures")
+    parser.add_argument(
+        "--split", default=None, type=split_argument, help="train, val or test; default: val, else test, else all"
+    )
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     EvaluationConfig.add_arguments(parser)
     add_device_argument(parser)

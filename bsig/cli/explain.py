@@ -1,97 +1,103 @@
-"""`python -m bsig explain`: both branches' maps of one picture, as pictures, arrays and numbers."""
+"""`python -m bsig explain`: its arguments, and a look at pictures and checkpoint before torch is imported.
+
+What follows is in `explain_pictures.py`. Nothing here imports torch, timm or NumPy before a command has passed its
+arguments: help and wrong usage are answered at once, a bad picture or checkpoint in a fraction of a second.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from bsig.cli.arguments import add_checkpoint_argument, add_device_argument
+from bsig.inputs.errors import InputError
 
-from bsig.cli.arguments import add_checkpoint_argument, add_device_argument, written_to
-from bsig.cli.progress import ProgressLine
-from bsig.explain.diagnostics.catalogue import diagnose
-from bsig.explain.drawing.comparison import Drawing, comparison_picture
-from bsig.explain.drawing.slide import slide_card
-from bsig.explain.explainer import Explainer
-from bsig.explain.explanation import Explanation, summary
-from bsig.explain.methods import CAM_METHODS, TREATMENTS
-from bsig.explain.report.page import report_html
-from bsig.explain.verdict import finding
-from bsig.inputs.files import whole_file, write_json, write_whole
-from bsig.inputs.version import __version__
-from bsig.model.checkpoints.load import load_checkpoint
-from bsig.model.devices import chosen_device
-from bsig.model.versions import library_versions
+# The keys of CAM_METHODS and TREATMENTS, which cannot be imported yet; tests/cli/test_explain.py holds them together.
+METHODS = ("cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "ablation-cam", "score-cam",
+           "eigen-cam")  # fmt: skip
+WEIGHTS = ("signed", "nonnegative", "paper")
+CONTACT_SHEET, TABLE, MANIFEST = "contact-sheet.png", "explanations.csv", "manifest.json"
+FILES = (
+    "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "
+    "page, opens offline) and card.png (a slide of 1920 x 1080)"
+)
+MANY = f"several pictures or classes give one folder each, {CONTACT_SHEET} and {TABLE}, the largest disagreement first"
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `explain`."""
-    parser.add_argument("image", help="picture file")
+    parser.add_argument("image", nargs="+", metavar="IMAGE", help="picture, folder of pictures, or zip of pictures")
     add_checkpoint_argument(parser)
-    parser.add_argument("--class", dest="class_name", default=None, help="class name, id or index (default: predicted)")
+    classes = parser.add_mutually_exclusive_group()
+    classes.add_argument("--class", dest="class_name", default=None, help="class name, id or index; else the predicted")
+    classes.add_argument("--classes", default=None, metavar="A,B,C", help="several classes, with commas")
     parser.add_argument(
-        "--method", default=None, help=f"CAM variant: {', '.join(CAM_METHODS)} (default: cam where it is exact)"
+        "--method", default=None, help=f"CAM variant: {', '.join(METHODS)} (default: cam where it is exact)"
     )
-    parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
+    parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(WEIGHTS)}")
     parser.add_argument("--bias", action="store_true", help="add each branch's bias: the logit of each cell alone")
     parser.add_argument("--channels", type=int, default=None, help="Score-CAM: only the strongest so many channels")
-    add_device_argument(parser)
-    files = (
-        "comparison.png, softmax.npy, sigmoid.npy, centred.npy, explanation.json, "
-        "report.html (one page, opens offline) and card.png (a slide of 1920 x 1080)"
+    parser.add_argument(
+        "--crop-mode",
+        default=None,
+        choices=("center", "squash"),
+        help="center: the middle of the picture; squash: the whole of it, squashed (default: the checkpoint's own)",
     )
-    parser.add_argument("--out", type=Path, default=Path("explanation"), help=f"folder to write into: {files}")
+    add_device_argument(parser)
+    parser.add_argument("--out", type=Path, default=Path("explanation"), help=f"folder to write into: {FILES}; {MANY}")
+    parser.add_argument(
+        "--whole-picture", action="store_true", help="also maps and overlays over the whole picture at its own size"
+    )
+    parser.add_argument(
+        "--reports", action="store_true", help="report.html and card.png for each of several pictures too"
+    )
+    parser.add_argument(
+        "--bundle",
+        action="store_true",
+        help=f"also copies of the pictures and {MANIFEST} with hashes: others compare with "
+        "`python -m bsig check-bundle DIR`",
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead of the finding")
 
 
 def run_explain(options: argparse.Namespace) -> None:
-    """Explains the picture, writes the files and prints the JSON.
+    """Explains the pictures, writes the files and prints what was found.
 
     Raises:
-        InputError: the picture, the checkpoint or a setting cannot be used, or the folder cannot be written.
+        InputError: a picture, the checkpoint or a setting cannot be used, or the folder cannot be written.
     """
-    model = load_checkpoint(options.checkpoint, chosen_device(options.device), options.checkpoints)
-    is_slow = options.method in CAM_METHODS and CAM_METHODS[options.method].is_slow
-    start = time.perf_counter()
-    encoded = Explainer(model).encode(options.image)
-    explanation = encoded.explain(
-        options.class_name,
-        options.method,
-        options.weights,
-        with_bias=options.bias,
-        score_cam_channels=options.channels,
-        progress=ProgressLine("channels") if is_slow else None,
-    )
-    numbers = {
-        **summary(explanation),
-        "finding": finding(explanation),
-        "diagnostics": diagnose(encoded, explanation),
-        "treatment": TREATMENTS[options.weights],
-        "image": str(options.image),
-        "checkpoint_sha256": model.metadata.get("tensors_sha256"),
-        "seconds": round(time.perf_counter() - start, 3),
-        "versions": {"bsig": __version__, **library_versions()},
-    }
-    report = report_html(encoded, explanation, Drawing(), Path(options.image).name)
-    write_explanation(options.out, explanation, numbers, report)
-    print(json.dumps(numbers, indent=1, ensure_ascii=False))
+    from bsig.inputs.picture_files import picture_files
+
+    if options.out.exists() and not options.out.is_dir():
+        raise InputError(f"`--out` (='{options.out}') is a file; choose another folder.")
+    check_setting("method", options.method, METHODS)
+    check_setting("weights", options.weights, WEIGHTS)
+    with picture_files(options.image, reserved=(CONTACT_SHEET, TABLE, MANIFEST)) as files:
+        if len(files.pictures) == 1:
+            check_picture(files.pictures[0].path)
+        if not options.checkpoint.startswith("hf:"):
+            check_description(options.checkpoint, options.checkpoints)
+        from bsig.cli.explain_pictures import explain_pictures  # only now: torch takes seconds
+
+        explain_pictures(options, files)
 
 
-def write_explanation(folder: Path, explanation: Explanation, numbers: dict[str, Any], report: str) -> None:
-    """Writes the pictures, maps and numbers of an explanation, its report and its slide."""
-    pictures = {
-        "comparison.png": comparison_picture(explanation),
-        "card.png": slide_card(explanation),
-    }
-    with written_to("--out", folder, "folder"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for branch in ("softmax", "sigmoid", "centred"):
-            with whole_file(folder / f"{branch}.npy") as temporary, temporary.open("wb") as file:
-                np.save(file, getattr(explanation, branch).map)
-        for name, picture in pictures.items():
-            with whole_file(folder / name) as temporary:
-                picture.save(temporary, "PNG")
-        write_json(folder / "explanation.json", numbers, indent=1)
-        write_whole(folder / "report.html", report)
+def check_setting(name: str, value: str | None, keys: tuple[str, ...]) -> None:
+    """Refuses a value that is no key."""
+    if value is not None and value not in keys:
+        raise InputError(f"`{name}` (='{value}') must be one of {', '.join(keys)}.")
+
+
+def check_description(checkpoint: str, checkpoints: Path) -> None:
+    """Refuses a checkpoint that is not there, or whose JSON cannot be used."""
+    from bsig.model.checkpoints.description import CheckpointDescription
+    from bsig.model.checkpoints.listing import checkpoint_path
+
+    CheckpointDescription.read(checkpoint_path(checkpoint, checkpoints))
+
+
+def check_picture(path: Path) -> None:
+    """Refuses a picture that cannot be decoded; of several, each is refused when its turn comes."""
+    from bsig.inputs.images import read_image
+
+    read_image(path)

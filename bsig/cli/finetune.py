@@ -18,12 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bsig.cli.arguments import DATA_HELP
 from bsig.cli.progress import ProgressLine
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.samples import SPLITS
+from bsig.inputs.datasets.classes import class_map_from
+from bsig.inputs.datasets.split_names import split_argument
 from bsig.inputs.datasets.splits import NOTHING, train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.checkpoints.names import DESCRIPTION
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.training.callbacks import OnEpoch, ShouldStop
@@ -37,24 +40,30 @@ from bsig.training.config import (
     Views,
     settings_of,
 )
-from bsig.training.finetune import Finetuned, finetune
+from bsig.training.finetune import Finetuned, finetune, state_folder
 from bsig.training.loop.epoch import Epoch
 from bsig.training.processes import Processes, joined_processes
 
 
 def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `finetune`; those that are settings come from their declaration."""
-    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     _add_settings(parser.add_mutually_exclusive_group(), FinetuneConfig(), ("backbone", "start_from"))
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
-    parser.add_argument("--split", default="train", choices=SPLITS)
+    parser.add_argument("--split", default="train", type=split_argument, help="train, val or test")
     parser.add_argument(
         "--held-out",
         default=None,
-        choices=(*SPLITS, NOTHING),
-        help="split that is only measured (default: val, else a tenth of each class of at least five pictures)",
+        type=lambda text: NOTHING if text == NOTHING else split_argument(text),
+        help="split that is only measured, or none (default: val, else a tenth of each class of at least five "
+        "pictures)",
+    )
+    parser.add_argument(
+        "--class-map",
+        default="",
+        help="data class=model class, with commas, where names do not match; or a JSON file of such pairs",
     )
     _add_settings(parser, TrainingConfig())
     for closed_form in (FlatShiftConfig(), DampingConfig()):
@@ -66,6 +75,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser, FinetuneConfig(), ("device",), default="auto")
     _add_settings(parser, FinetuneConfig(), ("half_precision", "encode_every_step", "calibrate"))
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run of the same settings")
+    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that `--out` holds")
 
 
 def _add_settings(
@@ -98,6 +108,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         InputError: what `finetune` refuses; or a loss that is not finite, after what was finished is kept.
     """
     config = _config(arguments)
+    _check_nothing_is_lost(arguments)
     with joined_processes(config.device) as processes, asked_to_stop(quiet=not processes.is_first) as should_stop:
         outcome = _finetuned(arguments, config, processes, should_stop)
     if processes.is_first:
@@ -113,6 +124,21 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         )
 
 
+def _check_nothing_is_lost(arguments: argparse.Namespace) -> None:
+    """Refuses to replace a checkpoint that nobody asked to be replaced.
+
+    Raises:
+        InputError: `--out` holds one that is neither to be overwritten nor an interrupted run to go on with.
+    """
+    out = Path(os.path.abspath(arguments.out))
+    resumes = arguments.resume and state_folder(out).is_dir()
+    if (out / DESCRIPTION).exists() and not (arguments.overwrite or resumes):
+        raise InputError(
+            f"`--out` (='{arguments.out}') holds a checkpoint{' and no interrupted run' if arguments.resume else ''}; "
+            "give --overwrite to replace it, or choose another folder."
+        )
+
+
 def _finetuned(
     arguments: argparse.Namespace, config: FinetuneConfig, processes: Processes, should_stop: ShouldStop
 ) -> Finetuned:
@@ -123,7 +149,7 @@ def _finetuned(
     )
     images, held_out = splits.train, splits.held_out
     if processes.is_first:
-        more = f", {len(held_out.samples)} more held out" if held_out else ""
+        more = f", {len(held_out.samples)} more to hold out" if held_out else ""
         print(f"{len(images.samples)} pictures of {len(images.class_names)} classes{more}", file=sys.stderr)
         print(splits.sentence, file=sys.stderr)
     return finetune(
@@ -157,6 +183,7 @@ def _config(arguments: argparse.Namespace) -> FinetuneConfig:
     whole["device"] = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
     return FinetuneConfig(
         **whole,
+        class_map=class_map_from(arguments.class_map),
         training=training,
         softmax_head=SoftmaxHeadConfig(**softmax) if arguments.fit_softmax_head else None,
         views=Views(**_given(Views, arguments), seed=training.seed),

@@ -34,9 +34,9 @@ class KeptGrids:
 
     pictures: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
 
-    def read(self, position: int, label: int, grids: Float[Tensor, "2 k h w"]) -> None:
+    def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "2 k h w"]) -> None:
         """Keeps one picture by its number."""
-        self.pictures[position] = (grids[0].clone(), label)
+        self.pictures[position] = (grids[0].clone(), present[0])
 
 
 def add_fit_readings_arguments(parser: argparse.ArgumentParser) -> None:

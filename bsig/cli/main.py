@@ -1,4 +1,7 @@
-"""`python -m bsig <command>`: arguments in, the library's answers out.
+"""`python -m bsig <command>`, or `bsig <command>` once installed: arguments in, the library's answers out.
+
+A command's file is imported when the command is named, and not before: `--help`, `--version` and wrong usage need
+neither torch nor timm, and are answered at once.
 
 Exit code 0 on success; 2 on wrong usage or bad input, with one sentence on stderr; 1 on a defect of this project.
 """
@@ -10,11 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
 
-from bsig.cli import bundle, calibrate, doctor, evaluate, explain, finetune, fit_readings, models, tables
-from bsig.cli.bench import command as bench
+from bsig.cli.streams import write_any_letter
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.names import check_utf8
 from bsig.inputs.version import __version__
 
 STOPPED = 130  # 128 and the number of SIGINT, as shells have it
@@ -22,8 +27,12 @@ STOPPED = 130  # 128 and the number of SIGINT, as shells have it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        write_any_letter(stream)
     try:
+        check_utf8(words, "the command line")
+        options = _parser(words).parse_args(words)
         options.run(options)
         sys.stdout.flush()
     except InputError as error:
@@ -42,44 +51,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: its name, what it does in a line, what it runs, and what adds its arguments."""
+    """One command: its name, what it does in a line, and where to find what runs it and what adds its arguments.
+
+    Attributes:
+        run_at, arguments_at: "module:function", imported when asked for.
+    """
 
     name: str
     help: str
-    run: Callable[[argparse.Namespace], None]
-    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    run_at: str
+    arguments_at: str | None = None
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Runs the command."""
+        _function(self.run_at)(options)
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Adds the command's arguments."""
+        if self.arguments_at:
+            _function(self.arguments_at)(parser)
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 COMMANDS = (
-    Command("explain", "Both branches' maps of one picture, as pictures and numbers.", explain.run_explain,
-            explain.add_explain_arguments),
-    Command("doctor", "Why a heatmap is blank or misleading, and what shows the evidence.", doctor.run_doctor,
-            doctor.add_doctor_arguments),
-    Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", finetune.run_finetune,
-            finetune.add_finetune_arguments),
+    Command("explain", "Both branches' maps of pictures, as pictures and numbers.", "bsig.cli.explain:run_explain",
+            "bsig.cli.explain:add_explain_arguments"),
+    Command("doctor", "Why a heatmap is blank or misleading, and what shows the evidence.",
+            "bsig.cli.doctor:run_doctor", "bsig.cli.doctor:add_doctor_arguments"),
+    Command("check-bundle", "Compute the explanations of a bundle again and compare.",
+            "bsig.cli.check_bundle:run_check_bundle", "bsig.cli.check_bundle:add_check_bundle_arguments"),
+    Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", "bsig.cli.finetune:run_finetune",
+            "bsig.cli.finetune:add_finetune_arguments"),
     Command("calibrate", "Fit how likely a class is in a picture, on labelled pictures the branch has not seen.",
-            calibrate.run_calibrate, calibrate.add_calibrate_arguments),
+            "bsig.cli.calibrate:run_calibrate", "bsig.cli.calibrate:add_calibrate_arguments"),
     Command("fit-readings", "Fit the settings of readings on labelled training pictures.",
-            fit_readings.run_fit_readings, fit_readings.add_fit_readings_arguments),
-    Command("evaluate", "Measure both branches, with baselines and intervals.", evaluate.run_evaluate,
-            evaluate.add_evaluate_arguments),
+            "bsig.cli.fit_readings:run_fit_readings", "bsig.cli.fit_readings:add_fit_readings_arguments"),
+    Command("evaluate", "Measure both branches, with baselines and intervals.", "bsig.cli.evaluate:run_evaluate",
+            "bsig.cli.evaluate:add_evaluate_arguments"),
     Command("evaluate-shipped", "Measure the shipped checkpoints; write their results.json.",
-            evaluate.run_evaluate_shipped, evaluate.add_evaluate_shipped_arguments),
-    Command("checkpoints", "List what can be loaded.", models.run_checkpoints, models.add_checkpoints_arguments),
+            "bsig.cli.evaluate:run_evaluate_shipped", "bsig.cli.evaluate:add_evaluate_shipped_arguments"),
+    Command("checkpoints", "List what can be loaded.", "bsig.cli.models:run_checkpoints",
+            "bsig.cli.models:add_checkpoints_arguments"),
     Command("bundle-features", "Pooled features of a data set as one file that a head can be trained from, without a "
-            "picture.", bundle.run_bundle, bundle.add_bundle_arguments),
-    Command("new-model", "A model of any timm classifier, not fine-tuned yet.", models.run_new_model,
-            models.add_new_model_arguments),
-    Command("import-checkpoint", "A file of the published code as a checkpoint folder.", models.run_import,
-            models.add_import_arguments),
-    Command("publish", "Push a checkpoint to the Hugging Face Hub.", models.run_publish, models.add_publish_arguments),
-    Command("heads", "The table of head families and the CAM variants they allow, as Markdown.", tables.run_heads),
+            "picture.", "bsig.cli.bundle:run_bundle", "bsig.cli.bundle:add_bundle_arguments"),
+    Command("new-model", "A model of any timm classifier, not fine-tuned yet.", "bsig.cli.models:run_new_model",
+            "bsig.cli.models:add_new_model_arguments"),
+    Command("import-checkpoint", "A file of the published code as a checkpoint folder.", "bsig.cli.models:run_import",
+            "bsig.cli.models:add_import_arguments"),
+    Command("publish", "Push a checkpoint to the Hugging Face Hub.", "bsig.cli.models:run_publish",
+            "bsig.cli.models:add_publish_arguments"),
+    Command("heads", "The table of head families and the CAM variants they allow, as Markdown.",
+            "bsig.cli.tables:run_heads"),
     Command("bench", "Speed and memory on this machine, beside a bare forward pass, grad-cam and torch-cam.",
-            bench.run_bench, bench.add_bench_arguments),
-    Command("results", "The shipped results, as Markdown.", tables.run_results, tables.add_results_arguments),
-    Command("paper", "The paper's tables beside what was measured here, as Markdown.", tables.run_paper,
-            tables.add_paper_arguments),
-    Command("diagnostics", "The table of all diagnostics, as Markdown.", tables.run_diagnostics),
+            "bsig.cli.bench.command:run_bench", "bsig.cli.bench.command:add_bench_arguments"),
+    Command("results", "The shipped results, as Markdown.", "bsig.cli.tables:run_results",
+            "bsig.cli.tables:add_results_arguments"),
+    Command("paper", "The paper's tables beside what was measured here, as Markdown.", "bsig.cli.tables:run_paper",
+            "bsig.cli.tables:add_paper_arguments"),
+    Command("diagnostics", "The table of all diagnostics, as Markdown.", "bsig.cli.tables:run_diagnostics"),
 )  # fmt: skip
 
 
@@ -91,10 +124,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"bsig: {message}; see {self.prog} --help.\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m bsig", description="Softmax and sigmoid CAMs side by side.")
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of the one that is named: the others' are not imported."""
+    installed = Path(sys.argv[0]).stem == "bsig"
+    program = "bsig" if installed else "python -m bsig"
+    parser = _Parser(prog=program, description="Softmax and sigmoid CAMs side by side.")
     parser.add_argument("--version", action="version", version=f"bsig {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
+    name = next((word for word in words if not word.startswith("-")), None)
     for command in COMMANDS:
         subparser = commands.add_parser(
             command.name,
@@ -103,6 +140,6 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         subparser.set_defaults(run=command.run)
-        if command.add_arguments:
+        if command.name == name:
             command.add_arguments(subparser)
     return parser

@@ -5,24 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
 from bsig.explain.methods import why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import publish_folder
+from bsig.inputs.images import RESAMPLING
+from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.card import model_card
 from bsig.model.checkpoints.description import read_description
 from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.class_names import read_class_names
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import head_in_words
-from bsig.model.new_model import NOT_TRAINED, new_model
-from bsig.model.published.import_file import import_published, read_class_names
+from bsig.model.model_settings import ModelSettings, parsed_kwargs, parsed_size, triple
+from bsig.model.new_model import NOT_TRAINED, new_model, same_padded
+from bsig.model.preview import PREVIEWED, alternatives, labelled_pictures, top_classes
+from bsig.model.published.import_file import import_published
 from bsig.model.published.networks import ARCHITECTURES, METHODS, PublishedNetwork
+from bsig.model.replaced_heads import ACTIVATIONS
 
 
 def add_checkpoints_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,20 +66,97 @@ def add_new_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `new-model`."""
     parser.add_argument("backbone", metavar="NAME", help="timm name, or hf:owner/repo of a timm model")
     parser.add_argument("--weights", type=Path, default=None, help=".safetensors or .pth (default: published)")
+    parser.add_argument("--weights-key", metavar="KEY", help="which set of weights of the file, where it holds several")
     parser.add_argument("--feature-stage", default="last", help="last, stride16, stride8, or a layer's name")
     parser.add_argument("--global-pool", default=None, help="another pooling: avg, max, avgmax, catavgmax")
+    _add_settings_arguments(parser)
+    parser.add_argument("--model-kwargs", nargs="+", default=[], metavar="KEY=VALUE",
+                        help="settings of timm's network, e.g. pad_type=same bn_eps=1e-3")  # fmt: skip
+    parser.add_argument("--in-chans", type=int, help="input channels that the file must have: 1 (grey) or 3")
+    parser.add_argument("--head-activation", choices=sorted(ACTIVATIONS), help="of a replaced classifier")
+    parser.add_argument("--sigmoid-output", action="store_true",
+                        help="the one output is a sigmoid's logit: two classes, absent and present")  # fmt: skip
+    parser.add_argument("--pictures", metavar="FOLDER", type=Path,
+                        help="labelled pictures: prints top-1 with this and other preprocessings")  # fmt: skip
     add_device_argument(parser)
     _add_out_argument(parser)
+
+
+def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds class names and preprocessing."""
+    parser.add_argument("--class-names", type=Path, metavar="PATH",
+                        help="one name a line, JSON {index: name}, or a folder of class folders")  # fmt: skip
+    parser.add_argument("--input-size", metavar="SIZE", help="pixels: 160, or rows x columns as 160x224")
+    parser.add_argument("--mean", type=float, nargs="+", metavar="X", help="pixels from 0 to 1; one number or R G B")
+    parser.add_argument("--std", type=float, nargs="+", metavar="X", help="one number or R G B")
+    parser.add_argument("--interpolation", choices=tuple(RESAMPLING))
+    parser.add_argument("--crop-mode", choices=("center", "squash"))
+    parser.add_argument("--crop-pct", type=float, help="share of the shorter side that a centre crop keeps")
+
+
+def _settings(options: argparse.Namespace, **others: Any) -> ModelSettings:
+    """The settings that the command line asks for.
+
+    Raises:
+        InputError: a value breaks its rule.
+    """
+    return ModelSettings(
+        class_names=tuple(read_class_names(options.class_names)) if options.class_names else None,
+        input_size_hw=parsed_size(options.input_size) if options.input_size else None,
+        mean=triple("mean", options.mean) if options.mean else None,
+        std=triple("std", options.std) if options.std else None,
+        interpolation=options.interpolation,
+        crop_mode=options.crop_mode,
+        crop_pct=options.crop_pct,
+        **others,
+    )
 
 
 def run_new_model(options: argparse.Namespace) -> None:
     """Writes the checkpoint folder of a model whose branches are equal."""
     check_target(options.out)
+    settings = _settings(
+        options,
+        model_kwargs=parsed_kwargs(options.model_kwargs),
+        in_chans=options.in_chans,
+        weights_key=options.weights_key,
+        head_activation=options.head_activation,
+        sigmoid_output=options.sigmoid_output,
+    )
     stage_and_pool = BackboneOptions(options.feature_stage, options.global_pool)
-    model = new_model(options.backbone, options.weights, stage_and_pool, chosen_device(options.device))
+    device = chosen_device(options.device)
+    model = new_model(options.backbone, options.weights, stage_and_pool, device, settings)
     _print_summary(model)
-    print(NOT_TRAINED, file=sys.stderr)
+    for note in model.notes:
+        print(note, file=sys.stderr)
+    if options.pictures:
+        padded = same_padded(model, options.backbone, options.weights, stage_and_pool, settings)
+        _print_trials(model, padded, options.pictures)
+    else:
+        _print_top_classes(model, [EXAMPLES / name for name in PREVIEWED])
+    if not model.is_trained:
+        print(NOT_TRAINED, file=sys.stderr)
     print(save_checkpoint(model, options.out))
+
+
+def _print_top_classes(model: DualBranch, pictures: Sequence[Path]) -> None:
+    """Prints what the model sees in some pictures, on stderr."""
+    for picture in pictures:
+        classes = ", ".join(f"{name} {probability:.2f}" for name, probability in top_classes(model, picture))
+        print(f"{picture.name}: {classes}", file=sys.stderr)
+
+
+def _print_trials(model: DualBranch, padded: DualBranch | None, folder: Path) -> None:
+    """Prints two pictures' classes and top-1 under the plausible alternatives, with the best named, on stderr."""
+    pictures, note = labelled_pictures(model, folder)
+    _print_top_classes(model, [sample.path for sample, _ in pictures[:: max(1, len(pictures) - 1)][:2] if sample.path])
+    own, *others = alternatives(model, pictures, padded)
+    lines = [note] if note else []
+    lines.append(f"Top-1 on {own.pictures} pictures of '{folder.name}': {own.right} as it is.")
+    lines += [f"  {trial.right} with {trial.arguments}" for trial in others]
+    if others and others[0].right > own.right:
+        lines.append(f"More are right with {others[0].arguments}: give that if the network was trained so.")
+    print("\n".join(lines), file=sys.stderr)
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +165,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--architecture", required=True, choices=ARCHITECTURES)
     parser.add_argument("--method", required=True, choices=METHODS)
     parser.add_argument("--large-feature-map", action="store_true", help="the network with a 28 x 28 grid")
-    parser.add_argument("--class-names", type=Path, default=None, help="text file, one name a line")
+    _add_settings_arguments(parser)
     _add_out_argument(parser)
 
 
@@ -88,9 +173,9 @@ def run_import(options: argparse.Namespace) -> None:
     """Writes a checkpoint folder of a file of the published code."""
     check_target(options.out)
     network = PublishedNetwork(options.architecture, options.method, options.large_feature_map)
-    names = read_class_names(options.class_names) if options.class_names else None
-    model = import_published(options.file, network, names, options.out.name)
+    model = import_published(options.file, network, name=options.out.name, settings=_settings(options))
     _print_summary(model)
+    _print_top_classes(model, [EXAMPLES / name for name in PREVIEWED])
     print(save_checkpoint(model, options.out))
 
 

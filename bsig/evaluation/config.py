@@ -18,6 +18,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.intervals import RESAMPLES
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.inputs.datasets.classes import class_map_from
 from bsig.inputs.errors import InputError
 
 ABSENT_FROM = ("model", "data")
@@ -26,18 +27,6 @@ ABSENT_FROM = ("model", "data")
 def names_from(text: str) -> tuple[str, ...]:
     """The names between commas, without blanks around them."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
-
-
-def class_map_from(text: str) -> dict[str, str]:
-    """Pairs like `airplane=404` between commas, as a dictionary.
-
-    Raises:
-        InputError: a part is no such pair.
-    """
-    pairs = [name.partition("=") for name in names_from(text)]
-    if not all(left and sign and right for left, sign, right in pairs):
-        raise InputError(f"`--class-map` (='{text}') must be pairs like airplane=404 with commas between.")
-    return {left.strip(): right.strip() for left, _, right in pairs}
 
 
 def text_of_class_map(class_map: Mapping[str, str]) -> str:
@@ -73,7 +62,10 @@ class EvaluationConfig:
         ("signed",), f"some of {', '.join(TREATMENTS)}, with commas", names_from, ",".join
     )
     class_map: dict[str, str] = _setting(  # noqa: RUF009  a copy for each
-        {}, "data class=model class, with commas, where names do not match", class_map_from, text_of_class_map
+        {},
+        "data class=model class, with commas, where names do not match; or a JSON file",
+        class_map_from,
+        text_of_class_map,
     )
     limit: int | None = _setting(None, "only so many pictures, drawn over the whole split", at_least=1)
     absent_from: str = _setting("model", f"whose classes are asked for: {' or '.join(ABSENT_FROM)}", str)

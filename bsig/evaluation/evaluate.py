@@ -73,9 +73,10 @@ def evaluate(
     images = _drawn(images, config.limit, config.seed)
     match = class_match(model, images, config.class_map)
     absent_pool = range(model.num_classes) if config.absent_from == "model" else sorted(set(match.index_of.values()))
-    absent_count = _absent_count(config, absent_pool)
+    most_present = _most_present(images, match)
+    absent_count = _absent_count(config, absent_pool, most_present)
     siblings = sorted(set(match.index_of.values()))
-    sibling_count = max(min(config.siblings_per_image, len(siblings) - 1), 0)
+    sibling_count = max(min(config.siblings_per_image, len(siblings) - most_present), 0)
     work = Work(
         model, images, match.index_of, table_requests(model, config), tuple(absent_pool), absent_count, tuple(siblings),
         sibling_count, config,
@@ -92,10 +93,7 @@ def evaluate(
 
 def class_match(model: DualBranch, images: LabelledImages, class_map: Mapping[str, str]) -> ClassMatch:
     """The model's index of each class of the data set, through `class_map` where it names one."""
-    name_in_model = {name: class_map.get(name, name) for name in images.class_names}
-    match = match_classes(list(name_in_model.values()), model.class_names, model.class_ids)
-    index_of = {name: match.index_of[other] for name, other in name_in_model.items() if other in match.index_of}
-    return ClassMatch(index_of, tuple(name for name in images.class_names if name not in index_of))
+    return match_classes(images.class_names, model.class_names, model.class_ids, class_map)
 
 
 def _drawn(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
@@ -106,17 +104,28 @@ def _drawn(images: LabelledImages, limit: int | None, seed: int) -> LabelledImag
     return LabelledImages(images.name, images.split, tuple(images.samples[i] for i in positions))
 
 
-def _absent_count(config: EvaluationConfig, pool: Sequence[int]) -> int:
-    """How many absent classes a picture can be asked for.
+def _most_present(images: LabelledImages, match: ClassMatch) -> int:
+    """The number of classes in the picture that has most of them."""
+    counts = (sum(name in match.index_of for name in sample.class_names) for sample in images.samples)
+    return max(counts, default=1)
+
+
+def _absent_count(config: EvaluationConfig, pool: Sequence[int], present: int) -> int:
+    """How many absent classes every picture can be asked for, where one has so many that are present.
 
     Raises:
-        InputError: the pool has one class alone, so none is absent.
+        InputError: the pool has one class alone, or a picture has all of it, so none is absent.
     """
     if not pool:  # no picture is usable either, and that sentence names the reason
         return 0
     if len(pool) < 2:
         raise InputError(f"`absent_from` gives {len(pool)} class; at least 2 are needed to ask for one that is absent.")
-    return min(config.absent_per_image, len(pool) - 1)
+    if present >= len(pool):
+        raise InputError(
+            f"a picture holds {present} classes, and `absent_from` gives {len(pool)}: none of them is absent; list "
+            "fewer, or take `absent_from` (='model')."
+        )
+    return min(config.absent_per_image, len(pool) - present)
 
 
 def table_requests(model: DualBranch, config: EvaluationConfig) -> tuple[TableRequest, ...]:
@@ -180,7 +189,7 @@ def _counts(measurements: Measurements, match: ClassMatch) -> dict[str, Any]:
         "listed": len(images.samples),
         "used": len(measurements.labels),
         "unreadable": len(notes.unreadable),
-        "of_unmatched_classes": sum(sample.class_name not in match.index_of for sample in images.samples),
+        "of_unmatched_classes": sum(not sample.of_classes(match.index_of) for sample in images.samples),
         "without_boxes_or_mask": int(np.isnan(measurements.coverage[:, 0, 0]).sum()),
         "with_boxes": len(measurements.boxed),
         "with_mask": len(measurements.masked),

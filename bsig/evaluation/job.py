@@ -19,7 +19,7 @@ from typing import Any
 
 from bsig.evaluation.config import EvaluationConfig
 from bsig.inputs.errors import InputError
-from bsig.inputs.paths import ROOT
+from bsig.inputs.paths import IMPORT_FOLDER
 
 NICENESS = 10
 PATIENCE_S = 10
@@ -35,11 +35,11 @@ class EvaluationJob:
     def __init__(self, command: Sequence[str], out: Path) -> None:
         self.done, self.total = 0, 0
         self._out, self._refusal, self._was_stopped = out, "", False
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(IMPORT_FOLDER), "PYTHONUNBUFFERED": "1"}
         for name in ("RANK", "WORLD_SIZE"):  # an app under torchrun would make the job wait for others
             environment.pop(name, None)
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            command, cwd=IMPORT_FOLDER, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace",
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)

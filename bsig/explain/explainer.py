@@ -4,6 +4,7 @@
     encoded = explainer.encode(picture)                      # the only run of the backbone
     explanation = encoded.explain("golf ball", "cam")        # from the stored features, milliseconds
     explanation.softmax.map, explanation.sigmoid.map         # signed, in logits, at grid resolution
+    for encoded in explainer.encode_many(paths): ...         # thousands of pictures, in batches
 
 Three evidences stand side by side: the softmax branch, the sigmoid branch, and the class-centred softmax map
 `(W[c] - mean_c W) . F`, which no additive logit shift can move (bsig.explain.diagnostics.logit_shift).
@@ -12,9 +13,11 @@ Three evidences stand side by side: the softmax branch, the sigmoid branch, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,13 +49,16 @@ from bsig.explain.readings import (
     why_not_reading,
 )
 from bsig.explain.timing import part
+from bsig.inputs.arrays import OpenFile, PictureSource, file_content, opened_image
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import CropMode, Preprocessing, crop_image, input_tensor, read_image
+from bsig.inputs.images import CropMode, Preprocessing, crop_box_xyxy, crop_image
+from bsig.inputs.tensors import input_batch, input_tensor
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
 Progress = Callable[[int, int], None]
 SCORE_CAM_BATCH = 16
+ENCODE_BATCH = 16
 
 
 class Explainer:
@@ -61,38 +67,155 @@ class Explainer:
     def __init__(self, model: DualBranch) -> None:
         self.model = model
 
-    def encode(self, image: Image.Image | str | Path | bytes, crop_mode: CropMode | None = None) -> EncodedImage:
+    def __repr__(self) -> str:
+        return f"Explainer({self.model!r})"
+
+    def encode(
+        self,
+        image: PictureSource,
+        crop_mode: CropMode | None = None,
+        *,
+        name: str | None = None,
+        keep_source: bool = True,
+    ) -> EncodedImage:
         """The picture's features and both branches' logits: the one run of the backbone.
 
         Args:
-            image: a PIL picture, a path, or a file's bytes.
+            image: a PIL picture, a path, a file's bytes, an open file, an array (H, W, 3) or a tensor (3, H, W):
+                `bsig.inputs.arrays.opened_image`.
             crop_mode: `center` or `squash` in place of the checkpoint's own.
+            name: the picture's name in messages and files; by default its file's.
+            keep_source: remember where the picture came from, for drawings over the whole of it.
 
         Raises:
-            InputError: the picture cannot be used (`bsig.inputs.images.read_image`), or the features are not finite.
+            InputError: the picture cannot be used, or the features are not finite.
         """
-        preprocessing = self.model.preprocessing
-        if crop_mode is not None:
-            if crop_mode not in ("center", "squash"):
-                raise InputError(f"`crop_mode` (='{crop_mode}') must be 'center' or 'squash'.")
-            preprocessing = replace(preprocessing, crop_mode=crop_mode)
+        preprocessing = self._preprocessing(crop_mode)
         with part("decode"):
-            crop = crop_image(read_image(image), preprocessing)
+            picture = _Picture.opened(image, preprocessing, name, keep_source)
+        return self._encoded([picture], preprocessing)[0]
+
+    def encode_many(
+        self,
+        images: Iterable[PictureSource],
+        crop_mode: CropMode | None = None,
+        *,
+        batch_size: int = ENCODE_BATCH,
+        on_refusal: Callable[[PictureSource, InputError], None] | None = None,
+    ) -> Iterator[EncodedImage]:
+        """One `EncodedImage` a picture, in their order, encoded in batches while the next pictures are decoded.
+
+        No more than three batches are in memory at a time. A batch's features are those of its pictures alone up to the
+        rounding of the convolutions, about 1e-6 of their range.
+
+        Args:
+            images, crop_mode: as for `encode`.
+            batch_size: pictures that the backbone sees together.
+            on_refusal: called with a picture that cannot be used, and why; it is left out. Without it, the first such
+                picture ends the loop.
+
+        Raises:
+            InputError: as `encode`; a batch of less than one picture.
+        """
+        if batch_size < 1:
+            raise InputError(f"`batch_size` (={batch_size}) must be at least 1.")
+        preprocessing = self._preprocessing(crop_mode)
+        opened = partial(_opened_or_problem, preprocessing=preprocessing)
+        with ThreadPoolExecutor(1, thread_name_prefix="bsig-decode") as decoder:
+            for sources, batch in _one_ahead(images, batch_size, opened, decoder):
+                pictures = []
+                for source, picture in zip(sources, batch, strict=True):
+                    if isinstance(picture, _Picture):
+                        pictures.append(picture)
+                    elif on_refusal is None:
+                        raise picture
+                    else:
+                        on_refusal(source, picture)
+                if pictures:
+                    yield from self._encoded(pictures, preprocessing)
+
+    def _preprocessing(self, crop_mode: CropMode | None) -> Preprocessing:
+        if crop_mode is None:
+            return self.model.preprocessing
+        if crop_mode not in ("center", "squash"):
+            raise InputError(f"`crop_mode` (='{crop_mode}') must be 'center' or 'squash'.")
+        return replace(self.model.preprocessing, crop_mode=crop_mode)
+
+    def _encoded(self, pictures: list[_Picture], preprocessing: Preprocessing) -> list[EncodedImage]:
+        """One run of the backbone for all pictures, whose crops have one size."""
         with part("encode"):
-            inputs = input_tensor(crop, preprocessing).to(self.model.device)
+            inputs = input_batch([picture.crop for picture in pictures], preprocessing).to(self.model.device)
             features = self.model.features(inputs)
         if not torch.isfinite(features).all():
             raise InputError(
                 f"checkpoint '{self.model.name}' gives features that are not finite numbers; its weights are damaged."
             )
         with torch.no_grad():
-            softmax, sigmoid = self.model.softmax_logits(features)[0], self.model.sigmoid_logits(features)[0]
+            softmax, sigmoid = self.model.softmax_logits(features), self.model.sigmoid_logits(features)
         placed = self.model.map_features(features)
         carried = features[:, placed.shape[1] :] if placed.shape[1] < features.shape[1] else None
-        return EncodedImage(self.model, crop, preprocessing, placed, softmax, sigmoid, carried)
+        return [
+            EncodedImage(
+                self.model, picture.crop, preprocessing, _row(placed, index), _row(softmax, index)[0],
+                _row(sigmoid, index)[0], None if carried is None else _row(carried, index),
+                picture_name=picture.name, picture_size_wh=picture.size_wh, source=picture.source,
+            )
+            for index, picture in enumerate(pictures)
+        ]  # fmt: skip
+
+
+def _row(batch: Tensor, index: int) -> Tensor:
+    """One entry of a batch as a batch of one; a copy of one of several, since a view would keep them all in memory."""
+    return batch if len(batch) == 1 else batch[index : index + 1].clone()
 
 
 @dataclass(frozen=True)
+class _Picture:
+    """A picture that is ready to be encoded."""
+
+    name: str
+    size_wh: tuple[int, int]
+    crop: Image.Image
+    source: PictureSource | None
+
+    @classmethod
+    def opened(
+        cls, source: PictureSource, preprocessing: Preprocessing, name: str | None = None, keep_source: bool = True
+    ) -> _Picture:
+        """The picture, decoded and cropped; raises `InputError` where it cannot be used."""
+        if isinstance(source, OpenFile):
+            name = name or Path(str(getattr(source, "name", "picture"))).name
+            source = file_content(source, f"'{name}'")  # which can be read once
+        picture = opened_image(source, f"'{name}'" if name else None)
+        file = Path(source).name if isinstance(source, str | Path) else "picture"
+        return cls(name or file, picture.size, crop_image(picture, preprocessing), source if keep_source else None)
+
+
+def _opened_or_problem(source: PictureSource, preprocessing: Preprocessing) -> _Picture | InputError:
+    try:
+        return _Picture.opened(source, preprocessing)
+    except InputError as error:
+        return error
+
+
+def _one_ahead(
+    sources: Iterable[Any], size: int, opened: Callable[[Any], Any], decoder: ThreadPoolExecutor
+) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Batches of sources and what `opened` makes of them; each is made while the one before it is used."""
+    remaining = iter(sources)
+
+    def start() -> tuple[list[Any], Future[list[Any]]]:
+        batch = list(islice(remaining, size))
+        return batch, decoder.submit(lambda: [opened(source) for source in batch])
+
+    batch, pictures = start()
+    while batch:
+        following = start()
+        yield batch, pictures.result()
+        batch, pictures = following
+
+
+@dataclass(frozen=True, repr=False)
 class EncodedImage:
     """A picture's features with both branches' logits; every question after that is answered from these.
 
@@ -102,6 +225,9 @@ class EncodedImage:
         features: (1, k, h, w), the channels that maps are sums over.
         softmax_logits, sigmoid_logits: (c,).
         carried: (1, n, h, w), channels without a place that the heads read too (`bsig.model.heads`); None for most.
+        picture_name: its file's name, or "picture".
+        picture_size_wh: of the whole picture, upright; None where only the crop was given.
+        source: what `encode` was given, for `picture`; None where it was not to be kept.
     """
 
     model: DualBranch
@@ -111,9 +237,38 @@ class EncodedImage:
     softmax_logits: Tensor
     sigmoid_logits: Tensor
     carried: Tensor | None = None
+    picture_name: str = "picture"
+    picture_size_wh: tuple[int, int] | None = None
+    source: PictureSource | None = None
     _masked: dict[int | None, dict[str, Tensor]] = field(default_factory=dict, repr=False)
     _masking: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _cell_logits: dict[Branch, Tensor] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        grid = " x ".join(str(side) for side in self.features.shape[2:])
+        predicted = self.model.class_names[self.predicted_index]
+        return f"EncodedImage('{self.picture_name}', {grid} cells, '{self.model.name}', predicted '{predicted}')"
+
+    @property
+    def crop_box_xyxy(self) -> tuple[float, float, float, float]:
+        """Where the crop lies in the whole picture, in its pixels: left, top, right, bottom."""
+        return crop_box_xyxy(self.picture_size_wh or self.crop.size, self.preprocessing)
+
+    def picture(self) -> Image.Image:
+        """The whole picture, upright RGB, opened once more.
+
+        Raises:
+            InputError: its source was not kept, cannot be read any more, or has changed since it was encoded.
+        """
+        if self.source is None:
+            raise InputError(
+                f"the source of '{self.picture_name}' was not kept; encode it with `keep_source=True` to draw over the "
+                "whole picture."
+            )
+        picture = opened_image(self.source, f"'{self.picture_name}'")
+        if crop_image(picture, self.preprocessing).tobytes() != self.crop.tobytes():
+            raise InputError(f"'{self.picture_name}' has changed since it was encoded; encode it again.")
+        return picture
 
     @property
     def head_features(self) -> Tensor:
@@ -224,6 +379,7 @@ class EncodedImage:
             other_index=question.other,
             other_name=None if question.other is None else self.model.class_names[question.other],
             num_classes=self.model.num_classes,
+            encoded=self,
         )
 
     def _question(

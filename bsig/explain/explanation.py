@@ -1,9 +1,17 @@
-"""What one picture says of one class: both branches' evidence, and its numbers ready for JSON."""
+"""What one picture says of one class: both branches' evidence, and its numbers ready for JSON.
+
+    explanation.plot()                               both maps side by side, a PIL picture
+    explanation.overlay("sigmoid", view="signed")    one branch's map over the crop, or over the whole picture
+    explanation.save("out")                          all files that `python -m bsig explain` writes
+
+A map is never rectified or stretched here; drawing does that, and says how.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -11,9 +19,13 @@ from PIL import Image
 
 from bsig.explain.cams import Branch
 from bsig.explain.methods import cam_method
+from bsig.inputs.errors import InputError
+
+if TYPE_CHECKING:  # what draws, writes and encodes imports this file
+    import bsig.explain.explainer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evidence:
     """What one branch says of one class on one picture.
 
@@ -37,13 +49,20 @@ class Evidence:
     rank: int = 1
     reading: str = "plain"
 
+    def __repr__(self) -> str:
+        rows, columns = self.map.shape
+        return (
+            f"Evidence({rows} x {columns} cells from {self.map.min():.3g} to {self.map.max():.3g}, "
+            f"logit {self.logit:.3g}, probability {self.probability:.3g}, positive area {self.positive_area:.3g})"
+        )
+
     @property
     def positive_area(self) -> float:
         """Share of the grid's cells with positive evidence, 0 to 1."""
         return float((self.map > 0).mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Both branches' evidence for one class, and everything that made it.
 
@@ -57,6 +76,7 @@ class Explanation:
         reading_note: what to know of how the reading came about; empty where there is nothing.
         num_classes: how many classes the model has.
         other_index, other_name: the second class of the reading `pairwise`; None for the others.
+        encoded: the picture that was explained; None where an explanation was put together by hand.
     """
 
     class_index: int
@@ -77,6 +97,14 @@ class Explanation:
     other_index: int | None = None
     other_name: str | None = None
     num_classes: int = 0
+    encoded: bsig.explain.explainer.EncodedImage | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Explanation('{self.class_name}', {self.method}, {self.weights}: softmax on "
+            f"{100 * self.softmax.positive_area:.0f} % of the picture, sigmoid on "
+            f"{100 * self.sigmoid.positive_area:.0f} %)"
+        )
 
     @property
     def evidences(self) -> dict[Branch, Evidence]:
@@ -86,6 +114,58 @@ class Explanation:
     def evidence(self, branch: Branch) -> Evidence:
         """The evidence of one branch."""
         return self.evidences[branch]
+
+    @property
+    def disagreement(self) -> float:
+        """Share of the grid's cells that are positive in one branch's map and not in the other's, 0 to 1."""
+        return float(((self.softmax.map > 0) != (self.sigmoid.map > 0)).mean())
+
+    def plot(self, **drawing: Any) -> Image.Image:
+        """The crop, both branches and the class-centred map side by side, with their numbers.
+
+        Args:
+            drawing: fields of `bsig.explain.drawing.comparison.Drawing`, such as `view="signed"`.
+        """
+        from bsig.explain.drawing.comparison import Drawing, comparison_picture
+
+        return comparison_picture(self, Drawing(**drawing))
+
+    def overlay(self, branch: Branch = "sigmoid", *, whole_picture: bool = False, **drawing: Any) -> Image.Image:
+        """One branch's map over what the model saw, on the scale that all branches share.
+
+        Args:
+            branch: `softmax`, `sigmoid` or `centred`.
+            whole_picture: over the whole picture at its own resolution, with what the model did not see dark.
+            drawing: as for `plot`.
+
+        Raises:
+            InputError: the whole picture is wanted and its source was not kept or has changed.
+        """
+        from bsig.explain.drawing.comparison import Drawing, branch_picture
+        from bsig.explain.drawing.whole_picture import whole_picture_overlay
+
+        draw = whole_picture_overlay if whole_picture else branch_picture
+        return draw(self, branch, Drawing(**drawing))
+
+    def save(self, folder: str | Path, *, whole_picture: bool = False) -> list[Path]:
+        """Writes the files of `python -m bsig explain` into the folder and returns their paths.
+
+        Raises:
+            InputError: the folder cannot be written, or the picture is not known.
+        """
+        from bsig.explain.output.folder import write_explanation
+
+        return write_explanation(self, Path(folder), whole_picture=whole_picture)
+
+    def require_encoded(self) -> bsig.explain.explainer.EncodedImage:
+        """The picture that was explained.
+
+        Raises:
+            InputError: the explanation was put together by hand.
+        """
+        if self.encoded is None:
+            raise InputError("this explanation does not know its picture; make it with `Explainer.encode().explain()`.")
+        return self.encoded
 
 
 def summary(explanation: Explanation) -> dict[str, Any]:

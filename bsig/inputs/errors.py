@@ -11,6 +11,12 @@ import re
 # outside hold them, and a message that quotes such a name must stay one line that can be shown and logged anywhere.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
+# The folders of an absolute path, of this system or of Windows: in quotes with blanks, elsewhere up to a blank.
+_FOLDERS = re.compile(
+    r"(?<=')(?:[A-Za-z]:)?[/\\][^'\n]*[/\\](?=[^'/\\]+')"
+    r"|(?<![\w.:/\\-])(?:[A-Za-z]:)?(?:[/\\][^/\\\s'\"<>|:;,()]+)+[/\\](?=[^/\\\s'\"])"
+)
+
 
 class InputError(ValueError):
     """Something the caller handed in breaks a rule that the message states, with its remedy; always one line."""
@@ -31,3 +37,8 @@ def megabytes(size: int) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, as a message quotes it: at most 160 characters."""
     return (str(error).strip().splitlines() or ["no reason given"])[0][:160]
+
+
+def without_folders(text: str) -> str:
+    """The text with absolute paths cut down to their last part: what a stranger may know of this machine's files."""
+    return _FOLDERS.sub("", text)

@@ -125,10 +125,16 @@ def _sync(file: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Holds the folder's lock while the block runs; False where somebody else has it (the block runs all the same)."""
+def locked(folder: Path, patience_s: float = 0.0) -> Iterator[bool]:
+    """Holds the folder's lock while the block runs; False where somebody else has it (the block runs all the same).
+
+    `is_locked` holds it for a moment: who must have the lock waits for up to `patience_s`.
+    """
+    until = time.monotonic() + patience_s
     with (folder / LOCK).open("a") as file:
-        yield take_lock(file)
+        while not (is_mine := take_lock(file)) and time.monotonic() < until:
+            time.sleep(0.01)
+        yield is_mine
 
 
 def is_locked(folder: Path) -> bool:
@@ -140,15 +146,16 @@ def is_locked(folder: Path) -> bool:
         return False
 
 
-def take_lock(file: IO[Any], *, exclusive: bool = True) -> bool:
-    """Whether the open file could be locked, without waiting; the lock goes with the file (and its duplicates).
+def take_lock(file: IO[Any], *, exclusive: bool = True, waits: bool = False) -> bool:
+    """Whether the open file could be locked, by default without waiting; the lock goes with the file (and duplicates).
 
     True also where the system or the file system knows no locks: then nobody is known to be at work.
     """
     if fcntl is None:
         return True
     try:
-        fcntl.flock(file.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        fcntl.flock(file.fileno(), kind if waits else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+IMPORT_FOLDER = Path(__file__).resolve().parents[2]
+"""The folder that bsig is imported from: the clone, or site-packages."""
+_SHIPPED = IMPORT_FOLDER / "bsig" / "shipped"
+ROOT = _SHIPPED if _SHIPPED.is_dir() else IMPORT_FOLDER
+"""The folder of app.py, assets and checkpoints: the clone, or where the wheel has them (.ci/build_backend.py)."""
 APP = ROOT / "app.py"
 ASSETS = ROOT / "assets"
 EXAMPLES = ASSETS / "examples"

@@ -7,6 +7,7 @@ it is, how large it is and how much it claims to shrink. Unpacking then never wr
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import lzma
 import shutil
 import stat
@@ -18,13 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bsig.inputs.datasets.samples import SPLITS
+from bsig.inputs.datasets.split_names import split_named
 from bsig.inputs.errors import InputError, megabytes
+from bsig.inputs.names import composed, is_companion
+from bsig.inputs.paths import CACHE_FOLDER
 
 BLOCK = 2**20
 # What the standard library raises on a zip that is cut, changed, or packed in a way that it does not know.
 DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, struct.error)
-ENCRYPTED = 0x1
+ZIP64_LOCATOR, ZIP64_BYTES = b"PK\x06\x07", 56 + 20  # of a zip with more entries than the last record can count
+ENCRYPTED, IS_UTF8 = 0x1, 0x800
 LAST_RECORD, LAST_RECORD_BYTES = b"PK\x05\x06", 22 + 2**16
 LONGEST_NAME, LONGEST_REASON = 1000, 200
 RATIO_COUNTS_FROM = 2**20
@@ -73,8 +77,41 @@ def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits())
         problem, remedy = "cannot be unpacked", "free space or make it again"
         if isinstance(error, DAMAGE):
             problem, remedy = "is not a whole zip file", "make it again"
-        raise InputError(f"'{name}' {problem} ({str(error)[:LONGEST_REASON]}); {remedy}.") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"'{name}' {problem} ({reason[:LONGEST_REASON]}); {remedy}.") from error
     return data_root(target)
+
+
+def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None = None) -> Path:
+    """The folder that holds the zip's data, unpacked into the cache once for each state of the file.
+
+    So features, parts of an evaluation and processes of one run meet the same files again. What older states of the
+    same file had unpacked is removed.
+
+    Raises:
+        InputError: as of `extract_zip`, or the cache cannot be written.
+    """
+    place = (cache or CACHE_FOLDER / "zips") / hashlib.sha256(
+        str(file.resolve()).encode("utf-8", "replace")
+    ).hexdigest()[:16]
+    status = file.stat()
+    folder = place / f"{status.st_size}-{status.st_mtime_ns}"
+    if not folder.is_dir():
+        temporary = None
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=place))
+            extract_zip(file, temporary, limits)
+            for older in [path for path in place.iterdir() if not path.name.startswith(".")]:
+                shutil.rmtree(older, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process was first
+                temporary.rename(folder)
+        except OSError as error:
+            raise InputError(f"'{file.name}' cannot be unpacked into '{place}' ({error}); free space.") from error
+        finally:
+            if temporary:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return data_root(folder)
 
 
 def data_root(folder: Path) -> Path:
@@ -83,8 +120,8 @@ def data_root(folder: Path) -> Path:
     Never a split's folder or that of an only class: these belong to the data.
     """
     while True:
-        inside = [path for path in folder.iterdir() if path.name != "__MACOSX" and not path.name.startswith(".")]
-        is_wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLITS
+        inside = [path for path in folder.iterdir() if not is_companion(path.name)]
+        is_wrapped = len(inside) == 1 and inside[0].is_dir() and split_named(inside[0].name) is None
         if not is_wrapped or not any(path.is_dir() or path.suffix in (".csv", ".json") for path in inside[0].iterdir()):
             return folder
         folder = inside[0]
@@ -96,12 +133,15 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
     The standard library reads as much of the table as that record says, and no more.
     """
     with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES))
+        stream.seek(max(0, file.stat().st_size - LAST_RECORD_BYTES - ZIP64_BYTES))
         tail = stream.read()
     at = tail.rfind(LAST_RECORD)
     if at < 0 or len(tail) < at + 16:
         return  # no zip: the standard library says so
     entries, table_bytes = struct.unpack("<HI", tail[at + 10 : at + 16])
+    zip64 = tail[max(0, at - ZIP64_BYTES) : at]
+    if len(zip64) == ZIP64_BYTES and zip64[-20:].startswith(ZIP64_LOCATOR):  # then that of large zips counts
+        entries, table_bytes = struct.unpack("<QQ", zip64[32:48])
     if entries > limits.files or table_bytes > limits.files * (46 + LONGEST_NAME):
         raise InputError(f"'{name}' holds {entries} entries; the limit is {limits.files}.")
 
@@ -121,13 +161,27 @@ def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> li
     total = sum(entry.file_size for entry in files)
     if total > limits.total_bytes:
         raise InputError(f"'{name}' unpacks to {megabytes(total)}; the limit is {megabytes(limits.total_bytes)}.")
+    _check_places(files, name)
+    kept = [entry for entry in files if not any(map(is_companion, PurePosixPath(_relative_path(entry)).parts))]
+    if not kept:
+        raise InputError(f"'{name}' holds hidden and companion files alone; zip the folder of class folders.")
+    return kept
+
+
+def _check_places(files: list[zipfile.ZipInfo], name: str) -> None:
+    """Refuses two entries that would lie at one place, as two files or as a file and a folder."""
     paths: set[str] = set()
     for entry in files:
         path = _relative_path(entry)
         if path.casefold() in paths:
             raise InputError(f"'{name}' holds '{_short(path)}' twice; keep one.")
         paths.add(path.casefold())
-    return files
+    for entry in files:
+        folder = next(
+            (one for one in PurePosixPath(_relative_path(entry)).parents if str(one).casefold() in paths), None
+        )
+        if folder is not None:
+            raise InputError(f"'{name}' holds '{_short(str(folder))}' as a file and as a folder; keep one.")
 
 
 def _check_entry(entry: zipfile.ZipInfo, name: str, limits: ZipLimits) -> None:
@@ -177,7 +231,16 @@ def _unpack(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo], target: Path
 
 
 def _relative_path(entry: zipfile.ZipInfo) -> str:
-    return str(PurePosixPath(entry.filename.replace("\\", "/")))
+    return str(PurePosixPath(_decoded_name(entry).replace("\\", "/")))
+
+
+def _decoded_name(entry: zipfile.ZipInfo) -> str:
+    """The entry's name, composed; a Mac writes UTF-8 without saying so, which zipfile reads as code page 437."""
+    name = entry.filename
+    if not entry.flag_bits & IS_UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return composed(name)
 
 
 def _clear(folder: Path) -> None:

@@ -11,7 +11,7 @@ taken apart exactly (`cutting/cut.py`) is refused in words. The default backbone
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -22,18 +22,24 @@ from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_co
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, first_line
 from bsig.inputs.hub import cached_hub_file, hub_has_address
-from bsig.inputs.images import Preprocessing, Triple
+from bsig.inputs.images import Preprocessing
 from bsig.model.cutting.cut import LAST, cut_network
 from bsig.model.cutting.layout import CutError
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
+from bsig.model.model_settings import NO_SETTINGS, ModelSettings, preprocessing_of
 from bsig.model.packaged_weights import PACKAGED_SOURCE, PACKAGED_WEIGHTS_SHA256, packaged_weights
+from bsig.model.replaced_heads import built_head
 from bsig.model.weights import channels_last, frozen, shared_encoder, state_sha256
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 STRIDES = {"stride16": 16, "stride8": 8}
+ONE_OUTPUT = (
+    "the network has one output: softmax over it is 1 on every picture; if the output is a sigmoid's logit, "
+    "--sigmoid-output makes it two classes, absent and present."
+)
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,48 @@ class BackboneOptions:
             `stride16`, `stride8`: the same with timm's `output_stride`, a finer grid from the same weights; any other:
             timm's name of a layer (`layer3`, `blocks.4`), and all layers behind it become part of the head.
         global_pool: another pooling than the backbone's own (`avg`, `max`, `avgmax`, `catavgmax`); None for its own.
+        model_kwargs: further arguments of timm's network, sorted by name (`checked_kwargs`).
+        head_layers: a chain of layers in the place of the classifier (`bsig.model.replaced_heads`); empty for its own.
     """
 
     feature_stage: str = LAST
     global_pool: str | None = None
+    model_kwargs: tuple[tuple[str, Any], ...] = ()
+    head_layers: tuple[str, ...] = ()
+
+    @property
+    def built_for(self) -> tuple[int, int] | None:
+        """The input size, rows and columns, that the network is built for; None where `model_kwargs` name none."""
+        size = dict(self.model_kwargs).get("img_size")
+        return (size, size) if isinstance(size, int) else size
 
 
 OWN_OPTIONS = BackboneOptions()
+# Arguments of `timm.create_model` that are no settings of a network, or that have a place of their own here.
+NOT_KWARGS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable",
+              "exportable", "no_jit", "features_only", "model_name", "num_classes", "global_pool", "output_stride",
+              "in_chans")  # fmt: skip
+MAX_KWARG = 1024  # depths and widths of networks; a picture's side
+
+
+def checked_kwargs(kwargs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Arguments of timm's network as `BackboneOptions` keeps them: sorted, with tuples for lists.
+
+    Raises:
+        InputError: a name that is none of a network's settings, or a value that is no number, text or short list.
+    """
+    checked = {key: tuple(value) if isinstance(value, list) else value for key, value in kwargs.items()}
+    for key, value in checked.items():
+        if not key.isidentifier() or key in NOT_KWARGS:
+            raise InputError(f"`model_kwargs` (='{key}') is no setting of timm's networks that can be given here.")
+        parts = value if isinstance(value, tuple) else (value,)
+        simple = len(parts) <= 8 and all(isinstance(part, bool | int | float | str | None) for part in parts)
+        if not simple or any(isinstance(part, int | float) and not abs(part) <= MAX_KWARG for part in parts):
+            raise InputError(
+                f"`model_kwargs` (='{key}={str(value)[:60]}') must be a number up to {MAX_KWARG}, true, false, a word, "
+                "or a list of up to eight."
+            )
+    return tuple(sorted(checked.items()))
 
 
 @dataclass(frozen=True)
@@ -65,6 +106,7 @@ class Classifier:
         weights: where the weights come from, in words and as a hash (`source`, `sha256`).
         features_at: the layer behind which the features are taken, in words for the screen.
         grid_hw: rows and columns of the features.
+        notes: what of it was taken from a file or assumed, in sentences.
     """
 
     name: str
@@ -77,6 +119,7 @@ class Classifier:
     options: BackboneOptions = OWN_OPTIONS
     features_at: str = LAST
     grid_hw: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +168,7 @@ def _cached_classifier(name: str, device: str, options: BackboneOptions) -> Clas
 
 def published(name: str, options: BackboneOptions = OWN_OPTIONS) -> Published | None:
     """The hashes of a backbone's published weights, if this process has loaded them or they are installed."""
-    if name == DEFAULT_BACKBONE:
+    if name == DEFAULT_BACKBONE and not options.head_layers:
         load_classifier(name, options=options)
     return _PUBLISHED.get((name, options))
 
@@ -159,9 +202,11 @@ def timm_network(
     stride, pool = STRIDES.get(options.feature_stage), options.global_pool
     settings: dict[str, Any] = {"output_stride": stride, "global_pool": pool, "num_classes": num_classes}
     settings = {key: value for key, value in settings.items() if value is not None}
+    settings |= dict(checked_kwargs(dict(options.model_kwargs)))
     try:
         cached = _cached_weights(name) if pretrained else {}
-        return timm.create_model(name, pretrained=pretrained, **cached, **settings)
+        network = timm.create_model(name, pretrained=pretrained, **cached, **settings)
+        return _with_head(network, options.head_layers) if options.head_layers else network
     except Exception as error:
         # timm, huggingface_hub, httpx and the operating system each raise their own kind when weights cannot be had.
         if settings and not can_be_built(name, **settings):
@@ -175,6 +220,20 @@ def timm_network(
             f"the published weights of backbone '{name}' cannot be loaded ({type(error).__name__}); connect to the "
             f"network once so that timm can cache them, or use '{DEFAULT_BACKBONE}', which is installed with bsig."
         ) from error
+
+
+def _with_head(network: Any, layers: tuple[str, ...]) -> Any:
+    """The network with a chain of layers in its classifier's place."""
+    head = built_head(layers)
+    network.set_submodule(classifier_names(network)[0], head)
+    network.num_classes = head[-1].out_features
+    return network
+
+
+def classifier_names(network: Any) -> tuple[str, ...]:
+    """Timm's names of the layers that end the network; none where its configuration does not tell."""
+    names = network.pretrained_cfg.get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def can_be_built(name: str, **settings: Any) -> bool:
@@ -207,18 +266,28 @@ def _cached_weights(name: str) -> dict[str, Any]:
     return {"pretrained_cfg_overlay": {"file": str(path), "custom_load": config.custom_load == "hf"}}
 
 
-def take_apart(model: Any, name: str, weights_source: str, options: BackboneOptions = OWN_OPTIONS) -> Classifier:
+def take_apart(
+    model: Any,
+    name: str,
+    weights_source: str,
+    options: BackboneOptions = OWN_OPTIONS,
+    settings: ModelSettings = NO_SETTINGS,
+) -> Classifier:
     """A timm classifier split into encoder and head, which together give its logits.
 
     Its layers become the parts', so it must not be used afterwards. `weights_source` says in words where its weights
-    come from; the pooling of `options` is built in already.
+    come from; the pooling of `options` is built in already; `settings` go before timm's own preprocessing and names.
 
     Raises:
-        InputError: the network cannot be taken apart there, or its parts do not give the logits of the whole.
+        InputError: the network cannot be taken apart there, its parts do not give the logits of the whole, its grid has
+            one cell, or it has one output.
     """
     model.eval()
-    preprocessing = _preprocessing(model)
-    names, ids = _class_labels(model)
+    if model.num_classes == 1:
+        raise InputError(ONE_OUTPUT)
+    settings = replace(settings, input_size_hw=settings.input_size_hw or options.built_for)
+    preprocessing = preprocessing_of(settings, resolve_model_data_config(model))
+    names, ids = class_labels(model, settings.class_names)
     rows, columns = preprocessing.input_size_hw
     example = torch.randn(1, 3, rows, columns, generator=torch.Generator().manual_seed(0))
     at = LAST if options.feature_stage in STRIDES else options.feature_stage
@@ -229,6 +298,8 @@ def take_apart(model: Any, name: str, weights_source: str, options: BackboneOpti
             f"`backbone` (='{name}') cannot be taken apart into an encoder and a head: {error}; use e.g. resnet50, "
             "vgg16, convnext_tiny, swin_tiny_patch4_window7_224 or vit_small_patch16_224."
         ) from error
+    if parts.grid_hw == (1, 1):
+        raise InputError(one_cell(name, preprocessing))
     weights = {"source": weights_source, "sha256": state_sha256(parts.encoder, parts.head)}
     return Classifier(
         name, channels_last(frozen(parts.encoder)), frozen(parts.head), preprocessing, names, ids, weights, options,
@@ -236,22 +307,52 @@ def take_apart(model: Any, name: str, weights_source: str, options: BackboneOpti
     )  # fmt: skip
 
 
-def _preprocessing(model: Any) -> Preprocessing:
-    """The preprocessing that timm evaluates the network with."""
-    config = resolve_model_data_config(model)
-    rows, columns = config["input_size"][-2:]
-    return Preprocessing(
-        input_size_hw=(rows, columns),
-        resize_to=int(min(rows, columns) / config["crop_pct"]),
-        mean=_rgb(config["mean"]),
-        std=_rgb(config["std"]),
-        interpolation=config["interpolation"] if config["interpolation"] in ("bicubic", "bilinear") else "bicubic",
-        crop_mode="squash" if config["crop_mode"] == "squash" else "center",
+def with_preprocessing(classifier: Classifier, preprocessing: Preprocessing) -> Classifier:
+    """The classifier for pictures prepared in another way; at another size its grid is measured by running it.
+
+    Raises:
+        InputError: it cannot take pictures of that size, or its grid is then one cell.
+    """
+    if preprocessing.input_size_hw == classifier.preprocessing.input_size_hw:
+        return replace(classifier, preprocessing=preprocessing)
+    rows, columns = preprocessing.input_size_hw
+    example = torch.zeros(1, 3, rows, columns, device=classifier.head.last_linear.weight.device)
+    try:
+        with torch.no_grad():
+            features = classifier.encoder(example)
+            classifier.head(features)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InputError(
+            f"`input_size` (={rows} x {columns}) does not fit '{classifier.name}' ({first_line(error)[:80]}); leave it "
+            "at its own."
+        ) from error
+    grid_hw = (features.shape[2], features.shape[3])
+    if grid_hw == (1, 1):
+        raise InputError(one_cell(classifier.name, preprocessing))
+    return replace(classifier, preprocessing=preprocessing, grid_hw=grid_hw)
+
+
+def one_cell(name: str, preprocessing: Preprocessing) -> str:
+    """Why a model with a grid of one cell is refused."""
+    rows, columns = preprocessing.input_size_hw
+    return (
+        f"`backbone` (='{name}') ends in a grid of one cell at an input of {rows} x {columns}, which shows no place; "
+        "take its features earlier (feature stage) or give it larger pictures (input size)."
     )
 
 
-def _class_labels(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names a person would use (the first synonym, made unique) and WordNet ids, or plain indices."""
+def class_labels(model: Any, given: tuple[str, ...] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and ids of the classes: those given, or names a person would use and WordNet ids, or plain indices.
+
+    Of several synonyms the first is taken, made unique.
+
+    Raises:
+        InputError: another number of names is given than the network has classes.
+    """
+    if given is not None:
+        if len(given) != model.num_classes:
+            raise InputError(f"`class_names` holds {len(given)} names, the network has {model.num_classes} classes.")
+        return given, given
     subset = infer_imagenet_subset(model)
     if not subset:
         numbers = tuple(str(index) for index in range(model.num_classes))
@@ -264,8 +365,3 @@ def _class_labels(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def unique_names(names: list[str], ids: tuple[str, ...]) -> tuple[str, ...]:
     """Each name once: those that stand for several classes get their id behind them ("crane (n02012849)")."""
     return tuple(f"{name} ({ids[i]})" if names.count(name) > 1 else name for i, name in enumerate(names))
-
-
-def _rgb(values: Sequence[float]) -> Triple:
-    red, green, blue = map(float, values)
-    return red, green, blue

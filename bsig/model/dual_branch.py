@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,10 +23,12 @@ from torch import Tensor, nn
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.names import BranchKind
+from bsig.model.class_hints import near_class_names
+from bsig.model.from_module import classifier_from_module
 from bsig.model.heads import ClassificationHead
+from bsig.model.model_settings import ModelSettings, triple
 from bsig.model.presence import PresenceCalibration
-
-BranchKind = Literal["full", "shift"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class DualBranch(nn.Module):
         metadata: the entries of `checkpoint.json`: where all this comes from.
         branch_kind: `full` (the paper's cloned head) or `shift` (softmax head plus a fitted shift).
         presence: the sigmoid branch's logits as calibrated probabilities; None where they were never calibrated.
-        class_names, class_ids, options, features_at, grid_hw: as of `bsig.model.backbones.Classifier`.
+        class_names, class_ids, options, features_at, grid_hw, notes: as of `bsig.model.backbones.Classifier`.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class DualBranch(nn.Module):
         self.options = classifier.options
         self.features_at = classifier.features_at
         self.grid_hw = classifier.grid_hw
+        self.notes = classifier.notes
         self.metadata = metadata or {}
         self.encoder = classifier.encoder
         self.softmax_head = classifier.head
@@ -87,6 +91,57 @@ class DualBranch(nn.Module):
         self.sigmoid_head = (sigmoid_head or copy.deepcopy(classifier.head)).requires_grad_(True)
         self._mean_row: tuple[tuple[int, int], Tensor] | None = None
         self.eval()
+
+    def __repr__(self) -> str:
+        grid = "" if self.grid_hw is None else "{} x {} cells, ".format(*self.grid_hw)
+        trained = "fine-tuned" if self.is_trained else "not fine-tuned yet"
+        return (
+            f"DualBranch('{self.name}', {self.num_classes} classes, {self.backbone_name}, {grid}{self.branch_kind} "
+            f"branch, {trained})"
+        )
+
+    @classmethod
+    def from_model(
+        cls,
+        module: nn.Module,
+        class_names: Sequence[str] | None = None,
+        input_size: int | Sequence[int] | None = None,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        interpolation: str | None = None,
+        crop_mode: str | None = None,
+        name: str | None = None,
+    ) -> DualBranch:
+        """The dual-branch model of a classifier in memory, timm's or any other; its sigmoid branch is a clone.
+
+        The module is copied, as float32 on the CPU, and not changed. `model.notes` say what was not given and taken
+        from timm or as usual.
+
+        Args:
+            module: takes pictures (b, 3, H, W) and gives logits (b, c) of a last linear layer.
+            class_names: in the order of the logits; None for ImageNet's where they fit, else numbers.
+            input_size: the side in pixels, or rows and columns.
+            mean, std: three numbers, or one for all, for pixels from 0 to 1.
+            interpolation, crop_mode: as of `bsig.inputs.images.Preprocessing`.
+            name: in lists and file names.
+
+        Raises:
+            InputError: the module cannot be cut in two exactly, or a setting breaks its rule.
+        """
+        sides = [input_size, input_size] if isinstance(input_size, int) else input_size
+        if sides is not None and len(sides) != 2:
+            raise InputError(f"`input_size` (={sides}) must be a side in pixels, or rows and columns.")
+        settings = ModelSettings(
+            class_names=tuple(map(str, class_names)) if class_names is not None else None,
+            input_size_hw=(int(sides[0]), int(sides[1])) if sides else None,
+            mean=triple("mean", mean) if mean is not None else None,
+            std=triple("std", std) if std is not None else None,
+            interpolation=interpolation,
+            crop_mode=crop_mode,
+        )
+        classifier = classifier_from_module(module, settings)
+        return cls(classifier, name=name or classifier.name.replace("/", "-"))
 
     @property
     def num_classes(self) -> int:
@@ -157,8 +212,8 @@ class DualBranch(nn.Module):
                 if same in known:
                     return known.index(same) % self.num_classes
             if not re.fullmatch(r"-?[0-9]{1,9}", text):
-                near = [name for name in self.class_names if text and text.casefold() in name.casefold()][:5]
-                hint = f"did you mean {', '.join(near)}?" if near else "see `model.class_names`."
+                near = near_class_names(text, self.class_names, self.class_ids)
+                hint = f"the nearest are {', '.join(near)}." if near else "see `model.class_names`."
                 raise InputError(
                     f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; {hint}"
                 )

@@ -3,6 +3,7 @@
     model = new_model("convnext_atto")                                  published weights, over the network once
     model = new_model("resnet50", weights="resnet50.safetensors")       a local file
     model = new_model("hf:timm/resnet18.a1_in1k")                       a timm repository on the Hugging Face Hub
+    model.notes                                                         what was taken from the file, what was assumed
 
 The sigmoid branch is the softmax branch's clone (`DualBranch.is_trained` is False): its maps are softmax's maps until a
 fine-tune has moved them.
@@ -10,21 +11,34 @@ fine-tune has moved them.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
+import torch
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import hub_folder
-from bsig.model.backbones import OWN_OPTIONS, BackboneOptions, Classifier, load_classifier, take_apart, timm_network
+from bsig.model.backbones import (
+    ONE_OUTPUT,
+    OWN_OPTIONS,
+    BackboneOptions,
+    Classifier,
+    can_be_built,
+    checked_kwargs,
+    load_classifier,
+    take_apart,
+    with_preprocessing,
+)
 from bsig.model.cutting.cut import LAST
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
-from bsig.model.weight_files import differences, read_weights
+from bsig.model.heads import ClassificationHead
+from bsig.model.model_settings import NO_SETTINGS, ModelSettings, config_beside, in_words, stated_settings
+from bsig.model.network_fit import fitted_network
+from bsig.model.weight_files import WeightsFile, read_weights
 from bsig.model.weights import shared_encoder, state_sha256
 
 NOT_TRAINED = (
@@ -34,6 +48,10 @@ NOT_TRAINED = (
 
 HUB_FILES = ("config.json", "model.safetensors")
 MAX_CONFIG_BYTES = 4 * 2**20
+ABSENT_AND_PRESENT = ("absent", "present")
+# Settings of the preprocessing and the option that changes each.
+OPTIONS = {"input_size_hw": "--input-size", "mean": "--mean", "std": "--std", "interpolation": "--interpolation",
+           "crop_mode": "--crop-mode"}  # fmt: skip
 
 
 def not_trained(model: DualBranch) -> str:
@@ -46,14 +64,16 @@ def new_model(
     weights: Path | str | None = None,
     options: BackboneOptions = OWN_OPTIONS,
     device: str = "cpu",
+    settings: ModelSettings = NO_SETTINGS,
 ) -> DualBranch:
     """Encoder, softmax branch and its clone.
 
     Args:
         backbone: a timm name, or `hf:owner/repo@revision` of a timm model.
-        weights: a `.safetensors` file, or a `.pth` of tensors alone; None for the published ones.
+        weights: a file of weights, wrapped as people wrap them (`weight_names.py`); None for the published ones.
         options: feature stage and pooling.
         device: as of `chosen_device`.
+        settings: class names, preprocessing and what else the file may not tell; goes before what it does tell.
 
     Raises:
         InputError: no such network, weights that cannot be had or do not fit, or a head that cannot be cut off.
@@ -62,12 +82,34 @@ def new_model(
     if backbone.startswith("hf:"):
         if weights is not None:
             raise InputError("`weights` must be left out for a hub address, which brings its own.")
-        return DualBranch(_moved(_from_hub(backbone, options), device), name=model_name(backbone, options))
-    if weights is None:
-        return DualBranch(load_classifier(backbone, device, options), name=model_name(backbone, options))
-    path = Path(weights).expanduser()
-    classifier = _filled_classifier(backbone, read_weights(path), path.name, options)
-    return DualBranch(_moved(classifier, device), name=model_name(f"{backbone}-{path.stem}", options))
+        classifier, sigmoid_head = _from_hub(backbone, options, settings)
+        name = model_name(backbone, options)
+    elif weights is None:
+        return _published_model(backbone, options, device, settings)
+    else:
+        path = Path(weights).expanduser()
+        file = read_weights(path)
+        stated, notes = stated_settings({**config_beside(path), **file.entries}, path.parent)
+        classifier, sigmoid_head = _filled_classifier(backbone, file, options, settings, stated, notes)
+        name = model_name(f"{backbone}-{path.name.split('.')[0]}", options)
+    return DualBranch(_moved(classifier, device), sigmoid_head and sigmoid_head.to(device), name=name)
+
+
+def same_padded(
+    model: DualBranch, backbone: str, weights: Path | str | None, options: BackboneOptions, settings: ModelSettings
+) -> DualBranch | None:
+    """The model built once more with TensorFlow's `same` padding; None where its network has no such option.
+
+    Weights of TensorFlow fit both, and are wrong by half a cell in each layer of stride 2 under the other.
+    """
+    kwargs = {**dict(settings.model_kwargs), "pad_type": "same"}
+    stem = model.backbone_name.split(".")[0]
+    if "pad_type" in dict(model.options.model_kwargs) or not can_be_built(stem, pad_type="same"):
+        return None
+    padded = new_model(
+        backbone, weights, options, str(model.device), replace(settings, model_kwargs=tuple(sorted(kwargs.items())))
+    )
+    return None if str(padded.encoder) == str(model.encoder) else padded
 
 
 def model_name(backbone: str, options: BackboneOptions) -> str:
@@ -77,26 +119,125 @@ def model_name(backbone: str, options: BackboneOptions) -> str:
     return "-".join(filter(None, (stem, stage, options.global_pool)))[:100]
 
 
+def _published_model(backbone: str, options: BackboneOptions, device: str, settings: ModelSettings) -> DualBranch:
+    """The model of a timm name with the weights that timm knows."""
+    if settings.weights_key or settings.head_activation or settings.sigmoid_output or settings.in_chans:
+        raise InputError("`weights_key`, `head_activation`, `sigmoid_output` and `in_chans` are for a file of weights.")
+    kwargs = dict(settings.model_kwargs)
+    if settings.input_size_hw and can_be_built(backbone.split(".")[0], img_size=settings.input_size_hw):
+        kwargs["img_size"] = settings.input_size_hw
+    options = replace(options, model_kwargs=checked_kwargs(kwargs))
+    classifier = load_classifier(backbone, device, options)
+    own = classifier.preprocessing
+    share = settings.crop_pct or min(own.input_size_hw) / own.resize_to
+    size_hw = settings.input_size_hw or own.input_size_hw
+    changed = {name: value for name in ("mean", "std", "interpolation", "crop_mode")
+               if (value := getattr(settings, name))}  # fmt: skip
+    if changed or settings.input_size_hw or settings.crop_pct:
+        resize_to = max(int(min(size_hw) / share + 1e-9), min(size_hw))
+        preprocessing = replace(own, input_size_hw=size_hw, resize_to=resize_to, **changed)
+        classifier = with_preprocessing(classifier, preprocessing)
+    if settings.class_names is not None:
+        if len(settings.class_names) != len(classifier.class_names):
+            raise InputError(
+                f"`class_names` holds {len(settings.class_names)} names, the network has "
+                f"{len(classifier.class_names)} classes."
+            )
+        classifier = replace(classifier, class_names=settings.class_names, class_ids=settings.class_names)
+    return DualBranch(classifier, name=model_name(backbone, options))
+
+
 def _filled_classifier(
-    backbone: str, tensors: dict[str, Tensor], source: str, options: BackboneOptions, num_classes: int | None = None
-) -> Classifier:
-    """A timm network filled with tensors under its own names, in two parts.
+    backbone: str,
+    file: WeightsFile,
+    options: BackboneOptions,
+    asked: ModelSettings,
+    stated: ModelSettings,
+    notes: tuple[str, ...] = (),
+) -> tuple[Classifier, ClassificationHead | None]:
+    """A timm network filled with a file's tensors, in two parts, and a sigmoid head if the network ends in a sigmoid.
 
     Raises:
-        InputError: the tensors are not this network's; the sentence names those that are missing or unexpected.
+        InputError: as `fitted_network` and `take_apart`.
     """
-    num_classes = num_classes or _class_count(timm_network(backbone, pretrained=False, options=options), tensors)
-    network = timm_network(backbone, pretrained=False, options=options, num_classes=num_classes)
-    if difference := differences({key: tuple(value.shape) for key, value in network.state_dict().items()}, tensors):
-        raise InputError(f"'{source}' does not hold the weights of '{backbone}'; {difference}.")
-    broken = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise InputError(f"'{source}' holds NaN or infinite numbers in '{broken[0]}'; the file is damaged.")
-    network.load_state_dict({**network.state_dict(), **tensors})
-    return take_apart(network, backbone, f"file {source}", options)
+    fit = fitted_network(backbone, file, options, asked.over(stated))
+    settings, network = fit.settings, fit.network
+    is_sigmoid = settings.sigmoid_output
+    if is_sigmoid:
+        settings = replace(settings, class_names=_two_names(settings.class_names, network.num_classes))
+    elif network.num_classes == 1:
+        raise InputError(f"'{file.name}': {ONE_OUTPUT}")
+    names, note = _fitting_names(asked, settings, network.num_classes)
+    settings = replace(settings, class_names=names)
+    classifier = take_apart(network, backbone, f"file {file.name}", fit.options, settings)
+    said = _said(classifier, asked, settings)
+    other = _other_network(backbone, stated)
+    notes = (*notes, *fit.notes, *filter(None, (note, other)), *said)
+    classifier = replace(classifier, notes=notes)
+    return classifier, _sigmoid_of(classifier.head) if is_sigmoid else None
 
 
-def _from_hub(address: str, options: BackboneOptions) -> Classifier:
+def _two_names(names: tuple[str, ...] | None, outputs: int) -> tuple[str, ...]:
+    """The names of a class and its absence."""
+    if outputs != 2:
+        raise InputError(f"`sigmoid_output` is for a network with one output; this one has {outputs}.")
+    if names is not None and len(names) == 1:
+        return (f"not {names[0]}", names[0])
+    return names or ABSENT_AND_PRESENT
+
+
+def _sigmoid_of(head: ClassificationHead) -> ClassificationHead:
+    """The head with the logits -z and z, where the softmax head has -z/2 and z/2: the network's own sigmoid of z."""
+    own = copy.deepcopy(head)
+    with torch.no_grad():
+        own.last_linear.weight.mul_(2)
+        own.last_linear.bias.mul_(2)
+    return own
+
+
+def _fitting_names(asked: ModelSettings, settings: ModelSettings, classes: int) -> tuple[tuple[str, ...] | None, str]:
+    """The class names; those of a file are not used where they are not as many as its classes, which is said."""
+    names = settings.class_names
+    if names is None or len(names) == classes or asked.class_names is not None:
+        return names, ""
+    return None, f"The file's {len(names)} class names are not used: the network has {classes} classes."
+
+
+def _other_network(backbone: str, stated: ModelSettings) -> str:
+    """A warning where the file says that it is of another network; the names of the tensors may fit all the same."""
+    stem, own = backbone.split(".")[0], (stated.architecture or "").split(".")[0]
+    if not own or own == stem:
+        return ""
+    return f"The file says that its network is '{own}', not '{stem}': they may differ in padding, eps or preprocessing."
+
+
+def _said(classifier: Classifier, asked: ModelSettings, known: ModelSettings) -> tuple[str, ...]:
+    """Two sentences: what the file tells of preprocessing and classes, and which usual values stand for the rest."""
+    words, options = in_words(classifier.preprocessing), dict(OPTIONS)
+    names = listed_classes(classifier.class_names)
+    words["class_names"], options["class_names"] = f"classes {names}", "--class-names"
+    told = [words[name] for name in words if getattr(known, name) and not getattr(asked, name)]
+    if known.crop_pct and not asked.crop_pct and not known.crop_mode:
+        told.append(words["crop_mode"])
+    assumed = [name for name in words if not getattr(known, name) and words[name] not in told]
+    said = [f"From the file: {', '.join(told)}."] if told else []
+    if assumed:
+        taken = ", ".join(words[name] for name in assumed)
+        change = ", ".join(options[name] for name in assumed)
+        said.append(f"Not in the file, so the usual values are taken: {taken}; change them with {change}.")
+    return tuple(said)
+
+
+def listed_classes(names: tuple[str, ...]) -> str:
+    """The first names and their number, for a line."""
+    if len(names) <= 4:
+        return ", ".join(f"'{name}'" for name in names)
+    return f"{', '.join(repr(name) for name in names[:3])}, ... ({len(names)})"
+
+
+def _from_hub(
+    address: str, options: BackboneOptions, settings: ModelSettings
+) -> tuple[Classifier, ClassificationHead | None]:
     folder = hub_folder(address, HUB_FILES)
     config = folder / "config.json"
     if not config.is_file() or not (folder / "model.safetensors").is_file():
@@ -105,32 +246,16 @@ def _from_hub(address: str, options: BackboneOptions) -> Classifier:
         if config.stat().st_size > MAX_CONFIG_BYTES:
             raise ValueError("too large")
         entries = json.loads(config.read_text(encoding="utf-8"))
-        architecture, classes = str(entries["architecture"]), entries.get("num_classes")
-    except (ValueError, KeyError, TypeError) as error:
+        architecture = str(entries["architecture"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"'config.json' of '{address}' is not that of a timm model ({error}); choose another."
         ) from error
-    count = classes if isinstance(classes, int) else None
-    classifier = _filled_classifier(architecture, read_weights(folder / "model.safetensors"), address, options, count)
-    labels = entries.get("label_names")
-    if isinstance(labels, list) and len(labels) == len(set(map(str, labels))) == len(classifier.class_names):
-        names = tuple(str(label) for label in labels)
-        classifier = replace(classifier, class_names=names, class_ids=names)
-    return classifier
+    file = replace(read_weights(folder / "model.safetensors"), name=address)
+    stated, notes = stated_settings(entries, None)
+    return _filled_classifier(architecture, file, options, settings, stated, notes)
 
 
 def _moved(classifier: Classifier, device: str) -> Classifier:
     encoder = shared_encoder(classifier.encoder.to(device), state_sha256(classifier.encoder), device)
     return replace(classifier, encoder=encoder, head=classifier.head.to(device))
-
-
-def _class_count(network: Any, tensors: dict[str, Tensor]) -> int:
-    """The rows of the file's last layer; the network's own number where the file does not tell."""
-    names = network.pretrained_cfg.get("classifier") or ()
-    keys = [
-        f"{name}.{leaf}"
-        for name in ((names,) if isinstance(names, str) else names)
-        for leaf in ("weight", "linear.weight", "l.weight")
-    ]
-    rows = [tensors[key].shape[0] for key in keys if key in tensors and tensors[key].ndim]
-    return int(rows[0] if rows else network.num_classes)

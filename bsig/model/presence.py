@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bsig.inputs.errors import InputError
+from bsig.model.checkpoints.description import RELIABILITY_BINS
 
-BINS = 10
+BINS = RELIABILITY_BINS
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import torch
@@ -15,6 +16,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 _ENCODERS: WeakValueDictionary[tuple[str, str, str], nn.Module] = WeakValueDictionary()
 _SHARING = threading.Lock()
+_PLAIN = (bool, int, float, str, bytes, type(None), torch.Size, torch.dtype)
 
 
 def state_sha256(*modules: nn.Module) -> str:
@@ -41,13 +43,38 @@ def shared_encoder(encoder: nn.Module, sha256: str, device: str) -> nn.Module:
 
     So two checkpoints of one backbone hold it once, also where each of them stores it. It goes with its last user.
     """
-    # The layout belongs to the key, since two cuts at the same place may differ in what they carry along. So do strides
-    # and dilations, by which a network differs from its copy of the same weights with another `output_stride`.
-    convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
-    settings = [(layer.stride, layer.dilation, layer.padding) for layer in convolutions]
-    key = (sha256, device, f"{type(encoder).__name__} {getattr(encoder, 'layout', None)} {settings}")
+    # The layout belongs to the key, since two cuts at the same place may differ in what they carry along.
+    key = (sha256, device, f"{getattr(encoder, 'layout', None)} {settings_sha256(encoder)}")
     with _SHARING:
         return _ENCODERS.setdefault(key, encoder)
+
+
+def settings_sha256(module: nn.Module) -> str:
+    """A hash over everything of a network that is no tensor: classes, strides, paddings, heads, epsilons, functions.
+
+    Networks of the same weights may differ in these alone: another `output_stride`, GELU or its approximation, the
+    epsilon of a normalisation, the number of attention heads.
+    """
+    digest = hashlib.sha256()
+    for name, part in module.named_modules():
+        digest.update(f"{name} {type(part).__module__}.{type(part).__qualname__}\n".encode())
+        for key, value in sorted(vars(part).items()):
+            # Torch's own entries hold tensors, parts and hooks; `training` changes while a network is used.
+            if not key.startswith("_") and key != "training":
+                digest.update(f"{key} {_setting(value)}\n".encode())
+    return digest.hexdigest()
+
+
+def _setting(value: Any) -> str:
+    """A setting in words that are the same in every process; of other objects their kind."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_setting(item) for item in value)}]"
+    if isinstance(value, functools.partial):
+        return f"{_setting(value.func)} {_setting(value.args)} {_setting(sorted(value.keywords.items()))}"
+    kind = value if callable(value) and hasattr(value, "__qualname__") else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def channels_last(encoder: Module) -> Module:

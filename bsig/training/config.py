@@ -296,6 +296,7 @@ class FinetuneConfig(_Checked):
         backbone: a timm name; its published head is the softmax branch unless `softmax_head` is set.
         start_from: a checkpoint that gives its softmax branch (and encoder) instead.
         softmax_head: fit a new softmax head on the data's own classes first.
+        class_map: the start model's class (or the new head's) of classes that the data calls otherwise.
         flat_shift: fit the flattest shift: a `shift` branch is that and nothing more, a `full` one is trained from it.
         damping: damp a trained `full` branch's change where a class is likely.
         encode_every_step: no features are kept; the encoder runs at every step on a fresh random crop of each picture,
@@ -323,6 +324,7 @@ class FinetuneConfig(_Checked):
         True, "Calibrate", "Fit how likely each class is in a picture, on pictures left out of five further trainings.",
         option="--no-calibrate",
     )  # fmt: skip
+    class_map: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,9 @@ Only headers of pictures are read here; one that is damaged further inside is na
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
@@ -30,6 +32,7 @@ class DataCheck:
 
     Attributes:
         counts: pictures a class.
+        usable: pictures of classes that matched.
         match: of the data's classes to the model's; every class where a new head is fitted.
         unreadable: one sentence a file, of the `headers_read` headers.
         held_out: how many pictures are only measured.
@@ -38,6 +41,7 @@ class DataCheck:
 
     name: str
     counts: dict[str, int]
+    usable: int
     match: ClassMatch
     unreadable: tuple[str, ...]
     headers_read: int
@@ -45,11 +49,6 @@ class DataCheck:
     held_out_sentence: str
     seconds_encoding: float
     seconds_training: float
-
-    @property
-    def usable(self) -> int:
-        """Pictures of classes that matched."""
-        return sum(count for name, count in self.counts.items() if name in self.match.index_of)
 
 
 def check_splits(
@@ -70,12 +69,19 @@ def check_splits(
     if len(unreadable) == len(listed):
         raise InputError(f"none of the pictures of '{images.name}' can be read: {unreadable[0]}")
     classes = len(images.class_names) if new_head else model.num_classes
-    count = sum(sample.class_name in match.index_of for sample in images.samples)
-    measured = sum(sample.class_name in match.index_of for sample in held_out.samples) if held_out else 0
+    count = known_count(images, match)
+    measured = known_count(held_out, held_out_match(held_out, match, model, new_head=new_head)) if held_out else 0
     seconds = estimated_seconds(
         model, count * views + measured, count, classes=classes, epochs=epochs, batch_size=batch_size
     )
-    return DataCheck(images.name, images.counts(), match, unreadable, len(listed), measured, splits.sentence, *seconds)
+    return DataCheck(
+        images.name, images.counts(), count, match, unreadable, len(listed), measured, splits.sentence, *seconds
+    )
+
+
+def known_count(images: LabelledImages, match: ClassMatch) -> int:
+    """Returns the number of pictures with a class that matched."""
+    return sum(any(name in match.index_of for name in sample.class_names) for sample in images.samples)
 
 
 def estimated_seconds(
@@ -88,11 +94,28 @@ def estimated_seconds(
     return encoding, steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width)
 
 
-def matched(images: LabelledImages, model: DualBranch, *, new_head: bool) -> ClassMatch:
+def matched(
+    images: LabelledImages, model: DualBranch, *, new_head: bool, class_map: Mapping[str, str] = MappingProxyType({})
+) -> ClassMatch:
     """Returns the model's class of each class of the data; with a new head every class is its own."""
     if new_head:
         return ClassMatch({name: index for index, name in enumerate(images.class_names)}, ())
-    return match_classes(images.class_names, model.class_names, model.class_ids)
+    return match_classes(images.class_names, model.class_names, model.class_ids, class_map)
+
+
+def held_out_match(
+    held_out: LabelledImages,
+    match: ClassMatch,
+    model: DualBranch,
+    *,
+    new_head: bool,
+    class_map: Mapping[str, str] = MappingProxyType({}),
+) -> ClassMatch:
+    """Returns the same of held-out pictures: a new head knows the classes alone that it is trained on (`match`)."""
+    if not new_head:
+        return matched(held_out, model, new_head=False, class_map=class_map)
+    unmatched = tuple(name for name in held_out.class_names if name not in match.index_of)
+    return ClassMatch(match.index_of, unmatched)
 
 
 def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) -> None:
@@ -116,7 +139,8 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
 
 def encoding_rate(model: DualBranch) -> float:
     """Returns pictures a second that this machine decodes and encodes with this model; measured once a model."""
-    key = (model.backbone_name, model.features_at, str(model.device), model.preprocessing.input_size_hw)
+    network = (model.backbone_name, model.options, model.features_at)
+    key = (*network, str(model.device), model.preprocessing.input_size_hw)
     if key in _RATES:
         return _RATES[key]
     inputs = torch.zeros(RATE_BATCH, 3, *model.preprocessing.input_size_hw, device=model.device)

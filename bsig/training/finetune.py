@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.classes import ClassMatch, plain_name
+from bsig.inputs.datasets.classes import ClassMatch, plain_names
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -39,14 +39,18 @@ from bsig.training.closed_form.damping import DampingGrids, damped_head
 from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, fit_flat_shift
 from bsig.training.config import ONE_VIEW, FinetuneConfig
 from bsig.training.cross_fit import left_out_presence
-from bsig.training.data_check import matched
+from bsig.training.data_check import held_out_match, known_count, matched
 from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER, known_samples, show_grids, split_features
 from bsig.training.features.fresh import FreshFeatures
+from bsig.training.features.labels import present_classes
 from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.epoch import Epoch
 from bsig.training.loop.train import TrainedHead, fit_softmax_head, train_sigmoid_branch
 from bsig.training.processes import ALONE, Processes
+
+# Where nearly every picture has every class, and nothing is left to balance.
+LEAST_POSITIVE_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class TrainingData:
         description: the entries of `checkpoint.json` on the data.
         match: classes of the pictures in the start model; empty for features that came with their labels.
         cells, grids: what a flat shift and a damping have read of the feature maps; None where no one needs them.
+        classes_per_picture: mean number of classes that are in a picture.
     """
 
     features: TrainingFeatures
@@ -69,6 +74,7 @@ class TrainingData:
     match: ClassMatch
     cells: FlatShiftCells | None = None
     grids: DampingGrids | None = None
+    classes_per_picture: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,10 @@ def encoded_data(
         StoppedEarly: `should_stop` said so.
         InputError: no class matches, or no picture can be read.
     """
-    match = matched(images, start, new_head=config.softmax_head is not None)
+    new_head, class_map = config.softmax_head is not None, config.class_map
+    if new_head:
+        images, held_out = images.renamed(class_map), held_out.renamed(class_map) if held_out else None
+    match = matched(images, start, new_head=new_head, class_map=class_map)
     if not match.index_of:
         raise InputError(
             f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
@@ -180,19 +189,34 @@ def encoded_data(
         )  # fmt: skip
     description: dict[str, Any] = {
         "name": images.name, "split": images.split, "images": features.count, "classes_seen": len(match.index_of),
-        "classes_unmatched": list(match.unmatched),
+        "classes_unmatched": list(match.unmatched), **({"class_map": class_map} if class_map else {}),
     }  # fmt: skip
     held_out_features = None
     if held_out:
-        index_of = match.index_of if config.softmax_head else matched(held_out, start, new_head=False).index_of
-        if known_samples(held_out, index_of):
-            held_out_features = split_features(
-                processes, start, held_out, index_of, ONE_VIEW, cache_folder=cache_folder, **options
-            )
-            description["held_out"] = {"split": held_out.split, "images": held_out_features.count}
-        else:
-            on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
-    return TrainingData(features, held_out_features, images.class_names, description, match, cells, grids)
+        known = held_out_match(held_out, match, start, new_head=new_head, class_map=class_map)
+        held_out_features = _held_out_features(processes, start, held_out, known, cache_folder=cache_folder, **options)
+    if held_out and held_out_features:
+        description["held_out"] = {"split": held_out.split, "images": held_out_features.count}
+    classes = [len(present_classes(sample, match.index_of)) for sample in known_samples(images, match.index_of)]
+    return TrainingData(
+        features, held_out_features, images.class_names, description, match, cells, grids, sum(classes) / len(classes)
+    )
+
+
+def _held_out_features(
+    processes: Processes, start: DualBranch, held_out: LabelledImages, known: ClassMatch, **options: Any
+) -> TrainingFeatures | None:
+    """Returns the features of the held-out pictures of known classes; says how many they are where not all are."""
+    on_note, count = options["on_note"], known_count(held_out, known)
+    if not count:
+        on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
+        return None
+    if count < len(held_out.samples):
+        on_note(
+            f"{count} of {len(held_out.samples)} pictures of split '{held_out.split}' are held out: the others are of "
+            f"classes that are not trained ({', '.join(known.unmatched)[:100]})."
+        )
+    return split_features(processes, start, held_out, known.index_of, ONE_VIEW, **options)
 
 
 def shipped_data(start: DualBranch, config: FinetuneConfig) -> TrainingData:
@@ -256,9 +280,10 @@ def finetune_on(
     out, processes = _checked_target(out), data.features.processes
     _check_read(config, data)
     classifier = _classifier(start, data, config, should_stop)
+    config = _balanced(config, data, len(classifier.class_names))
     if on_start:
         on_start(DualBranch(classifier, name=out.name))
-    state_file = out.with_name(f".{out.name}.training") / "state.safetensors"
+    state_file = state_folder(out) / "state.safetensors"
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
     softmax_head, settings = classifier.head, config.flat_shift
@@ -351,6 +376,22 @@ def _presence(
     return presence
 
 
+def state_folder(out: Path) -> Path:
+    """Where an unfinished run of the checkpoint folder `out` keeps its state."""
+    return out.with_name(f".{out.name}.training")
+
+
+def _balanced(config: FinetuneConfig, data: TrainingData, classes: int) -> FinetuneConfig:
+    """Returns the settings with the weight of a positive that balances the classes, (C - m) / m for m a picture.
+
+    Where each picture has one class, that is the default C - 1.
+    """
+    if data.classes_per_picture == 1 or config.training.positive_weight is not None:
+        return config
+    weight = max((classes - data.classes_per_picture) / data.classes_per_picture, LEAST_POSITIVE_WEIGHT)
+    return replace(config, training=replace(config.training, positive_weight=weight))
+
+
 def _checked_target(out: Path) -> Path:
     out = Path(os.path.abspath(out))  # '.' has no name of its own
     check_target(out)  # before hours of work, not after
@@ -362,7 +403,7 @@ def _classifier(start: DualBranch, data: TrainingData, config: FinetuneConfig, s
     head, names, ids = copy.deepcopy(start.softmax_head), start.class_names, start.class_ids
     if config.softmax_head:
         ids = data.class_names
-        names = unique_names([plain_name(name) for name in ids], ids)
+        names = unique_names(list(plain_names(ids)), ids)
         head = fit_softmax_head(
             data.features, len(ids), seed=config.training.seed, batch_size=config.training.batch_size,
             should_stop=should_stop, like=head, **asdict(config.softmax_head),

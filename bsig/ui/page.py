@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import gradio as gr
@@ -23,12 +24,15 @@ from bsig.ui.screens.models import build_models, connect_finetune
 from bsig.ui.screens.quiz import build_quiz
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour
+from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns
 from bsig.ui.server.guard import health_of, server_arguments
+from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
 from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
 
+MOST_WAITING, MOST_WAITING_EACH = 64, 24
 CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 
 
@@ -47,7 +51,10 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
     demo.health = health_of(demo, bench, queue)
     if bench.is_public:
         bench.visitor_spaces.start_sweeping(queue, bench.forget)
-    demo.queue(max_size=64, default_concurrency_limit=2)
+    demo.queue(max_size=MOST_WAITING, default_concurrency_limit=2)
+    if bench.is_public:
+        take_fair_turns(demo, MOST_WAITING_EACH)
+        demo.tells_folders = False
     return demo
 
 
@@ -111,10 +118,13 @@ def cache_times(limits: Limits) -> tuple[int, int]:
     return max(1, round(limits.kept_seconds / 60)), max(1, round(limits.kept_seconds))
 
 
-def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
-    """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read, who is asking."""
+def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()) -> dict[str, Any]:
+    """What `Blocks.launch` needs beside host and port: the look, the limits, what may be read, who is asking.
+
+    `hosts` are further names under which a local app may be asked for.
+    """
     limits = bench.limits if bench else Limits.local()
-    server = server_arguments(limits.upload_bytes)
+    server = server_arguments(limits.upload_bytes, hosts=None if limits.is_public else OwnHosts(hosts))
     if bench and bench.is_public:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
     return {
@@ -125,5 +135,6 @@ def launch_arguments(bench: Workbench | None = None) -> dict[str, Any]:
         "ssr_mode": False,  # another server in between would see requests before they have a visitor
         "footer_links": ["api", "settings"],
         "show_error": True,
+        **WITHOUT_ASKING_ITSELF,
         **server,
     }

@@ -1,7 +1,8 @@
 """What all tabs share: loaded models and encoded pictures, each kept while recently used; questions asked of them.
 
 A picture is known by the hash of its bytes, so every handler can pass the file again and the backbone still runs once
-for a picture and checkpoint, whichever tab or visitor asks.
+for a picture and model, whichever tab or visitor asks. A model is known by the file that describes it, in its folder: a
+name, or a hash of its tensors, would mix up two that differ in class names or preprocessing alone.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.dual_branch import DualBranch
+from bsig.model.weights import file_sha256
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
 
 MAX_FILE_BYTES = 32 * 2**20
+PICTURES_AT_ONCE = 2
+"""How many pictures are decoded at the same time, whichever screens ask: their pixels take the app's peak of memory."""
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
@@ -113,6 +117,7 @@ class Workbench:
         self.visitor_spaces, self.limits = visitor_spaces, visitor_spaces.limits
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
+        self.decoding = threading.BoundedSemaphore(PICTURES_AT_ONCE)
 
     @property
     def is_public(self) -> bool:
@@ -156,9 +161,7 @@ class Workbench:
 
     def register(self, name: str, load: Callable[[], DualBranch]) -> None:
         """Makes a model that is in no folder selectable; a name that is taken is replaced."""
-        space = self.visitor_space
-        space.registered[name] = load
-        self._models.drop((id(space), name))
+        self.visitor_space.registered[name] = load
 
     def checkpoint_path(self, name: str) -> Path:
         """The folder of a checkpoint of this app.
@@ -186,13 +189,15 @@ class Workbench:
         name = checkpoint or self.default_checkpoint
         space = self.visitor_space
         key: Hashable
-        if name in space.registered:
-            key = (id(space), name)
+        load = space.registered.get(name)
+        if load is not None:
+            key = (space.number, name, load)
             space.uses.add(key)
-            return self._models.get(key, space.registered[name])
-        # The key tells apart a checkpoint that was written again under its name, and those of two visitors.
+            return self._models.get(key, load)
+        # The key tells apart a checkpoint that was written again under its name, and those of two visitors. The
+        # description holds the hash of the tensors, so it stands for the whole folder.
         path = self.checkpoint_path(name)
-        key = (str(path), (path / DESCRIPTION).stat().st_mtime_ns)
+        key = (str(path), *written(path / DESCRIPTION))
         if space.folder and path.is_relative_to(space.folder):
             space.uses.add(key)
         return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder))
@@ -213,18 +218,38 @@ class Workbench:
                 raise InputError(
                     f"'{path.name}' has {megabytes(size)}; the limit is {megabytes(MAX_FILE_BYTES)}: make it smaller."
                 )
-            content = path.read_bytes()
+            digest = file_sha256(path)
         except OSError as error:
-            raise InputError(f"'{path.name}' cannot be read any more; upload the picture again.") from error
-        # A model without a file is told from another of its name by itself; its encodings keep it alive.
-        identity = model.metadata.get("tensors_sha256") or id(model)
-        key = (model.name, identity, model.presence, hashlib.sha256(content).hexdigest())
+            raise _gone(path) from error
+        # The model itself, which its encodings keep alive: class names and preprocessing belong to the answer as well.
+        key = (id(model), digest)
         if self.limits.is_public:
             self.visitor_space.uses.add(key)
         # An encoding holds its model: those of models that have gone would keep them in memory.
         alive = {id(kept) for kept in (model, *self._models.values())}
         self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)
-        return self._encodings.get(key, lambda: Explainer(model).encode(content))
+        return self._encodings.get(key, lambda: self._encoded(path, digest, model))
+
+    def _encoded(self, path: Path, digest: str, model: DualBranch) -> EncodedImage:
+        """The features of a picture of this content; few at a time, since a large picture takes half a gigabyte."""
+        with self.decoding:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise _gone(path) from error
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise InputError(f"'{path.name}' was changed while it was read; choose it again.")
+            return Explainer(model).encode(content, keep_source=False)
+
+
+def written(file: Path) -> tuple[int, int, int]:
+    """What tells a file from another one that was written under its name: number, size and last change."""
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _gone(path: Path) -> InputError:
+    return InputError(f"'{path.name}' cannot be read any more; upload the picture again.")
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -6,6 +6,8 @@ After every attack the app answers `/compare` as before it.
 from __future__ import annotations
 
 import os
+import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hostile_files import hostile_zips, png_of, small_picture, zip_of, zipped_folder
+from hostile_files import hostile_zips, jpeg_of_scans, png_of, sixteen_bit_png, small_picture, zip_of, zipped_folder
 from http_visitor import CHECKPOINT, ROOT, AttackedApp, RefusedError, Visitor, file_data, refusal
 
 from bsig.ui.components.examples import bundled_examples
@@ -52,6 +54,52 @@ def test_a_picture_of_the_largest_size_is_read_and_its_memory_let_go(
     assert attacked_app.process.memory_info().rss - before < 400 * 2**20
 
 
+def test_a_jpeg_of_hundreds_of_empty_scans_costs_nobody_a_minute(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    """Sent at once by visitors who hang up; others are answered meanwhile."""
+    content = jpeg_of_scans(8000, 8000, 600)  # 50 s of decoding
+    assert "scans over 8000 x 8000 pixels" in refusal(lambda: attacker.compare(content))
+    for _ in range(4):
+        one = Visitor(attacked_app.url)
+        one.send("compare", one.upload(content), CHECKPOINT, "", "cam", "signed")
+        one.close()
+    started = time.monotonic()
+    attacker.compare(CAT.read_bytes())
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.nightly
+def test_the_largest_pictures_at_once_on_every_endpoint_take_the_memory_of_two(
+    attacker: Visitor, attacked_app: AttackedApp
+) -> None:
+    """Each holds 256 MB once it is decoded, and half as much again on the way."""
+    picture = attacker.upload(sixteen_bit_png(8000, 8000), "deep.png")
+    asked = {
+        "compare": (CHECKPOINT, "", "cam", "signed"),
+        "logit_shift": (CHECKPOINT, "", 0.1, ""),
+        "sign_collapse": (CHECKPOINT, "", "cam"),
+    }
+    before = attacked_app.process.memory_info().rss
+    others = [attacker.upload(sixteen_bit_png(8000, 7990 + number), "deep.png") for number in range(3)]
+    events = [
+        (name, attacker.send(name, file, *values)) for file in (picture, *others) for name, values in asked.items()
+    ]
+    peak, done = [before], threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.02):
+            peak.append(attacked_app.process.memory_info().rss)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for name, event in events:
+            attacker.answer(name, event)
+    finally:
+        done.set()
+        looking.join()
+    assert max(peak) - before < 1200 * 2**20
+
+
 # --- zips -------------------------------------------------------------------------------------------------------------
 
 
@@ -85,7 +133,11 @@ def test_every_hostile_checkpoint_is_refused(attacker: Visitor, attacked_app: At
     assert attacked_app.process.memory_info().rss - before < 500 * 2**20
 
 
-@pytest.mark.parametrize("name", ["million-classes", "nested", "cut", "tampered", "huge-tensor", "huge-header", "nan"])
+@pytest.mark.parametrize(
+    "name",
+    ["million-classes", "nested", "cut", "tampered", "huge-tensor", "huge-header", "nan", "long-names", "deep",
+     "no-number", "hub-backbone", "local-backbone"],
+)  # fmt: skip
 def test_a_hostile_checkpoint_zip_is_not_taken_in(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
     file = attacker.upload(zipped_folder(attacked_app.checkpoints / name), f"{name}.zip")
     said = refusal(lambda: _bring_checkpoint(attacker, file))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -107,6 +109,31 @@ def test_visitors_side_by_side_get_their_own_class(attacker: Visitor, attacked_a
         assert list(pool.map(asked, names * 2)) == names * 2
 
 
+def test_anothers_heartbeat_and_stream_can_be_neither_opened_nor_closed(
+    attacker: Visitor, attacked_app: AttackedApp
+) -> None:
+    """Gradio drops a session's values, and ends its work, when a heartbeat of it is closed."""
+    session = os.urandom(8).hex()
+    attacker.http.get("/")  # which gives the visitor a key
+    handler = next(one for one in attacker.http.get("/config").json()["dependencies"] if one["api_name"] == "runs")
+    assert _join(attacker, fn_index=handler["id"], session_hash=session).status_code == 200
+    stranger, nobody = Visitor(attacked_app.url), httpx.Client(base_url=attacked_app.url)
+    stranger.http.get("/")
+    for one in (stranger.http, nobody):
+        for path in (f"heartbeat/{session}", f"heartbeat/{session}/", f"queue/data?session_hash={session}"):
+            assert one.get(f"/gradio_api/{path}").status_code == 403, path
+        for path in ("queue/join", "cancel", "reset"):
+            body = {"data": [], "fn_index": handler["id"], "session_hash": session, "event_id": "x"}
+            assert one.post(f"/gradio_api/{path}", json=body).status_code == 403, path
+            nobody.cookies.clear()
+    with attacker.http.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
+        assert any("process_completed" in line for line in stream.iter_lines())
+    with attacker.http.stream("GET", f"/gradio_api/heartbeat/{session}") as stream:
+        assert next(stream.iter_lines()) == "data: ALIVE"
+    stranger.close()
+    nobody.close()
+
+
 # --- those who go away ------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +211,43 @@ def test_a_full_queue_says_so(attacker: Visitor, attacked_app: AttackedApp) -> N
             words.append(str(error))
     assert all("Queue is full" in one for one in words)
     assert wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
+
+
+@pytest.mark.nightly
+def test_one_visitor_who_fills_the_line_keeps_nobody_waiting(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    other, session = Visitor(attacked_app.url), os.urandom(8).hex()
+    attacker.http.get("/")
+    handlers = attacker.http.get("/config").json()["dependencies"]
+    handler = next(one["id"] for one in handlers if one["api_name"] == "compare")
+    values = [attacker.upload(_fresh_picture()), CHECKPOINT, "", "score-cam", "signed"]
+    with attacker.http.stream("GET", f"/gradio_api/queue/data?session_hash={session}"):  # they go with the stream
+        said = [_join(attacker, data=values, fn_index=handler, session_hash=session) for _ in range(40)]
+        refused = [one.json()["detail"] for one in said if one.status_code != 200]
+        assert len(refused) >= 10
+        assert all("a visitor may have 24" in one for one in refused)
+        *_, answer = other.compare(CAT.read_bytes(), "golf ball")
+        assert answer["class_name"] == "golf ball"
+        assert other.http.get("/health").json()["requests"]["waiting"] >= 20
+    assert wait_until(lambda: other.http.get("/health").json()["requests"] == {"waiting": 0, "running": 0}, 60)
+    other.close()
+
+
+@pytest.mark.parametrize("begun", ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", "upload", "question"])
+def test_hundreds_of_slow_connections_leave_room_for_others(
+    attacker: Visitor, attacked_app: AttackedApp, begun: str
+) -> None:
+    bodies = {
+        "upload": "POST /gradio_api/upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n"
+        "content-type: multipart/form-data; boundary=xyz\r\n\r\n--xyz",
+        "question": "POST /gradio_api/call/compare HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n\r\n{",
+    }
+    address = urlsplit(attacked_app.url)
+    with contextlib.ExitStack() as connections:
+        for _ in range(200):
+            one = connections.enter_context(socket.create_connection((address.hostname, address.port), timeout=5))
+            one.sendall(bodies.get(begun, begun).encode())
+        *_, answer = attacker.compare(CAT.read_bytes(), "golf ball")
+        assert answer["class_name"] == "golf ball"
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ FILES = (
     "app/test_attacks_on_requests.py",
     "app/test_server.py",
     "nightly/test_fuzz.py",
+    "nightly/test_faults.py",
     "browser/test_hostile_names.py",
 )
 

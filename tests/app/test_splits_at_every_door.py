@@ -111,7 +111,7 @@ def test_without_a_val_split_page_command_and_worker_hold_the_same_tenth_out_and
     assert main(command(without_val)) == 0
     said = capsys.readouterr().err
     assert sentence in said
-    assert "8 pictures of 2 classes, 2 more held out" in said
+    assert "8 pictures of 2 classes, 2 more to hold out" in said
     ended, runs, name = run_of(without_val, tmp_path / "work")
     assert ended["standing"] == "finished"
     assert sentence in runs.read(name).notes()

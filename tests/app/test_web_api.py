@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -57,6 +58,28 @@ def _assert_same(said: dict[str, Any], explanation: Explanation) -> None:
 def picture() -> Image.Image:
     with Image.open(CAT) as opened:
         return opened.convert("RGB").resize((300, 260))
+
+
+# --- who may ask ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_who_lets_a_name_stand_for_this_machine_reads_nothing(client: Client) -> None:
+    for path in ("", "config", "health", "gradio_api/info"):
+        said = httpx.get(f"{client.src}{path}", headers={"host": "rebound.evil.example"})
+        assert said.status_code == 403
+        assert "rebound.evil.example" in said.json()["detail"]
+        assert httpx.get(f"{client.src}{path}", headers={"host": "localhost:7860"}).status_code == 200
+
+
+def test_a_strangers_page_sends_no_file_and_no_question(client: Client) -> None:
+    files = {"files": ("x.png", b"x")}
+    body = {"data": [], "session_hash": "x"}
+    for origin in ("https://evil.example", "null"):
+        headers = {"origin": origin}
+        assert httpx.post(f"{client.src}gradio_api/upload", files=files, headers=headers).status_code == 403
+        assert httpx.post(f"{client.src}gradio_api/call/runs", json=body, headers=headers).status_code == 403
+    own = {"origin": client.src.rstrip("/")}
+    assert httpx.post(f"{client.src}gradio_api/upload", files=files, headers=own).status_code == 200
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 from forked import ForkedProgram, run_forked, run_together
-from generated import COLOURS, picture
+from generated import COLOURS, class_folders, picture
 from PIL import Image
 
 from bsig.cli.main import main
+from bsig.inputs import zips
 from bsig.inputs.paths import ROOT
 
 CLASSES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -242,3 +244,31 @@ def test_partial_results_never_take_the_place_of_other_files(
     assert main(["evaluate", str(folder), "--mosaics", "0", "--out", str(tmp_path / "results.json")]) == 2
     assert "holds other files" in capsys.readouterr().err
     assert (mine / "thesis.txt").read_text() == "mine"
+
+
+def test_a_zip_of_class_folders_without_splits_is_measured_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zips, "CACHE_FOLDER", tmp_path / "cache")
+    folder = class_folders(tmp_path / "pets", CLASSES, count=1)
+    (folder / "zebra" / "notes.txt").write_text("striped")
+    shutil.make_archive(str(folder), "zip", tmp_path, "pets")
+    results = evaluated([f"{folder}.zip", "--resamples", "20"], tmp_path)
+    said = capsys.readouterr().err
+    assert "All pictures are measured, since the data has no split 'val' or 'test'." in said
+    assert "Left out: files that are no pictures (1, e.g. 'zebra/notes.txt')." in said
+    assert (results["data"], results["counts"]["used"]) == ("pets", 4)
+
+
+def test_present_classes_are_never_asked_for_as_absent_ones(tmp_path: Path) -> None:
+    """Of five classes most pictures have four: one is left that is absent of each."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    names = ["tench", "goldfish", "golf ball", "zebra"]
+    lines = ["file,class", *(f"{i}.png,{';'.join(names[i:] + names[:i])}" for i in range(4)), "4.png,tabby"]
+    (folder / "index.csv").write_text("\n".join(lines))
+    for i in range(5):
+        picture("red", i).save(folder / f"{i}.png")
+    results = evaluated([str(folder), "--absent-from", "data", "--resamples", "20"], tmp_path)
+    assert results["counts"]["used"] == 5
+    assert results["settings"]["absent_per_image"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 import shutil
@@ -12,9 +13,12 @@ import pytest
 from commands import refusal, run
 from PIL import Image
 
+from bsig.cli.explain import CONTACT_SHEET, MANIFEST, METHODS, TABLE, WEIGHTS
 from bsig.cli.main import main
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.explain.output import manifest
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
@@ -29,7 +33,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_explain_as_a_process_writes_all_files_and_prints_their_json(out: Path) -> None:
-    process = run("explain", CAT, "--out", out)
+    process = run("explain", CAT, "--json", "--out", out)
     assert process.returncode == 0
     assert process.stderr == ""
     assert sorted(path.name for path in out.iterdir()) == FILES
@@ -47,7 +51,10 @@ def test_a_bad_picture_as_a_process_ends_with_2_and_one_line(tmp_path: Path, out
 
 
 def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--class", "golf ball", "--weights", "nonnegative", "--out", str(out)]) == 0
+    assert (
+        main(["explain", str(CAT), "--class", "golf ball", "--weights", "nonnegative", "--json", "--out", str(out)])
+        == 0
+    )
     numbers = json.loads(capsys.readouterr().out)
     assert numbers == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
     explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball", "cam", "nonnegative")
@@ -79,12 +86,12 @@ def test_the_help_of_explain_names_what_it_writes(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("label", ["574", "golf ball", "n03445777"])
 def test_a_class_can_be_given_by_index_name_or_id(label: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--class", label, "--out", str(out)]) == 0
+    assert main(["explain", str(CAT), "--class", label, "--json", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["class_index"] == 574
 
 
 def test_score_cam_takes_a_budget_of_channels(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", str(CAT), "--method", "score-cam", "--channels", "3", "--out", str(out)]) == 0
+    assert main(["explain", str(CAT), "--method", "score-cam", "--channels", "3", "--json", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["method"] == "score-cam"
 
 
@@ -113,7 +120,7 @@ def test_a_missing_picture_and_an_out_that_is_a_file_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "nowhere.jpg" in refusal(capsys, "explain", tmp_path / "nowhere.jpg", "--out", tmp_path / "out")
-    assert "is a folder" in refusal(capsys, "explain", tmp_path, "--out", tmp_path / "out")
+    assert "holds no picture" in refusal(capsys, "explain", tmp_path, "--out", tmp_path / "out")
     (tmp_path / "file").write_text("not a folder")
     assert "`--out`" in refusal(capsys, "explain", CAT, "--out", tmp_path / "file")
 
@@ -135,3 +142,58 @@ def test_a_damaged_checkpoint_is_refused_by_name(
         (folder / DESCRIPTION).write_text("{")
     for address in (["--checkpoint", folder], ["--checkpoint", "birds", "--checkpoints", tmp_path]):
         assert "checkpoint 'birds': " in refusal(capsys, "explain", CAT, "--out", out, *address)
+
+
+def test_the_keys_that_help_names_are_the_librarys() -> None:
+    assert tuple(CAM_METHODS) == METHODS
+    assert tuple(TREATMENTS) == WEIGHTS
+    assert manifest.MANIFEST == MANIFEST
+
+
+def test_without_json_the_finding_the_crop_and_the_files_are_printed(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(CAT), "--crop-mode", "squash", "--whole-picture", "--out", str(out)]) == 0
+    first, second, *files = capsys.readouterr().out.splitlines()
+    numbers = json.loads((out / "explanation.json").read_text(encoding="utf-8"))
+    assert first == numbers["finding"]
+    assert second == numbers["crop"] == "The model saw the whole picture, squashed to 224 x 224 pixels."
+    assert sorted(files) == sorted(str(path) for path in out.iterdir())
+    assert numbers["crop_box_xyxy"] == [0, 0, 300, 300]
+    assert np.load(out / "picture-sigmoid.npy").shape == (300, 300)
+
+
+def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_bundle(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shutil.copyfile(EXAMPLES / "clock.jpg", folder / "clock.jpg")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "cut.jpg").write_bytes(CAT.read_bytes()[:3000])  # its header is whole
+    command = ["explain", str(CAT), str(folder), "--classes", "tabby,574", "--bundle", "--json", "--out", str(out)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "skipped 1 file" in printed.err
+    assert "left out: " in printed.err
+    assert "cut.jpg" in printed.err
+    rows = list(csv.DictReader((out / TABLE).read_text(encoding="utf-8").splitlines()))
+    expected = {f"{picture}/{name}" for picture in ("cat", "clock") for name in ("281-tabby", "574-golf-ball")}
+    assert {row["folder"] for row in rows} == expected
+    assert [row["folder"] for row in json.loads(printed.out)] == [row["folder"] for row in rows]
+    shares = [float(row["disagreement"]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    encoded = Explainer(load_checkpoint()).encode(CAT)
+    stored = np.load(out / "cat" / "574-golf-ball" / "sigmoid.npy")
+    assert np.abs(stored - encoded.explain(574).sigmoid.map).max() < 1e-4  # encoded in a batch
+    assert not (out / "cat" / "574-golf-ball" / "report.html").exists()
+    with Image.open(out / CONTACT_SHEET) as sheet:
+        assert sheet.height > 4 * 144
+    assert main(["check-bundle", str(out)]) == 0
+    assert capsys.readouterr().out.count("agrees: ") == 4
+    (out / "clock" / "picture.jpg").write_bytes(CAT.read_bytes())
+    assert "'clock/picture.jpg' has changed" in refusal(capsys, "check-bundle", out)
+
+
+def test_a_class_and_classes_exclude_each_other(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not allowed with" in refusal(capsys, "explain", CAT, "--class", "1", "--classes", "1,2", "--out", out)

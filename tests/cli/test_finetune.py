@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import json
 import os
 import signal
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from commands import run
-from generated import class_folders
+from generated import class_folders, picture
 
 from bsig.cli import finetune as cli_finetune
 from bsig.cli.main import main
+from bsig.inputs import zips
 from bsig.inputs.paths import ROOT
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import TENSORS
@@ -58,7 +61,8 @@ def test_finetune_writes_a_checkpoint_that_explain_takes(
     assert "epoch 2: loss" in printed.err
     assert "left out: 'a/bad.jpg'" in printed.err
     assert load_checkpoint(tmp_path / "ab").sigmoid_head.linear.weight.shape == (2, 1280)
-    assert main(["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--out", str(out)]) == 0
+    explain = ["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--json", "--out", str(out)]
+    assert main(explain) == 0
     assert json.loads(capsys.readouterr().out)["class_name"] == "b"
 
 
@@ -83,7 +87,7 @@ def test_finetune_lists_classes_that_the_model_does_not_have(
         (["--views", "0"], "`views` (=0)"),
         (["--workers", "0"], "`workers` (=0)"),
         (["--held-out", "val"], "split 'val'"),
-        (["--held-out", "some"], "invalid choice"),
+        (["--held-out", "some"], "'some' must be train, val or test"),
         (["--seed", "-1"], "`seed` (=-1)"),
         (["--backbone", "no_such_model"], "`backbone` (='no_such_model')"),
         (["--from", "nowhere"], "`checkpoint` (='nowhere')"),
@@ -105,6 +109,25 @@ def test_finetune_refuses_a_wrong_setting_by_name(
     assert code == 2
     assert sentence in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("features_in")
+def test_finetune_replaces_a_checkpoint_only_where_it_is_told_to(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=2)
+    command = ["finetune", str(folder), "--out", str(out), "--fit-softmax-head", "--softmax-epochs", "1"]
+    assert main([*command, "--epochs", "1"]) == 0
+    first = (out / TENSORS).read_bytes()
+    capsys.readouterr()
+    for more in ([], ["--resume"]):  # the first run was finished: there is nothing to go on with
+        assert main([*command, "--epochs", "2", *more]) == 2
+        error = capsys.readouterr().err
+        assert "holds a checkpoint" in error
+        assert "--overwrite" in error
+        assert (out / TENSORS).read_bytes() == first
+    assert main([*command, "--epochs", "2", "--overwrite"]) == 0
+    assert load_checkpoint(out).metadata["training"]["epochs"] == 2
 
 
 def test_finetune_never_replaces_the_pictures_it_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,3 +233,37 @@ def test_a_setting_of_another_kind_as_a_process_ends_with_2_and_one_line(tmp_pat
     process = run("finetune", folder, "--out", out, "--branch", "both", "--fit-softmax-head")
     assert process.returncode == 2
     assert process.stderr == "bsig: `branch` (=both) must be 'full' or 'shift'.\n"
+
+
+@pytest.mark.usefixtures("features_in")
+def test_finetune_takes_a_zip_a_class_map_and_several_classes_a_picture(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zips, "CACHE_FOLDER", tmp_path / "cache")
+    lines = ["file,class,split", "0.png,fish;ball,Training", "1.png,ball,Training", "2.png,fish,Training"]
+    lines += ["3.png,fish,Validation", "4.png,unicorn,Validation"]
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        archive.writestr("pets/index.csv", "\n".join(lines))
+        for number in range(5):
+            buffer = io.BytesIO()
+            picture("red", number).save(buffer, "PNG")
+            archive.writestr(f"pets/{number}.png", buffer.getvalue())
+    assert main(["finetune", str(tmp_path / "pets.zip"), "--out", str(out), "--epochs", "1", *MAP]) == 0
+    said = capsys.readouterr().err
+    assert "1 of 2 pictures of split 'val' are held out: the others are of classes that are not trained" in said
+    written = json.loads((out / "checkpoint.json").read_text())
+    assert written["data"]["class_map"] == {"fish": "0", "ball": "1"}
+    assert (written["data"]["images"], written["data"]["held_out"]["images"]) == (3, 1)
+    # 4 classes in 3 pictures, of 1000
+    assert written["training"]["positive_weight"] == pytest.approx((1000 - 4 / 3) / (4 / 3))
+
+
+MAP = ("--class-map", "fish=0,ball=1", "--branch", "shift")
+
+
+@pytest.mark.usefixtures("features_in")
+def test_a_new_head_has_the_classes_as_the_class_map_calls_them(tmp_path: Path, out: Path) -> None:
+    folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue", "c": "green"}, count=2)
+    command = ["finetune", str(folder), "--out", str(out), "--fit-softmax-head", "--epochs", "1"]
+    assert main([*command, "--softmax-epochs", "1", "--class-map", "a=x,b=x"]) == 0
+    assert json.loads((out / "checkpoint.json").read_text())["class_names"] == ["c", "x"]

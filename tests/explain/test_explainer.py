@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,3 +311,87 @@ def test_a_bias_is_only_added_where_map_and_bias_make_the_logit(
 ) -> None:
     with pytest.raises(InputError, match="`with_bias` needs"):
         encoded.explain(None, method, weights, with_bias=True)
+
+
+# Many pictures.
+
+
+def test_encode_many_gives_what_encode_gives_in_the_same_order(perturbed_model: DualBranch) -> None:
+    explainer = Explainer(perturbed_model)
+    paths = [EXAMPLES / f"{name}.jpg" for name in ("cat", "coffee", "rocket", "clock", "flower")]
+    with counted_forwards(perturbed_model) as batches:
+        many = list(explainer.encode_many(paths, "squash", batch_size=2))
+        assert batches == [2, 2, 1]
+    assert [encoded.picture_name for encoded in many] == [path.name for path in paths]
+    for path, encoded in zip(paths, many, strict=True):
+        alone = explainer.encode(path, "squash")
+        assert encoded.crop.tobytes() == alone.crop.tobytes()
+        assert_close(encoded.features, alone.features, FLOAT32)
+        assert_close(encoded.sigmoid_logits, alone.sigmoid_logits, FLOAT32)
+        assert_close(encoded.explain(285).sigmoid.map, alone.explain(285).sigmoid.map, FLOAT32)
+        assert encoded.features.untyped_storage().nbytes() == encoded.features.numel() * 4  # no view of its batch
+
+
+def test_encode_many_reads_at_most_two_batches_ahead_of_what_was_asked_for(perturbed_model: DualBranch) -> None:
+    asked_for: list[int] = []
+
+    def pictures() -> Iterator[Image.Image]:
+        for number in range(20):
+            asked_for.append(number)
+            yield Image.new("RGB", (32, 32), (number, 0, 0))
+
+    encoded = Explainer(perturbed_model).encode_many(pictures(), batch_size=2)
+    next(encoded)
+    assert len(asked_for) <= 4
+    encoded.close()
+    assert len(asked_for) <= 6
+
+
+def test_a_picture_that_cannot_be_used_ends_the_loop_or_is_handed_back(
+    perturbed_model: DualBranch, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    pictures, refused = [CAT, tmp_path / "bad.jpg", EXAMPLES / "clock.jpg"], []
+    explainer = Explainer(perturbed_model)
+    with pytest.raises(InputError, match=r"bad\.jpg"):
+        list(explainer.encode_many(pictures))
+    many = explainer.encode_many(pictures, on_refusal=lambda source, error: refused.append((source, str(error))))
+    assert [encoded.picture_name for encoded in many] == ["cat.jpg", "clock.jpg"]
+    assert [source for source, _ in refused] == [tmp_path / "bad.jpg"]
+    assert "not a picture" in refused[0][1]
+
+
+def test_a_batch_of_no_picture_is_refused_and_no_pictures_give_nothing(perturbed_model: DualBranch) -> None:
+    explainer = Explainer(perturbed_model)
+    with pytest.raises(InputError, match=r"`batch_size` \(=0\)"):
+        list(explainer.encode_many([CAT], batch_size=0))
+    assert list(explainer.encode_many([])) == []
+
+
+def test_an_open_file_an_array_and_a_tensor_are_the_same_picture(perturbed_model: DualBranch) -> None:
+    explainer = Explainer(perturbed_model)
+    expected = explainer.encode(CAT)
+    pixels = np.asarray(expected.picture())
+    with CAT.open("rb") as file:
+        by_file = explainer.encode(file)
+    others = [by_file, explainer.encode(pixels), explainer.encode(torch.from_numpy(pixels.copy()).permute(2, 0, 1))]
+    for encoded in others:
+        assert torch.equal(encoded.features, expected.features)
+        assert encoded.picture_size_wh == (300, 300)
+        assert encoded.picture().tobytes() == expected.picture().tobytes()  # also of a file that is closed by now
+    assert by_file.picture_name == "cat.jpg"
+
+
+def test_reprs_are_one_line_and_name_what_matters(perturbed_model: DualBranch) -> None:
+    encoded = Explainer(perturbed_model).encode(CAT)
+    explanation = encoded.explain("golf ball")
+    for thing, words in (
+        (perturbed_model, "DualBranch('perturbed', 1000 classes"),
+        (Explainer(perturbed_model), "Explainer(DualBranch("),
+        (encoded, "EncodedImage('cat.jpg', 7 x 7 cells"),
+        (explanation, "Explanation('golf ball', cam, signed"),
+        (explanation.softmax, "Evidence(7 x 7 cells"),
+    ):
+        assert repr(thing).startswith(words)
+        assert "\n" not in repr(thing)
+        assert len(repr(thing)) < 160

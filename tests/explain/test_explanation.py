@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 from tolerances import FLOAT32, IDENTITY, assert_close
 
+from bsig.explain.drawing.comparison import Drawing, branch_picture, comparison_picture
+from bsig.explain.drawing.whole_picture import whole_picture_overlay
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Evidence, summary
 from bsig.model.dual_branch import DualBranch
@@ -54,3 +56,24 @@ def test_without_a_calibration_there_is_none_and_a_rank(encoded: EncodedImage) -
         assert (sigmoid.rank, sigmoid.calibrated_probability) == (place, None)
     explanation = uncalibrated.explain()
     assert (explanation.softmax.rank, explanation.centred.rank) == (1, 1)  # of the predicted class
+
+
+def test_disagreement_counts_cells_whose_sign_differs_and_zero_is_not_positive(encoded: EncodedImage) -> None:
+    explanation = encoded.explain(285)
+    softmax, sigmoid = (np.array([values], dtype=np.float32) for values in ([1, 1, 0, -2], [1, -1, 3, 0]))
+    explanation = replace(
+        explanation,
+        softmax=replace(explanation.softmax, map=softmax),
+        sigmoid=replace(explanation.sigmoid, map=sigmoid),
+    )
+    assert_close(explanation.disagreement, 0.5, IDENTITY)
+
+
+def test_plot_and_overlay_draw_what_the_app_draws(encoded: EncodedImage) -> None:
+    explanation, signed = encoded.explain(285), Drawing(view="signed")
+    assert explanation.plot(view="signed").tobytes() == comparison_picture(explanation, signed).tobytes()
+    for branch in ("softmax", "sigmoid", "centred"):
+        drawn = explanation.overlay(branch, view="signed")
+        assert drawn.tobytes() == branch_picture(explanation, branch, signed).tobytes()
+    whole = explanation.overlay("softmax", whole_picture=True)
+    assert whole.tobytes() == whole_picture_overlay(explanation, "softmax", Drawing()).tobytes()

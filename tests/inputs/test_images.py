@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile_files import jpeg_of_scans, sixteen_bit_png
 from PIL import Image
 from timm.data import create_transform
-from tolerances import FLOAT32, IDENTITY, assert_close
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import FORMATS, Preprocessing, crop_image, input_batch, input_tensor, read_image
+from bsig.inputs.images import FORMATS, Preprocessing, crop_image, read_image
+from bsig.inputs.tensors import input_tensor
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -110,6 +111,19 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
         ]  # fmt: skip
 
 
+def test_whole_numbers_of_32_bits_up_to_255_are_bytes_and_up_to_65535_sixteen_bits() -> None:
+    small, deep = (np.array([[0, 100, largest]], np.int32) for largest in (255, 65535))
+    assert pixels(read_image(file_of(Image.fromarray(small), "TIFF"))) == [BLACK, (100, 100, 100), WHITE]
+    assert pixels(read_image(Image.fromarray(small))) == [BLACK, (100, 100, 100), WHITE]
+    assert pixels(read_image(file_of(Image.fromarray(deep), "TIFF"))) == [BLACK, BLACK, WHITE]
+    assert "no agreed white" in refusal(file_of(Image.fromarray(deep + 1), "TIFF"))
+
+
+def test_a_dark_ppm_of_sixteen_bits_stays_dark() -> None:
+    content = b"P5 3 1 65535\n" + np.array([0, 100, 255], ">u2").tobytes()
+    assert pixels(read_image(content)) == [BLACK, BLACK, (1, 1, 1)]
+
+
 def test_one_bit_and_eight_bit_grey_become_rgb() -> None:
     grey = Image.fromarray(np.array([[0, 100, 255]], dtype=np.uint8))
     assert pixels(read_image(file_of(grey))) == [BLACK, (100, 100, 100), WHITE]
@@ -185,8 +199,22 @@ def test_text_that_is_called_a_picture_is_refused_by_name(tmp_path: Path) -> Non
     assert "JPEG" in text
 
 
-def test_a_picture_in_a_format_that_is_not_accepted_is_refused() -> None:
-    assert "JPEG" in refusal(file_of(Image.new("RGB", (3, 3)), "PPM"))
+@pytest.mark.parametrize("form", ["EPS", "ICO"])
+def test_a_format_that_runs_a_program_or_hides_another_size_is_refused(form: str) -> None:
+    assert "use one of JPEG" in refusal(file_of(Image.new("RGB", (16, 16)), form))
+
+
+@pytest.mark.skipif("HEIF" in FORMATS, reason="pillow-heif is installed, so HEIC is read")
+def test_a_heic_picture_is_refused_with_what_to_install() -> None:
+    content = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+    assert "is a HEIC picture, which needs pillow-heif: pip install pillow-heif" in refusal(content)
+
+
+@pytest.mark.skipif("HEIF" not in FORMATS, reason="needs pillow-heif")
+def test_a_heic_picture_is_read_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_image(file_of(Image.new("RGB", (40, 20), RED), "HEIF", exif=exif)).size == (20, 40)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
@@ -210,6 +238,49 @@ def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
 def test_a_huge_picture_is_refused_from_its_header_alone(size_wh: tuple[int, int]) -> None:
     # The file holds no pixels: had anything been decoded, the text would say that the file is damaged.
     assert "the limit is 64 million" in refusal(png_header(*size_wh))
+
+
+def test_a_jpeg_whose_many_scans_hold_nothing_is_refused_by_their_number(tmp_path: Path) -> None:
+    """Each is a pass over all pixels: 200 over 64 million take 17 s and 20 kB."""
+    content = jpeg_of_scans(4000, 4000, 200)
+    (tmp_path / "scans.jpg").write_bytes(content)
+    for source in (content, tmp_path / "scans.jpg"):
+        assert "is a JPEG of 206 scans over 4000 x 4000 pixels" in refusal(source)
+    assert read_image(jpeg_of_scans(40, 30, 200)).size == (40, 30)
+    assert read_image(file_of(noise(640, 480), "JPEG", progressive=True)).size == (640, 480)
+
+
+def test_a_mark_of_a_scan_that_lies_across_two_blocks_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scans.jpg").write_bytes(jpeg_of_scans(4000, 4000, 200))
+    for block in (7, 64, 101):
+        monkeypatch.setattr("bsig.inputs.images.BLOCK", block)
+        assert "of 206 scans" in refusal(tmp_path / "scans.jpg")
+
+
+@pytest.mark.parametrize("size_wh", [(37, 53), (1, 7), (53, 1)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16", "P"])
+def test_a_picture_taken_in_strips_is_the_picture_taken_as_a_whole(
+    size_wh: tuple[int, int], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(3)
+    grey, alpha = (generator.integers(0, 256, size_wh[::-1], dtype=np.uint8) for _ in range(2))
+    if mode == "I;16":
+        content = file_of(Image.fromarray(grey.astype(np.uint16) * 200 + alpha))
+    elif mode == "P":
+        content = file_of(Image.fromarray(grey).convert("P"), transparency=bytes(range(256)))
+    else:
+        picture = Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]).convert(mode)
+        content = file_of(picture)
+    whole = np.asarray(read_image(content))
+    monkeypatch.setattr("bsig.inputs.images.STRIP_PIXELS", 2 * size_wh[0] + 1)
+    assert np.array_equal(np.asarray(read_image(content)), whole)
+
+
+def test_a_sixteen_bit_picture_made_by_hand_is_one() -> None:
+    with Image.open(io.BytesIO(sixteen_bit_png(13, 7))) as picture:
+        assert (picture.mode, picture.size) == ("I;16", (13, 7))
 
 
 def test_a_huge_pil_picture_is_refused() -> None:
@@ -304,19 +375,3 @@ def test_cropping_leaves_the_picture_as_it_was() -> None:
     original = picture.copy()
     crop_image(picture, Preprocessing())
     assert pixels(picture) == pixels(original)
-
-
-def test_input_values_are_less_the_mean_over_the_spread_channel_by_channel() -> None:
-    preprocessing = Preprocessing((1, 2), 1, mean=(0.0, 0.5, 0.2), std=(1.0, 0.5, 0.1))
-    crop = Image.new("RGB", (2, 1), (255, 0, 51))
-    crop.putpixel((1, 0), (0, 255, 0))
-    expected = [[[[1, 0]], [[-1, 1]], [[0, -2]]]]
-    assert_close(input_tensor(crop, preprocessing), np.array(expected, dtype=np.float32), FLOAT32)
-
-
-def test_a_batch_is_its_pictures_one_by_one() -> None:
-    preprocessing = Preprocessing((13, 17), 17)
-    crops = [noise(17, 13, seed) for seed in range(3)]
-    alone = torch.cat([input_tensor(crop, preprocessing) for crop in crops])
-    assert_close(input_batch(crops, preprocessing), alone, IDENTITY)
-    assert input_batch(crops, preprocessing).dtype == torch.float32

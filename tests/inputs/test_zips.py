@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from generated import picture
+from hostile_files import many_entries, overlapping, with_name, zip_of
 from hypothesis import given
 from hypothesis import strategies as st
+from indexes import keys
 
 from bsig.inputs import zips as archives
+from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import ZipLimits, data_root, extract_zip, extracted_zip
 
@@ -192,3 +195,79 @@ def test_what_the_library_quotes_is_cut(tmp_path: Path) -> None:
     content[26:28] = (3000).to_bytes(2, "little")  # the first entry's own header claims a longer name
     file.write_bytes(content)
     assert len(refusal(file, tmp_path / "into")) < 400
+
+
+# --- tables of contents that lie --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entries", [["a", "a/1.png"], ["a/1.png", "A"], ["x/y", "x/y/z/1.png"]])
+def test_a_file_and_a_folder_of_one_name_are_refused(tmp_path: Path, entries: list[str]) -> None:
+    file = zipped(tmp_path / "pets.zip", {name: png() for name in entries})
+    assert "as a file and as a folder" in refusal(file, tmp_path / "out")
+
+
+@pytest.mark.parametrize("said", [None, 3])
+def test_a_hundred_thousand_entries_are_refused_from_the_last_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int | None
+) -> None:
+    """Also where the last record says three: the standard library goes by the one of large zips."""
+    monkeypatch.setattr(archives.zipfile, "ZipFile", lambda _: pytest.fail("the table was read"))
+    file = tmp_path / "pets.zip"
+    file.write_bytes(many_entries(100_000, said))
+    assert "the limit is 50000" in refusal(file, tmp_path / "out")
+
+
+def test_entries_whose_contents_overlap_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pets.zip"
+    file.write_bytes(overlapping(names=("a/1.png", "b/2.png")))
+    assert "not a whole zip" in refusal(file, tmp_path / "out")
+
+
+def test_names_of_an_old_code_page_are_read_as_it_says_and_bytes_that_are_no_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "pets.zip"
+    file.write_bytes(with_name("b/grün é ß.png".encode("cp437")))
+    assert {path.name for path in extract_zip(file, tmp_path / "good").glob("b/*")} == {"grün é ß.png"}
+    file.write_bytes(with_name(b"b/\xff\xfe.png", flag=0x800))
+    assert "cannot be unpacked" in refusal(file, tmp_path / "out")
+
+
+def test_a_refusal_of_the_system_names_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "secret" / "1.png"))
+
+    monkeypatch.setattr(archives, "_unpack", full)
+    file = tmp_path / "pets.zip"
+    file.write_bytes(zip_of({"a/1.png": png()}))
+    said = refusal(file, tmp_path / "out")
+    assert "No space left on device" in said
+    assert str(tmp_path) not in said
+
+
+def test_a_zip_is_a_data_set_and_is_unpacked_once_for_each_state_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "CACHE_FOLDER", tmp_path / "cache")
+    file = tmp_path / "pets.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("pets/Train/cat/0.png", "pets/Train/dog/0.png", "pets/valid/cat/1.png", "__MACOSX/pets/._0.png"):
+            archive.writestr(name, b"picture")
+        archive.writestr("pets/Train/cat/.ipynb_checkpoints/0.png", b"picture")
+    images = read_dataset(file)
+    assert (images.name, keys(images)) == ("pets", ["cat/0.png", "dog/0.png"])
+    assert keys(read_dataset(file, "val")) == ["cat/1.png"]
+    assert read_dataset(file).samples == images.samples
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("pets/Train/dog/1.png", b"picture")
+    assert keys(read_dataset(file)) == ["cat/0.png", "dog/0.png", "dog/1.png"]
+    (place,) = (tmp_path / "cache" / "zips").iterdir()
+    assert len(list(place.iterdir())) == 1
+
+
+def test_names_of_a_mac_that_does_not_say_utf8_are_read_as_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "mac.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x/caf__/0.png", b"picture")
+    content = file.read_bytes().replace(b"caf__", "caf\u00e9".encode())
+    file.write_bytes(content)
+    extract_zip(file, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "x").iterdir()] == ["caf\u00e9"]

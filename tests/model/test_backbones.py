@@ -12,7 +12,8 @@ import torch
 from tolerances import FLOAT32, assert_close
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import crop_image, input_batch, read_image
+from bsig.inputs.images import crop_image, read_image
+from bsig.inputs.tensors import input_batch
 from bsig.model import backbones
 from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, classifier_from_timm, unique_names
 

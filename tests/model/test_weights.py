@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
+
+import pytest
+import timm
 import torch
+from timm.layers import LayerNorm
+from torch import nn
 
 from bsig.model.backbones import DEFAULT_BACKBONE, Classifier, load_classifier
 from bsig.model.checkpoints.load import load_checkpoint
-from bsig.model.weights import state_sha256
+from bsig.model.weights import settings_sha256, shared_encoder, state_sha256
 
 
 def test_all_spellings_of_the_same_wish_share_one_encoder() -> None:
@@ -31,3 +38,35 @@ def test_the_hash_of_a_state_sees_one_changed_number_a_name_and_a_shape() -> Non
     flat.register_buffer("values", torch.zeros(2, 3))
     tall.register_buffer("values", torch.zeros(3, 2))
     assert state_sha256(flat) != state_sha256(tall)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (nn.Sequential(nn.GELU()), nn.Sequential(nn.GELU(approximate="tanh"))),
+        (nn.LayerNorm(4, eps=1e-5), nn.LayerNorm(4, eps=1e-6)),
+        (nn.Conv2d(2, 3, 3, stride=1), nn.Conv2d(2, 3, 3, stride=2)),
+        (nn.MultiheadAttention(4, 2), nn.MultiheadAttention(4, 1)),
+        (nn.Sequential(nn.ReLU()), nn.Sequential(nn.ReLU6())),
+        (timm.create_model("test_vit", act_layer=nn.ReLU), timm.create_model("test_vit", act_layer=nn.GELU)),
+        (
+            timm.create_model("test_vit", norm_layer=partial(LayerNorm, eps=1e-3)),
+            timm.create_model("test_vit", norm_layer=partial(LayerNorm, eps=1e-6)),
+        ),
+    ],
+)
+def test_two_networks_of_the_same_weights_that_compute_something_else_share_no_encoder(
+    one: nn.Module, other: nn.Module
+) -> None:
+    other.load_state_dict(one.state_dict())
+    weights = state_sha256(one)
+    assert weights == state_sha256(other)
+    assert shared_encoder(one, weights, "cpu") is one
+    assert shared_encoder(other, weights, "cpu") is other
+    assert shared_encoder(copy.deepcopy(one), weights, "cpu") is one
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_efficientnet"])
+def test_a_network_made_twice_has_the_same_settings(name: str) -> None:
+    made = timm.create_model(name)
+    assert settings_sha256(made) == settings_sha256(timm.create_model(name).train(False))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bsig.inputs.datasets.samples import LabelledImages
-from bsig.inputs.images import crop_image, input_batch
+from bsig.inputs.images import crop_image
+from bsig.inputs.tensors import input_batch
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import EncodingConfig
 from bsig.training.features.cache import show_grids
@@ -38,5 +39,5 @@ def shown(reader: Any, model: DualBranch, images: LabelledImages, index_of: Mapp
 def read_directly(reader: Any, model: DualBranch, images: LabelledImages, index_of: Mapping[str, int]) -> Any:
     """The reader, once it has been shown the same pictures one after the other."""
     for position, (sample, grids) in enumerate(zip(images.samples, feature_maps(model, images), strict=True)):
-        reader.read(position, index_of[sample.class_name], grids)
+        reader.read(position, (index_of[sample.class_name],), grids)
     return reader

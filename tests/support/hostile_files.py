@@ -37,6 +37,26 @@ def png_of(width: int, height: int, rows: bytes | None = None) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def jpeg_of_scans(width: int, height: int, scans: int) -> bytes:
+    """A grey progressive JPEG with that many more scans, each of a few bytes: a correction of nothing."""
+    data = io.BytesIO()
+    Image.new("L", (width, height), 128).save(data, "JPEG", progressive=True, quality=30)
+    content = data.getvalue()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * scans + b"\xff\xd9"
+
+
+def sixteen_bit_png(width: int, height: int) -> bytes:
+    """A 16-bit grey PNG: 128 MB of pixels in 100 kB where it has 64 million."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + 2 * width)
+    rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    content = bytearray(png_of(width, height, rows))
+    content[24:26] = bytes((16, 0))  # bits and colour type of the header, whose checksum follows
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
 def small_picture(kind: str = "PNG", colour: str = "red") -> bytes:
     data = io.BytesIO()
     Image.new("RGB", (40, 30), colour).save(data, kind)
@@ -72,6 +92,42 @@ def bomb() -> bytes:
     return data.getvalue()
 
 
+def many_entries(count: int, said: int | None = None) -> bytes:
+    """A zip of that many empty files of a byte of name each; `said` is what its last record says."""
+    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"a"
+    entry = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    table = entry * count
+    at = len(local)
+    zip64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, len(table), at)
+    zip64 += struct.pack("<IIQI", 0x07064B50, 0, at + len(table), 1)
+    counts = (min(count, 0xFFFF),) * 2 if said is None else (said, said)
+    size = len(table) if said is None else 47 * said
+    return local + table + zip64 + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, *counts, size, at, 0)
+
+
+def overlapping(names: tuple[str, str] = ("a/1.png", "a/1.png")) -> bytes:
+    """A zip of two entries whose contents are the same bytes of the file."""
+    content = zip_of({name: small_picture() for name in ("a/1.png", "b/2.png")})
+    first = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", first + 4)
+    entry = bytearray(content[second:])
+    entry[42:46] = bytes(4)  # the offset of its content: the first one's
+    entry[46:53] = names[1].encode()
+    return content[:second] + bytes(entry)
+
+
+def with_name(name: bytes, flag: int = 0) -> bytes:
+    """A zip of one picture and of one whose name is these bytes; the flag 0x800 says that they are UTF-8."""
+    stand_in = "b/" + "x" * (len(name) - 2)
+    content = bytearray(
+        zip_of({"a/0.png": small_picture(), stand_in: small_picture()}).replace(stand_in.encode(), name)
+    )
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.rindex(mark) + at
+        content[place : place + 2] = struct.pack("<H", flag)
+    return bytes(content)
+
+
 def hostile_zips() -> dict[str, tuple[bytes, str]]:
     """Zip by name, and words of its refusal."""
     picture = small_picture()
@@ -87,6 +143,12 @@ def hostile_zips() -> dict[str, tuple[bytes, str]]:
         "empty": (zip_of({"a/": b"", "b/": b""}), "holds no files"),
         "nothing": (zip_of({}), "holds no files"),
         "no pictures": (zip_of({"a/notes.txt": b"x", "b/notes.txt": b"x"}), "holds no labelled pictures"),
+        "file and folder": (zip_of({"a": picture, "a/1.png": picture}), "as a file and as a folder"),
+        "100,000 entries": (many_entries(100_000), "the limit is 5000"),
+        "100,000 entries, said to be 3": (many_entries(100_000, said=3), "the limit is 5000"),
+        "overlapping entries": (overlapping(), "holds 'a/1.png' twice"),
+        "overlapping contents": (overlapping(names=("a/1.png", "b/2.png")), "not a whole zip"),
+        "name of no letters": (with_name(b"a/\xff\xfe.png", flag=0x800), "cannot be unpacked"),
         "index outside": (
             zip_of({"index.csv": b"file,class\n../../../../etc/passwd,a\n1.png,b\n", "1.png": picture}),
             "must lie inside the folder",
@@ -138,11 +200,22 @@ def hostile_checkpoints(folder: Path) -> dict[str, str]:
                    "other": {"dtype": "F32", "shape": [4], "data_offsets": [8, 24]}}  # fmt: skip
     with_tensors(checkpoint_copy(folder / "overlapping"), safetensors_of(overlapping, bytes(24)))
     with_nan(checkpoint_copy(folder / "nan"))
+    long_names = ["x" * 10_000 + str(number) for number in range(500)]
+    checkpoint_copy(folder / "long-names", class_names=long_names, class_ids=long_names)
+    deep = checkpoint_copy(folder / "deep") / DESCRIPTION
+    deep.write_text(deep.read_text().replace("{", '{"deep": ' + "[" * 500 + "]" * 500 + ", ", 1))
+    entries = json.loads((CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / DESCRIPTION).read_text())
+    no_number = {**entries["preprocessing"], "std": [float("nan"), 0.5, float("inf")]}
+    checkpoint_copy(folder / "no-number", preprocessing=no_number)
+    for name, backbone in (("hub-backbone", "hf-hub:timm/resnet18.a1_in1k"), ("local-backbone", "local-dir:/etc")):
+        checkpoint_copy(folder / name, backbone={**entries["backbone"], "name": backbone})
     return {
         "million-classes": "are allowed", "nested": "is not JSON", "huge-description": "is no description",
         "newer": "update bsig", "cut": "cut short or changed", "tampered": "cut short or changed",
         "huge-tensor": "not a whole safetensors file", "huge-header": "not a whole safetensors file",
         "overlapping": "not a whole safetensors file", "nan": "NaN or infinite",
+        "long-names": "of at most 1000 letters", "deep": "nested more than", "no-number": "finite numbers above 0",
+        "hub-backbone": "`backbone` (='hf-hub:timm/", "local-backbone": "`backbone` (='local-dir:/",
     }  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +16,17 @@ import torch
 from in_process import built_demo
 from PIL import Image
 
-from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError
+from bsig import CAM_METHODS, TREATMENTS, Explainer, InputError, load_checkpoint
 from bsig.explain.explainer import EncodedImage
+from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.model.backbones import Classifier
+from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import bundled_examples
+from bsig.ui.screens.evaluate.kept import KeptEvaluations
+from bsig.ui.server.limits import Limits
+from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
 from bsig.ui.workbench import MAX_FILE_BYTES, RecentlyUsed, Workbench
 
 PICTURE = bundled_examples()[0].path
@@ -253,6 +261,72 @@ def test_a_checkpoint_written_again_under_its_name_is_the_new_one(tmp_path: Path
     assert bench.model("mine").metadata["note"] == "first"
     save_checkpoint(default_model, tmp_path / "mine", note="second")
     assert bench.model("mine").metadata["note"] == "second"
+
+
+def _copy_of_the_default(folder: Path, **changes: Any) -> Path:
+    """The same tensors under another description."""
+    shutil.copytree(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT, folder)
+    entries = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps({**entries, **changes}))
+    return folder
+
+
+@pytest.mark.parametrize("changed", ["class_names", "preprocessing"])
+def test_two_checkpoints_of_one_name_and_the_same_tensors_do_not_answer_for_each_other(
+    tmp_path: Path, changed: str
+) -> None:
+    """As two visitors may upload them: each sees its own class names, through its own crop."""
+    entries = json.loads((CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / DESCRIPTION).read_text())
+    changes = {
+        "class_names": {"class_names": [f"kind {number}" for number in range(1000)], "class_ids": entries["class_ids"]},
+        "preprocessing": {"preprocessing": {**entries["preprocessing"], "crop_mode": "squash"}},
+    }
+    bench = Workbench(limits=Limits.public(), visitor_spaces=VisitorSpaces(Limits.public(), tmp_path / "work"))
+    first, second = (bench.visitor_spaces._space_named(name) for name in ("first", "second"))
+    for space, entry in ((first, {}), (second, changes[changed])):
+        space.folder = tmp_path / str(space.number)
+        _copy_of_the_default(space.folder / "checkpoints" / "mine", **entry)
+
+    def asked(space: VisitorSpace) -> EncodedImage:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(VisitorSpaces, "current", lambda _: space)
+            return bench.encode(PICTURE, "mine")
+
+    for space in (first, second, first):
+        encoded = asked(space)
+        own = load_checkpoint(space.folder / "checkpoints" / "mine") if space.folder else None
+        assert own is not None
+        assert encoded.model.class_names == own.class_names
+        assert encoded.preprocessing == own.preprocessing
+        assert asked(space) is encoded
+    assert np.array_equal(asked(first).crop, asked(second).crop) is (changed == "class_names")
+    bench.visitor_spaces.close()
+
+
+def test_models_of_one_name_in_two_spaces_are_two_also_when_one_space_has_gone(
+    default_model: DualBranch, default_classifier: Classifier
+) -> None:
+    other = DualBranch(default_classifier, name="other")
+    bench = Workbench()
+    bench.register("mine", lambda: default_model)
+    assert bench.model("mine") is default_model
+    bench.visitor_spaces.shared = VisitorSpace(None, KeptEvaluations())
+    bench.register("mine", lambda: other)
+    assert bench.model("mine") is other
+
+
+def test_a_model_that_is_registered_while_its_predecessor_is_being_loaded_is_the_one_that_stays(
+    default_model: DualBranch, default_classifier: Classifier
+) -> None:
+    bench, newer = Workbench(), DualBranch(default_classifier, name="newer")
+
+    def slow() -> DualBranch:
+        bench.register("mine", lambda: newer)
+        return default_model
+
+    bench.register("mine", slow)
+    assert bench.model("mine") is default_model  # as it was asked
+    assert bench.model("mine") is newer
 
 
 @pytest.mark.parametrize("name", ["../checkpoints/birds10-efficientnet_lite0", ".", "", "no such", "/", "mine/.."])

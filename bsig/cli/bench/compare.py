@@ -27,7 +27,8 @@ from bsig.cli.bench.rounds import PICTURE, Bench, alternating
 from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.readings import READINGS
-from bsig.inputs.images import Preprocessing, crop_image, input_tensor, read_image
+from bsig.inputs.images import Preprocessing, crop_image, read_image
+from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
 from bsig.model.packaged_weights import timm_names_of_packaged_weights

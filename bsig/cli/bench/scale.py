@@ -22,7 +22,7 @@ from bsig.cli.bench.rounds import PICTURE, Acts, Bench, alternating
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing, crop_image, read_image
-from bsig.inputs.paths import ROOT
+from bsig.inputs.paths import IMPORT_FOLDER
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead, with_classes
 
@@ -162,7 +162,7 @@ def _peak_of_run(data: Path, out: Path) -> tuple[float | None, float | None]:
     command = [sys.executable, "-m", "bsig", "finetune", str(data), "--out", str(out / "checkpoint"), "--epochs", "3",
                "--fit-softmax-head", "--held-out", "none"]  # fmt: skip
     process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, cwd=IMPORT_FOLDER, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "BSIG_CACHE": str(out / "cache")},
     )  # fmt: skip
     if not hasattr(os, "wait4"):

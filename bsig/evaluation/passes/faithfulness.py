@@ -13,7 +13,8 @@ from bsig.evaluation.map_sources import gated
 from bsig.evaluation.metrics.faithfulness import drops_and_increases, faithfulness, masked_by
 from bsig.evaluation.passes.annotated_pictures import squashed
 from bsig.evaluation.passes.work import Work
-from bsig.inputs.images import crop_image, input_tensor
+from bsig.inputs.images import crop_image
+from bsig.inputs.tensors import input_tensor
 
 Array = np.ndarray
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsig.evaluation.passes.annotated_pictures import Notes
 from bsig.evaluation.passes.faithfulness import faithful_pictures, faithfulness_part
 from bsig.evaluation.passes.measurements import Measurements, faithful_part_name
 from bsig.evaluation.passes.mosaics import mosaic_part, mosaic_sources
 from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import picture_part
+from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import PASSES_A_SCORE, Work
 from bsig.inputs.errors import InputError
 from bsig.training.processes import Processes
@@ -82,9 +82,12 @@ def _later_passes(measurements: Measurements) -> LaterPasses | str:
     work, config = measurements.work, measurements.work.config
     if not work.usable or not len(measurements.labels):
         return _nothing_left(work, measurements.notes if work.usable else Notes())
-    labels, top1, positions = measurements.labels, measurements.softmax_top1, measurements.rows("position")
-    measurements.mosaics = mosaic_sources(labels, top1, measurements.rows("confidence"), config.mosaics, config.seed)
-    measurements.faithful = rows = faithful_pictures(top1, config.faithfulness, config.seed)
+    labels, positions = measurements.labels, measurements.rows("position")
+    # Of a picture with several classes, softmax may be right about another than its own.
+    is_right = measurements.softmax_top1 * measurements.rows("is_alone")
+    confidence = measurements.rows("confidence")
+    measurements.mosaics = mosaic_sources(labels, is_right, confidence, config.mosaics, config.seed)
+    measurements.faithful = rows = faithful_pictures(is_right, config.faithfulness, config.seed)
     maps = {key: measurements.rows(f"maps {key}")[rows, 0] for key in work.faithful_sources if len(rows)}
     faithful = [
         FaithfulPicture(int(row), int(positions[row]), {key: maps[key][i] for key in maps})

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from bsig.evaluation.passes.annotated_pictures import Notes
 from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import notes_of
+from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import Work
 from bsig.inputs.datasets.samples import Sample
 

@@ -16,7 +16,8 @@ from PIL import Image
 from bsig.evaluation.passes.annotated_pictures import squashed
 from bsig.evaluation.passes.pictures import class_arrays
 from bsig.evaluation.passes.work import Work
-from bsig.inputs.images import crop_image, input_batch
+from bsig.inputs.images import crop_image
+from bsig.inputs.tensors import input_batch
 
 Array = np.ndarray
 MOSAIC_CONFIDENCE = 0.8

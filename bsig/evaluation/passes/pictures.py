@@ -16,21 +16,24 @@ from torch import Tensor
 
 from bsig.evaluation.gates import Answers, gates_of
 from bsig.evaluation.map_sources import class_maps
-from bsig.evaluation.passes.annotated_pictures import Notes, Picture, annotated_picture, squashed
+from bsig.evaluation.passes.annotated_pictures import Picture, annotated_picture, squashed
 from bsig.evaluation.passes.faithfulness import drop_arrays
 from bsig.evaluation.passes.localization import localization_arrays
 from bsig.evaluation.passes.presence import presence_arrays
+from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import Work
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.inputs.datasets.samples import Sample
-from bsig.inputs.images import input_batch
+from bsig.inputs.tensors import input_batch
 from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray
 
 
-def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict[str, Array]:
-    """All arrays of a few pictures (position, sample, label), each encoded once; unusable ones are only noted.
+def picture_part(work: Work, samples: Sequence[tuple[int, Sample, tuple[int, ...]]]) -> dict[str, Array]:
+    """All arrays of a few pictures (position, sample, present classes), each encoded once.
+
+    Unusable ones are only noted.
 
     Rows are pictures. `maps KEY` (n, 1 + a + s, h, w) and `gate KEY` (n, 1 + a + s) have the own class first, then
     absent ones, then siblings; `places KEY` has a row a picture with boxes, `pixels KEY` one a picture with a mask.
@@ -38,8 +41,8 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict
     notes, preprocessing = Notes(), squashed(work.model)
     pictures = [
         picture
-        for at, sample, label in samples
-        if (picture := annotated_picture(sample, at, label, preprocessing, notes))
+        for at, sample, present in samples
+        if (picture := annotated_picture(sample, at, present, preprocessing, notes))
     ]
     if pictures:
         inputs = input_batch([picture.crop for picture in pictures], preprocessing)
@@ -48,11 +51,12 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, int]]) -> dict
     features = work.model.features(inputs.to(work.model.device))[: len(pictures)]
     classes = _asked_classes(work, pictures)
     arrays = class_arrays(work, features, classes)
-    arrays |= {"label": classes[:, 0], **branch_answers(work.model, features, classes[:, 0])}
+    present = [picture.present for picture in pictures]
+    arrays |= {"label": classes[:, 0], **branch_answers(work.model, features, present)}
     if work.drop_sources:
         positions = np.array([picture.position for picture in pictures], np.int64)
         arrays |= drop_arrays(work, inputs[: len(pictures)].to(features), features, positions, arrays)
-    arrays |= presence_arrays(work.model, features, classes[:, 0], sorted(set(work.labels.values())))
+    arrays |= presence_arrays(work.model, features, present, sorted(set(work.labels.values())))
     is_finite = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
     for key in work.sources:
         is_finite &= np.isfinite(arrays[f"maps {key}"]).all(axis=(1, 2, 3))
@@ -90,7 +94,7 @@ def _asked_classes(work: Work, pictures: Sequence[Picture]) -> Int[Array, "n m"]
                 index
                 for pool, count in pools
                 for index in absent_classes(
-                    pool, [picture.label], count, seed=work.config.seed, position=picture.position
+                    pool, picture.present, count, seed=work.config.seed, position=picture.position
                 )
             ),
         ]
@@ -121,15 +125,25 @@ def class_arrays(work: Work, features: Float[Tensor, "b k h w"], class_index: In
     return arrays
 
 
-def branch_answers(model: DualBranch, features: Float[Tensor, "b k h w"], labels: Int[Array, " b"]) -> dict[str, Array]:
-    """Whether each branch's likeliest class is the picture's (1 or 0), and softmax's confidence in its own."""
+def branch_answers(
+    model: DualBranch, features: Float[Tensor, "b k h w"], present: Sequence[Sequence[int]]
+) -> dict[str, Array]:
+    """Whether each branch's likeliest class is in the picture (1 or 0), and softmax's confidence in its own.
+
+    `is_alone` is 1 where the picture has one class.
+    """
     softmax_logits, sigmoid_logits = branch_logits(model, features)
     softmax, sigmoid = softmax_logits.softmax(dim=1).cpu().numpy(), sigmoid_logits.cpu().numpy()
     return {
-        "softmax_top1": (softmax.argmax(axis=1) == labels).astype(np.float64),
-        "sigmoid_top1": (sigmoid.argmax(axis=1) == labels).astype(np.float64),
+        "softmax_top1": _is_present(softmax.argmax(axis=1), present),
+        "sigmoid_top1": _is_present(sigmoid.argmax(axis=1), present),
+        "is_alone": np.array([len(classes) == 1 for classes in present], bool),
         "confidence": softmax.max(axis=1).astype(np.float64),
     }
+
+
+def _is_present(answers: Int[Array, " b"], present: Sequence[Sequence[int]]) -> Float[Array, " b"]:
+    return np.array([answer in classes for answer, classes in zip(answers.tolist(), present, strict=True)], np.float64)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from bsig.evaluation.metrics.intervals import estimate, mean_over
@@ -24,20 +24,21 @@ SHARES = ("present_above_half", "absent_above_half", "sibling_above_half")
 
 @torch.no_grad()
 def presence_arrays(
-    model: DualBranch, features: Float[Tensor, "b k h w"], labels: Int[Array, " b"], siblings: Sequence[int]
+    model: DualBranch, features: Float[Tensor, "b k h w"], present: Sequence[Sequence[int]], siblings: Sequence[int]
 ) -> dict[str, Array]:
     """Numbers of each picture, under each kind of probability.
 
-    `presence KIND` (b, 5): shares above 50 % of the present class (0 or 1), of absent ones and of the data set's other
-    classes; the likeliest class's probability, and whether it is the present one. `presence bins KIND` (b, 10, 3): the
+    `presence KIND` (b, 5): shares above 50 % of present classes, of absent ones and of the data set's other
+    classes; the likeliest class's probability, and whether it is a present one. `presence bins KIND` (b, 10, 3): the
     sums of `bsig.model.presence.reliability_sums`.
     """
     logits = model.sigmoid_logits(features).double().cpu()
     probabilities = {"class_balanced": logits.sigmoid()}
     if model.presence:
         probabilities["calibrated"] = model.presence.probability(logits)
-    own = torch.from_numpy(labels)
-    is_present = own[:, None] == torch.arange(logits.shape[1])
+    is_present = torch.zeros(logits.shape, dtype=torch.bool)
+    for row, classes in enumerate(present):
+        is_present[row, list(classes)] = True
     is_sibling = torch.isin(torch.arange(logits.shape[1]), torch.tensor(list(siblings)))[None] & ~is_present
     arrays = {}
     for kind, values in probabilities.items():
@@ -47,7 +48,7 @@ def presence_arrays(
             for asked in (is_present, ~is_present, is_sibling)
         ]
         arrays[f"presence {kind}"] = torch.stack(
-            [*shares, likeliest.values, (likeliest.indices == own).double()], dim=1
+            [*shares, likeliest.values, is_present.gather(1, likeliest.indices[:, None])[:, 0].double()], dim=1
         ).numpy()
         sums = [reliability_sums(*pair).numpy() for pair in zip(values, is_present, strict=True)]
         arrays[f"presence bins {kind}"] = np.array(sums).reshape(-1, BINS, 3)

@@ -34,7 +34,7 @@ class Work:
     Attributes:
         labels: the model's index of each class of the data set; classes that are not in it are left out.
         requests: the tables.
-        absent_pool: the classes that absent ones are drawn from; the picture's own is never drawn.
+        absent_pool: the classes that absent ones are drawn from; those in the picture are never drawn.
         absent_count: absent classes a picture.
         sibling_pool, sibling_count: the same of the data set's own classes.
         config: the settings; `batch_size` pictures are a part.
@@ -87,17 +87,21 @@ class Work:
         return {self.usable[i][0] for i in order[: self.config.drop_pictures]}
 
     @cached_property
-    def usable(self) -> list[tuple[int, Sample, int]]:
-        """Position, sample and label of the pictures whose class the model has."""
+    def usable(self) -> list[tuple[int, Sample, tuple[int, ...]]]:
+        """Position, sample and present classes of the pictures of which the model has a class."""
         return [
-            (position, sample, self.label(sample))
+            (position, known, self.present(known))
             for position, sample in enumerate(self.images.samples)
-            if sample.class_name in self.labels
+            if (known := sample.of_classes(self.labels))
         ]
 
+    def present(self, sample: Sample) -> tuple[int, ...]:
+        """The model's indices of the classes that are in the picture, its own first."""
+        return tuple(dict.fromkeys(self.labels[name] for name in sample.class_names if name in self.labels))
+
     def label(self, sample: Sample) -> int:
-        """The model's index of the picture's class."""
-        return self.labels[sample.class_name]
+        """The model's index of the picture's own class: the first that the model has."""
+        return self.present(sample)[0]
 
     @property
     def picture_parts(self) -> list[str]:
@@ -125,7 +129,7 @@ class Work:
             "preprocessing": repr(self.model.preprocessing),
             "samples": [
                 [
-                    sample.stamp(), sample.class_name, list(sample.boxes_xyxy), sample.listed_size_wh,
+                    sample.stamp(), list(sample.class_names), list(sample.boxes_xyxy), sample.listed_size_wh,
                     [_stamp(path) for path in (*sample.masks, sample.ignore_mask) if path],
                 ]
                 for sample in self.images.samples

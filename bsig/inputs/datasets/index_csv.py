@@ -1,20 +1,24 @@
 """A folder with an `index.csv` -> samples; its columns are file,class,split,width,height,boxes_xyxy,mask.
 
-`file` and `class` are needed; a line without a split is of `train`. A line is checked when its split is read.
+`file` and `class` are needed; a line without a split is of `train`. `class` may be a list: 'cat;dog' or 'cat|dog'. A
+line is checked when its split is read. The file is taken as spreadsheets write it: `csv_table.py`.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from bsig.inputs.datasets.fields import boxes_xyxy, path_inside, size_wh
+from bsig.inputs.datasets.csv_table import Row, csv_rows
+from bsig.inputs.datasets.fields import PathsInside, boxes_xyxy, classes_from, size_wh
+from bsig.inputs.datasets.left_out import LeftOut
 from bsig.inputs.datasets.samples import SPLITS, Sample
+from bsig.inputs.datasets.split_names import split_named
 from bsig.inputs.errors import InputError
 
 INDEX = "index.csv"
+COLUMNS = ("file", "class")
 
 
 def index_splits(folder: Path) -> tuple[str, ...]:
@@ -27,45 +31,50 @@ def index_splits(folder: Path) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if split in named)
 
 
-def index_samples(folder: Path, split: str) -> list[Sample]:
-    """The samples of the split, in the order of their lines.
+def split_cells(folder: Path) -> dict[str, int]:
+    """What the `split` column says and how often, as it is written; an empty cell is 'train'.
+
+    Raises:
+        InputError: as `index_splits`.
+    """
+    return dict(Counter(row.get("split") or "train" for _, row in _rows(folder)))
+
+
+def index_samples(folder: Path, split: str, left_out: LeftOut) -> list[Sample]:
+    """The samples of the split, in the order of their lines; lines of no known split are added to `left_out`.
 
     Raises:
         InputError: the index cannot be read, lacks a column, or a line of this split breaks a rule.
     """
-    return [_sample(folder, row, line) for line, row in _rows(folder) if _split(row) == split]
+    samples, paths = [], PathsInside(folder)
+    for line, row in csv_rows(folder / INDEX, COLUMNS, left_out.remark):
+        named = _split(row)
+        if named is None:
+            left_out.add("lines of a split that is not train, val or test", row["split"])
+        elif named == split:
+            samples.append(_sample(paths, row, f"index.csv of '{folder.name}', line {line}"))
+    return samples
 
 
-def _rows(folder: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The number of each line below the first, with its cells by column."""
-    with (folder / INDEX).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="", restval="")  # columns too many, cells too few
-        try:
-            missing = {"file", "class"} - set(reader.fieldnames or ())
-            if missing:
-                raise InputError(
-                    f"index.csv of '{folder.name}' lacks the column '{sorted(missing)[0]}'; name it in the first line."
-                )
-            yield from enumerate(reader, start=2)
-        except (csv.Error, UnicodeDecodeError) as error:
-            where = f"index.csv of '{folder.name}', line {reader.line_num + 1},"
-            raise InputError(f"{where} cannot be read ({error}); save it as UTF-8 CSV.") from error
+def _rows(folder: Path) -> Iterator[tuple[int, Row]]:
+    return csv_rows(folder / INDEX, COLUMNS)
 
 
-def _split(row: Mapping[str, Any]) -> str:
-    return row.get("split") or "train"
+def _split(row: Row) -> str | None:
+    return split_named(row.get("split") or "train")
 
 
-def _sample(folder: Path, row: Mapping[str, Any], line: int) -> Sample:
-    where = f"index.csv of '{folder.name}', line {line}"
-    if not row["file"] or not row["class"]:
+def _sample(paths: PathsInside, row: Row, where: str) -> Sample:
+    classes = classes_from(row["class"])
+    if not row["file"] or not classes:
         raise InputError(f"{where}: `file` and `class` must both be given.")
-    mask = row.get("mask") or ""
+    path, mask = paths.path(row["file"], where), row.get("mask")
     return Sample(
-        row["file"],
-        row["class"],
-        path_inside(folder, row["file"], where),
+        paths.key(path),
+        classes[0],
+        path,
         boxes_xyxy(row.get("boxes_xyxy") or "", where),
-        path_inside(folder, mask, where) if mask else None,
+        paths.path(mask, where) if mask else None,
         listed_size_wh=size_wh(row.get("width") or "", row.get("height") or "", where),
+        further_classes=classes[1:],
     )

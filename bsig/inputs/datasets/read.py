@@ -6,7 +6,7 @@
     WSOL metadata folder         image_ids.txt, class_labels.txt, ...                    wsol.py
     torchvision:NAME             downloaded by torchvision                               torchvision_sets.py
 
-A data set without splits is all `train`.
+A zip of one of these folders is unpacked into the cache and read from there. A data set without splits is all `train`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from collections import Counter
 from pathlib import Path
 
 from bsig.inputs.datasets.class_folders import folder_samples, folder_splits
-from bsig.inputs.datasets.index_csv import INDEX, index_samples, index_splits
+from bsig.inputs.datasets.index_csv import INDEX, index_samples, index_splits, split_cells
+from bsig.inputs.datasets.left_out import LeftOut
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.torchvision_sets import PREFIX, torchvision_samples
 from bsig.inputs.datasets.wsol import wsol_samples, wsol_splits
 from bsig.inputs.errors import InputError
+from bsig.inputs.names import check_utf8
+from bsig.inputs.zips import unpacked_zip
 
 
 def available_splits(address: str | Path) -> tuple[str, ...]:
@@ -46,27 +49,41 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
     Raises:
         InputError: there is no such data set, the split is empty, or an index breaks its own rules.
     """
+    left_out = LeftOut()
     if is_torchvision(address):
         name = str(address)
         samples = torchvision_samples(name.removeprefix(PREFIX), split)
     else:
         folder = _folder(address)
-        name = folder.name
+        name = Path(address).stem if is_zip(address) else folder.name
         if (folder / INDEX).is_file():
-            samples = index_samples(folder, split)
+            samples = index_samples(folder, split, left_out)
         elif splits := wsol_splits(folder):
             root = Path(images_root) if images_root else None
             samples = wsol_samples(folder, split, root) if split in splits else []
         else:
-            samples = folder_samples(folder, split)
+            samples = folder_samples(folder, split, left_out)
     if not samples:
-        others = [other for other in available_splits(address) if other != split]
-        remedy = f"choose its split '{others[0]}'" if others else "put pictures into class folders"
-        raise InputError(f"'{name}' holds no labelled pictures in its split '{split}'; {remedy}.")
+        raise InputError(_no_samples(address, name, split, left_out))
     repeated = [key for key, times in Counter(sample.key for sample in samples).items() if times > 1]
     if repeated:
-        raise InputError(f"'{name}' lists '{repeated[0][:100]}' more than once in its split '{split}'; keep one line.")
-    return LabelledImages(name, split, tuple(samples))
+        raise InputError(
+            f"'{name}' lists '{repeated[0][:100]}' more than once in its split '{split}'; keep one line, with several "
+            "classes as 'cat;dog'."
+        )
+    return LabelledImages(name, split, tuple(samples), left_out.sentences())
+
+
+def _no_samples(address: str | Path, name: str, split: str, left_out: LeftOut) -> str:
+    """Why a split is empty: the splits that are there, and what was left out."""
+    others = [other for other in available_splits(address) if other != split]
+    remedy = f"choose its split '{others[0]}'" if others else "put pictures into class folders"
+    if not is_torchvision(address) and (_folder(address) / INDEX).is_file():
+        cells = ", ".join(f"'{cell[:40]}' ({count})" for cell, count in list(split_cells(_folder(address)).items())[:8])
+        remedy += f"; the column `split` holds {cells or 'nothing'}"
+    elif left_out.sentences():
+        remedy += f" ({' '.join(left_out.sentences()).rstrip('.')})"
+    return f"'{name}' holds no labelled pictures in its split '{split}'; {remedy}."
 
 
 def is_torchvision(address: str | Path) -> bool:
@@ -74,12 +91,25 @@ def is_torchvision(address: str | Path) -> bool:
     return str(address).startswith(PREFIX)
 
 
+def is_zip(address: str | Path) -> bool:
+    """Whether the address is a file that is called a zip."""
+    try:
+        file = Path(address).expanduser()
+        return file.suffix.lower() == ".zip" and file.is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
 def _folder(address: str | Path) -> Path:
+    """The data set's folder; that of a zip lies in the cache, unpacked."""
+    if is_zip(address):
+        return unpacked_zip(Path(address).expanduser())
     try:
         folder = Path(address).expanduser()
         is_folder = folder.is_dir()
     except (OSError, RuntimeError, ValueError):  # too long for a path; '~' of a user who is not there; a NUL
         is_folder = False
     if not is_folder:
-        raise InputError(f"`DATA` (='{address}') must be a folder of pictures or 'torchvision:NAME'.")
+        raise InputError(f"`DATA` (='{address}') must be a folder of pictures, a zip of one, or 'torchvision:NAME'.")
+    check_utf8([folder.name], "`DATA`")
     return folder

@@ -58,6 +58,15 @@ def train_and_held_out(
     Raises:
         InputError: as `read_dataset`, also of a `val` split that cannot be read; or `held_out` is `split`.
     """
+    splits = _train_and_held_out(address, seed, images_root, split, held_out)
+    parts = [splits.train, splits.held_out] if splits.held_out else [splits.train]
+    notes = dict.fromkeys(note for part in parts for note in part.left_out)
+    return replace(splits, sentence=" ".join([splits.sentence, *notes]))
+
+
+def _train_and_held_out(
+    address: str | Path, seed: int, images_root: Path | str | None, split: str, held_out: str | None
+) -> TrainingSplits:
     if held_out == split:
         raise InputError(f"`held_out` (='{held_out}') must be another split than the one that is trained on.")
     train = read_dataset(address, split, images_root)
@@ -118,7 +127,8 @@ def images_to_measure(
             "test": "The split 'test' is measured, since the data has no split 'val'.",
             "train": "All pictures are measured, since the data has no split 'val' or 'test'.",
         }[split]
-    return MeasuredSplit(read_dataset(address, split, images_root), sentence)
+    images = read_dataset(address, split, images_root)
+    return MeasuredSplit(images, " ".join([sentence, *images.left_out]))
 
 
 def _why_not_val(address: str | Path, split: str) -> str:

@@ -14,7 +14,7 @@ import json
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,19 +29,22 @@ from pydantic import (
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing
-from bsig.model.backbones import BackboneOptions
-from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
-from bsig.model.cutting.cut import LAST
-from bsig.model.dual_branch import BranchKind
-from bsig.model.presence import BINS, PresenceCalibration, ReliabilityBin
+from bsig.model.checkpoints.names import DESCRIPTION, LAST, TENSORS, BranchKind
+
+if TYPE_CHECKING:  # it imports torch, and a damaged description is refused before that
+    import bsig.model.backbones
+    import bsig.model.presence
 
 FORMAT_VERSION = 1
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_CLASSES = 100_000
+RELIABILITY_BINS = 10
+LONGEST_NAME = 1000
+DEEPEST = 40
 AGAIN = "copy the checkpoint again or train it again"
 
 # A list of a million wrong names is refused at the first.
-Names = Annotated[list[str], FailFast()]
+Names = Annotated[list[Annotated[str, Field(max_length=LONGEST_NAME)]], FailFast()]
 GridSide = Annotated[int, Field(ge=1, lt=10_000)]
 # A picture's memory follows from these two.
 InputSide = Annotated[int, Field(ge=32, le=1024)]
@@ -65,11 +68,32 @@ class BackboneDescription(_Entries):
     feature_stage: str = Field(LAST, description="text")
     global_pool: str | None = Field(None, description="text")
     grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
+    model_kwargs: dict[str, Any] = Field({}, description="settings of timm's network, each a number, text or list")
+    head_layers: list[str] = Field([], description="layers such as 'Linear(512, 64)'")
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _are_kwargs(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        from bsig.model.backbones import checked_kwargs
+
+        checked_kwargs(kwargs)  # raises an InputError, which is a ValueError
+        return kwargs
+
+    @field_validator("head_layers")
+    @classmethod
+    def _are_layers(cls, layers: list[str]) -> list[str]:
+        from bsig.model.replaced_heads import check_head_layers
+
+        check_head_layers(layers)
+        return layers
 
     @property
-    def options(self) -> BackboneOptions:
-        """Feature stage and pooling."""
-        return BackboneOptions(self.feature_stage, self.global_pool)
+    def options(self) -> bsig.model.backbones.BackboneOptions:
+        """Feature stage, pooling and further settings of the network."""
+        from bsig.model.backbones import BackboneOptions, checked_kwargs
+
+        kwargs = checked_kwargs(self.model_kwargs)
+        return BackboneOptions(self.feature_stage, self.global_pool, kwargs, tuple(self.head_layers))
 
 
 class PreprocessingDescription(_Entries):
@@ -81,14 +105,14 @@ class PreprocessingDescription(_Entries):
     interpolation: Literal["bicubic", "bilinear", "nearest"] = Field(description="bicubic, bilinear or nearest")
     crop_mode: CropMode = Field(description="center or squash")
     resize_to: ResizedSide = Field(
-        description="a whole number up to 4096, for a centre crop at least the longer side of `input_size_hw`"
+        description="a whole number up to 4096, for a centre crop at least the shorter side of `input_size_hw`"
     )
 
     # `info` is pydantic's `ValidationInfo`, a protocol that nothing can be checked against while the tests run.
     @field_validator("resize_to")
     @classmethod
     def _covers_the_crop(cls, resize_to: int, info: Any) -> int:
-        if info.data.get("crop_mode") == "center" and resize_to < max(info.data.get("input_size_hw", [0])):
+        if info.data.get("crop_mode") == "center" and resize_to < min(info.data.get("input_size_hw", [0])):
             raise ValueError
         return resize_to
 
@@ -117,12 +141,16 @@ class PresenceDescription(_Entries):
     present_above_half: Share | None = Field(None, description="a number from 0 to 1")
     absent_above_half: Share | None = Field(None, description="a number from 0 to 1")
     reliability: list[ReliabilityDescription] = Field(
-        [], max_length=BINS, description=f"at most {BINS} objects with `probability`, `share` and `count`"
+        [],
+        max_length=RELIABILITY_BINS,
+        description=f"at most {RELIABILITY_BINS} objects with `probability`, `share` and `count`",
     )
 
     @property
-    def calibration(self) -> PresenceCalibration:
+    def calibration(self) -> bsig.model.presence.PresenceCalibration:
         """How the sigmoid branch's logits become calibrated probabilities."""
+        from bsig.model.presence import PresenceCalibration, ReliabilityBin
+
         names = set(type(self).model_fields) - {"reliability"}
         bins = tuple(ReliabilityBin(each.probability, each.share, each.count) for each in self.reliability)
         return PresenceCalibration(**{name: getattr(self, name) for name in names}, reliability=bins)
@@ -138,7 +166,9 @@ NESTED: dict[str, type[BaseModel]] = {
 class CheckpointDescription(_Entries):
     """What every reader of a checkpoint relies on."""
 
-    class_names: Names = Field(min_length=1, max_length=MAX_CLASSES, description="a list of names")
+    class_names: Names = Field(
+        min_length=1, max_length=MAX_CLASSES, description=f"a list of names of at most {LONGEST_NAME} letters"
+    )
     class_ids: Names = Field(description="a list of ids, one for each of `class_names`")
     branch: BranchKind = Field(description="'full' or 'shift'")
     backbone: BackboneDescription = Field(description="an object that names the timm model")
@@ -213,9 +243,12 @@ def _json(file: Path) -> dict[str, Any]:
     if file.stat().st_size > MAX_DESCRIPTION_BYTES:
         raise InputError(f"{DESCRIPTION} is over {MAX_DESCRIPTION_BYTES >> 20} MB; that is no description.")
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        # NaN and infinities are no JSON, but Python writes them, e.g. for a measure of nothing: they become null.
+        entries = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{DESCRIPTION} is not JSON ({error}); copy it again.") from error
+    if _depth(entries) > DEEPEST:  # what reads it later would run out of its stack
+        raise InputError(f"{DESCRIPTION} is nested more than {DEEPEST} deep; that is no description.")
     # Before all fields, because a newer format may have others.
     version = entries.get("format_version") if isinstance(entries, dict) else None
     if not isinstance(version, int) or version < 1:
@@ -223,6 +256,15 @@ def _json(file: Path) -> dict[str, Any]:
     if version > FORMAT_VERSION:
         raise InputError(f"`format_version` (={version}) is newer than {FORMAT_VERSION}; update bsig to read it.")
     return entries
+
+
+def _depth(entries: Any) -> int:
+    """How deep lists and objects are nested, level by level."""
+    depth, level = 0, [entries]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
 
 
 def _refusal(place: tuple[int | str, ...], kind: str, entries: dict[str, Any]) -> InputError:

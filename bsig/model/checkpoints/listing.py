@@ -9,7 +9,6 @@ from typing import Any
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import restore_previous
-from bsig.inputs.hub import hub_folder
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.description import CheckpointDescription
 from bsig.model.checkpoints.names import DESCRIPTION, RESULTS, TENSORS
@@ -49,6 +48,8 @@ def checkpoint_path(name: str | Path, folder: Path) -> Path:
     """
     text = str(name)
     if text.startswith("hf:"):
+        from bsig.inputs.hub import hub_folder  # only here: the hub's client takes longer to import than all else
+
         return hub_folder(text, [TENSORS, DESCRIPTION, RESULTS])
     with contextlib.suppress(OSError, RuntimeError):  # too long for a path; '~' of a user who is not there
         for candidate in (folder / text, Path(text).expanduser()):

@@ -19,7 +19,14 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.backbones import Classifier, classifier_from_timm, load_classifier
+from bsig.model.backbones import (
+    BackboneOptions,
+    Classifier,
+    classifier_from_timm,
+    load_classifier,
+    timm_network,
+    with_preprocessing,
+)
 from bsig.model.checkpoints.description import AGAIN, CheckpointDescription, named
 from bsig.model.checkpoints.listing import checkpoint_path
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
@@ -128,11 +135,10 @@ def _model(name: str, description: CheckpointDescription, tensors: StoredTensors
     base = _base_classifier(description, tensors, device)
     classes = len(description.class_names)
     classifier = replace(
-        base,
+        with_preprocessing(base, description.preprocessing.preprocessing),
         head=_softmax_head(base.head, classes, tensors).to(device).requires_grad_(False),
         class_names=tuple(description.class_names),
         class_ids=tuple(description.class_ids),
-        preprocessing=description.preprocessing.preprocessing,
     )
     presence = description.presence.calibration if description.presence else None
     if description.branch == "shift":
@@ -166,7 +172,7 @@ def _base_classifier(description: CheckpointDescription, tensors: StoredTensors,
         if network is not None:
             classifier = empty_published_classifier(network)
         else:
-            _check_encoder_is_whole(backbone.name, tensors)
+            _check_encoder_is_whole(backbone.name, backbone.options, tensors)
             classifier = classifier_from_timm(backbone.name, pretrained=False, options=backbone.options)
         tensors.filled(classifier.encoder, "encoder.")
         weights = {**classifier.weights, "source": "stored in the checkpoint"}
@@ -188,13 +194,14 @@ def _base_classifier(description: CheckpointDescription, tensors: StoredTensors,
     return replace(classifier, encoder=shared_encoder(classifier.encoder.to(device), actual, device))
 
 
-def _check_encoder_is_whole(name: str, tensors: StoredTensors) -> None:
+def _check_encoder_is_whole(name: str, options: BackboneOptions, tensors: StoredTensors) -> None:
     """Refuses a file that names a network far larger than what it stores, before that network takes memory."""
     stem = name.split(".")[0]
     if not timm.is_model(stem):
         return  # which timm is asked to say
     with torch.device("meta"):
-        needed = sum(value.numel() for value in timm.create_model(stem).parameters())
+        network = timm_network(stem, pretrained=False, options=replace(options, head_layers=()))
+    needed = sum(value.numel() for value in network.parameters())
     stored = sum(math.prod(tensors.shape(key)) for key in tensors.keys)
     if needed > 2 * stored + SMALLEST_NETWORK:
         raise InputError(f"{TENSORS} holds {stored} numbers, '{name}' alone has {needed}; {AGAIN}.")

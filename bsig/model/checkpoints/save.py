@@ -26,6 +26,7 @@ from bsig.model.backbones import published
 from bsig.model.checkpoints.description import FORMAT_VERSION, read_description
 from bsig.model.checkpoints.names import DESCRIPTION, NAME_PATTERN, RESULTS, TENSORS
 from bsig.model.dual_branch import DualBranch
+from bsig.model.from_module import IN_MEMORY
 from bsig.model.presence import PresenceCalibration
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
@@ -45,6 +46,11 @@ def save_checkpoint(model: DualBranch, path: Path | str, *, half_precision: bool
     """
     path = Path(path)
     check_target(path)
+    if model.backbone_name.startswith(IN_MEMORY):
+        raise InputError(
+            f"model '{model.name}' was made from a module that no timm name builds again, so it cannot be saved as a "
+            "checkpoint; keep the module, or save its state_dict and use new-model with its architecture."
+        )
     backbone, tensors = _backbone_and_tensors(model, torch.float16 if half_precision else torch.float32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +159,8 @@ def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[s
         "encoder_sha256": encoder_sha256,
         "feature_stage": model.options.feature_stage,
         "global_pool": model.options.global_pool,
+        "model_kwargs": dict(model.options.model_kwargs),
+        "head_layers": list(model.options.head_layers),
         "features_at": model.features_at,
         "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
     }

@@ -21,13 +21,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError, first_line
+from bsig.model.checkpoints.names import LAST
 from bsig.model.cutting.last_linear import last_linear_of, random_copy
 from bsig.model.cutting.layout import CutError, GridLayout, layout_of
 from bsig.model.cutting.substitution import substituted, with_only_children, without_layers, without_own_tensors
 from bsig.model.cutting.traced_run import TracedRun, traced
 from bsig.model.heads import ClassificationHead, PooledLinearHead, Tail, TailHead
 
-LAST = "last"
 # Gradient times feature is balanced over the grid when its sum is below this share of its terms' sizes.
 BALANCE = 0.01
 
@@ -104,7 +104,7 @@ def cut_network(model: nn.Module, example: Float[Tensor, "1 3 H W"], at: str = L
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError) as error:
         reason = first_line(error)[:120]
         raise CutError(f"its parts cannot be run alone ({type(error).__name__}: {reason})") from error
-    if not _same(logits, expected):
+    if not same(logits, expected):
         raise CutError("its parts do not give the logits of the whole")
     return parts
 
@@ -126,7 +126,7 @@ def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
     tail = Tail(without_own_tensors(with_only_children(headless, head_run.children)))
     if layout.axes == "NLC" and _grid_has_no_influence(tail, probe, native, layout):
         return _cut_inside_last_block(headless, probe, example)
-    return _assembled(encoder, tail, probe, native, layout, LAST)
+    return assembled(encoder, tail, probe, native, layout, LAST)
 
 
 def _cut_inside_last_block(headless: Any, probe: nn.Linear, example: Tensor) -> Parts:
@@ -163,9 +163,9 @@ def _cut_behind(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Pa
     layout = layout_of(headless, run.output, example)
     tail = _tail_of_blocks(headless, at, run, head_run) or _tail_of_rest(headless, run, head_run)
     # Passing on is exact for a chain of layers only: a skip connection around the cut would be lost.
-    if not _same(tail(run.output), headless.forward_head(whole).flatten(1)):
+    if not same(tail(run.output), headless.forward_head(whole).flatten(1)):
         raise CutError(f"what it runs behind '{at}' is not a chain of layers")
-    return _assembled(TimmEncoder(without_layers(headless, behind), layout), tail, probe, run.output, layout, at)
+    return assembled(TimmEncoder(without_layers(headless, behind), layout), tail, probe, run.output, layout, at)
 
 
 def _tail_of_rest(headless: Any, run: TracedRun, head_run: TracedRun) -> Tail:
@@ -206,9 +206,7 @@ def _grid_has_no_influence(tail: Tail, probe: nn.Linear, native: Tensor, layout:
 # --- what kind of head it is ------------------------------------------------------------------------------------------
 
 
-def _assembled(
-    encoder: TimmEncoder, tail: Tail, probe: nn.Linear, native: Tensor, layout: GridLayout, at: str
-) -> Parts:
+def assembled(encoder: TimmEncoder, tail: Tail, probe: nn.Linear, native: Tensor, layout: GridLayout, at: str) -> Parts:
     """Encoder and head, with the simplest kind of head that gives the logits of the probe (the last linear layer).
 
     `native` is the network's feature map at the cut; the encoder's layout is completed here.
@@ -218,13 +216,13 @@ def _assembled(
         # Tokens that nothing reads need no room: the logits are the same with zeros in their place.
         without_prefix = native.clone()
         without_prefix[:, : layout.prefix] = 0.0
-        layout = replace(layout, carries_prefix=not _same(probe(tail(without_prefix)), expected))
+        layout = replace(layout, carries_prefix=not same(probe(tail(without_prefix)), expected))
         encoder.layout = layout
     features = layout.grid(native)
     head: ClassificationHead = PooledLinearHead(probe)
-    if layout.channels != probe.in_features or not _same(head(features[:, : layout.channels]), expected):
+    if layout.channels != probe.in_features or not same(head(features[:, : layout.channels]), expected):
         head = TailHead(tail, probe, layout, pools_first=_pools_first(tail, probe, layout, features, expected))
-    if not _same(head(features), expected):
+    if not same(head(features), expected):
         raise CutError("its parts do not give the logits of the whole")
     head.maps_balance = head.pools_first and not head.cam_is_exact and _maps_balance(head, features)
     return Parts(encoder, head, at, (features.shape[2], features.shape[3]))
@@ -245,12 +243,12 @@ def _pools_first(tail: Tail, probe: nn.Linear, layout: GridLayout, features: Ten
     if layout.carries_prefix:
         return False
     try:
-        return _same(probe(tail(layout.native(features.mean(dim=(2, 3), keepdim=True)))), expected)
+        return same(probe(tail(layout.native(features.mean(dim=(2, 3), keepdim=True)))), expected)
     except (RuntimeError, AssertionError, ValueError):
         return False  # a grid of one cell is too small for it, so it does look at the cells
 
 
-def _same(logits: Tensor, expected: Tensor) -> bool:
+def same(logits: Tensor, expected: Tensor) -> bool:
     """Equal up to float32 rounding, measured by the largest of the expected values."""
     size = float(expected.abs().max())
     return logits.shape == expected.shape and torch.allclose(logits, expected, rtol=1e-4, atol=1e-4 * size)

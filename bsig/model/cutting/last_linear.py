@@ -39,10 +39,10 @@ def last_linear_of(model: Any) -> tuple[nn.Linear, dict[str, nn.Module]]:
     layers = [_linear_within(module, model.num_classes) for module in classifiers]
     places = [names[id(layer)] for layer in layers]
     if len(layers) == 1:
-        return _as_linear(layers[0]), {places[0]: PassThrough()}
+        return as_linear(layers[0]), {places[0]: PassThrough()}
     if len(layers) > 2:
         raise CutError(f"it ends in {len(layers)} classifiers")
-    first, second = (_as_linear(layer) for layer in layers)
+    first, second = (as_linear(layer) for layer in layers)
     both = nn.Linear(first.in_features + second.in_features, first.out_features)
     with torch.no_grad():
         both.weight.copy_(torch.cat((first.weight, second.weight), dim=1))
@@ -78,7 +78,7 @@ def _linear_within(classifier: nn.Module, num_classes: int) -> nn.Module:
     return layers[-1]
 
 
-def _as_linear(layer: Any) -> nn.Linear:
+def as_linear(layer: Any) -> nn.Linear:
     """The layer as a linear one with a bias: a 1x1 convolution is one, and no bias is a bias of zero."""
     weight = layer.weight.detach().flatten(1).clone()
     linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=weight.dtype)

@@ -10,25 +10,36 @@ weight times feature where this project has the sum, so they are 1/k of the maps
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError
+from bsig.model.backbones import with_preprocessing
 from bsig.model.dual_branch import DualBranch
-from bsig.model.published.networks import PublishedNetwork, empty_published_classifier
+from bsig.model.model_settings import NO_SETTINGS, ModelSettings, preprocessing_of
+from bsig.model.published.networks import PREPROCESSING, PublishedNetwork, empty_published_classifier
 from bsig.model.weight_files import MAX_LISTED, differences, read_content, tensors_by_name
 
 # torchvision's Inception v3 leaves these over, for training alone.
 IGNORED = "AuxLogits."
+PUBLISHED_CONFIG = {**asdict(PREPROCESSING), "input_size": (3, *PREPROCESSING.input_size_hw), "crop_pct": 1.0}
 
 
 def import_published(
-    file: Path | str, network: PublishedNetwork, class_names: list[str] | None = None, name: str | None = None
+    file: Path | str,
+    network: PublishedNetwork,
+    class_names: Sequence[str] | None = None,
+    name: str | None = None,
+    settings: ModelSettings = NO_SETTINGS,
 ) -> DualBranch:
-    """The file's encoder and both heads; `class_names` are in the order of the logits, None for numbers.
+    """The file's encoder and both heads.
+
+    `class_names` are in the order of the logits, None for those of `settings` or numbers; the preprocessing is the
+    published code's but for what `settings` say.
 
     Raises:
         InputError: the file holds more than tensors, or other tensors than that network's; the sentence names those
@@ -41,8 +52,11 @@ def import_published(
     tensors = _tensors(content if isinstance(content, dict) else {}, path.name)
     last = f"{network.softmax_head[-1]}.weight"
     classes = int(tensors[last].shape[0]) if last in tensors and tensors[last].ndim else 1
+    class_names = class_names or settings.class_names
     if class_names is not None and len(class_names) != classes:
         raise InputError(f"`class_names` holds {len(class_names)} names, '{path.name}' has {classes} classes.")
+    if classes == 1:
+        raise InputError(f"'{path.name}' has one class: softmax over it is 1 on every picture; give one with more.")
     classifier = empty_published_classifier(network, classes)
     sigmoid_head = network.head(classes).eval()
     _fill(
@@ -54,6 +68,8 @@ def import_published(
         tensors, network, path.name,
     )  # fmt: skip
     names = tuple(class_names) if class_names else classifier.class_names
+    changed = preprocessing_of(settings, PUBLISHED_CONFIG)
+    classifier = with_preprocessing(classifier, changed)
     training = {
         key: content[key] for key in ("architecture", "epoch") if isinstance(content.get(key), int | float | str)
     }
@@ -63,21 +79,6 @@ def import_published(
         name=name or path.name.split(".")[0],
         metadata={"training": {"imported_from": path.name, "published_network": network.name, **training}},
     )
-
-
-def read_class_names(file: Path) -> list[str]:
-    """One name a line; empty lines at the end do not count.
-
-    Raises:
-        InputError: the file cannot be read, or a name stands twice.
-    """
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`--class-names` (='{file}') cannot be read ({error}); give a text file.") from error
-    if len(set(names)) != len(names) or not all(names):
-        raise InputError(f"`--class-names` (='{file}') must hold each name once, one a line, none empty.")
-    return names
 
 
 def _tensors(content: dict[str, Any], name: str) -> dict[str, Tensor]:

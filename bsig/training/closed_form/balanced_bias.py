@@ -1,6 +1,6 @@
 """One number added to every class's bias, from labels: the least that a zero needs.
 
-    t = argmin_t  sum_i sum_c  BCE_p(z_ic + t, y_ic),    p = C - 1 for the one positive of each picture
+    t = argmin_t  sum_i sum_c  BCE_p(z_ic + t, y_ic),    p = (C - m) / m for the m positives of a picture
 
 The class-balanced loss of the sigmoid branch (Oh and Noh, BMVC 2025) with everything frozen but one bias that all
 classes share. Softmax cannot see it. A map drawn with its bias, `M_c + b_c + t`, then has a zero that labels chose,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 
 from bsig.model.heads import ClassificationHead
+from bsig.training.features.labels import is_present
 from bsig.training.features.pooled import TrainingFeatures
 
 STEPS = 30
@@ -42,15 +43,10 @@ def _slope_and_curvature(head: ClassificationHead, features: TrainingFeatures, v
     for pooled, labels in features.first_views():
         logits = head.logits(pooled.to(device)).double()
         yes = (logits + value).sigmoid()
-        own = yes.gather(1, labels.to(device)[:, None])
-        weight = logits.shape[1] - 1
-        spread = yes * (1 - yes)
-        own_spread = own * (1 - own)
-        sums += torch.stack(
-            [
-                yes.sum() - own.sum() - weight * (1 - own).sum(),
-                spread.sum() - own_spread.sum() + weight * own_spread.sum(),
-            ]
-        ).cpu()
+        present = is_present(labels.to(device), logits.shape[1])
+        positives = present.sum(dim=1, keepdim=True)
+        # 1 for an absent class; what all absent ones weigh, shared among those that are there.
+        weight = torch.where(present, (logits.shape[1] - positives) / positives, 1.0)
+        sums += torch.stack([(weight * (yes - present.double())).sum(), (weight * yes * (1 - yes)).sum()]).cpu()
     features.processes.sum_up([sums])
     return float(sums[0]), float(sums[1])

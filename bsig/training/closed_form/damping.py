@@ -28,6 +28,7 @@ from torch import Tensor
 from bsig.inputs.errors import InputError
 from bsig.model.heads import ClassificationHead
 from bsig.training.config import DampingConfig
+from bsig.training.features.labels import is_present, label_tensor
 from bsig.training.processes import ALONE, Processes
 
 DEFAULT = DampingConfig()
@@ -46,7 +47,7 @@ class LikelyPictures:
 
 def likely_pictures(
     log_probabilities: Float[Tensor, "n c"],
-    labels: Int[Tensor, " n"],
+    labels: Int[Tensor, "n ..."],
     count: int = DEFAULT.pictures,
     temper: float = DEFAULT.temper,
 ) -> LikelyPictures:
@@ -56,7 +57,7 @@ def likely_pictures(
     """
     order = log_probabilities.clone()
     # Log-probabilities are at most 0, so every picture of the class itself comes before all others.
-    order[torch.arange(len(labels)), labels] += 1 - log_probabilities.min()
+    order[is_present(labels, order.shape[1])] += 1 - log_probabilities.min()
     positions = order.topk(min(count, len(labels)), dim=0).indices.T.contiguous()
     weights = (temper * log_probabilities.T.gather(1, positions)).softmax(dim=1)
     return LikelyPictures(positions, weights)
@@ -125,22 +126,22 @@ class DampingGrids:
     """Feature maps for a damping, read while the pictures are encoded: of every n-th picture, at most `most_pictures`.
 
     Attributes:
-        labels, grids, pooled: of each of these pictures: its class, its feature maps in half precision, and their
+        present, grids, pooled: of each of these pictures: its classes, its feature maps in half precision, and their
             pooled features in full, since probabilities of a thousand classes are sensitive.
     """
 
     def __init__(self, softmax_head: ClassificationHead, pictures: int, config: DampingConfig) -> None:
         self.softmax_head = softmax_head
         self.every = max(-(-pictures // config.most_pictures), 1)
-        self.labels: list[int] = []
+        self.present: list[tuple[int, ...]] = []
         self.grids: list[Tensor] = []
         self.pooled: list[Tensor] = []
 
-    def read(self, position: int, label: int, grids: Float[Tensor, "v k h w"]) -> None:
+    def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "v k h w"]) -> None:
         """Adds one picture, if it is an n-th one."""
         if position % self.every:
             return
-        self.labels += [label] * len(grids)
+        self.present += [present] * len(grids)
         self.grids.append(grids.half().cpu())
         self.pooled.append(self.softmax_head.pooled(grids).detach().cpu())
 
@@ -157,16 +158,16 @@ def damped_head(
     Raises:
         InputError: no picture is usable, or the features are zero everywhere.
     """
-    parts = processes.gathered((grids.labels, grids.grids, grids.pooled))
-    labels = [label for part, _, _ in parts for label in part]
-    if not labels:
+    parts = processes.gathered((grids.present, grids.grids, grids.pooled))
+    present = [classes for part, _, _ in parts for classes in part]
+    if not present:
         raise InputError("no picture of these classes is usable; damping needs one or more.")
     features = torch.cat([each for _, part, _ in parts for each in part])
     softmax = softmax_head.last_linear.weight.detach()
     with torch.no_grad():
         pooled = torch.cat([each for _, _, part in parts for each in part])
         logits = softmax_head.logits(pooled.to(softmax.device)).cpu()
-    likely = likely_pictures(logits.log_softmax(dim=1), torch.tensor(labels), config.pictures, config.temper)
+    likely = likely_pictures(logits.log_softmax(dim=1), label_tensor(present), config.pictures, config.temper)
     changes = (trained.last_linear.weight.detach().to(softmax) - softmax).float().cpu()
     damped = copy.deepcopy(trained)
     damped.last_linear.weight.data.copy_(

@@ -148,19 +148,19 @@ class FlatShiftCells:
 
     Attributes:
         halves: moments of every second picture, and of the others: a vector fitted on one half is judged on the other.
-        labels, cells: by position of the picture: its class, and (n, k) some cells of both its views.
+        present, cells: by position of the picture: its classes, and (n, k) some cells of both its views.
     """
 
     def __init__(self, channels: int, config: FlatShiftConfig) -> None:
         self.halves = (CellMoments.empty(channels), CellMoments.empty(channels))
         self.seed = config.seed
-        self.labels: dict[int, int] = {}
+        self.present: dict[int, tuple[int, ...]] = {}
         self.cells: dict[int, Tensor] = {}
 
-    def read(self, position: int, label: int, grids: Float[Tensor, "v k h w"]) -> None:
+    def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "v k h w"]) -> None:
         """Adds one picture."""
         self.halves[position % 2].add(grids)
-        self.labels[position] = label
+        self.present[position] = present
         self.cells[position] = _some_cells(grids, self.seed, position).cpu()
 
 
@@ -205,8 +205,8 @@ def fit_flat_shift(
     rows = weight.cpu()
     absent = {}
     for position, some in cells.cells.items():
-        own = cells.labels[position]
-        classes = absent_classes(range(len(rows)), [own], ABSENT_CLASSES, seed=cells.seed, position=position)
+        present = cells.present[position]
+        classes = absent_classes(range(len(rows)), present, ABSENT_CLASSES, seed=cells.seed, position=position)
         absent[position] = some @ rows[classes].T
     flat = {position: some.double() @ vector for position, some in cells.cells.items()}
     parts = processes.gathered((absent, flat))

@@ -54,6 +54,8 @@ def save_bundle(
     Raises:
         InputError: the disk refuses.
     """
+    if features.labels.ndim > 1 or (held_out and held_out.labels.ndim > 1):
+        raise InputError("bundled features have one class a picture; keep one class in each line of the index.")
     tensors = {"pooled": features.pooled.half(), "labels": features.labels.to(torch.int32)}
     counts = {"images": len(features.labels), "classes": int(features.labels.unique().numel())}
     if held_out:

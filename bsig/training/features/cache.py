@@ -31,6 +31,7 @@ from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig, Vie
 from bsig.training.features.augmentation import view_of
 from bsig.training.features.encoding import Encoder, decoded_batches, precision_on
 from bsig.training.features.file import FeatureFile, make_room, read_features
+from bsig.training.features.labels import label_tensor, present_classes
 from bsig.training.features.pooled import PooledFeatures, SplitFeatures, TrainingFeatures
 from bsig.training.processes import ALONE, Processes
 
@@ -42,8 +43,8 @@ FEATURES_FOLDER = CACHE_FOLDER / "features"
 class GridReader(Protocol):
     """Takes what it needs of each picture's feature maps while the pictures are encoded."""
 
-    def read(self, position: int, label: int, grids: Float[Tensor, "2 k h w"]) -> None:
-        """Reads one picture: its number among all of known classes, its class and its feature maps.
+    def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "2 k h w"]) -> None:
+        """Reads one picture: its number among all of known classes, its classes and its feature maps.
 
         The maps are of the evaluation crop and of the whole picture, squashed to the input.
         """
@@ -123,8 +124,8 @@ def show_grids(
 
 
 def known_samples(images: LabelledImages, index_of: dict[str, int]) -> list[Sample]:
-    """Returns the samples of a class that the model has."""
-    return [sample for sample in images.samples if sample.class_name in index_of]
+    """Returns the samples of which the model has a class, without the others of their classes."""
+    return [known for sample in images.samples if (known := sample.of_classes(index_of))]
 
 
 def refuse_nothing(left: int, samples: int, name: str) -> None:
@@ -203,8 +204,9 @@ class _Extraction:
         pooled, unreadable = processes.together(lambda: self._share(samples, own))
         sentences = [sentence for part in processes.gathered(unreadable) for sentence in part.values()]
         refuse_nothing(len(samples) - len(sentences), len(samples), images.name)
-        labels = [self.index_of[samples[index].class_name] for index in own if index not in unreadable]
-        return PooledFeatures(pooled, torch.tensor(labels, dtype=torch.long), tuple(sentences))
+        labels = label_tensor([present_classes(sample, self.index_of) for sample in samples])
+        readable = [index for index in own if index not in unreadable]
+        return PooledFeatures(pooled, labels[readable], tuple(sentences))
 
     def _share(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
         """Returns features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
@@ -277,7 +279,7 @@ class _Extraction:
         features = encoder.grids(crops).unflatten(0, (len(readable), views.count + 1))
         for index, grids in zip(readable, features[:, [0, -1]], strict=True):
             for reader in self.readers:
-                reader.read(index, self.index_of[samples[index].class_name], grids)
+                reader.read(index, present_classes(samples[index], self.index_of), grids)
         with torch.no_grad():
             return self.model.softmax_head.pooled(features[:, :-1].flatten(0, 1))
 

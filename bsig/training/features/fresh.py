@@ -22,6 +22,7 @@ from bsig.training.config import DEFAULT_ENCODING, ONE_VIEW, EncodingConfig
 from bsig.training.features.augmentation import fresh_view
 from bsig.training.features.cache import cache_key, known_samples, refuse_nothing, view_crops
 from bsig.training.features.encoding import Encoder, decoded_batches
+from bsig.training.features.labels import label_tensor, present_classes
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.processes import ALONE, Processes
 
@@ -52,7 +53,7 @@ class FreshFeatures:
         self.samples = known_samples(images, index_of)
         self.count = len(self.samples)
         refuse_nothing(self.count, self.count, images.name)
-        self.labels = torch.tensor([index_of[sample.class_name] for sample in self.samples])
+        self.labels = label_tensor([present_classes(sample, index_of) for sample in self.samples])
         self.model, self.seed, self.processes = model, seed, processes
         self.encoder = Encoder(model, on_note)
         self.threads = encoding.threads()
@@ -65,7 +66,7 @@ class FreshFeatures:
         failed = {index: text for part in self.processes.gathered(self.failed) for index, text in part.items()}
         return tuple(failed[index] for index in sorted(failed))
 
-    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, "own ..."]]:
         """Returns this process's share of these pictures, freshly cropped and encoded, without those not readable."""
         own = numbers[self.processes.rank :: self.processes.count].tolist()
         batches = self._encoded(own, lambda index: self._fresh(index, epoch), len(numbers))

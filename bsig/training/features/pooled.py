@@ -37,7 +37,7 @@ class TrainingFeatures(Protocol):
     def processes(self) -> Processes:
         """Among which processes the pictures are split."""
 
-    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, "own ..."]]:
         """Returns pooled features, as that epoch sees them, and labels of this process's part of these pictures."""
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -53,12 +53,12 @@ class PooledFeatures:
 
     Attributes:
         pooled: (n, v, ...) float32, n samples in v views, as `head.pooled` gives them.
-        labels: (n,) class indices.
+        labels: (n,) class indices, or (n, m) where pictures have several (`labels.py`).
         unreadable: one sentence for each file that was left out.
     """
 
     pooled: Float[Tensor, "n v ..."]
-    labels: Int[Tensor, " n"]
+    labels: Int[Tensor, "n ..."]
     unreadable: tuple[str, ...]
 
     @property
@@ -71,7 +71,7 @@ class PooledFeatures:
         """This one has all of them."""
         return ALONE
 
-    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, " b"]]:
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "b ..."], Int[Tensor, "b ..."]]:
         """Returns these pictures in the epoch's view: each epoch takes the next one, in turn."""
         return self.pooled[numbers, epoch % self.pooled.shape[1]], self.labels[numbers]
 
@@ -112,7 +112,7 @@ class SplitFeatures:
         """One sentence for each file that was left out, in all processes."""
         return self.own.unreadable
 
-    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:
+    def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, "own ..."]]:
         """Returns those of these pictures that this process holds."""
         own = numbers[(numbers >= self.first) & (numbers < self.first + self.own.count)]
         return self.own.batch(own - self.first, epoch)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.model.heads import ClassificationHead
+from bsig.training.features.labels import is_present, is_right
 from bsig.training.features.pooled import TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 
@@ -20,7 +21,7 @@ class Epoch:
 
     Attributes:
         loss: mean over the epoch's steps of the class-balanced loss, each before its step.
-        own_probability, absent_probability: mean sigmoid of the class that is there, and of all others.
+        own_probability, absent_probability: mean sigmoid of the classes that are there, and of all others.
         sign_disagreement: share of weights of the last layer whose sign is not the softmax head's.
         shared_energy_share: of the last layer's energy, that of its mean row (`c |w_bar|^2 / |W|_F^2`).
         held_out_loss, held_out_sigmoid_accuracy, held_out_softmax_accuracy: over the first view of pictures that are
@@ -51,14 +52,15 @@ class BranchMeasures:
 
 
 def class_balanced_loss(
-    logits: Float[Tensor, "b c"], labels: Int[Tensor, " b"], positive_weight: float | None = None
+    logits: Float[Tensor, "b c"], labels: Int[Tensor, "b ..."], positive_weight: float | None = None
 ) -> Float[Tensor, ""]:
     """Returns the mean over images and classes of `-(p t log s + (1 - t) log(1 - s))`.
 
-    s is the sigmoid of a logit, t the one-hot label, p the `positive_weight` or the class-balanced C - 1.
+    s is the sigmoid of a logit, t is 1 for the classes that are in the picture and 0 for the others, p is the
+    `positive_weight` or C - 1, which balances the classes where each picture has one.
     """
     classes = logits.shape[1]
-    targets = F.one_hot(labels, classes).to(logits.dtype)
+    targets = is_present(labels, classes).to(logits.dtype)
     weight = logits.new_tensor(classes - 1 if positive_weight is None else positive_weight)
     return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight)
 
@@ -67,18 +69,20 @@ def class_balanced_loss(
 def branch_measures(branch: TrainableBranch, features: TrainingFeatures) -> BranchMeasures:
     """Returns means of the branch, summed in float64 so that the size of batches plays no part."""
     device, classes = branch.start.device, branch.start.shape[0]
-    sums = torch.zeros(5, dtype=torch.float64)
+    sums = torch.zeros(6, dtype=torch.float64)
     for pooled, labels in features.first_views():
         labels = labels.to(device)
         logits = branch(pooled.to(device))
         probabilities = logits.sigmoid()
         loss = len(labels) * float(class_balanced_loss(logits, labels, branch.config.positive_weight))
-        hits = float((logits.argmax(dim=1) == labels).sum())
-        own = float(probabilities.gather(1, labels[:, None]).double().sum())
-        sums += torch.tensor([loss, hits, own, float(probabilities.double().sum()), len(labels)], dtype=torch.float64)
+        hits = float(is_right(logits.argmax(dim=1), labels).sum())
+        present = is_present(labels, classes)
+        own, every = float(probabilities[present].double().sum()), float(probabilities.double().sum())
+        sums += torch.tensor([loss, hits, own, every, int(present.sum()), len(labels)], dtype=torch.float64)
     features.processes.sum_up([sums])
-    loss, hits, own, every, count = sums.tolist()
-    return BranchMeasures(loss / count, hits / count, own / count, (every - own) / (count * (classes - 1)))
+    loss, hits, own, every, positives, count = sums.tolist()
+    negatives = count * classes - positives
+    return BranchMeasures(loss / count, hits / count, own / positives, (every - own) / negatives if negatives else 0.0)
 
 
 @torch.no_grad()
@@ -86,7 +90,7 @@ def softmax_accuracy(softmax_head: ClassificationHead, features: TrainingFeature
     """Returns top-1 of the frozen head over the first views: the same in every epoch."""
     device, sums = softmax_head.last_linear.weight.device, torch.zeros(2, dtype=torch.float64)
     for pooled, labels in features.first_views():
-        hits = (softmax_head.logits(pooled.to(device)).argmax(dim=1) == labels.to(device)).sum()
+        hits = is_right(softmax_head.logits(pooled.to(device)).argmax(dim=1), labels.to(device)).sum()
         sums += torch.tensor([float(hits), len(labels)], dtype=torch.float64)
     features.processes.sum_up([sums])
     hits_in_all, count = sums.tolist()

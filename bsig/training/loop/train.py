@@ -25,6 +25,7 @@ from bsig.model.dual_branch import FittedShift
 from bsig.model.heads import ClassificationHead, PooledLinearHead, with_classes
 from bsig.training.callbacks import OnEpoch, ShouldStop, never
 from bsig.training.config import TrainingConfig
+from bsig.training.features.labels import shares
 from bsig.training.features.pooled import PooledFeatures, TrainingFeatures
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.descent import CutShort, Descent
@@ -123,6 +124,8 @@ def fit_softmax_head(
     sum: the head has no shared component to begin with. `like` is the backbone's own head, on the device of the
     training: where it has more layers than one, they stay as they are and only a last linear layer is fitted.
 
+    The classes of a picture that has several share its target alike.
+
     Raises:
         StoppedEarly: `should_stop` said so.
         InputError: fewer than two classes, or a loss that is not finite.
@@ -141,7 +144,7 @@ def fit_softmax_head(
     def loss_of(pooled: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
             inputs = head.last_inputs(pooled)
-        return F.cross_entropy(linear(inputs), labels)
+        return F.cross_entropy(linear(inputs), labels if labels.ndim == 1 else shares(labels, num_classes))
 
     features = _near(linear.weight.device, features)
     descent = Descent(linear.parameters(), features, config, loss_of, lambda: 0.0, should_stop)

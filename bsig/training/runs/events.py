@@ -16,8 +16,10 @@ from typing import Any
 
 EVENTS = "events.jsonl"
 EVENT_FILES_KEPT = 256
-# Of the runs that were read last: the event file's own number, how many of its bytes were read, and their events.
-_READ: OrderedDict[Path, tuple[int, int, tuple[dict[str, Any], ...]]] = OrderedDict()
+# Of the runs that were read last: the first line of the event file, how many of its bytes were read, and their events.
+# The first line holds the moment at which it was written. The file's number would not tell it from the event file of
+# another run of that name: the system gives the number of a file that was deleted to the next one.
+_READ: OrderedDict[Path, tuple[bytes, int, tuple[dict[str, Any], ...]]] = OrderedDict()
 _LOCK = threading.Lock()
 
 
@@ -34,12 +36,12 @@ def events_of(folder: Path) -> tuple[dict[str, Any], ...]:
     """Returns the events of a run, in order, but for a last line that is not whole yet; no line is read twice."""
     path = folder / EVENTS
     with _LOCK:
-        number, offset, events = _READ.get(path, (0, 0, ()))
+        first, offset, events = _READ.get(path, (b"", 0, ()))
         try:
             with path.open("rb") as file:
-                now = os.fstat(file.fileno())
-                if now.st_ino != number or now.st_size < offset:  # another run of that name
-                    number, offset, events = now.st_ino, 0, ()
+                line = file.readline()
+                if line != first or os.fstat(file.fileno()).st_size < offset:  # another run of that name
+                    first, offset, events = line, 0, ()
                 file.seek(offset)
                 new = file.read()
         except OSError:
@@ -47,7 +49,7 @@ def events_of(folder: Path) -> tuple[dict[str, Any], ...]:
             return ()
         whole = new[: new.rfind(b"\n") + 1]
         events += tuple(_events_in(whole.decode("utf-8", errors="replace")))
-        _READ[path] = (number, offset + len(whole), events)
+        _READ[path] = (first, offset + len(whole), events)
         _READ.move_to_end(path)
         while len(_READ) > EVENT_FILES_KEPT:
             _READ.popitem(last=False)

@@ -7,6 +7,7 @@
     RUNS/NAME/maps/            the probe's crop and its maps, one a branch and epoch
     RUNS/NAME/data/            an uploaded data set, removed when the run has finished or is deleted
     RUNS/NAME/features/        its features, where they are kept for no other run; removed with the data
+    RUNS/NAME/turn             locked while the state is changed
     RUNS/NAME/stop             the mark of a run that somebody has asked to stop
 
 Files, because the run is made in another process (`worker.py`), read from any tab, and must be there again after
@@ -23,13 +24,13 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.files import write_json
+from bsig.inputs.files import take_lock, write_json
 from bsig.inputs.paths import CACHE_FOLDER
 from bsig.model.checkpoints.names import NAME_PATTERN
 from bsig.training.config import from_json
@@ -37,7 +38,7 @@ from bsig.training.runs.events import events_of, forget_events
 from bsig.training.runs.run import ENDED, Run, RunRequest, RunState, request_from_json
 
 WORK_FOLDER = Path(os.environ.get("BSIG_RUNS", CACHE_FOLDER / "app"))
-REQUEST, STATE, STOP = "run.json", "state.json", "stop"
+REQUEST, STATE, STOP, TURN = "run.json", "state.json", "stop", "turn"
 MAPS, DATA, PROBE, FEATURES = "maps", "data", "probe.png", "features"
 _CHANGING = threading.Lock()
 
@@ -86,6 +87,7 @@ class RunFolder:
             write_json(folder / REQUEST, asdict(request))
             write_json(folder / STATE, asdict(RunState(created=time.time())))
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise InputError(f"run '{folder.name}' cannot be kept in '{self.runs}' ({error}); free space.") from error
         return folder
 
@@ -163,15 +165,39 @@ def _asked_at(folder: Path) -> int:
 
 
 def change_state(folder: Path, **changes: Any) -> RunState:
-    """Writes and returns the run's state with some entries changed; threads take turns.
+    """Writes and returns the run's state with some entries changed; threads and processes take turns.
 
     Raises:
         OSError: the disk refuses.
         InputError: the state is damaged.
     """
-    with _CHANGING:
-        state = replace(_state_of(folder), **changes)
-        write_json(folder / STATE, asdict(state))
+    with _turn(folder):
+        return _changed(folder, _state_of(folder), changes)
+
+
+def change_state_if(holds: Callable[[RunState], bool], folder: Path, **changes: Any) -> bool:
+    """As `change_state`, but only a state of which `holds` is true; returns whether it was.
+
+    Nobody changes the state in between: a worker that is late must not overwrite what the next app has said of its run.
+    """
+    with _turn(folder):
+        state = _state_of(folder)
+        if is_meant := holds(state):
+            _changed(folder, state, changes)
+        return is_meant
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Held by one thread of one process at a time."""
+    with _CHANGING, (folder / TURN).open("a") as file:
+        take_lock(file, waits=True)
+        yield
+
+
+def _changed(folder: Path, state: RunState, changes: dict[str, Any]) -> RunState:
+    state = replace(state, **changes)
+    write_json(folder / STATE, asdict(state))
     return state
 
 

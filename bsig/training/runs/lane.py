@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bsig.inputs.errors import InputError
-from bsig.training.runs.folder import RunFolder, change_state, is_asked_to_stop
+from bsig.training.runs.folder import RunFolder, change_state_if, is_asked_to_stop
 from bsig.training.runs.run import ENDED, Run, Standing
 from bsig.training.runs.words import interrupted, time_is_up
 from bsig.training.runs.worker_process import LOG, SAVING_PATIENCE_S
@@ -174,8 +174,9 @@ def _is_overdue(folder: Path, waited: float) -> bool:
 
 def _mark(folder: Path, standing: Standing, sentence: str) -> None:
     """Says how a run ended, where nobody has said so yet."""
-    if _read(folder).state.standing not in ENDED:
-        change_state(folder, standing=standing, sentence=sentence, ended=time.time())
+    change_state_if(
+        lambda state: state.standing not in ENDED, folder, standing=standing, sentence=sentence, ended=time.time()
+    )
 
 
 def _stopped(run: Run) -> str:

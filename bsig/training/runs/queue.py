@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -18,9 +19,9 @@ from pathlib import Path
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
-from bsig.training.runs.folder import STOP, RunFolder, ask_to_stop, change_state
+from bsig.training.runs.folder import STOP, RunFolder, ask_to_stop, change_state, change_state_if
 from bsig.training.runs.lane import TICK_S, Lane, Maker
-from bsig.training.runs.run import ENDED
+from bsig.training.runs.run import ENDED, RunState
 from bsig.training.runs.words import interrupted
 from bsig.training.runs.worker_process import WorkerProcess
 
@@ -36,6 +37,9 @@ class RunQueue:
         folder: the runs of the names.
         checkpoints: folder of the checkpoints that runs may start from.
         new_maker: returns a maker of runs; a worker process where None.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
     """
 
     def __init__(self, folder: RunFolder, checkpoints: Path, new_maker: Callable[[], Maker] | None = None) -> None:
@@ -44,10 +48,14 @@ class RunQueue:
         self._lanes: dict[str, Lane] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        folder.runs.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.runs.mkdir(parents=True, exist_ok=True)
+            self._held = contextlib.ExitStack()
+            is_ours = self._held.enter_context(locked(folder.runs))
+        except OSError as error:
+            raise InputError(f"no runs can be kept in '{folder.runs}' ({error}); choose another folder.") from error
         self._guard = threading.Thread(target=self._guard_folder, daemon=True, name="guards interrupted runs")
-        self._held = contextlib.ExitStack()
-        if self._held.enter_context(locked(folder.runs)):
+        if is_ours:
             mark_interrupted(folder)
         else:  # another app's runs wait and run here; what it leaves when it ends is found by this one
             self._held.close()
@@ -103,8 +111,9 @@ class RunQueue:
             taken = any(lane.take_out(folder) for lane in self._lanes.values())
             # Also what no line holds and nobody makes: not yet submitted, or lost somehow.
             is_lost = not taken and self._position(folder) is None and not is_locked(folder)
-            if (taken or is_lost) and self.folder.read(name).state.standing not in ENDED:
-                change_state(folder, standing="stopped", sentence="Stopped before it began.", ended=time.time())
+            if taken or is_lost:
+                sentence = "Stopped before it began."
+                change_state_if(_is_open, folder, standing="stopped", sentence=sentence, ended=time.time())
 
     def position(self, name: str) -> int | None:
         """Returns 0 for a run that is being made, 1 for the next, ...; None for one that is not in line."""
@@ -158,5 +167,14 @@ def mark_interrupted(folder: RunFolder, is_in_line: Callable[[Path], bool] = lam
             continue
         while is_locked(run.folder) and time.monotonic() < deadline:
             time.sleep(TICK_S)  # a worker whose app has just died dies too, within a step
-        if not is_locked(run.folder):
-            change_state(run.folder, standing="interrupted", sentence=interrupted(run), ended=time.time())
+        # Looked at once more while nobody may change the state: a worker that begins now finds the run ended.
+        is_left = functools.partial(_is_left, run.folder)
+        change_state_if(is_left, run.folder, standing="interrupted", sentence=interrupted(run), ended=time.time())
+
+
+def _is_left(folder: Path, state: RunState) -> bool:
+    return _is_open(state) and not is_locked(folder)
+
+
+def _is_open(state: RunState) -> bool:
+    return state.standing not in ENDED

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from bsig.inputs.datasets.splits import train_and_held_out
-from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError, StoppedEarly, without_folders
 from bsig.inputs.files import locked, whole_file
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
@@ -36,13 +36,23 @@ from bsig.training.finetune import Finetuned, TrainingData, encoded_data, finetu
 from bsig.training.loop.branch import TrainableBranch
 from bsig.training.loop.epoch import Epoch
 from bsig.training.runs.events import add_event
-from bsig.training.runs.folder import DATA, FEATURES, MAPS, PROBE, RunFolder, change_state, is_asked_to_stop
+from bsig.training.runs.folder import (
+    DATA,
+    FEATURES,
+    MAPS,
+    PROBE,
+    RunFolder,
+    change_state,
+    change_state_if,
+    is_asked_to_stop,
+)
 from bsig.training.runs.probe import Probe
 from bsig.training.runs.run import Run
 from bsig.training.runs.words import time_is_up
 
 logger = logging.getLogger(__name__)
 NICENESS = 10
+LOCK_PATIENCE_S = 5.0
 EVENT_EVERY_S = 0.25
 LOOK_FOR_STOP_EVERY_S = 0.1
 
@@ -91,14 +101,20 @@ def _listen(folders: queue.Queue[str]) -> None:
 
 def make(folder: Path, checkpoints: Path) -> None:
     """Makes one run from its request to its end; its state says what happened."""
-    with locked(folder):
-        begin(folder)
-        end(folder, attempt(folder, checkpoints, RunFolder.of(folder).checkpoints / folder.name))
+    with locked(folder, LOCK_PATIENCE_S) as is_mine:
+        if is_mine and begin(folder):
+            end(folder, attempt(folder, checkpoints, RunFolder.of(folder).checkpoints / folder.name))
 
 
-def begin(folder: Path) -> None:
-    """Says that the run is being made."""
-    change_state(folder, standing="running", phase="loading the model", sentence="", started=time.time())
+def begin(folder: Path) -> bool:
+    """Says that the run is being made; returns whether it is to be made at all.
+
+    The app may have died a moment ago, and the next one may have said that the run is interrupted.
+    """
+    return change_state_if(
+        lambda state: state.standing == "queued",
+        folder, standing="running", phase="loading the model", sentence="", started=time.time(),
+    )  # fmt: skip
 
 
 def attempt(
@@ -132,7 +148,16 @@ def end(folder: Path, ended: dict[str, Any]) -> None:
         (folder / PROBE).unlink(missing_ok=True)
         for part in (DATA, FEATURES):
             shutil.rmtree(folder / part, ignore_errors=True)
-    change_state(folder, **ended, ended=time.time())
+    change_state(folder, **{**ended, "sentence": _told(folder, ended["sentence"])}, ended=time.time())
+
+
+def _told(folder: Path, sentence: str) -> str:
+    """The sentence as whoever asked for the run may read it: a visitor of a public app learns of no folder."""
+    try:
+        keeps_features = RunFolder.of(folder).read(folder.name).request.keeps_features
+    except InputError:  # its request is damaged, which the sentence says
+        keeps_features = False
+    return sentence if keeps_features else without_folders(sentence)
 
 
 def _ended(done: Finetuned, making: _Making) -> dict[str, Any]:
@@ -228,7 +253,7 @@ class _Making:
             add_event(self.folder, "encoded", done=done, total=total)
 
     def _note(self, text: str) -> None:
-        add_event(self.folder, "note", text=text)
+        add_event(self.folder, "note", text=text if self.request.keeps_features else without_folders(text))
 
     def _phase(self, phase: str) -> None:
         change_state(self.folder, phase=phase)

@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from bsig.inputs.paths import ROOT
+from bsig.inputs.paths import IMPORT_FOLDER
 from bsig.training.runs.folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class WorkerProcess:
 
     def _started(self, command: list[str], log: Path) -> subprocess.Popen[str]:
         """Starts `python *command`, with pipes to its stdin and stdout; its stderr goes to the log."""
-        paths = os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH")) if path)
+        paths = os.pathsep.join(path for path in (str(IMPORT_FOLDER), os.environ.get("PYTHONPATH")) if path)
         with log.open("ab") as errors:
             return subprocess.Popen(
                 [sys.executable, *command],

@@ -24,7 +24,7 @@ import torch
 
 from bsig.inputs.files import locked, whole_folder
 from bsig.training.runs.folder import RunFolder
-from bsig.training.runs.worker import attempt, begin, end
+from bsig.training.runs.worker import LOCK_PATIENCE_S, attempt, begin, end
 
 logger = logging.getLogger(__name__)
 VARIABLE = "SPACES_ZERO_GPU"
@@ -119,12 +119,12 @@ class GpuMaker:
     end = kill
 
     def _make(self, folder: Path) -> None:
-        with locked(folder):
-            begin(folder)
-            ended, files = self._asked(folder)
-            if not self._is_given_up:
-                _store(files, RunFolder.of(folder).checkpoints)
-                end(folder, ended)
+        with locked(folder, LOCK_PATIENCE_S) as is_mine:
+            if is_mine and begin(folder):
+                ended, files = self._asked(folder)
+                if not self._is_given_up:
+                    _store(files, RunFolder.of(folder).checkpoints)
+                    end(folder, ended)
         self._made.put(folder)
 
     def _asked(self, folder: Path) -> tuple[dict[str, Any], Files]:

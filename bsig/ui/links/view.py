@@ -12,6 +12,7 @@ An uploaded picture is in no link: it is nowhere but in this visit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -32,6 +33,7 @@ GRADIOS_OWN = ("view",)
 LONGEST = 200
 """Letters of one value: class names are shorter, and a longer one is no name."""
 MOST_PAIRS = 60
+DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,10 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int | None]:
 
 def _number(largest: float) -> Callable[[str], float | None]:
     def read(text: str) -> float | None:
-        try:
-            value = float(text)
-        except ValueError:
+        if not DECIMAL.fullmatch(text):  # `float` also takes digits of other scripts, '1_0', 'inf' and 'nan'
             return None
-        return value if abs(value) <= largest else None  # NaN is not below anything
+        value = float(text)
+        return value if abs(value) <= largest else None
 
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,20 @@ import gradio as gr
 
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of, why_not_cam
 from bsig.inputs.errors import InputError
+from bsig.inputs.images import RESAMPLING, Triple
+from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
 from bsig.model.checkpoints.save import save_checkpoint
+from bsig.model.class_names import read_class_names
 from bsig.model.dual_branch import DualBranch
 from bsig.model.feature_stages import feature_stages, stage_of
 from bsig.model.heads import head_in_words
+from bsig.model.model_settings import NO_SETTINGS, ModelSettings, in_words, parsed_kwargs, parsed_size, triple
 from bsig.model.new_model import model_name, new_model, not_trained
+from bsig.model.preview import PREVIEWED, top_classes
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
-from bsig.ui.components.handlers import in_words
+from bsig.ui.components.handlers import in_words as refused_in_words
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.finetune.form import BACKBONE
 from bsig.ui.server.limits import pretrained_names
@@ -42,11 +48,43 @@ class ModelRequest:
         backbone: a timm name or `hf:owner/repo`.
         weights: path of a file of this machine; empty for the published weights.
         stage: where the features are taken, as the title of a `FeatureStage`.
+        weights_key: the set of weights of the file.
+        class_names: one name a line, or the path of what `read_class_names` reads.
+        input_size, mean, std, model_kwargs: as typed, like the options of `new-model`.
+        interpolation, crop_mode: of the preprocessing; empty for the file's or timm's own.
     """
 
     backbone: str | None
     weights: str | None = None
     stage: str | None = LAST
+    weights_key: str | None = None
+    class_names: str | None = None
+    input_size: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    interpolation: str | None = None
+    crop_mode: str | None = None
+    model_kwargs: str | None = None
+
+    def settings(self, bench: Workbench) -> ModelSettings:
+        """Class names, preprocessing and further options, as typed.
+
+        Raises:
+            InputError: a value breaks its rule, or a path is given in a public app.
+        """
+        pairs = parsed_kwargs((self.model_kwargs or "").split())
+        if pairs and not bench.limits.takes_paths:
+            raise InputError("`model_kwargs` must be left out here: a public app builds timm's networks as they are.")
+        return ModelSettings(
+            class_names=_typed_names(self.class_names, bench),
+            input_size_hw=parsed_size(self.input_size) if self.input_size else None,
+            mean=_typed_numbers("mean", self.mean),
+            std=_typed_numbers("std", self.std),
+            interpolation=self.interpolation or None,
+            crop_mode=self.crop_mode or None,
+            model_kwargs=pairs,
+            weights_key=(self.weights_key or "").strip() or None,
+        )
 
     def checked(self, bench: Workbench) -> tuple[str, Path | None, BackboneOptions]:
         """The backbone's name, the weights file and the options.
@@ -62,6 +100,29 @@ class ModelRequest:
             raise InputError("`weights` must be left out here: a public app reads no files of its machine.")
         bench.limits.check_backbone(name)
         return name, Path(file) if file else None, BackboneOptions(stage_of(self.stage or LAST))
+
+
+def _typed_names(text: str | None, bench: Workbench) -> tuple[str, ...] | None:
+    """Class names of lines, or of a path where a single line is one."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    if not lines:
+        return None
+    if len(lines) == 1 and bench.limits.takes_paths:
+        return tuple(read_class_names(Path(lines[0]).expanduser()))
+    if len(set(lines)) != len(lines):
+        raise InputError("`class_names` must hold each name once, one a line.")
+    return tuple(lines)
+
+
+def _typed_numbers(name: str, text: str | None) -> Triple | None:
+    """Three numbers, or one for all."""
+    parts = (text or "").replace(",", " ").split()
+    try:
+        return triple(name, [float(part) for part in parts]) if parts else None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"`{name}` (='{text}') must be one number or three (R G B).") from error
 
 
 @dataclass(frozen=True)
@@ -90,12 +151,12 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
             facts = gr.HTML(NO_MODEL, elem_id="model-facts")
             listed = gr.HTML(models_html(bench), elem_id="model-list")
 
-    @in_words
+    @refused_in_words
     def on_backbone(name: str | float | None) -> Answers:  # what comes over HTTP may be a number
         titles = _stage_titles(bench, str(name or ""))
         return {fields.stage: gr.Dropdown(choices=titles, value=titles[0]), facts: NO_MODEL}
 
-    @in_words
+    @refused_in_words
     def on_load(values: InputValues) -> Answers:
         model = load_model(bench, fields.read(values))
         return {
@@ -112,21 +173,45 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
 def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
     or_hub = "" if bench.is_public else ", or hf:owner/repo"
     titles = _stage_titles(bench, DEFAULT_BACKBONE)
-    return Fields(
-        ModelRequest,
-        backbone=gr.Dropdown(
+    main = {
+        "backbone": gr.Dropdown(
             pretrained_names(), value=DEFAULT_BACKBONE, label="Backbone", filterable=True, allow_custom_value=True,
             elem_id="model-backbone", info=f"Type to search timm's names with published weights{or_hub}.",
         ),
-        weights=gr.Textbox(
+        "weights": gr.Textbox(
             label="Weights file", placeholder="published weights", max_lines=1, elem_id="model-weights",
             visible=not bench.is_public, info="Path of a .safetensors or .pth file; may be empty.",
         ),
-        stage=gr.Dropdown(
+        "stage": gr.Dropdown(
             titles, value=titles[0], label="Features taken at", elem_id="model-stage",
             info="A finer grid, or an earlier layer.",
         ),
-    )  # fmt: skip
+    }  # fmt: skip
+    with gr.Accordion("Class names and preprocessing", open=False, elem_id="model-settings"):
+        return Fields(ModelRequest, **main, **_settings_fields(bench))
+
+
+def _settings_fields(bench: Workbench) -> dict[str, Any]:
+    """What a file of weights does not always tell; empty fields leave it to the file and to timm."""
+    local = not bench.is_public
+    or_path = ", or the path of a file or of a folder of class folders" if local else ""
+    return {
+        "class_names": gr.Textbox(label="Class names", lines=2, max_lines=8, elem_id="model-class-names",
+                                  info=f"One a line, in the order of the outputs{or_path}."),
+        "input_size": gr.Textbox(label="Input size", max_lines=1, elem_id="model-input-size",
+                                 info="Pixels: 160, or rows x columns as 160x224."),
+        "mean": gr.Textbox(label="Mean", max_lines=1, elem_id="model-mean",
+                           info="Of pixels from 0 to 1: one number or three."),
+        "std": gr.Textbox(label="Standard deviation", max_lines=1, elem_id="model-std", info="One number or three."),
+        "interpolation": gr.Dropdown([("its own", ""), *((name, name) for name in RESAMPLING)], value="",
+                                     label="Interpolation", elem_id="model-interpolation"),
+        "crop_mode": gr.Dropdown([("its own", ""), ("centre crop", "center"), ("whole picture, squashed", "squash")],
+                                 value="", label="Crop", elem_id="model-crop-mode"),
+        "weights_key": gr.Textbox(label="Set of weights", max_lines=1, elem_id="model-weights-key", visible=local,
+                                  info="Of a file that holds several; the moving average is the default."),
+        "model_kwargs": gr.Textbox(label="Network options", max_lines=1, elem_id="model-kwargs", visible=local,
+                                   info="As pad_type=same bn_eps=1e-3."),
+    }  # fmt: skip
 
 
 def _stage_titles(bench: Workbench, name: str) -> list[str]:
@@ -141,7 +226,7 @@ def _stage_titles(bench: Workbench, name: str) -> list[str]:
 def connect_finetune(models: ModelsScreen, bench: Workbench, start: gr.Dropdown, tabs: gr.Tabs) -> None:
     """Connects the button that opens the Fine-tune tab with this backbone as its start."""
 
-    @in_words
+    @refused_in_words
     def on_finetune(values: InputValues) -> Answers:
         value = finetune_start(bench, models.fields.read(values))
         choices = [*bench.checkpoint_names(), value]
@@ -157,7 +242,11 @@ def load_model(bench: Workbench, request: ModelRequest) -> DualBranch:
         InputError: as `ModelRequest.checked` and `new_model`; or a limit of this app is reached.
     """
     backbone, weights, options = request.checked(bench)
+    settings = request.settings(bench)
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
+    if settings != NO_SETTINGS:
+        # Answers are kept by name, so other settings are another model.
+        label = f"{label[:92]}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:6]}"
     if label in {row["name"] for row in bench.checkpoint_rows()}:
         label = f"{label}-new"
     if label not in bench.visitor_space.registered:
@@ -169,7 +258,7 @@ def load_model(bench: Workbench, request: ModelRequest) -> DualBranch:
         )
 
     def made() -> DualBranch:
-        model = new_model(backbone, weights, options, bench.device)
+        model = new_model(backbone, weights, options, bench.device, settings)
         model.name = label
         return model
 
@@ -186,7 +275,8 @@ def finetune_start(bench: Workbench, request: ModelRequest) -> str:
         InputError: as `load_model`; or there is no folder to save a checkpoint in.
     """
     backbone, weights, options = request.checked(bench)
-    if weights is None and not backbone.startswith(HUB) and options == BackboneOptions():
+    own = request.settings(bench) == NO_SETTINGS and options == BackboneOptions()
+    if weights is None and not backbone.startswith(HUB) and own:
         return f"{BACKBONE}{backbone}"
     folder = bench.own_checkpoints()
     if folder is None:
@@ -211,11 +301,20 @@ def facts_html(model: DualBranch) -> html.Html:
         "Exact": "CAM: the map's mean plus the bias is the logit" if head.cam_is_exact else "no method",
         "Shown first": CAM_METHODS[default_method(head)].title,
         "Methods": ", ".join(CAM_METHODS[key].title for key in methods_of(head)),
+        "Preprocessing": ", ".join(in_words(model.preprocessing).values()),
+        **{f"Top classes of {name}": _top(model, name) for name in PREVIEWED},
         "Sigmoid branch": "fine-tuned" if model.is_trained else "still the clone: not fine-tuned yet",
     }
     rows: list[list[str | html.Cell]] = [[html.row_title(name), value] for name, value in facts.items()]
-    words = " ".join(text for text in ("Compare shows it now.", why_not_cam(head), not_trained(model)) if text)
+    words = " ".join(
+        text for text in ("Compare shows it now.", *model.notes, why_not_cam(head), not_trained(model)) if text
+    )
     return html.joined(html.table([], rows, scrolls=True, id="model-table"), html.note(words, role="status"))
+
+
+def _top(model: DualBranch, picture: str) -> str:
+    """The most probable classes of an example, by which a wrong mean or order of classes is seen."""
+    return ", ".join(f"{name} {probability:.2f}" for name, probability in top_classes(model, EXAMPLES / picture))
 
 
 def models_html(bench: Workbench) -> html.Html:

@@ -43,8 +43,8 @@ RULES = (
     "classes are in their photo, half are not. Which branch drew the map is told at the end."
 )
 COLUMNS = (
-    "How many answers were right, with the 95 % interval (Wilson). The map's sign answers yes where the map's mean over "
-    "the picture is above zero."
+    "How many answers were right, with the 95 % interval (Wilson). The map's sign answers yes where the map's mean is "
+    "above zero."
 )
 NOT_STORED = "Your answers are not stored."
 STORED = "This app's host stores the answers, with the maps they are about: no name, no address, no time."

@@ -182,6 +182,101 @@ class ObservedBlocks(gr.Blocks):
         return super().queue(*arguments, **named)
 
 
+# --- the start --------------------------------------------------------------------------------------------------------
+
+# Gradio asks its own page before it goes on, and ends the app where no answer has come after three seconds or a proxy
+# stands between: an app on a busy machine ended right after it had begun to answer. Needless once it asks longer.
+WITHOUT_ASKING_ITSELF = {"_frontend": False}
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+TURN = "bsig_turn"
+"""In a request's scope: the visitor whose turn it takes."""
+VISITORS_REMEMBERED = 1000
+
+
+def take_fair_turns(blocks: gr.Blocks, waiting_each: int) -> None:
+    """Makes gradio's queue take the visitors in turns, and keep only so many questions of each waiting.
+
+    Gradio answers in the order of arrival: who sends sixty slow questions at once makes all others wait for all of
+    them. Needless once gradio's queue knows visitors.
+    """
+    queue = blocks._queue
+    turns = FairTurns(waiting_each)
+    take, push = queue.get_events, queue.push
+
+    def get_events() -> Any:
+        running = [event for events in queue.active_jobs if events for event in events]
+        held = {}
+        for name, line in queue.event_queue_per_concurrency_id.items():
+            under_way = [turn_of(event) for event in running if event.concurrency_id == name]
+            at = turns.next_of([turn_of(event) for event in line.queue], under_way, line.concurrency_limit)
+            if at is None:
+                held[name], line.queue = line.queue, []  # out of sight of gradio's own choice
+            else:
+                line.queue.insert(0, line.queue.pop(at))
+        taken = take()
+        for name, events in held.items():
+            queue.event_queue_per_concurrency_id[name].queue = events
+        if taken:
+            turns.note_taken(turn_of(taken[0][0]))
+        return taken
+
+    async def fair_push(body: Any, request: Any, username: Any) -> Any:
+        waits = (turn_of(event) for line in queue.event_queue_per_concurrency_id.values() for event in line.queue)
+        mine = request.scope.get(TURN, "")
+        if refusal := turns.refusal(sum(turn == mine for turn in waits)):
+            return False, refusal, "queue_full"
+        return await push(body, request, username)
+
+    queue.get_events, queue.push = get_events, fair_push  # type: ignore[method-assign]
+
+
+def turn_of(event: Any) -> str:
+    """The visitor whose turn an event of the queue takes."""
+    return event.request.scope.get(TURN, "")
+
+
+class FairTurns:
+    """Whose question is next: the visitor with the fewest under way, of several the one who waited longest for a turn.
+
+    Nobody has all the places of a line: one is left for whoever comes next.
+
+    Args:
+        waiting_each: how many questions of one visitor may wait.
+    """
+
+    def __init__(self, waiting_each: int) -> None:
+        self._waiting_each = waiting_each
+        self._turns = 0
+        self._last_turn: LRUCache[str, int] = LRUCache(VISITORS_REMEMBERED)
+
+    def next_of(self, waiting: list[str], running: list[str], places: int | None) -> int | None:
+        """The place, in the line of the visitors who wait, of the question to be answered next; None for none now.
+
+        Args:
+            waiting: the visitor of each question, in order of arrival.
+            running: the visitor of each question of this line that is being answered.
+            places: how many are answered at the same time; None for any number.
+        """
+        most_each = max(1, places - 1) if places else len(running) + 1
+        allowed = [at for at, visitor in enumerate(waiting) if running.count(visitor) < most_each]
+        order = lambda at: (running.count(waiting[at]), self._last_turn.get(waiting[at], 0), at)  # noqa: E731
+        return min(allowed, key=order, default=None)
+
+    def note_taken(self, visitor: str) -> None:
+        """Notes that a visitor has had a turn."""
+        self._turns += 1
+        self._last_turn[visitor] = self._turns
+
+    def refusal(self, waiting: int) -> str | None:
+        """The sentence for a visitor of whom so many questions wait already; None while there is room for one more."""
+        if waiting < self._waiting_each:
+            return None
+        return f"Queue is full: {waiting} of your questions are waiting, a visitor may have {self._waiting_each}; wait."
+
+
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 

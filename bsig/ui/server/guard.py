@@ -34,6 +34,7 @@ from bsig.ui.server.gradio_internals import (
     requests_under_way,
     use_lean_sessions,
 )
+from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import ON_SPACES_VARIABLE
 from bsig.ui.server.log import log_requests
 from bsig.ui.server.memory import limit_heaps
@@ -80,14 +81,17 @@ def prepare_process() -> None:
     limit_heaps()
 
 
-def server_arguments(max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> dict[str, Any]:
+def server_arguments(
+    max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S, hosts: OwnHosts | None = None
+) -> dict[str, Any]:
     """The arguments of `Blocks.launch` for a server that strangers may reach.
 
     Args:
         max_upload_bytes: limit of one upload, all its files together.
         upload_patience_s: how long a request may take beyond the time at `SLOWEST_BYTES_PER_S`.
+        hosts: the names that the app is asked for by; None for any.
     """
-    guard = Middleware(Guard, max_upload_bytes=max_upload_bytes, upload_patience_s=upload_patience_s)
+    guard = Middleware(Guard, max_upload_bytes=max_upload_bytes, upload_patience_s=upload_patience_s, hosts=hosts)
     return {
         "max_file_size": max_upload_bytes,
         "state_session_capacity": KEPT_SESSIONS,
@@ -152,8 +156,14 @@ class Guard:
     parser removes its partial files on a `MultiPartException` and on nothing else, which is why a refusal is one.
     """
 
-    def __init__(self, app: Any, max_upload_bytes: int, upload_patience_s: float = UPLOAD_PATIENCE_S) -> None:
-        self.app, self.max_upload_bytes, self.patience_s = app, max_upload_bytes, upload_patience_s
+    def __init__(
+        self,
+        app: Any,
+        max_upload_bytes: int,
+        upload_patience_s: float = UPLOAD_PATIENCE_S,
+        hosts: OwnHosts | None = None,
+    ) -> None:
+        self.app, self.max_upload_bytes, self.patience_s, self.hosts = app, max_upload_bytes, upload_patience_s, hosts
 
     async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
         """Answers one request."""
@@ -165,6 +175,9 @@ class Guard:
         limit = self.max_upload_bytes if is_upload else MAX_REQUEST_BYTES
         body = _Body(receive, dict(scope["headers"]), limit, self.patience_s)
         answer = _Answer(send, body)
+        if self.hosts and (words := self.hosts.refusal(scope["method"], *_host_and_origin(scope))):
+            await _refusal(403, words)(scope, receive, answer)
+            return
         if not is_open(scope["method"], path):
             await _refusal(404, "this app has no such page.")(scope, receive, answer)
             return
@@ -183,6 +196,12 @@ class Guard:
             status, sentence = body.refused
             body.refused = None
             await _refusal(status, sentence)(scope, receive, answer)
+
+
+def _host_and_origin(scope: Any) -> tuple[str | None, str | None]:
+    headers = dict(scope["headers"])
+    host, origin = headers.get(b"host"), headers.get(b"origin")
+    return host and host.decode("latin-1"), origin and origin.decode("latin-1")
 
 
 def _in_words(error: Exception) -> tuple[int, str]:

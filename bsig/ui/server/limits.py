@@ -11,7 +11,10 @@ names alone, no paths and no hub addresses, and measures a network before it is 
 from __future__ import annotations
 
 import hmac
+import math
 import os
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, lru_cache
@@ -130,7 +133,7 @@ class Limits:
         """
         if self.password is None:
             return
-        if not hmac.compare_digest((given or "").encode(), self.password.encode()):
+        if not hmac.compare_digest(_bytes_of(given or ""), _bytes_of(self.password)):
             fault = "is not the right one" if given else "is missing"
             raise InputError(f"the password for fine-tuning {fault}; ask whoever runs this app, {ELSEWHERE}.")
 
@@ -238,6 +241,40 @@ class Limits:
         """Every limit in words, by the name of its field; the table of `assets/docs/hosting.md`."""
         names = [limit.name for limit in fields(self) if limit.name not in ("is_public", "password")]
         return {name: _in_words(name, getattr(self, name)) for name in names}
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # JSON can name halves of surrogate pairs
+
+
+class Guesses:
+    """The wrong passwords of all visitors together: so many at once, then one every few seconds.
+
+    Of all together, because who guesses takes a new key for every guess.
+    """
+
+    def __init__(self, at_once: int = 5, every_s: float = 5.0) -> None:
+        self._at_once, self._every_s = at_once, every_s
+        self._paid_until = 0.0  # each wrong one costs `every_s`, from now on or from the end of what is to be paid
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Refuses one more guess, right or wrong, while too many were wrong.
+
+        Raises:
+            InputError: with the time to wait.
+        """
+        with self._lock:
+            wait_s = self._paid_until - time.monotonic() - (self._at_once - 1) * self._every_s
+        if wait_s > 0:
+            raise InputError(
+                f"too many wrong passwords were sent to this app; try again in {math.ceil(wait_s)} s, {ELSEWHERE}."
+            )
+
+    def note_wrong(self) -> None:
+        """Notes a wrong guess."""
+        with self._lock:
+            self._paid_until = max(self._paid_until, time.monotonic()) + self._every_s
 
 
 @cache

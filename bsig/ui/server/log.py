@@ -24,7 +24,7 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.timing import collected
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, without_folders
 from bsig.ui.server.gradio_internals import InvalidPathError, ObservedBlocks, PageRequest, failed_on_inputs
 
 logger = logging.getLogger("bsig.requests")
@@ -61,8 +61,31 @@ def log_requests() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+        logging.getLogger("asyncio").addFilter(NoRoomForVisitors())
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class NoRoomForVisitors(logging.Filter):
+    """Lets asyncio say once a minute that no connection can be taken: it says so, with a trace, thousands of times."""
+
+    WORDS = "socket.accept() out of system resource"
+    EVERY_S = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; without its trace."""
+        if not record.getMessage().startswith(self.WORDS):
+            return True
+        is_due = time.monotonic() >= self._next
+        if is_due:
+            self._next = time.monotonic() + self.EVERY_S
+            record.msg, record.args = "no file is left for another connection; visitors wait.", ()
+            record.exc_info = record.exc_text = None
+        return is_due
 
 
 @dataclass
@@ -99,6 +122,8 @@ class LoggedBlocks(ObservedBlocks):
     """A page whose requests are logged, and whose answers hold no words but ours when something fails."""
 
     health: Callable[[], dict[str, Any]]
+    tells_folders = True
+    """Whether a refusal may name folders of this machine; not in a public app."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -113,7 +138,7 @@ class LoggedBlocks(ObservedBlocks):
             with collected(record.seconds):
                 step = await answer()
         except Exception as error:
-            told, outcome = _in_words(error, record.endpoint)
+            told, outcome = _in_words(error, record.endpoint, tells_folders=self.tells_folders)
             record.write(**outcome)
             request.forget_session()
             if told is error:
@@ -141,11 +166,12 @@ class LoggedBlocks(ObservedBlocks):
         return record
 
 
-def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str]]:
+def _in_words(error: Exception, endpoint: str, *, tells_folders: bool) -> tuple[Exception, dict[str, str]]:
     """The error that the visitor is told in place of `error`, and the log's words for it."""
     cause = error.__cause__ if isinstance(error, gr.Error) else error
     if isinstance(cause, InputError):
-        return refusal(_shortened(str(cause))), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
+        sentence = str(cause) if tells_folders else without_folders(str(cause))
+        return refusal(_shortened(sentence)), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
     if isinstance(cause, VisitorLeftError):
         return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
@@ -153,7 +179,8 @@ def _in_words(error: Exception, endpoint: str) -> tuple[Exception, dict[str, str
     if failed_on_inputs(error) and not isinstance(error, gr.Error):
         return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
     if isinstance(error, gr.Error) and cause is None:
-        error.message = _shortened(str(error.message))  # gradio lists all of a thousand choices
+        words = str(error.message) if tells_folders else without_folders(str(error.message))
+        error.message = _shortened(words)  # gradio lists all of a thousand choices
         error.print_exception = False
         return error, {"outcome": "refused", "rule": rule_of(error.message), "by": _place(error)}
     if not isinstance(error, gr.Error):  # `in_words` has logged those that come from a handler

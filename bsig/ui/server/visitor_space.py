@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import secrets
@@ -32,11 +33,13 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.screens.finetune.uploads import Uploads
-from bsig.ui.server.limits import Limits
+from bsig.ui.server.limits import Guesses, Limits
 from bsig.ui.server.visitors import current_key
 
 logger = logging.getLogger(__name__)
 SWEEP_EVERY_S = 5.0
+STARTING_S = 10.0
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -52,7 +55,9 @@ class VisitorSpace:
         files: uploads, and the files of answers that were fetched.
         pages: number of open pages.
         had_page: whether a page was ever open.
+        knows_password: whether the password for fine-tuning has come from this visitor.
         last_request: time of the last request, in seconds of the monotonic clock.
+        number: no other space has it or gets it.
     """
 
     folder: Path | None
@@ -63,7 +68,9 @@ class VisitorSpace:
     files: set[Path] = field(default_factory=set)
     pages: int = 0
     had_page: bool = False
+    knows_password: bool = False
     last_request: float = field(default_factory=time.monotonic)
+    number: int = field(default_factory=lambda: next(_NUMBERS))
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # one start at a time, so that counts hold
 
     @property
@@ -100,6 +107,7 @@ class VisitorSpaces:
         self._closing = threading.Event()
         self._held = contextlib.ExitStack()
         self._app_folder: Path | None = None
+        self._guesses = Guesses()
         if limits.is_public and work_folder is not None:
             self._app_folder = self._new_app_folder(work_folder / "public")
             work_folder = self._app_folder / "nobody"
@@ -111,6 +119,25 @@ class VisitorSpaces:
             return self.shared
         key = current_key()
         return self.shared if key is None else self._space_named(hashed(key))
+
+    def check_password(self, given: str | None) -> None:
+        """Refuses a fine-tune without the right password, and guesses that come too often.
+
+        A visitor who gave the right one before is never held up by others' guesses.
+
+        Raises:
+            InputError: as of `Limits.check_password`, or many wrong ones came a moment ago.
+        """
+        space = self.current()
+        if given and self.limits.asks_password and not space.knows_password:
+            self._guesses.check()
+        try:
+            self.limits.check_password(given)
+        except InputError:
+            if given:
+                self._guesses.note_wrong()
+            raise
+        space.knows_password = True
 
     def use_own_temporary_folder(self) -> None:
         """Makes this process and its children keep temporary files in one folder that goes with the app."""
@@ -237,12 +264,14 @@ class VisitorSpaces:
     def _new_app_folder(self, root: Path) -> Path:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            for other in root.iterdir():
-                if other.is_dir() and not is_locked(other):
-                    shutil.rmtree(other, ignore_errors=True)  # of an app that was killed
-            folder = root / secrets.token_hex(8)
-            folder.mkdir(mode=0o700)
-            self._held.enter_context(locked(folder))
+            # One at a time, so that nobody takes a folder that is not locked yet for a dead app's.
+            with locked(root.parent, STARTING_S):
+                for other in root.iterdir():
+                    if other.is_dir() and not is_locked(other):
+                        shutil.rmtree(other, ignore_errors=True)  # of an app that was killed
+                folder = root / secrets.token_hex(8)
+                folder.mkdir(mode=0o700)
+                self._held.enter_context(locked(folder))
         except OSError as error:
             raise InputError(f"`--work-folder` ('{root.parent}') cannot be used ({error}); choose another.") from error
         return folder

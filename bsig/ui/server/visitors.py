@@ -22,11 +22,12 @@ from urllib.parse import parse_qs
 
 from starlette.responses import PlainTextResponse
 
-from bsig.ui.server.gradio_internals import current_headers
+from bsig.ui.server.gradio_internals import TURN, current_headers
 
 COOKIE = "bsig_visitor"
 HEADER = "x-bsig-visitor"
 KEY_PATTERN = re.compile(r"[0-9a-f]{32,64}")
+NEWCOMERS = "those who send no key"  # each request without one would be a new visitor with a turn of its own
 SESSIONS_KEPT = 10_000
 QUESTIONS = re.compile(r"/gradio_api/(queue/join|run|api|call|cancel|reset)\b")  # their bodies may name a session
 LARGEST_ANSWER = 2**20  # bytes of an upload's answer: the names of at most 1000 files
@@ -82,19 +83,20 @@ class VisitorMiddleware:
         key = from_cookie or from_page or secrets.token_hex(16)
         has_key = bool(from_cookie or from_page)
         headers = [(name, value) for name, value in scope["headers"] if name != HEADER.encode()]
-        scope = {**scope, "headers": [*headers, (HEADER.encode(), key.encode())]}
+        scope = {**scope, "headers": [*headers, (HEADER.encode(), key.encode())], TURN: key if has_key else NEWCOMERS}
         path = scope.get("path", "")
         set_cookie = None if from_cookie else cookie(key, is_secure=_is_secure(scope))
         answer = _Answer(self._visits, key, path, send, set_cookie)
-        heartbeat_session = path.rsplit("/heartbeat/", 1)[1] if "/heartbeat/" in path else None
+        heartbeat_session = _heartbeat_session(path)
         self._visits.note_request(key)
         session, receive = await _session_of(scope, path, receive)
-        if session is not None:
-            if self._sessions.get(session, key) != key:
-                await PlainTextResponse("This session is another visitor's.", status_code=403)(scope, receive, send)
-                return
-            if has_key:
-                self._note_session(session, key, has_cookie=bool(from_cookie))
+        if not self._may_use(heartbeat_session, key if has_key else None) or not self._may_use(session, key):
+            await PlainTextResponse("This session is another visitor's.", status_code=403)(scope, receive, send)
+            return
+        if session is not None and has_key:
+            self._note_session(session, key, has_cookie=bool(from_cookie))
+        if heartbeat_session and from_cookie:
+            self._note_session(heartbeat_session, key, has_cookie=True)
         if heartbeat_session and has_key:
             self._visits.note_page_opened(key)
         try:
@@ -105,8 +107,19 @@ class VisitorMiddleware:
             elif heartbeat_session and heartbeat_session in self._without_cookie:
                 self._visits.note_page_closed(self._without_cookie.pop(heartbeat_session))
 
+    def _may_use(self, session: str | None, key: str | None) -> bool:
+        """Whether the session is nobody's or this visitor's; of those who send no key, only a page that keeps its own.
+
+        Gradio drops a session's values when its heartbeat ends, whoever has opened that.
+        """
+        owner = self._sessions.get(session or "")
+        return owner in (None, key) or (key is None and session in self._without_cookie)
+
     def _note_session(self, session: str, key: str, *, has_cookie: bool) -> None:
-        if not session or session in self._sessions:
+        if not session:
+            return
+        if session in self._sessions:
+            self._sessions.move_to_end(session)  # so that a flood of new ones makes the app forget none that is used
             return
         self._sessions[session] = key
         if not has_cookie:
@@ -139,6 +152,11 @@ class _Answer:
                 for path in _paths_in(self._body):
                     self._visits.note_file(self._key, path)
         await self._send(message)
+
+
+def _heartbeat_session(path: str) -> str | None:
+    """The session of a page's lasting connection."""
+    return path.rsplit("/heartbeat/", 1)[1].rstrip("/") if "/heartbeat/" in path else None
 
 
 async def _session_of(scope: Any, path: str, receive: Any) -> tuple[str | None, Any]:

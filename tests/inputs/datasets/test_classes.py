@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
+from pathlib import Path
+
 import pytest
 
-from bsig.inputs.datasets.classes import match_classes, plain_name
+from bsig.inputs.datasets.classes import class_map_from, match_classes, plain_name, plain_names
+from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 
 
@@ -40,8 +45,53 @@ def test_every_class_name_and_id_of_the_model_matches_itself(default_model: Dual
     ("name", "plain"),
     [
         ("001.Black_footed_Albatross", "Black footed Albatross"), ("n02058221_albatross", "albatross"),
-        ("7-up", "up"), ("golf ball", "golf ball"), ("12", "12"), ("a_b", "a b"),
+        ("7-up", "7-up"), ("3-door car", "3-door car"), ("3.5 inch disk", "3.5 inch disk"),
+        ("03 - ash", "ash"), ("007-bond", "bond"), ("golf ball", "golf ball"), ("12", "12"), ("a_b", "a b"),
     ],
 )  # fmt: skip
 def test_a_folders_name_is_said_as_a_person_would(name: str, plain: str) -> None:
     assert plain_name(name) == plain
+
+
+def test_a_number_before_a_blank_is_taken_away_where_all_names_have_one() -> None:
+    assert plain_names(["1 cat", "2-dog", "10 cow"]) == ("cat", "dog", "cow")
+    assert plain_names(["3-door car", "lorry"]) == ("3-door car", "lorry")
+    assert plain_names(["3-door car", "5-door car"]) == ("3-door car", "5-door car")
+
+
+def test_names_match_in_any_unicode_form() -> None:
+    name = "p\u00e2querette"
+    for data, model in ((unicodedata.normalize("NFD", name), name), (name, unicodedata.normalize("NFD", name))):
+        assert match_classes([data], [model, "b"], ["x", "y"]).index_of == {data: 0}
+
+
+@pytest.mark.parametrize("own", [[str(index) for index in range(12)], [f"name {index}x" for index in range(12)]])
+@pytest.mark.parametrize("last", [12, 7])
+def test_numbers_that_count_from_1_are_refused_and_a_class_map_settles_them(own: list[str], last: int) -> None:
+    data = [str(number) for number in range(1, last + 1)]
+    with pytest.raises(InputError, match=rf"the numbers 1 to {last} for 12 classes .* --class-map 1=0"):
+        match_classes(data, own, own)
+    from_one = {name: str(int(name) - 1) for name in data}
+    assert match_classes(data, own, own, from_one).index_of == {name: int(name) - 1 for name in data}
+    assert match_classes(data[:-1], own, own, {name: name for name in data}).index_of["3"] == 3
+
+
+def test_numbers_with_0_or_with_gaps_are_indices_and_names_are_names() -> None:
+    own = [f"name {index}x" for index in range(12)]
+    assert match_classes(["0", "1", "2"], own, own).index_of == {"0": 0, "1": 1, "2": 2}
+    assert match_classes(["3", "7"], own, own).index_of == {"3": 3, "7": 7}
+    names = [str(number) for number in range(1, 13)]  # the model itself counts from 1
+    assert match_classes(names, names, names).index_of == {name: index for index, name in enumerate(names)}
+
+
+def test_a_class_map_is_text_or_a_json_file(tmp_path: Path) -> None:
+    assert class_map_from(" airplane = 404, a b=c ") == {"airplane": "404", "a b": "c"}
+    file = tmp_path / "map.json"
+    file.write_text(json.dumps({"airplane": 404, "a": "b,c"}))
+    assert class_map_from(str(file)) == {"airplane": "404", "a": "b,c"}
+    for text in ("airplane", "=a", str(tmp_path / "none.json")):
+        with pytest.raises(InputError, match="`--class-map`"):
+            class_map_from(text)
+    file.write_text("[1]")
+    with pytest.raises(InputError, match="must hold pairs"):
+        class_map_from(str(file))

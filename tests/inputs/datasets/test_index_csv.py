@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
+from generated import picture
 from hypothesis import given
 from hypothesis import strategies as st
 from indexes import HEADER, keys, refusal, write_index
@@ -37,6 +39,90 @@ def test_file_and_class_are_enough_and_a_byte_order_mark_does_not_disturb(tmp_pa
     (tmp_path / "index.csv").write_bytes("\ufefffile,class\r\n1.jpg,äpfel\r\n".encode())
     (sample,) = read_dataset(tmp_path).samples
     assert (sample.key, sample.class_name) == ("1.jpg", "äpfel")
+
+
+TABLE = "file,class,split\nimgs/a.jpg,Egyptian cat,val\nimgs/b.jpg,p\u00e2querette,val\n"
+WAYS = {
+    "mark and line ends of Windows": ("\ufeff" + TABLE).replace("\n", "\r\n").encode(),
+    "semicolons": TABLE.replace(",", ";").encode(),
+    "tabs": TABLE.replace(",", "\t").encode(),
+    "Excel names its separator": ("sep=;\n" + TABLE.replace(",", ";")).encode(),
+    "UTF-16 with a mark": TABLE.encode("utf-16"),
+    "UTF-16 without": TABLE.encode("utf-16-le"),
+    "Windows-1252": TABLE.encode("cp1252"),
+    "backslashes": TABLE.replace("imgs/", "imgs\\").encode(),
+    "dots and slashes": TABLE.replace("imgs/", "./imgs/").encode(),
+    "columns in capitals": TABLE.replace("file,class", "File,CLASS").encode(),
+    "blanks in the columns": TABLE.replace("file,class,split", " file , class , split ").encode(),
+    "blanks in the cells": TABLE.replace(",", " , ").encode(),
+    "split in capitals": TABLE.replace(",val", ",Val").encode(),
+    "split by another name": TABLE.replace(",val", ",validation").encode(),
+    "suffix in capitals": TABLE.replace("a.jpg", "a.JPG").encode(),
+    "names in another Unicode form": unicodedata.normalize("NFD", TABLE).encode(),
+    "empty lines and a remark": ("# by hand\n\n" + TABLE.replace("\n", "\n\n")).encode(),
+    "quotes": TABLE.replace("Egyptian cat", '"Egyptian cat"').encode(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_index_is_read_as_spreadsheets_write_it(tmp_path: Path, way: str) -> None:
+    (tmp_path / "imgs").mkdir()
+    for name in "ab":
+        picture("red", 0).save(tmp_path / "imgs" / f"{name}.jpg")
+    (tmp_path / "index.csv").write_bytes(WAYS[way])
+    images = read_dataset(tmp_path, "val")
+    assert [(one.key, one.class_name) for one in images.samples] == [
+        ("imgs/a.jpg", "Egyptian cat"), ("imgs/b.jpg", "p\u00e2querette"),
+    ]  # fmt: skip
+    assert {one.open().size for one in images.samples} == {(48, 40)}
+    guess = ("index.csv is not UTF-8 and is read as Windows-1252.",)
+    assert images.left_out == (guess if way == "Windows-1252" else ())
+
+
+def test_an_absolute_path_into_the_folder_is_the_same_picture(tmp_path: Path) -> None:
+    folder = write_index(tmp_path / "farm", f"{tmp_path}/farm/imgs/a.jpg,ant", header="file,class")
+    assert keys(read_dataset(folder)) == ["imgs/a.jpg"]
+
+
+def test_boxes_and_sizes_are_read_in_the_ways_that_people_write_them(tmp_path: Path) -> None:
+    folder = write_index(
+        tmp_path / "farm",
+        'a.jpg,ant,,48.0,40.0,"1,2,30,35",', 'b.jpg,ant,,"48,0","40,0","1,5 2 30,5 35",', 'c.jpg,ant,,,,"1, 2, 3, 4",',
+    )  # fmt: skip
+    assert [(one.listed_size_wh, one.boxes_xyxy) for one in read_dataset(folder).samples] == [
+        ((48, 40), ((1, 2, 30, 35),)), ((48, 40), ((1.5, 2, 30.5, 35),)), (None, ((1, 2, 3, 4),)),
+    ]  # fmt: skip
+    assert "two corners, not a corner, width and height" in refusal(
+        write_index(tmp_path / "farm", "a.jpg,ant,,,,150 160 100 90,")
+    )
+
+
+def test_several_classes_of_a_picture_are_a_list(tmp_path: Path) -> None:
+    folder = write_index(tmp_path / "farm", "a.jpg,ant ; bee;ant", "b.jpg,bee|cow", "c.jpg,ant", header="file,class")
+    images = read_dataset(folder)
+    assert [one.class_names for one in images.samples] == [("ant", "bee"), ("bee", "cow"), ("ant",)]
+    assert images.counts() == {"ant": 2, "bee": 2, "cow": 1}
+    assert images.renamed({"bee": "ant"}).samples[0].class_names == ("ant",)
+
+
+def test_boxes_go_with_the_first_class_and_not_with_another(tmp_path: Path) -> None:
+    (sample,) = read_dataset(write_index(tmp_path / "farm", "a.jpg,ant;bee,,48,40,1 2 3 4,m.png")).samples
+    assert sample.of_classes({"ant", "bee"}) is sample
+    kept, other = sample.of_classes({"ant"}), sample.of_classes({"bee"})
+    assert kept is not None
+    assert other is not None
+    assert (kept.class_names, kept.boxes_xyxy, kept.mask) == (("ant",), ((1, 2, 3, 4),), sample.mask)
+    assert (other.class_names, other.boxes_xyxy, other.mask) == (("bee",), (), None)
+    assert sample.of_classes({"cow"}) is None
+
+
+def test_a_missing_split_lists_those_of_the_column(tmp_path: Path) -> None:
+    folder = write_index(tmp_path / "farm", "a.jpg,ant,fold1,,,,", "b.jpg,ant,fold2,,,,", "c.jpg,ant,fold1,,,,")
+    assert "the column `split` holds 'fold1' (2), 'fold2' (1)" in refusal(folder, "val")
+    write_index(folder, "a.jpg,ant,fold1,,,,", "b.jpg,ant,train,,,,")
+    assert read_dataset(folder).left_out == (
+        "Left out: lines of a split that is not train, val or test (1, e.g. 'fold1').",
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +161,9 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_picture_listed_twice_is_refused_by_name(tmp_path: Path) -> None:
     write_index(tmp_path / "farm", "a.jpg,ant", "b.jpg,bee", "a.jpg,bee", header="file,class")
-    assert "'farm' lists 'a.jpg' more than once" in refusal(tmp_path / "farm")
+    text = refusal(tmp_path / "farm")
+    assert "'farm' lists 'a.jpg' more than once" in text
+    assert "several classes as 'cat;dog'" in text
 
 
 @pytest.mark.parametrize(("header", "missing"), [("file,label", "class"), ("path,class", "file"), ("", "class")])
@@ -84,7 +172,8 @@ def test_a_missing_column_is_refused_by_name(tmp_path: Path, header: str, missin
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe\x00bad", b"file,class\n\xff.jpg,ant\n", b"file,class\na,b" + b"x" * 200_000]
+    "content",
+    [b"\xff\xfe\x00bad", "file,class\na.jpg,ämt\n".encode() + b"\xff.jpg,ant\n", b"file,class\na,b" + b"x" * 200_000],
 )
 def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "index.csv").write_bytes(content)
@@ -128,11 +217,14 @@ def read_or_refused(folder: Path) -> None:
 
 def test_an_index_with_cells_too_many_too_few_or_too_long(tmp_path: Path) -> None:
     index = tmp_path / "index.csv"
-    index.write_text("file,class,width,height\na.png,tench,4,3,more,and more\nb.png,tench\n")
+    index.write_text("file,class,width,height\na.png,tench,4,3,,\nb.png,tench\n")
     assert [(one.key, one.listed_size_wh) for one in read_dataset(tmp_path).samples] == [
         ("a.png", (4, 3)),
         ("b.png", None),
     ]
+    index.write_text("file,class\na.png,tench, Tinca tinca\n")
+    with pytest.raises(InputError, match="line 2: 3 cells for 2 columns; put a cell that holds ',' into quotes"):
+        read_dataset(tmp_path)
     index.write_text(f"file,class,width,height\na.png,tench,{'9' * 5000},3\n")
     with pytest.raises(InputError, match="must be whole pixels"):
         read_dataset(tmp_path)

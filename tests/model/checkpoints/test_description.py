@@ -9,9 +9,16 @@ from typing import Any, get_args
 import pytest
 from checkpoint_folders import change_entries, entries_of, refusal
 
+from bsig.inputs.errors import InputError
 from bsig.inputs.images import RESAMPLING
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
-from bsig.model.checkpoints.description import CheckpointDescription, PreprocessingDescription, read_description
+from bsig.model.checkpoints.description import (
+    DEEPEST,
+    LONGEST_NAME,
+    CheckpointDescription,
+    PreprocessingDescription,
+    read_description,
+)
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DESCRIPTION
 
@@ -176,6 +183,48 @@ def test_a_value_of_deep_nesting_or_great_length_is_refused_in_one_short_sentenc
         entries[key] = "PLACE"
         (saved / DESCRIPTION).write_text(json.dumps(entries).replace('"PLACE"', value), encoding="utf-8")
         assert len(refusal(saved)) < 400
+
+
+@pytest.mark.parametrize("place", ["training", "results", "of no field"])
+def test_what_is_nested_too_deep_to_be_worked_with_is_refused(saved: Path, place: str) -> None:
+    entries = json.loads((saved / DESCRIPTION).read_text())
+    for depth, is_taken in ((DEEPEST, True), (DEEPEST + 1, False), (900, False)):
+        (saved / DESCRIPTION).write_text(json.dumps({**entries, place: {"more": _chain(depth - 2)}}))
+        if is_taken:
+            read_description(saved)
+        else:
+            with pytest.raises(InputError, match="nested more than"):
+                read_description(saved)
+
+
+def _chain(depth: int) -> Any:
+    """Lists in each other, so many."""
+    return [_chain(depth - 1)] if depth > 0 else 1
+
+
+def test_a_number_that_is_none_becomes_null_and_is_refused_where_a_number_is_needed(saved: Path) -> None:
+    entries = json.loads((saved / DESCRIPTION).read_text())
+    entries["results"] = {"loss": float("nan"), "gain": float("-inf")}
+    (saved / DESCRIPTION).write_text(json.dumps(entries))
+    assert read_description(saved)["results"] == {"loss": None, "gain": None}
+    entries["preprocessing"]["mean"] = [float("nan"), 0.5, 0.5]
+    (saved / DESCRIPTION).write_text(json.dumps(entries))
+    with pytest.raises(InputError, match=r"`mean`.*three finite numbers"):
+        read_description(saved)
+
+
+def test_class_names_longer_than_any_are_refused(saved: Path) -> None:
+    entries = json.loads((saved / DESCRIPTION).read_text())
+    for key in ("class_names", "class_ids"):
+        names = entries["class_names"]
+        for length, is_taken in ((LONGEST_NAME, True), (LONGEST_NAME + 1, False)):
+            changed = {**entries, key: ["x" * length, *names[1:]]}
+            (saved / DESCRIPTION).write_text(json.dumps(changed))
+            if is_taken:
+                assert len(read_description(saved)[key][0]) == length
+            else:
+                with pytest.raises(InputError, match=f"`{key}`"):
+                    read_description(saved)
 
 
 def test_entries_of_no_field_are_kept_with_their_values_and_their_order(saved: Path) -> None:

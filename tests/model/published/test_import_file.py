@@ -19,8 +19,9 @@ from bsig.cli.main import main
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import save_checkpoint
+from bsig.model.class_names import read_class_names
 from bsig.model.heads import PooledLinearHead
-from bsig.model.published.import_file import import_published, read_class_names
+from bsig.model.published.import_file import import_published
 from bsig.model.published.networks import PublishedNetwork, empty_published_classifier, published_network
 
 CLASSES = 5

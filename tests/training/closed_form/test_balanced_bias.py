@@ -32,6 +32,16 @@ def test_no_other_number_has_a_smaller_class_balanced_loss() -> None:
     assert loss(found) < min(loss(found - 0.05), loss(found + 0.05))
 
 
+def test_of_two_classes_a_picture_all_positives_weigh_as_much_as_all_negatives() -> None:
+    head = PooledLinearHead(_head(7, 5).linear.float())
+    labels = torch.stack([torch.arange(23) % 7, (torch.arange(23) + 2) % 7], dim=1)
+    features = PooledFeatures(torch.randn(23, 1, 5), labels, ())
+    best = balanced_bias(head, features)
+    logits = head.logits(features.pooled[:, 0]).detach().double()
+    losses = [float(class_balanced_loss(logits + best + step, labels, (7 - 2) / 2)) for step in (-0.05, 0.0, 0.05)]
+    assert losses[1] < min(losses[0], losses[2])
+
+
 @pytest.mark.parametrize(("classes", "level"), [(2, 0.0), (3, 4.0), (1000, -2.0)])
 def test_where_all_logits_are_alike_yes_and_no_are_equally_likely(classes: int, level: float) -> None:
     linear = torch.nn.Linear(4, classes)

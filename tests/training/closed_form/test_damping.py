@@ -155,8 +155,8 @@ def test_the_shared_encoding_damps_as_pictures_read_one_after_the_other(
         grids, direct = DampingGrids(softmax, 8, config), DampingGrids(softmax, 8, config)
         shown(grids, default_model, images, index_of)
         read_directly(direct, default_model, images, index_of)
-        assert grids.labels == direct.labels
-        assert len(grids.labels) == (16 if most == 4000 else 6)
+        assert grids.present == direct.present
+        assert len(grids.present) == (16 if most == 4000 else 6)
         one, other = (damped_head(each, softmax, trained, config) for each in (grids, direct))
         # A batch of another size rounds otherwise, and directions of little spread make more of it.
         difference = one.last_linear.weight - other.last_linear.weight

@@ -152,7 +152,7 @@ def test_on_the_default_model_it_is_the_same_classifier_with_a_flat_map(
 def test_fewer_than_two_pictures_or_classes_are_refused(default_model: DualBranch) -> None:
     head, config = default_model.softmax_head, FlatShiftConfig()
     cells = FlatShiftCells(head.last_linear.in_features, config)
-    cells.read(0, 3, torch.rand(2, head.last_linear.in_features, 7, 7))
+    cells.read(0, (3,), torch.rand(2, head.last_linear.in_features, 7, 7))
     with pytest.raises(InputError, match="fewer than 2 pictures"):
         fit_flat_shift(cells, head, config)
     with pytest.raises(InputError, match="holds 1 class"):

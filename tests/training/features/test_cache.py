@@ -18,7 +18,8 @@ from generated import class_folders, picture
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.inputs.images import crop_image, input_tensor
+from bsig.inputs.images import crop_image
+from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import BackboneOptions, classifier_from_timm
 from bsig.model.dual_branch import DualBranch
 from bsig.model.weights import state_sha256

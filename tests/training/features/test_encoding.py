@@ -10,7 +10,8 @@ import torch
 
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import Preprocessing, crop_image, input_batch
+from bsig.inputs.images import Preprocessing, crop_image
+from bsig.inputs.tensors import input_batch
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import EncodingConfig
 from bsig.training.features.cache import pooled_features

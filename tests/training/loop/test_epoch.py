@@ -14,6 +14,7 @@ from toy_training import CLASSES, toy_features, toy_head, trained
 
 from bsig.training.config import TrainingConfig
 from bsig.training.features import pooled as training_features
+from bsig.training.features.labels import label_tensor
 from bsig.training.loop.epoch import class_balanced_loss
 from bsig.training.loop.train import train_sigmoid_branch
 
@@ -22,8 +23,12 @@ from bsig.training.loop.train import train_sigmoid_branch
 def test_the_loss_is_its_loop(positive_weight: float | None) -> None:
     logits = 3 * torch.randn(7, CLASSES, dtype=torch.float64)
     labels = torch.randint(0, CLASSES, (7,))
-    expected = reference.class_balanced_loss(logits.numpy(), labels.tolist(), positive_weight or CLASSES - 1)
+    rows = [[label] for label in labels.tolist()]
+    expected = reference.class_balanced_loss(logits.numpy(), rows, positive_weight or CLASSES - 1)
     assert_close(class_balanced_loss(logits, labels, positive_weight), expected, IDENTITY)
+    several = [[0, 2], [1], [4, 3, 0], [2], [2, 1], [3], [0]]
+    expected = reference.class_balanced_loss(logits.numpy(), several, positive_weight or CLASSES - 1)
+    assert_close(class_balanced_loss(logits, label_tensor(several), positive_weight), expected, IDENTITY)
 
 
 def test_the_loss_of_three_logits_by_hand() -> None:
@@ -76,7 +81,7 @@ def test_held_out_pictures_are_measured_and_change_nothing() -> None:
     assert torch.equal(found.head.linear.weight, trained(config).head.linear.weight)
     logits = found.head.logits(held_out.pooled[:, 0]).detach()
     last = found.history[-1]
-    loss = reference.class_balanced_loss(logits.double().numpy(), held_out.labels.tolist(), CLASSES - 1)
+    loss = reference.class_balanced_loss(logits.double().numpy(), held_out.labels[:, None].tolist(), CLASSES - 1)
     assert_close(last.held_out_loss, loss, FLOAT32)
     assert_close(last.held_out_sigmoid_accuracy, float((logits.argmax(1) == held_out.labels).sum()) / 11, FLOAT32)
     softmax = toy_head().logits(held_out.pooled[:, 0]).argmax(1)

@@ -54,3 +54,15 @@ def test_events_are_read_once_and_those_of_another_run_of_the_name_are_its_own(t
     for number in range(9):
         add_event(again, "note", text=f"longer than before {number}")
     assert len(runs.read("x").events) == 9
+
+
+def test_a_run_that_gets_the_name_and_the_file_number_of_another_has_its_own_events(runs: RunFolder) -> None:
+    folder = runs.create("mine", REQUESTS[0])
+    add_event(folder, "note", text="of the first visit")
+    assert [event["text"] for event in runs.read("mine").events] == ["of the first visit"]
+    # As a visitor's folder goes and comes again; on most file systems the new file gets the number of the old one.
+    number = (folder / EVENTS).stat().st_ino
+    (folder / EVENTS).write_text("")
+    add_event(folder, "note", text="of the second visit, longer than the first")
+    assert (folder / EVENTS).stat().st_ino == number
+    assert [event["text"] for event in runs.read("mine").events] == ["of the second visit, longer than the first"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,15 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
 from bsig.training.config import DampingConfig, FlatShiftConfig, SoftmaxHeadConfig
 from bsig.training.runs.events import EVENTS
-from bsig.training.runs.folder import REQUEST, STATE, RunFolder, ask_to_stop, change_state, is_asked_to_stop
+from bsig.training.runs.folder import (
+    REQUEST,
+    STATE,
+    RunFolder,
+    ask_to_stop,
+    change_state,
+    change_state_if,
+    is_asked_to_stop,
+)
 from bsig.training.runs.run import RunRequest, RunState
 from bsig.training.runs.words import status
 
@@ -160,6 +169,31 @@ def test_threads_that_change_a_state_at_once_lose_none_of_it(runs: RunFolder) ->
     assert failed == []
     assert (state.epochs_done, state.sentence, state.phase, state.ended) == (7, "seven", "saving", 7.0)
     assert list(folder.glob(".*.partial")) == []
+
+
+def test_processes_that_change_a_state_at_once_lose_none_of_it(runs: RunFolder) -> None:
+    folder = runs.create("mine", REQUESTS[0])
+    children = []
+    for change in ({"epochs_done": 7}, {"sentence": "seven"}, {"phase": "saving"}):
+        child = os.fork()
+        if child == 0:
+            try:
+                for _ in range(60):
+                    change_state(folder, **change)
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    state = runs.read("mine").state
+    assert (state.epochs_done, state.sentence, state.phase) == (7, "seven", "saving")
+
+
+def test_a_state_is_changed_only_where_it_still_is_what_it_is_thought_to_be(runs: RunFolder) -> None:
+    folder = runs.create("mine", REQUESTS[0])
+    assert change_state_if(lambda state: state.standing == "queued", folder, standing="interrupted")
+    assert not change_state_if(lambda state: state.standing == "queued", folder, standing="running")
+    assert runs.read("mine").state.standing == "interrupted"
 
 
 def test_only_an_ended_run_is_deleted_and_its_checkpoint_with_it(runs: RunFolder) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from generated import class_folders
+from run_requests import REQUESTS
 
+from bsig.inputs.files import is_locked, locked
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.training.config import (
@@ -19,9 +23,10 @@ from bsig.training.config import (
     TrainingConfig,
     Views,
 )
-from bsig.training.runs.folder import MAPS, RunFolder
+from bsig.training.runs import worker
+from bsig.training.runs.folder import MAPS, RunFolder, change_state
 from bsig.training.runs.run import RunRequest
-from bsig.training.runs.worker import attempt
+from bsig.training.runs.worker import attempt, make
 
 
 def outcome(runs: RunFolder, request: RunRequest) -> dict[str, Any]:
@@ -66,3 +71,55 @@ def test_what_the_shipped_features_cannot_give_ends_the_run_by_name(
     end = outcome(RunFolder(tmp_path), RunRequest("bundled", "shipped", config))
     assert end["standing"] == "failed"
     assert end["sentence"].startswith(name)
+
+
+# --- who is late ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("standing", ["interrupted", "stopped", "finished", "failed"])
+def test_a_worker_that_begins_late_leaves_what_the_next_app_has_said(tmp_path: Path, standing: str) -> None:
+    runs = RunFolder(tmp_path)
+    folder = runs.create("run", REQUESTS[0])
+    before = change_state(folder, standing=standing, sentence="The app was closed.")
+    make(folder, tmp_path / "no checkpoints")
+    assert runs.read("run").state == before
+
+
+def test_a_worker_leaves_a_run_that_another_is_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LOCK_PATIENCE_S", 0.05)
+    runs = RunFolder(tmp_path)
+    folder = runs.create("run", REQUESTS[0])
+    with locked(folder):
+        make(folder, tmp_path / "no checkpoints")
+    assert runs.read("run").state.standing == "queued"
+
+
+def test_a_worker_waits_for_those_who_only_look_whether_the_run_is_being_made(tmp_path: Path) -> None:
+    runs = RunFolder(tmp_path)
+    folder = runs.create("run", RunRequest("folder", str(tmp_path / "none"), REQUESTS[0].config))
+    has_lock, seen = threading.Event(), []
+
+    def look() -> None:
+        with locked(folder):
+            has_lock.set()
+            time.sleep(0.1)
+        seen.append(is_locked(folder))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    has_lock.wait()
+    make(folder, CHECKPOINTS_FOLDER)
+    looking.join()
+    assert runs.read("run").state.standing == "failed"  # it was made, of no pictures
+
+
+@pytest.mark.parametrize("is_public", [True, False])
+def test_a_visitor_of_a_public_app_learns_of_no_folder(tmp_path: Path, *, is_public: bool) -> None:
+    runs = RunFolder(tmp_path)
+    data = tmp_path / "secret folder" / "pets.zip"
+    folder = runs.create("run", RunRequest("folder", str(data), REQUESTS[0].config, keeps_features=not is_public))
+    make(folder, CHECKPOINTS_FOLDER)
+    state = runs.read("run").state
+    assert state.standing == "failed"
+    assert "pets.zip" in state.sentence
+    assert (str(data.parent) in state.sentence) is not is_public

@@ -8,8 +8,9 @@ import torch
 
 from bsig.explain.cams import class_scores_of, head_score
 from bsig.explain.methods import cam_method, signed_map
-from bsig.inputs.images import crop_image, input_tensor, read_image
+from bsig.inputs.images import crop_image, read_image
 from bsig.inputs.paths import EXAMPLES as FOLDER
+from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import load_classifier
 from bsig.model.dual_branch import DualBranch
 

@@ -102,3 +102,27 @@ def test_the_installed_backbone_comes_first_and_timms_names_follow() -> None:
     assert names[0] == DEFAULT_BACKBONE
     assert "resnet50.a1_in1k" in names
     assert len(names) > 1000
+
+
+def test_class_names_and_preprocessing_are_taken_as_typed_and_shown(bench: Workbench, tmp_path: Path) -> None:
+    file = weights_of("test_resnet", tmp_path)
+    plain = load_model(bench, ModelRequest("test_resnet", file))
+    asked = ModelRequest("test_resnet", file, class_names="a\nb\nc\nd\ne", input_size="96x128", mean="0.5", std="0.5")
+    model = load_model(bench, asked)
+    assert model.name != plain.name, "answers are kept by name"
+    assert model.class_names == ("a", "b", "c", "d", "e")
+    assert (model.preprocessing.input_size_hw, model.preprocessing.mean) == ((96, 128), (0.5, 0.5, 0.5))
+    facts = facts_html(model)
+    assert "input 96 x 128, mean 0.5, std 0.5" in facts
+    assert "Top classes of cat.jpg" in facts
+    with pytest.raises(InputError, match="one number or three"):
+        load_model(bench, ModelRequest("test_resnet", file, mean="grey"))
+
+
+def test_a_public_app_reads_no_names_from_its_machine_and_takes_no_network_options(tmp_path: Path) -> None:
+    public = Workbench(is_public=True)
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    with pytest.raises(InputError, match="holds 1 names, the network has 1000"):
+        load_model(public, ModelRequest(DEFAULT_BACKBONE, class_names=str(tmp_path / "names.txt")))
+    with pytest.raises(InputError, match="must be left out here"):
+        load_model(public, ModelRequest(DEFAULT_BACKBONE, model_kwargs="pad_type=same"))

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import inspect
 import re
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 from gradio.blocks import Blocks
-from gradio.data_classes import ImageData, PredictBody
+from gradio.data_classes import ImageData, PredictBody, PredictBodyInternal
+from gradio.queueing import Event, EventQueue
 from gradio.route_utils import get_fn
 from gradio.state_holder import SessionState
 from http_visitor import RefusedError, Visitor, file_data, wait_until
 from in_process import loops_closed
+from starlette.requests import Request
 
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
 from bsig.ui.page import launch_arguments
 from bsig.ui.server import gradio_internals
 from bsig.ui.server.gradio_internals import (
     DOM_CLASSES,
+    TURN,
     UNKNOWN_NAME_ERRORS,
+    WITHOUT_ASKING_ITSELF,
+    FairTurns,
     InvalidPathError,
     LeanSession,
     ObservedBlocks,
@@ -38,6 +46,8 @@ from bsig.ui.server.gradio_internals import (
     is_update,
     requests_under_way,
     stored_picture,
+    take_fair_turns,
+    turn_of,
     uploaded_path,
 )
 from bsig.ui.server.guard import server_arguments
@@ -296,6 +306,72 @@ def test_gradio_keeps_no_statistics_of_requests(page: Any, visitor: Visitor) -> 
         visitor.ask("same", value)
     assert len(page._queue.event_analytics) <= 1, "GRADIO_ANALYTICS_MAX_EVENTS is not read any more"
     assert page._queue.ANAYLTICS_CACHE_FREQUENCY >= 10**9, "GRADIO_ANALYTICS_CACHE_FREQUENCY is not read any more"
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+def test_gradio_asks_its_own_page_only_where_it_has_a_frontend() -> None:
+    asks = "if _frontend and not networking.url_ok(self.local_url)"
+    assert asks in inspect.getsource(Blocks.launch), "gradio asks itself otherwise: see `WITHOUT_ASKING_ITSELF`"
+    assert inspect.getsource(Blocks.launch).count("_frontend") == 2, "gradio does more by `_frontend` than it did"
+    assert launch_arguments().items() >= WITHOUT_ASKING_ITSELF.items()
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_visitor_with_the_fewest_questions_under_way_is_next_and_of_several_who_waited_longest() -> None:
+    turns = FairTurns(3)
+    assert turns.next_of(["a", "a", "b"], [], 2) == 0
+    turns.note_taken("a")
+    assert turns.next_of(["a", "a", "b"], [], 2) == 2
+    turns.note_taken("b")
+    assert turns.next_of(["b", "a", "a"], [], None) == 1  # the first of a's, since b has just had a turn
+    assert turns.next_of(["b", "a", "a"], ["a"], None) == 0
+    assert turns.next_of(["a", "a"], ["a"], None) == 0
+    assert turns.next_of(["a", "a"], ["a"], 2) is None  # the second place is left for somebody else
+    assert turns.next_of(["a", "a", "c"], ["a"], 2) == 2
+    assert turns.next_of(["a"], ["b"], 1) == 0  # gradio sees to it that a line of one place is full
+    assert turns.next_of([], ["b"], 2) is None
+    assert turns.refusal(2) is None
+    assert "3 of your questions are waiting" in str(turns.refusal(3))
+
+
+def _event(visitor: str) -> Event:
+    request = Request({"type": "http", "headers": [], TURN: visitor})
+    return Event("session", SimpleNamespace(concurrency_id="x", batch=False), request, None)  # type: ignore[arg-type]
+
+
+def test_gradios_queue_takes_visitors_in_turns_and_a_questions_visitor_is_in_its_requests_scope() -> None:
+    with loops_closed():
+        _check_turns()
+
+
+def _check_turns() -> None:
+    with Blocks() as demo:
+        gr.Button().click(lambda: None, api_name="nothing")
+    demo.queue(max_size=9)
+    take_fair_turns(demo, waiting_each=4)
+    queue = demo._queue
+    line = queue.event_queue_per_concurrency_id["x"] = EventQueue("x", 9)
+    line.queue = [_event("greedy") for _ in range(4)] + [_event("other") for _ in range(2)]
+    order = []
+    while line.queue:
+        events, _, _ = queue.get_events()
+        order.append(turn_of(events[0]))
+    assert order == ["greedy", "other", "greedy", "other", "greedy", "greedy"]
+    line.concurrency_limit = 2
+    queue.active_jobs = [[_event("greedy")], None]
+    line.queue = [_event("greedy") for _ in range(4)]
+    assert queue.get_events() is None
+    assert len(line.queue) == 4
+    line.queue.append(_event("other"))
+    assert turn_of(queue.get_events()[0][0]) == "other"
+    body = PredictBodyInternal(data=[], fn_index=next(iter(demo.fns)))
+    said = asyncio.run(queue.push(body, _event("greedy").request, None))
+    assert said == (False, str(FairTurns(4).refusal(4)), "queue_full"), "gradio's queue takes questions otherwise"
+    assert len(queue) == 4
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ import io
 import json
 import re
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,58 @@ def test_without_the_password_nothing_is_trained(given: str | None, said: str, t
     assert runs.names() == []
     assert create_run(Form(start=START, password="sesame"), bench, runs, "x", None, None) == "x"
     spaces.close()
+
+
+def test_a_password_of_half_a_letter_is_a_wrong_one() -> None:
+    with pytest.raises(InputError, match="not the right one"):
+        Limits.public("sesame").check_password("\ud800")
+
+
+def test_guessing_is_slow_however_many_visitors_guess_and_holds_up_nobody_who_knows_the_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, visitor = [1000.0], ["0" * 32]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bsig.ui.server.visitor_space.current_key", lambda: visitor[0])
+    spaces = VisitorSpaces(Limits.public("sesame"))
+    spaces.check_password("sesame")
+
+    def words(given: str | None) -> str:
+        with pytest.raises(InputError) as caught:
+            spaces.check_password(given)
+        assert "sesam" not in str(caught.value)
+        return str(caught.value)
+
+    for number in range(1, 21):  # each guess as another visitor
+        visitor[0] = f"{number:032x}"
+        assert "is missing" in words(None)
+        assert ("not the right one" if number <= 5 else "too many wrong passwords") in words("sesam")
+    assert "try again in 5 s" in words("sesame")  # right, and not told so
+    visitor[0] = "0" * 32
+    spaces.check_password("sesame")
+    tried = 0
+    for number in range(1000):
+        now[0] += 1.0
+        visitor[0] = f"{number + 100:032x}"
+        tried += "not the right one" in words("sesam")
+    assert tried == 200
+    now[0] += 60.0
+    spaces.check_password("sesame")
+
+
+def test_apps_that_start_at_once_on_one_work_folder_take_none_of_each_other_for_dead(tmp_path: Path) -> None:
+    start = threading.Barrier(8)
+
+    def started(_: int) -> VisitorSpaces:
+        start.wait()
+        return VisitorSpaces(Limits.public(), tmp_path)
+
+    with ThreadPoolExecutor(8) as pool:
+        apps = list(pool.map(started, range(8)))
+    assert len(list((tmp_path / "public").iterdir())) == 8
+    for spaces in apps:
+        spaces.close()
+    assert list((tmp_path / "public").iterdir()) == []
 
 
 def test_the_document_lists_the_limits_as_they_are() -> None:

@@ -13,9 +13,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from in_process import served_demo
 
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, without_folders
 from bsig.ui.components.examples import bundled_examples
-from bsig.ui.server.log import rule_of
+from bsig.ui.server.log import NoRoomForVisitors, rule_of
 from bsig.ui.workbench import Workbench
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -49,6 +49,40 @@ def test_a_message_stays_one_line_whatever_it_quotes(name: str) -> None:
     assert len(words.splitlines()) == 1
     assert words.isprintable()
     assert words.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "left"),
+    [
+        ("cannot be kept ([Errno 28] No space left: '/srv/app/work/my run/x.npy'); free space.",
+         "cannot be kept ([Errno 28] No space left: 'x.npy'); free space."),
+        ("no file at /srv/app/work/x.npy, choose another.", "no file at x.npy, choose another."),
+        ("no file at C:\\Users\\me\\x.npy.", "no file at x.npy."),
+        ("`--out` (='/srv/x') and '/srv/a/b.png' differ.", "`--out` (='x') and 'b.png' differ."),
+        ("`class` (='and/or') must be one of a/b, c/d; see https://example.org/a/b.",
+         "`class` (='and/or') must be one of a/b, c/d; see https://example.org/a/b."),
+        ("1/2 of 3 / 4 epochs.", "1/2 of 3 / 4 epochs."),
+    ],
+)  # fmt: skip
+def test_a_stranger_reads_no_folder_of_this_machine(sentence: str, left: str) -> None:
+    assert without_folders(sentence) == left
+
+
+def test_that_no_connection_can_be_taken_is_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    rule = NoRoomForVisitors()
+
+    def said(words: str) -> str | None:
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, words, (), (OSError, OSError(24), None))
+        return logging.Formatter().format(record) if rule.filter(record) else None
+
+    flood = "socket.accept() out of system resource\nsocket: <asyncio.TransportSocket fd=14>"
+    assert said(flood) == "no file is left for another connection; visitors wait."
+    assert [said(flood) for _ in range(100)] == [None] * 100
+    assert "OSError" in str(said("another fault"))
+    now[0] += 60.0
+    assert said(flood) is not None
 
 
 def test_a_rule_keeps_numbers() -> None:

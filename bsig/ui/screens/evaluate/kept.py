@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 import threading
@@ -51,10 +52,12 @@ class KeptEvaluations:
     def add(self, evaluation: KeptEvaluation) -> str:
         """Keeps an evaluation in place of the oldest one; returns its title."""
         with self._lock:
-            title = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(evaluation.results)}"
-            replaced = self._by_title.pop(title, None)
+            wish = f"own pictures, {time.strftime('%H:%M:%S')}: {result_title(evaluation.results)}"
+            # Two that end in the same second are two; in a local app they may be two people's.
+            titles = itertools.chain([wish], (f"{wish} ({number})" for number in itertools.count(2)))
+            title = next(title for title in titles if title not in self._by_title)
             self._by_title[title] = evaluation
-            removed = [replaced] if replaced else []
+            removed = []
             while len(self._by_title) > self._capacity:
                 removed.append(self._by_title.pop(next(iter(self._by_title))))
         for old in removed:

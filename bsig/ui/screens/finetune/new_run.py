@@ -70,7 +70,7 @@ def create_run(
         InputError: a setting, the data or the probe cannot be used, or a limit of this app is reached; nothing is left
             behind.
     """
-    bench.limits.check_password(form.password)
+    bench.visitor_spaces.check_password(form.password)
     _check_room(bench, runs)  # early as well, so that no zip is unpacked in vain
     check, config, address = form_check(form, bench), form.config(bench), form.address(bench.limits)
     request = RunRequest(
@@ -89,8 +89,9 @@ def create_run(
                 request = replace(request, address=str(upload.move_to(folder / DATA)))
             runs.change_request(folder, request)
         if probe:
-            picture = read_image(probe, "the probe picture")
-            picture.thumbnail((LARGEST_PROBE, LARGEST_PROBE), Image.Resampling.BICUBIC)
+            with bench.decoding:
+                picture = read_image(probe, "the probe picture")
+                picture.thumbnail((LARGEST_PROBE, LARGEST_PROBE), Image.Resampling.BICUBIC)
             picture.save(folder / PROBE)
     except InputError:
         shutil.rmtree(folder, ignore_errors=True)

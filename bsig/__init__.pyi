@@ -1,0 +1,13 @@
+from .explain.explainer import EncodedImage as EncodedImage
+from .explain.explainer import Explainer as Explainer
+from .explain.explanation import Evidence as Evidence
+from .explain.explanation import Explanation as Explanation
+from .explain.methods import CAM_METHODS as CAM_METHODS
+from .explain.methods import TREATMENTS as TREATMENTS
+from .explain.readings import READINGS as READINGS
+from .inputs.errors import InputError as InputError
+from .inputs.version import __version__ as __version__
+from .model.checkpoints.listing import list_checkpoints as list_checkpoints
+from .model.checkpoints.load import load_checkpoint as load_checkpoint
+from .model.checkpoints.save import save_checkpoint as save_checkpoint
+from .model.dual_branch import DualBranch as DualBranch

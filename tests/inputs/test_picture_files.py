@@ -1,0 +1,73 @@
+"""Files, folders and zips become one list; nothing is left out without being counted or named."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from generated import picture
+
+from bsig.inputs.errors import InputError
+from bsig.inputs.picture_files import picture_files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures on two levels, one damaged, one other file, and what systems leave behind."""
+    root = tmp_path / "pictures"
+    for name in ("b.png", "deep/er/a.PNG", ".hidden/x.png", "__MACOSX/._b.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        picture("red", 1).save(root / name, "PNG")
+    (root / "bad.jpg").write_bytes(b"no picture")
+    (root / "notes.txt").write_text("notes")
+    (root / ".DS_Store").write_bytes(b"")
+    return root
+
+
+def names(*sources: object, reserved: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    with picture_files([str(source) for source in sources], reserved) as files:
+        assert all(file.path.is_file() for file in files.pictures)
+        return [(file.name, file.folder) for file in files.pictures]
+
+
+def test_a_folder_gives_its_pictures_by_name_and_counts_the_rest(folder: Path) -> None:
+    with picture_files([str(folder)]) as files:
+        assert [(file.name, file.folder) for file in files.pictures] == [("b.png", "b"), ("deep/er/a.PNG", "deep/er/a")]
+        assert files.skipped == 1
+        assert len(files.left_out) == 1
+        assert "'bad.jpg' is not a picture" in files.left_out[0]
+
+
+def test_a_zip_gives_the_same_as_its_folder_and_is_gone_afterwards(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "more.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                zipped.write(file, file.relative_to(folder))
+    assert names(archive) == names(folder)
+    with picture_files([str(archive)]) as files:
+        unpacked = files.pictures[0].path
+    assert not unpacked.exists()
+
+
+def test_every_picture_has_a_folder_of_its_own_and_counts_once(folder: Path, tmp_path: Path) -> None:
+    for name in ("B.jpg", "table.png"):
+        picture("blue", 2).save(tmp_path / name)
+    sources = (folder / "b.png", tmp_path / "B.jpg", folder / "b.png", tmp_path / "table.png")
+    assert names(*sources, reserved=("table",)) == [("b.png", "b"), ("B.jpg", "B-2"), ("table.png", "table-2")]
+
+
+def test_a_named_file_that_is_no_picture_is_refused(folder: Path) -> None:
+    for name, reason in (("bad.jpg", "not a picture"), ("nowhere.jpg", "cannot be read")):
+        with pytest.raises(InputError, match=reason):
+            names(folder / name, folder)
+
+
+def test_a_place_without_a_picture_is_refused_with_the_reason(folder: Path) -> None:
+    (folder / "only").mkdir()
+    with pytest.raises(InputError, match="holds no picture that can be used"):
+        names(folder / "only")
+    (folder / "only" / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"'bad\.png' is not a picture"):
+        names(folder / "only")
