@@ -15,6 +15,7 @@ from bsig.ui.api import add_endpoints
 from bsig.ui.components.html import element, glossary, joined, note
 from bsig.ui.components.theme import THEME, page_script, style_sheet
 from bsig.ui.links.bar import Screens, build_link_bar, connect_links
+from bsig.ui.screens.batch import build_batch
 from bsig.ui.screens.compare.screen import build_compare
 from bsig.ui.screens.doctor import build_doctor
 from bsig.ui.screens.evaluate.screen import build_evaluate
@@ -76,6 +77,8 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
             zoom = build_sign_collapse(bench, compare, tab)
         with _tab("Blank map", "doctor") as tab:
             build_doctor(bench, compare, tab)
+        with _tab("Batch", "batch"):
+            build_batch(bench, compare)
         with _tab("Evaluate", "evaluate") as tab:
             evaluate = build_evaluate(bench, compare, tab)
         with _tab("Fine-tune", "finetune") as tab:

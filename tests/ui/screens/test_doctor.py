@@ -21,7 +21,9 @@ PICTURE = str(bundled_examples()[0].path)
 
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    return Workbench()
+    bench = Workbench()
+    bench.model(None)
+    return bench
 
 
 @pytest.fixture

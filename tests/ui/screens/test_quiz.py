@@ -17,7 +17,9 @@ from bsig.ui.workbench import Workbench
 
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    return Workbench()
+    bench = Workbench()
+    bench.model(None)
+    return bench
 
 
 @pytest.fixture(scope="module")
