@@ -161,13 +161,16 @@ def _connect(
             compare.image: picture.path,
             compare.checkpoint: picture.checkpoint,
             compare.class_name: gr.Dropdown(choices=names, value=picture.class_name),
+            # The words of an example must not stay beside another picture.
+            compare.layout.reason: "",
+            compare.layout.example: "",
         }
 
     running = start.click(on_start, fields.components, screen.outputs(), **ONE_AT_A_TIME)
     stop.click(lambda: html.note("Stopped."), None, screen.status, cancels=[running], api_visibility="private")
-    opened = screen.gallery.select(
-        on_picture, {screen.kept}, [compare.image, compare.checkpoint, compare.class_name], **PRIVATE
-    )
+    layout = compare.layout
+    loaded = [compare.image, compare.checkpoint, compare.class_name, layout.reason, layout.example]
+    opened = screen.gallery.select(on_picture, {screen.kept}, loaded, **PRIVATE)
     compare.redraw(opened)
     opened.success(None, None, None, js=OPEN_COMPARE_JS)
 

@@ -180,7 +180,7 @@ def _in_words(question: QuizQuestion) -> str:
 
 def _result_answers(screen: QuizScreen, quiz: Quiz) -> Answers:
     result = quiz_result(quiz.questions, quiz.answers)
-    columns = ["Maps", html.number("You"), html.number("Map's sign"), html.number("Chance")]
+    columns: list[str | html.Cell] = ["Maps", html.number("You"), html.number("Map's sign"), html.number("Chance")]
     rows: list[list[str | html.Cell]] = [
         [html.row_title(BRANCHES[branch]), html.number(rate_text(result.visitor[branch])),
          html.number(rate_text(result.maps[branch])), html.number(whole_percent(CHANCE))]
