@@ -106,7 +106,7 @@ class BatchScreen:
 def build_batch(bench: Workbench, compare: CompareScreen) -> None:
     """Lays out the tab and connects it."""
     gr.HTML(html.heading(
-        "Many pictures at once",
+        "A heatmap for every picture",
         f"Drop up to {MOST_PICTURES} pictures or a zip: both branches' maps of each, the largest disagreement first. "
         "Click a row of maps to open its picture in Compare.",
     ))  # fmt: skip
