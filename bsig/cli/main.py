@@ -80,6 +80,8 @@ def _function(place: str) -> Callable[..., Any]:
 COMMANDS = (
     Command("explain", "Both branches' maps of pictures, as pictures and numbers.", "bsig.cli.explain:run_explain",
             "bsig.cli.explain:add_explain_arguments"),
+    Command("doctor", "Why a heatmap is blank or misleading, and what shows the evidence.",
+            "bsig.cli.doctor:run_doctor", "bsig.cli.doctor:add_doctor_arguments"),
     Command("check-bundle", "Compute the explanations of a bundle again and compare.",
             "bsig.cli.check_bundle:run_check_bundle", "bsig.cli.check_bundle:add_check_bundle_arguments"),
     Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", "bsig.cli.finetune:run_finetune",

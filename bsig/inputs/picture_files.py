@@ -67,7 +67,7 @@ def picture_files(sources: Sequence[str], reserved: Sequence[str] = ()) -> Itera
             path = Path(source)
             if path.is_dir() or path.suffix.lower() == ".zip":
                 root = path if path.is_dir() else zips.enter_context(extracted_zip(path))
-                inside, others = _pictures_below(root)
+                inside, others = pictures_below(root)
                 skipped += others
                 for picture in inside:
                     problem = header_problem(picture.path, f"'{picture.name}'")
@@ -89,7 +89,7 @@ def picture_files(sources: Sequence[str], reserved: Sequence[str] = ()) -> Itera
         yield PictureFiles(_with_folders(tuple(unique.values()), reserved), tuple(left_out), skipped)
 
 
-def _pictures_below(root: Path) -> tuple[list[PictureFile], int]:
+def pictures_below(root: Path) -> tuple[list[PictureFile], int]:
     """The files below a folder that have a picture's suffix or are one, and how many others there are."""
     pictures, others = [], 0
     for path in sorted(root.rglob("*")):

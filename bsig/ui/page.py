@@ -15,12 +15,15 @@ from bsig.ui.api import add_endpoints
 from bsig.ui.components.html import element, glossary, joined, note
 from bsig.ui.components.theme import THEME, page_script, style_sheet
 from bsig.ui.links.bar import Screens, build_link_bar, connect_links
+from bsig.ui.screens.batch import build_batch
 from bsig.ui.screens.compare.screen import build_compare
 from bsig.ui.screens.compare.screen import connect_finetune as connect_compare_finetune
+from bsig.ui.screens.doctor import build_doctor
 from bsig.ui.screens.evaluate.screen import build_evaluate
 from bsig.ui.screens.finetune.screen import build_finetune
 from bsig.ui.screens.logit_shift.screen import build_logit_shift
 from bsig.ui.screens.models import build_models, connect_finetune
+from bsig.ui.screens.quiz import build_quiz
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour
 from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns
@@ -73,6 +76,10 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
             shift = build_logit_shift(bench, compare, tab)
         with _tab("Sign collapse", "sign-collapse") as tab:
             zoom = build_sign_collapse(bench, compare, tab)
+        with _tab("Blank map", "doctor") as tab:
+            build_doctor(bench, compare, tab)
+        with _tab("Batch", "batch"):
+            build_batch(bench, compare)
         with _tab("Evaluate", "evaluate") as tab:
             evaluate = build_evaluate(bench, compare, tab)
         with _tab("Fine-tune", "finetune") as tab:
@@ -81,6 +88,8 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
             models = build_models(bench, compare)
         with _tab("Guided tour", "tour") as tab:
             tour = build_tour(bench, compare, tab)
+        with _tab("Blind quiz", "quiz"):
+            build_quiz(bench)
     connect_finetune(models, bench, finetune.start, tabs)
     connect_compare_finetune(compare, finetune.start, tabs)
     return Screens(

@@ -20,8 +20,11 @@ DRAWN = {
     "Compare": "#contrast-sigmoid img",
     "Logit shift": "#plot-shared .js-plotly-plot",
     "Sign collapse": "#collapse-numbers table",
+    "Blank map": "#doctor-facts dl",
+    "Batch": "#batch-start",
     "Evaluate": "#evaluate-table table",
     "Fine-tune": "#data-check [role=status]",
+    "Blind quiz": "#quiz-start",
     "Models": "#model-list table",
     "Guided tour": "#tour-picture-0 img",
 }

@@ -382,3 +382,14 @@ def test_a_name_from_outside_never_becomes_a_path(tmp_path: Path, name: str, def
             bench.model(name)
     with pytest.raises(InputError, match="must be one of"):
         bench.checkpoint_path(name)
+
+
+def test_the_finer_grid_is_made_once_and_kept_beside_the_coarse_one() -> None:
+    bench = Workbench()
+    picture = str(bundled_examples()[0].path)
+    coarse, finer = bench.encode(picture, None), bench.encode(picture, None, finer=True)
+    assert (coarse.features.shape[2:], finer.features.shape[2:]) == ((7, 7), (14, 14))
+    assert bench.finer_model(None) is finer.model
+    assert bench.encode(picture, None) is coarse
+    assert bench.encode(picture, None, finer=True) is finer
+    assert bench.loaded_names() == [bench.default_checkpoint], "it takes no model's place"

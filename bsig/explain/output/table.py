@@ -58,13 +58,16 @@ class ExplanationTable:
         })  # fmt: skip
         rank = (-explanation.disagreement, len(self._rows))
         if len(self._sheet) < SHEET_ROWS or rank < self._sheet[-1].rank:
-            insort(self._sheet, _SheetRow(rank, _thumbnails(explanation), _words(explanation, folder)))
+            insort(self._sheet, _SheetRow(rank, small_pictures(explanation), _words(explanation, folder)))
             del self._sheet[SHEET_ROWS:]
 
     def rows(self) -> list[dict[str, Any]]:
         """The columns of each explanation, the largest disagreement first, else in the order of `add`."""
-        ordered = sorted(self._rows, key=lambda row: -row["disagreement"])
-        return [{column: row[column] for column in COLUMNS} for row in ordered]
+        return [{column: self._rows[number][column] for column in COLUMNS} for number in self.order()]
+
+    def order(self) -> list[int]:
+        """Places in the order of `add`, from 0, of the rows as `rows` has them."""
+        return sorted(range(len(self._rows)), key=lambda number: -self._rows[number]["disagreement"])
 
     def csv_text(self) -> str:
         """The rows as CSV with a header, comma-separated, numbers in full."""
@@ -96,7 +99,8 @@ class ExplanationTable:
         return sheet
 
 
-def _thumbnails(explanation: Explanation) -> list[Image.Image]:
+def small_pictures(explanation: Explanation) -> list[Image.Image]:
+    """What the model saw, softmax and sigmoid, `THUMBNAIL` pixels wide and high."""
     drawing = Drawing()
     pictures = [explanation.crop, *(branch_picture(explanation, branch, drawing) for branch in ("softmax", "sigmoid"))]
     return [picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for picture in pictures]

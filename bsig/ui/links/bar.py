@@ -30,7 +30,7 @@ NO_LINK = (
 )
 NO_RUN = "There is no such run here as the link asks for, or it is another visitor's; the Fine-tune screen shows yours."
 OWN_SET = "Results on your own pictures are in no link."
-ABOUT_A_PICTURE = ("compare", "logit-shift", "sign-collapse")
+ABOUT_A_PICTURE = ("compare", "logit-shift", "sign-collapse", "doctor")
 COPY_LINK_JS = "(query) => bsig.copyLink(query)"
 
 

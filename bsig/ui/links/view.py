@@ -24,7 +24,7 @@ from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.readings import READINGS
 
-TABS = ("compare", "logit-shift", "sign-collapse", "evaluate", "finetune", "models", "tour")
+TABS = ("compare", "logit-shift", "sign-collapse", "doctor", "batch", "evaluate", "finetune", "models", "tour", "quiz")
 SHOWS = {"overlay": "Overlay", "heatmap": "Heatmap alone", "wipe": "Wipe between the two", "difference": "Difference"}
 SUBJECTS = {"predicted": "Predicted", "asked": "Asked in Compare"}
 ZOOMS = ("all", "zero")

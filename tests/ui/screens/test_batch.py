@@ -1,0 +1,111 @@
+"""The Batch screen without a browser: every picture once, the largest disagreement first, the rest with its reason."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from bsig.inputs.errors import InputError
+from bsig.inputs.paths import EXAMPLES
+from bsig.ui.screens.batch import (
+    MOST_PICTURES,
+    BatchInputs,
+    BatchResult,
+    BatchScreen,
+    batch_answers,
+    explained_batch,
+    uploaded_pictures,
+)
+from bsig.ui.workbench import Workbench
+
+CAT, COFFEE = str(EXAMPLES / "cat.jpg"), str(EXAMPLES / "coffee.jpg")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Workbench:
+    bench = Workbench()
+    bench.model(None)
+    return bench
+
+
+@pytest.fixture
+def screen() -> BatchScreen:
+    """The screen's parts outside of any page."""
+    kinds = {"kept": gr.State, "gallery": gr.Gallery, "page": gr.DownloadButton, "table": gr.DownloadButton}
+    return BatchScreen(**{part.name: kinds.get(part.name, gr.HTML)() for part in fields(BatchScreen)})
+
+
+def result_of(bench: Workbench, files: list[str], folder: Path, class_name: str | None = None) -> BatchResult:
+    *steps, result = explained_batch(bench, BatchInputs(files, None, class_name), folder)
+    assert all(isinstance(step, tuple) for step in steps)
+    assert isinstance(result, BatchResult)
+    return result
+
+
+def test_pictures_and_a_zip_become_one_sheet_whose_pictures_are_those_of_compare(
+    bench: Workbench, screen: BatchScreen, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(EXAMPLES / "clock.jpg", "inside/clock.jpg")
+        archive.writestr("notes.txt", "not a picture")
+    files = [CAT, COFFEE, str(broken), str(tmp_path / "more.zip")]
+    result = result_of(bench, files, tmp_path / "unpacked", "golf ball")
+    assert sorted(Path(each.path).name for each in result.pictures) == ["cat.jpg", "clock.jpg", "coffee.jpg"]
+    disagreements = [bench.encode(each.path, None).explain("golf ball").disagreement for each in result.pictures]
+    assert disagreements == sorted(disagreements, reverse=True)
+    assert {each.class_name for each in result.pictures} == {"golf ball"}
+    assert len(result.left_out) == 1
+    assert result.left_out[0].startswith("broken.jpg: the file")
+    assert str(tmp_path) not in result.left_out[0]
+    assert "3 pictures." in result.finding
+    assert "1 could not be used." in result.finding
+    answers = batch_answers(screen, result)
+    assert set(answers) == set(screen.outputs())
+    assert Path(answers[screen.table]["value"]).read_text(encoding="utf-8").count("\n") == 4
+    assert Path(answers[screen.page]["value"]).read_text(encoding="utf-8").count("<article>") == 3
+    for part in (screen.page, screen.table):
+        shutil.rmtree(Path(answers[part]["value"]).parent, ignore_errors=True)
+
+
+def test_without_a_class_each_picture_has_its_own_predicted_one(bench: Workbench, tmp_path: Path) -> None:
+    (picture,) = result_of(bench, [COFFEE], tmp_path).pictures
+    assert picture.class_name == "espresso"
+
+
+def test_progress_shows_nothing_old(screen: BatchScreen) -> None:
+    answers = batch_answers(screen, (4, 12))
+    assert "4 of 12 pictures" in answers[screen.status]
+    assert answers[screen.gallery]["value"] == []
+    assert not answers[screen.page]["visible"]
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_encoded(bench: Workbench, tmp_path: Path) -> None:
+    for inputs, sentence in (
+        (BatchInputs(None, None, None), "no picture is chosen"),
+        (BatchInputs([CAT] * (MOST_PICTURES + 1), None, None), r"`pictures` \(=201\) must be at most 200 here"),
+        (BatchInputs([CAT], None, "a class that nobody has"), "is not among the classes"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            list(explained_batch(bench, inputs, tmp_path))
+
+
+def test_a_batch_of_files_that_are_no_pictures_is_refused(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("x")
+    with pytest.raises(InputError, match=r"none of the 1 pictures could be used; a\.jpg: the file"):
+        list(explained_batch(bench, BatchInputs([str(tmp_path / "a.jpg")], None, None), tmp_path))
+
+
+def test_two_zips_do_not_overwrite_each_other(bench: Workbench, tmp_path: Path) -> None:
+    for name, picture in (("a.zip", "cat.jpg"), ("b.zip", "coffee.jpg")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.write(EXAMPLES / picture, "same.jpg")
+    pictures = uploaded_pictures(bench, [str(tmp_path / "a.zip"), str(tmp_path / "b.zip")], tmp_path / "unpacked")
+    contents = [each.path.read_bytes() for each in pictures]
+    assert contents == [(EXAMPLES / name).read_bytes() for name in ("cat.jpg", "coffee.jpg")]
