@@ -19,7 +19,7 @@ from PIL import Image
 
 from bsig import CAM_METHODS, READINGS, TREATMENTS, Explainer, InputError, load_checkpoint
 from bsig.explain.explainer import EncodedImage
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.checkpoints.save import save_checkpoint
@@ -386,7 +386,7 @@ def test_a_name_from_outside_never_becomes_a_path(tmp_path: Path, name: str, def
 
 def test_the_finer_grid_is_made_once_and_kept_beside_the_coarse_one() -> None:
     bench = Workbench()
-    picture = str(bundled_examples()[0].path)
+    picture = str(EXAMPLES / "cat.jpg")
     coarse, finer = bench.encode(picture, None), bench.encode(picture, None, finer=True)
     assert (coarse.features.shape[2:], finer.features.shape[2:]) == ((7, 7), (14, 14))
     assert bench.finer_model(None) is finer.model

@@ -321,7 +321,7 @@ def _connect_history(screen: CompareScreen) -> None:
         """To the view that was chosen from the list, which then is the last; by Undo to the one before this one."""
         views, place = values[history.views], values[history.earlier]
         if len(views) < 2:
-            return {}
+            return remembered(views)  # gradio takes no empty answer
         is_chosen = isinstance(place, int) and 0 <= place < len(views)
         view = views[place] if is_chosen else views[-2]
         views = [*views, view][-MOST_VIEWS:] if is_chosen else views[:-1]
