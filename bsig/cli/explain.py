@@ -17,8 +17,8 @@ from bsig.inputs.errors import InputError
 METHODS = ("cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "ablation-cam", "score-cam",
            "eigen-cam")  # fmt: skip
 WEIGHTS = ("signed", "nonnegative", "paper")
-READINGS = ("plain", "levelled", "sigmoid-logit", "log-odds", "competition", "cell-log-odds", "finer",
-            "probability-gradient")  # fmt: skip
+READINGS = ("plain", "levelled", "window", "window-log-p", "sigmoid-logit", "log-odds", "competition", "cell-log-odds",
+            "finer", "probability-gradient")  # fmt: skip
 CONTACT_SHEET, TABLE, MANIFEST = "contact-sheet.png", "explanations.csv", "manifest.json"
 FILES = (
     "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "

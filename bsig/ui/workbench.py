@@ -192,6 +192,8 @@ class Workbench:
             InputError: not one of `checkpoint_names`, or it cannot be loaded.
         """
         name = checkpoint or self.default_checkpoint
+        if not isinstance(name, str):  # whatever a stranger's request holds
+            raise InputError("`checkpoint` must be a name.")
         space = self.visitor_space
         key: Hashable
         load = space.registered.get(name)

@@ -43,6 +43,7 @@ def test_a_file_that_is_no_usable_picture(attacker: Visitor, name: str, content:
     assert words in refusal(lambda: attacker.compare(content, name=name))
 
 
+@pytest.mark.nightly
 def test_a_picture_of_the_largest_size_is_read_and_its_memory_let_go(
     attacker: Visitor, attacked_app: AttackedApp
 ) -> None:

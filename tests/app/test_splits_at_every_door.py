@@ -127,6 +127,7 @@ def own_pictures(folder: Path, limit: int) -> OwnPictures:
     return OwnPictures(CHECKPOINT, None, str(folder), ["cam"], ["signed"], limit)
 
 
+@pytest.mark.nightly
 def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
     without_val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

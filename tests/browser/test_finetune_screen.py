@@ -15,7 +15,7 @@ from generated import class_folders
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
 
-from browser.screens import beyond_the_edge, map_sources, open_tab, sources, tick
+from browser.screens import beyond_the_edge, map_sources, open_tab, sources, tick, unfold
 
 STANDS = "#run-status [data-standing={}]"
 A_RUN_S = 150_000
@@ -65,6 +65,7 @@ def test_one_click_then_curves_evidence_that_forms_and_the_checkpoint_in_compare
     assert last[0] == first[0]
     page.locator("#run-use").click()
     expect(page.locator("#map-sigmoid img")).not_to_have_attribute("src", before[1])
+    unfold(page, "checkpoint")
     expect(page.locator("#checkpoint input")).to_have_value(name)
     after = map_sources(page)
     assert after[1] != before[1]

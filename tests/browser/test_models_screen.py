@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
 
-from browser.screens import beyond_the_edge, choose, open_tab
+from browser.screens import beyond_the_edge, choose, open_tab, unfold
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def test_a_finer_grid_of_the_default_backbone_is_loaded_and_shown_in_compare(mod
     expect(models_page.locator("#answer")).to_be_in_viewport()  # without a click on the tab
     expect(models_page.locator("#note")).to_contain_text("14 x 14 cells")
     expect(models_page.locator("#note")).to_contain_text("still the clone")
+    unfold(models_page, "checkpoint")
     expect(models_page.locator("#checkpoint input")).to_have_value("tf_efficientnet_lite0-stride16")
 
 

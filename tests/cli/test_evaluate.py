@@ -150,6 +150,7 @@ def test_published_metadata_with_boxes_is_matched_by_index(tmp_path: Path, name:
     assert indices == [0, 1, 7]
 
 
+@pytest.mark.nightly
 def test_published_metadata_with_several_masks_takes_their_union(tmp_path: Path) -> None:
     """OpenImages. The picture is the same as one whose single mask is that union; what is ignored does not count."""
     for key, left in (("a", 0), ("b", 24)):
@@ -183,6 +184,7 @@ def index(tmp_path: Path, *rows: str) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 def test_what_cannot_be_used_is_counted_and_named_and_moves_no_average(tmp_path: Path) -> None:
     clean = evaluated([str(index(tmp_path / "clean"))], tmp_path / "clean")
     folder = index(
@@ -206,6 +208,7 @@ def test_what_cannot_be_used_is_counted_and_named_and_moves_no_average(tmp_path:
         assert after["value"] == pytest.approx(before["value"], rel=1e-4)
 
 
+@pytest.mark.nightly
 def test_boxes_beyond_the_picture_empty_masks_and_other_sizes_are_said(tmp_path: Path) -> None:
     folder = index(
         tmp_path,

@@ -12,8 +12,9 @@ import torch
 from tolerances import FLOAT32, assert_close
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import crop_image, input_batch, read_image
+from bsig.inputs.images import crop_image, read_image
 from bsig.inputs.paths import ASSETS
+from bsig.inputs.tensors import input_batch
 from bsig.model import packaged_weights as packages
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions, Classifier, load_classifier, published
 from bsig.model.packaged_weights import (

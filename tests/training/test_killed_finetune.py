@@ -50,6 +50,7 @@ def partial_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("where", CASES)
+@pytest.mark.nightly
 def test_a_killed_run_leaves_no_half_checkpoint_and_a_whole_state(folder: Path, where: str) -> None:
     assert ended(folder, where) == (-signal.SIGKILL, 0)
     left = folder / f"{where}-killed"

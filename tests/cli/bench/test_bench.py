@@ -85,6 +85,7 @@ def test_a_model_of_many_classes_explains_the_last_one(perturbed_model: DualBran
     assert explanation.softmax.map.shape == (7, 7)
 
 
+@pytest.mark.nightly
 def test_the_command_writes_results_and_page_and_keeps_parts_measured_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

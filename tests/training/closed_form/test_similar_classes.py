@@ -106,7 +106,7 @@ def test_damping_is_of_what_changed_since_the_start() -> None:
     config = DampingConfig(strength=50.0)
     grids = DampingGrids(head, 4, config)
     for position in range(4):
-        grids.read(position, position, torch.rand(1, CHANNELS, 2, 3, generator=generator))
+        grids.read(position, (position,), torch.rand(1, CHANNELS, 2, 3, generator=generator))
     change = torch.randn(CLASSES, CHANNELS, generator=generator)
     damped = []
     for start in (head, mixed):

@@ -198,6 +198,7 @@ def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothin
     assert [epoch["number"] for epoch in run.epochs()] == list(range(41))
 
 
+@pytest.mark.nightly
 def test_a_loss_that_is_no_number_keeps_the_last_good_epoch_and_says_when(queue: RunQueue) -> None:
     # One step an epoch; each multiplies the weights by about -80, until float32 ends.
     run = ended(queue, asked(queue, "explodes", 200, learning_rate=90.0, weight_decay=0.9, batch_size=1000))

@@ -120,6 +120,7 @@ def test_a_run_asks_for_the_seconds_it_was_estimated_to_take(
     assert zero_gpu.gpu_seconds(str(folder), str(CHECKPOINTS_FOLDER)) == seconds
 
 
+@pytest.mark.nightly
 def test_off_spaces_nothing_of_it_is_imported() -> None:
     code = (
         "import sys; from bsig.training.runs.zero_gpu import new_maker; "

@@ -321,7 +321,7 @@
       cell.querySelector("i").style.width = 100 * now[row] + "%";
     });
     const largest = Math.max(...now.map((share, row) => Math.abs(share - before[row])));
-    block.classList.toggle("moves", largest >= 5e-5);
+    block.classList.toggle("bsig-moves", largest >= 5e-5);
     const isOwn = map.every((value, cell) => value === data.own[cell]);
     drag.words = isOwn ? "Drag the heatmap and watch these numbers."
       : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
@@ -329,8 +329,10 @@
     const change = block.querySelector(".bsig-drag-change");
     if (change.textContent !== drag.words) change.textContent = drag.words;
   };
-  const paintedText = (block) =>
-    document.querySelector(`.bsig-drag-painted[data-for="${block.dataset.for}"] script`)?.textContent ?? "";
+  const paintedText = (block) => {
+    const painted = [...document.querySelectorAll(".bsig-drag-painted")].find((part) => part.dataset.for === block.dataset.for);
+    return painted?.querySelector("script")?.textContent ?? "";
+  };
   const newDrag = (block) => {
     const data = JSON.parse(block.querySelector("script").textContent), text = paintedText(block);
     if (data.basis) data.basis = new Float32Array(Uint8Array.from(atob(data.basis), (byte) => byte.charCodeAt()).buffer);
@@ -368,7 +370,7 @@
   const dragTo = (block, drag, place) => {
     drag.place = place.map((value, axis) => Math.max(0, Math.min(drag.data.grid[axis] - 1, value)));
     drag.map = paintedMap(drag.data, drag.place);
-    block.classList.add("dragged");
+    block.classList.add("bsig-dragged");
     showDrag(block, drag);
     clearTimeout(drag.rest);
     drag.rest = setTimeout(() => {
