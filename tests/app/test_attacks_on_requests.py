@@ -29,6 +29,7 @@ def _join(visitor: Visitor, **body: Any) -> httpx.Response:
 # --- values that no page would send -----------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_junk_for_every_handler_of_the_page_is_no_defect(attacker: Visitor) -> None:
     handlers = [one for one in attacker.http.get("/config").json()["dependencies"] if one["backend_fn"]]
     assert len(handlers) > 50

@@ -141,6 +141,7 @@ def test_class_folders_have_no_boxes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ILSVRC", "CUB", "CARS"])
+@pytest.mark.nightly
 def test_published_metadata_with_boxes_is_matched_by_index(tmp_path: Path, name: str) -> None:
     places = ["val/0.jpg,5,5,30,30", "val/0.jpg,31,31,40,39", "val/1.jpg,0,0,20,20", "val/2.jpg,1,1,30,30"]
     folder, images = wsol(tmp_path, name, ["0", "1", "7"], places)

@@ -30,6 +30,7 @@ def test_a_job_that_is_stopped_shows_nothing(tmp_path: Path) -> None:
         job.results()
 
 
+@pytest.mark.nightly
 def test_bad_data_is_the_commands_own_sentence(tmp_path: Path) -> None:
     job = job_on(class_folders(tmp_path / "set", {"unicorn": "red"}, count=1), tmp_path)
     deadline = time.monotonic() + 240

@@ -41,6 +41,7 @@ def saved_network(folder: Path, name: str = NETWORK, **kwargs: Any) -> tuple[Any
         ({"global_pool": "avg"}, {}, (10, 10), "pooling 'avg'"),
     ],
 )
+@pytest.mark.nightly
 def test_a_transformers_size_and_pooling_are_its_tensors_or_the_given_ones(
     kwargs: dict[str, Any], asked: dict[str, Any], grid_hw: tuple[int, int], note: str, tmp_path: Path
 ) -> None:

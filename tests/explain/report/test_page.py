@@ -147,6 +147,7 @@ def test_names_of_the_models_own_classes_are_words_too(default_model: DualBranch
 
 
 @pytest.mark.parametrize("method", [key for key, method in CAM_METHODS.items() if not method.is_slow])
+@pytest.mark.nightly
 def test_every_method_has_a_report(encoded: EncodedImage, method: str) -> None:
     explanation = encoded.explain("golf ball", method, "nonnegative")
     page = _Page(report_html(encoded, explanation, Drawing(view="signed", own_scale=True, smooth=False), "cat.jpg"))

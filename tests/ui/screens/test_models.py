@@ -39,6 +39,7 @@ def weights_of(name: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.nightly
 def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
     name: str, bench: Workbench, tmp_path: Path
 ) -> None:
