@@ -71,6 +71,7 @@ def choose(page: Any, elem_id: str, option: str) -> None:
     """Types into a dropdown and takes the option of that name (what follows a parenthesis does not matter)."""
     unfold(page, elem_id)
     box = page.locator(f"#{elem_id} input")
+    box.evaluate("box => box.scrollIntoView({ block: 'center' })")  # the list of options opens below it
     box.click()
     box.clear()
     box.press_sequentially(option)  # the list is filtered by keys, not by a value that appears at once

@@ -337,6 +337,7 @@ def _settings(bench: Workbench) -> dict[str, Any]:
         ),
         "strength": gr.Slider(
             OWN_STRENGTH, 16, OWN_STRENGTH, step=0.05, label="Strength", visible=False, elem_id="strength",
+            info="How strongly the reading works; the checkpoint has a value of its own.",
         ),
         "budget": gr.Slider(
             8, 1280, BUDGET, step=8, label="Score-CAM: strongest channels", visible=False, elem_id="budget",
