@@ -54,9 +54,9 @@ def test_a_message_stays_one_line_whatever_it_quotes(name: str) -> None:
 @pytest.mark.parametrize(
     ("sentence", "left"),
     [
-        ("cannot be kept ([Errno 28] No space left: '/srv/app/work/my run/x.npy'); free space.",
+        ("cannot be kept ([Errno 28] No space left: '/srv/app/store/my run/x.npy'); free space.",
          "cannot be kept ([Errno 28] No space left: 'x.npy'); free space."),
-        ("no file at /srv/app/work/x.npy, choose another.", "no file at x.npy, choose another."),
+        ("no file at /srv/app/store/x.npy, choose another.", "no file at x.npy, choose another."),
         ("no file at C:\\Users\\me\\x.npy.", "no file at x.npy."),
         ("`--out` (='/srv/x') and '/srv/a/b.png' differ.", "`--out` (='x') and 'b.png' differ."),
         ("`class` (='and/or') must be one of a/b, c/d; see https://example.org/a/b.",

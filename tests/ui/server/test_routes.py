@@ -65,7 +65,7 @@ def test_the_routes_of_gradio_that_are_open_are_these(gradio_routes: set[tuple[s
     [
         ("GET", "/"), ("HEAD", "/"), ("GET", "/health"), ("HEAD", "/health"), ("GET", "/config/"),
         ("GET", "/assets/index-1a2b.js"), ("POST", f"{API}/call/compare"), ("GET", f"{API}/call/compare/0f3a"),
-        ("GET", f"{API}/file=/tmp/gradio/0f/image.png"), ("OPTIONS", f"{API}/queue/join"),
+        ("GET", f"{API}/file=/srv/gradio/0f/image.png"), ("OPTIONS", f"{API}/queue/join"),
     ],
 )  # fmt: skip
 def test_what_the_page_and_its_clients_ask_for_is_open(method: str, path: str) -> None:
@@ -77,7 +77,7 @@ def test_what_the_page_and_its_clients_ask_for_is_open(method: str, path: str) -
     [
         ("GET", f"{API}/file=http://127.0.0.1/"), ("GET", f"{API}/file=HTTPS://127.0.0.1/"),
         ("GET", f"{API}/file=file:///etc/passwd"), ("GET", f"{API}/file="), ("GET", f"{API}/file/etc/passwd"),
-        ("POST", f"{API}/file=/tmp/x.png"), ("GET", f"{API}/proxy=https://huggingface.co/"),
+        ("POST", f"{API}/file=/srv/x.png"), ("GET", f"{API}/proxy=https://huggingface.co/"),
         ("GET", f"{API}/proxy=https://huggingface.co/assets/x"), ("GET", f"/x{API}/info"),
         ("GET", f"{API}/info/../runs"), ("GET", f"{API}/call/compare"), ("DELETE", "/"),
         ("PUT", "/config"), ("TRACE", "/"), ("GET", "/openapi.json"),
