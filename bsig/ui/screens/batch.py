@@ -110,7 +110,7 @@ def build_batch(bench: Workbench, compare: CompareScreen) -> None:
         f"Drop up to {MOST_PICTURES} pictures or a zip: both branches' maps of each, the largest disagreement first. "
         "Click a row of maps to open its picture in Compare.",
     ))  # fmt: skip
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_classes="bsig-main"):
         files = gr.File(
             file_count="multiple", file_types=["image", ".zip"], label="Pictures, or a zip", height=150,
             elem_id="batch-files", scale=2, min_width=260,
