@@ -33,7 +33,7 @@ from bsig.training.features.cache import pooled_features
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop.train import train_sigmoid_branch
 
-NETWORKS = ("resnet50", "inception_v3", "vit_base_patch16_224")
+NETWORKS = ("vgg16", "resnet50", "inception_v3", "vit_base_patch16_224")
 BATCH, ROUNDS, PICTURES, STORED = 256, 3, 1024, 100_000
 
 

@@ -71,9 +71,10 @@ def paper_page(runs: Sequence[Mapping[str, Any]], rates: Rates, maps: Mapping[st
         frontier="\n\n".join(frontier_section(run, frontier) for run, frontier in frontiers(runs)),
         recam="\n\n".join(filter(None, map(recam_section, runs))),
         maps_rate=f"{rates.maps_a_second:g}",
-        share=f"{rates.share_of_encoder:g}",
-        gpu_rate=f"{rates.gpu_pictures_a_second:,.0f}",
-        passes=f"{rates.passes_a_second:,.0f}",
+        device=rates.device,
+        cores=str(rates.cores),
+        pictures_rate=f"{rates.pictures_a_second:,.0f}",
+        passes=", ".join(f"{name} {rates.passes_a_second[key]:,.0f}" for name, key in NETWORKS.items()),
         scored=str(maps["cam"].scored),
         score_passes=str(PASSES_A_SCORE),
         decode=f"{decode_ms:.1f}",
@@ -242,14 +243,14 @@ def _arithmetic(row: PublishedRow, rates: Rates, maps: MapCounts) -> str:
     boxes, encoder = duration(row.box_seconds(rates, maps)), duration(row.encoder_seconds(rates))
     return (
         f"First row: {row.pictures:,} pictures x {maps.boxed} maps / {rates.maps_a_second:g} = {boxes} of one core, "
-        f"and {row.pictures:,} / {rates.passes_a_second:,.0f} = {encoder} of the GPU."
+        f"and {row.pictures:,} / {rates.pictures_a_second:,.0f} = {encoder} of the GPU and its {rates.cores} cores."
     )
 
 
 def _commands(rows: Sequence[PublishedRow], rates: Rates, maps: Mapping[str, MapCounts]) -> str:
     lines = [
         _line(["row (NAME)", "OPTIONS of the published code's file", "command", "pictures", "boxes, one core",
-               "encoder, GPU", "faithfulness, GPU", "together"]),
+               "decoding and encoder, GPU", "faithfulness, GPU", "together"]),
         _rule(8),
     ]  # fmt: skip
     for row in rows:
