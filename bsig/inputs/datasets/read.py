@@ -69,7 +69,7 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
     if repeated:
         raise InputError(
             f"'{name}' lists '{repeated[0][:100]}' more than once in its split '{split}'; keep one line, with several "
-            "classes as 'cat;dog'."
+            "classes as 'cat;dog', or give each line boxes or a mask of its class."
         )
     return LabelledImages(name, split, tuple(samples), left_out.sentences())
 
