@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bsig.evaluation.metrics.intervals import excludes_zero
-from bsig.evaluation.output.words import beyond_untrained, drop_warning
+from bsig.evaluation.output.words import beyond_untrained, counts_text, drop_warning
 
 COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
@@ -25,8 +25,8 @@ def _head(results: dict[str, Any]) -> list[str]:
     difference = accuracy["difference"]
     lines = [
         f"{results['checkpoint']} ({results['branch']} branch) on {results['data']} ({results['split']}): "
-        f"{counts['used']} of {counts['listed']} pictures, {counts['with_boxes']} with boxes, "
-        f"{counts['with_mask']} with a mask, {counts['mosaics']} mosaics",
+        f"{counts['used']} of {counts['listed']} pictures, {_present_classes(counts)}"
+        f"{counts['with_boxes']} with boxes, {counts['with_mask']} with a mask, {counts['mosaics']} mosaics",
     ]
     for key, text in (
         ("unreadable", "unreadable"),
@@ -41,17 +41,33 @@ def _head(results: dict[str, Any]) -> list[str]:
         f"top-1: softmax {_number(accuracy['softmax_top1'])}, sigmoid {_number(accuracy['sigmoid_top1'])}, "
         f"difference {difference['value']:+.3f} [{difference['low']:+.3f} {difference['high']:+.3f}]",
         f"{settings['absent_per_image']} absent classes a picture, drawn from the {settings['absent_from']}'s; "
-        f"pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero.",
+        "pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero.",
+        *_several_classes(counts),
         f"Better: {ARROWS['higher']} higher, {ARROWS['lower']} lower.",
     ]
 
 
 def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
     names = list(table["columns"])
-    lines = ["", f"{table['method']}, {table['weights']}: {table['treatment']}"]
+    several = f" ({counts_text(results['counts'])})" if "present_classes" in results["counts"] else ""
+    lines = ["", f"{table['method']}, {table['weights']}: {table['treatment']}{several}"]
     for start in range(0, len(names), COLUMNS_ABREAST):
         lines += _block({name: table["columns"][name] for name in names[start : start + COLUMNS_ABREAST]}, results)
     return lines + [sentence for sentence in (beyond_untrained(table), drop_warning(table)) if sentence]
+
+
+def _present_classes(counts: Mapping[str, Any]) -> str:
+    return f"{counts['present_classes']} present classes, " if "present_classes" in counts else ""
+
+
+def _several_classes(counts: Mapping[str, Any]) -> list[str]:
+    """What a row of the tables is a mean over, where pictures hold several classes."""
+    if "present_classes" not in counts:
+        return []
+    return [
+        "Each present class of a picture counts once, with its own boxes or mask; intervals draw pictures with all of "
+        "their classes; top-1 is over pictures, right where the likeliest class is in the picture."
+    ]
 
 
 def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:

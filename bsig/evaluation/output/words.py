@@ -183,7 +183,14 @@ def result_title(results: Mapping[str, Any]) -> str:
     """The name of a set of results in a list."""
     counts = results["counts"]
     kind = "masks" if counts["with_mask"] else "boxes" if counts["with_boxes"] else "class labels only"
-    return f"{results['data']} ({results['split']}): {counts['used']} pictures, {kind}"
+    return f"{results['data']} ({results['split']}): {counts_text(counts)}, {kind}"
+
+
+def counts_text(counts: Mapping[str, Any]) -> str:
+    """How many pictures were measured, and how many present classes where some pictures hold several."""
+    pictures = "1 picture" if counts["used"] == 1 else f"{counts['used']} pictures"
+    classes = counts.get("present_classes")
+    return f"{pictures}, {classes} present classes" if classes else pictures
 
 
 def left_out(results: Mapping[str, Any]) -> list[str]:
