@@ -185,7 +185,9 @@ def test_without_boxes_the_rest_is_still_measured(perturbed_model: DualBranch, i
     assert softmax["box_iou"] == {"value": None, "low": None, "high": None, "n": 0}
     assert softmax["absent_area"]["n"] == 3
     assert results["tables"][0]["differ_most"]["by"] == "own_area - absent_area"
-    assert format_table(results)
+    text = format_table(results)
+    assert "No picture has a box or a mask: localization is not measured." in text
+    assert "sign against boxes" not in text  # no rows of dashes
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bsig.evaluation.metrics.intervals import excludes_zero
-from bsig.evaluation.output.words import beyond_untrained, counts_text, drop_warning
+from bsig.evaluation.output.words import NO_REGIONS, beyond_untrained, counts_text, drop_warning
 
 COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
@@ -35,6 +35,8 @@ def _head(results: dict[str, Any]) -> list[str]:
     ):
         if counts[key]:
             lines.append(f"left out: {counts[key]} {text}")
+    if not counts["with_boxes"] + counts["with_mask"]:
+        lines.append(NO_REGIONS)
     return [
         *lines,
         *(f"  {sentence}" for sentence in counts["sentences"][:10]),
@@ -71,7 +73,7 @@ def _several_classes(counts: Mapping[str, Any]) -> list[str]:
 
 
 def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
-    metrics = [key for key in results["metrics"] if any(key in column["metrics"] for column in columns.values())]
+    metrics = [key for key in results["metrics"] if any(_is_measured(column, key) for column in columns.values())]
     widest = max((len(results["metrics"][key]["title"]) for key in metrics), default=0) + 4
     widths = {key: max(len(key), 13) + 2 for key in columns}
     lines = ["", " " * widest + "".join(key.rjust(widths[key] - 1) + " " for key in columns)]
@@ -86,6 +88,10 @@ def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
         intervals = "".join((_interval(estimates[name]) + " ").rjust(widths[name]) for name in columns)
         lines += [f"{ARROWS[metric['better']]} {metric['title']}".ljust(widest) + values, " " * widest + intervals]
     return lines + [f"   {name}: {column['title']}" for name, column in columns.items() if name != column["title"]]
+
+
+def _is_measured(column: Mapping[str, Any], key: str) -> bool:
+    return column["metrics"].get(key, {}).get("value") is not None
 
 
 def _cell(estimate: Mapping[str, Any] | None) -> str:

@@ -30,6 +30,9 @@ FIRST_ROWS: dict[str, str] = {
 }
 
 
+NO_REGIONS = "No picture has a box or a mask: localization is not measured."
+
+
 class Verdict(NamedTuple):
     """A word for the sigmoid branch against softmax, such as `better`; the difference with its interval as text."""
 
@@ -202,10 +205,7 @@ def left_out(results: Mapping[str, Any]) -> list[str]:
         (unreadable, f"{unreadable} pictures could not be used."),
         (unmatched, f"{unmatched} pictures are of classes that the checkpoint lacks: {names}."),
         (regions, f"{regions} boxes or masks were cut off, scaled or left out."),
-        (
-            not counts["with_boxes"] + counts["with_mask"],
-            "No picture has a box or a mask: localization is not measured.",
-        ),
+        (not counts["with_boxes"] + counts["with_mask"], NO_REGIONS),
         (not counts["mosaics"], "No mosaics: fewer than four classes have a picture that softmax is sure of."),
     )
     return [*(sentence for is_true, sentence in sentences if is_true), *counts["sentences"][:5]]
