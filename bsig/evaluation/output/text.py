@@ -9,6 +9,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.intervals import excludes_zero
 from bsig.evaluation.output.words import NO_REGIONS, beyond_untrained, counts_text, drop_warning
+from bsig.inputs.datasets.classes import first_names
 
 COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
@@ -34,7 +35,8 @@ def _head(results: dict[str, Any]) -> list[str]:
         ("boxes_or_masks_cut_or_left_out", "boxes or masks cut off or left out"),
     ):
         if counts[key]:
-            lines.append(f"left out: {counts[key]} {text}")
+            names = f": {first_names(counts['unmatched_classes'], 5)}" if key == "of_unmatched_classes" else ""
+            lines.append(f"left out: {counts[key]} {text}{names}")
     if not counts["with_boxes"] + counts["with_mask"]:
         lines.append(NO_REGIONS)
     return [

@@ -20,6 +20,7 @@ from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import picture_part
 from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import PASSES_A_SCORE, Work
+from bsig.inputs.datasets.classes import first_names
 from bsig.inputs.errors import InputError
 from bsig.training.processes import Processes
 
@@ -102,7 +103,11 @@ def _nothing_left(work: Work, notes: Notes) -> str:
     images = work.images
     text = f"none of the {len(images.samples)} pictures of '{images.name}' ({images.split}) can be evaluated: "
     if not work.labels:
-        return text + f"the checkpoint has no class '{images.class_names[0]}'; give a class map or another checkpoint."
+        known = first_names(work.model.class_names)
+        return text + (
+            f"the checkpoint has no class '{images.class_names[0][:60]}' (it has {known}); name the data's classes so, "
+            "give --class-map, or take another checkpoint."
+        )
     return text + (notes.unreadable[0] if notes.unreadable else "none falls into a class of the checkpoint.")
 
 
