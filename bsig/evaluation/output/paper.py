@@ -14,6 +14,7 @@ from typing import Any
 from bsig.evaluation.frontier import Frontier, frontier_sentence, frontiers
 from bsig.evaluation.metrics.catalogue import ARROWS, METRICS
 from bsig.evaluation.output.frontier_svg import frontier_file
+from bsig.evaluation.output.words import counts_text
 from bsig.evaluation.passes.work import PASSES_A_SCORE
 from bsig.evaluation.published.beside import (
     SHOWN_TREATMENTS,
@@ -101,7 +102,7 @@ def beside_section(results: Mapping[str, Any]) -> str:
             " / ".join(filter(None, (_published_changes(row, network) for row in alike))) for network in NETWORKS
         ]
         measured = {cell.treatment: measured_text(cell) for cell in alike[0].measured}
-        title = row_title(alike, results["counts"]["used"])
+        title = row_title(alike, results["counts"])
         lines.append(_line([title, *published, *(measured.get(key, "") for key in treatments)]))
     return "\n\n".join([_run_title(results), "\n".join(lines), summary_sentence(rows)])
 
@@ -190,11 +191,14 @@ def metric_title(key: str) -> str:
     return f"{METRICS[key].title} {ARROWS[METRICS[key].better]}".rstrip()
 
 
-def row_title(alike: Sequence[RowBeside], used: int) -> str:
-    """Methods and metric of rows that measured the same, and the pictures where not all `used` ones were scored."""
+def row_title(alike: Sequence[RowBeside], counts: Mapping[str, Any]) -> str:
+    """Methods and metric of rows that measured the same, and how many were scored where not all were."""
     methods = " / ".join(CAM_METHODS[row.method].title for row in alike)
     count = alike[0].measured[0].count
-    return f"{methods}, {metric_title(alike[0].metric)}" + (f" ({count} pictures)" if count != used else "")
+    every, noun = counts["used"], "pictures"
+    if "present_classes" in counts:
+        every, noun = counts["present_classes"], "present classes"
+    return f"{methods}, {metric_title(alike[0].metric)}" + (f" ({count} {noun})" if count != every else "")
 
 
 def _published_table(cells: Sequence[PublishedCell], metrics: Sequence[str]) -> str:
@@ -236,7 +240,7 @@ def _claim_title(row: ClaimRow) -> str:
 
 def _run_title(results: Mapping[str, Any]) -> str:
     counts = results["counts"]
-    return f"### {results['checkpoint']} on {results['data']} ({results['split']}), {counts['used']} pictures"
+    return f"### {results['checkpoint']} on {results['data']} ({results['split']}), {counts_text(counts)}"
 
 
 def _arithmetic(row: PublishedRow, rates: Rates, maps: MapCounts) -> str:
