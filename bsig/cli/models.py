@@ -21,6 +21,7 @@ from bsig.model.checkpoints.description import read_description
 from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.class_embeddings import ClassEmbeddings, read_class_embeddings
 from bsig.model.class_names import read_class_names
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
@@ -67,6 +68,10 @@ def add_new_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backbone", metavar="NAME", help="timm name, or hf:owner/repo of a timm model")
     parser.add_argument("--weights", type=Path, default=None, help=".safetensors or .pth (default: published)")
     parser.add_argument("--weights-key", metavar="KEY", help="which set of weights of the file, where it holds several")
+    parser.add_argument("--class-embeddings", type=Path, metavar="FILE",
+                        help="zero-shot: NAME is an image tower, the file holds a text embedding a class")  # fmt: skip
+    parser.add_argument("--logit-scale", type=float, metavar="X", help="zero-shot: factor before the cosine")
+    parser.add_argument("--logit-bias", type=float, metavar="X", help="zero-shot: what the sigmoid branch adds")
     parser.add_argument("--feature-stage", default="last", help="last, stride16, stride8, or a layer's name")
     parser.add_argument("--global-pool", default=None, help="another pooling: avg, max, avgmax, catavgmax")
     _add_settings_arguments(parser)
@@ -125,18 +130,32 @@ def run_new_model(options: argparse.Namespace) -> None:
     )
     stage_and_pool = BackboneOptions(options.feature_stage, options.global_pool)
     device = chosen_device(options.device)
-    model = new_model(options.backbone, options.weights, stage_and_pool, device, settings)
+    embeddings = _class_embeddings(options)
+    model = new_model(options.backbone, options.weights, stage_and_pool, device, settings, embeddings)
     _print_summary(model)
     for note in model.notes:
         print(note, file=sys.stderr)
     if options.pictures:
-        padded = same_padded(model, options.backbone, options.weights, stage_and_pool, settings)
+        padded = same_padded(model, options.backbone, options.weights, stage_and_pool, settings, embeddings)
         _print_trials(model, padded, options.pictures)
     else:
         _print_top_classes(model, [EXAMPLES / name for name in PREVIEWED])
     if not model.is_trained:
         print(NOT_TRAINED, file=sys.stderr)
     print(save_checkpoint(model, options.out))
+
+
+def _class_embeddings(options: argparse.Namespace) -> ClassEmbeddings | None:
+    """The class embeddings that the command line names, with its scale and bias.
+
+    Raises:
+        InputError: the file cannot be used, or a scale or bias is given without one.
+    """
+    if options.class_embeddings is None:
+        if options.logit_scale is not None or options.logit_bias is not None:
+            raise InputError("`--logit-scale` and `--logit-bias` are for a zero-shot model: give --class-embeddings.")
+        return None
+    return read_class_embeddings(options.class_embeddings).with_settings(None, options.logit_scale, options.logit_bias)
 
 
 def _print_top_classes(model: DualBranch, pictures: Sequence[Path]) -> None:

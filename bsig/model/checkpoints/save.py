@@ -31,7 +31,7 @@ from bsig.model.presence import PresenceCalibration
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored")
+LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored", "zero_shot")
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 
 
@@ -161,6 +161,7 @@ def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[s
         "global_pool": model.options.global_pool,
         "model_kwargs": dict(model.options.model_kwargs),
         "head_layers": list(model.options.head_layers),
+        "projection_rows": model.options.projection_rows,
         "features_at": model.features_at,
         "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
     }

@@ -13,6 +13,7 @@ whether the tokens' grid still has an influence. What cannot be cut exactly is r
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -224,28 +225,45 @@ def assembled(encoder: TimmEncoder, tail: Tail, probe: nn.Linear, native: Tensor
         head = TailHead(tail, probe, layout, pools_first=_pools_first(tail, probe, layout, features, expected))
     if not same(head(features), expected):
         raise CutError("its parts do not give the logits of the whole")
-    head.maps_balance = head.pools_first and not head.cam_is_exact and _maps_balance(head, features)
+    head.maps_balance = head.pools_first and not head.cam_is_exact and maps_balance(head, features)
     return Parts(encoder, head, at, (features.shape[2], features.shape[3]))
 
 
-def _maps_balance(head: ClassificationHead, features: Tensor) -> bool:
+def maps_balance(head: ClassificationHead, features: Tensor) -> bool:
     """Whether gradient times feature sums to nothing over channels and cells, beside the size of its terms."""
     leaf = features.clone().requires_grad_(True)
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(head(leaf)[:, 0].sum(), leaf)
+        (gradient,) = torch.autograd.grad(head.map_logits(leaf)[:, 0].sum(), leaf)
     # The head pools first, so its gradient is the same on every cell and the features' means are enough.
     product = gradient * leaf.detach().mean(dim=(2, 3), keepdim=True)
     return float(product.sum().abs()) < BALANCE * float(product.abs().sum())
 
 
 def _pools_first(tail: Tail, probe: nn.Linear, layout: GridLayout, features: Tensor, expected: Tensor) -> bool:
-    """Whether the mean over the grid, as a grid of one cell, gives the same logits as the whole grid."""
+    """Whether the mean over the grid, as a grid of one cell, gives the same logits as the whole grid.
+
+    It must do so under redrawn weights too. Attention that nobody has trained is nearly even, so it looks like a mean;
+    a checkpoint is loaded into such a network.
+    """
     if layout.carries_prefix:
         return False
+    mean, whole = layout.native(features.mean(dim=(2, 3), keepdim=True)), layout.native(features)
     try:
-        return same(probe(tail(layout.native(features.mean(dim=(2, 3), keepdim=True)))), expected)
+        if not same(probe(tail(mean)), expected):
+            return False
+        redrawn = _redrawn(tail)
+        return same(probe(redrawn(mean)), probe(redrawn(whole)))
     except (RuntimeError, AssertionError, ValueError):
         return False  # a grid of one cell is too small for it, so it does look at the cells
+
+
+def _redrawn(tail: Tail) -> Tail:
+    """A copy of the tail with random weights, twice as large as would keep the size of what they are applied to."""
+    other, generator = copy.deepcopy(tail), torch.Generator().manual_seed(2)
+    for parameter in other.parameters():
+        inputs = parameter[0].numel() if parameter.ndim > 1 else 1
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * (2 / math.sqrt(inputs)))
+    return other
 
 
 def same(logits: Tensor, expected: Tensor) -> bool:
