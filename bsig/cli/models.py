@@ -20,7 +20,7 @@ from bsig.model.checkpoints.card import model_card
 from bsig.model.checkpoints.description import read_description
 from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
-from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.checkpoints.save import check_nothing_is_lost, check_target, save_checkpoint
 from bsig.model.class_embeddings import ClassEmbeddings, read_class_embeddings
 from bsig.model.class_names import read_class_names
 from bsig.model.devices import chosen_device
@@ -118,8 +118,8 @@ def _settings(options: argparse.Namespace, **others: Any) -> ModelSettings:
 
 
 def run_new_model(options: argparse.Namespace) -> None:
-    """Writes the checkpoint folder of a model whose branches are equal."""
-    check_target(options.out)
+    """Writes the checkpoint folder of a model that nobody has fine-tuned."""
+    _check_out(options)
     settings = _settings(
         options,
         model_kwargs=parsed_kwargs(options.model_kwargs),
@@ -190,7 +190,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_import(options: argparse.Namespace) -> None:
     """Writes a checkpoint folder of a file of the published code."""
-    check_target(options.out)
+    _check_out(options)
     network = PublishedNetwork(options.architecture, options.method, options.large_feature_map)
     model = import_published(options.file, network, name=options.out.name, settings=_settings(options))
     _print_summary(model)
@@ -215,6 +215,18 @@ def run_publish(options: argparse.Namespace) -> None:
 
 def _add_out_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that `--out` holds")
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """Refuses an `--out` that cannot be written or whose checkpoint nobody asked to be replaced; before any work.
+
+    Raises:
+        InputError: one sentence.
+    """
+    check_target(options.out)
+    if not options.overwrite:
+        check_nothing_is_lost(options.out, "give --overwrite to replace it, or choose another folder")
 
 
 def _print_summary(model: DualBranch) -> None:

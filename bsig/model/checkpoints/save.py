@@ -10,6 +10,7 @@ Never pickle. A folder is written whole under a temporary name and renamed, so a
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -87,6 +88,18 @@ def check_target(path: Path) -> None:
             f"checkpoint '{path.name}' would replace '{path}', which holds '{other[0]}' and is no checkpoint folder; "
             "choose another name."
         )
+
+
+def check_nothing_is_lost(path: Path, remedy: str) -> None:
+    """Refuses a folder that holds a checkpoint, which `save_checkpoint` would replace.
+
+    Raises:
+        InputError: it does; the sentence ends with the remedy.
+    """
+    folder = Path(os.path.abspath(path))  # '.' has no name
+    restore_previous(folder)  # a save that was killed half-way left it under another name
+    if (folder / DESCRIPTION).exists():
+        raise InputError(f"`--out` (='{path}') holds a checkpoint; {remedy}.")
 
 
 def record_results(path: Path, results: dict[str, Any]) -> None:
