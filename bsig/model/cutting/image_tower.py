@@ -23,7 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bsig.model.cutting.cut import LAST, Parts, TimmEncoder, cut_network, maps_balance, same
+from bsig.model.cutting.cut import LAST, Parts, cut_network, maps_balance, same
+from bsig.model.cutting.encoders import TimmEncoder
 from bsig.model.cutting.layout import CutError
 from bsig.model.heads import ClassificationHead, HeadType, PooledLinearHead, TailHead
 
