@@ -110,15 +110,17 @@ def write_class_embeddings(embeddings: ClassEmbeddings, path: Path) -> Path:
     said = dict(embeddings.made_with or {})
     with whole_file(path) as temporary:
         if path.suffix.lower() == ".npz":
-            names = {} if embeddings.class_names is None else {"class_names": np.array(embeddings.class_names)}
-            arrays: dict[str, Any] = {"class_embeddings": embeddings.vectors.cpu().numpy(), **numbers, **names, **said}
+            arrays: dict[str, Any] = {"class_embeddings": embeddings.vectors.cpu().numpy(), **numbers, **said}
+            if embeddings.class_names is not None:
+                arrays["class_names"] = np.array(embeddings.class_names)
             with temporary.open("wb") as file:
                 np.savez(file, **arrays)
         else:
-            names = {} if embeddings.class_names is None else {"class_names": json.dumps(embeddings.class_names)}
+            if embeddings.class_names is not None:
+                said["class_names"] = json.dumps(embeddings.class_names)
             tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
             matrix = embeddings.vectors.cpu().contiguous()
-            save_file({"class_embeddings": matrix, **tensors}, temporary, metadata={**names, **said})
+            save_file({"class_embeddings": matrix, **tensors}, temporary, metadata=said)
     return path
 
 

@@ -101,8 +101,8 @@ def _notes(tower: Classifier, embeddings: ClassEmbeddings, scale: float) -> tupl
     classes, bias = len(embeddings.vectors), embeddings.logit_bias
     assumed = "" if embeddings.logit_scale else " (CLIP's; none is given: --logit-scale changes it)"
     of_bias = (
-        "No logit bias is given, and CLIP learns none: the sigmoid branch is softmax's clone, whose probabilities are "
-        "near 1 for every class; --logit-bias sets a bias, a fine-tune learns one."
+        "No logit bias is given, and CLIP learns none: without one the sigmoid probability is near 1 for every class; "
+        "--logit-bias sets one, a fine-tune learns one."
         if bias is None
         else f"The sigmoid branch adds the bias {bias:g}; its maps are those of softmax."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from torch import nn
 
 from bsig import DualBranch, Explainer
 from bsig.explain.cams import class_scores_of, head_score, hires_cam_weights, weighted_map
-from bsig.explain.methods import methods_of
+from bsig.explain.methods import default_method, methods_of
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import BackboneOptions
+from bsig.inputs.paths import ASSETS
+from bsig.model.backbones import BackboneOptions, classifier_from_timm
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.class_embeddings import ClassEmbeddings
@@ -33,7 +35,7 @@ from bsig.model.cutting.image_tower import (
 from bsig.model.cutting.layout import GridLayout
 from bsig.model.model_settings import ModelSettings
 from bsig.model.new_model import ZERO_SHOT, new_model, not_trained
-from bsig.model.zero_shot import activation_note, zero_shot_heads
+from bsig.model.zero_shot import activation_note, tower_options, zero_shot_heads
 
 SCALE, BIAS, CLASSES = 50.0, -3.5, 5
 INPUTS = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(7))
@@ -279,3 +281,23 @@ def test_names_and_numbers_go_before_those_of_the_file(tmp_path: Path) -> None:
     expected = 20 * cosines(network(inputs), vectors(24)) - 1
     assert_close(model.sigmoid_logits(model.features(inputs)), expected, FLOAT32)
     assert model.class_names == tuple(names)
+
+
+ROW = re.compile(
+    r"\| (?P<names>[^|]+) \| [^|]+ \| (?P<exact>yes|no) \| `(?P<default>[^|`]+)` \| `?(?P<at>[^|`]+?)`? \|"
+)
+
+
+@pytest.mark.nightly
+def test_the_documents_table_of_towers_is_true_of_timms_networks() -> None:
+    page = (ASSETS / "docs" / "heads.md").read_text(encoding="utf-8").partition("| tower |")[2]
+    rows = list(ROW.finditer(page))
+    assert len(rows) == 5
+    for row in rows:
+        for name in row["names"].partition(" (")[0].split(", "):
+            options = tower_options(name, BackboneOptions(), is_published=True)
+            tower_parts = classifier_from_timm(name, pretrained=False, options=options)
+            assert tower_parts.head.cam_is_exact == (row["exact"] == "yes"), name
+            assert default_method(tower_parts.head) == row["default"], name
+            at = "the last feature map" if tower_parts.features_at == "last" else tower_parts.features_at
+            assert at == row["at"], name

@@ -150,7 +150,7 @@ def _forget_unused(tail: ResumedTail, native: Tensor) -> None:
     model = tail.model
     own = {name: parameter for name, parameter in model._parameters.items() if parameter is not None}
     with torch.enable_grad():
-        watched = {name: parameter.detach().requires_grad_(True) for name, parameter in own.items()}
+        watched = {name: nn.Parameter(parameter.detach()) for name, parameter in own.items()}
         probe = copy.copy(model)
         probe._parameters = {**model._parameters, **watched}
         outputs = ResumedTail(probe, tail.at, tail.input_shape)(native)
@@ -180,6 +180,7 @@ class _Shapes(nn.Module):
 
     def __init__(self, output: Any) -> None:
         super().__init__()
+        self.zero: Tensor
         self.register_buffer("zero", torch.zeros(()), persistent=False)
         self.output = _described(output)
 

@@ -201,6 +201,11 @@ def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
             label="Weights file", placeholder="published weights", max_lines=1, elem_id="model-weights",
             visible=not bench.is_public, info="Path of a .safetensors or .pth file; may be empty.",
         ),
+        "class_embeddings": gr.Textbox(
+            label="Class embeddings", placeholder="none", max_lines=1, elem_id="model-class-embeddings",
+            visible=not bench.is_public,
+            info="For a zero-shot model of a CLIP or SigLIP tower: path of a file with a text embedding a class.",
+        ),
         "stage": gr.Dropdown(
             titles, value=titles[0], label="Features taken at", elem_id="model-stage",
             info="A finer grid, or an earlier layer.",
@@ -228,10 +233,6 @@ def _settings_fields(bench: Workbench) -> dict[str, Any]:
                                  value="", label="Crop", elem_id="model-crop-mode"),
         "weights_key": gr.Textbox(label="Set of weights", max_lines=1, elem_id="model-weights-key", visible=local,
                                   info="Of a file that holds several; the moving average is the default."),
-        "class_embeddings": gr.Textbox(label="Class embeddings", max_lines=1, elem_id="model-class-embeddings",
-                                       visible=local, placeholder="none",
-                                       info="Zero-shot: path of a file with a text embedding a class, for a CLIP or "
-                                       "SigLIP tower."),
         "model_kwargs": gr.Textbox(label="Network options", max_lines=1, elem_id="model-kwargs", visible=local,
                                    info="As pad_type=same bn_eps=1e-3."),
     }  # fmt: skip
@@ -325,6 +326,7 @@ def facts_html(model: DualBranch) -> html.Html:
         "Methods": ", ".join(CAM_METHODS[key].title for key in methods_of(head)),
         "Preprocessing": ", ".join(in_words(model.preprocessing).values()),
         **{f"Top classes of {name}": _top(model, name) for name in PREVIEWED},
+        **_zero_shot_facts(model),
         "Sigmoid branch": model.training_state if model.is_trained else "still the clone: not fine-tuned yet",
     }
     rows: list[list[str | html.Cell]] = [[html.row_title(name), value] for name, value in facts.items()]
@@ -332,6 +334,16 @@ def facts_html(model: DualBranch) -> html.Html:
         text for text in ("Compare shows it now.", *model.notes, why_not_cam(head), not_trained(model)) if text
     )
     return html.joined(html.table([], rows, scrolls=True, id="model-table"), html.note(words, role="status"))
+
+
+def _zero_shot_facts(model: DualBranch) -> dict[str, str]:
+    """Scale and bias of a zero-shot model; nothing for others."""
+    said = model.metadata.get("zero_shot")
+    if not said:
+        return {}
+    bias = said["logit_bias"]
+    sigmoid = "no bias" if bias is None else f"{bias:+.4g} in the sigmoid branch"
+    return {"Zero-shot logit": f"{said['logit_scale']:.4g} x cosine of picture and class, {sigmoid}"}
 
 
 def _top(model: DualBranch, picture: str) -> str:

@@ -121,7 +121,13 @@ def test_class_embeddings_make_a_zero_shot_model_and_are_refused_in_a_public_app
     )
     model = load_model(bench, request)
     facts = facts_html(model)
-    for words in ("117.25 times the cosine", "zero-shot", "both maps are the same", "adds the bias -12.5"):
+    for words in (
+        "117.25 times the cosine",
+        "117.2 x cosine of picture and class, -12.5 in the sigmoid branch",
+        "zero-shot",
+        "both maps are the same",
+        "adds the bias -12.5",
+    ):
         assert words in facts
     *_, said = compare_answer(bench, PICTURE, model.name, "bee", "", "signed")
     assert "A bias is all that the sigmoid branch adds" in said["finding"]
