@@ -197,11 +197,16 @@ class DualBranch(nn.Module):
         )
 
     @property
+    def is_zero_shot(self) -> bool:
+        """Whether both branches are made of class embeddings, with a scale and a bias (`bsig.model.zero_shot`)."""
+        return bool(self.metadata.get("zero_shot"))
+
+    @property
     def training_state(self) -> str:
         """How the sigmoid branch came about, in words."""
         if not self.is_trained:
             return "not fine-tuned yet"
-        return "zero-shot" if "zero_shot" in self.metadata else "fine-tuned"
+        return "zero-shot" if self.is_zero_shot else "fine-tuned"
 
     def classifier(self, **changed: Any) -> Classifier:
         """Encoder and softmax branch by themselves, with some attributes of the `Classifier` changed."""

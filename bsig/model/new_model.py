@@ -63,7 +63,7 @@ OPTIONS = {"input_size_hw": "--input-size", "mean": "--mean", "std": "--std", "i
 def not_trained(model: DualBranch) -> str:
     """Why both branches draw the same maps, where they do: a clone, or a bias as the only difference; else empty."""
     if model.is_trained:
-        return ZERO_SHOT if "zero_shot" in model.metadata else ""
+        return ZERO_SHOT if model.is_zero_shot else ""
     return NOT_TRAINED
 
 

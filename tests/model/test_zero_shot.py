@@ -18,6 +18,7 @@ from torch import nn
 from bsig import DualBranch, Explainer
 from bsig.explain.cams import class_scores_of, head_score, hires_cam_weights, weighted_map
 from bsig.explain.methods import default_method, methods_of
+from bsig.explain.readings import log_presence, presence_note
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import ASSETS
 from bsig.model.backbones import BackboneOptions, classifier_from_timm
@@ -198,6 +199,14 @@ def test_a_checkpoint_of_it_gives_the_same_logits_and_says_what_it_is(
     }
     assert not_trained(loaded) == ZERO_SHOT
     assert "zero-shot" in repr(loaded)
+
+
+def test_its_presence_is_the_sigmoids_own_probability_without_a_prior_of_fine_tuning(
+    models: dict[str, DualBranch],
+) -> None:
+    logits = torch.tensor([-2.0, 0.5])
+    assert_close(log_presence(models[SIGLIP], logits), np.log(1 / (1 + np.exp(-logits.numpy()))), FLOAT32)
+    assert "own probability" in presence_note(models[SIGLIP])
 
 
 def test_without_scale_and_bias_clips_are_taken_and_said(tmp_path: Path) -> None:
