@@ -31,6 +31,7 @@ from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
+from bsig.ui.server.pictures import DrawnPictures
 from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
 
@@ -47,7 +48,7 @@ def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
         _head()
         bar = build_link_bar()
         screens = _screens(bench, queue, demo)
-        connect_links(demo, bench, bar, screens)
+        demo.answer_opening = connect_links(demo, bench, bar, screens)
         add_endpoints(bench, queue)
         _foot(bench)
     demo.health = health_of(demo, bench, queue)
@@ -132,6 +133,7 @@ def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()
     server = server_arguments(limits.upload_bytes, hosts=None if limits.is_public else OwnHosts(hosts))
     if bench and bench.is_public:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
+    server["app_kwargs"]["middleware"].append(Middleware(DrawnPictures))  # innermost: visitors are counted before it
     return {
         "theme": THEME,
         "css": style_sheet(),
