@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 @lru_cache(maxsize=64)
 def interpolation(
-    start: float, stop: float, side: int, cells: int, smooth: bool = True
+    start: int | float, stop: int | float, side: int, cells: int, smooth: bool = True
 ) -> Float[np.ndarray, "pixels cells"]:
     """The weight of each cell in each pixel inside a box, along one side; a row sums to one. Not to be changed.
 
@@ -42,6 +42,6 @@ def interpolation(
     return weights
 
 
-def pixels_inside(start: float, stop: float, side: int) -> range:
+def pixels_inside(start: int | float, stop: int | float, side: int) -> range:
     """The pixels whose centres lie from `start` to `stop`."""
     return range(max(0, math.ceil(start - 0.5)), min(side, math.ceil(stop - 0.5)))
