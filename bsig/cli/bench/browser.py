@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from bsig.cli.bench.rounds import Bench, times_of
 from bsig.cli.bench.served import served
@@ -106,18 +108,15 @@ def _row(screen: str, loaded: dict[str, int]) -> dict[str, Any]:
 
 
 def _open_at_once(page: Any, url: str) -> None:
-    """Opens the page as soon as anything listens."""
-    from playwright.sync_api import Error
-
+    """Opens the page as soon as anything listens; a browser's own page of words would be loaded at every try."""
+    address = urlsplit(url)
     deadline = time.monotonic() + PATIENCE_MS / 1000
-    while True:
-        try:
-            page.goto(url, wait_until="commit")
-            return
-        except Error:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            socket.create_connection((str(address.hostname), address.port or 80)).close()
+            break
+        time.sleep(0.02)
+    page.goto(url, wait_until="commit")
 
 
 @contextlib.contextmanager

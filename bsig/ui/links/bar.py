@@ -7,6 +7,7 @@ Each screen says which parts of a `View` are its own; this file asks the open on
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,9 @@ def opening_of(bench: Workbench, compare: CompareScreen, view: View) -> tuple[An
     if view != View():
         return compare.restore(view)
     encoded = bench.encode(bundled_examples()[0].path, None)
-    return bench.answer(encoded, ("opening", compare.ready), lambda: _with_files(*compare.restore(view)))
+    answers, notes = bench.answer(encoded, ("opening", compare.ready), lambda: _with_files(*compare.restore(view)))
+    # Gradio takes the value out of an update: each visitor gets updates of their own.
+    return {component: copy(update) for component, update in answers.items()}, notes
 
 
 def _with_files(answers: Answers, notes: list[str]) -> tuple[tuple[Answers, list[str]], list[Path]]:

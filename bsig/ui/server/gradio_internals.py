@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gradio as gr
 
@@ -208,6 +208,24 @@ class ObservedBlocks(gr.Blocks):
 WITHOUT_ASKING_ITSELF = {"_frontend": False}
 
 
+@runtime_checkable
+class RunningServer(Protocol):
+    """A server that listens, and what gradio asks of it."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The page's address on this machine."""
+
+    def admit(self, app: Any) -> None:
+        """Hands all requests to gradio's application."""
+
+    def close(self) -> None:
+        """Ends the server."""
+
+
 @contextlib.contextmanager
 def launched_on(server: RunningServer) -> Iterator[None]:
     """Makes `Blocks.launch` hand its application to a server that listens already, in place of starting one.
@@ -226,23 +244,6 @@ def launched_on(server: RunningServer) -> Iterator[None]:
         yield
     finally:
         http_server.start_server = start
-
-
-class RunningServer(Protocol):
-    """A server that listens, and what gradio asks of it."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        """The page's address on this machine."""
-
-    def admit(self, app: Any) -> None:
-        """Hands all requests to gradio's application."""
-
-    def close(self) -> None:
-        """Ends the server."""
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------

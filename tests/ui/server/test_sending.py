@@ -1,8 +1,9 @@
-"""Drawn pictures come in one piece; whatever else a path may name is left to gradio."""
+"""Drawn pictures come in one piece and the page compressed; whatever else is asked for is left to gradio."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from PIL import Image
 
 from bsig.ui.components.inputs import png_file
-from bsig.ui.server import pictures
-from bsig.ui.server.pictures import DrawnPictures
+from bsig.ui.server import sending
+from bsig.ui.server.sending import CompressedPage, DrawnPictures
 
 Sent = list[dict[str, Any]]
 LEFT = [{"type": "left to gradio"}]
@@ -70,5 +71,48 @@ def test_a_link_to_a_file_elsewhere_is_left_to_gradio(drawn: Path, tmp_path: Pat
 
 
 def test_a_file_that_is_larger_than_any_drawing_is_left_to_gradio(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "LARGEST_BYTES", drawn.stat().st_size - 1)
+    monkeypatch.setattr(sending, "LARGEST_BYTES", drawn.stat().st_size - 1)
     assert asked(drawn) == LEFT
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+TEXT = b"the same again and again " * 4000
+
+
+def page_asked(path: str, accepted: bytes, method: str = "GET") -> tuple[dict[bytes, bytes], bytes]:
+    """Headers and body of an answer that comes in two parts."""
+    sent: Sent = []
+
+    async def gradio(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", str(len(TEXT)).encode()), (b"content-type", b"text/html")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": TEXT[:9], "more_body": True})
+        await send({"type": "http.response.body", "body": TEXT[9:]})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [(b"accept-encoding", accepted)]}
+    asyncio.run(CompressedPage(gradio)(scope, None, send))  # type: ignore[arg-type]
+    return dict(sent[0]["headers"]), b"".join(message["body"] for message in sent[1:])
+
+
+@pytest.mark.parametrize("path", ["/", "/config"])
+def test_the_page_and_its_description_are_compressed(path: str) -> None:
+    headers, body = page_asked(path, b"gzip, deflate, br")
+    assert len(body) < len(TEXT) / 20
+    assert gzip.decompress(body) == TEXT
+    assert headers[b"content-encoding"] == b"gzip"
+    assert headers[b"content-length"] == str(len(body)).encode()
+    assert headers[b"content-type"] == b"text/html"
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted", "method"),
+    [("/", b"identity", "GET"), ("/", b"gzip", "HEAD"), ("/gradio_api/queue/data", b"gzip", "GET")],
+)
+def test_what_is_not_the_page_or_not_wanted_compressed_is_as_it_was(path: str, accepted: bytes, method: str) -> None:
+    headers, body = page_asked(path, accepted, method)
+    assert body == TEXT
+    assert b"content-encoding" not in headers
