@@ -7,8 +7,9 @@ meanwhile waits for the model, and the first comparison is computed once for all
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+from bsig.inputs.errors import InputError
 from bsig.model.devices import chosen_device
 from bsig.training.runs import (
     zero_gpu,  # first: a GPU that is lent by the second must be asked for before anything looks for one
@@ -50,6 +51,7 @@ def serve(options: argparse.Namespace, server: StartingServer) -> None:
                 **launch_arguments(bench, hosts),
             )  # fmt: skip
         bench.model(None)
-        demo.answer_opening()
+        with suppress(InputError):  # the page says it where it opens
+            demo.answer_opening()
         server.note_ready()
         demo.block_thread()

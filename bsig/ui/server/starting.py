@@ -27,6 +27,7 @@ import uvicorn
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.version import __version__
+from bsig.ui.server.assets import asset
 from bsig.ui.server.headers import SECURITY_HEADERS
 
 CLOSES_WITHIN_S = 5.0
@@ -62,9 +63,11 @@ class StartingApp:
             await self._live(receive, send)
         elif scope["type"] == "http" and scope["path"] == HEALTH_PATH and not self.is_ready:
             body = {"status": "loading", "version": __version__}
-            await _answer(send, 503, "application/json", json.dumps(body).encode())
+            await _answer(send, 503, {"content-type": "application/json"}, json.dumps(body).encode())
         elif self._app is None and _is_for_eyes(scope):
-            await _answer(send, 200, "text/html; charset=utf-8", self._page)
+            await _answer(send, 200, {"content-type": "text/html; charset=utf-8"}, self._page)
+        elif file := asset(scope):
+            await _answer(send, 200, *file)
         else:
             await self._arrival.wait()
             await self._app(scope, receive, send)
@@ -153,8 +156,8 @@ def _is_for_eyes(scope: Any) -> bool:
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
-async def _answer(send: Callable, status: int, content_type: str, body: bytes) -> None:
-    headers = {"content-type": content_type, "content-length": str(len(body)), "cache-control": "no-store"}
-    pairs = [(name.encode(), value.encode()) for name, value in {**headers, **SECURITY_HEADERS}.items()]
+async def _answer(send: Callable, status: int, headers: dict[str, str], body: bytes) -> None:
+    headers = {"content-length": str(len(body)), "cache-control": "no-store", **headers, **SECURITY_HEADERS}
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})

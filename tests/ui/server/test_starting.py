@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from bsig.inputs.paths import ROOT
 from bsig.ui.page import TITLE
 from bsig.ui.screens.compare.words import LOADING
 from bsig.ui.server import starting
+from bsig.ui.server.assets import assets_folder
 from bsig.ui.server.headers import SECURITY_HEADERS
 from bsig.ui.server.starting import StartingServer
 
@@ -128,6 +130,30 @@ def test_the_address_of_the_page(host: str, address: str) -> None:
     with server:
         assert server.url == f"http://{address}:{server.port}/"
         assert httpx.get(server.url, headers=BROWSER).status_code == 200
+
+
+def test_scripts_of_the_page_are_there_before_the_app(server: StartingServer) -> None:
+    script = max(assets_folder().glob("index-*.js"), key=lambda file: file.stat().st_size)
+    with httpx.Client(base_url=server.url) as browser:
+        answer = browser.get(f"/assets/{script.name}")
+        assert answer.content == script.read_bytes()
+        assert answer.headers["content-encoding"] == "gzip"
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+        server.admit(Echo())
+        assert browser.get(f"/assets/{script.name}").content == script.read_bytes()
+        for other in ("/assets/no-such.js", "/assets/../index.html", "/assets/a/b.js", "/assets/", "/static/x.js"):
+            assert browser.get(other).text.startswith("/"), other
+        plain = browser.get(f"/assets/{script.name}", headers={"accept-encoding": "identity"})
+        assert plain.text == f"/assets/{script.name} "
+
+
+def test_names_of_scripts_hold_a_hash_of_their_content() -> None:
+    names = [file.name for file in assets_folder().iterdir() if file.suffix in (".js", ".css")]
+    assert len(names) > 100, "gradio keeps its scripts elsewhere now"
+    odd = [name for name in names if not re.fullmatch(r"[\w.-]+-[\w-]{8,}\.(js|css)", name)]
+    assert odd == [], "gradio names scripts without a hash now: browsers must not keep them for a year"
 
 
 def test_it_listens_before_anything_heavy_is_imported() -> None:
