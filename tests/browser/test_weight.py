@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 
 from browser.screens import open_tab
 
-MOST_REQUESTS, MOST_BYTES = 150, 4_000_000
+MOST_REQUESTS, MOST_BYTES = 150, 2_500_000
 PLOTLY, SMALLEST_PLOTLY = "PlotlyPlot", 500_000
 
 
