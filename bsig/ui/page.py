@@ -42,7 +42,7 @@ CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 TITLE = "bsig: can I trust this heatmap?"
 
 
-def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
+def build_demo(bench: Workbench, queue: RunQueue) -> LoggedBlocks:
     """The whole page, not yet launched."""
     with LoggedBlocks(title=TITLE, analytics_enabled=False, delete_cache=cache_times(bench.limits)) as demo:
         _head()

@@ -333,10 +333,11 @@ def compare_answer(
 ) -> tuple[Path, Path, Path, dict[str, Any]]:
     """What the `/compare` endpoint answers: the three overlays' files and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
+    class_index = encoded.model.class_index(class_name) if class_name else None  # names may be written in many ways
 
     def make() -> tuple[tuple[Path, Path, Path, dict[str, Any]], list[Path]]:
         explanation = encoded.explain(
-            class_name or None, method or None, weights or "signed", score_cam_channels=BUDGET,
+            class_index, method or None, weights or "signed", score_cam_channels=BUDGET,
             progress=leave_off_if_left, **comparison_readings(encoded.model, method or "", weights or "signed"),
         )  # fmt: skip
         with part("png"):
@@ -344,7 +345,7 @@ def compare_answer(
         answer = (files["softmax"], files["sigmoid"], files["centred"], _all_numbers(explanation))
         return answer, [*files.values()]
 
-    return bench.answer(encoded, ("/compare", class_name, method, weights), make)
+    return bench.answer(encoded, ("/compare", class_index, method, weights), make)
 
 
 def _all_numbers(explanation: Explanation) -> dict[str, Any]:
