@@ -1,4 +1,4 @@
-"""Starts the web app: `python app.py`. Arguments in, `bsig.ui.build_demo` out; nothing else lives here."""
+"""Starts the web app: `python app.py`. It listens at once; what takes seconds to import is imported behind that."""
 
 import argparse
 import os
@@ -11,21 +11,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
-from bsig.model.devices import chosen_device
-from bsig.training.runs import (
-    zero_gpu,  # first: a GPU that is lent by the second must be asked for before anything looks for one
-)
-from bsig.training.runs.folder import WORK_FOLDER, RunFolder
-from bsig.training.runs.queue import RunQueue
-from bsig.ui.page import build_demo, launch_arguments
-from bsig.ui.server.guard import prepare_process
-from bsig.ui.server.limits import ON_SPACES_VARIABLE, Limits
-from bsig.ui.server.visitor_space import VisitorSpaces
-from bsig.ui.workbench import Workbench
+from bsig.ui.server.headers import ON_SPACES_VARIABLE
+from bsig.ui.server.memory import limit_heaps
+from bsig.ui.server.starting import StartingServer
 
 
 def main() -> int:
-    """Parses the arguments, loads the first model, serves until stopped."""
+    """Parses the arguments, listens, serves until stopped."""
     parser = argparse.ArgumentParser(description="bsig: softmax and sigmoid CAMs side by side, in the browser.")
     everywhere = "0.0.0.0" if os.environ.get(ON_SPACES_VARIABLE) else "127.0.0.1"
     parser.add_argument("--host", default=everywhere, help="on Hugging Face Spaces every address, else 127.0.0.1")
@@ -33,34 +25,21 @@ def main() -> int:
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="shown first: name, folder or hf:owner/repo")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--work-folder", type=Path, default=WORK_FOLDER, help="where fine-tunes are kept")
+    parser.add_argument("--work-folder", type=Path, default=None, help="where fine-tunes are kept")
     parser.add_argument("--public", action="store_true", help="for strangers: limits, and each visitor's things apart")
     parser.add_argument("--allow-host", action="append", default=[], help="a further name of this app, as a proxy's")
     parser.add_argument("--models", type=int, default=3, help="how many models stay in memory")
-    chosen = parser.parse_args()
-    spaces = None
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
+    limit_heaps()
     try:
-        spaces = VisitorSpaces(Limits.for_app(public=chosen.public), chosen.work_folder)
-        spaces.use_own_temporary_folder()
-        device = zero_gpu.compare_device() or chosen_device(chosen.device)
-        bench = Workbench(chosen.checkpoint, chosen.checkpoints, device, visitor_spaces=spaces, models=chosen.models)
-        bench.model(None)  # refuses a checkpoint that cannot be loaded before the page is there
-        runs = spaces.shared.runs or RunFolder(chosen.work_folder)
-        queue = RunQueue(runs, chosen.checkpoints, zero_gpu.new_maker(chosen.checkpoints))
+        with StartingServer(options.host, options.port) as server:
+            from bsig.ui.serving import serve  # only now: it imports gradio and torch
+
+            serve(options, server)
     except InputError as error:
-        if spaces:
-            spaces.close()
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    prepare_process()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
-    hosts = [chosen.host, *chosen.allow_host]
-    try:
-        demo = build_demo(bench, queue)
-        demo.launch(server_name=chosen.host, server_port=chosen.port, **launch_arguments(bench, hosts))
-    finally:
-        queue.close()
-        spaces.close()
     return 0
 
 

@@ -24,6 +24,7 @@ from bsig.ui.screens.finetune.form import Form, Number
 from bsig.ui.screens.finetune.new_run import start_run
 from bsig.ui.screens.logit_shift.answers import shift_answer
 from bsig.ui.screens.sign_collapse import sign_collapse_answer
+from bsig.ui.server.gradio_internals import received_picture, sent_picture
 from bsig.ui.workbench import Workbench
 
 FOLLOW_EVERY_S = 0.2
@@ -41,19 +42,22 @@ def add_endpoints(bench: Workbench, queue: RunQueue) -> None:
 
 def _add_explanations(bench: Workbench) -> None:
     """`/compare`, `/logit_shift` and `/sign_collapse`: questions about one picture."""
-    image = PictureInput(type="filepath", image_mode=None, label="image")
+    picture = PictureInput(type="filepath", image_mode=None, label="image")
     checkpoint = gr.Textbox(label="checkpoint", value=bench.default_checkpoint)
     class_name = gr.Textbox(label="class", value="")
     method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
     weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
-    pictures = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
+    maps = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
     explanation, shift, collapse = (gr.JSON(label=name) for name in ("explanation", "shift", "sign collapse"))
     delta = gr.Number(label="delta", value=0.0)
     target = gr.Textbox(label="target", value="")
 
     @in_words
-    def on_compare(image: str, checkpoint: str, class_name: str, method: str, weights: str) -> Any:
-        return compare_answer(bench, image, checkpoint, class_name, method, weights)
+    def on_compare(image: Any, checkpoint: Any, class_name: Any, method: Any, weights: Any) -> tuple[Any, ...]:
+        # Values come and go as they are sent: gradio would take each of them through a thread of its own.
+        texts = [None if text is None else str(text) for text in (checkpoint, class_name, method, weights)]
+        *files, numbers = compare_answer(bench, picture.preprocess(received_picture(image)), *texts)
+        return *(sent_picture(file) for file in files), numbers
 
     @in_words
     def on_shift(image: str, checkpoint: str, class_name: str, delta: float, target: str) -> Any:
@@ -63,10 +67,12 @@ def _add_explanations(bench: Workbench) -> None:
     def on_collapse(image: str, checkpoint: str, class_name: str, method: str) -> Any:
         return sign_collapse_answer(bench, image, checkpoint, class_name, method)
 
-    question = [image, checkpoint, class_name]
+    question = [picture, checkpoint, class_name]
     gr.Button("compare").click(
-        on_compare, [*question, method, weights], [*pictures, explanation], api_name="compare", concurrency_limit=2
-    )
+        on_compare, [*question, method, weights], [*maps, explanation], api_name="compare", concurrency_limit=2,
+        preprocess=False, postprocess=False,
+    )  # fmt: skip
+
     gr.Button("logit shift").click(on_shift, [*question, delta, target], shift, api_name="logit_shift")
     gr.Button("sign collapse").click(on_collapse, [*question, method], collapse, api_name="sign_collapse")
 

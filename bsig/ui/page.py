@@ -31,6 +31,7 @@ from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
+from bsig.ui.server.sending import CompressedPage, DrawnPictures
 from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
 
@@ -41,13 +42,13 @@ CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 TITLE = "bsig: can I trust this heatmap?"
 
 
-def build_demo(bench: Workbench, queue: RunQueue) -> gr.Blocks:
+def build_demo(bench: Workbench, queue: RunQueue) -> LoggedBlocks:
     """The whole page, not yet launched."""
     with LoggedBlocks(title=TITLE, analytics_enabled=False, delete_cache=cache_times(bench.limits)) as demo:
         _head()
         bar = build_link_bar()
         screens = _screens(bench, queue, demo)
-        connect_links(demo, bench, bar, screens)
+        demo.answer_opening = connect_links(demo, bench, bar, screens)
         add_endpoints(bench, queue)
         _foot(bench)
     demo.health = health_of(demo, bench, queue)
@@ -132,6 +133,7 @@ def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()
     server = server_arguments(limits.upload_bytes, hosts=None if limits.is_public else OwnHosts(hosts))
     if bench and bench.is_public:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
+    server["app_kwargs"]["middleware"] += [Middleware(CompressedPage), Middleware(DrawnPictures)]  # inside the guards
     return {
         "theme": THEME,
         "css": style_sheet(),

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -31,6 +32,8 @@ from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
 MAX_FILE_BYTES = 32 * 2**20
 PICTURES_AT_ONCE = 2
 """How many pictures are decoded at the same time, whichever screens ask: their pixels take the app's peak of memory."""
+ANSWERS_EACH = 4
+"""How many answers are kept for each encoded picture, on average."""
 logger = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
@@ -89,6 +92,19 @@ class RecentlyUsed(Generic[Value]):
         return len(self._values)
 
 
+@dataclass(frozen=True)
+class KeptAnswer(Generic[Value]):
+    """An answer about an encoded picture, and the files that it points to."""
+
+    encoded: EncodedImage
+    value: Value
+    files: Sequence[Path]
+
+    def is_whole(self) -> bool:
+        """Whether all files are still there: they go with their visitor, and when they are old."""
+        return all(file.is_file() for file in self.files)
+
+
 class Workbench:
     """Models and encodings of one running app.
 
@@ -119,6 +135,7 @@ class Workbench:
         self.visitor_spaces, self.limits = visitor_spaces, visitor_spaces.limits
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
+        self._answers: RecentlyUsed[KeptAnswer[Any]] = RecentlyUsed(ANSWERS_EACH * encodings)
         # By the model on its own grid, whose weights a finer one shares; it goes with that model.
         self._finer: WeakKeyDictionary[DualBranch, DualBranch] = WeakKeyDictionary()
         self._making_finer = threading.Lock()
@@ -144,6 +161,7 @@ class Workbench:
         for key in uses:
             self._models.drop(key)
             self._encodings.drop(key)
+        self._drop_answers()
 
     def checkpoint_names(self) -> list[str]:
         """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
@@ -253,6 +271,31 @@ class Workbench:
         alive = {id(kept) for kept in (model, *self._models.values(), *self._finer.values())}
         self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)
         return self._encodings.get(key, lambda: self._encoded(path, digest, model))
+
+    def answer(
+        self, encoded: EncodedImage, question: Hashable, make: Callable[[], tuple[Value, Sequence[Path]]]
+    ) -> Value:
+        """The answer to a question about an encoded picture, from memory where the same was asked before.
+
+        Picture and model are known by the encoding, which `encode` gives; the answer goes when that goes.
+
+        Args:
+            encoded: the picture.
+            question: whatever else the answer depends on.
+            make: computes the answer and the files that it points to.
+        """
+        key = (id(encoded), question)  # nobody else gets the number while the answer holds the encoding
+        self._drop_answers()
+        kept = self._answers.get(key, lambda: KeptAnswer(encoded, *make()))
+        if not kept.is_whole():
+            self._answers.drop(key)
+            kept = self._answers.get(key, lambda: KeptAnswer(encoded, *make()))
+        return kept.value
+
+    def _drop_answers(self) -> None:
+        """Lets the answers of encodings go that have gone."""
+        encodings = {id(encoded) for encoded in self._encodings.values()}
+        self._answers.keep_only(lambda kept: id(kept.encoded) in encodings)
 
     def _encoded(self, path: Path, digest: str, model: DualBranch) -> EncodedImage:
         """The features of a picture of this content; few at a time, since a large picture takes half a gigabyte."""

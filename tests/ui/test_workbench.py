@@ -183,6 +183,47 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(bench: Workbench,
         bench.encode(large, None)
 
 
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_about_a_picture_is_answered_once(bench: Workbench, forwards: list[int], tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def answer(question: str, *files: Path) -> str:
+        return bench.answer(bench.encode(PICTURE, None), question, lambda: (made.append(question) or question, files))
+
+    for question in ("golf ball", "zebra", "golf ball", "zebra"):
+        assert answer(question) == question
+    assert made == ["golf ball", "zebra"]
+    other = bench.encode(example_by_key("rocket").path, None)
+    assert bench.answer(other, "zebra", lambda: ("another picture's", ())) == "another picture's"
+    assert answer("zebra") == "zebra"
+    assert len(forwards) == 2
+
+
+def test_an_answer_goes_with_its_files_and_with_its_picture(
+    bench: Workbench, forwards: list[int], tmp_path: Path
+) -> None:
+    file, made = tmp_path / "map.png", []
+
+    def answer() -> int:
+        def make() -> tuple[int, list[Path]]:
+            file.write_text("a map")
+            made.append(len(made))
+            return len(made), [file]
+
+        return bench.answer(bench.encode(PICTURE, None), "golf ball", make)
+
+    assert (answer(), answer()) == (1, 1)
+    file.unlink()
+    assert (answer(), answer()) == (2, 2)
+    bench._encodings.keep_only(lambda _: False)
+    assert answer() == 3
+    bench._encodings.keep_only(lambda _: False)
+    bench.forget(set())
+    assert len(bench._answers) == 0
+
+
 # --- the screen's handlers --------------------------------------------------------------------------------------------
 
 

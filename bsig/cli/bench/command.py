@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.cli.arguments import written_to
-from bsig.cli.bench import compare, learning, page, report, scale
+from bsig.cli.bench import browser, compare, learning, page, report, scale
 from bsig.cli.bench.rounds import Bench, machine
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json, write_whole
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "compare": compare.compare_results,
     "change": compare.change_results,
     "page": page.page_results,
+    **({"browser": browser.browser_results} if browser.IS_HERE else {}),
     "visitors": page.visitors_results,
     "finetune": learning.finetune_results,
     "evaluate": learning.evaluate_results,
@@ -33,7 +34,7 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "run": scale.run_results,
     "memory": page.memory_results,
 }
-SLOW_PARTS = ("visitors", "run", "memory", "picture")
+SLOW_PARTS = ("browser", "visitors", "run", "memory", "picture")
 
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:

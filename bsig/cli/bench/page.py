@@ -12,6 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from bsig.cli.bench.compare import ready_input, whole_networks
 from bsig.cli.bench.load import loaded
 from bsig.cli.bench.rounds import PICTURE, Bench, examples
 from bsig.cli.bench.served import Served, Visitor, served, status_mb
@@ -34,12 +38,13 @@ LOG_COMES_WITHIN_S = 10.0
 def page_results(bench: Bench) -> dict[str, Any]:
     """Cold start, warm answers to pictures never seen and seen before, and their parts."""
     rounds, pictures = 2 * bench.rounds, examples()
+    network, forwards = whole_networks(bench.model)["softmax"], list[float]()
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
         fresh = cropped_variants(pictures, rounds + 3, Path(folder))
         bench.tell("cold start")
         start = time.perf_counter()
         with served() as app, closing(Visitor(app.url)) as visitor:
-            listening = time.perf_counter() - start
+            ready = time.perf_counter() - start
             visitor.compare(pictures[0])
             first = time.perf_counter() - start
             for path in fresh[:3]:
@@ -49,11 +54,18 @@ def page_results(bench: Bench) -> dict[str, Any]:
                 bench.tell(f"/compare, round {number} of {rounds}")
                 for kind in rows:
                     rows[kind].append(_answer_parts(visitor, app, path))
+                forwards.append(_forward_ms(network, ready_input(read_image(path), bench.model.preprocessing)))
             peak = app.resident_mb(peak=True)
+    forward = statistics.median(forwards)
     ratios = [(row["drawing"] + row["png"]) / row["encode"] for row in rows["never seen"]]
     return {
-        "cold_start_s": {"page answers": round(listening, 2), "first /compare answered": round(first, 2)},
+        "cold_start_s": {"model is loaded": round(ready, 2), "first /compare answered": round(first, 2)},
         **{kind: _summary(answers) for kind, answers in rows.items()},
+        "bare_forward_on_one_core_ms": round(forward, 2),
+        "against_bare_forward_on_one_core": {
+            kind: round(statistics.median(row["total"] for row in answers) / forward, 2)
+            for kind, answers in rows.items()
+        },
         "drawing_and_png_against_encode": round(statistics.median(ratios), 2),
         "peak_resident_mb": peak,
     }
@@ -83,6 +95,19 @@ def _answer_parts(visitor: Visitor, app: Served, picture: Path) -> dict[str, flo
     inside = float(entries[0]["ms"])
     rest = {"server, rest": inside - sum(parts.values()), "upload, queue, transfer": total - inside}
     return {"total": total, **parts, **rest}
+
+
+def _forward_ms(network: nn.Module, inputs: Tensor) -> float:
+    """Milliseconds of a bare forward pass on one core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            start = time.perf_counter()
+            network(inputs)
+            return 1000 * (time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _summary(rows: list[dict[str, float]]) -> dict[str, Any]:

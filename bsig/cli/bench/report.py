@@ -51,16 +51,39 @@ def _change_rows(figures: Results) -> list[SummaryRow]:
 def _page_rows(figures: Results) -> list[SummaryRow]:
     new, known = (figures[kind]["median_ms"]["total"] for kind in ("never seen", "seen before"))
     cold_start = figures["cold_start_s"]["first /compare answered"]
+    answers = (
+        "`/compare` over HTTP, new and known picture; cold start to the first answer",
+        f"{new:.0f} and {known:.0f} ms; {cold_start:.1f} s",
+        "",
+    )
+    if ratios := figures.get("against_bare_forward_on_one_core"):  # not in results of before
+        answers = (
+            "`/compare` over HTTP, new picture, in bare forward passes on one core; known picture",
+            f"{ratios['never seen']:.2f} ({new:.0f} ms); {known:.0f} ms",
+            "1.6; 15 ms",
+        )
     return [
-        (
-            "`/compare` over HTTP, new and known picture; cold start to the first answer",
-            f"{new:.0f} and {known:.0f} ms; {cold_start:.1f} s",
-            "",
-        ),
+        answers,
         (
             "drawing and PNG of an answer's three pictures, against the model's run in the same answer",
             f"{figures['drawing_and_png_against_encode']:.2f}",
             "1",
+        ),
+    ]
+
+
+def _browser_rows(figures: Results) -> list[SummaryRow]:
+    seconds, opening = figures["seconds"], figures["rows"][0]
+    return [
+        (
+            "from `python app.py` to the first comparison in the browser; to words on the page",
+            f"{seconds['first comparison']:.1f} s; {seconds['words on the page']:.1f} s",
+            "4 s",
+        ),
+        (
+            "what the browser loads until then",
+            f"{opening['requests']} requests, {opening['kilobytes'] / 1000:.1f} MB",
+            "",
         ),
     ]
 
@@ -169,6 +192,11 @@ def _page_section(figures: Results) -> str:
     )
 
 
+def _browser_section(figures: Results) -> str:
+    seconds = ", ".join(f"{name} after {value} s" for name, value in figures["seconds"].items())
+    return f"From the start of the app, with nothing cached: {seconds}.\n\n" + _rows_section(figures)
+
+
 # The keys that do not say by themselves what they count, and in which unit.
 LABELS = {
     "whole_ms": "picture to maps, ms",
@@ -218,6 +246,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Results], str], Callable[[Results], lis
     "compare": ("Compare, beside the peers", _compare_section, _compare_rows),
     "change": ("Another class, method or treatment", _change_section, _change_rows),
     "page": ("The page", _page_section, _page_rows),
+    "browser": ("The page in a browser", _browser_section, _browser_rows),
     "visitors": ("Visitors at once", _rows_section, _visitors_rows),
     "finetune": ("Fine-tune", _flat_section, _finetune_rows),
     "evaluate": ("Evaluate", _flat_section, _evaluate_rows),

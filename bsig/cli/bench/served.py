@@ -57,19 +57,23 @@ class Served:
         return int(1e6 * (self.resident_mb() or 0.0))
 
     def wait_until_ready(self) -> None:
-        """Waits until the page answers; see `served`."""
+        """Waits until the first model is loaded; see `served`."""
         deadline = time.monotonic() + STARTS_WITHIN_S
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(self.url, timeout=5).is_success:
+                if httpx.get(f"{self.url}/health", timeout=5).is_success:
                     return
             time.sleep(0.05)
         raise InputError(f"the app (={APP.name}) must start and answer within {STARTS_WITHIN_S:.0f} s; run it by hand.")
 
 
 @contextlib.contextmanager
-def served(*arguments: str) -> Iterator[Served]:
-    """The app on a free port with a work folder of its own; it answers when the block begins, and ends with it.
+def served(*arguments: str, is_awaited: bool = True) -> Iterator[Served]:
+    """The app on a free port with a work folder of its own; it is ready when the block begins, and ends with it.
+
+    Args:
+        arguments: of `app.py`.
+        is_awaited: whether the block begins when the app is ready; else at once.
 
     Raises:
         InputError: the app ended, or did not answer in time.
@@ -86,7 +90,8 @@ def served(*arguments: str) -> Iterator[Served]:
         ):
             app = Served(f"http://127.0.0.1:{port}", process, log)
             try:
-                app.wait_until_ready()
+                if is_awaited:
+                    app.wait_until_ready()
                 yield app
             finally:
                 process.terminate()

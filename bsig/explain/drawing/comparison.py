@@ -75,7 +75,7 @@ def branch_pictures(
     explanation: Explanation, drawing: Drawing, limit: float | None = None
 ) -> dict[Branch, Image.Image]:
     """`branch_picture` of every branch; the crop under them is made ready once."""
-    backdrop = greyed(_shown_crop(explanation)) if drawing.overlay else None
+    backdrop = _backdrop(explanation) if drawing.overlay else None
     return {branch: branch_picture(explanation, branch, drawing, backdrop, limit) for branch in BRANCHES}
 
 
@@ -97,9 +97,8 @@ def branch_picture(
     """
     values = explanation.evidence(branch).map
     if drawing.view == "positive" and not (values > 0).any():
-        return no_evidence_notice(
-            _shown_crop(explanation), f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
-        )
+        words = f"No positive evidence for '{explanation.class_name}' anywhere in this picture"
+        return no_evidence_notice(backdrop or _backdrop(explanation), words, is_greyed=True)
     if drawing.own_scale:
         limit = shared_limit(values, view=drawing.view)
     elif limit is None:
@@ -113,7 +112,7 @@ def map_picture(
     """A map on the explanation's grid, drawn over its crop; with signs in the signed view, a contour on request."""
     if drawing.overlay:
         picture = overlay(
-            backdrop or greyed(_shown_crop(explanation)), values, limit, view=drawing.view, colormap=drawing.colormap,
+            backdrop or _backdrop(explanation), values, limit, view=drawing.view, colormap=drawing.colormap,
             heatmap_opacity=drawing.heatmap_opacity, smooth=drawing.smooth, is_greyed=True,
         )  # fmt: skip
     else:
@@ -180,6 +179,11 @@ def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> Panel
     logit = f"{name} {signed(evidence.logit, 2)}"
     words = (f"probability {percent(evidence.probability)}", logit, f"positive area {area_text(evidence)}")
     return PanelColumn(branch_title(explanation, branch), words, branch_picture(explanation, branch, drawing))
+
+
+def _backdrop(explanation: Explanation) -> Image.Image:
+    """The greyed crop at the size of the drawings; greyed first, while it has a quarter of the pixels."""
+    return greyed(explanation.crop).resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
 
 
 def _shown_crop(explanation: Explanation) -> Image.Image:

@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from bsig.explain.drawing.colours import INK, PAPER, View, colormap_of, colour_table
+from bsig.explain.drawing.interpolation import interpolation
 from bsig.inputs.errors import InputError
 
 GREYED_SHARE = 0.6
@@ -57,10 +58,10 @@ def upsampled_map(
         InputError: the map is not finite.
     """
     (values,) = finite_maps(map)
-    resample = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    resized = np.asarray(Image.fromarray(values).resize(size_wh, resample))
-    # The kernel's weights sum to one only up to rounding; a constant map must stay constant.
-    return np.clip(resized, values.min(), values.max())
+    (width, height), (rows, columns) = size_wh, values.shape
+    down, across = interpolation(0, height, height, rows, smooth), interpolation(0, width, width, columns, smooth)
+    # The weights of a pixel sum to one only up to rounding; a constant map must stay constant.
+    return np.clip(down @ values @ across.T, values.min(), values.max())
 
 
 def heatmap(
@@ -117,12 +118,15 @@ def overlay(
         raise InputError(f"`heatmap_opacity` (={heatmap_opacity}) must be between 0 and 1.")
     paint, keep = overlay_table(view, colormap_of(view, colormap), float(heatmap_opacity))
     backdrop = crop if is_greyed else greyed(crop)
-    index = _colour_index(map, limit, view, backdrop.size, smooth)
-    mixed = keep.take(index, axis=0, mode="clip")  # in place from here on: the pixels are many, and this is a new array
-    mixed *= np.asarray(backdrop)
-    mixed += paint.take(index, axis=0, mode="clip")
-    mixed >>= 8
-    return Image.fromarray(mixed.astype(np.uint8))
+    index = _colour_index(map, limit, view, backdrop.size, smooth).astype(np.intp)
+    photo, kept = np.asarray(backdrop), keep[:, 0].take(index, mode="clip")
+    picture = np.empty_like(photo)
+    for channel in range(3):  # channel by channel: ten times as fast as all three beside each other
+        mixed = photo[..., channel] * kept
+        mixed += paint[:, channel].take(index, mode="clip")
+        mixed >>= 8
+        picture[..., channel] = mixed
+    return Image.fromarray(picture)
 
 
 def greyed(crop: Image.Image) -> Image.Image:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
 from bsig.explain.drawing.colours import INK, NOTICE_INK, NOTICE_PAPER, PAPER, QUIET, RULE, TINT, View, colormap_of
 from bsig.explain.drawing.heatmaps import greyed, heatmap
@@ -20,6 +21,8 @@ PANEL_WIDTH = 1600
 MARGIN = 56
 BAR_PAD = 10
 LARGEST_SIDE = 416
+NOTICE_SHARE = 0.35
+"""How far the photo under a notice is taken towards the notice's paper."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,13 @@ def color_bar(
     return picture
 
 
-def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
-    """The photo, greyed and dimmed, with a sentence on it: what is shown where a map has no positive evidence."""
-    photo = greyed(picture)
-    notice = Image.blend(photo, Image.new("RGB", photo.size, NOTICE_PAPER), 0.35)
+def no_evidence_notice(picture: Image.Image, text: str, *, is_greyed: bool = False) -> Image.Image:
+    """The photo, greyed and dimmed, with a sentence on it: what is shown where a map has no positive evidence.
+
+    `is_greyed` says that the picture is `greyed` already.
+    """
+    photo = picture if is_greyed else greyed(picture)
+    notice = photo.point(_dimming_table())
     size = max(11, min(photo.size) // 20)
     typeface = font(size)
     pad = 4 * size // 5
@@ -94,6 +100,13 @@ def no_evidence_notice(picture: Image.Image, text: str) -> Image.Image:
     draw.rounded_rectangle((left, top, left + width, top + height), pad // 2, fill=NOTICE_PAPER)
     draw_lines(draw, (photo.width // 2, top + pad), lines, typeface, NOTICE_INK, anchor="ma")
     return notice
+
+
+@lru_cache(maxsize=1)
+def _dimming_table() -> list[int]:
+    """Each channel's 256 values with `NOTICE_SHARE` of the notice's paper mixed in."""
+    paper = ImageColor.getrgb(NOTICE_PAPER)
+    return [round((1 - NOTICE_SHARE) * value + NOTICE_SHARE * dark) for dark in paper for value in range(256)]
 
 
 def comparison_panel(

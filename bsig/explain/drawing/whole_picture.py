@@ -6,16 +6,15 @@ value where its centre is in the box; everywhere else the model saw nothing, and
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import INK, PAPER
 from bsig.explain.drawing.comparison import Drawing, shared_limit_of
 from bsig.explain.drawing.heatmaps import overlay, shared_limit, with_sign_marks
+from bsig.explain.drawing.interpolation import interpolation, pixels_inside
 from bsig.explain.explanation import Explanation
 
 UNSEEN_BRIGHTNESS = 0.35
@@ -34,9 +33,9 @@ def whole_picture_map(explanation: Explanation, branch: Branch, *, smooth: bool 
     width, height = encoded.picture_size_wh or encoded.crop.size
     left, top, right, bottom = encoded.crop_box_xyxy
     values = explanation.evidence(branch).map
-    across = _interpolation(left, right, width, values.shape[1], smooth)
-    down = _interpolation(top, bottom, height, values.shape[0], smooth)
-    x, y = _pixels_inside(left, right, width), _pixels_inside(top, bottom, height)
+    across = interpolation(left, right, width, values.shape[1], smooth)
+    down = interpolation(top, bottom, height, values.shape[0], smooth)
+    x, y = pixels_inside(left, right, width), pixels_inside(top, bottom, height)
     whole = np.full((height, width), np.nan, dtype=np.float32)
     # A row's weights sum to one only up to rounding; no value may lie beyond the map's own.
     whole[y.start : y.stop, x.start : x.stop] = np.clip(down @ values @ across.T, values.min(), values.max())
@@ -56,7 +55,7 @@ def whole_picture_overlay(explanation: Explanation, branch: Branch, drawing: Dra
     values = explanation.evidence(branch).map
     whole = whole_picture_map(explanation, branch, smooth=drawing.smooth)
     left, top, right, bottom = encoded.crop_box_xyxy
-    x, y = _pixels_inside(left, right, picture.width), _pixels_inside(top, bottom, picture.height)
+    x, y = pixels_inside(left, right, picture.width), pixels_inside(top, bottom, picture.height)
     limit = shared_limit(values, view=drawing.view) if drawing.own_scale else shared_limit_of(explanation, drawing)
     crop = picture.crop((x.start, y.start, x.stop, y.stop))
     seen = overlay(
@@ -79,23 +78,3 @@ def _frame(picture: Image.Image, box_xyxy: tuple[int, int, int, int]) -> None:
     line = max(1, round(min(picture.size) / 300))
     for distance, colour in ((line, PAPER), (2 * line, INK)):
         draw.rectangle((x0 - distance, y0 - distance, x1 + distance, y1 + distance), outline=colour, width=line)
-
-
-def _pixels_inside(start: float, stop: float, side: int) -> range:
-    """The pixels whose centres lie from `start` to `stop`."""
-    return range(max(0, math.ceil(start - 0.5)), min(side, math.ceil(stop - 0.5)))
-
-
-def _interpolation(start: float, stop: float, side: int, cells: int, smooth: bool) -> Float[np.ndarray, "pixels cells"]:
-    """The weight of each cell in each pixel inside the box; a row sums to one."""
-    centres = np.asarray(_pixels_inside(start, stop, side)) + 0.5
-    places = (centres - start) / (stop - start) * cells - 0.5
-    places = np.clip(places if smooth else np.floor(places + 0.5), 0, cells - 1)
-    below = np.minimum(places.astype(int), max(cells - 2, 0))
-    share = places - below
-    weights = np.zeros((len(centres), cells), dtype=np.float32)
-    rows = np.arange(len(centres))
-    weights[rows, below] = 1 - share
-    if cells > 1:
-        weights[rows, below + 1] = share
-    return weights

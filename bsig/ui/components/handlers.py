@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from PIL import Image
 from bsig.explain.timing import part
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.ui.components.inputs import png_file
-from bsig.ui.server.gradio_internals import is_update
+from bsig.ui.server.gradio_internals import cache_folder, is_update
 from bsig.ui.server.log import VisitorLeftError, defect, refusal
 
 logger = logging.getLogger(__name__)
@@ -80,3 +81,9 @@ def encoded_updates(answer: Any) -> Any:
     if isinstance(answer, dict) and all(isinstance(key, gr.blocks.Block) for key in answer):
         return {component: encoded_updates(update) for component, update in answer.items()}
     return answer
+
+
+def picture_files(updates: Iterable[Any]) -> list[Path]:
+    """The files among the values of updates whose pictures `encoded_updates` has written."""
+    values = [update["value"] for update in updates if is_update(update) and "value" in update]
+    return [Path(value) for value in values if isinstance(value, str) and value.startswith(cache_folder())]

@@ -7,14 +7,16 @@ Each screen says which parts of a `View` are its own; this file asks the open on
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from bsig.ui.components.examples import example_of
+from bsig.ui.components.examples import bundled_examples, example_of
 from bsig.ui.components.fields import Answers, InputValues
-from bsig.ui.components.handlers import PRIVATE, in_words
+from bsig.ui.components.handlers import PRIVATE, encoded_updates, in_words, picture_files
 from bsig.ui.components.html import Html, element, finding, joined
 from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.links.view import TABS, View, query_of, view_of
@@ -92,10 +94,15 @@ def build_link_bar() -> LinkBar:
     )
 
 
-def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Screens) -> None:
-    """Connects the button, which makes a link, and the opening of the page, which follows one."""
+def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Screens) -> Callable[[], Any]:
+    """Connects the button, which makes a link, and the opening of the page, which follows one.
+
+    Returns:
+        What computes the comparison that the page opens with, so that the first visitor finds it computed.
+    """
     _connect_copy(bar, screens)
     _connect_opening(demo, bench, bar, screens)
+    return lambda: opening_of(bench, screens.compare, View())
 
 
 # --- a view as a link -------------------------------------------------------------------------------------------------
@@ -170,7 +177,7 @@ def _connect_opening(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: S
     @in_words
     def on_load(request: gr.Request) -> Answers:
         view, notes = view_of(list(request.query_params.items()))
-        answers, compare_notes = compare.restore(view)
+        answers, compare_notes = opening_of(bench, compare, view)
         evaluate_answers, evaluate_notes = _restored_evaluate(view, evaluate, bench)
         tour_answers, tour_notes = _restored_tour(view, tour)
         notes = [*notes, *compare_notes, *evaluate_notes, *tour_notes]
@@ -195,6 +202,25 @@ def _connect_opening(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: S
     hidden = {**PRIVATE, "show_progress": "hidden"}
     loaded.then(**{**evaluate.opened, **hidden})
     loaded.then(**{**tour.opened, **hidden})
+
+
+def opening_of(bench: Workbench, compare: CompareScreen, view: View) -> tuple[Answers, list[str]]:
+    """The Compare screen as a link has it, and one sentence for each part that cannot be had.
+
+    What the page opens with where no link says otherwise is computed once, not for every visitor.
+    """
+    if view != View():
+        return compare.restore(view)
+    encoded = bench.encode(bundled_examples()[0].path, None)
+    answers, notes = bench.answer(encoded, ("opening", compare.ready), lambda: _with_files(*compare.restore(view)))
+    # Gradio takes the value out of an update: each visitor gets updates of their own.
+    return {component: copy(update) for component, update in answers.items()}, notes
+
+
+def _with_files(answers: Answers, notes: list[str]) -> tuple[tuple[Answers, list[str]], list[Path]]:
+    """Answers with their pictures as files, and these files."""
+    answers = encoded_updates(answers)
+    return (answers, notes), picture_files(answers.values())
 
 
 def _evaluate_controls(evaluate: EvaluateScreen) -> tuple[Any, ...]:

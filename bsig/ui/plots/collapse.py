@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
 from bsig.explain.wording import number_text
-from bsig.ui.plots.look import GREY, INK, SERIES, base_figure
+from bsig.ui.plots.look import GREY, INK, SERIES, base_figure, go
 
 # Channels that lose their positive sign, that gain one, and that keep theirs.
 LOST, GAINED, KEPT = "#d6336c", "#12a37f", GREY

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
-from bsig.ui.plots.look import GREY, SERIES, base_figure
+from bsig.ui.plots.look import GREY, SERIES, base_figure, go
 
 BASELINES: dict[str, dict[str, str]] = {
     "features": {"colour": GREY, "dash": "dashdot", "name": "Sum of features"},

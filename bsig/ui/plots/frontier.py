@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
-
 from bsig.evaluation.frontier import Frontier
 from bsig.evaluation.output.frontier_svg import line_title
-from bsig.ui.plots.look import GREY, SERIES, base_figure
+from bsig.ui.plots.look import GREY, SERIES, base_figure, go
 
 SYMBOLS = {"softmax": "circle", "sigmoid": "diamond"}
 

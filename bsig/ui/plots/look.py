@@ -9,8 +9,13 @@ tool bar, so that a finger on a phone scrolls the page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+else:  # for annotations: plotly takes long to import, and the page opens without a figure
+    go = SimpleNamespace(Figure=Any)
 
 GREY = "#7d8794"
 GRID = "rgba(125, 135, 148, 0.25)"
@@ -33,8 +38,10 @@ def base_figure(x_title: str, y_title: str, height: int | None = 320) -> go.Figu
         y_title: what the y axis counts.
         height: in pixels; None leaves it to the page.
     """
+    from plotly.graph_objects import Figure
+
     axis = {"gridcolor": GRID, "zerolinecolor": GREY, "zerolinewidth": 1, "linecolor": GREY, "automargin": True}
-    return go.Figure(
+    return Figure(
         layout={
             "paper_bgcolor": TRANSPARENT,
             "plot_bgcolor": TRANSPARENT,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from bsig.model.presence import ReliabilityBin
-from bsig.ui.plots.look import GREY, SERIES, base_figure
+from bsig.ui.plots.look import GREY, SERIES, base_figure, go
 
 
 def reliability_figure(bins: Sequence[ReliabilityBin], title: str = "calibrated probability") -> go.Figure | None:

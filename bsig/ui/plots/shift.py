@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import plotly.graph_objects as go
-
 from bsig.explain.diagnostics.logit_shift import DeltaCurve
 from bsig.explain.diagnostics.shift_survey import DELTAS, SharedShare
-from bsig.ui.plots.look import grouped_bars, lines_over_delta
+from bsig.ui.plots.look import go, grouped_bars, lines_over_delta
 
 
 def movement_figures(curves: Mapping[str, DeltaCurve], fitted_delta: float | None) -> tuple[go.Figure, ...]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
-from bsig.ui.plots.look import GREY, SERIES, base_figure
+from bsig.ui.plots.look import GREY, SERIES, base_figure, go
 
 Epochs = Sequence[dict[str, Any]]
 HEIGHT = 270

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 import torch
 
 from bsig.explain.cams import TRAINED, TrainedBranch
@@ -32,6 +31,7 @@ from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.plots.collapse import budget_figure, collapse_figure, weights_scatter
+from bsig.ui.plots.look import go
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import Workbench
 

@@ -6,13 +6,15 @@ test for each, which says in a sentence what a new version of gradio has changed
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gradio as gr
 
@@ -34,6 +36,7 @@ def check_version(version: str = gr.__version__) -> None:
 
 check_version()  # before the imports below, whose names another version may not have
 
+from gradio import http_server  # noqa: E402
 from gradio.context import LocalContext  # noqa: E402
 from gradio.data_classes import ImageData  # noqa: E402
 from gradio.exceptions import InvalidPathError  # noqa: E402, F401  for `bsig.ui.server.log`
@@ -92,6 +95,16 @@ def uploaded_path(payload: Any) -> str | None:
 def stored_picture(path: str) -> ImageData:
     """The answer of a picture component for a file that lies in gradio's cache: gradio does not encode it again."""
     return ImageData(path=path, orig_name="image.png")
+
+
+def received_picture(payload: dict[str, Any] | None) -> ImageData | None:
+    """What gradio hands to a picture component's `preprocess`, for an event that goes without."""
+    return None if payload is None else ImageData(**payload)
+
+
+def sent_picture(file: Path) -> dict[str, Any]:
+    """What gradio makes of `stored_picture`, for an event that goes without `postprocess`."""
+    return stored_picture(str(file)).model_dump()
 
 
 def is_update(answer: Any) -> bool:
@@ -193,6 +206,44 @@ class ObservedBlocks(gr.Blocks):
 # Gradio asks its own page before it goes on, and ends the app where no answer has come after three seconds or a proxy
 # stands between: an app on a busy machine ended right after it had begun to answer. Needless once it asks longer.
 WITHOUT_ASKING_ITSELF = {"_frontend": False}
+
+
+@runtime_checkable
+class RunningServer(Protocol):
+    """A server that listens, and what gradio asks of it."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The page's address on this machine."""
+
+    def admit(self, app: Any) -> None:
+        """Hands all requests to gradio's application."""
+
+    def close(self) -> None:
+        """Ends the server."""
+
+
+@contextlib.contextmanager
+def launched_on(server: RunningServer) -> Iterator[None]:
+    """Makes `Blocks.launch` hand its application to a server that listens already, in place of starting one.
+
+    Gradio listens when everything has been imported, loaded and built; until then a browser finds nothing. Needless
+    once `launch` takes such a server.
+    """
+    start = http_server.start_server
+
+    def admitted(app: Any, *_: Any, **__: Any) -> tuple[str, int, str, RunningServer]:
+        server.admit(app)
+        return server.host, server.port, server.url, server
+
+    http_server.start_server = admitted  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        http_server.start_server = start
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------

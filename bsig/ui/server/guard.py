@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -34,10 +33,8 @@ from bsig.ui.server.gradio_internals import (
     requests_under_way,
     use_lean_sessions,
 )
+from bsig.ui.server.headers import SECURITY_HEADERS
 from bsig.ui.server.hosts import OwnHosts
-from bsig.ui.server.limits import ON_SPACES_VARIABLE
-from bsig.ui.server.log import log_requests
-from bsig.ui.server.memory import limit_heaps
 from bsig.ui.server.routes import UPLOAD_PATH, is_open
 from bsig.ui.workbench import Workbench
 
@@ -47,38 +44,6 @@ UPLOAD_PATIENCE_S = 20.0
 SLOWEST_BYTES_PER_S = 8 * 2**10
 DISK_LEFT_BYTES = 512 * 2**20
 KEPT_SESSIONS = 1000
-# Gradio's page needs inline scripts and styles and makes functions from text; what the policy does hold is that nothing
-# is loaded from and nothing sent to another host. Spaces show the page in a frame of huggingface.co, and put a bar of
-# their own into it that asks there who liked the Space.
-HUB = "https://huggingface.co https://*.huggingface.co"
-ON_SPACES = f" {HUB}" if os.environ.get(ON_SPACES_VARIABLE) else ""
-CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        f"img-src 'self' data: blob:{ON_SPACES}",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        f"connect-src 'self' data: blob:{ON_SPACES}",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        f"frame-ancestors 'self' {HUB} https://*.hf.space",
-    ]
-)
-SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-}
-
-
-def prepare_process() -> None:
-    """Sets up the process of an app: its log and its memory."""
-    log_requests()
-    limit_heaps()
 
 
 def server_arguments(
@@ -113,14 +78,15 @@ async def _health(request: Request) -> JSONResponse:
 def health_of(blocks: Any, bench: Workbench, runs: RunQueue) -> Callable[[], dict[str, Any]]:
     """The function behind `/health`: version, seconds since the start, loaded models, queue lengths.
 
-    Only models that ship are named; others are a visitor's and counted.
+    Until the first model is loaded, `bsig.ui.server.starting` answers "loading" in its place. Only models that ship are
+    named; others are a visitor's and counted.
     """
     start, shipped = time.monotonic(), {row["name"] for row in list_checkpoints(bench.folder)}
 
     def health() -> dict[str, Any]:
         loaded = bench.loaded_names()
         return {
-            "status": "ok",
+            "status": "ready",
             "version": __version__,
             "uptime_s": round(time.monotonic() - start, 1),
             "models": sorted(shipped & set(loaded)),

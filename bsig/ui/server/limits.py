@@ -27,10 +27,10 @@ from bsig.explain.wording import duration
 from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.zips import ZipLimits
 from bsig.model.packaged_weights import DEFAULT_BACKBONE, installed_backbones
+from bsig.ui.server.headers import ON_SPACES_VARIABLE
 
 MEGABYTE = 2**20
 PASSWORD_VARIABLE = "BSIG_FINETUNE_PASSWORD"
-ON_SPACES_VARIABLE = "SPACE_ID"
 ELSEWHERE = "or run bsig on your own machine, where there is no such limit"
 
 

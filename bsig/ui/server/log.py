@@ -122,6 +122,8 @@ class LoggedBlocks(ObservedBlocks):
     """A page whose requests are logged, and whose answers hold no words but ours when something fails."""
 
     health: Callable[[], dict[str, Any]]
+    answer_opening: Callable[[], Any]
+    """Computes what the page opens with, for the first visitor to find."""
     tells_folders = True
     """Whether a refusal may name folders of this machine; not in a public app."""
 

@@ -12,6 +12,7 @@ from PIL import Image
 from bsig.explain.cams import Branch
 from bsig.explain.drawing.colours import View
 from bsig.explain.drawing.comparison import (
+    PICTURE_SIZE,
     Drawing,
     alt_text,
     branch_picture,
@@ -21,7 +22,9 @@ from bsig.explain.drawing.comparison import (
     map_picture,
     shared_limit_of,
 )
+from bsig.explain.drawing.heatmaps import greyed
 from bsig.explain.explanation import Evidence, Explanation
+from bsig.inputs.paths import EXAMPLES
 
 MOSTLY_AGAINST = np.array([[-5.0, 0.0, 1.0]], dtype=np.float32)
 STRONG = np.array([[0.0, 2.0, 8.0]], dtype=np.float32)
@@ -35,6 +38,20 @@ def evidence(values: np.ndarray) -> Evidence:
 def explanation() -> Explanation:
     weak, strong = evidence(MOSTLY_AGAINST), evidence(STRONG)
     return Explanation(0, "cat", "cam", "signed", strong, weak, strong, 0, "cat", photo((9, 9)), "a checkpoint")
+
+
+def test_the_photo_beneath_is_greyed_before_it_is_enlarged_which_moves_it_by_a_rounding(
+    explanation: Explanation,
+) -> None:
+    """At most two levels on all but one pixel in a thousand: there the enlarged edge is cut off at black or white."""
+    with Image.open(EXAMPLES / "astronaut.jpg") as opened:
+        crop = opened.convert("RGB").resize((224, 224))
+    drawn = branch_picture(replace(explanation, crop=crop), "softmax", Drawing(heatmap_opacity=0.0))
+    enlarged = greyed(crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC))
+    apart = np.abs(np.asarray(drawn, dtype=int) - np.asarray(enlarged, dtype=int))
+    assert apart.mean() < 0.5
+    assert (apart > 2).mean() < 1e-3
+    assert apart.max() <= 10
 
 
 def brightest(picture: Image.Image) -> int:

@@ -5,7 +5,7 @@ import pytest
 from drawing_inputs import grid, photo, pixels
 from PIL import Image
 
-from bsig.explain.drawing.colours import VIEWS
+from bsig.explain.drawing.colours import VIEWS, colormap_of, colour_table
 from bsig.explain.drawing.contours import with_contour_and_box
 from bsig.explain.drawing.heatmaps import (
     MARKED_FROM,
@@ -135,6 +135,27 @@ def test_the_grid_is_blocks_of_one_value():
 def test_smooth_is_bilinear_between_the_centres_of_cells():
     upsampled = upsampled_map(np.array([[0.0, 8.0]], np.float32), (8, 1))
     np.testing.assert_allclose(upsampled[0], [0, 0, 1, 3, 5, 7, 8, 8])
+
+
+@pytest.mark.parametrize("size_wh", [(448, 448), (53, 31)])
+def test_upsampling_equals_pillows_resize_up_to_rounding(size_wh):
+    values = grid()
+    for smooth, kind in ((True, Image.Resampling.BILINEAR), (False, Image.Resampling.NEAREST)):
+        resized = np.asarray(Image.fromarray(values).resize(size_wh, kind))
+        np.testing.assert_allclose(upsampled_map(values, size_wh, smooth=smooth), resized, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("view", "zero", "steps"), [("positive", 0, 255), ("signed", 127, 127)])
+def test_an_overlay_is_its_formula_to_the_nearest_level(view, zero, steps):
+    """In float64; opacity counts in 256ths, so a channel is off by one level at most, beside its own rounding."""
+    crop, values = photo((91, 65)), grid()
+    limit = shared_limit(values, view=view)
+    shares = upsampled_map(values, crop.size) / limit
+    index = (zero + np.rint(np.clip(shares, -1 if zero else 0, 1) * steps)).astype(int)
+    opacity = 0.8 * np.minimum(1, np.abs(index - zero) / steps / 0.5)[..., None]
+    colours = colour_table(view, colormap_of(view))[index]
+    expected = np.asarray(greyed(crop)) * (1 - opacity) + colours * opacity
+    assert np.abs(np.asarray(overlay(crop, values, limit, view=view)) - expected).max() <= 1.5
 
 
 def test_pictures_have_the_size_that_was_asked_for():

@@ -16,6 +16,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from gradio import http_server
 from gradio.blocks import Blocks
 from gradio.data_classes import ImageData, PredictBody, PredictBodyInternal
 from gradio.queueing import Event, EventQueue
@@ -23,6 +24,7 @@ from gradio.route_utils import get_fn
 from gradio.state_holder import SessionState
 from http_visitor import RefusedError, Visitor, file_data, wait_until
 from in_process import loops_closed
+from PIL import Image
 from starlette.requests import Request
 
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
@@ -44,13 +46,17 @@ from bsig.ui.server.gradio_internals import (
     current_headers,
     failed_on_inputs,
     is_update,
+    launched_on,
+    received_picture,
     requests_under_way,
+    sent_picture,
     stored_picture,
     take_fair_turns,
     turn_of,
     uploaded_path,
 )
 from bsig.ui.server.guard import server_arguments
+from bsig.ui.server.starting import StartingServer
 
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 # Classes that bsig's own markup and plotly's plots use in bsig's style sheet, beside those that begin with `bsig-`.
@@ -133,6 +139,14 @@ def test_a_stored_picture_is_handed_on_as_it_lies(tmp_path: Path) -> None:
     assert isinstance(picture, gr.Image.data_model), "gr.Image answers with another class now"
 
 
+def test_an_event_without_pre_and_postprocessing_is_handed_and_answers_the_same(tmp_path: Path) -> None:
+    payload = ImageData(path=str(tmp_path / "picture.jpg"), orig_name="picture.jpg")
+    assert received_picture(payload.model_dump()) == payload, "gradio hands over pictures in another form now"
+    assert received_picture(None) is None
+    drawn = MapImage(format="png").postprocess(Image.new("RGB", (4, 3)))
+    assert sent_picture(Path(drawn.path)) == drawn.model_dump(), "gradio answers with another form now"
+
+
 def test_an_update_is_told_from_a_handlers_own_dict() -> None:
     assert is_update(gr.update(value=1)), "gr.update returns something else now; pictures in it would be encoded twice"
     assert not is_update({"value": 1})
@@ -142,6 +156,27 @@ def test_gradio_serves_what_lies_in_its_cache(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     assert cache_folder() == str(tmp_path)
     assert cache_folder() == gr.Image().GRADIO_CACHE
+
+
+# --- the start ------------------------------------------------------------------------------------------------------
+
+
+def test_launch_hands_its_application_to_a_server_that_listens_already() -> None:
+    start = http_server.start_server
+    with StartingServer("127.0.0.1", 0) as server, warnings.catch_warnings(), loops_closed():
+        warnings.simplefilter("ignore")
+        with gr.Blocks(analytics_enabled=False) as demo:
+            gr.Button().click(lambda: "here", None, gr.Textbox(), api_name="here")
+        with launched_on(server):
+            demo.launch(prevent_thread_lock=True, quiet=True, server_port=server.port, **WITHOUT_ASKING_ITSELF)
+        assert http_server.start_server is start
+        assert demo.local_url == server.url, "gradio's launch starts its server by another function now"
+        visitor = Visitor(server.url)
+        assert visitor.ask("here") == ["here"]
+        visitor.close()
+        demo.close(verbose=False)
+        assert server.should_exit, "gradio ends its server in another way now"
+        gc.collect()
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------

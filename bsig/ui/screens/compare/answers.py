@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -26,12 +27,14 @@ from bsig.explain.explainer import EncodedImage, can_add_bias
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import TREATMENTS, default_method, methods_of
 from bsig.explain.readings import READINGS, comparison_readings, default_reading, readings_of, why_not_reading
+from bsig.explain.timing import part
 from bsig.explain.verdict import Claims
 from bsig.explain.verdict import finding as finding_of
 from bsig.explain.wording import reading_text
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.fields import Answers
 from bsig.ui.components.html import Html, finding, note, scale_bar
+from bsig.ui.components.inputs import png_file
 from bsig.ui.screens.compare.inputs import BUDGET, CompareInputs
 from bsig.ui.screens.compare.layout import CROP_SIZE, CompareLayout, MapRow, WhyRow
 from bsig.ui.screens.compare.words import (
@@ -321,17 +324,32 @@ def empty_answers(layout: CompareLayout) -> Answers:
 
 
 def compare_answer(
-    bench: Workbench, image: str, checkpoint: str | None, class_name: str | None, method: str, weights: str
-) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """What the `/compare` endpoint answers: the three overlays and all numbers, maps included."""
+    bench: Workbench,
+    image: str | None,
+    checkpoint: str | None,
+    class_name: str | None,
+    method: str | None,
+    weights: str | None,
+) -> tuple[Path, Path, Path, dict[str, Any]]:
+    """What the `/compare` endpoint answers: the three overlays' files and all numbers, maps included."""
     encoded = bench.encode(image, checkpoint)
-    weights = weights or "signed"
-    explanation = encoded.explain(
-        class_name or None, method or None, weights, score_cam_channels=BUDGET, progress=leave_off_if_left,
-        **comparison_readings(encoded.model, method, weights),
-    )  # fmt: skip
-    pictures = branch_pictures(explanation, Drawing())
+    class_index = encoded.model.class_index(class_name) if class_name else None  # names may be written in many ways
+
+    def make() -> tuple[tuple[Path, Path, Path, dict[str, Any]], list[Path]]:
+        explanation = encoded.explain(
+            class_index, method or None, weights or "signed", score_cam_channels=BUDGET,
+            progress=leave_off_if_left, **comparison_readings(encoded.model, method or "", weights or "signed"),
+        )  # fmt: skip
+        with part("png"):
+            files = {branch: png_file(picture) for branch, picture in branch_pictures(explanation, Drawing()).items()}
+        answer = (files["softmax"], files["sigmoid"], files["centred"], _all_numbers(explanation))
+        return answer, [*files.values()]
+
+    return bench.answer(encoded, ("/compare", class_index, method, weights), make)
+
+
+def _all_numbers(explanation: Explanation) -> dict[str, Any]:
     numbers = {**summary(explanation), "finding": finding_of(explanation), "reading_text": reading_text(explanation)}
     for branch in BRANCHES:
         numbers[branch]["map"] = explanation.evidence(branch).map.tolist()
-    return pictures["softmax"], pictures["sigmoid"], pictures["centred"], numbers
+    return numbers

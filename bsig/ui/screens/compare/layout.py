@@ -16,7 +16,7 @@ from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
 from bsig.ui.links.view import SHOWS
 from bsig.ui.screens.compare.inputs import BUDGET, MOST_MORE, OWN_STRENGTH, CompareInputs
-from bsig.ui.screens.compare.words import TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
+from bsig.ui.screens.compare.words import LOADING, TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
 from bsig.ui.workbench import Workbench
 
 CROP_SIZE = (448, 448)
@@ -163,7 +163,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
                 view = _view()
         with gr.Column(scale=8, min_width=320, elem_id="answer"):
             with gr.Column(elem_classes="bsig-class-row") as box:
-                verdict = gr.HTML(elem_id="finding")
+                verdict = gr.HTML(LOADING, elem_id="finding")
                 finetune = gr.Button(
                     "Fine-tune the sigmoid branch", variant="primary", size="sm", visible=False, elem_id="finetune-this"
                 )

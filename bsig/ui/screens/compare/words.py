@@ -37,6 +37,7 @@ BIAS_WORDS = {
     False: "Drawn without the bias, as everywhere in the literature.",
 }
 DIFFERENCE = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
+LOADING = note("Loading the model. The first comparison follows in a few seconds.", role="status")
 NO_PICTURE = "Choose a picture: upload, paste, use the camera, or click an example."
 
 

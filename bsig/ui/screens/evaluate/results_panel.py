@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 from PIL import Image
 
 from bsig.evaluation.frontier import frontier_of
@@ -20,6 +19,7 @@ from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
 from bsig.ui.plots.frontier import frontier_figure
+from bsig.ui.plots.look import go
 from bsig.ui.plots.presence import reliability_figure
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
 from bsig.ui.screens.evaluate.published_panel import published_html
