@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
-
-DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+from bsig.model.checkpoints.names import DEFAULT_BACKBONE
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from commands import refusal
 
+from bsig.cli.arguments import models as arguments
 from bsig.cli.main import main
+from bsig.inputs.images import RESAMPLING
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.published.networks import ARCHITECTURES, METHODS
+from bsig.model.replaced_heads import ACTIVATIONS
 
 
 def test_checkpoints_lists_classes_backbone_size_and_hash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,3 +36,9 @@ def test_checkpoints_lists_a_broken_one_with_its_reason_and_refuses_an_empty_fol
     (tmp_path / "broken").mkdir()
     assert main(["checkpoints", "--checkpoints", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("broken: cannot be loaded: checkpoint 'broken': has no")
+
+
+def test_the_choices_that_help_names_are_the_librarys() -> None:
+    assert tuple(RESAMPLING) == arguments.INTERPOLATIONS
+    assert tuple(sorted(ACTIVATIONS)) == arguments.ACTIVATIONS
+    assert (ARCHITECTURES, METHODS) == (arguments.ARCHITECTURES, arguments.PUBLISHED_METHODS)
