@@ -20,6 +20,7 @@ from bsig.training.runs.queue import RunQueue
 from bsig.ui.page import build_demo, launch_arguments
 from bsig.ui.server.guard import prepare_process
 from bsig.ui.server.limits import ON_SPACES_VARIABLE, Limits
+from bsig.ui.server.memory import check_address_space
 from bsig.ui.server.visitor_space import VisitorSpaces
 from bsig.ui.workbench import Workbench
 
@@ -40,6 +41,7 @@ def main() -> int:
     chosen = parser.parse_args()
     spaces = None
     try:
+        check_address_space()
         spaces = VisitorSpaces(Limits.for_app(public=chosen.public), chosen.work_folder)
         spaces.use_own_temporary_folder()
         device = zero_gpu.compare_device() or chosen_device(chosen.device)

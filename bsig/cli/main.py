@@ -3,7 +3,8 @@
 A command's arguments are imported when the command is named, what runs it once they are parsed: `--help`, `--version`
 and wrong usage need neither torch nor timm, and are answered at once.
 
-Exit code 0 on success; 2 on wrong usage or bad input, with one sentence on stderr; 1 on a defect of this project.
+Exit code 0 on success; 2 on wrong usage, bad input or a full disk, with one sentence on stderr; 1 on a defect of this
+project.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pkgutil import resolve_name
 from typing import NoReturn
 
 from bsig.cli.streams import write_any_letter
-from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError, StoppedEarly, disk_sentence
 from bsig.inputs.names import check_utf8
 from bsig.inputs.version import __version__
 
@@ -42,11 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bsig: stopped.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:
-        # The reader has gone (`| head`); what is left in the buffer must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone (`| head`)
+        _drop_output()
         return 0
+    except OSError as error:
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"bsig: {sentence}", file=sys.stderr)
+        _drop_output()
+        return 2
     return 0
+
+
+def _drop_output() -> None:
+    """Drops what is left in the buffer of stdout, which must not fail once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True)

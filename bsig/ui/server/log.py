@@ -24,7 +24,7 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.timing import collected
-from bsig.inputs.errors import InputError, without_folders
+from bsig.inputs.errors import InputError, disk_sentence, without_folders
 from bsig.ui.server.gradio_internals import InvalidPathError, ObservedBlocks, PageRequest, failed_on_inputs
 
 logger = logging.getLogger("bsig.requests")
@@ -172,6 +172,10 @@ def _in_words(error: Exception, endpoint: str, *, tells_folders: bool) -> tuple[
     if isinstance(cause, InputError):
         sentence = str(cause) if tells_folders else without_folders(str(cause))
         return refusal(_shortened(sentence)), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
+    if sentence := disk_sentence(error):
+        defects.error("%s in %s", sentence, endpoint)
+        sentence = sentence if tells_folders else without_folders(sentence)
+        return refusal(sentence), {"outcome": "disk", "by": _place(error)}
     if isinstance(cause, VisitorLeftError):
         return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
