@@ -172,14 +172,13 @@ def _in_words(error: Exception, endpoint: str, *, tells_folders: bool) -> tuple[
     if isinstance(cause, InputError):
         sentence = str(cause) if tells_folders else without_folders(str(cause))
         return refusal(_shortened(sentence)), {"outcome": "refused", "rule": rule_of(str(cause)), "by": _place(cause)}
-    if sentence := disk_sentence(error):
-        defects.error("%s in %s", sentence, endpoint)
-        sentence = sentence if tells_folders else without_folders(sentence)
-        return refusal(sentence), {"outcome": "disk", "by": _place(error)}
     if isinstance(cause, VisitorLeftError):
         return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
         return refusal(FOREIGN_FILE), {"outcome": "refused", "rule": FOREIGN_FILE, "by": "gradio"}
+    if disk := disk_sentence(error):
+        defects.error("%s in %s", disk, endpoint)
+        return refusal(disk if tells_folders else without_folders(disk)), {"outcome": "disk", "by": _place(error)}
     if failed_on_inputs(error) and not isinstance(error, gr.Error):
         return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
     if isinstance(error, gr.Error) and cause is None:
