@@ -22,7 +22,7 @@ from bsig.explain.wording import duration
 from bsig.inputs.datasets.classes import class_map_from
 from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.model.checkpoints.names import DESCRIPTION
+from bsig.model.checkpoints.save import check_nothing_is_lost
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
 from bsig.training.callbacks import OnEpoch, ShouldStop
@@ -74,11 +74,9 @@ def _check_nothing_is_lost(arguments: argparse.Namespace) -> None:
     """
     out = Path(os.path.abspath(arguments.out))
     resumes = arguments.resume and state_folder(out).is_dir()
-    if (out / DESCRIPTION).exists() and not (arguments.overwrite or resumes):
-        raise InputError(
-            f"`--out` (='{arguments.out}') holds a checkpoint{' and no interrupted run' if arguments.resume else ''}; "
-            "give --overwrite to replace it, or choose another folder."
-        )
+    if not (arguments.overwrite or resumes):
+        no_run = "no interrupted run is there to go on with: " * arguments.resume
+        check_nothing_is_lost(arguments.out, f"{no_run}give --overwrite to replace it, or choose another folder")
 
 
 def _finetuned(

@@ -21,6 +21,7 @@ from bsig.model.devices import chosen_device
 from bsig.training.closed_form.reading_settings import fitted_settings
 from bsig.training.data_check import check_match, matched
 from bsig.training.features.cache import show_grids
+from bsig.training.features.labels import label_tensor
 from bsig.training.processes import ALONE
 
 PICTURES = 500
@@ -28,13 +29,13 @@ PICTURES = 500
 
 @dataclass
 class KeptGrids:
-    """The feature maps of each picture's evaluation crop, and its label (`bsig.training.features.cache.GridReader`)."""
+    """The maps of each picture's evaluation crop, and its classes (`bsig.training.features.cache.GridReader`)."""
 
-    pictures: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
+    pictures: dict[int, tuple[Tensor, tuple[int, ...]]] = field(default_factory=dict)
 
     def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "2 k h w"]) -> None:
         """Keeps one picture by its number."""
-        self.pictures[position] = (grids[0].clone(), present[0])
+        self.pictures[position] = (grids[0].clone(), present)
 
 
 def run_fit_readings(options: argparse.Namespace) -> None:
@@ -50,15 +51,15 @@ def run_fit_readings(options: argparse.Namespace) -> None:
     images = read_dataset(options.data, options.split, options.images)
     match = matched(images, model, new_head=False)
     check_match(images, match, model)
-    samples = [sample for sample in images.samples if sample.class_name in match.index_of]
+    samples = [known for sample in images.samples if (known := sample.of_classes(match.index_of))]
     drawn = np.unique(np.linspace(0, len(samples) - 1, PICTURES).round().astype(int))
     images = LabelledImages(images.name, images.split, tuple(samples[number] for number in drawn))
     grids = KeptGrids()
     show_grids(ALONE, model, images, match.index_of, [grids], progress=ProgressLine("pictures encoded"))
     if not grids.pictures:
         raise InputError(f"none of the pictures of '{images.name}' can be read; choose others.")
-    maps, indices = zip(*(grids.pictures[position] for position in sorted(grids.pictures)), strict=True)
-    features, labels = torch.stack(maps), torch.tensor(indices, device=maps[0].device)
+    maps, present = zip(*(grids.pictures[position] for position in sorted(grids.pictures)), strict=True)
+    features, labels = torch.stack(maps), label_tensor(present).to(maps[0].device)
     settings = fitted_settings(model, features, labels)
     if not settings:
         raise InputError(

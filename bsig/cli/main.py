@@ -110,6 +110,8 @@ COMMANDS = (
             "picture.", "bsig.cli.bundle:run_bundle", "bsig.cli.arguments.bundle:add_bundle_arguments"),
     Command("new-model", "A model of any timm classifier, not fine-tuned yet.", "bsig.cli.models:run_new_model",
             "bsig.cli.arguments.models:add_new_model_arguments"),
+    Command("embed-classes", "Class names as text embeddings, for a zero-shot model.",
+            "bsig.cli.embed_classes:run_embed_classes", "bsig.cli.embed_classes:add_embed_classes_arguments"),
     Command("import-checkpoint", "A file of the published code as a checkpoint folder.", "bsig.cli.models:run_import",
             "bsig.cli.arguments.models:add_import_arguments"),
     Command("publish", "Push a checkpoint to the Hugging Face Hub.", "bsig.cli.models:run_publish",

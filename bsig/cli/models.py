@@ -18,7 +18,8 @@ from bsig.model.checkpoints.card import model_card
 from bsig.model.checkpoints.description import read_description
 from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
-from bsig.model.checkpoints.save import check_target, save_checkpoint
+from bsig.model.checkpoints.save import check_nothing_is_lost, check_target, save_checkpoint
+from bsig.model.class_embeddings import ClassEmbeddings, read_class_embeddings
 from bsig.model.class_names import read_class_names
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
@@ -74,8 +75,8 @@ def _settings(options: argparse.Namespace, **others: Any) -> ModelSettings:
 
 
 def run_new_model(options: argparse.Namespace) -> None:
-    """Writes the checkpoint folder of a model whose branches are equal."""
-    check_target(options.out)
+    """Writes the checkpoint folder of a model that nobody has fine-tuned."""
+    _check_out(options)
     settings = _settings(
         options,
         model_kwargs=parsed_kwargs(options.model_kwargs),
@@ -86,18 +87,32 @@ def run_new_model(options: argparse.Namespace) -> None:
     )
     stage_and_pool = BackboneOptions(options.feature_stage, options.global_pool)
     device = chosen_device(options.device)
-    model = new_model(options.backbone, options.weights, stage_and_pool, device, settings)
+    embeddings = _class_embeddings(options)
+    model = new_model(options.backbone, options.weights, stage_and_pool, device, settings, embeddings)
     _print_summary(model)
     for note in model.notes:
         print(note, file=sys.stderr)
     if options.pictures:
-        padded = same_padded(model, options.backbone, options.weights, stage_and_pool, settings)
+        padded = same_padded(model, options.backbone, options.weights, stage_and_pool, settings, embeddings)
         _print_trials(model, padded, options.pictures)
     else:
         _print_top_classes(model, [EXAMPLES / name for name in PREVIEWED])
     if not model.is_trained:
         print(NOT_TRAINED, file=sys.stderr)
     print(save_checkpoint(model, options.out))
+
+
+def _class_embeddings(options: argparse.Namespace) -> ClassEmbeddings | None:
+    """The class embeddings that the command line names, with its scale and bias.
+
+    Raises:
+        InputError: the file cannot be used, or a scale or bias is given without one.
+    """
+    if options.class_embeddings is None:
+        if options.logit_scale is not None or options.logit_bias is not None:
+            raise InputError("`--logit-scale` and `--logit-bias` are for a zero-shot model: give --class-embeddings.")
+        return None
+    return read_class_embeddings(options.class_embeddings).with_settings(None, options.logit_scale, options.logit_bias)
 
 
 def _print_top_classes(model: DualBranch, pictures: Sequence[Path]) -> None:
@@ -122,7 +137,7 @@ def _print_trials(model: DualBranch, padded: DualBranch | None, folder: Path) ->
 
 def run_import(options: argparse.Namespace) -> None:
     """Writes a checkpoint folder of a file of the published code."""
-    check_target(options.out)
+    _check_out(options)
     network = PublishedNetwork(options.architecture, options.method, options.large_feature_map)
     model = import_published(options.file, network, name=options.out.name, settings=_settings(options))
     _print_summary(model)
@@ -135,6 +150,17 @@ def run_publish(options: argparse.Namespace) -> None:
     path = checkpoint_path(options.checkpoint, options.checkpoints)
     card = model_card(path.name, read_description(path))
     print(publish_folder(path, [TENSORS, DESCRIPTION], card, options.repository, private=options.private))
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """Refuses an `--out` that cannot be written or whose checkpoint nobody asked to be replaced; before any work.
+
+    Raises:
+        InputError: one sentence.
+    """
+    check_target(options.out)
+    if not options.overwrite:
+        check_nothing_is_lost(options.out, "give --overwrite to replace it, or choose another folder")
 
 
 def _print_summary(model: DualBranch) -> None:

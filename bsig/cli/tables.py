@@ -41,6 +41,7 @@ FAMILIES: dict[str, tuple[str, str | None, str]] = {
     "three layers on the grid": ("vgg11", None, "vgg16, vgg16_bn, vgg19"),
     "class token": ("vit_tiny_patch16_224", None, "vit_base_patch16_224, deit_small_patch16_224, convit_small"),
     "class token, distilled": ("deit_tiny_distilled_patch16_224", None, "deit_base_distilled_patch16_224"),
+    "class attention": ("xcit_nano_12_p16_224", None, "xcit_small_12_p16_224, cait_xxs24_224, cait_s24_224"),
     "average of tokens": ("vit_tiny_patch16_224", "avg", "vit_medium_patch16_reg4_gap_256, beit_base_patch16_224"),
     "attention pooling": ("test_vit3", None, "vit_base_patch16_siglip_224 with a classifier"),
 }  # fmt: skip

@@ -82,7 +82,7 @@ def head_score(
         return _linear_score(head, features, class_scores, rows, masked)
     leaf = features.requires_grad_(True)
     with torch.enable_grad():
-        value = (head(leaf) * class_scores).sum(dim=1)
+        value = (head.map_logits(leaf) * class_scores).sum(dim=1)
         (gradient,) = torch.autograd.grad(value.sum(), leaf)
     features = features.detach()
 

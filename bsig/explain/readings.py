@@ -486,11 +486,14 @@ def log_presence(model: DualBranch, sigmoid_logits: Float[Tensor, "*shape"]) -> 
     Calibrated where the checkpoint knows how, else corrected for the training prior alone.
 
     The branch is trained with `pos_weight = C - 1`, so that its zero is even odds under balanced classes; under one
-    present class of C they lie at `log(C - 1)`.
+    present class of C they lie at `log(C - 1)`. A zero-shot branch was trained on pairs without such a weight: its own
+    probability is taken.
     """
     presence = model.presence
     if presence is not None:
         return presence.log_probability(sigmoid_logits)
+    if model.is_zero_shot:
+        return F.logsigmoid(sigmoid_logits)
     return F.logsigmoid(sigmoid_logits - math.log(model.num_classes - 1))
 
 
@@ -498,6 +501,10 @@ def presence_note(model: DualBranch) -> str:
     """How a reading got `q`, where that is not the checkpoint's own calibration; else empty."""
     if model.presence is not None:
         return ""
+    if model.is_zero_shot:
+        return (
+            "The checkpoint holds no calibrated presence; q is the sigmoid branch's own probability, as it was trained."
+        )
     return (
         "The checkpoint holds no calibrated presence; q is the sigmoid branch's probability corrected for the training "
         f"prior of one class in {model.num_classes}."

@@ -47,6 +47,7 @@ class Claims:
         against: share of the sigmoid map's cells below zero; 0 where the method shows no evidence against.
         are_equal: whether the two maps are the same numbers.
         knows_classes: False for a method that has no class.
+        by_bias: the sigmoid probability where the branches' logits differ; with equal maps, a bias sets them apart.
     """
 
     name: str
@@ -58,12 +59,14 @@ class Claims:
     against: float
     are_equal: bool
     knows_classes: bool = True
+    by_bias: float | None = None
 
     @classmethod
     def of(cls, explanation: Explanation) -> Claims:
         """The numbers of an explanation."""
         softmax, sigmoid = explanation.softmax, explanation.sigmoid
         method = CAM_METHODS[explanation.method]
+        same_logit = softmax.logit == sigmoid.logit
         return cls(
             name=explanation.class_name,
             presence=sigmoid.calibrated_probability,
@@ -72,7 +75,9 @@ class Claims:
             softmax=softmax.positive_area,
             sigmoid=sigmoid.positive_area,
             against=float((sigmoid.map < 0).mean()) if method.shows_negative else 0.0,
-            are_equal=bool(np.array_equal(softmax.map, sigmoid.map)),
+            # Two maps of zeros say nothing about the branches.
+            are_equal=bool(np.array_equal(softmax.map, sigmoid.map)) and (same_logit or bool(softmax.map.any())),
+            by_bias=None if same_logit else sigmoid.probability,
             knows_classes=method.key != "eigen-cam",
         )
 
@@ -132,6 +137,12 @@ def verdict(claims: Claims) -> str:
     """The first rule of each table that holds, as sentences."""
     if not claims.knows_classes:
         return "Eigen-CAM knows no class and no branch: both maps are the same by construction."
+    if claims.are_equal and claims.by_bias is not None:
+        return (
+            "A bias is all that the sigmoid branch adds to softmax here, so both maps are the same: they mark "
+            f"{part_of(claims.softmax)} of the picture for {claims.name}, whose sigmoid probability is "
+            f"{percent(claims.by_bias)}."
+        )
     if claims.are_equal:
         return (
             "The sigmoid branch of this checkpoint is not fine-tuned: both maps are the same. Softmax marks "

@@ -26,6 +26,7 @@ from bsig.inputs.errors import InputError, first_line
 from bsig.inputs.hub import cached_hub_file, hub_has_address
 from bsig.inputs.images import Preprocessing
 from bsig.model.cutting.cut import LAST, cut_network
+from bsig.model.cutting.image_tower import cut_image_tower
 from bsig.model.cutting.layout import CutError
 from bsig.model.devices import chosen_device
 from bsig.model.heads import ClassificationHead
@@ -58,12 +59,15 @@ class BackboneOptions:
         global_pool: another pooling than the backbone's own (`avg`, `max`, `avgmax`, `catavgmax`); None for its own.
         model_kwargs: further arguments of timm's network, sorted by name (`checked_kwargs`).
         head_layers: a chain of layers in the place of the classifier (`bsig.model.replaced_heads`); empty for its own.
+        projection_rows: of an image tower (`cutting/image_tower.py`), outputs of its projection into the space of
+            images and texts, 0 for a tower without one; None for a classifier.
     """
 
     feature_stage: str = LAST
     global_pool: str | None = None
     model_kwargs: tuple[tuple[str, Any], ...] = ()
     head_layers: tuple[str, ...] = ()
+    projection_rows: int | None = None
 
     @property
     def built_for(self) -> tuple[int, int] | None:
@@ -206,6 +210,7 @@ def timm_network(
             f"`backbone` (='{name}') must be a model name that timm {timm.__version__} knows, e.g. {close}."
         )
     stride, pool = STRIDES.get(options.feature_stage), options.global_pool
+    num_classes = options.projection_rows if num_classes is None else num_classes
     settings: dict[str, Any] = {"output_stride": stride, "global_pool": pool, "num_classes": num_classes}
     settings = {key: value for key, value in settings.items() if value is not None}
     settings |= dict(checked_kwargs(dict(options.model_kwargs)))
@@ -282,6 +287,8 @@ def take_apart(
 ) -> Classifier:
     """A timm classifier split into encoder and head, which together give its logits.
 
+    Of an image tower (`options.projection_rows`) they give the embedding at the length 1, a class a dimension.
+
     Its layers become the parts', so it must not be used afterwards. `weights_source` says in words where its weights
     come from; the pooling of `options` is built in already; `settings` go before timm's own preprocessing and names.
 
@@ -294,12 +301,13 @@ def take_apart(
         raise InputError(ONE_OUTPUT)
     settings = replace(settings, input_size_hw=settings.input_size_hw or options.built_for)
     preprocessing = preprocessing_of(settings, resolve_model_data_config(model))
-    names, ids = class_labels(model, settings.class_names)
+    is_tower = options.projection_rows is not None
+    names, ids = ((), ()) if is_tower else class_labels(model, settings.class_names)
     rows, columns = preprocessing.input_size_hw
     example = torch.randn(1, 3, rows, columns, generator=torch.Generator().manual_seed(0))
     at = LAST if options.feature_stage in STRIDES else options.feature_stage
     try:
-        parts = cut_network(model, example, at)
+        parts = cut_image_tower(model, example, at) if is_tower else cut_network(model, example, at)
     except CutError as error:
         raise InputError(
             f"`backbone` (='{name}') cannot be taken apart into an encoder and a head: {error}; use e.g. resnet50, "
@@ -307,6 +315,8 @@ def take_apart(
         ) from error
     if parts.grid_hw == (1, 1):
         raise InputError(one_cell(name, preprocessing))
+    if is_tower:
+        names = ids = tuple(str(number) for number in range(parts.head.last_linear.out_features))
     weights = {"source": weights_source, "sha256": state_sha256(parts.encoder, parts.head)}
     return Classifier(
         name, channels_last(frozen(parts.encoder)), frozen(parts.head), preprocessing, names, ids, weights, options,

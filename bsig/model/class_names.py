@@ -25,12 +25,7 @@ def read_class_names(source: Path) -> list[str]:
     """
     if source.is_dir():
         return _folder_names(source)
-    try:
-        if source.stat().st_size > MAX_BYTES:
-            raise InputError(f"`--class-names` (='{source}') is over {MAX_BYTES >> 20} MB; give a list of names.")
-        text = source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"`--class-names` (='{source}') cannot be read ({error}); give a text file.") from error
+    text = _text(source, "--class-names")
     if source.suffix.lower() == ".json":
         try:
             names = names_of_entries(json.loads(text))
@@ -46,6 +41,18 @@ def read_class_names(source: Path) -> list[str]:
     if len(set(names)) != len(names) or not names or not all(names):
         raise InputError(f"`--class-names` (='{source}') must hold each name once, one a line, none empty.")
     return names
+
+
+def read_lines(source: Path, option: str) -> list[str]:
+    """The lines of an option's text file that are not empty.
+
+    Raises:
+        InputError: it cannot be read, or has no line.
+    """
+    lines = [line.strip() for line in _text(source, option).splitlines() if line.strip()]
+    if not lines:
+        raise InputError(f"`{option}` (='{source}') is empty; give one text a line.")
+    return lines
 
 
 def names_of_entries(entries: Any) -> list[str] | None:
@@ -66,6 +73,15 @@ def names_of_entries(entries: Any) -> list[str] | None:
     if not names or not all(isinstance(name, str | int) and str(name).strip() for name in names):
         return None
     return [str(name).strip() for name in names]
+
+
+def _text(source: Path, option: str) -> str:
+    try:
+        if source.stat().st_size > MAX_BYTES:
+            raise InputError(f"`{option}` (='{source}') is over {MAX_BYTES >> 20} MB; give a list of names.")
+        return source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"`{option}` (='{source}') cannot be read ({error}); give a text file.") from error
 
 
 def _folder_names(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -95,10 +96,9 @@ class DualBranch(nn.Module):
 
     def __repr__(self) -> str:
         grid = "" if self.grid_hw is None else "{} x {} cells, ".format(*self.grid_hw)
-        trained = "fine-tuned" if self.is_trained else "not fine-tuned yet"
         return (
             f"DualBranch('{self.name}', {self.num_classes} classes, {self.backbone_name}, {grid}{self.branch_kind} "
-            f"branch, {trained})"
+            f"branch, {self.training_state})"
         )
 
     @classmethod
@@ -144,6 +144,41 @@ class DualBranch(nn.Module):
         classifier = classifier_from_module(module, settings)
         return cls(classifier, name=name or classifier.name.replace("/", "-"))
 
+    @classmethod
+    def from_class_embeddings(
+        cls,
+        backbone: str,
+        embeddings: Any,
+        class_names: Sequence[str] | None = None,
+        *,
+        weights: Path | str | None = None,
+        logit_scale: float | None = None,
+        logit_bias: float | None = None,
+        device: str = "cpu",
+    ) -> DualBranch:
+        """A zero-shot model: an image tower of timm, and a text embedding a class (`bsig.model.zero_shot`).
+
+        Softmax branch `logit_scale * cos`, sigmoid branch `logit_scale * cos + logit_bias`. `model.notes` say what was
+        taken for a scale or bias that is not given.
+
+        Args:
+            backbone: timm's name of the tower, as `vit_base_patch16_siglip_224.webli`.
+            embeddings: a file (`bsig.model.class_embeddings`), or a matrix (classes, width), an array or a tensor.
+            class_names: in the order of the rows; None for those of the file, else numbers.
+            weights: a file of the tower's weights; None for the published ones.
+            logit_scale, logit_bias: None for those of the file; without any, CLIP's 100 and no bias.
+            device: as of `chosen_device`.
+
+        Raises:
+            InputError: embeddings and tower do not fit, or as `bsig.model.new_model.new_model`.
+        """
+        from bsig.model.class_embeddings import class_embeddings_of
+        from bsig.model.new_model import new_model  # which makes objects of this class
+
+        names = tuple(map(str, class_names)) if class_names is not None else None
+        of_file = class_embeddings_of(embeddings).with_settings(names, logit_scale, logit_bias)
+        return new_model(backbone, weights, device=device, class_embeddings=of_file)
+
     @property
     def num_classes(self) -> int:
         """How many classes both branches answer for."""
@@ -161,6 +196,18 @@ class DualBranch(nn.Module):
         return any(
             not torch.equal(value, sigmoid[key]) for key, value in reversed(self.softmax_head.state_dict().items())
         )
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether both branches are made of class embeddings, with a scale and a bias (`bsig.model.zero_shot`)."""
+        return bool(self.metadata.get("zero_shot"))
+
+    @property
+    def training_state(self) -> str:
+        """How the sigmoid branch came about, in words."""
+        if not self.is_trained:
+            return "not fine-tuned yet"
+        return "zero-shot" if self.is_zero_shot else "fine-tuned"
 
     def classifier(self, **changed: Any) -> Classifier:
         """Encoder and softmax branch by themselves, with some attributes of the `Classifier` changed."""

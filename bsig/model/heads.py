@@ -68,6 +68,10 @@ class ClassificationHead(nn.Module):
         """`logits(pooled(features))`."""
         return self.logits(self.pooled(features))
 
+    def map_logits(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b c"]:
+        """The logits as maps take their gradient: a number of the whole picture may be held fixed here."""
+        return self(features)
+
     def ablated_logits(
         self, features: Float[Tensor, "b kk h w"], class_scores: Float[Tensor, "b c"]
     ) -> Float[Tensor, "b k"]:

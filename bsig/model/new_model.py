@@ -32,6 +32,7 @@ from bsig.model.backbones import (
     take_apart,
     with_preprocessing,
 )
+from bsig.model.class_embeddings import ClassEmbeddings
 from bsig.model.cutting.cut import LAST
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
@@ -40,10 +41,15 @@ from bsig.model.model_settings import NO_SETTINGS, ModelSettings, config_beside,
 from bsig.model.network_fit import fitted_network
 from bsig.model.weight_files import WeightsFile, read_weights
 from bsig.model.weights import shared_encoder, state_sha256
+from bsig.model.zero_shot import tower_options, zero_shot_heads
 
 NOT_TRAINED = (
     "This model's sigmoid branch has not been fine-tuned: it is still the clone of the softmax branch, so both "
     "maps are the same."
+)
+ZERO_SHOT = (
+    "Both branches of this model are made of the same class embeddings, so both maps are the same; the sigmoid branch "
+    "adds a bias, which decides whether a class is there."
 )
 
 HUB_FILES = ("config.json", "model.safetensors")
@@ -55,8 +61,10 @@ OPTIONS = {"input_size_hw": "--input-size", "mean": "--mean", "std": "--std", "i
 
 
 def not_trained(model: DualBranch) -> str:
-    """`NOT_TRAINED` for a model whose sigmoid branch is still the clone; else empty."""
-    return "" if model.is_trained else NOT_TRAINED
+    """Why both branches draw the same maps, where they do: a clone, or a bias as the only difference; else empty."""
+    if model.is_trained:
+        return ZERO_SHOT if model.is_zero_shot else ""
+    return NOT_TRAINED
 
 
 def new_model(
@@ -65,8 +73,9 @@ def new_model(
     options: BackboneOptions = OWN_OPTIONS,
     device: str = "cpu",
     settings: ModelSettings = NO_SETTINGS,
+    class_embeddings: ClassEmbeddings | None = None,
 ) -> DualBranch:
-    """Encoder, softmax branch and its clone.
+    """Encoder, softmax branch and its clone; with class embeddings both branches of `bsig.model.zero_shot`.
 
     Args:
         backbone: a timm name, or `hf:owner/repo@revision` of a timm model.
@@ -74,30 +83,64 @@ def new_model(
         options: feature stage and pooling.
         device: as of `chosen_device`.
         settings: class names, preprocessing and what else the file may not tell; goes before what it does tell.
+        class_embeddings: one text embedding a class; the network is then an image tower of timm.
 
     Raises:
         InputError: no such network, weights that cannot be had or do not fit, or a head that cannot be cut off.
     """
     device = chosen_device(device)
+    if class_embeddings is not None:
+        return _zero_shot_model(backbone, weights, options, device, settings, class_embeddings)
+    classifier, sigmoid_head, name = _classifier_of(backbone, weights, options, device, settings)
+    return DualBranch(classifier, sigmoid_head, name=name)
+
+
+def _zero_shot_model(
+    backbone: str, weights: Path | str | None, options: BackboneOptions, device: str, settings: ModelSettings,
+    class_embeddings: ClassEmbeddings,
+) -> DualBranch:  # fmt: skip
+    """An image tower with a row a class in both branches."""
+    if backbone.startswith("hf:"):
+        raise InputError(f"`backbone` (='{backbone}') must be timm's name of an image tower for `class_embeddings`.")
+    if options.global_pool or settings.sigmoid_output or settings.head_activation:
+        raise InputError(
+            "`global_pool`, `sigmoid_output` and `head_activation` must be left out with `class_embeddings`: the image "
+            "embedding is made by the tower's own layers."
+        )
+    embeddings = class_embeddings.with_settings(settings.class_names, None, None)
+    settings = replace(settings, class_names=None)
+    built = replace(options, model_kwargs=checked_kwargs(dict(settings.model_kwargs)))
+    options = replace(tower_options(backbone, built, is_published=weights is None), model_kwargs=options.model_kwargs)
+    tower, _, name = _classifier_of(backbone, weights, options, device, settings)
+    heads = zero_shot_heads(tower, embeddings)
+    metadata = {"zero_shot": heads.description}
+    return DualBranch(heads.classifier, heads.sigmoid_head, name=f"{name}-zero-shot"[:100], metadata=metadata)
+
+
+def _classifier_of(
+    backbone: str, weights: Path | str | None, options: BackboneOptions, device: str, settings: ModelSettings
+) -> tuple[Classifier, ClassificationHead | None, str]:
+    """The classifier on its device, a sigmoid head where the network ends in a sigmoid, and the model's name."""
     if backbone.startswith("hf:"):
         if weights is not None:
             raise InputError("`weights` must be left out for a hub address, which brings its own.")
         classifier, sigmoid_head = _from_hub(backbone, options, settings)
         name = model_name(backbone, options)
     elif weights is None:
-        return _published_model(backbone, options, device, settings)
+        return _published_classifier(backbone, options, device, settings), None, model_name(backbone, options)
     else:
         path = Path(weights).expanduser()
         file = read_weights(path)
         stated, notes = stated_settings({**config_beside(path), **file.entries}, path.parent)
         classifier, sigmoid_head = _filled_classifier(backbone, file, options, settings, stated, notes)
         name = model_name(f"{backbone}-{path.name.split('.')[0]}", options)
-    return DualBranch(_moved(classifier, device), sigmoid_head and sigmoid_head.to(device), name=name)
+    return _moved(classifier, device), sigmoid_head and sigmoid_head.to(device), name
 
 
 def same_padded(
-    model: DualBranch, backbone: str, weights: Path | str | None, options: BackboneOptions, settings: ModelSettings
-) -> DualBranch | None:
+    model: DualBranch, backbone: str, weights: Path | str | None, options: BackboneOptions, settings: ModelSettings,
+    class_embeddings: ClassEmbeddings | None = None,
+) -> DualBranch | None:  # fmt: skip
     """The model built once more with TensorFlow's `same` padding; None where its network has no such option.
 
     Weights of TensorFlow fit both, and are wrong by half a cell in each layer of stride 2 under the other.
@@ -106,9 +149,8 @@ def same_padded(
     stem = model.backbone_name.split(".")[0]
     if "pad_type" in dict(model.options.model_kwargs) or not can_be_built(stem, pad_type="same"):
         return None
-    padded = new_model(
-        backbone, weights, options, str(model.device), replace(settings, model_kwargs=tuple(sorted(kwargs.items())))
-    )
+    settings = replace(settings, model_kwargs=tuple(sorted(kwargs.items())))
+    padded = new_model(backbone, weights, options, str(model.device), settings, class_embeddings)
     return None if str(padded.encoder) == str(model.encoder) else padded
 
 
@@ -119,8 +161,8 @@ def model_name(backbone: str, options: BackboneOptions) -> str:
     return "-".join(filter(None, (stem, stage, options.global_pool)))[:100]
 
 
-def _published_model(backbone: str, options: BackboneOptions, device: str, settings: ModelSettings) -> DualBranch:
-    """The model of a timm name with the weights that timm knows."""
+def _published_classifier(backbone: str, options: BackboneOptions, device: str, settings: ModelSettings) -> Classifier:
+    """The network of a timm name with the weights that timm knows."""
     if settings.weights_key or settings.head_activation or settings.sigmoid_output or settings.in_chans:
         raise InputError("`weights_key`, `head_activation`, `sigmoid_output` and `in_chans` are for a file of weights.")
     kwargs = dict(settings.model_kwargs)
@@ -144,7 +186,7 @@ def _published_model(backbone: str, options: BackboneOptions, device: str, setti
                 f"{len(classifier.class_names)} classes."
             )
         classifier = replace(classifier, class_names=settings.class_names, class_ids=settings.class_names)
-    return DualBranch(classifier, name=model_name(backbone, options))
+    return classifier
 
 
 def _filled_classifier(
@@ -167,9 +209,11 @@ def _filled_classifier(
         settings = replace(settings, class_names=_two_names(settings.class_names, network.num_classes))
     elif network.num_classes == 1:
         raise InputError(f"'{file.name}': {ONE_OUTPUT}")
-    names, note = _fitting_names(asked, settings, network.num_classes)
+    is_tower = options.projection_rows is not None
+    built = replace(fit.options, projection_rows=network.num_classes) if is_tower else fit.options
+    names, note = (None, "") if is_tower else _fitting_names(asked, settings, network.num_classes)
     settings = replace(settings, class_names=names)
-    classifier = take_apart(network, backbone, f"file {file.name}", fit.options, settings)
+    classifier = take_apart(network, backbone, f"file {file.name}", built, settings)
     said = _said(classifier, asked, settings)
     other = _other_network(backbone, stated)
     notes = (*notes, *fit.notes, *filter(None, (note, other)), *said)
@@ -215,7 +259,8 @@ def _said(classifier: Classifier, asked: ModelSettings, known: ModelSettings) ->
     """Two sentences: what the file tells of preprocessing and classes, and which usual values stand for the rest."""
     words, options = in_words(classifier.preprocessing), dict(OPTIONS)
     names = listed_classes(classifier.class_names)
-    words["class_names"], options["class_names"] = f"classes {names}", "--class-names"
+    if classifier.options.projection_rows is None:
+        words["class_names"], options["class_names"] = f"classes {names}", "--class-names"
     told = [words[name] for name in words if getattr(known, name) and not getattr(asked, name)]
     if known.crop_pct and not asked.crop_pct and not known.crop_mode:
         told.append(words["crop_mode"])

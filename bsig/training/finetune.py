@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.classes import ClassMatch, plain_names
+from bsig.inputs.datasets.classes import ClassMatch, first_names, plain_names
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import BUNDLED_FEATURES, CHECKPOINTS_FOLDER
@@ -167,7 +167,8 @@ def encoded_data(
     if not match.index_of:
         raise InputError(
             f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
-            f"of '{start.name}'; name folders by its class names, WordNet ids or indices, or fit a new head "
+            f"of '{start.name}' ({first_names(start.class_names)}); name folders by its class names, WordNet ids or "
+            "indices, say which is which with --class-map, or fit a new head "
             "(--fit-softmax-head)."
         )
     options: dict[str, Any] = {

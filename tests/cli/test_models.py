@@ -1,4 +1,4 @@
-"""`python -m bsig checkpoints`: what can be loaded, and what cannot with its reason."""
+"""Commands on models: what can be loaded, what is never replaced unasked, zero-shot models."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import json
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from checkpoint_folders import without_weights_of
 from commands import refusal
+from image_towers import SIGLIP, SMALL, TOWERS, randomised, tower, weights_file
 
 from bsig.cli.arguments import models as arguments
 from bsig.cli.main import main
+from bsig.inputs.files import whole_folder
 from bsig.inputs.images import RESAMPLING
 from bsig.model.checkpoints.load import load_checkpoint
-from bsig.model.checkpoints.names import DEFAULT_BACKBONE, DEFAULT_CHECKPOINT
+from bsig.model.checkpoints.names import DEFAULT_BACKBONE, DEFAULT_CHECKPOINT, RESULTS
+from bsig.model.checkpoints.save import save_checkpoint
+from bsig.model.class_embeddings import ClassEmbeddings
+from bsig.model.dual_branch import DualBranch
 from bsig.model.published.networks import ARCHITECTURES, METHODS
 from bsig.model.replaced_heads import ACTIVATIONS
+from bsig.model.text_tower import write_class_embeddings
 
 
 def test_checkpoints_lists_classes_backbone_size_and_hash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,3 +62,83 @@ def test_the_choices_that_help_names_are_the_librarys() -> None:
     assert tuple(RESAMPLING) == arguments.INTERPOLATIONS
     assert tuple(sorted(ACTIVATIONS)) == arguments.ACTIVATIONS
     assert (ARCHITECTURES, METHODS) == (arguments.ARCHITECTURES, arguments.PUBLISHED_METHODS)
+
+
+# A folder that is there is replaced only when that is asked for.
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A checkpoint folder of an earlier day, with results that took long."""
+    network = randomised(timm.create_model("test_resnet", num_classes=3))
+    folder = save_checkpoint(DualBranch.from_model(network), tmp_path / "kept")
+    (folder / RESULTS).write_text("{}")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder and its bytes."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("new-model", "test_resnet"), ("import-checkpoint", "none.pth", "--architecture", "resnet50", "--method", "cam")],
+)
+def test_a_command_that_writes_a_checkpoint_replaces_none_unasked(
+    command: tuple[str, ...], kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(kept)
+    said = refusal(capsys, *command, "--out", kept)
+    assert f"`--out` (='{kept}') holds a checkpoint; give --overwrite to replace it" in said
+    assert contents(kept) == before
+
+
+def test_a_save_that_was_killed_half_way_is_put_back_and_not_replaced(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(kept)
+    with pytest.raises(KeyboardInterrupt), whole_folder(kept):
+        raise KeyboardInterrupt
+    assert "holds a checkpoint" in refusal(capsys, "new-model", "test_resnet", "--out", kept)
+    assert contents(kept) == before
+
+
+def test_with_overwrite_it_is_replaced_and_without_a_usable_file_it_stays(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(kept)
+    file = weights_file(timm.create_model("test_resnet", num_classes=4), tmp_path)
+    command = ("new-model", "test_resnet", "--out", kept, "--overwrite", "--device", "cpu", "--weights")
+    refusal(capsys, *command, tmp_path / "none.pth")
+    assert contents(kept) == before
+    assert main([*map(str, command), str(file)]) == 0
+    assert load_checkpoint(kept).num_classes == 4
+
+
+# Zero-shot models.
+
+
+def test_class_embeddings_make_a_zero_shot_checkpoint_that_says_its_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = weights_file(tower(SIGLIP), tmp_path)
+    matrix = torch.randn(3, TOWERS[SIGLIP], generator=torch.Generator().manual_seed(1))
+    embeddings = ClassEmbeddings(matrix, ("ant", "bee", "cat"), 117.25, -12.5)
+    classes = write_class_embeddings(embeddings, tmp_path / "classes.npz")
+    options = [f"{name}={value}" for name, value in SMALL.items()]
+    command = ["new-model", SIGLIP, "--weights", file, "--model-kwargs", *options, "--class-embeddings", classes,
+               "--device", "cpu", "--out", tmp_path / "zs"]  # fmt: skip
+    assert main([*map(str, command), "--logit-bias", "-11"]) == 0
+    said = capsys.readouterr().err
+    assert "117.25 times the cosine" in said
+    assert "adds the bias -11; its maps are those of softmax" in said
+    model = load_checkpoint(tmp_path / "zs")
+    assert model.class_names == ("ant", "bee", "cat")
+    assert model.metadata["zero_shot"]["logit_bias"] == -11
+    assert model.metadata["zero_shot"]["class_embeddings"]["source"] == "classes.npz"
+
+
+def test_a_scale_without_class_embeddings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, "new-model", SIGLIP, "--logit-scale", 10, "--out", tmp_path / "zs")
+    assert "give --class-embeddings" in said

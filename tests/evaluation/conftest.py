@@ -46,7 +46,7 @@ class Cells(torch.nn.Module):
         return torch.nn.functional.avg_pool2d(inputs, 16).relu()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def colours(default_classifier: Classifier) -> DualBranch:
     """Three colours and white, as four classes. The sigmoid branch also says that a colour is not the others."""
     linear, sigmoid = torch.nn.Linear(3, 4), torch.nn.Linear(3, 4)

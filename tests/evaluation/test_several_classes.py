@@ -35,9 +35,10 @@ def halves(path: Path, left: str, right: str) -> Path:
     return path
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> LabelledImages:
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> LabelledImages:
     """Red beside green (a mask), blue beside white, and red alone."""
+    tmp_path = tmp_path_factory.mktemp("halves")
     mask = np.zeros((48, 96), np.uint8)
     mask[:, 48:] = 1
     Image.fromarray(mask).save(tmp_path / "right.png")
@@ -51,15 +52,18 @@ def images(tmp_path: Path) -> LabelledImages:
     return LabelledImages("halves", "val", samples)
 
 
+@pytest.fixture(scope="module")
+def results(colours: DualBranch, images: LabelledImages) -> dict[str, Any]:
+    """All pictures, in two treatments. Shared: never change it."""
+    return evaluate(colours, images, replace(CONFIG, weights=("signed", "paper"), faithfulness=3, drop_pictures=3))
+
+
 def softmax_values(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return results["tables"][0]["columns"]["softmax"]["metrics"]
 
 
-def test_every_present_class_counts_once_with_its_own_boxes_or_mask(
-    colours: DualBranch, images: LabelledImages
-) -> None:
+def test_every_present_class_counts_once_with_its_own_boxes_or_mask(results: dict[str, Any]) -> None:
     """Maps by hand: 9 r, 9 g, 9 b, and 5.5 (r + g + b) for white."""
-    results = evaluate(colours, images, CONFIG)
     counts, values = results["counts"], softmax_values(results)
     assert (counts["used"], counts["present_classes"], counts["with_boxes"], counts["with_mask"]) == (3, 5, 4, 1)
     assert counts["without_boxes_or_mask"] == 0
@@ -82,9 +86,8 @@ def test_absent_classes_are_those_that_the_picture_lacks(colours: DualBranch, im
     assert softmax_values(results)["absent_area"] == {"value": 0.5, "low": 0.5, "high": 0.5, "n": 4}
 
 
-def test_answers_of_a_branch_are_counted_a_picture(colours: DualBranch, images: LabelledImages) -> None:
+def test_answers_of_a_branch_are_counted_a_picture(results: dict[str, Any]) -> None:
     """White is likeliest in the first picture (5.5 against 4.5), where it is not; in the second, where it is."""
-    results = evaluate(colours, images, replace(CONFIG, faithfulness=3, drop_pictures=3))
     assert (results["accuracy"]["softmax_top1"]["value"], results["accuracy"]["softmax_top1"]["n"]) == (2 / 3, 3)
     for row in ("present_above_half", "absent_above_half"):
         assert results["calibration"]["class_balanced"][row]["n"] == 3
@@ -95,14 +98,14 @@ def test_answers_of_a_branch_are_counted_a_picture(colours: DualBranch, images: 
     assert 0 <= gt_known - top1_loc <= 1 / 4  # one of the four boxes lies in the first picture
 
 
-def test_intervals_draw_pictures_with_all_of_their_classes(colours: DualBranch, images: LabelledImages) -> None:
-    values, draws = softmax_values(evaluate(colours, images, CONFIG)), resampling_weights(3, 40, CONFIG.seed)
+def test_intervals_draw_pictures_with_all_of_their_classes(results: dict[str, Any]) -> None:
+    values, draws = softmax_values(results), resampling_weights(3, 40, CONFIG.seed)
     low, high = interval_over_pictures([[0.5, 0.5], [1.0, 1.0], [0.5]], draws[1:].tolist())
     assert_close([values["own_area"]["low"], values["own_area"]["high"]], [low, high], IDENTITY)
 
 
 def test_scores_of_present_classes_are_those_of_pictures_listed_once_a_class(
-    colours: DualBranch, images: LabelledImages
+    results: dict[str, Any], colours: DualBranch, images: LabelledImages
 ) -> None:
     """What is absent differs, as a list with one class a picture says less of it; the rest is the same."""
     alone = [
@@ -110,7 +113,7 @@ def test_scores_of_present_classes_are_those_of_pictures_listed_once_a_class(
         for sample in images.samples
         for name in sample.class_names
     ]
-    together = evaluate(colours, images, CONFIG)["tables"][0]["columns"]
+    together = results["tables"][0]["columns"]
     listed = evaluate(colours, replace(images, samples=tuple(alone)), CONFIG)["tables"][0]["columns"]
     for column in ("softmax", "sigmoid", "centred", "full-box"):
         for key in OWN_CLASS_METRICS:
@@ -137,13 +140,16 @@ def test_a_class_that_the_checkpoint_lacks_takes_its_boxes_with_it(colours: Dual
     assert [row["class"] for row in results["tables"][0]["by_class"]] == ["green"]
 
 
-def test_a_picture_that_cannot_be_read_is_one_picture_less(colours: DualBranch, images: LabelledImages) -> None:
-    Path(images.samples[0].path or "").write_bytes(b"no picture")
-    results = evaluate(colours, images, CONFIG)
-    counts = results["counts"]
+def test_a_picture_that_cannot_be_read_is_one_picture_less(
+    colours: DualBranch, images: LabelledImages, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken = replace(images.samples[0], path=tmp_path / "broken.png")
+    counts = evaluate(colours, replace(images, samples=(broken, *images.samples[1:])), CONFIG)["counts"]
     assert (counts["used"], counts["present_classes"], counts["unreadable"]) == (2, 3, 1)
 
 
+@pytest.mark.nightly
 def test_parts_in_batches_of_one_give_the_same_numbers(colours: DualBranch, images: LabelledImages) -> None:
     whole, parts = (
         softmax_values(evaluate(colours, images, replace(CONFIG, batch_size=size, drop_pictures=2))) for size in (8, 1)
@@ -153,8 +159,7 @@ def test_parts_in_batches_of_one_give_the_same_numbers(colours: DualBranch, imag
         assert parts[key] == pytest.approx(value, rel=1e-6, nan_ok=True), key
 
 
-def test_every_head_says_how_many_classes_are_present(colours: DualBranch, images: LabelledImages) -> None:
-    results = evaluate(colours, images, replace(CONFIG, weights=("signed", "paper")))
+def test_every_head_says_how_many_classes_are_present(results: dict[str, Any]) -> None:
     assert counts_text(results["counts"]) == "3 pictures, 5 present classes"
     assert result_title(results) == "halves (val): 3 pictures, 5 present classes, masks"
     text = format_table(results)
@@ -174,7 +179,7 @@ def test_pictures_of_one_class_come_out_as_before_several_were_measured(
 ) -> None:
     """`one_class.json` was written by the code that measured the first class alone; there it was equal bit by bit."""
     before = json.loads((Path(__file__).parent / "one_class.json").read_text(encoding="utf-8"))
-    config = EvaluationConfig(methods=("cam", "grad-cam++"), mosaics=6, faithfulness=3, drop_pictures=5, resamples=10)
+    config = EvaluationConfig(mosaics=4, faithfulness=1, drop_pictures=3, resamples=5)
     results = evaluate(colours, squares, config)
     assert "present_classes" not in results["counts"]
     assert "present classes" not in format_table(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,8 @@ def test_no_sentence_says_what_its_numbers_do_not() -> None:
 def test_equal_maps_are_a_branch_that_is_not_fine_tuned() -> None:
     equal = Claims("golf ball", None, 1, 1000, 0.5, 0.5, 0.0, are_equal=True)
     assert "not fine-tuned" in verdict(equal)
+    assert "a bias" in verdict(replace(equal, by_bias=0.31)).lower()
+    assert "sigmoid probability is 31 %" in verdict(replace(equal, by_bias=0.31))
     assert "Eigen-CAM" in verdict(Claims("golf ball", 0.9, 1, 1000, 0.5, 0.5, 0.0, True, knows_classes=False))
 
 

@@ -73,3 +73,4 @@ def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_out_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that `--out` holds")

@@ -41,6 +41,7 @@ MAX_CLASSES = 100_000
 RELIABILITY_BINS = 10
 LONGEST_NAME = 1000
 DEEPEST = 40
+MAX_WIDTH = 4_096
 AGAIN = "copy the checkpoint again or train it again"
 
 # A list of a million wrong names is refused at the first.
@@ -70,6 +71,9 @@ class BackboneDescription(_Entries):
     grid_hw: tuple[GridSide, GridSide] | None = Field(None, strict=False, description="two whole numbers")
     model_kwargs: dict[str, Any] = Field({}, description="settings of timm's network, each a number, text or list")
     head_layers: list[str] = Field([], description="layers such as 'Linear(512, 64)'")
+    projection_rows: Annotated[int, Field(ge=0, le=MAX_WIDTH)] | None = Field(
+        None, description=f"a whole number up to {MAX_WIDTH}, or null for a classifier"
+    )
 
     @field_validator("model_kwargs")
     @classmethod
@@ -95,7 +99,9 @@ class BackboneDescription(_Entries):
         from bsig.model.backbones import BackboneOptions, checked_kwargs
 
         kwargs = checked_kwargs(self.model_kwargs)
-        return BackboneOptions(self.feature_stage, self.global_pool, kwargs, tuple(self.head_layers))
+        return BackboneOptions(
+            self.feature_stage, self.global_pool, kwargs, tuple(self.head_layers), self.projection_rows
+        )
 
 
 class PreprocessingDescription(_Entries):
@@ -179,6 +185,7 @@ class CheckpointDescription(_Entries):
     presence: PresenceDescription | None = Field(None, description="an object, or null where nothing is calibrated")
     training: dict[str, Any] = Field({}, description="an object")
     data: dict[str, Any] = Field({}, description="an object")
+    zero_shot: dict[str, Any] = Field({}, description="an object with the scale and bias of a zero-shot model")
     results: dict[str, Any] = Field({}, description="an object")
     readings: dict[str, dict[str, Finite]] = Field({}, description="an object that gives readings their settings")
     tensors_sha256: str = Field(description=f"the SHA-256 of {TENSORS}")

@@ -39,6 +39,7 @@ def _row(path: Path) -> dict[str, Any]:
         "backbone": description.backbone.name,
         "branch": description.branch,
         "trained": description.trained,
+        "zero_shot": bool(description.zero_shot),
         "feature_stage": description.backbone.feature_stage,
         "grid_hw": description.entries["backbone"].get("grid_hw"),
         "megabytes": round(size / 1e6, 2),

@@ -59,6 +59,19 @@ def load_checkpoint(
         return _model(path.name, description, tensors, device)
 
 
+def is_saved_as(model: DualBranch, path: Path) -> bool:
+    """Whether the folder holds this very model: the same weights, classes and preprocessing."""
+    try:
+        saved = load_checkpoint(path, str(model.device))
+    except InputError:
+        return False
+    own, other = (
+        (each.class_names, each.preprocessing, state_sha256(each.encoder, each.softmax_head, each.sigmoid_head))
+        for each in (model, saved)
+    )
+    return own == other
+
+
 @dataclass(frozen=True)
 class StoredTensors:
     """The tensors of a safetensors file, each checked against its header before it is read.

@@ -10,6 +10,7 @@ Never pickle. A folder is written whole under a temporary name and renamed, so a
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,7 +32,7 @@ from bsig.model.presence import PresenceCalibration
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored")
+LASTING_METADATA = ("training", "data", "results", "readings", "note", "doctored", "zero_shot")
 RECORDED_HEADS = ("softmax", "centred", "sigmoid")
 
 
@@ -87,6 +88,18 @@ def check_target(path: Path) -> None:
             f"checkpoint '{path.name}' would replace '{path}', which holds '{other[0]}' and is no checkpoint folder; "
             "choose another name."
         )
+
+
+def check_nothing_is_lost(path: Path, remedy: str) -> None:
+    """Refuses a folder that holds a checkpoint, which `save_checkpoint` would replace.
+
+    Raises:
+        InputError: it does; the sentence ends with the remedy.
+    """
+    folder = Path(os.path.abspath(path))  # '.' has no name
+    restore_previous(folder)  # a save that was killed half-way left it under another name
+    if (folder / DESCRIPTION).exists():
+        raise InputError(f"`--out` (='{path}') holds a checkpoint; {remedy}.")
 
 
 def record_results(path: Path, results: dict[str, Any]) -> None:
@@ -161,6 +174,7 @@ def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[s
         "global_pool": model.options.global_pool,
         "model_kwargs": dict(model.options.model_kwargs),
         "head_layers": list(model.options.head_layers),
+        "projection_rows": model.options.projection_rows,
         "features_at": model.features_at,
         "grid_hw": None if model.grid_hw is None else list(model.grid_hw),
     }

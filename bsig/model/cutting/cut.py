@@ -13,6 +13,7 @@ whether the tokens' grid still has an influence. What cannot be cut exactly is r
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError, first_line
 from bsig.model.checkpoints.names import LAST
+from bsig.model.cutting.class_attention import ClassAttentionHead, ResumedTail, cut_before_reading, layer_before_reading
+from bsig.model.cutting.encoders import TimmEncoder
 from bsig.model.cutting.last_linear import last_linear_of, random_copy
 from bsig.model.cutting.layout import CutError, GridLayout, layout_of
 from bsig.model.cutting.substitution import substituted, with_only_children, without_layers, without_own_tensors
@@ -30,25 +33,6 @@ from bsig.model.heads import ClassificationHead, PooledLinearHead, Tail, TailHea
 
 # Gradient times feature is balanced over the grid when its sum is below this share of its terms' sizes.
 BALANCE = 0.01
-
-
-class TimmEncoder(nn.Module):
-    """A timm model up to a feature map; `grid_norm`, where there is one, is applied to the grid's tokens alone."""
-
-    def __init__(self, model: nn.Module, layout: GridLayout, grid_norm: nn.Module | None = None) -> None:
-        super().__init__()
-        self.model = model
-        self.layout = layout
-        self.grid_norm = grid_norm
-
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """Features (b, k, h, w)."""
-        model: Any = self.model
-        native = model.forward_features(inputs)
-        if self.grid_norm is not None:
-            grid = self.grid_norm(native[:, self.layout.prefix :])
-            native = torch.cat((native[:, : self.layout.prefix], grid), dim=1)
-        return self.layout.grid(native)
 
 
 class _PrefixNorm(nn.Module):
@@ -117,6 +101,9 @@ def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
     if at != LAST:
         return _cut_behind(headless, probe, example, at)
     native, run = traced(headless, lambda: headless.forward_features(example))
+    if isinstance(native, tuple | list) and all(isinstance(each, Tensor) and each.ndim == 3 for each in native):
+        sizes = " and ".join(str(each.shape[1] - 1) for each in native)
+        raise CutError(f"its logits read {len(native)} grids at once, of {sizes} tokens, which no one map holds")
     if not isinstance(native, Tensor):
         raise CutError("its feature map is not one tensor")
     layout = layout_of(headless, native, example)
@@ -125,7 +112,11 @@ def _parts(headless: Any, probe: nn.Linear, example: Tensor, at: str) -> Parts:
     encoder = TimmEncoder(without_layers(headless, head_run.children - run.children), layout)
     tail = Tail(without_own_tensors(with_only_children(headless, head_run.children)))
     if layout.axes == "NLC" and _grid_has_no_influence(tail, probe, native, layout):
-        return _cut_inside_last_block(headless, probe, example)
+        reading = layer_before_reading(headless, run.finished)
+        if reading is None:
+            return _cut_inside_last_block(headless, probe, example)
+        encoder, tail, native, layout = cut_before_reading(headless, example, reading)
+        return assembled(encoder, tail, probe, native, layout, reading)
     return assembled(encoder, tail, probe, native, layout, LAST)
 
 
@@ -221,31 +212,49 @@ def assembled(encoder: TimmEncoder, tail: Tail, probe: nn.Linear, native: Tensor
     features = layout.grid(native)
     head: ClassificationHead = PooledLinearHead(probe)
     if layout.channels != probe.in_features or not same(head(features[:, : layout.channels]), expected):
-        head = TailHead(tail, probe, layout, pools_first=_pools_first(tail, probe, layout, features, expected))
+        kind = ClassAttentionHead if isinstance(tail, ResumedTail) else TailHead
+        head = kind(tail, probe, layout, pools_first=_pools_first(tail, probe, layout, features, expected))
     if not same(head(features), expected):
         raise CutError("its parts do not give the logits of the whole")
-    head.maps_balance = head.pools_first and not head.cam_is_exact and _maps_balance(head, features)
+    head.maps_balance = head.pools_first and not head.cam_is_exact and maps_balance(head, features)
     return Parts(encoder, head, at, (features.shape[2], features.shape[3]))
 
 
-def _maps_balance(head: ClassificationHead, features: Tensor) -> bool:
+def maps_balance(head: ClassificationHead, features: Tensor) -> bool:
     """Whether gradient times feature sums to nothing over channels and cells, beside the size of its terms."""
     leaf = features.clone().requires_grad_(True)
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(head(leaf)[:, 0].sum(), leaf)
+        (gradient,) = torch.autograd.grad(head.map_logits(leaf)[:, 0].sum(), leaf)
     # The head pools first, so its gradient is the same on every cell and the features' means are enough.
     product = gradient * leaf.detach().mean(dim=(2, 3), keepdim=True)
     return float(product.sum().abs()) < BALANCE * float(product.abs().sum())
 
 
 def _pools_first(tail: Tail, probe: nn.Linear, layout: GridLayout, features: Tensor, expected: Tensor) -> bool:
-    """Whether the mean over the grid, as a grid of one cell, gives the same logits as the whole grid."""
+    """Whether the mean over the grid, as a grid of one cell, gives the same logits as the whole grid.
+
+    It must do so under redrawn weights too. Attention that nobody has trained is nearly even, so it looks like a mean;
+    a checkpoint is loaded into such a network.
+    """
     if layout.carries_prefix:
         return False
+    mean, whole = layout.native(features.mean(dim=(2, 3), keepdim=True)), layout.native(features)
     try:
-        return same(probe(tail(layout.native(features.mean(dim=(2, 3), keepdim=True)))), expected)
+        if not same(probe(tail(mean)), expected):
+            return False
+        redrawn = _redrawn(tail)
+        return same(probe(redrawn(mean)), probe(redrawn(whole)))
     except (RuntimeError, AssertionError, ValueError):
         return False  # a grid of one cell is too small for it, so it does look at the cells
+
+
+def _redrawn(tail: Tail) -> Tail:
+    """A copy of the tail with random weights, twice as large as would keep the size of what they are applied to."""
+    other, generator = copy.deepcopy(tail), torch.Generator().manual_seed(2)
+    for parameter in other.parameters():
+        inputs = parameter[0].numel() if parameter.ndim > 1 else 1
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * (2 / math.sqrt(inputs)))
+    return other
 
 
 def same(logits: Tensor, expected: Tensor) -> bool:

@@ -17,7 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bsig.inputs.errors import first_line
-from bsig.model.cutting.cut import LAST, Parts, TimmEncoder, assembled, same
+from bsig.model.cutting.cut import LAST, Parts, assembled, same
+from bsig.model.cutting.encoders import EndOfRun, ModuleEncoder
 from bsig.model.cutting.last_linear import as_linear, random_copy
 from bsig.model.cutting.layout import CutError, GridLayout
 from bsig.model.cutting.substitution import PassThrough, substituted, without_layers
@@ -27,41 +28,6 @@ from bsig.model.heads import Tail
 RUN_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError)
 # Layers behind which a cut is tried.
 TRIED = 6
-
-
-class ReachedLayer(Exception):  # noqa: N818  nothing went wrong
-    """Ends a model's run at a layer, whose output it carries."""
-
-    def __init__(self, output: Tensor) -> None:
-        super().__init__()
-        self.output = output
-
-
-class _EndOfRun(nn.Module):
-    """A layer that ends the run of the model around it with its output."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, *inputs: Any, **named: Any) -> Tensor:
-        raise ReachedLayer(self.layer(*inputs, **named))
-
-
-class ModuleEncoder(TimmEncoder):
-    """A model that ends at a layer: input -> features."""
-
-    def forward(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """Features (b, k, h, w)."""
-        return self.layout.grid(self.native(inputs))
-
-    def native(self, inputs: Float[Tensor, "b 3 H W"]) -> Tensor:
-        """The features as the model's own layer gives them."""
-        try:
-            self.model(inputs)
-        except ReachedLayer as reached:
-            return reached.output
-        raise CutError("its feature layer did not run")
 
 
 class ModuleTail(Tail):
@@ -106,7 +72,7 @@ def _cut_behind(model: nn.Module, example: Tensor, expected: Tensor, linear: str
     headless = substituted(model, {linear: PassThrough()})
     last_inputs, run = traced(headless, lambda: headless(example), at=at)
     later = run.largest_within(run.finished - run.before)
-    encoder = ModuleEncoder(without_layers(substituted(headless, {at: _EndOfRun(layers[at])}), later), layout)
+    encoder = ModuleEncoder(without_layers(substituted(headless, {at: EndOfRun(layers[at])}), later), layout)
     tail = ModuleTail(without_layers(headless, run.largest_within(run.before)))
     native = encoder.native(example)
     # By the inputs of the last layer, since its weights may be zeros, which hide any difference.

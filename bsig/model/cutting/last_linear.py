@@ -33,6 +33,11 @@ def last_linear_of(model: Any) -> tuple[nn.Linear, dict[str, nn.Module]]:
     Raises:
         CutError: the network ends in no linear layer with a row a class, or in more than two.
     """
+    if isinstance(getattr(model, "aux_head", None), nn.Module):
+        raise CutError(
+            "to its class token's logits it adds, class by class, half of the highest logit among its tokens, which no "
+            "last linear layer gives (a network that was trained without: --model-kwargs use_aux_head=false)"
+        )
     classifier = model.get_classifier()
     classifiers = list(classifier) if isinstance(classifier, tuple | list | nn.ModuleList) else [classifier]
     names = {id(module): name for name, module in model.named_modules()}

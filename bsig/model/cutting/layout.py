@@ -97,12 +97,13 @@ def layout_of(model: Any, native: Tensor, example: Float[Tensor, "1 3 H W"]) -> 
         return GridLayout("NCHW", native.shape[1])
     if native.ndim != 3:
         raise CutError(f"its feature map has {native.ndim} axes")
-    prefix = int(getattr(model, "num_prefix_tokens", 0))
-    grid_hw = _token_grid(model, native.shape[1] - prefix, example)
+    # VOLO does not say that it has a class token.
+    prefix = int(getattr(model, "num_prefix_tokens", getattr(model, "cls_token", None) is not None))
+    grid_hw = token_grid(model, native.shape[1] - prefix, example)
     return GridLayout("NLC", native.shape[2], prefix, grid_hw)
 
 
-def _token_grid(model: Any, tokens: int, example: Tensor) -> tuple[int, int]:
+def token_grid(model: Any, tokens: int, example: Tensor) -> tuple[int, int]:
     """Rows and columns of a number of tokens.
 
     The patch embedding knows its grid, but networks that merge patches later have fewer tokens in the end. Then the

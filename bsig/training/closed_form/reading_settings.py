@@ -21,7 +21,9 @@ from torch import Tensor
 
 from bsig.explain.diagnostics.absent_classes import absent_classes
 from bsig.explain.readings import levelled, log_presence, readings_of
+from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
+from bsig.training.features.labels import NO_CLASS
 
 PICTURES_AT_ONCE = 16
 ABSENT_A_PICTURE = 10
@@ -31,7 +33,7 @@ LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 @torch.no_grad()
 def fitted_settings(
-    model: DualBranch, features: Float[Tensor, "n k h w"], labels: Int[Tensor, " n"], seed: int = 0
+    model: DualBranch, features: Float[Tensor, "n k h w"], labels: Int[Tensor, "n ..."], seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """The best of `LAMBDAS` for softmax's map, as `readings` in `checkpoint.json` has it.
 
@@ -39,7 +41,7 @@ def fitted_settings(
 
     Args:
         features: of training pictures, as `DualBranch.features` gives them.
-        labels: the model's class index of each.
+        labels: the model's classes of each, as `features/labels.py` has them; the first one's map is the own one.
         seed: of the absent classes.
     """
     if not model.softmax_head.cam_is_exact or "levelled" not in readings_of(model, "cam", "signed"):
@@ -57,12 +59,19 @@ def fitted_settings(
     return {"levelled": {"lambda": LAMBDAS[int(np.argmax((own + 1 - absent) / 2))]}}
 
 
-def asked_classes(labels: Int[Tensor, " b"], num_classes: int, seed: int = 0, first: int = 0) -> Int[Tensor, "b m"]:
-    """Each picture's own class and, behind it, absent ones; `first` is the number of the first picture."""
-    count = min(ABSENT_A_PICTURE, num_classes - 1)
+def asked_classes(labels: Int[Tensor, "b ..."], num_classes: int, seed: int = 0, first: int = 0) -> Int[Tensor, "b m"]:
+    """Each picture's first class and, behind it, absent ones; `first` is the number of the first picture.
+
+    Raises:
+        InputError: a picture holds all classes, so none is absent.
+    """
+    present = [[label for label in row if label != NO_CLASS] for row in labels.reshape(len(labels), -1).tolist()]
+    count = min(ABSENT_A_PICTURE, num_classes - max(map(len, present)))
+    if count < 1:
+        raise InputError(f"a picture holds all {num_classes} classes of the model, and none is absent; leave it out.")
     rows = [
-        [label, *absent_classes(range(num_classes), [label], count, seed=seed, position=first + number)]
-        for number, label in enumerate(labels.tolist())
+        [classes[0], *absent_classes(range(num_classes), classes, count, seed=seed, position=first + number)]
+        for number, classes in enumerate(present)
     ]
     return torch.tensor(rows, device=labels.device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.images import RESAMPLING, Triple
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import DEFAULT_BACKBONE, BackboneOptions
-from bsig.model.checkpoints.save import save_checkpoint
+from bsig.model.class_embeddings import ClassEmbeddings, read_class_embeddings
 from bsig.model.class_names import read_class_names
 from bsig.model.dual_branch import DualBranch
 from bsig.model.feature_stages import feature_stages, stage_of
@@ -26,7 +27,7 @@ from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import in_words as refused_in_words
 from bsig.ui.components.inputs import OPEN_COMPARE_JS
-from bsig.ui.screens.compare.screen import CompareScreen
+from bsig.ui.screens.compare.screen import CompareScreen, saved_checkpoint
 from bsig.ui.screens.finetune.form import BACKBONE
 from bsig.ui.server.limits import pretrained_names
 from bsig.ui.workbench import Workbench
@@ -53,6 +54,7 @@ class ModelRequest:
         class_names: one name a line, or the path of what `read_class_names` reads.
         input_size, mean, std, model_kwargs: as typed, like the options of `new-model`.
         interpolation, crop_mode: of the preprocessing; empty for the file's or timm's own.
+        class_embeddings: path of a file of text embeddings, which makes an image tower a zero-shot model.
     """
 
     backbone: str | None
@@ -66,6 +68,7 @@ class ModelRequest:
     interpolation: str | None = None
     crop_mode: str | None = None
     model_kwargs: str | None = None
+    class_embeddings: str | None = None
 
     def settings(self, bench: Workbench) -> ModelSettings:
         """Class names, preprocessing and further options, as typed.
@@ -86,6 +89,17 @@ class ModelRequest:
             model_kwargs=pairs,
             weights_key=(self.weights_key or "").strip() or None,
         )
+
+    def embeddings(self, bench: Workbench) -> ClassEmbeddings | None:
+        """The class embeddings of the file that is named; None where none is.
+
+        Raises:
+            InputError: the file cannot be used, or a path is given in a public app.
+        """
+        path = (self.class_embeddings or "").strip()
+        if path and not bench.limits.takes_paths:
+            raise InputError("`class_embeddings` must be left out here: a public app reads no files of its machine.")
+        return read_class_embeddings(Path(path).expanduser()) if path else None
 
     def checked(self, bench: Workbench) -> tuple[str, Path | None, BackboneOptions]:
         """The backbone's name, the weights file and the options.
@@ -187,6 +201,11 @@ def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
             label="Weights file", placeholder="published weights", max_lines=1, elem_id="model-weights",
             visible=not bench.is_public, info="Path of a .safetensors or .pth file; may be empty.",
         ),
+        "class_embeddings": gr.Textbox(
+            label="Class embeddings", placeholder="none", max_lines=1, elem_id="model-class-embeddings",
+            visible=not bench.is_public,
+            info="For a zero-shot model of a CLIP or SigLIP tower: path of a file with a text embedding a class.",
+        ),
         "stage": gr.Dropdown(
             titles, value=titles[0], label="Features taken at", elem_id="model-stage",
             info="A finer grid, or an earlier layer.",
@@ -247,13 +266,15 @@ def load_model(bench: Workbench, request: ModelRequest) -> DualBranch:
         InputError: as `ModelRequest.checked` and `new_model`; or a limit of this app is reached.
     """
     backbone, weights, options = request.checked(bench)
-    settings = request.settings(bench)
+    settings, embeddings = request.settings(bench), request.embeddings(bench)
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
-    if settings != NO_SETTINGS:
+    asked = repr(settings) * (settings != NO_SETTINGS) + (embeddings.sha256 or "" if embeddings else "")
+    if asked:
         # Answers are kept by name, so other settings are another model.
-        label = f"{label[:92]}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:6]}"
-    if label in {row["name"] for row in bench.checkpoint_rows()}:
-        label = f"{label}-new"
+        label = f"{label[:92]}-{hashlib.sha256(asked.encode()).hexdigest()[:6]}"
+    saved = {row["name"] for row in bench.checkpoint_rows()} - set(bench.visitor_space.registered)
+    if label in saved:
+        label = next(name for number in count(2) if (name := f"{label}-{number}") not in saved)
     if label not in bench.visitor_space.registered:
         bench.limits.check_count(
             "models and checkpoints",
@@ -263,7 +284,7 @@ def load_model(bench: Workbench, request: ModelRequest) -> DualBranch:
         )
 
     def made() -> DualBranch:
-        model = new_model(backbone, weights, options, bench.device, settings)
+        model = new_model(backbone, weights, options, bench.device, settings, embeddings)
         model.name = label
         return model
 
@@ -277,20 +298,17 @@ def finetune_start(bench: Workbench, request: ModelRequest) -> str:
     """What the Fine-tune form starts from: a timm name, or, for a file or another feature stage, a saved checkpoint.
 
     Raises:
-        InputError: as `load_model`; or there is no folder to save a checkpoint in.
+        InputError: as `load_model` and `saved_checkpoint`.
     """
     backbone, weights, options = request.checked(bench)
-    own = request.settings(bench) == NO_SETTINGS and options == BackboneOptions()
+    own = request.settings(bench) == NO_SETTINGS and options == BackboneOptions() and not request.class_embeddings
     if weights is None and not backbone.startswith(HUB) and own:
         return f"{BACKBONE}{backbone}"
-    folder = bench.own_checkpoints()
-    if folder is None:
+    if bench.own_checkpoints() is None:  # before the model is loaded
         raise InputError(
             "this app has no folder for new checkpoints; use `python -m bsig new-model` and fine-tune that."
         )
-    model = load_model(bench, request)
-    save_checkpoint(model, folder / model.name)
-    return model.name
+    return saved_checkpoint(bench, load_model(bench, request).name)
 
 
 def facts_html(model: DualBranch) -> html.Html:
@@ -308,13 +326,24 @@ def facts_html(model: DualBranch) -> html.Html:
         "Methods": ", ".join(CAM_METHODS[key].title for key in methods_of(head)),
         "Preprocessing": ", ".join(in_words(model.preprocessing).values()),
         **{f"Top classes of {name}": _top(model, name) for name in PREVIEWED},
-        "Sigmoid branch": "fine-tuned" if model.is_trained else "still the clone: not fine-tuned yet",
+        **_zero_shot_facts(model),
+        "Sigmoid branch": model.training_state if model.is_trained else "still the clone: not fine-tuned yet",
     }
     rows: list[list[str | html.Cell]] = [[html.row_title(name), value] for name, value in facts.items()]
     words = " ".join(
         text for text in ("Compare shows it now.", *model.notes, why_not_cam(head), not_trained(model)) if text
     )
     return html.joined(html.table([], rows, scrolls=True, id="model-table"), html.note(words, role="status"))
+
+
+def _zero_shot_facts(model: DualBranch) -> dict[str, str]:
+    """Scale and bias of a zero-shot model; nothing for others."""
+    said = model.metadata.get("zero_shot")
+    if not said:
+        return {}
+    bias = said["logit_bias"]
+    sigmoid = "no bias" if bias is None else f"{bias:+.4g} in the sigmoid branch"
+    return {"Zero-shot logit": f"{said['logit_scale']:.4g} x cosine of picture and class, {sigmoid}"}
 
 
 def _top(model: DualBranch, picture: str) -> str:
@@ -344,5 +373,6 @@ def _checkpoint_row(row: dict[str, Any]) -> list[str]:
         return [row["name"], f"{row['backbone']}, not installed: {row['needs']}", "", ""]
     grid, stage = row.get("grid_hw"), row.get("feature_stage", LAST)
     features = f"{stage}, {grid[0]} x {grid[1]}" if grid else str(stage)
-    branch = f"{row['branch']}, fine-tuned" if row.get("trained", True) else "still the clone"
+    state = "zero-shot" if row.get("zero_shot") else "fine-tuned"
+    branch = f"{row['branch']}, {state}" if row.get("trained", True) else "still the clone"
     return [row["name"], str(row["backbone"]), features, branch]

@@ -6,16 +6,19 @@ import copy
 import math
 
 import numpy as np
+import pytest
 import reference
 import torch
 from torch import Tensor, nn
 
 from bsig.explain.readings import settings_of
+from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
 from bsig.training.closed_form.reading_settings import LAMBDAS, asked_classes, fitted_settings, shares_above_zero
+from bsig.training.features.labels import NO_CLASS
 
 CLASSES = 6
 
@@ -48,6 +51,15 @@ def test_a_picture_is_asked_for_its_class_and_for_absent_ones_whatever_the_batch
     assert asked[:, 0].tolist() == labels.tolist()
     assert (asked[:, 1:] != labels[:, None]).all()
     assert torch.equal(asked_classes(labels[5:], CLASSES, first=5), asked[5:])
+
+
+def test_no_class_that_is_in_the_picture_counts_as_absent() -> None:
+    labels = torch.tensor([[0, 3, 4], [2, NO_CLASS, NO_CLASS]])
+    asked = asked_classes(labels, CLASSES)
+    assert asked.shape == (2, 1 + CLASSES - 3)
+    assert (set(asked[0].tolist()), int(asked[1, 0])) == ({0, 1, 2, 5}, 2)
+    with pytest.raises(InputError, match="all 3 classes of the model, and none is absent"):
+        asked_classes(torch.tensor([[0, 1, 2]]), 3)
 
 
 def test_shares_above_zero_by_hand() -> None:

@@ -9,10 +9,13 @@ import pytest
 import timm
 import torch
 from checkpoint_folders import without_weights_of
+from image_towers import SIGLIP, SMALL, TOWERS, tower, weights_file
 from safetensors.torch import save_file
 
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE
+from bsig.model.class_embeddings import ClassEmbeddings
+from bsig.model.text_tower import write_class_embeddings
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.compare.words import method_choices
@@ -29,9 +32,9 @@ def bench(tmp_path: Path) -> Workbench:
     return Workbench(more_folders=[tmp_path / "made"], models=2)
 
 
-def weights_of(name: str, folder: Path) -> str:
+def weights_of(name: str, folder: Path, classes: int = 5) -> str:
     torch.manual_seed(1)
-    network = timm.create_model(name, num_classes=5)
+    network = timm.create_model(name, num_classes=classes)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
@@ -99,6 +102,49 @@ def test_a_fine_tune_starts_from_a_name_or_from_a_saved_checkpoint(bench: Workbe
     assert bench.checkpoint_path(name).is_dir()
     with pytest.raises(InputError, match="no folder for new checkpoints"):
         finetune_start(Workbench(), ModelRequest(DEFAULT_BACKBONE, None, "stride16, 14 x 14 cells: the same weights"))
+
+
+def test_a_saved_model_is_kept_and_another_of_its_name_is_refused(bench: Workbench, tmp_path: Path) -> None:
+    request = ModelRequest("test_resnet", weights_of("test_resnet", tmp_path))
+    name = finetune_start(bench, request)
+    folder = tmp_path / "made" / name
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
+    assert finetune_start(bench, request) == name, "the same model again needs no second folder"
+    (tmp_path / "other").mkdir()
+    other = ModelRequest("test_resnet", weights_of("test_resnet", tmp_path / "other", classes=6))
+    with pytest.raises(InputError, match="holds a checkpoint; rename that folder"):
+        finetune_start(bench, other)
+    assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()} == before
+    later = Workbench(more_folders=[tmp_path / "made"], models=2)
+    assert load_model(later, other).name == f"{name}-2"
+
+
+def test_class_embeddings_make_a_zero_shot_model_and_are_refused_in_a_public_app(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    embeddings = ClassEmbeddings(torch.eye(TOWERS[SIGLIP])[:3], ("ant", "bee", "cat"), 117.25, -12.5)
+    request = ModelRequest(
+        SIGLIP,
+        str(weights_file(tower(SIGLIP), tmp_path)),
+        model_kwargs=" ".join(f"{name}={value}" for name, value in SMALL.items()),
+        class_embeddings=str(write_class_embeddings(embeddings, tmp_path / "classes.safetensors")),
+    )
+    model = load_model(bench, request)
+    facts = facts_html(model)
+    for words in (
+        "117.25 times the cosine",
+        "117.2 x cosine of picture and class, -12.5 in the sigmoid branch",
+        "zero-shot",
+        "both maps are the same",
+        "adds the bias -12.5",
+    ):
+        assert words in facts
+    *_, said = compare_answer(bench, PICTURE, model.name, "bee", "", "signed")
+    assert "A bias is all that the sigmoid branch adds" in said["finding"]
+    assert finetune_start(bench, request) == model.name
+    assert "full, zero-shot" in models_html(bench)
+    with pytest.raises(InputError, match="a public app reads no files"):
+        load_model(Workbench(is_public=True), ModelRequest(SIGLIP, class_embeddings="classes.npz"))
 
 
 def test_nothing_typed_is_refused(bench: Workbench) -> None:

@@ -12,7 +12,8 @@ import gradio as gr
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.inputs.errors import InputError
-from bsig.model.checkpoints.save import save_checkpoint
+from bsig.model.checkpoints.load import is_saved_as
+from bsig.model.checkpoints.save import check_nothing_is_lost, save_checkpoint
 from bsig.ui.components.examples import example_at, example_by_key
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.handlers import PRIVATE, in_words
@@ -145,7 +146,7 @@ def saved_checkpoint(bench: Workbench, name: str) -> str:
     """The name of a model as a checkpoint folder, which a fine-tune can start from; saved where it was not yet.
 
     Raises:
-        InputError: there is no folder to save it in.
+        InputError: there is no folder to save it in, or another checkpoint has its name there.
     """
     if name in bench.saved_names():
         return name
@@ -155,7 +156,11 @@ def saved_checkpoint(bench: Workbench, name: str) -> str:
             f"`checkpoint` (='{name}') is not saved, and this app has no folder for new checkpoints; use `python -m "
             "bsig new-model` and fine-tune that."
         )
-    save_checkpoint(bench.model(name), folder / name)
+    model, path = bench.model(name), folder / name
+    if is_saved_as(model, path):
+        return name
+    check_nothing_is_lost(path, "rename that folder, so that nothing of it is replaced")
+    save_checkpoint(model, path)
     return name
 
 

@@ -115,6 +115,17 @@ def test_the_check_counts_pictures_and_names_the_classes_that_the_checkpoint_lac
     assert checked_pictures(bench, replace(own, folder=" ")) is None
 
 
+def test_a_picture_of_several_classes_is_counted_once_and_kept_for_the_known_one(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    lines = ("file,class", "a.jpg,tench;zebra", "b.jpg,unicorn;zebra", "c.jpg,unicorn;faun", "d.jpg,tench")
+    (tmp_path / "index.csv").write_text("\n".join(lines), encoding="utf-8")
+    check = checked_pictures(bench, OwnPictures(CHECKPOINT, None, str(tmp_path), ["cam"], ["signed"], None))
+    assert check is not None
+    assert (check.pictures, check.measured, check.known) == (4, 3, 2)
+    assert check.unmatched == {"faun": 1, "unicorn": 1}
+
+
 def test_a_zip_without_a_known_class_is_refused_by_its_own_name(bench: Workbench, tmp_path: Path) -> None:
     folder, file = class_folders(tmp_path / "set", {"unicorn": "red"}, count=1), tmp_path / "beasts.zip"
     with zipfile.ZipFile(file, "w") as archive:
