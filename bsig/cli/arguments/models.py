@@ -26,6 +26,10 @@ def add_new_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backbone", metavar="NAME", help="timm name, or hf:owner/repo of a timm model")
     parser.add_argument("--weights", type=Path, default=None, help=".safetensors or .pth (default: published)")
     parser.add_argument("--weights-key", metavar="KEY", help="which set of weights of the file, where it holds several")
+    parser.add_argument("--class-embeddings", type=Path, metavar="FILE",
+                        help="zero-shot: NAME is an image tower, the file holds a text embedding a class")  # fmt: skip
+    parser.add_argument("--logit-scale", type=float, metavar="X", help="zero-shot: factor before the cosine")
+    parser.add_argument("--logit-bias", type=float, metavar="X", help="zero-shot: what the sigmoid branch adds")
     parser.add_argument("--feature-stage", default="last", help="last, stride16, stride8, or a layer's name")
     parser.add_argument("--global-pool", default=None, help="another pooling: avg, max, avgmax, catavgmax")
     _add_settings_arguments(parser)
