@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile_files import hostile_checkpoints, markup_checkpoint
+from hostile_files import hostile_checkpoints, loadable_checkpoints
 from http_visitor import AttackedApp, Visitor, attacked_app_in
 from hypothesis import settings
 from tolerances import FLOAT32, assert_close
@@ -87,7 +87,7 @@ def shared_data() -> Path:
 def attacked_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedApp]:
     """The app as strangers meet it, a process of its own, with hostile checkpoints beside those that ship."""
     folder = tmp_path_factory.mktemp("attacked")
-    with attacked_app_in(folder, markup_checkpoint, hostile_checkpoints) as app:
+    with attacked_app_in(folder, loadable_checkpoints, hostile_checkpoints) as app:
         yield app
 
 

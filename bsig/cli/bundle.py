@@ -5,27 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.cli.arguments import add_checkpoint_argument, add_device_argument
 from bsig.cli.progress import ProgressLine
 from bsig.inputs.datasets.read import read_dataset
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.training.data_check import check_match, matched
-from bsig.training.features.bundle import BUNDLED_FEATURES, save_bundle
+from bsig.training.features.bundle import save_bundle
 from bsig.training.features.cache import pooled_features
 from bsig.training.features.pooled import PooledFeatures
-
-
-def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `bundle-features`."""
-    parser.add_argument("data", metavar="DATA", help="data set whose train split is trained on")
-    parser.add_argument("--held-out", default=None, metavar="DATA", help="data set whose val split is only measured")
-    add_checkpoint_argument(parser)
-    add_device_argument(parser)
-    parser.add_argument("--source", default="", help="where the pictures come from, in words")
-    parser.add_argument("--licence", default="", help="what may be done with the file, in words")
-    parser.add_argument("--out", type=Path, default=BUNDLED_FEATURES, help="file to write")
 
 
 def run_bundle(arguments: argparse.Namespace) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
 from bsig.cli.progress import ProgressLine
 from bsig.inputs.datasets.read import read_dataset
-from bsig.inputs.datasets.samples import SPLITS, LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.listing import checkpoint_path
 from bsig.model.checkpoints.load import load_checkpoint
@@ -19,16 +17,6 @@ from bsig.training.closed_form.calibration import calibration_sentence, fit_pres
 from bsig.training.cross_fit import check_size, held_out_logits
 from bsig.training.data_check import check_match, matched
 from bsig.training.features.cache import pooled_features
-
-
-def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `calibrate`."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name or folder; its checkpoint.json is changed")
-    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
-    parser.add_argument("--split", default="train", choices=SPLITS, help="pictures that the branch was not trained on")
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
-    add_checkpoints_folder_argument(parser)
-    add_device_argument(parser)
 
 
 def run_calibrate(options: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
+from bsig.cli.arguments.shared import add_checkpoints_folder_argument, add_device_argument
 from bsig.inputs.errors import InputError
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import timm
 
-from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
 from bsig.cli.progress import ProgressLine
-from bsig.explain.cams import TRAINED
 from bsig.explain.diagnostics.blank_map import BlankMapDiagnosis, blank_map_diagnosis, diagnosis_json
 from bsig.explain.explainer import Explainer
-from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.listing import list_checkpoints
@@ -23,20 +21,6 @@ from bsig.model.cutting.cut import LAST
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import new_model
-
-
-def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `doctor`."""
-    parser.add_argument("model", metavar="MODEL", help="checkpoint name or folder, timm name, or hf:owner/repo")
-    parser.add_argument("image", metavar="IMAGE", help="picture file")
-    parser.add_argument("--class", dest="class_name", default=None, help="class name, id or index (default: predicted)")
-    parser.add_argument("--method", default=None, help=f"{', '.join(CAM_METHODS)} (default: the model's own)")
-    parser.add_argument("--weights", default="signed", help=f"treatment of negative weights: {', '.join(TREATMENTS)}")
-    parser.add_argument("--branch", default="softmax", help=f"whose map: {' or '.join(TRAINED)}")
-    parser.add_argument("--layer", default=LAST, help="of a timm name: last, stride16, stride8, or a layer's name")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    add_checkpoints_folder_argument(parser)
-    add_device_argument(parser)
 
 
 def run_doctor(options: argparse.Namespace) -> None:

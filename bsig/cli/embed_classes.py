@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.cli.arguments import written_to
+from bsig.cli.arguments.shared import written_to
 
 
 def add_embed_classes_arguments(parser: argparse.ArgumentParser) -> None:

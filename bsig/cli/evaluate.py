@@ -9,13 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from bsig.cli.arguments import (
-    DATA_HELP,
-    add_checkpoint_argument,
-    add_checkpoints_folder_argument,
-    add_device_argument,
-    written_to,
-)
+from bsig.cli.arguments.shared import written_to
 from bsig.cli.progress import ProgressLine, progress_lines
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import evaluate
@@ -23,7 +17,6 @@ from bsig.evaluation.output.shipped import compact, results_text, shipped_runs, 
 from bsig.evaluation.output.text import csv_of, format_table
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
-from bsig.inputs.datasets.split_names import split_argument
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json, write_whole
@@ -37,22 +30,6 @@ from bsig.training.processes import Processes, joined_processes
 
 PARTS_FOLDER = CACHE_FOLDER / "evaluations"
 PROGRESS_OF = "pictures or as long"
-
-
-def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `evaluate`; those of what is measured come from `EvaluationConfig`."""
-    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    add_checkpoint_argument(parser)
-    parser.add_argument(
-        "--split", default=None, type=split_argument, help="train, val or test; default: val, else test, else all"
-    )
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
-    EvaluationConfig.add_arguments(parser)
-    add_device_argument(parser)
-    parser.add_argument("--out", type=Path, default=None, help="JSON file to write, with a CSV of all rows beside it")
-    parser.add_argument("--record", action="store_true", help="put the main figures into the checkpoint's own JSON")
-    parser.add_argument("--progress", default="auto", choices=("auto", "lines"), help="lines: for programs")
-    parser.add_argument("--nice", type=int, default=0, help="lower the priority by so much, so that others come first")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -89,14 +66,6 @@ def run_evaluate(options: argparse.Namespace) -> None:
         record_results(checkpoint_path(options.checkpoint, options.checkpoints), results)
     shutil.rmtree(partial, ignore_errors=True)
     print(format_table(results))
-
-
-def add_evaluate_shipped_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `evaluate-shipped`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds imagenet20, shapes5 and birds10")
-    add_checkpoints_folder_argument(parser)
-    parser.add_argument("--only", default=None, help="this checkpoint alone")
-    add_device_argument(parser)
 
 
 def run_evaluate_shipped(options: argparse.Namespace) -> None:

@@ -9,16 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.cli.arguments import add_checkpoint_argument, add_device_argument
+from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argument
+from bsig.explain.names import METHODS, READINGS, WEIGHTS
 from bsig.inputs.errors import InputError
 
-# The keys of CAM_METHODS, TREATMENTS and READINGS (less those that need a second class), which cannot be imported yet;
-# tests/cli/test_explain.py holds them together.
-METHODS = ("cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "ablation-cam", "score-cam",
-           "eigen-cam")  # fmt: skip
-WEIGHTS = ("signed", "nonnegative", "paper")
-READINGS = ("plain", "levelled", "window", "window-log-p", "sigmoid-logit", "log-odds", "competition", "cell-log-odds",
-            "finer", "probability-gradient")  # fmt: skip
 CONTACT_SHEET, TABLE, MANIFEST = "contact-sheet.png", "explanations.csv", "manifest.json"
 FILES = (
     "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "

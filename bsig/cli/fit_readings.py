@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
 from bsig.cli.progress import ProgressLine
 from bsig.inputs.datasets.read import read_dataset
-from bsig.inputs.datasets.samples import SPLITS, LabelledImages
+from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.listing import checkpoint_path
 from bsig.model.checkpoints.load import load_checkpoint
@@ -38,16 +36,6 @@ class KeptGrids:
     def read(self, position: int, present: tuple[int, ...], grids: Float[Tensor, "2 k h w"]) -> None:
         """Keeps one picture by its number."""
         self.pictures[position] = (grids[0].clone(), present)
-
-
-def add_fit_readings_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `fit-readings`."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name or folder; its checkpoint.json is changed")
-    parser.add_argument("data", metavar="DATA", help="folder of class folders, index.csv or WSOL, or torchvision:NAME")
-    parser.add_argument("--split", default="train", choices=SPLITS, help="labelled pictures; never those measured on")
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
-    add_checkpoints_folder_argument(parser)
-    add_device_argument(parser)
 
 
 def run_fit_readings(options: argparse.Namespace) -> None:

@@ -1,9 +1,10 @@
 """`python -m bsig <command>`, or `bsig <command>` once installed: arguments in, the library's answers out.
 
-A command's file is imported when the command is named, and not before: `--help`, `--version` and wrong usage need
-neither torch nor timm, and are answered at once.
+A command's arguments are imported when the command is named, what runs it once they are parsed: `--help`, `--version`
+and wrong usage need neither torch nor timm, and are answered at once.
 
-Exit code 0 on success; 2 on wrong usage or bad input, with one sentence on stderr; 1 on a defect of this project.
+Exit code 0 on success; 2 on wrong usage, bad input or a full disk, with one sentence on stderr; 1 on a defect of this
+project.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from pkgutil import resolve_name
+from typing import NoReturn
 
 from bsig.cli.streams import write_any_letter
-from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError, StoppedEarly, disk_sentence
 from bsig.inputs.names import check_utf8
 from bsig.inputs.version import __version__
 
@@ -42,11 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bsig: stopped.", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:
-        # The reader has gone (`| head`); what is left in the buffer must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone (`| head`)
+        _drop_output()
         return 0
+    except OSError as error:
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"bsig: {sentence}", file=sys.stderr)
+        _drop_output()
+        return 2
     return 0
+
+
+def _drop_output() -> None:
+    """Drops what is left in the buffer of stdout, which must not fail once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True)
@@ -64,56 +79,51 @@ class Command:
 
     def run(self, options: argparse.Namespace) -> None:
         """Runs the command."""
-        _function(self.run_at)(options)
+        resolve_name(self.run_at)(options)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Adds the command's arguments."""
         if self.arguments_at:
-            _function(self.arguments_at)(parser)
-
-
-def _function(place: str) -> Callable[..., Any]:
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+            resolve_name(self.arguments_at)(parser)
 
 
 COMMANDS = (
     Command("explain", "Both branches' maps of pictures, as pictures and numbers.", "bsig.cli.explain:run_explain",
             "bsig.cli.explain:add_explain_arguments"),
     Command("doctor", "Why a heatmap is blank or misleading, and what shows the evidence.",
-            "bsig.cli.doctor:run_doctor", "bsig.cli.doctor:add_doctor_arguments"),
+            "bsig.cli.doctor:run_doctor", "bsig.cli.arguments.doctor:add_doctor_arguments"),
     Command("check-bundle", "Compute the explanations of a bundle again and compare.",
             "bsig.cli.check_bundle:run_check_bundle", "bsig.cli.check_bundle:add_check_bundle_arguments"),
     Command("finetune", "Train the sigmoid branch and write a checkpoint folder.", "bsig.cli.finetune:run_finetune",
-            "bsig.cli.finetune:add_finetune_arguments"),
+            "bsig.cli.arguments.finetune:add_finetune_arguments"),
     Command("calibrate", "Fit how likely a class is in a picture, on labelled pictures the branch has not seen.",
-            "bsig.cli.calibrate:run_calibrate", "bsig.cli.calibrate:add_calibrate_arguments"),
+            "bsig.cli.calibrate:run_calibrate", "bsig.cli.arguments.fits:add_calibrate_arguments"),
     Command("fit-readings", "Fit the settings of readings on labelled training pictures.",
-            "bsig.cli.fit_readings:run_fit_readings", "bsig.cli.fit_readings:add_fit_readings_arguments"),
+            "bsig.cli.fit_readings:run_fit_readings", "bsig.cli.arguments.fits:add_fit_readings_arguments"),
     Command("evaluate", "Measure both branches, with baselines and intervals.", "bsig.cli.evaluate:run_evaluate",
-            "bsig.cli.evaluate:add_evaluate_arguments"),
+            "bsig.cli.arguments.evaluate:add_evaluate_arguments"),
     Command("evaluate-shipped", "Measure the shipped checkpoints; write their results.json.",
-            "bsig.cli.evaluate:run_evaluate_shipped", "bsig.cli.evaluate:add_evaluate_shipped_arguments"),
+            "bsig.cli.evaluate:run_evaluate_shipped", "bsig.cli.arguments.evaluate:add_evaluate_shipped_arguments"),
     Command("checkpoints", "List what can be loaded.", "bsig.cli.models:run_checkpoints",
-            "bsig.cli.models:add_checkpoints_arguments"),
+            "bsig.cli.arguments.models:add_checkpoints_arguments"),
     Command("bundle-features", "Pooled features of a data set as one file that a head can be trained from, without a "
-            "picture.", "bsig.cli.bundle:run_bundle", "bsig.cli.bundle:add_bundle_arguments"),
+            "picture.", "bsig.cli.bundle:run_bundle", "bsig.cli.arguments.bundle:add_bundle_arguments"),
     Command("new-model", "A model of any timm classifier, not fine-tuned yet.", "bsig.cli.models:run_new_model",
-            "bsig.cli.models:add_new_model_arguments"),
+            "bsig.cli.arguments.models:add_new_model_arguments"),
     Command("embed-classes", "Class names as text embeddings, for a zero-shot model.",
             "bsig.cli.embed_classes:run_embed_classes", "bsig.cli.embed_classes:add_embed_classes_arguments"),
     Command("import-checkpoint", "A file of the published code as a checkpoint folder.", "bsig.cli.models:run_import",
-            "bsig.cli.models:add_import_arguments"),
+            "bsig.cli.arguments.models:add_import_arguments"),
     Command("publish", "Push a checkpoint to the Hugging Face Hub.", "bsig.cli.models:run_publish",
-            "bsig.cli.models:add_publish_arguments"),
+            "bsig.cli.arguments.models:add_publish_arguments"),
     Command("heads", "The table of head families and the CAM variants they allow, as Markdown.",
             "bsig.cli.tables:run_heads"),
     Command("bench", "Speed and memory on this machine, beside a bare forward pass, grad-cam and torch-cam.",
-            "bsig.cli.bench.command:run_bench", "bsig.cli.bench.command:add_bench_arguments"),
+            "bsig.cli.bench.command:run_bench", "bsig.cli.arguments.bench:add_bench_arguments"),
     Command("results", "The shipped results, as Markdown.", "bsig.cli.tables:run_results",
-            "bsig.cli.tables:add_results_arguments"),
+            "bsig.cli.arguments.tables:add_results_arguments"),
     Command("paper", "The paper's tables beside what was measured here, as Markdown.", "bsig.cli.tables:run_paper",
-            "bsig.cli.tables:add_paper_arguments"),
+            "bsig.cli.arguments.tables:add_paper_arguments"),
     Command("diagnostics", "The table of all diagnostics, as Markdown.", "bsig.cli.tables:run_diagnostics"),
 )  # fmt: skip
 

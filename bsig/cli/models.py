@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.cli.arguments import add_checkpoints_folder_argument, add_device_argument
 from bsig.explain.methods import why_not_cam
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import publish_folder
-from bsig.inputs.images import RESAMPLING
 from bsig.inputs.paths import EXAMPLES
 from bsig.model.backbones import BackboneOptions
 from bsig.model.checkpoints.card import model_card
@@ -30,14 +28,7 @@ from bsig.model.model_settings import ModelSettings, parsed_kwargs, parsed_size,
 from bsig.model.new_model import NOT_TRAINED, new_model, same_padded
 from bsig.model.preview import PREVIEWED, alternatives, labelled_pictures, top_classes
 from bsig.model.published.import_file import import_published
-from bsig.model.published.networks import ARCHITECTURES, METHODS, PublishedNetwork
-from bsig.model.replaced_heads import ACTIVATIONS
-
-
-def add_checkpoints_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `checkpoints`."""
-    add_checkpoints_folder_argument(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+from bsig.model.published.networks import PublishedNetwork
 
 
 def run_checkpoints(options: argparse.Namespace) -> None:
@@ -63,42 +54,6 @@ def run_checkpoints(options: argparse.Namespace) -> None:
                 f"{'' if row['trained'] else ' (not fine-tuned yet: still the clone)'}, "
                 f"{row['megabytes']} MB, sha256 {row['sha256'][:12]}"
             )
-
-
-def add_new_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `new-model`."""
-    parser.add_argument("backbone", metavar="NAME", help="timm name, or hf:owner/repo of a timm model")
-    parser.add_argument("--weights", type=Path, default=None, help=".safetensors or .pth (default: published)")
-    parser.add_argument("--weights-key", metavar="KEY", help="which set of weights of the file, where it holds several")
-    parser.add_argument("--class-embeddings", type=Path, metavar="FILE",
-                        help="zero-shot: NAME is an image tower, the file holds a text embedding a class")  # fmt: skip
-    parser.add_argument("--logit-scale", type=float, metavar="X", help="zero-shot: factor before the cosine")
-    parser.add_argument("--logit-bias", type=float, metavar="X", help="zero-shot: what the sigmoid branch adds")
-    parser.add_argument("--feature-stage", default="last", help="last, stride16, stride8, or a layer's name")
-    parser.add_argument("--global-pool", default=None, help="another pooling: avg, max, avgmax, catavgmax")
-    _add_settings_arguments(parser)
-    parser.add_argument("--model-kwargs", nargs="+", default=[], metavar="KEY=VALUE",
-                        help="settings of timm's network, e.g. pad_type=same bn_eps=1e-3")  # fmt: skip
-    parser.add_argument("--in-chans", type=int, help="input channels that the file must have: 1 (grey) or 3")
-    parser.add_argument("--head-activation", choices=sorted(ACTIVATIONS), help="of a replaced classifier")
-    parser.add_argument("--sigmoid-output", action="store_true",
-                        help="the one output is a sigmoid's logit: two classes, absent and present")  # fmt: skip
-    parser.add_argument("--pictures", metavar="FOLDER", type=Path,
-                        help="labelled pictures: prints top-1 with this and other preprocessings")  # fmt: skip
-    add_device_argument(parser)
-    _add_out_argument(parser)
-
-
-def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds class names and preprocessing."""
-    parser.add_argument("--class-names", type=Path, metavar="PATH",
-                        help="one name a line, JSON {index: name}, or a folder of class folders")  # fmt: skip
-    parser.add_argument("--input-size", metavar="SIZE", help="pixels: 160, or rows x columns as 160x224")
-    parser.add_argument("--mean", type=float, nargs="+", metavar="X", help="pixels from 0 to 1; one number or R G B")
-    parser.add_argument("--std", type=float, nargs="+", metavar="X", help="one number or R G B")
-    parser.add_argument("--interpolation", choices=tuple(RESAMPLING))
-    parser.add_argument("--crop-mode", choices=("center", "squash"))
-    parser.add_argument("--crop-pct", type=float, help="share of the shorter side that a centre crop keeps")
 
 
 def _settings(options: argparse.Namespace, **others: Any) -> ModelSettings:
@@ -180,16 +135,6 @@ def _print_trials(model: DualBranch, padded: DualBranch | None, folder: Path) ->
     print("\n".join(lines), file=sys.stderr)
 
 
-def add_import_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `import-checkpoint`."""
-    parser.add_argument("file", metavar="FILE", type=Path, help=".pth.tar file")
-    parser.add_argument("--architecture", required=True, choices=ARCHITECTURES)
-    parser.add_argument("--method", required=True, choices=METHODS)
-    parser.add_argument("--large-feature-map", action="store_true", help="the network with a 28 x 28 grid")
-    _add_settings_arguments(parser)
-    _add_out_argument(parser)
-
-
 def run_import(options: argparse.Namespace) -> None:
     """Writes a checkpoint folder of a file of the published code."""
     _check_out(options)
@@ -200,24 +145,11 @@ def run_import(options: argparse.Namespace) -> None:
     print(save_checkpoint(model, options.out))
 
 
-def add_publish_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `publish`."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name or folder")
-    parser.add_argument("repository", metavar="OWNER/REPO")
-    parser.add_argument("--private", action="store_true", help="make the repository private")
-    add_checkpoints_folder_argument(parser)
-
-
 def run_publish(options: argparse.Namespace) -> None:
     """Uploads a checkpoint folder with its model card."""
     path = checkpoint_path(options.checkpoint, options.checkpoints)
     card = model_card(path.name, read_description(path))
     print(publish_folder(path, [TENSORS, DESCRIPTION], card, options.repository, private=options.private))
-
-
-def _add_out_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint that `--out` holds")
 
 
 def _check_out(options: argparse.Namespace) -> None:

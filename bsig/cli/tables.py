@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bsig.cli.arguments import add_checkpoints_folder_argument, written_to
+from bsig.cli.arguments.shared import written_to
 from bsig.evaluation.frontier import frontiers
 from bsig.evaluation.output.frontier_svg import frontier_file, frontier_svg
 from bsig.evaluation.output.markdown import results_markdown
@@ -61,26 +61,10 @@ def run_results(options: argparse.Namespace) -> None:
         print(file)
 
 
-def add_results_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `results`."""
-    add_checkpoints_folder_argument(parser)
-    parser.add_argument(
-        "--frontier", type=Path, default=None, help="folder to draw one SVG a result into, in place of the tables"
-    )
-
-
 def _measured_folders(checkpoints: Path) -> list[Path]:
     """The checkpoint folders that results ship with."""
     folders = [checkpoints / row["name"] for row in list_checkpoints(checkpoints) if "error" not in row]
     return [folder for folder in folders if (folder / RESULTS).is_file()]
-
-
-def add_paper_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `paper`."""
-    add_checkpoints_folder_argument(parser)
-    parser.add_argument(
-        "--results", type=Path, default=None, help="file of `evaluate --out`, to be compared in place of the shipped"
-    )
 
 
 def run_paper(options: argparse.Namespace) -> None:

@@ -16,12 +16,12 @@ from copy import copy
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from bsig.evaluation.metrics.intervals import RESAMPLES
-from bsig.explain.methods import CAM_METHODS, TREATMENTS
+from bsig.explain.names import METHODS, WEIGHTS
 from bsig.inputs.datasets.classes import class_map_from
 from bsig.inputs.errors import InputError
 
 ABSENT_FROM = ("model", "data")
+RESAMPLES = 1000
 
 
 def names_from(text: str) -> tuple[str, ...]:
@@ -55,12 +55,8 @@ class EvaluationConfig:
         InputError: a number is too small, or a list names nothing or what is not known.
     """
 
-    methods: tuple[str, ...] = _setting(
-        ("cam",), f"some of {', '.join(CAM_METHODS)}, with commas", names_from, ",".join
-    )
-    weights: tuple[str, ...] = _setting(
-        ("signed",), f"some of {', '.join(TREATMENTS)}, with commas", names_from, ",".join
-    )
+    methods: tuple[str, ...] = _setting(("cam",), f"some of {', '.join(METHODS)}, with commas", names_from, ",".join)
+    weights: tuple[str, ...] = _setting(("signed",), f"some of {', '.join(WEIGHTS)}, with commas", names_from, ",".join)
     class_map: dict[str, str] = _setting(  # noqa: RUF009  a copy for each
         {},
         "data class=model class, with commas, where names do not match; or a JSON file",

@@ -5,6 +5,9 @@ a message once, at the border (`gr.Error` in the app, stderr and exit code 2 on 
 raised is a defect of this project.
 """
 
+from __future__ import annotations
+
+import errno
 import re
 
 # Line breaks, control letters, marks that turn the direction of what follows, halves of surrogate pairs: names from
@@ -20,6 +23,10 @@ _FOLDERS = re.compile(
 )
 
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+
+
 class InputError(ValueError):
     """Something the caller handed in breaks a rule that the message states, with its remedy; always one line."""
 
@@ -29,6 +36,22 @@ class InputError(ValueError):
 
 class StoppedEarly(InputError):  # noqa: N818  nothing went wrong
     """The caller asked to stop before there was anything to keep."""
+
+
+def disk_sentence(error: BaseException | None) -> str | None:
+    """What a person can do about a disk that is full or may not be written; None where that is not the cause."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    if error is None:
+        return None
+    if "temporary directory" in str(error):  # tempfile has looked everywhere
+        return "no temporary folder can be written; free space, or set TMPDIR to a folder that can be written."
+    if error.errno in FULL:
+        return f"the disk is full ({error.strerror}); free space and try again."
+    if error.errno in UNWRITABLE:
+        place = f"'{error.filename}'" if error.filename else "a file"
+        return f"{place} cannot be read or written ({error.strerror}); change its rights or choose another place."
+    return None
 
 
 def megabytes(size: int) -> str:

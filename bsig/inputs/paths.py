@@ -16,5 +16,6 @@ ROOT = _SHIPPED if _SHIPPED.is_dir() else IMPORT_FOLDER
 APP = ROOT / "app.py"
 ASSETS = ROOT / "assets"
 EXAMPLES = ASSETS / "examples"
+BUNDLED_FEATURES = ASSETS / "training" / "imagenet-efficientnet_lite0.safetensors"
 CHECKPOINTS_FOLDER = ROOT / "checkpoints"
 CACHE_FOLDER = Path(os.environ.get("BSIG_CACHE", Path.home() / ".cache" / "bsig"))

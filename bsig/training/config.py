@@ -4,7 +4,7 @@ A setting is a field of a frozen dataclass, and its `Setting` lies in the field'
 
     the check when a configuration is made      an `InputError` that names the setting
     JSON and back                               `dataclasses.asdict`, `from_json`: run.json, checkpoint.json
-    the options of the command line             `settings_of(kind)` in `bsig.cli.finetune`
+    the options of the command line             `settings_of(kind)` in `bsig.cli.arguments.finetune`
     the fields of the form                      `settings_of(kind)` in `bsig.ui.screens.finetune.fields`
 """
 
@@ -19,12 +19,10 @@ from dataclasses import Field, dataclass, field, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
-import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bsig.inputs.errors import InputError
-from bsig.model.backbones import DEFAULT_BACKBONE
-from bsig.model.dual_branch import BranchKind
+from bsig.model.checkpoints.names import DEFAULT_BACKBONE, BranchKind
 
 Kind = TypeVar("Kind")
 SEEDS: dict[str, Any] = {"at_least": 0, "at_most": 2**31 - 1}
@@ -291,9 +289,9 @@ class EncodingConfig(_Checked):
         None, "Workers", "Threads that decode.", kind=int, at_least=1, at_most=256, empty="one a core, at most 8"
     )
 
-    def batch_size_on(self, device: torch.device) -> int:
+    def batch_size_on(self, device_type: str) -> int:
         """Returns pictures a forward pass. On a CPU few, so that stopping takes well under a second."""
-        return self.batch_size or (16 if device.type == "cpu" else 128)
+        return self.batch_size or (16 if device_type == "cpu" else 128)
 
     def threads(self) -> int:
         """Returns how many threads decode."""

@@ -24,7 +24,7 @@ from typing import Any
 from bsig.inputs.datasets.classes import ClassMatch, first_names, plain_names
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
-from bsig.inputs.paths import CHECKPOINTS_FOLDER
+from bsig.inputs.paths import BUNDLED_FEATURES, CHECKPOINTS_FOLDER
 from bsig.model.backbones import Classifier, load_classifier, unique_names
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import check_target, save_checkpoint
@@ -41,7 +41,7 @@ from bsig.training.closed_form.similar_classes import mixed_with_similar
 from bsig.training.config import ONE_VIEW, FinetuneConfig
 from bsig.training.cross_fit import left_out_presence
 from bsig.training.data_check import held_out_match, known_count, matched
-from bsig.training.features.bundle import BUNDLED_FEATURES, load_bundle
+from bsig.training.features.bundle import load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER, known_samples, show_grids, split_features
 from bsig.training.features.fresh import FreshFeatures
 from bsig.training.features.labels import present_classes

@@ -20,6 +20,7 @@ from bsig.ui.page import build_demo, launch_arguments
 from bsig.ui.server.gradio_internals import launched_on
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import log_requests
+from bsig.ui.server.memory import check_address_space
 from bsig.ui.server.starting import StartingServer
 from bsig.ui.server.visitor_space import VisitorSpaces
 from bsig.ui.workbench import Workbench
@@ -29,8 +30,9 @@ def serve(options: argparse.Namespace, server: StartingServer) -> None:
     """Serves the app until it is stopped.
 
     Raises:
-        InputError: an argument that cannot be used, or a checkpoint that cannot be loaded.
+        InputError: too few addresses, an argument that cannot be used, or a checkpoint that cannot be loaded.
     """
+    check_address_space()
     log_requests()
     work_folder = options.work_folder or WORK_FOLDER
     with ExitStack() as held:

@@ -5,6 +5,7 @@ After every attack the app answers `/compare` as before it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from hostile_files import hostile_zips, jpeg_of_scans, png_of, sixteen_bit_png, small_picture, zip_of, zipped_folder
 from http_visitor import CHECKPOINT, ROOT, AttackedApp, RefusedError, Visitor, file_data, refusal
@@ -147,6 +149,20 @@ def test_a_hostile_checkpoint_zip_is_not_taken_in(attacker: Visitor, attacked_ap
     assert not any(path.name.startswith(name) for path in kept.rglob("*"))
 
 
+def test_a_name_of_two_classes_is_asked_by_index(attacker: Visitor, attacked_app: AttackedApp) -> None:
+    """An uploaded checkpoint may give two classes one name: neither is taken for the other."""
+    folder = zipped_folder(attacked_app.checkpoints / "twins").replace(b"twins/", b"twinz/")
+    _bring_checkpoint(attacker, attacker.upload(folder, "twinz.zip"))
+    picture = attacker.upload(CAT.read_bytes())
+
+    def class_of(asked: str) -> tuple[int, str]:
+        said = attacker.ask("compare", picture, "twinz", asked, "cam", "signed")[-1]
+        return said["class_index"], said["class_name"]
+
+    assert "is the name of 2 classes of checkpoint 'twinz', 285 (twin), 574 (twin)" in refusal(lambda: class_of("twin"))
+    assert (class_of("285"), class_of("574"), class_of("zebra")) == ((285, "twin"), (574, "twin"), (340, "zebra"))
+
+
 def _bring_checkpoint(attacker: Visitor, file: dict[str, Any]) -> Any:
     """What the page sends when a checkpoint's zip is dropped on the Fine-tune tab."""
     config = attacker.http.get("/config").json()
@@ -157,6 +173,43 @@ def _bring_checkpoint(attacker: Visitor, file: dict[str, Any]) -> Any:
     if joined.status_code != 200:
         raise RefusedError(joined.text)
     return attacker.answer("compare", joined.json()["event_id"])
+
+
+# --- a full disk ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def full_disk(process: psutil.Process) -> Iterator[None]:
+    """No file takes another byte of this process."""
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_is_said_and_used_again_when_it_has_room(
+    attacker: Visitor, attacked_app: AttackedApp
+) -> None:
+    pictures = {f"{name}/{number}.png": small_picture() for name in ("tench", "banana") for number in range(3)}
+    archive = attacker.upload(zip_of(pictures), "pets.zip")
+    picture = attacker.upload(CAT.read_bytes())
+    files = set(attacked_app.files())
+    questions = [
+        lambda: attacker.compare(CAT.read_bytes()),
+        lambda: attacker.ask("compare", picture, CHECKPOINT, "sundial", "cam", "signed"),
+        lambda: attacker.ask("evaluate", CHECKPOINT, "own", archive, "cam", "signed", 10),
+        lambda: attacker.ask("finetune", archive, "full", CHECKPOINT, "own", "full", 1, 0.1, 8, 0),
+        lambda: attacker.ask("finetune", None, "full", CHECKPOINT, "own", "full", 1, 0.1, 64, 0),
+    ]
+    with full_disk(attacked_app.process):
+        said = [refusal(question) for question in questions]
+        assert attacker.http.get("/health").json()["status"] == "ok"
+        attacker.ask("logit_shift", picture, CHECKPOINT, "", 0.1, "")  # writes nothing
+    assert all("space" in words for words in said), said
+    assert [path for path in set(attacked_app.files()) - files if path.stat().st_size] == []
+    assert questions[1]()[-1]["class_name"] == "sundial"
 
 
 # --- files of the machine ---------------------------------------------------------------------------------------------

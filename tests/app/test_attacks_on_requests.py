@@ -7,8 +7,10 @@ import json
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,9 @@ import httpx
 import pytest
 from conftest import CAT
 from hostile_files import SCRIPT, small_picture, zip_of
-from http_visitor import CHECKPOINT, AttackedApp, RefusedError, Visitor, refusal, wait_until
+from http_visitor import CHECKPOINT, AttackedApp, RefusedError, Visitor, refusal, running_app, wait_until
+
+from bsig.ui.server.limits import PASSWORD_VARIABLE
 
 JUNK: list[Any] = [None, 1e308, {"path": "x"}, SCRIPT]
 EVENT_JUNK: list[Any] = [None, {"index": 10**9}, {"index": [3, 4], "value": {}}, "x"]
@@ -72,6 +76,41 @@ def test_text_of_any_kind_is_refused_in_words(
     response = attacker.http.post("/gradio_api/call/compare", content=body, headers=headers)
     assert response.status_code == 200
     refusal(lambda: attacker.answer("compare", response.json()["event_id"]))
+
+
+# --- the password -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.nightly
+def test_guesses_of_the_password_are_slow_and_hold_up_nobody(tmp_path: Path) -> None:
+    """Forty visitors guess without a pause; questions are answered, and who knows the password trains."""
+    with running_app(tmp_path, "--public", env={PASSWORD_VARIABLE: "sesame"}) as (url, _):
+
+        def trained(visitor: Visitor, name: str, password: str | None) -> str:
+            values = (None, name, CHECKPOINT, "own", "full", 1, 0.1, 64, 0, password)
+            return visitor.ask("finetune", *values)[0]["standing"]
+
+        def guess(number: int) -> str:
+            visitor = Visitor(url)
+            words = refusal(lambda: trained(visitor, "mine", f"sesam{number}"))
+            visitor.close()
+            return words
+
+        owner, other = Visitor(url), Visitor(url)
+        assert trained(owner, "first", "sesame") == "finished"
+        assert "is missing" in refusal(lambda: trained(other, "mine", None))
+        started = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            guesses = pool.map(guess, range(40))
+            assert other.compare(CAT.read_bytes(), "zebra")[-1]["class_name"] == "zebra"
+            assert trained(owner, "second", "sesame") == "finished"
+            words = list(guesses)
+        tried = sum("not the right one" in word for word in words)
+        assert 1 <= tried <= 5 + (time.monotonic() - started) / 5
+        assert sum("too many wrong passwords" in word for word in words) == 40 - tried
+        owner.close()
+        other.close()
+    assert "sesam" not in (tmp_path / "log").read_text()
 
 
 # --- whose answer it is -----------------------------------------------------------------------------------------------

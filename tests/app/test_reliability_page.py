@@ -15,6 +15,7 @@ FILES = (
     "app/test_server.py",
     "nightly/test_fuzz.py",
     "nightly/test_faults.py",
+    "nightly/test_disk.py",
     "browser/test_hostile_names.py",
 )
 

@@ -13,9 +13,10 @@ import pytest
 from commands import refusal, run
 from PIL import Image
 
-from bsig.cli.explain import CONTACT_SHEET, MANIFEST, METHODS, TABLE, WEIGHTS
-from bsig.cli.explain import READINGS as READING_KEYS
+from bsig.cli.explain import CONTACT_SHEET, MANIFEST, TABLE
 from bsig.cli.main import main
+from bsig.explain import names
+from bsig.explain.cams import TRAINED
 from bsig.explain.drawing.slide import slide_card
 from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
@@ -147,9 +148,10 @@ def test_a_damaged_checkpoint_is_refused_by_name(
 
 
 def test_the_keys_that_help_names_are_the_librarys() -> None:
-    assert tuple(CAM_METHODS) == METHODS
-    assert tuple(TREATMENTS) == WEIGHTS
-    assert tuple(key for key, reading in READINGS.items() if not reading.needs_other_class) == READING_KEYS
+    assert tuple(CAM_METHODS) == names.METHODS
+    assert tuple(TREATMENTS) == names.WEIGHTS
+    assert tuple(key for key, reading in READINGS.items() if not reading.needs_other_class) == names.READINGS
+    assert names.BRANCHES == TRAINED
     assert manifest.MANIFEST == MANIFEST
 
 

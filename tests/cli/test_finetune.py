@@ -17,6 +17,7 @@ from commands import run
 from generated import class_folders, picture
 
 from bsig.cli import finetune as cli_finetune
+from bsig.cli.arguments.finetune import add_finetune_arguments
 from bsig.cli.main import main
 from bsig.inputs import zips
 from bsig.inputs.paths import ROOT
@@ -210,7 +211,7 @@ def test_pictures_of_the_split_val_are_held_out_unless_asked_otherwise(
 )  # fmt: skip
 def test_options_become_the_settings_of_the_same_name(arguments: list[str], config: FinetuneConfig) -> None:
     parser = argparse.ArgumentParser()
-    cli_finetune.add_finetune_arguments(parser)
+    add_finetune_arguments(parser)
     given = parser.parse_args(["data", "--out", "out", "--device", "cpu", *arguments])
     assert cli_finetune._config(given) == config
 

@@ -12,14 +12,17 @@ from checkpoint_folders import without_weights_of
 from commands import refusal
 from image_towers import SIGLIP, SMALL, TOWERS, randomised, tower, weights_file
 
+from bsig.cli.arguments import models as arguments
 from bsig.cli.main import main
 from bsig.inputs.files import whole_folder
+from bsig.inputs.images import RESAMPLING
 from bsig.model.checkpoints.load import load_checkpoint
-from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, RESULTS
+from bsig.model.checkpoints.names import DEFAULT_BACKBONE, DEFAULT_CHECKPOINT, RESULTS
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.class_embeddings import ClassEmbeddings
 from bsig.model.dual_branch import DualBranch
-from bsig.model.packaged_weights import DEFAULT_BACKBONE
+from bsig.model.published.networks import ARCHITECTURES, METHODS
+from bsig.model.replaced_heads import ACTIVATIONS
 from bsig.model.text_tower import write_class_embeddings
 
 
@@ -53,6 +56,12 @@ def test_checkpoints_lists_a_broken_one_with_its_reason_and_refuses_an_empty_fol
     (tmp_path / "broken").mkdir()
     assert main(["checkpoints", "--checkpoints", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("broken: cannot be loaded: checkpoint 'broken': has no")
+
+
+def test_the_choices_that_help_names_are_the_librarys() -> None:
+    assert tuple(RESAMPLING) == arguments.INTERPOLATIONS
+    assert tuple(sorted(ACTIVATIONS)) == arguments.ACTIVATIONS
+    assert (ARCHITECTURES, METHODS) == (arguments.ARCHITECTURES, arguments.PUBLISHED_METHODS)
 
 
 # A folder that is there is replaced only when that is asked for.

@@ -182,6 +182,16 @@ def test_each_class_name_and_id_finds_itself(default_model: DualBranch) -> None:
 def test_case_decides_between_the_dog_and_the_jacket(default_model: DualBranch) -> None:
     assert default_model.class_ids[default_model.class_index("Cardigan")] == "n02113186"
     assert default_model.class_ids[default_model.class_index("cardigan")] == "n02963159"
+    with pytest.raises(InputError, match=r"of 2 classes .*, 264 \(Cardigan\), 474 \(cardigan\); give the index"):
+        default_model.class_index("CARDIGAN")
+
+
+def test_a_name_of_two_classes_is_neither_of_them() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    model = DualBranch.from_model(network, class_names=["crane", "heron", "crane"], input_size=64)
+    with pytest.raises(InputError, match=r"\(='crane'\) is the name of 2 classes .*, 0 \(crane\), 2 \(crane\); give"):
+        model.class_index("crane")
+    assert [model.class_index(wanted) for wanted in ("heron", "0", 2)] == [1, 0, 2]
 
 
 @pytest.mark.parametrize("wanted", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])

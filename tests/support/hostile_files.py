@@ -219,6 +219,14 @@ def hostile_checkpoints(folder: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def loadable_checkpoints(folder: Path) -> None:
+    """One whose class names are markup, and one that gives two of its classes the same name."""
+    markup_checkpoint(folder)
+    names = json.loads((CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / DESCRIPTION).read_text())["class_names"]
+    twins = ["twin" if number in (285, 574) else name for number, name in enumerate(names)]
+    checkpoint_copy(folder / "twins", class_names=twins, class_ids=twins)
+
+
 def markup_checkpoint(folder: Path) -> None:
     """One that loads, whose class names are markup."""
     names = [f"{SCRIPT}{number}" for number in range(1000)]

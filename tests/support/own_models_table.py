@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from own_weights import AVERAGES, BLOCKED, NETWORK, PRECISIONS, WRAPPINGS, cast, saved  # noqa: E402
 
-from bsig.cli.models import add_new_model_arguments  # noqa: E402
+from bsig.cli.arguments.models import add_new_model_arguments  # noqa: E402
 from bsig.inputs.errors import InputError  # noqa: E402
 from bsig.model.new_model import new_model  # noqa: E402
 

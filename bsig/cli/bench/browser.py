@@ -10,14 +10,12 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 from bsig.cli.bench.rounds import Bench, times_of
 from bsig.cli.bench.served import served
 
-IS_HERE = find_spec("playwright") is not None
 COMPARISON = "#map-sigmoid img"
 """There once the first comparison is drawn."""
 WORDS = "text=Loading the model"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from bsig.cli.arguments import written_to
-from bsig.cli.bench import browser, compare, learning, page, report, scale
+from bsig.cli.arguments.bench import PARTS
+from bsig.cli.arguments.shared import written_to
+from bsig.cli.bench import report
 from bsig.cli.bench.rounds import Bench, machine
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json, write_whole
@@ -19,33 +20,7 @@ from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
-PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
-    "compare": compare.compare_results,
-    "change": compare.change_results,
-    "page": page.page_results,
-    **({"browser": browser.browser_results} if browser.IS_HERE else {}),
-    "visitors": page.visitors_results,
-    "finetune": learning.finetune_results,
-    "evaluate": learning.evaluate_results,
-    "classes": scale.classes_results,
-    "grid": scale.grid_results,
-    "input": scale.input_results,
-    "picture": scale.picture_results,
-    "run": scale.run_results,
-    "memory": page.memory_results,
-}
 SLOW_PARTS = ("browser", "visitors", "run", "memory", "picture")
-
-
-def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `bench`."""
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}, with commas")
-    parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured, in turns")
-    parser.add_argument("--quick", action="store_true", help="three rounds, without what takes minutes")
-    parser.add_argument("--data", default=None, help="pictures for extraction: DATA; the examples, cut, without")
-    parser.add_argument("--out", type=Path, default=None, help="JSON file to write; parts not measured now are kept")
-    parser.add_argument("--page", type=Path, default=None, help="folder for performance.md and its plots")
-    parser.add_argument("--table", type=Path, default=None, help="measure nothing: the table of this JSON file")
 
 
 def run_bench(options: argparse.Namespace) -> None:
@@ -86,7 +61,8 @@ def _measurements(options: argparse.Namespace) -> dict[str, Any]:
     if model.backbone_name != DEFAULT_BACKBONE:
         raise InputError(f"`checkpoint` (='{DEFAULT_CHECKPOINT}') must have the backbone '{DEFAULT_BACKBONE}'.")
     for part in parts:
-        results[part] = PARTS[part](Bench(model, rounds, options.quick, options.data, partial(_tell, part)))
+        measure = resolve_name(PARTS[part])
+        results[part] = measure(Bench(model, rounds, options.quick, options.data, partial(_tell, part)))
         if options.out:  # after each part: some take minutes
             with written_to("--out", options.out, "place"):
                 options.out.parent.mkdir(parents=True, exist_ok=True)

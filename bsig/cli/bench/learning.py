@@ -65,7 +65,7 @@ def finetune_results(bench: Bench) -> dict[str, Any]:
 def _training_rates(bench: Bench, images: LabelledImages, rounds: int) -> dict[str, Any]:
     model, count = bench.model, len(images.samples)
     index_of = {name: index for index, name in enumerate(images.class_names)}
-    size = EncodingConfig().batch_size_on(model.device)
+    size = EncodingConfig().batch_size_on(model.device.type)
     ready = torch.rand(count, 3, *model.preprocessing.input_size_hw, device=model.device)
     last = ready.contiguous(memory_format=torch.channels_last)
     acts: Acts = {

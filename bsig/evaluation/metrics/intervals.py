@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from bsig.evaluation.config import RESAMPLES
 from bsig.inputs.errors import InputError
 
 Array = np.ndarray
 Estimate = dict[str, float | int | None]
 Values = dict[str, tuple[Float[Array, " r"], int]]
-RESAMPLES = 1000
 INTERVAL = (0.025, 0.975)
 
 

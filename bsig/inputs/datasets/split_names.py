@@ -11,6 +11,8 @@ NAMES_OF_SPLIT = {
     "test": ("test", "testing", "tst"),
 }
 SPLIT_OF_NAME = {name: split for split, names in NAMES_OF_SPLIT.items() for name in names}
+NOTHING = "none"
+"""No split: nothing is held out."""
 WHOLE_NAME = re.compile(r"(?P<name>[a-z]+)(?:[ _-]?(?:set|split|data|images|imgs))?")
 
 

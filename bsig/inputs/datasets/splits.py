@@ -13,12 +13,12 @@ from pathlib import Path
 
 from bsig.inputs.datasets.read import available_splits, is_torchvision, read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
+from bsig.inputs.datasets.split_names import NOTHING
 from bsig.inputs.errors import InputError
 
 HELD_OUT_SHARE = 0.1
 FEWEST_TO_SHARE = 5
 HELD_OUT = "held out"
-NOTHING = "none"
 
 
 @dataclass(frozen=True)

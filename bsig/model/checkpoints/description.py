@@ -78,17 +78,19 @@ class BackboneDescription(_Entries):
     @field_validator("model_kwargs")
     @classmethod
     def _are_kwargs(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
-        from bsig.model.backbones import checked_kwargs
+        if kwargs:
+            from bsig.model.backbones import checked_kwargs
 
-        checked_kwargs(kwargs)  # raises an InputError, which is a ValueError
+            checked_kwargs(kwargs)  # raises an InputError, which is a ValueError
         return kwargs
 
     @field_validator("head_layers")
     @classmethod
     def _are_layers(cls, layers: list[str]) -> list[str]:
-        from bsig.model.replaced_heads import check_head_layers
+        if layers:
+            from bsig.model.replaced_heads import check_head_layers
 
-        check_head_layers(layers)
+            check_head_layers(layers)
         return layers
 
     @property

@@ -12,6 +12,7 @@ from bsig.inputs.files import restore_previous
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.description import CheckpointDescription
 from bsig.model.checkpoints.names import DESCRIPTION, RESULTS, TENSORS
+from bsig.model.packaged_weights import missing_package
 
 
 def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, Any]]:
@@ -29,8 +30,6 @@ def _row(path: Path) -> dict[str, Any]:
         description = CheckpointDescription.read(path)
     except InputError as error:
         return {"name": path.name, "error": str(error)}
-    from bsig.model.packaged_weights import missing_package  # only here: it imports torch
-
     stores_encoder = any(key.startswith("encoder.") for key in description.entries.get("tensors", {}))
     needs = "" if stores_encoder else missing_package(description.backbone.name)
     size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())

@@ -9,5 +9,6 @@ TENSORS, DESCRIPTION, RESULTS = "checkpoint.safetensors", "checkpoint.json", "re
 BranchKind = Literal["full", "shift"]
 LAST = "last"
 """The feature stage of most models: the last feature map on which places matter."""
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 DEFAULT_CHECKPOINT = "imagenet1k-efficientnet_lite0"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

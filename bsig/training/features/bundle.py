@@ -24,13 +24,11 @@ from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file
-from bsig.inputs.paths import ASSETS
 from bsig.model.dual_branch import DualBranch
 from bsig.model.weights import state_sha256
 from bsig.training.features.pooled import PooledFeatures
 
 FORMAT_VERSION = 1
-BUNDLED_FEATURES = ASSETS / "training" / "imagenet-efficientnet_lite0.safetensors"
 
 
 @dataclass(frozen=True)

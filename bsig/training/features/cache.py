@@ -254,7 +254,7 @@ class _Extraction:
     ) -> None:
         """Encodes the samples in `own` once: pooled views go to `rows`, feature maps to the readers."""
         encoder, with_whole = Encoder(self.model, self.on_note), bool(self.readers)
-        batch_size = max(1, self.encoding.batch_size_on(self.model.device) // (views.count + with_whole))
+        batch_size = max(1, self.encoding.batch_size_on(self.model.device.type) // (views.count + with_whole))
 
         def decode(index: int) -> np.ndarray | str:
             return view_crops(samples[index], index, self.model.preprocessing, views, with_whole=with_whole)

@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from bsig.explain.timing import part
-from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError, StoppedEarly, disk_sentence
 from bsig.ui.components.inputs import png_file
 from bsig.ui.server.gradio_internals import cache_folder, is_update
 from bsig.ui.server.log import VisitorLeftError, defect, refusal
@@ -43,6 +43,8 @@ def in_words(handler: Callable) -> Callable:
         except (gr.Error, VisitorLeftError):
             raise
         except Exception as error:
+            if disk_sentence(error):
+                raise
             logger.exception("defect in %s", handler.__name__)
             raise defect() from error
 

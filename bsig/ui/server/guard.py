@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from bsig.inputs.errors import megabytes
+from bsig.inputs.errors import disk_sentence, megabytes, without_folders
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.training.runs.queue import RunQueue
@@ -176,6 +176,9 @@ def _in_words(error: Exception) -> tuple[int, str]:
     if isinstance(error, UNKNOWN_NAME_ERRORS) or isinstance(error.__cause__, HTTPException):
         logger.warning("a request that fits nothing: %s", type(error).__name__)
         return 400, "the request names or holds nothing that this app knows; `/gradio_api/info` lists what it takes."
+    if sentence := disk_sentence(error):
+        logger.error(sentence)
+        return 507, without_folders(sentence)
     logger.error("defect while answering a request", exc_info=error)
     return 500, "something went wrong on our side; the app keeps running."
 

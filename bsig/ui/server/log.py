@@ -24,7 +24,7 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.timing import collected
-from bsig.inputs.errors import InputError, without_folders
+from bsig.inputs.errors import InputError, disk_sentence, without_folders
 from bsig.ui.server.gradio_internals import InvalidPathError, ObservedBlocks, PageRequest, failed_on_inputs
 
 logger = logging.getLogger("bsig.requests")
@@ -178,6 +178,9 @@ def _in_words(error: Exception, endpoint: str, *, tells_folders: bool) -> tuple[
         return defect(), {"outcome": "left"}
     if isinstance(cause, InvalidPathError):
         return refusal(FOREIGN_FILE), {"outcome": "refused", "rule": FOREIGN_FILE, "by": "gradio"}
+    if disk := disk_sentence(error):
+        defects.error("%s in %s", disk, endpoint)
+        return refusal(disk if tells_folders else without_folders(disk)), {"outcome": "disk", "by": _place(error)}
     if failed_on_inputs(error) and not isinstance(error, gr.Error):
         return refusal(WRONG_INPUTS), {"outcome": "refused", "rule": WRONG_INPUTS, "by": "gradio"}
     if isinstance(error, gr.Error) and cause is None:

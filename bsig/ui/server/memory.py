@@ -13,10 +13,36 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from pathlib import Path
+
+from bsig.inputs.errors import InputError, megabytes
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's malloc.h
 LARGE_BYTES = 8 * 2**20
 FEWEST_HEAPS, MOST_HEAPS = 2, 4
+ADDRESS_BYTES = 3 * 2**29
+
+
+def check_address_space() -> None:
+    """Refuses a limit on addresses (`ulimit -v`) that is too low, before a thread or a picture fails somewhere.
+
+    Addresses are not memory: libraries of a CUDA build of torch take 3 GB of them, and a process of 800 MB has 4 GB.
+
+    Raises:
+        InputError: less than `ADDRESS_BYTES` are left.
+    """
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):  # a system without such limits
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < used + ADDRESS_BYTES:
+        raise InputError(
+            f"the limit on addresses (={megabytes(limit)}) must be at least {megabytes(used + ADDRESS_BYTES)}; "
+            "raise it with `ulimit -v unlimited`."
+        )
 
 
 def limit_heaps() -> None:

@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.paths import BUNDLED_FEATURES
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import TrainingConfig
-from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits, load_bundle, save_bundle
+from bsig.training.features.bundle import bundle_fits, load_bundle, save_bundle
 from bsig.training.features.pooled import PooledFeatures
 from bsig.training.loop.train import train_sigmoid_branch
 

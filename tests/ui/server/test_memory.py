@@ -6,8 +6,10 @@ import platform
 import subprocess
 import sys
 
+import psutil
 import pytest
 
+from bsig.inputs.errors import InputError
 from bsig.ui.server import memory
 
 START = """
@@ -71,3 +73,15 @@ def test_there_are_few_heaps_however_many_threads() -> None:
 def test_large_blocks_go_back_to_the_system_whatever_lies_above_them() -> None:
     assert printed(LARGE, "limited") > 140
     assert printed(LARGE, "as it is") < 60
+
+
+def test_a_limit_on_addresses_that_leaves_no_room_is_refused_at_the_start() -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 2**30, before[1]))
+    try:
+        with pytest.raises(InputError, match="raise it with `ulimit -v unlimited`"):
+            memory.check_address_space()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    memory.check_address_space()

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.paths import BUNDLED_FEATURES
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import FinetuneConfig, SoftmaxHeadConfig, TrainingConfig, Views, settings_of
-from bsig.training.features.bundle import BUNDLED_FEATURES
 from bsig.training.finetune import start_model
 from bsig.training.runs.run import DataKind
 from bsig.ui.server.limits import Limits

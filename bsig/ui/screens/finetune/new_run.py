@@ -17,10 +17,11 @@ from bsig.inputs.datasets.splits import TrainingSplits, train_and_held_out
 from bsig.inputs.datasets.torchvision_sets import PREFIX, torchvision_set
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
+from bsig.inputs.paths import BUNDLED_FEATURES
 from bsig.model.dual_branch import DualBranch
 from bsig.training.config import FinetuneConfig
 from bsig.training.data_check import DataCheck, check_splits, estimated_seconds
-from bsig.training.features.bundle import BUNDLED_FEATURES, bundle_fits
+from bsig.training.features.bundle import bundle_fits
 from bsig.training.runs.folder import DATA, PROBE, RunFolder
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, RunRequest

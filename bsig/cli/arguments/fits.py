@@ -1,0 +1,28 @@
+"""The arguments of `calibrate` and `fit-readings`, which fit settings of a checkpoint on labelled pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bsig.cli.arguments.shared import DATA_HELP, add_checkpoints_folder_argument, add_device_argument
+from bsig.inputs.datasets.split_names import split_argument
+
+
+def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `calibrate`."""
+    _add_arguments(parser, "pictures that the branch was not trained on")
+
+
+def add_fit_readings_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `fit-readings`."""
+    _add_arguments(parser, "labelled pictures; never those measured on")
+
+
+def _add_arguments(parser: argparse.ArgumentParser, pictures: str) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name or folder; its checkpoint.json is changed")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
+    parser.add_argument("--split", default="train", type=split_argument, help=f"train, val or test: {pictures}")
+    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    add_checkpoints_folder_argument(parser)
+    add_device_argument(parser)
