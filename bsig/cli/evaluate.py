@@ -14,6 +14,7 @@ from bsig.cli.arguments import (
     add_checkpoint_argument,
     add_checkpoints_folder_argument,
     add_device_argument,
+    add_engine_argument,
     written_to,
 )
 from bsig.cli.progress import ProgressLine, progress_lines
@@ -49,6 +50,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     EvaluationConfig.add_arguments(parser)
     add_device_argument(parser)
+    add_engine_argument(parser)
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write, with a CSV of all rows beside it")
     parser.add_argument("--record", action="store_true", help="put the main figures into the checkpoint's own JSON")
     parser.add_argument("--progress", default="auto", choices=("auto", "lines"), help="lines: for programs")
@@ -68,7 +70,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         split = images_to_measure(options.data, options.split, options.images)
         if processes.is_first:
             print(split.sentence, file=sys.stderr)
-        model = load_checkpoint(options.checkpoint, chosen_device(options.device), options.checkpoints)
+        model = load_checkpoint(options.checkpoint, options.device, options.checkpoints, options.engine)
         partial = _partial_folder(options, split.images)
         results = evaluate(
             model,
@@ -150,5 +152,7 @@ def _partial_folder(options: argparse.Namespace, images: LabelledImages) -> Path
     """Where parts are kept until the end: beside `--out`, else in the cache, a folder for each question."""
     if options.out:
         return options.out.with_name(f".{options.out.name}.partial")
-    question = [options.checkpoint, images.name, images.split, options.methods, options.weights, options.limit]
+    question = [
+        options.checkpoint, images.name, images.split, options.methods, options.weights, options.limit, options.engine,
+    ]  # fmt: skip
     return PARTS_FOLDER / hashlib.sha256("|".join(map(str, question)).encode()).hexdigest()[:16]

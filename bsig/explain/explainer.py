@@ -146,7 +146,7 @@ class Explainer:
         """One run of the backbone for all pictures, whose crops have one size."""
         with part("encode"):
             inputs = input_batch([picture.crop for picture in pictures], preprocessing).to(self.model.device)
-            features = self.model.features(inputs)
+            features = self.model.fast_features(inputs)
         if not torch.isfinite(features).all():
             raise InputError(
                 f"checkpoint '{self.model.name}' gives features that are not finite numbers; its weights are damaged."
@@ -526,7 +526,7 @@ class EncodedImage:
         for start in range(0, len(channels), SCORE_CAM_BATCH):
             batch = channels[start : start + SCORE_CAM_BATCH]
             masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
-            features = self.model.features(inputs * masks[:, None])
+            features = self.model.fast_features(inputs * masks[:, None])
             with torch.no_grad():
                 logits["softmax"][0, batch] = self.model.softmax_logits(features)
                 logits["sigmoid"][0, batch] = self.model.sigmoid_logits(features)

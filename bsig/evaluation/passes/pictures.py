@@ -48,7 +48,7 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample, tuple[int, ...
         inputs = input_batch([picture.crop for picture in pictures], preprocessing)
     else:  # for the grid's size: an empty part has its arrays too
         inputs = torch.zeros(1, 3, *preprocessing.input_size_hw)
-    features = work.model.features(inputs.to(work.model.device))[: len(pictures)]
+    features = work.model.fast_features(inputs.to(work.model.device))[: len(pictures)]
     classes = _asked_classes(work, pictures)
     arrays = class_arrays(work, features, classes)
     present = [picture.present for picture in pictures]

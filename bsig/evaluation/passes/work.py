@@ -21,7 +21,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import state_sha256
 
-LAYOUT_OF_PARTS = 2
+LAYOUT_OF_PARTS = 3
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 DROP_COLUMNS = (
@@ -130,7 +130,7 @@ class Work:
         content = {
             "layout": LAYOUT_OF_PARTS,
             "model": state_sha256(self.model.encoder, self.model.softmax_head, self.model.sigmoid_head),
-            "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at],
+            "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at, self.model.engine],
             "balanced_bias": self.model.metadata.get("training", {}).get("balanced_bias"),
             "presence": repr(self.model.presence),
             "preprocessing": repr(self.model.preprocessing),
