@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.cli.arguments import written_to
-from bsig.cli.bench import compare, learning, page, report, scale
+from bsig.cli.bench import batches, compare, imagenet, learning, page, report, scale, start
 from bsig.cli.bench.rounds import Bench, machine
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json, write_whole
@@ -22,6 +22,8 @@ from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "compare": compare.compare_results,
     "change": compare.change_results,
+    "start": start.start_results,
+    "batches": batches.batches_results,
     "page": page.page_results,
     "visitors": page.visitors_results,
     "finetune": learning.finetune_results,
@@ -33,7 +35,7 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "run": scale.run_results,
     "memory": page.memory_results,
 }
-SLOW_PARTS = ("visitors", "run", "memory", "picture")
+SLOW_PARTS = ("start", "visitors", "run", "memory", "picture")
 
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,7 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=15, help="how often everything is measured, in turns")
     parser.add_argument("--quick", action="store_true", help="three rounds, without what takes minutes")
     parser.add_argument("--data", default=None, help="pictures for extraction: DATA; the examples, cut, without")
+    parser.add_argument("--rates", type=Path, default=None, help="JSON file of GPUs' rates, for ImageNet-1k worked out")
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write; parts not measured now are kept")
     parser.add_argument("--page", type=Path, default=None, help="folder for performance.md and its plots")
     parser.add_argument("--table", type=Path, default=None, help="measure nothing: the table of this JSON file")
@@ -81,6 +84,8 @@ def _measurements(options: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": machine()}  # first: the load before anything was measured
     if options.out and options.out.is_file():
         results = {**_read(options.out), **results}
+    if options.rates:
+        results["rates"] = imagenet.read_rates(options.rates)
     model = load_checkpoint(DEFAULT_CHECKPOINT)
     if model.backbone_name != DEFAULT_BACKBONE:
         raise InputError(f"`checkpoint` (='{DEFAULT_CHECKPOINT}') must have the backbone '{DEFAULT_BACKBONE}'.")
