@@ -15,7 +15,7 @@ import importlib.util
 import io
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -33,7 +33,7 @@ TOLERANCE = 1e-4
 """How far a feature may be from the encoder's own, in shares of the largest one; rounding moves it by some 1e-6."""
 CANNOT_RUN = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError)
 Run = Callable[[Tensor], Tensor]
-LayerTensors = list[dict[str, Tensor | None]]
+LayerTensors = Sequence[Mapping[str, Tensor | None]]
 State = list[tuple[int, int]]
 
 
@@ -122,6 +122,7 @@ def _made(encoder: nn.Module, engine: str, inputs: Tensor) -> FastEncoder:
     tensors = _tensors(encoder)
     state = _state(tensors)
     example = torch.randn(2, *inputs.shape[1:], generator=torch.Generator().manual_seed(0)).to(inputs)
+    run: Run | None
     run, change = _folded(encoder, example)
     if engine == "onnxruntime":
         run, change = _checked_onnx_run(run or encoder, encoder, example)
@@ -177,7 +178,8 @@ def _onnx_run(network: nn.Module, example: Tensor) -> Run:
         warnings.simplefilter("ignore")
         # The older of PyTorch's exporters, which it calls deprecated: 0.4 s for the default encoder, the newer one 7 s.
         torch.onnx.export(
-            network, (example,), file, dynamo=False, opset_version=17, input_names=["inputs"],
+            network, (example,), file, dynamo=False,  # type: ignore[arg-type]  # a file in memory will do
+            opset_version=17, input_names=["inputs"],
             dynamic_axes={"inputs": {0: "b"}},
         )  # fmt: skip
     options = onnxruntime.SessionOptions()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.cli.bench.batches import FOLDER
-from bsig.cli.bench.imagenet import TRAINING_PICTURES, VALIDATION_PICTURES, imagenet_rows
+from bsig.cli.bench.imagenet import NETWORK, TRAINING_PICTURES, imagenet_rows, waiting_for
 from bsig.cli.bench.start import HELP, MISSING
 from bsig.cli.bench.visits import HOURS, AnswerTimes, Visit, simulated_hours
 from bsig.inputs.files import whole_file
@@ -89,7 +89,7 @@ def _start_section(figures: Results) -> str:
 
 def _batches_rows(figures: Results) -> list[SummaryRow]:
     share, rates = figures["encode_many_against_bare_encoder"], figures["pictures_per_second"]
-    figure = f"{share:.2f}; {rates[FOLDER]:.0f} pictures a second"
+    figure = f"{share:.2f}; {rates[FOLDER]:.3g} pictures a second"
     return [
         (
             "`encode_many`, decoding included, against the bare encoder's best rate; `explain FOLDER`, files written",
@@ -198,8 +198,8 @@ def page(results: Results) -> str:
             parts += [f"## {title}", section(results[key])]
     if "page" in results:
         parts += ["## An hour of visitors, simulated", _visits_section(results["page"])]
-    if "rates" in results and (section_text := _imagenet_section(results)):
-        parts += ["## ImageNet-1k, worked out", section_text]
+    if "rates" in results:
+        parts += ["## ImageNet-1k, worked out", _imagenet_section(results["rates"])]
     parts += [f"![{title}]({plot_name(key)})" for key, (title, *_) in PLOTS.items() if key in results]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -240,22 +240,20 @@ def _visits_section(figures: Results) -> str:
     rows = simulated_hours(AnswerTimes(new, known), visit)
     return (
         f"Simulated from the answer times above: {HOURS} hours of visitors who come at random. Assumed, not measured: "
-        f"each asks {visit.questions} questions about an example and about {visit.own_pictures} pictures of their own, "
+        f"{visit.questions} questions about each of {1 + visit.own_pictures} pictures, an example and the visitor's own, "
         f"{visit.pause_s:.0f} s apart; {visit.finetune_share:.0%} fine-tune at the end, {visit.finetune_s:.0f} s each. "
         "A proxy in between adds its own delay to each answer and no waiting.\n\n"
         + markdown_table(list(rows[0]), [list(row.values()) for row in rows])
     )
 
 
-def _imagenet_section(results: Results) -> str:
-    rows = imagenet_rows(results["rates"], results)
-    if not rows:
-        return ""
+def _imagenet_section(rates: Results) -> str:
+    rows = imagenet_rows(rates)
     table = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
     return (
-        f"Worked out, not run: {TRAINING_PICTURES:,} pictures of 0.2 megapixels to train on, one view each, and "
-        f"{VALIDATION_PICTURES:,} to evaluate on, one method. A device's rate was measured on it; decoding, the head's "
-        f"training (on the CPU) and boxes at this machine's rates.\n\n{table}"
+        f"Worked out from rates that were measured on one {rates['device']}, not run: {TRAINING_PICTURES:,} pictures "
+        f"to train on, one view each, {NETWORK}. Eight GPUs are taken to be eight times as fast, each with cores of "
+        f"its own. {waiting_for(rates)}\n\n{table}"
     )
 
 

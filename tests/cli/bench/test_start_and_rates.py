@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bsig.cli.bench.imagenet import DeviceRate, imagenet_rows, read_rates
+from bsig.cli.bench.imagenet import imagenet_rows, read_rates, waiting_for
 from bsig.cli.bench.report import judged
 from bsig.cli.bench.start import SHOWN_PACKAGES, package_times
 from bsig.inputs.errors import InputError
@@ -30,41 +30,38 @@ def test_import_times_are_summed_by_package_with_rows_for_the_large_parts_of_tor
     assert package_times(many)[-1] == {"package": "3 others", "ms": 6.0, "modules": 3}
 
 
-def test_extraction_waits_for_whichever_is_slower() -> None:
-    rate = DeviceRate("GPU", pictures_a_second=1000.0, cores=4)
-    assert rate.extraction_s(8000, devices=2, decode_ms=2.0) == 8000 / 2000  # 4,000 a second could be decoded
-    assert rate.extraction_s(8000, devices=2, decode_ms=8.0) == 8000 / 1000
+RATES = {
+    "device": "GPU",
+    "cores": 4,
+    "networks": {"efficientnet_lite0": {"encoder": {"float32": 5_000, "float16": 20_000}}},
+    "extraction, decoding included": 1_000,
+    "stored features a second in an epoch, 1000 classes": 50_000,
+    "evaluation of cam, signed": 50,
+}
 
 
-def test_rows_of_imagenet_follow_from_the_rates_and_need_the_parts_they_use() -> None:
-    results = {
-        "picture": {"rows": [{"megapixels": 0.2, "decode_ms": 2.0}]},
-        "finetune": {"epochs_per_second_on_2000_cached_pictures": 5.0},
-        "evaluate": {"maps_per_second": 100.0},
-    }
-    rates = [{"device": "GPU", "pictures_a_second": 1000.0, "cores": 1}]
-    one, eight = imagenet_rows(rates, results)
+def test_hours_of_imagenet_follow_from_the_rates_by_hand() -> None:
+    one, eight = imagenet_rows(RATES)
     assert one == {
-        "device": "1 x GPU, 1 cores",
-        "extraction": "43 min",  # 1,281,167 / 500
-        "3 epochs": "6 min",  # 3 * 1,281,167 / 10,000
-        "evaluation of 50,000 pictures": "85 min",  # 50,000 / 500 + 500,000 / 100
-        "waits for": "decoding",
+        "device": "1 x GPU, 4 cores",
+        "the encoder alone": "64 s",  # 1,281,167 / 20,000
+        "extraction, once": "21 min",  # 1,281,167 / 1,000
+        "3 epochs on stored features": "77 s",
+        "evaluation of 50,000 pictures": "17 min",
     }
-    assert eight["extraction"] == "5 min"
-    assert imagenet_rows(rates, {"picture": results["picture"]}) == []
+    assert (eight["device"], eight["extraction, once"]) == ("8 x GPU, 32 cores", "3 min")
+    assert "at 5% of the encoder's own rate: 4 cores decode too few" in waiting_for(RATES)
+    assert "the GPU is what it waits for" in waiting_for({**RATES, "extraction, decoding included": 15_000})
 
 
-@pytest.mark.parametrize(
-    "content", ["{", '[{"device": "GPU"}]', "[]", '[{"device":"","pictures_a_second":0,"cores":1}]']
-)
-def test_a_file_that_holds_no_rates_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "rates.json").write_text(content)
-    with pytest.raises(InputError, match="`--rates`"):
-        read_rates(tmp_path / "rates.json")
-    good = [{"device": "GPU", "pictures_a_second": 10, "cores": 2}]
-    (tmp_path / "rates.json").write_text(json.dumps(good))
-    assert read_rates(tmp_path / "rates.json") == good
+@pytest.mark.parametrize("wrong", [{"device": "GPU"}, [], {**RATES, "evaluation of cam, signed": 0}])
+def test_a_file_that_holds_no_rates_is_refused(tmp_path: Path, wrong: object) -> None:
+    file = tmp_path / "rates.json"
+    file.write_text(json.dumps(wrong))
+    with pytest.raises(InputError, match=r"^`--rates` \(='.*rates.json'\) must be a JSON object"):
+        read_rates(file)
+    file.write_text(json.dumps(RATES))
+    assert read_rates(file) == RATES
 
 
 def test_a_figure_outside_of_its_aim_says_so() -> None:
