@@ -240,8 +240,9 @@ def _visits_section(figures: Results) -> str:
     rows = simulated_hours(AnswerTimes(new, known), visit)
     return (
         f"Simulated from the answer times above: {HOURS} hours of visitors who come at random. Assumed, not measured: "
-        f"{visit.questions} questions about each of {1 + visit.own_pictures} pictures, an example and the visitor's own, "
-        f"{visit.pause_s:.0f} s apart; {visit.finetune_share:.0%} fine-tune at the end, {visit.finetune_s:.0f} s each. "
+        f"{visit.questions} questions about each of {1 + visit.own_pictures} pictures, an example and the visitor's "
+        f"own, {visit.pause_s:.0f} s apart; {visit.finetune_share:.0%} fine-tune at the end, "
+        f"{visit.finetune_s:.0f} s each. "
         "A proxy in between adds its own delay to each answer and no waiting.\n\n"
         + markdown_table(list(rows[0]), [list(row.values()) for row in rows])
     )
