@@ -300,6 +300,14 @@ def test_checkpoints_of_further_folders_and_registered_models_are_selectable(
     assert bench.model("in memory") is default_model
 
 
+def test_every_model_of_a_bench_is_run_by_its_engine(default_model: DualBranch) -> None:
+    bench = Workbench(engine="tensorrt")
+    bench.register("own", lambda: DualBranch(default_model.classifier()))
+    for name in (None, "own"):
+        with pytest.raises(InputError, match=r"`engine` \(='tensorrt'\) must be one of torch, onnxruntime"):
+            bench.model(name)
+
+
 def test_a_checkpoint_written_again_under_its_name_is_the_new_one(tmp_path: Path, default_model: DualBranch) -> None:
     bench = Workbench(more_folders=[tmp_path])
     save_checkpoint(default_model, tmp_path / "mine", note="first")
