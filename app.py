@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from bsig.cli.arguments.shared import add_engine_argument
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="shown first: name, folder or hf:owner/repo")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add_engine_argument(parser)
     parser.add_argument("--work-folder", type=Path, default=None, help="where fine-tunes are kept")
     parser.add_argument("--public", action="store_true", help="for strangers: limits, and each visitor's things apart")
     parser.add_argument("--allow-host", action="append", default=[], help="a further name of this app, as a proxy's")

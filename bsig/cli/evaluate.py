@@ -45,7 +45,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         split = images_to_measure(options.data, options.split, options.images)
         if processes.is_first:
             print(split.sentence, file=sys.stderr)
-        model = load_checkpoint(options.checkpoint, chosen_device(options.device), options.checkpoints)
+        model = load_checkpoint(options.checkpoint, options.device, options.checkpoints, options.engine)
         partial = _partial_folder(options, split.images)
         results = evaluate(
             model,
@@ -122,5 +122,7 @@ def _partial_folder(options: argparse.Namespace, images: LabelledImages) -> Path
     """Where parts are kept until the end: beside `--out`, else in the cache, a folder for each question."""
     if options.out:
         return options.out.with_name(f".{options.out.name}.partial")
-    question = [options.checkpoint, images.name, images.split, options.methods, options.weights, options.limit]
+    question = [
+        options.checkpoint, images.name, images.split, options.methods, options.weights, options.limit, options.engine,
+    ]  # fmt: skip
     return PARTS_FOLDER / hashlib.sha256("|".join(map(str, question)).encode()).hexdigest()[:16]

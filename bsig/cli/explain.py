@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argument
+from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argument, add_engine_argument
 from bsig.explain.names import METHODS, READINGS, WEIGHTS
 from bsig.inputs.errors import InputError
 
@@ -45,6 +45,7 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
         help="center: the middle of the picture; squash: the whole of it, squashed (default: the checkpoint's own)",
     )
     add_device_argument(parser)
+    add_engine_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("explanation"), help=f"folder to write into: {FILES}; {MANY}")
     parser.add_argument(
         "--whole-picture", action="store_true", help="also maps and overlays over the whole picture at its own size"

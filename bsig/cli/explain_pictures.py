@@ -28,7 +28,6 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_whole
 from bsig.inputs.picture_files import PictureFile, PictureFiles
 from bsig.model.checkpoints.load import load_checkpoint
-from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 
 SHOWN_FINDINGS = 5
@@ -142,7 +141,7 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
         InputError: an unknown class, setting or device; a checkpoint that cannot be loaded; a folder that cannot be
             written; no picture that can be used.
     """
-    model = load_checkpoint(options.checkpoint, chosen_device(options.device), options.checkpoints)
+    model = load_checkpoint(options.checkpoint, options.device, options.checkpoints, options.engine)
     names = options.classes.split(",") if options.classes else [options.class_name]
     indices = list(dict.fromkeys(None if name is None else model.class_index(name) for name in names))
     is_single = len(files.pictures) == len(indices) == 1

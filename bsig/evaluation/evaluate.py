@@ -172,6 +172,7 @@ def _settings(measurements: Measurements) -> dict[str, Any]:
     work, scored_pictures = measurements.work, len(measurements.faithful)
     return {
         **work.config.to_json(),
+        "engine": work.model.engine,
         "crop_mode": "squash",
         "input_size_hw": list(work.model.preprocessing.input_size_hw),
         "grid_hw": list(measurements.coverage.shape[1:]),

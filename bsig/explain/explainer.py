@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +49,7 @@ from bsig.explain.readings import (
 )
 from bsig.explain.timing import part
 from bsig.inputs.arrays import OpenFile, PictureSource, file_content, opened_image
+from bsig.inputs.decoding import decoded_ahead, decoding_threads
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_box_xyxy, crop_image
 from bsig.inputs.tensors import input_batch, input_tensor
@@ -104,10 +103,10 @@ class Explainer:
         batch_size: int = ENCODE_BATCH,
         on_refusal: Callable[[PictureSource, InputError], None] | None = None,
     ) -> Iterator[EncodedImage]:
-        """One `EncodedImage` a picture, in their order, encoded in batches while the next pictures are decoded.
+        """One `EncodedImage` a picture, in their order, encoded in batches while threads decode the next ones.
 
-        No more than three batches are in memory at a time. A batch's features are those of its pictures alone up to the
-        rounding of the convolutions, about 1e-6 of their range.
+        No more than two batches of pictures are in memory at a time, and one of features. A batch's features are those
+        of its pictures alone up to the rounding of the convolutions, about 1e-6 of their range.
 
         Args:
             images, crop_mode: as for `encode`.
@@ -122,18 +121,17 @@ class Explainer:
             raise InputError(f"`batch_size` (={batch_size}) must be at least 1.")
         preprocessing = self._preprocessing(crop_mode)
         opened = partial(_opened_or_problem, preprocessing=preprocessing)
-        with ThreadPoolExecutor(1, thread_name_prefix="bsig-decode") as decoder:
-            for sources, batch in _one_ahead(images, batch_size, opened, decoder):
-                pictures = []
-                for source, picture in zip(sources, batch, strict=True):
-                    if isinstance(picture, _Picture):
-                        pictures.append(picture)
-                    elif on_refusal is None:
-                        raise picture
-                    else:
-                        on_refusal(source, picture)
-                if pictures:
-                    yield from self._encoded(pictures, preprocessing)
+        for batch in decoded_ahead(images, opened, batch_size, decoding_threads(), batches_ahead=1):
+            pictures = []
+            for source, picture in batch:
+                if isinstance(picture, _Picture):
+                    pictures.append(picture)
+                elif on_refusal is None:
+                    raise picture
+                else:
+                    on_refusal(source, picture)
+            if pictures:
+                yield from self._encoded(pictures, preprocessing)
 
     def _preprocessing(self, crop_mode: CropMode | None) -> Preprocessing:
         if crop_mode is None:
@@ -146,7 +144,7 @@ class Explainer:
         """One run of the backbone for all pictures, whose crops have one size."""
         with part("encode"):
             inputs = input_batch([picture.crop for picture in pictures], preprocessing).to(self.model.device)
-            features = self.model.features(inputs)
+            features = self.model.fast_features(inputs)
         if not torch.isfinite(features).all():
             raise InputError(
                 f"checkpoint '{self.model.name}' gives features that are not finite numbers; its weights are damaged."
@@ -197,23 +195,6 @@ def _opened_or_problem(source: PictureSource, preprocessing: Preprocessing) -> _
         return _Picture.opened(source, preprocessing)
     except InputError as error:
         return error
-
-
-def _one_ahead(
-    sources: Iterable[Any], size: int, opened: Callable[[Any], Any], decoder: ThreadPoolExecutor
-) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Batches of sources and what `opened` makes of them; each is made while the one before it is used."""
-    remaining = iter(sources)
-
-    def start() -> tuple[list[Any], Future[list[Any]]]:
-        batch = list(islice(remaining, size))
-        return batch, decoder.submit(lambda: [opened(source) for source in batch])
-
-    batch, pictures = start()
-    while batch:
-        following = start()
-        yield batch, pictures.result()
-        batch, pictures = following
 
 
 @dataclass(frozen=True, repr=False)
@@ -526,7 +507,7 @@ class EncodedImage:
         for start in range(0, len(channels), SCORE_CAM_BATCH):
             batch = channels[start : start + SCORE_CAM_BATCH]
             masks = channel_masks(self.features[0, batch], self.preprocessing.input_size_hw)
-            features = self.model.features(inputs * masks[:, None])
+            features = self.model.fast_features(inputs * masks[:, None])
             with torch.no_grad():
                 logits["softmax"][0, batch] = self.model.softmax_logits(features)
                 logits["sigmoid"][0, batch] = self.model.sigmoid_logits(features)

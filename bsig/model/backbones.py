@@ -116,6 +116,7 @@ class Classifier:
         features_at: the layer behind which the features are taken, in words for the screen.
         grid_hw: rows and columns of the features.
         notes: what of it was taken from a file or assumed, in sentences.
+        engine: how the encoder is run for explaining (`bsig.model.engines`).
     """
 
     name: str
@@ -129,6 +130,7 @@ class Classifier:
     features_at: str = LAST
     grid_hw: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
+    engine: str = "torch"
 
 
 @dataclass(frozen=True)

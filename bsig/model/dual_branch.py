@@ -27,6 +27,7 @@ from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.names import BranchKind
 from bsig.model.class_hints import near_class_names
+from bsig.model.engines import check_engine, fast_features
 from bsig.model.from_module import classifier_from_module
 from bsig.model.heads import ClassificationHead
 from bsig.model.model_settings import ModelSettings, triple
@@ -82,6 +83,7 @@ class DualBranch(nn.Module):
         self.features_at = classifier.features_at
         self.grid_hw = classifier.grid_hw
         self.notes = classifier.notes
+        self._engine = classifier.engine
         self.metadata = metadata or {}
         self.encoder = classifier.encoder
         self.softmax_head = classifier.head
@@ -190,6 +192,20 @@ class DualBranch(nn.Module):
         return self.softmax_head.last_linear.weight.device
 
     @property
+    def engine(self) -> str:
+        """How `fast_features` runs the encoder: `torch` (BatchNorm folded), or `onnxruntime`.
+
+        Raises:
+            InputError: on setting one that is unknown, not installed, or does not run on the model's device.
+        """
+        return self._engine
+
+    @engine.setter
+    def engine(self, name: str) -> None:
+        check_engine(name, self.device)
+        self._engine = name
+
+    @property
     def is_trained(self) -> bool:
         """Whether the sigmoid branch differs from the softmax branch: before any fine-tune it is its clone."""
         sigmoid = self.sigmoid_head.state_dict()
@@ -211,7 +227,8 @@ class DualBranch(nn.Module):
 
     def classifier(self, **changed: Any) -> Classifier:
         """Encoder and softmax branch by themselves, with some attributes of the `Classifier` changed."""
-        return replace(self._classifier, **{"encoder": self.encoder, "preprocessing": self.preprocessing, **changed})
+        own = {"encoder": self.encoder, "preprocessing": self.preprocessing, "engine": self.engine}
+        return replace(self._classifier, **{**own, **changed})
 
     def features(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.inputs.images.input_tensor`).
@@ -221,6 +238,13 @@ class DualBranch(nn.Module):
         """
         with torch.no_grad():
             return self.encoder(inputs)
+
+    def fast_features(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
+        """`features`, each within 1e-4 of the largest (rounding: some 1e-6), as `engine` computes them sooner.
+
+        Explaining and evaluating take these; training takes `features` (`bsig.model.engines`).
+        """
+        return fast_features(self.encoder, self.engine, inputs)
 
     def map_features(self, features: Float[Tensor, "b kk h w"]) -> Float[Tensor, "b k h w"]:
         """The channels of features that maps are sums over."""

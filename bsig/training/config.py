@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 import operator
-import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, replace
 from functools import cache
@@ -21,6 +20,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from bsig.inputs.decoding import decoding_threads
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.names import DEFAULT_BACKBONE, BranchKind
 
@@ -295,7 +295,7 @@ class EncodingConfig(_Checked):
 
     def threads(self) -> int:
         """Returns how many threads decode."""
-        return self.workers or min(8, os.cpu_count() or 1)
+        return self.workers or decoding_threads()
 
 
 DEFAULT_ENCODING = EncodingConfig()

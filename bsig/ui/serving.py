@@ -40,7 +40,10 @@ def serve(options: argparse.Namespace, server: StartingServer) -> None:
         held.callback(spaces.close)
         spaces.use_own_temporary_folder()
         device = zero_gpu.compare_device() or chosen_device(options.device)
-        bench = Workbench(options.checkpoint, options.checkpoints, device, visitor_spaces=spaces, models=options.models)
+        bench = Workbench(
+            options.checkpoint, options.checkpoints, device,
+            engine=options.engine, visitor_spaces=spaces, models=options.models,
+        )  # fmt: skip
         bench.checkpoint_path(options.checkpoint)  # refuses a name that does not exist before the page is built
         runs = spaces.shared.runs or RunFolder(work_folder)
         queue = RunQueue(runs, options.checkpoints, zero_gpu.new_maker(options.checkpoints))

@@ -119,6 +119,7 @@ class Workbench:
         folder: Path = CHECKPOINTS_FOLDER,
         device: str = "cpu",
         *,
+        engine: str = "torch",
         more_folders: Sequence[Path] = (),
         limits: Limits | None = None,
         visitor_spaces: VisitorSpaces | None = None,
@@ -130,6 +131,7 @@ class Workbench:
         self.folder = folder
         self.more_folders = tuple(more_folders)
         self.device = device
+        self.engine = engine
         if visitor_spaces is None:
             visitor_spaces = VisitorSpaces(limits or (Limits.public() if is_public else Limits.local()))
         self.visitor_spaces, self.limits = visitor_spaces, visitor_spaces.limits
@@ -218,14 +220,18 @@ class Workbench:
         if load is not None:
             key = (space.number, name, load)
             space.uses.add(key)
-            return self._models.get(key, load)
+            return self._models.get(key, lambda: self._with_engine(load()))
         # The key tells apart a checkpoint that was written again under its name, and those of two visitors. The
         # description holds the hash of the tensors, so it stands for the whole folder.
         path = self.checkpoint_path(name)
         key = (str(path), *written(path / DESCRIPTION))
         if space.folder and path.is_relative_to(space.folder):
             space.uses.add(key)
-        return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder))
+        return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder, self.engine))
+
+    def _with_engine(self, model: DualBranch) -> DualBranch:
+        model.engine = self.engine
+        return model
 
     def finer_model(self, checkpoint: str | None) -> DualBranch:
         """The loaded model on a grid of twice as many rows and columns, made once and from the same tensors.

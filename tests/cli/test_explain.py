@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from bsig.explain.readings import READINGS
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
+from bsig.model.engines import ONNX_PACKAGES
 
 CAT = EXAMPLES / "cat.jpg"
 FILES = ["card.png", "centred.npy", "comparison.png", "explanation.json", "report.html", "sigmoid.npy", "softmax.npy"]
@@ -95,7 +97,16 @@ def test_a_class_can_be_given_by_index_name_or_id(label: str, out: Path, capsys:
 
 def test_score_cam_takes_a_budget_of_channels(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(CAT), "--method", "score-cam", "--channels", "3", "--json", "--out", str(out)]) == 0
-    assert json.loads(capsys.readouterr().out)["method"] == "score-cam"
+    numbers = json.loads(capsys.readouterr().out)
+    assert (numbers["method"], numbers["engine"]) == ("score-cam", "torch")
+
+
+@pytest.mark.skipif(all(map(find_spec, ONNX_PACKAGES)), reason="onnxruntime and onnx are installed")
+def test_an_engine_that_is_not_installed_is_refused_with_what_to_install(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = refusal(capsys, "explain", CAT, "--engine", "onnxruntime", "--out", out)
+    assert "`engine` (='onnxruntime') is not installed: pip install" in sentence
 
 
 @pytest.mark.parametrize(
@@ -107,6 +118,7 @@ def test_score_cam_takes_a_budget_of_channels(out: Path, capsys: pytest.CaptureF
         (["--weights", "absolute"], "`weights` (='absolute') must be one of signed, nonnegative, paper"),
         (["--checkpoint", "nowhere"], "one of: birds10-efficientnet_lite0, imagenet1k-efficientnet_lite0"),
         (["--device", "tpu"], "`device` (='tpu')"),
+        (["--engine", "tensorrt"], "--engine: invalid choice: 'tensorrt'"),
         (["--method", "score-cam", "--channels", "0"], "at least 1"),
         (["--channels", "few"], "--channels: invalid int value: 'few'"),
         (["--no-such-option"], "--no-such-option"),

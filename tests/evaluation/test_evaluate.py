@@ -219,14 +219,14 @@ def test_nothing_usable_is_refused_with_its_reason(default_model: DualBranch, im
 def test_features_that_are_not_finite_are_left_out(
     colours: DualBranch, squares: LabelledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = colours.features
+    honest = colours.fast_features
 
     def damaged(inputs: torch.Tensor) -> torch.Tensor:
         features = honest(inputs).clone()
         features[0] = torch.nan
         return features
 
-    monkeypatch.setattr(colours, "features", damaged)
+    monkeypatch.setattr(colours, "fast_features", damaged)
     results = evaluate(colours, squares, EvaluationConfig(mosaics=0, resamples=5, batch_size=4))
     assert (results["counts"]["used"], results["counts"]["unreadable"]) == (6, 2)
     assert "not finite" in results["counts"]["sentences"][0]

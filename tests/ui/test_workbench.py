@@ -24,6 +24,7 @@ from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
+from bsig.model.engines import fast_encoder
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.screens.compare.inputs import OWN_STRENGTH
 from bsig.ui.screens.compare.screen import saved_checkpoint
@@ -44,8 +45,8 @@ def bench() -> Workbench:
 def forwards(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Grows by one entry, the batch size, with every run of the default checkpoint's encoder."""
     counted: list[int] = []
-    encoder = bench.model(None).encoder
-    handle = encoder.register_forward_pre_hook(lambda _, inputs: counted.append(len(inputs[0])))
+    network: Any = fast_encoder(bench.model(None).encoder, "torch", torch.zeros(1, 3, 224, 224)).run
+    handle = network.register_forward_pre_hook(lambda _, inputs: counted.append(len(inputs[0])))
     monkeypatch.setattr(bench, "_encodings", RecentlyUsed[EncodedImage](8))
     yield counted
     handle.remove()
@@ -338,6 +339,14 @@ def test_checkpoints_of_further_folders_and_registered_models_are_selectable(
     bench.register("in memory", lambda: default_model)
     assert bench.checkpoint_names() == [*before, "mine", "in memory"]
     assert bench.model("in memory") is default_model
+
+
+def test_every_model_of_a_bench_is_run_by_its_engine(default_model: DualBranch) -> None:
+    bench = Workbench(engine="tensorrt")
+    bench.register("own", lambda: DualBranch(default_model.classifier()))
+    for name in (None, "own"):
+        with pytest.raises(InputError, match=r"`engine` \(='tensorrt'\) must be one of torch, onnxruntime"):
+            bench.model(name)
 
 
 def test_a_checkpoint_written_again_under_its_name_is_the_new_one(tmp_path: Path, default_model: DualBranch) -> None:

@@ -10,6 +10,7 @@ from bsig.cli.arguments.shared import (
     add_checkpoint_argument,
     add_checkpoints_folder_argument,
     add_device_argument,
+    add_engine_argument,
 )
 from bsig.evaluation.config import EvaluationConfig
 from bsig.inputs.datasets.split_names import split_argument
@@ -25,6 +26,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
     EvaluationConfig.add_arguments(parser)
     add_device_argument(parser)
+    add_engine_argument(parser)
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write, with a CSV of all rows beside it")
     parser.add_argument("--record", action="store_true", help="put the main figures into the checkpoint's own JSON")
     parser.add_argument("--progress", default="auto", choices=("auto", "lines"), help="lines: for programs")

@@ -11,6 +11,8 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
+# Of bsig.model.engines, which imports torch; tests/cli/test_explain.py holds them together.
+ENGINES = ("torch", "onnxruntime")
 DATA_HELP = "folder of class folders, index.csv or WSOL, a zip of one, or torchvision:NAME"
 
 
@@ -28,6 +30,16 @@ def add_checkpoints_folder_argument(parser: argparse.ArgumentParser) -> None:
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """Adds `--device`."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+
+
+def add_engine_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--engine`."""
+    parser.add_argument(
+        "--engine",
+        default=ENGINES[0],
+        choices=ENGINES,
+        help="what runs the backbone: onnxruntime is faster on CPUs (pip install onnxruntime onnx), the same to 1e-4",
+    )
 
 
 @contextmanager

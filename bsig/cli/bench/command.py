@@ -12,7 +12,7 @@ from typing import Any
 
 from bsig.cli.arguments.bench import PARTS
 from bsig.cli.arguments.shared import written_to
-from bsig.cli.bench import report
+from bsig.cli.bench import imagenet, report
 from bsig.cli.bench.rounds import Bench, machine
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_json, write_whole
@@ -20,7 +20,7 @@ from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 
-SLOW_PARTS = ("browser", "visitors", "run", "memory", "picture")
+SLOW_PARTS = ("start", "browser", "visitors", "run", "memory", "picture")
 
 
 def run_bench(options: argparse.Namespace) -> None:
@@ -57,6 +57,8 @@ def _measurements(options: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {"machine": machine()}  # first: the load before anything was measured
     if options.out and options.out.is_file():
         results = {**_read(options.out), **results}
+    if options.rates:
+        results["rates"] = imagenet.read_rates(options.rates)
     model = load_checkpoint(DEFAULT_CHECKPOINT)
     if model.backbone_name != DEFAULT_BACKBONE:
         raise InputError(f"`checkpoint` (='{DEFAULT_CHECKPOINT}') must have the backbone '{DEFAULT_BACKBONE}'.")

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bsig.cli.bench.rounds import PICTURE, Bench, alternating
+from bsig.cli.bench.rounds import PICTURE, Bench, alternating, times_of
 from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.readings import READINGS
@@ -29,7 +29,9 @@ from bsig.inputs.images import Preprocessing, crop_image, read_image
 from bsig.inputs.tensors import input_tensor
 from bsig.model.backbones import DEFAULT_BACKBONE, timm_network
 from bsig.model.dual_branch import DualBranch
+from bsig.model.engines import ONNX_PACKAGES, fast_encoder, fast_features
 from bsig.model.packaged_weights import packaged_weights
+from bsig.model.weights import channels_last
 
 CLASS = 574  # golf ball
 FAST = tuple(key for key, method in CAM_METHODS.items() if not method.is_slow)
@@ -38,6 +40,8 @@ GRAD_CAM_NAMES = {
     "hires-cam": "HiResCAM", "eigen-cam": "EigenCAM",
 }  # fmt: skip
 TORCH_CAM_NAMES = {"cam": "CAM", "grad-cam": "GradCAM"}
+CHANNELS_LAST, FOLDED = "bare forward, channels last", "bare forward, channels last, BatchNorm folded"
+HAS_ONNX = all(importlib.util.find_spec(package) is not None for package in ONNX_PACKAGES)
 HAS_TORCH_CAM = importlib.util.find_spec("torchcam") is not None
 Act = Callable[[], Any]
 
@@ -55,30 +59,39 @@ def compare_results(bench: Bench) -> dict[str, Any]:
     """Ratios to a bare forward pass, and what the peers take for the same two maps in the same rounds."""
     model, decoded = bench.model, read_image(PICTURE)
     networks, explainer = whole_networks(model), Explainer(model)
+    last_network = channels_last(copy.deepcopy(networks["softmax"]))
     inputs = partial(ready_input, decoded, model.preprocessing)
     ready = inputs()
+    last = ready.contiguous(memory_format=torch.channels_last)
     acts: dict[str, Act] = {
         "bare forward": partial(_forward, networks["softmax"], ready),
-        "bare forward, channels last": partial(
-            _forward, networks["softmax"], ready.contiguous(memory_format=torch.channels_last)
-        ),
+        CHANNELS_LAST: partial(_forward, last_network, last),
+        FOLDED: partial(_fast_forward, last_network, "torch", last),
         **{f"bsig {key}": partial(_explain, explainer, decoded, (key,)) for key in FAST},
         "bsig all": partial(_explain, explainer, decoded, FAST),
+        **(_onnx_acts(model, last_network, decoded, last) if HAS_ONNX else {}),
         **peers(networks, inputs),
     }
     times = alternating(acts, bench.rounds, bench.tell)
     if not bench.is_quick:
-        slow = {"grad-cam ablation-cam": _grad_cam(networks, inputs, "AblationCAM")}
-        times |= alternating(slow, 1, bench.tell, warm_up=0)
-    bare, last = times["bare forward"], times["bare forward, channels last"]
+        # One of its two maps takes half a minute; the other one takes as long.
+        one = {"softmax": networks["softmax"]}
+        (slow,) = alternating({"": _grad_cam(one, inputs, "AblationCAM")}, 1, bench.tell, warm_up=0).values()
+        times["grad-cam ablation-cam"] = times_of([2 * slow.median])
+    bare = times["bare forward"]
     variants = {name: name.partition(" ")[2] for name in times if name.startswith(("grad-cam ", "torch-cam "))}
     return {
         "times": {name: seconds.milliseconds() for name, seconds in times.items()},
         "against_bare_forward": {name: seconds.ratio_to(bare) for name, seconds in times.items()},
-        "against_bare_forward_channels_last": {name: seconds.ratio_to(last) for name, seconds in times.items()},
+        "against_bare_forward_channels_last": {name: s.ratio_to(times[CHANNELS_LAST]) for name, s in times.items()},
+        "against_bare_forward_folded": {name: seconds.ratio_to(times[FOLDED]) for name, seconds in times.items()},
+        "folding_moves_features_by": fast_encoder(model.encoder, "torch", last).change,
         # How many times as long a peer takes for two maps as bsig takes for its three.
         "peers_against_bsig": {name: times[name].ratio_to(times[f"bsig {key}"], 1) for name, key in variants.items()},
-        "not_measured": [] if HAS_TORCH_CAM else ["torch-cam is not installed here: pip install torchcam"],
+        "not_measured": [
+            *([] if HAS_TORCH_CAM else ["torch-cam is not installed here: pip install torchcam"]),
+            *([] if HAS_ONNX else ["ONNX Runtime is not installed here: pip install onnxruntime onnx"]),
+        ],
     }
 
 
@@ -99,6 +112,22 @@ def change_results(bench: Bench) -> dict[str, Any]:
     acts["treatment, in turn"] = lambda: encoded.explain(CLASS, "cam", next(treatments))
     times = alternating(acts, 5 * bench.rounds, bench.tell)
     return {"times": {name: seconds.milliseconds(3) for name, seconds in times.items()}}
+
+
+def with_engine(model: DualBranch, engine: str) -> DualBranch:
+    """The model with its encoder run by another engine."""
+    return DualBranch(model.classifier(engine=engine), model.sigmoid_head, presence=model.presence, name=model.name)
+
+
+def _onnx_acts(model: DualBranch, network: nn.Module, decoded: Image.Image, inputs: Tensor) -> dict[str, Act]:
+    return {
+        "bare forward, onnxruntime": partial(_fast_forward, network, "onnxruntime", inputs),
+        "bsig cam, onnxruntime": partial(_explain, Explainer(with_engine(model, "onnxruntime")), decoded, ("cam",)),
+    }
+
+
+def _fast_forward(network: nn.Module, engine: str, inputs: Tensor) -> None:
+    fast_features(network, engine, inputs)
 
 
 def ready_input(decoded: Image.Image, preprocessing: Preprocessing) -> Tensor:

@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bsig.cli.bench.batches import FOLDER
+from bsig.cli.bench.imagenet import NETWORK, TRAINING_PICTURES, imagenet_rows, waiting_for
+from bsig.cli.bench.start import HELP, MISSING
+from bsig.cli.bench.visits import HOURS, AnswerTimes, Visit, simulated_hours
 from bsig.inputs.files import whole_file
 
 COMMAND = "python -m bsig bench"
@@ -21,7 +25,7 @@ def summary_rows(results: Results) -> list[SummaryRow]:
 def _compare_rows(figures: Results) -> list[SummaryRow]:
     bare, strict = figures["against_bare_forward"], figures["against_bare_forward_channels_last"]
     ours = {name.removeprefix("bsig "): ratio for name, ratio in bare.items() if name.startswith("bsig ")}
-    single = {key: ratio for key, ratio in ours.items() if key not in ("all", "ablation-cam")}
+    single = {key: ratio for key, ratio in ours.items() if key not in ("all", "ablation-cam", "cam, onnxruntime")}
     slowest = max(single, key=single.__getitem__)
     rows = [
         (
@@ -36,9 +40,63 @@ def _compare_rows(figures: Results) -> list[SummaryRow]:
         "grad-cam ablation-cam": ("grad-cam, two Ablation-CAM maps", "300 times"),
         "torch-cam cam": ("torch-cam, two CAM maps", ""),
     }
+    if "against_bare_forward_folded" in figures:
+        rows.append(_limits_row(figures))
     ratios = figures["peers_against_bsig"]
     rows += [(what, f"{ratios[key]:,.1f} times as long", aim) for key, (what, aim) in peers.items() if key in ratios]
     return rows
+
+
+def _limits_row(figures: Results) -> SummaryRow:
+    """CAM against the fastest passes that the same network has here: what no explanation can go below."""
+    strict = figures["against_bare_forward_channels_last"]["bsig cam"]
+    what = "the same CAM, against that network channels last, and with its BatchNorm folded as well"
+    text = f"{strict:.2f}; {figures['against_bare_forward_folded']['bsig cam']:.2f}"
+    onnx = figures["against_bare_forward"].get("bsig cam, onnxruntime")
+    if onnx:
+        what, text = f"{what}; by ONNX Runtime, against timm's own", f"{text}; {onnx:.2f}"
+    return what, judged(text, strict <= 1.10), "1.10; none"
+
+
+def judged(figure: str, *met: bool) -> str:
+    """The figure, with a word where it is not within its aim."""
+    return figure if all(met) else f"{figure} (misses its aim)"
+
+
+def _start_rows(figures: Results) -> list[SummaryRow]:
+    seconds, ratio = figures["seconds"], figures["explain_against_baseline"]
+    listed, missing = seconds[HELP], seconds[MISSING]
+    return [
+        (
+            "command line: `--help`; a missing picture refused; `explain` of an example, in runs of a program that "
+            "imports torch and timm and runs the network once",
+            judged(f"{listed:.2f} s; {missing:.2f} s; {ratio:.2f}", listed <= 0.3, missing <= 0.7, ratio <= 1.6),
+            "0.3 s; 0.7 s; 1.6",
+        )
+    ]
+
+
+def _start_section(figures: Results) -> str:
+    seconds = markdown_table(("a fresh interpreter", "s"), list(figures["seconds"].items()))
+    rows = [list(row.values()) for row in figures["imports"]]
+    imports = markdown_table(("package", "its own import, ms", "modules"), rows)
+    return (
+        f"{seconds}\n`explain` takes {figures['explain_against_baseline']} times the program that imports torch and "
+        "timm and runs the network once.\n\nImports of `explain`, before a picture is opened. `torch._dynamo` and "
+        f"sympy come with torchvision (its `ops/roi_align.py`), which timm imports.\n\n{imports}"
+    )
+
+
+def _batches_rows(figures: Results) -> list[SummaryRow]:
+    share, rates = figures["encode_many_against_bare_encoder"], figures["pictures_per_second"]
+    figure = f"{share:.2f}; {rates[FOLDER]:.3g} pictures a second"
+    return [
+        (
+            "`encode_many`, decoding included, against the bare encoder's best rate; `explain FOLDER`, files written",
+            judged(figure, share >= 0.9),
+            "0.9; none",
+        )
+    ]
 
 
 def _change_rows(figures: Results) -> list[SummaryRow]:
@@ -161,6 +219,10 @@ def page(results: Results) -> str:
     for key, (title, section, _) in SECTIONS.items():
         if key in results:
             parts += [f"## {title}", section(results[key])]
+    if "page" in results:
+        parts += ["## An hour of visitors, simulated", _visits_section(results["page"])]
+    if "rates" in results:
+        parts += ["## ImageNet-1k, worked out", _imagenet_section(results["rates"])]
     parts += [f"![{title}]({plot_name(key)})" for key, (title, *_) in PLOTS.items() if key in results]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -173,6 +235,9 @@ def _compare_section(figures: Results) -> str:
         "class-centred evidence. The others: two networks with one head each, one map each, clamped and stretched."
     )
     notes = "".join(f"\n\nNot measured: {note}." for note in figures["not_measured"])
+    if "folding_moves_features_by" in figures:
+        change = figures["folding_moves_features_by"]
+        words += f" Folding BatchNorm moves no feature by more than {change:.1e} of the largest."
     return words + "\n\n" + markdown_table(("what", "ms", "in bare forward passes"), rows) + notes
 
 
@@ -197,6 +262,30 @@ def _browser_section(figures: Results) -> str:
     return f"From the start of the app, with nothing cached: {seconds}.\n\n" + _rows_section(figures)
 
 
+def _visits_section(figures: Results) -> str:
+    new, known = (figures[kind]["median_ms"]["total"] / 1000 for kind in ("never seen", "seen before"))
+    visit = Visit()
+    rows = simulated_hours(AnswerTimes(new, known), visit)
+    return (
+        f"Simulated from the answer times above: {HOURS} hours of visitors who come at random. Assumed, not measured: "
+        f"{visit.questions} questions about each of {1 + visit.own_pictures} pictures, an example and the visitor's "
+        f"own, {visit.pause_s:.0f} s apart; {visit.finetune_share:.0%} fine-tune at the end, "
+        f"{visit.finetune_s:.0f} s each. "
+        "A proxy in between adds its own delay to each answer and no waiting.\n\n"
+        + markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+    )
+
+
+def _imagenet_section(rates: Results) -> str:
+    rows = imagenet_rows(rates)
+    table = markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+    return (
+        f"Worked out from rates that were measured on one {rates['device']}, not run: {TRAINING_PICTURES:,} pictures "
+        f"to train on, one view each, {NETWORK}. Eight GPUs are taken to be eight times as fast, each with cores of "
+        f"its own. {waiting_for(rates)}\n\n{table}"
+    )
+
+
 # The keys that do not say by themselves what they count, and in which unit.
 LABELS = {
     "whole_ms": "picture to maps, ms",
@@ -217,6 +306,7 @@ LABELS = {
     "whole_run_against_published_way": "whole run, times as fast as the published way",
     "extraction_against_best_bare_encoder": "extraction, share of the bare encoder's best rate",
     "ratio": "times as fast as the loop",
+    "encode_many_against_bare_encoder": "encode_many, share of the bare encoder's rate",
 }
 
 
@@ -245,6 +335,8 @@ def _rows_section(figures: Results) -> str:
 SECTIONS: dict[str, tuple[str, Callable[[Results], str], Callable[[Results], list[SummaryRow]] | None]] = {
     "compare": ("Compare, beside the peers", _compare_section, _compare_rows),
     "change": ("Another class, method or treatment", _change_section, _change_rows),
+    "start": ("The command line", _start_section, _start_rows),
+    "batches": ("Many pictures", _flat_section, _batches_rows),
     "page": ("The page", _page_section, _page_rows),
     "browser": ("The page in a browser", _browser_section, _browser_rows),
     "visitors": ("Visitors at once", _rows_section, _visitors_rows),

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,16 @@ def times_of(seconds: list[float]) -> Times:
     # `quantiles` wants two values at least.
     low, median, high = statistics.quantiles(seconds if len(seconds) > 1 else 2 * seconds, n=4, method="inclusive")
     return Times(median, low, high, len(seconds))
+
+
+def resident_peak_mb() -> float | None:
+    """The peak of this process's resident memory in MB (10^6 bytes); None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
 def machine() -> dict[str, Any]:

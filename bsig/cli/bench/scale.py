@@ -31,7 +31,7 @@ GRIDS = (7, 14, 28, 56)
 GRID_METHODS = ("cam", "grad-cam++", "hires-cam", "ablation-cam", "eigen-cam")
 INPUT_SIDES = (224, 448, 896)
 MEGAPIXELS = (0.05, 0.2, 1.0, 4.0, 12.0, 48.0)
-RUN_PICTURES = (250, 500, 1000, 2000)
+RUN_PICTURES = (250, 500, 1000)
 
 
 def classes_results(bench: Bench) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def drop_arrays(
         maps = gated(source, gate, lambda name: arrays[name])[rows, 0]
         scores = np.full((len(positions), 2), np.nan)
         if len(rows):
-            masked = work.model.features(masked_by(inputs, torch.from_numpy(maps).to(inputs)))
+            masked = work.model.fast_features(masked_by(inputs, torch.from_numpy(maps).to(inputs)))
             left = work.model.softmax_logits(masked).softmax(dim=1).gather(1, labels)[:, 0]
             scores[rows] = drops_and_increases(whole, left).double().cpu().numpy()
         answers[drop_name(key, gate)] = scores
@@ -68,7 +68,7 @@ def faithfulness_part(
 
     @torch.no_grad()
     def probability(pictures: Tensor) -> Tensor:
-        return model.softmax_logits(model.features(pictures)).softmax(dim=1)[:, label]
+        return model.softmax_logits(model.fast_features(pictures)).softmax(dim=1)[:, label]
 
     return {
         f"scores {key}": np.array([faithfulness(probability, inputs, torch.from_numpy(array).to(inputs))])

@@ -45,7 +45,7 @@ def mosaic_part(work: Work, mosaics: Sequence[Sequence[int]]) -> dict[str, Array
     preprocessing = squashed(work.model)
     samples = [[work.usable[position] for position in four] for four in mosaics]
     tiles = [_mosaic([crop_image(sample.open(), preprocessing) for sample in four]) for four in samples]
-    features = work.model.features(input_batch(tiles, preprocessing).to(work.model.device))
+    features = work.model.fast_features(input_batch(tiles, preprocessing).to(work.model.device))
     return class_arrays(
         work, features, np.array([[work.labels[sample.class_name] for sample in four] for four in samples])
     )

@@ -49,7 +49,7 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample]]) -> dict[str,
         inputs = input_batch([picture.crop for picture in pictures], preprocessing)
     else:  # for the grid's size: an empty part has its arrays too
         inputs = torch.zeros(1, 3, *preprocessing.input_size_hw)
-    features = work.model.features(inputs.to(work.model.device))[: len(pictures)]
+    features = work.model.fast_features(inputs.to(work.model.device))[: len(pictures)]
     most = max((len(picture.classes) for picture in pictures), default=1)
     asked = class_arrays(work, features, _asked_classes(work, pictures, most))
     present = [picture.present for picture in pictures]

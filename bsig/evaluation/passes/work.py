@@ -134,7 +134,7 @@ class Work:
         content = {
             "layout": LAYOUT_OF_PARTS,
             "model": state_sha256(self.model.encoder, self.model.softmax_head, self.model.sigmoid_head),
-            "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at],
+            "network": [self.model.backbone_name, repr(self.model.options), self.model.features_at, self.model.engine],
             "balanced_bias": self.model.metadata.get("training", {}).get("balanced_bias"),
             "presence": repr(self.model.presence),
             "preprocessing": repr(self.model.preprocessing),

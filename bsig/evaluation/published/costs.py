@@ -4,8 +4,8 @@
     seconds of encoder = pictures / pictures a second                  files read and decoded by the machine's cores
     seconds of scores  = pictures * scored maps * passes a map / passes a second    faithfulness alone; no file is read
 
-Maps a second are those of `assets/docs/performance.json` (`python -m bsig bench`), the rest those of
-`assets/docs/gpu-rates.json` (`python tests/benchmarks/bench_gpu.py`). PxAP draws no contours; its pixels are counted as
+The rates are those of `assets/docs/performance.json` (`python -m bsig bench`); its `rates` come from one GPU
+(`python tests/benchmarks/bench_gpu.py`). PxAP draws no contours; its pixels are counted as
 if it did, an upper bound.
 """
 
@@ -147,10 +147,11 @@ def _smallest_model() -> DualBranch:
 
 def measured_rates() -> Rates:
     """The rates of the performance page and of the GPU that was measured."""
-    gpu = _figures("gpu-rates.json")
+    figures = _performance()
+    gpu = figures["rates"]
     passes = {name: rates["encoder"]["float32"] for name, rates in gpu["networks"].items()}
     return Rates(
-        _figures("performance.json")["evaluate"]["maps_per_second"],
+        figures["evaluate"]["maps_per_second"],
         gpu["device"],
         gpu["cores"],
         gpu["extraction, decoding included"],
@@ -160,11 +161,9 @@ def measured_rates() -> Rates:
 
 def decoding_ms() -> float:
     """Milliseconds to decode a picture of 0.2 megapixels, ImageNet's usual size, from the performance page."""
-    return float(
-        next(row["decode_ms"] for row in _figures("performance.json")["picture"]["rows"] if row["megapixels"] == 0.2)
-    )
+    return float(next(row["decode_ms"] for row in _performance()["picture"]["rows"] if row["megapixels"] == 0.2))
 
 
-def _figures(name: str) -> Mapping[str, Any]:
-    figures: Mapping[str, Any] = json.loads((ASSETS / "docs" / name).read_text(encoding="utf-8"))
+def _performance() -> Mapping[str, Any]:
+    figures: Mapping[str, Any] = json.loads((ASSETS / "docs" / "performance.json").read_text(encoding="utf-8"))
     return figures

@@ -58,6 +58,7 @@ def explanation_numbers(explanation: Explanation, **more: Any) -> dict[str, Any]
         "crop_box_xyxy": encoded.crop_box_xyxy,
         "crop": crop_words(explanation),
         "checkpoint_sha256": encoded.model.metadata.get("tensors_sha256"),
+        "engine": encoded.model.engine,
         **more,
         "versions": {"bsig": __version__, **library_versions()},
     }

@@ -32,6 +32,7 @@ from bsig.model.checkpoints.listing import checkpoint_path
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch, FittedShift
+from bsig.model.engines import check_engine
 from bsig.model.heads import ClassificationHead, with_classes
 from bsig.model.published.networks import empty_published_classifier, published_network
 from bsig.model.weights import Module, file_sha256, shared_encoder, state_sha256
@@ -40,7 +41,10 @@ SMALLEST_NETWORK = 20_000_000  # below this nothing is worth refusing
 
 
 def load_checkpoint(
-    name: str | Path = DEFAULT_CHECKPOINT, device: str = "cpu", folder: Path | str = CHECKPOINTS_FOLDER
+    name: str | Path = DEFAULT_CHECKPOINT,
+    device: str = "cpu",
+    folder: Path | str = CHECKPOINTS_FOLDER,
+    engine: str = "torch",
 ) -> DualBranch:
     """A dual-branch model, ready to explain.
 
@@ -48,15 +52,20 @@ def load_checkpoint(
         name: of a folder in `folder`, a folder's path, or `hf:owner/repo` (with `@revision`) on the Hugging Face Hub.
         device: as of `chosen_device`.
         folder: where names are looked up.
+        engine: how the encoder is run for explaining and evaluating (`bsig.model.engines`).
 
     Raises:
-        InputError: no such checkpoint or device; or it is damaged, of a newer format, or does not fit its backbone.
+        InputError: no such checkpoint, device or engine; or the checkpoint is damaged, of a newer format, or does not
+            fit its backbone.
     """
     device = chosen_device(device)
+    check_engine(engine, device)
     path = checkpoint_path(name, Path(folder))
     description = CheckpointDescription.read(path)
     with named(path.name), _stored_tensors(path, description.tensors_sha256) as tensors:
-        return _model(path.name, description, tensors, device)
+        model = _model(path.name, description, tensors, device)
+    model.engine = engine
+    return model
 
 
 def is_saved_as(model: DualBranch, path: Path) -> bool:

@@ -6,21 +6,19 @@ pinned memory, while the batch before is computed. What does not fit into memory
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from bsig.inputs.decoding import decoded_ahead
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.dual_branch import DualBranch
 from bsig.training.callbacks import OnNote, unheard
 
-BATCHES_AHEAD = 2
 Crops = UInt8[np.ndarray, "v H W 3"]
 Batch = UInt8[np.ndarray, "b H W 3"]
 
@@ -106,16 +104,7 @@ def decoded_batches(
     Yields:
         Indices of the readable pictures, their crops (n * v, H, W, 3) or None, and a sentence for each other picture.
     """
-    batches = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    pending: deque[list[Future[Crops | str]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        try:
-            for number, batch in enumerate(batches):
-                for later in batches[number + len(pending) : number + 1 + BATCHES_AHEAD]:
-                    pending.append([pool.submit(decode, index) for index in later])
-                outcomes = dict(zip(batch, (future.result() for future in pending.popleft()), strict=True))
-                failed = {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, str)}
-                crops = {index: outcome for index, outcome in outcomes.items() if not isinstance(outcome, str)}
-                yield list(crops), np.concatenate(list(crops.values())) if crops else None, failed
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    for batch in decoded_ahead(indices, decode, batch_size, threads):
+        failed = {index: outcome for index, outcome in batch if isinstance(outcome, str)}
+        crops = {index: outcome for index, outcome in batch if not isinstance(outcome, str)}
+        yield list(crops), np.concatenate(list(crops.values())) if crops else None, failed

@@ -90,11 +90,11 @@ def test_the_command_writes_results_and_page_and_keeps_parts_measured_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "results.json"
-    for parts in ("compare", "classes,change"):
+    for parts in ("compare", "classes,change,batches"):
         command = ["bench", "--quick", "--rounds", "1", "--parts", parts, "--out", str(out), "--page", str(tmp_path)]
         assert cli.main(command) == 0
     results = json.loads(out.read_text())
-    assert {"machine", "compare", "classes", "change"} <= set(results)
+    assert {"machine", "compare", "classes", "change", "batches"} <= set(results)
     ratios = results["compare"]["against_bare_forward"]
     assert ratios["bare forward"] == 1.0
     assert set(results["compare"]["peers_against_bsig"]) >= {"grad-cam grad-cam", "grad-cam eigen-cam"}
