@@ -17,11 +17,13 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
 from bsig.ui.components.handlers import in_words
-from bsig.ui.components.inputs import MapImage, PictureInput
+from bsig.ui.components.inputs import LaterCheckbox, MapImage, PictureInput
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
+from bsig.ui.screens.evaluate.tables import progress_html
 from bsig.ui.screens.finetune.form import Form, Number
 from bsig.ui.screens.finetune.new_run import start_run
+from bsig.ui.screens.finetune.run_panel import RUN, Seen, run_html
 from bsig.ui.screens.logit_shift.answers import shift_answer
 from bsig.ui.screens.sign_collapse import sign_collapse_answer
 from bsig.ui.workbench import Workbench
@@ -37,6 +39,7 @@ def add_endpoints(bench: Workbench, queue: RunQueue) -> None:
         _add_checkpoints(bench)
         _add_finetune(bench, queue)
         _add_runs(bench, queue)
+        _add_progress(bench, queue)
 
 
 def _add_explanations(bench: Workbench) -> None:
@@ -46,14 +49,15 @@ def _add_explanations(bench: Workbench) -> None:
     class_name = gr.Textbox(label="class", value="")
     method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
     weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
+    finer_grid = LaterCheckbox(False, label="finer_grid")
     pictures = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
     explanation, shift, collapse = (gr.JSON(label=name) for name in ("explanation", "shift", "sign collapse"))
     delta = gr.Number(label="delta", value=0.0)
     target = gr.Textbox(label="target", value="")
 
     @in_words
-    def on_compare(image: str, checkpoint: str, class_name: str, method: str, weights: str) -> Any:
-        return compare_answer(bench, image, checkpoint, class_name, method, weights)
+    def on_compare(image: str, checkpoint: str, class_name: str, method: str, weights: str, finer_grid: bool) -> Any:
+        return compare_answer(bench, image, checkpoint, class_name, method, weights, finer_grid=bool(finer_grid))
 
     @in_words
     def on_shift(image: str, checkpoint: str, class_name: str, delta: float, target: str) -> Any:
@@ -65,7 +69,11 @@ def _add_explanations(bench: Workbench) -> None:
 
     question = [image, checkpoint, class_name]
     gr.Button("compare").click(
-        on_compare, [*question, method, weights], [*pictures, explanation], api_name="compare", concurrency_limit=2
+        on_compare,
+        [*question, method, weights, finer_grid],
+        [*pictures, explanation],
+        api_name="compare",
+        concurrency_limit=2,
     )
     gr.Button("logit shift").click(on_shift, [*question, delta, target], shift, api_name="logit_shift")
     gr.Button("sign collapse").click(on_collapse, [*question, method], collapse, api_name="sign_collapse")
@@ -177,6 +185,36 @@ def _add_runs(bench: Workbench, queue: RunQueue) -> None:
     gr.Button("run").click(on_run, name, gr.JSON(label="run"), api_name="run")
     gr.Button("stop run").click(on_stop, name, gr.JSON(label="run"), api_name="stop_run")
     gr.Button("runs").click(on_runs, None, gr.JSON(label="runs"), api_name="runs")
+
+
+def _add_progress(bench: Workbench, queue: RunQueue) -> None:
+    """`/progress`: what is said of a long job right now, for the page's script (`html.followed`).
+
+    Not in the queue, and no event of the page: at each step of an event gradio 6.31 copies all values and choices of
+    every component that ever waited, which takes the browser some 40 ms.
+    """
+
+    @in_words
+    def on_progress(job: str) -> dict[str, Any]:
+        return progress_answer(bench, bench.visitor_space.own_queue(queue), str(job))
+
+    gr.Button("progress").click(
+        on_progress, gr.Textbox(label="job"), gr.JSON(label="progress"), api_name="progress",
+        api_visibility="undocumented", queue=False,
+    )  # fmt: skip
+
+
+def progress_answer(bench: Workbench, own_queue: RunQueue, job: str) -> dict[str, Any]:
+    """The words of a job as HTML, the state that they are of, and whether the job has ended, as far as it is known."""
+    kind, _, name = job.partition(" ")
+    evaluation = bench.visitor_space.evaluations.progress
+    if kind == RUN and name in own_queue.folder.names():
+        run = own_queue.folder.read(name)
+        words, stamp = run_html(run, own_queue.position(name), ""), Seen.of(own_queue, name).stamp
+        return {"html": words, "stamp": stamp, "has_ended": run.state.standing in ENDED}
+    if kind == "evaluation" and evaluation:
+        return {"html": progress_html(evaluation), "stamp": "", "has_ended": False}
+    return {"html": "", "stamp": "", "has_ended": True}
 
 
 def run_json(run: Run, position: int | None) -> dict[str, Any]:
