@@ -77,7 +77,15 @@ class ExplainedPictures:
             self.table.add(explanation, folder or picture.folder)
             if self.options.bundle:
                 copy = self._copied(picture, "" if self.is_single else picture.folder)
-                self.entries.append(BundleEntry(folder, copy, explanation.class_index, encoded.preprocessing.crop_mode))
+                self.entries.append(
+                    BundleEntry(
+                        folder,
+                        copy,
+                        explanation.class_index,
+                        encoded.preprocessing.crop_mode,
+                        encoded.coarse is not None,
+                    )
+                )
             if self.is_single:
                 self._print_single(explanation)
 
@@ -150,7 +158,7 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
         print(f"skipped {files.skipped} files that are no pictures", file=sys.stderr)
     progress = ProgressLine("pictures") if len(files.pictures) > 1 else None
     for done, (encoded, picture) in enumerate(_encoded(model, files, explained), start=1):
-        explained.add(encoded, picture)
+        explained.add(encoded.finer_grid() if options.finer_grid else encoded, picture)
         if progress:
             progress(done + len(explained.left_out) - len(files.left_out), len(files.pictures))
     explained.close()

@@ -118,6 +118,18 @@ class Explanation:
         return self.evidences[branch]
 
     @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Rows and columns of the maps."""
+        rows, columns = self.softmax.map.shape
+        return rows, columns
+
+    @property
+    def logits_grid_hw(self) -> tuple[int, int]:
+        """Rows and columns of the grid that logits and probabilities come from: always the model's own."""
+        coarse = None if self.encoded is None else self.encoded.coarse
+        return self.grid_hw if coarse is None else coarse.grid_hw
+
+    @property
     def disagreement(self) -> float:
         """Share of the grid's cells that are positive in one branch's map and not in the other's, 0 to 1."""
         return float(((self.softmax.map > 0) != (self.sigmoid.map > 0)).mean())
@@ -178,6 +190,7 @@ def summary(explanation: Explanation) -> dict[str, Any]:
         **{name: getattr(explanation, name) for name in names},
         "unit": cam_method(explanation.method).unit,
         "grid_hw": list(explanation.softmax.map.shape),
+        "logits_grid_hw": list(explanation.logits_grid_hw),
         **{branch: _numbers(evidence) for branch, evidence in explanation.evidences.items()},
     }
 

@@ -36,6 +36,14 @@ def area_text(evidence: Evidence) -> str:
     return whole_percent(evidence.positive_area)
 
 
+def grid_text(explanation: Explanation) -> str:
+    """The grid of the maps, and where logits come from another one that too: '7 x 7 cells'."""
+    maps = "{} x {} cells".format(*explanation.grid_hw)
+    if explanation.logits_grid_hw == explanation.grid_hw:
+        return maps
+    return maps + " (logits and probabilities: {} x {})".format(*explanation.logits_grid_hw)
+
+
 def reading_text(explanation: Explanation) -> str:
     """What was made of the maps, and of which: 'Sigmoid map, levelled by presence: The same places …'."""
     reading = READINGS[explanation.reading]

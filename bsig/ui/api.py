@@ -17,11 +17,13 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
 from bsig.ui.components.handlers import in_words
-from bsig.ui.components.inputs import MapImage, PictureInput
+from bsig.ui.components.inputs import LaterCheckbox, MapImage, PictureInput
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
+from bsig.ui.screens.evaluate.tables import progress_html
 from bsig.ui.screens.finetune.form import Form, Number
 from bsig.ui.screens.finetune.new_run import start_run
+from bsig.ui.screens.finetune.run_panel import RUN, Seen, run_html
 from bsig.ui.screens.logit_shift.answers import shift_answer
 from bsig.ui.screens.sign_collapse import sign_collapse_answer
 from bsig.ui.server.gradio_internals import received_picture, sent_picture
@@ -38,6 +40,7 @@ def add_endpoints(bench: Workbench, queue: RunQueue) -> None:
         _add_checkpoints(bench)
         _add_finetune(bench, queue)
         _add_runs(bench, queue)
+        _add_progress(bench, queue)
 
 
 def _add_explanations(bench: Workbench) -> None:
@@ -47,16 +50,20 @@ def _add_explanations(bench: Workbench) -> None:
     class_name = gr.Textbox(label="class", value="")
     method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
     weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
+    finer_grid = LaterCheckbox(False, label="finer_grid")
     maps = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
     explanation, shift, collapse = (gr.JSON(label=name) for name in ("explanation", "shift", "sign collapse"))
     delta = gr.Number(label="delta", value=0.0)
     target = gr.Textbox(label="target", value="")
 
     @in_words
-    def on_compare(image: Any, checkpoint: Any, class_name: Any, method: Any, weights: Any) -> tuple[Any, ...]:
+    def on_compare(
+        image: Any, checkpoint: Any, class_name: Any, method: Any, weights: Any, finer_grid: Any
+    ) -> tuple[Any, ...]:
         # Values come and go as they are sent: gradio would take each of them through a thread of its own.
         texts = [None if text is None else str(text) for text in (checkpoint, class_name, method, weights)]
-        *files, numbers = compare_answer(bench, picture.preprocess(received_picture(image)), *texts)
+        file = picture.preprocess(received_picture(image))
+        *files, numbers = compare_answer(bench, file, *texts, finer_grid=bool(finer_grid))
         return *(sent_picture(file) for file in files), numbers
 
     @in_words
@@ -69,8 +76,8 @@ def _add_explanations(bench: Workbench) -> None:
 
     question = [picture, checkpoint, class_name]
     gr.Button("compare").click(
-        on_compare, [*question, method, weights], [*maps, explanation], api_name="compare", concurrency_limit=2,
-        preprocess=False, postprocess=False,
+        on_compare, [*question, method, weights, finer_grid], [*maps, explanation], api_name="compare",
+        concurrency_limit=2, preprocess=False, postprocess=False,
     )  # fmt: skip
 
     gr.Button("logit shift").click(on_shift, [*question, delta, target], shift, api_name="logit_shift")
@@ -183,6 +190,36 @@ def _add_runs(bench: Workbench, queue: RunQueue) -> None:
     gr.Button("run").click(on_run, name, gr.JSON(label="run"), api_name="run")
     gr.Button("stop run").click(on_stop, name, gr.JSON(label="run"), api_name="stop_run")
     gr.Button("runs").click(on_runs, None, gr.JSON(label="runs"), api_name="runs")
+
+
+def _add_progress(bench: Workbench, queue: RunQueue) -> None:
+    """`/progress`: what is said of a long job right now, for the page's script (`html.followed`).
+
+    Not in the queue, and no event of the page: at each step of an event gradio 6.31 copies all values and choices of
+    every component that ever waited, which takes the browser some 40 ms.
+    """
+
+    @in_words
+    def on_progress(job: str) -> dict[str, Any]:
+        return progress_answer(bench, bench.visitor_space.own_queue(queue), str(job))
+
+    gr.Button("progress").click(
+        on_progress, gr.Textbox(label="job"), gr.JSON(label="progress"), api_name="progress",
+        api_visibility="undocumented", queue=False,
+    )  # fmt: skip
+
+
+def progress_answer(bench: Workbench, own_queue: RunQueue, job: str) -> dict[str, Any]:
+    """The words of a job as HTML, the state that they are of, and whether the job has ended, as far as it is known."""
+    kind, _, name = job.partition(" ")
+    evaluation = bench.visitor_space.evaluations.progress
+    if kind == RUN and name in own_queue.folder.names():
+        run = own_queue.folder.read(name)
+        words, stamp = run_html(run, own_queue.position(name), ""), Seen.of(own_queue, name).stamp
+        return {"html": words, "stamp": stamp, "has_ended": run.state.standing in ENDED}
+    if kind == "evaluation" and evaluation:
+        return {"html": progress_html(evaluation), "stamp": "", "has_ended": False}
+    return {"html": "", "stamp": "", "has_ended": True}
 
 
 def run_json(run: Run, position: int | None) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.inputs.errors import InputError, megabytes
@@ -24,7 +23,6 @@ from bsig.model.checkpoints.listing import checkpoint_path, list_checkpoints
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.dual_branch import DualBranch
-from bsig.model.finer_grid import finer_grid
 from bsig.model.weights import file_sha256
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.visitor_space import VisitorSpace, VisitorSpaces
@@ -83,6 +81,13 @@ class RecentlyUsed(Generic[Value]):
             for key in [key for key, value in self._values.items() if not is_kept(value)]:
                 del self._values[key]
 
+    def peek(self, key: Hashable) -> Value | None:
+        """The value if it is there, which then counts as used; None if it is not."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
     def drop(self, key: Hashable) -> None:
         """Lets the value go, if it is there."""
         with self._lock:
@@ -138,9 +143,6 @@ class Workbench:
         self._models: RecentlyUsed[DualBranch] = RecentlyUsed(models)
         self._encodings: RecentlyUsed[EncodedImage] = RecentlyUsed(encodings)
         self._answers: RecentlyUsed[KeptAnswer[Any]] = RecentlyUsed(ANSWERS_EACH * encodings)
-        # By the model on its own grid, whose weights a finer one shares; it goes with that model.
-        self._finer: WeakKeyDictionary[DualBranch, DualBranch] = WeakKeyDictionary()
-        self._making_finer = threading.Lock()
         self.decoding = threading.BoundedSemaphore(PICTURES_AT_ONCE)
 
     @property
@@ -233,32 +235,36 @@ class Workbench:
         model.engine = self.engine
         return model
 
-    def finer_model(self, checkpoint: str | None) -> DualBranch:
-        """The loaded model on a grid of twice as many rows and columns, made once and from the same tensors.
-
-        Raises:
-            InputError: as `model` and `bsig.model.finer_grid.finer_grid`.
-        """
-        model = self.model(checkpoint)
-        with self._making_finer:
-            if model not in self._finer:
-                self._finer[model] = finer_grid(model)
-            return self._finer[model]
-
-    def encode(self, image: str | Path | None, checkpoint: str | None, *, finer: bool = False) -> EncodedImage:
+    def encode(self, image: str | Path | None, checkpoint: str | None, *, finer_grid: bool = False) -> EncodedImage:
         """The picture's features and logits, from memory where this picture was seen before.
 
         Args:
             image: path of the picture.
             checkpoint: name of the model; None for the default one.
-            finer: on the grid of `finer_model`: about 2.5 times the time, to be shown after the coarse map.
+            finer_grid: maps on `EncodedImage.finer_grid`: one more and longer run of the network.
 
         Raises:
-            InputError: no picture, one that cannot be used, or as `model` and `finer_model`.
+            InputError: no picture, one that cannot be used, as `model`, or the model has no finer grid.
         """
+        key, path, model = self._asked(image, checkpoint)
+        digest = key[1]
+        encoded = self._encodings.get(key, lambda: self._encoded(path, digest, model))
+        return self._encodings.get(_finer_key(key), encoded.finer_grid) if finer_grid else encoded
+
+    def kept_finer(self, image: str | Path | None, checkpoint: str | None) -> EncodedImage | None:
+        """The picture on the finer grid if it is in memory; nothing is run.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        key, _, _ = self._asked(image, checkpoint)
+        return self._encodings.peek(_finer_key(key))
+
+    def _asked(self, image: str | Path | None, checkpoint: str | None) -> tuple[tuple[int, str], Path, DualBranch]:
+        """The key of an encoding with what it is made of; encodings of models that have gone are let go."""
         if not image:
             raise InputError("no picture is chosen; upload one or click an example.")
-        model = self.finer_model(checkpoint) if finer else self.model(checkpoint)
+        model = self.model(checkpoint)
         path = Path(image)
         try:
             size = path.stat().st_size
@@ -272,11 +278,11 @@ class Workbench:
         # The model itself, which its encodings keep alive: class names and preprocessing belong to the answer as well.
         key = (id(model), digest)
         if self.limits.is_public:
-            self.visitor_space.uses.add(key)
+            self.visitor_space.uses.update((key, _finer_key(key)))
         # An encoding holds its model: those of models that have gone would keep them in memory.
-        alive = {id(kept) for kept in (model, *self._models.values(), *self._finer.values())}
-        self._encodings.keep_only(lambda encoded: id(encoded.model) in alive)
-        return self._encodings.get(key, lambda: self._encoded(path, digest, model))
+        alive = {id(kept) for kept in (model, *self._models.values())}
+        self._encodings.keep_only(lambda encoded: id((encoded.coarse or encoded).model) in alive)
+        return key, path, model
 
     def answer(
         self, encoded: EncodedImage, question: Hashable, make: Callable[[], tuple[Value, Sequence[Path]]]
@@ -319,6 +325,10 @@ def written(file: Path) -> tuple[int, int, int]:
     """What tells a file from another one that was written under its name: number, size and last change."""
     status = file.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _finer_key(key: tuple[int, str]) -> Hashable:
+    return (*key, "finer")
 
 
 def _gone(path: Path) -> InputError:

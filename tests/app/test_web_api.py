@@ -91,7 +91,7 @@ def test_the_names_of_the_api(client: Client) -> None:
     assert {"/compare", "/checkpoints", "/logit_shift", "/sign_collapse", "/evaluate"} <= set(endpoints)
     names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
     assert names[:2] == ["image", "checkpoint"]
-    assert names[3:] == ["method", "weights"]
+    assert names[3:] == ["method", "weights", "finer_grid"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,39 @@ def test_compare_answers_what_the_library_says(
         expected = np.asarray(branch_picture(explanation, branch, Drawing()))
         with Image.open(path) as shown:
             np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), expected)
+
+
+def test_compare_on_the_finer_grid_answers_what_the_library_says(client: Client, bench: Workbench) -> None:
+    *_, said = client.predict(
+        handle_file(str(CAT)), CHECKPOINT, "golf ball", "cam", "signed", finer_grid=True, api_name="/compare"
+    )
+    model = bench.model(None)
+    encoded = Explainer(model).encode(CAT).finer_grid()
+    _assert_same(said, encoded.explain("golf ball", "cam", **comparison_readings(model, "cam", "signed")))
+    assert (said["grid_hw"], said["logits_grid_hw"]) == ([14, 14], [7, 7])
+
+
+def test_a_request_that_was_written_before_the_finer_grid_is_answered_on_the_models_own(client: Client) -> None:
+    """Five values, as the endpoint took them, in two plain requests and without gradio_client, which fills in more."""
+    with CAT.open("rb") as file:
+        (path,) = httpx.post(f"{client.src}gradio_api/upload", files={"files": ("cat.jpg", file)}).json()
+    picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    address = f"{client.src}gradio_api/call/compare"
+    event = httpx.post(address, json={"data": [picture, CHECKPOINT, "golf ball", "cam", "signed"]}).json()["event_id"]
+    answer = httpx.get(f"{address}/{event}", timeout=60).text
+    assert "event: complete" in answer
+    assert '"grid_hw": [7, 7]' in answer
+    event = httpx.post(address, json={"data": [picture, CHECKPOINT, "golf ball", "cam"]}).json()["event_id"]
+    assert "event: error" in httpx.get(f"{address}/{event}", timeout=60).text, "only what came later may be left out"
+
+
+def test_the_pages_script_asks_for_progress_without_the_queue(client: Client) -> None:
+    """Gradio's address of an endpoint and the settings that the page's script reads it from (`static/page.js`)."""
+    answer = httpx.post(f"{client.src}gradio_api/run/progress", json={"data": ["run no-such-run"]}).json()
+    assert answer["data"] == [{"html": "", "stamp": "", "has_ended": True}]
+    page = httpx.get(client.src).text
+    assert "window.gradio_config" in page
+    assert '"api_prefix":"/gradio_api"' in page
 
 
 def test_checkpoints_lists_what_can_be_loaded(client: Client, bench: Workbench) -> None:

@@ -25,7 +25,7 @@ BEYOND_THE_EDGE = """() => [...document.querySelectorAll("body *")].filter((elem
 }).map((element) => `${element.tagName}#${element.id}.${element.className}`)"""
 # The folded parts of Compare, and what lies in each.
 FOLDED = {
-    "settings": ("checkpoint", "method", "reading", "strength", "weights"),
+    "settings": ("checkpoint", "method", "reading", "finer-grid", "strength", "weights"),
     "view-settings": ("show", "view", "bias", "grid", "contour", "threshold", "opacity", "colormap", "own-scale"),
     "why": ("other-class", "why-words"),
     "unmoved": ("crop", "map-centred"),

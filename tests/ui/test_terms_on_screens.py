@@ -41,6 +41,7 @@ JARGON = (
     "insertion", "deletion", "held out", "heatmap", "timm", "safetensors", "ImageNet", "contour", "clone", "shift",
     "sign collapse", "collapse margin", "head", "weights", "probe", "relu", "tensor", "gradient", "cross-entropy",
     "hyperparameter", "regularization", "logits2", "pos_weight", "einsum", "argmax", "embedding", "Pearson",
+    "levelled", "presence", "reading", "log-odds", "rank", "fine-tuned", "pretrained", "interpolated", "calibrated",
     "least squares", "norm", "BatchNorm", "convolution", "stride", "Nesterov", "momentum",
 )  # fmt: skip
 # Letters that are known outside the field, or names.
@@ -96,7 +97,7 @@ def screens() -> dict[str, str]:
     run = read_results(bench.checkpoint_path(bench.default_checkpoint))[0]
     found = {
         "both branches": number_table([explanation]),
-        "note": reading_note(explanation, Drawing(), encoded.model),
+        "note": reading_note(encoded, explanation, Drawing()),
         "shift softmax": probability_table(shifted, encoded.model.class_names, "softmax"),
         "shift sigmoid": probability_table(shifted, encoded.model.class_names, "sigmoid"),
         "where is zero": zero_table(encoded, explanation.class_index, *fitted_shift_of(bench, encoded)),

@@ -8,9 +8,11 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from PIL import Image
 from bsig import CAM_METHODS, READINGS, TREATMENTS, Explainer, InputError, load_checkpoint
 from bsig.explain.explainer import EncodedImage
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
-from bsig.model.backbones import Classifier
+from bsig.model.backbones import BackboneOptions, Classifier
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
@@ -246,7 +248,7 @@ def ask(bench: Workbench) -> Iterator[Ask]:
             values = {
                 "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
                 "weights": "signed", "reading": "", "strength": OWN_STRENGTH, "other-class": None, "more-classes": [],
-                "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
+                "finer-grid": False, "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
                 "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own-scale": False,
             }  # fmt: skip
             assert set(changed) <= set(values) == set(controls)
@@ -314,6 +316,60 @@ def test_a_method_that_allows_only_the_plain_reading_does_not_leave_it_behind(as
 
     assert reading(method="layer-cam", reading="levelled") == "plain"
     assert reading(method="cam", reading="plain") == "levelled"
+
+
+def _drawn(answers: dict[Any, Any]) -> tuple[dict[str, str], Any]:
+    """What is written, by id, and what asks for finer maps."""
+    written = {part.elem_id: str(update) for part, update in answers.items() if part.elem_id}
+    (sharpening,) = (update for part, update in answers.items() if isinstance(part, gr.State))
+    return written, sharpening
+
+
+def test_maps_are_drawn_on_the_models_own_grid_and_then_on_the_finer_one(
+    ask: Ask, bench: Workbench, forwards: list[int]
+) -> None:
+    def rows(written: dict[str, str]) -> list[dict[str, Any]]:
+        return [row for row in json.loads(re.sub("<.*?>", "", written["cells"]))["rows"] if row]
+
+    wish: dict[str, Any] = {"class": "golf ball", "finer-grid": True, "more-classes": ["zebra"]}
+    first, sharpening = _drawn(ask("on_choice", **wish))
+    assert sharpening is not None
+    assert "The finer maps follow." in first["note"]
+    again = _drawn(ask("on_choice", **wish))[1]
+    assert again not in (None, sharpening), "each answer in coarse maps asks for finer ones"
+    assert forwards == [1]
+    bench.encode(PICTURE, None, finer_grid=True)
+    second, sharpening = _drawn(ask("on_choice", **wish))
+    assert sharpening is None
+    assert "follow" not in second["note"]
+    assert forwards == [1], "the coarse features are not computed again"
+    for before, after in zip(rows(first), rows(second), strict=True):
+        assert before["name"] == after["name"], "the rows are about the same classes"
+        assert np.shape(before["sigmoid"]) == (7, 7)
+        assert np.shape(after["softmax"]) == np.shape(after["alone"]) == (14, 14)
+    presences = [written["finding"].split("(")[1].split(")")[0] for written in (first, second)]
+    assert presences[0] == presences[1], "how likely the class is does not change with the grid"
+    heads = re.sub("<[^>]+>", "", second["numbers"].split("<tbody")[0])
+    assert re.findall(r"\d+ x \d+", heads) == ["7 x 7"] * 2 + ["14 x 14"] * 3
+    assert not re.findall(r"\d+ x \d+", first["numbers"])
+    assert second["map-softmax"] != first["map-softmax"]
+    assert second["why-pairwise"] != first["why-pairwise"]
+    own, sharpening = _drawn(ask("on_choice", **{**wish, "finer-grid": False}))
+    assert sharpening is None
+    assert own["map-softmax"] == first["map-softmax"], "a key of its own in every cache"
+
+
+def test_a_model_without_a_finer_grid_offers_none_and_is_shown_on_its_own(
+    ask: Ask, bench: Workbench, default_classifier: Classifier
+) -> None:
+    fine = replace(default_classifier, options=BackboneOptions("stride16"))
+    bench.register("fine already", lambda: DualBranch(fine, name="fine already"))
+    answers = ask("on_new_picture", checkpoint="fine already", **{"finer-grid": True})
+    assert _drawn(answers)[1] is None
+    (box,) = (update for part, update in answers.items() if part.elem_id == "finer-grid")
+    assert (box["visible"], box["value"]) == (False, False)
+    (box,) = (update for part, update in ask("on_new_picture").items() if part.elem_id == "finer-grid")
+    assert (box["visible"], box["label"]) == (True, "Finer grid: 14 x 14 cells")
 
 
 def test_more_classes_share_one_scale_with_the_first_rows(ask: Ask) -> None:
@@ -437,9 +493,12 @@ def test_a_name_from_outside_never_becomes_a_path(tmp_path: Path, name: str, def
 def test_the_finer_grid_is_made_once_and_kept_beside_the_coarse_one() -> None:
     bench = Workbench()
     picture = str(EXAMPLES / "cat.jpg")
-    coarse, finer = bench.encode(picture, None), bench.encode(picture, None, finer=True)
-    assert (coarse.features.shape[2:], finer.features.shape[2:]) == ((7, 7), (14, 14))
-    assert bench.finer_model(None) is finer.model
+    coarse = bench.encode(picture, None)
+    assert bench.kept_finer(picture, None) is None
+    finer = bench.encode(picture, None, finer_grid=True)
+    assert (coarse.grid_hw, finer.grid_hw) == ((7, 7), (14, 14))
+    assert finer.coarse is coarse
     assert bench.encode(picture, None) is coarse
-    assert bench.encode(picture, None, finer=True) is finer
+    assert bench.encode(picture, None, finer_grid=True) is finer
+    assert bench.kept_finer(picture, None) is finer
     assert bench.loaded_names() == [bench.default_checkpoint], "it takes no model's place"

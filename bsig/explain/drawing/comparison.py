@@ -21,7 +21,7 @@ from bsig.explain.methods import cam_method
 from bsig.explain.readings import READINGS
 from bsig.explain.timing import part
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, percent, signed
+from bsig.explain.wording import area_text, grid_text, percent, signed
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -160,7 +160,7 @@ def comparison_picture(explanation: Explanation, drawing: Drawing = Drawing()) -
         subtitle=" · ".join([method.title, weights, f"checkpoint {explanation.checkpoint}"]),
         finding=finding(explanation),
         footer=(
-            f"bsig · grid {explanation.softmax.map.shape[0]} x {explanation.softmax.map.shape[1]} cells, "
+            f"bsig · grid {grid_text(explanation)}, "
             f"{'bilinear' if drawing.smooth else 'not interpolated'}, "
             f"{'each map on its own scale' if drawing.own_scale else 'one shared scale from zero'} · "
             "positive area counts cells above zero · softmax decides the class, the sigmoid branch explains it "

@@ -16,7 +16,7 @@ from bsig.explain.drawing.text import draw_lines, fitted_lines, line_height
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, percent
+from bsig.explain.wording import area_text, grid_text, percent
 from bsig.inputs.version import __version__
 
 SIZE_WH = (1920, 1080)
@@ -46,10 +46,9 @@ def slide_card(explanation: Explanation, drawing: Drawing = PLAIN) -> Image.Imag
     _pictures(card, explanation, drawing, 156)
     _scale(card, explanation, drawing)
     _finding(card, finding(explanation), 886, 1012)
-    rows, columns = explanation.softmax.map.shape
     footer = (
-        f"bsig {__version__} · checkpoint {explanation.checkpoint} · grid {rows} x {columns} cells · a heatmap says "
-        "where evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, "
+        f"bsig {__version__} · checkpoint {explanation.checkpoint} · grid {grid_text(explanation)} · a heatmap "
+        "says where evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, "
         "arXiv 2511.05590"
     )
     _fitted(card, footer, (MARGIN, 1028), inner, 2, (16, 11), QUIET)

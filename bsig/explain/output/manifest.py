@@ -46,12 +46,14 @@ class BundleEntry:
         picture: the picture's file, below the bundle's folder.
         class_index: the class that is explained.
         crop_mode: `center` or `squash`.
+        finer_grid: whether the maps are on the finer grid.
     """
 
     folder: str
     picture: str
     class_index: int
     crop_mode: str
+    finer_grid: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def check_bundle(folder: Path, load: Callable[[str], DualBranch]) -> Iterator[Ch
     explainer = Explainer(model)
     for entry in manifest["explanations"]:
         encoded = explainer.encode(folder / entry.picture, entry.crop_mode)
+        encoded = encoded.finer_grid() if entry.finer_grid else encoded
         try:
             explanation = encoded.explain(entry.class_index, **manifest["settings"])
         except TypeError as error:

@@ -71,6 +71,8 @@ TERMS: dict[str, Term] = {
                  "it moves where zero lies, but not which places are strongest."),
     "grid": Term(("grid", "cell", "cells"), "The network sees a picture as a coarse grid, often 7 by "
                  "7 cells; finer detail in a heatmap is interpolation."),
+    "finer_grid": Term(("finer grid",), "Twice as many rows and columns of cells, from the same network, whose last "
+                       "part is run on the grid of the part before. Probabilities stay those of the usual grid."),
     "auc": Term(("AUC", "AUC inside against outside", "AUC inside / outside"), "Area under the curve: how often what "
                 "should score high (a place inside the object) scores above what should not (a place outside it), "
                 "over all thresholds; 1 is perfect, 0.5 is chance."),
@@ -136,6 +138,21 @@ TERMS: dict[str, Term] = {
     "energy": Term(("energy",), "The sum of squares of the weights: how much of them a part makes up."),
     "probability": Term(("probability", "probabilities"), "How sure a branch is of a class, from 0 to 100 %. Softmax's "
                         "add up to 100 % over all classes, the sigmoid branch's need not."),
+    "presence": Term(("presence", "calibrated", "calibration"), "How likely a class is in the picture: the sigmoid "
+                     "branch's answer, corrected so that of all classes that get 70 %, about 70 in 100 are there."),
+    "reading": Term(("reading", "readings", "reading of the maps"), "What is made of a map afterwards, from the same "
+                    "features: moved to another level, for example, or compared with other classes."),
+    "levelled": Term(("levelled", "levelled by presence"), "Moved down as a whole by how unlikely the class is in the "
+                     "picture. The places keep their order; the map of a class that is not there sinks below zero."),
+    "window": Term(("levelled in a window", "window"), "Moved down place by place, by how unlikely the class is in the "
+                   "cells around each place."),
+    "log_odds": Term(("log-odds",), "A probability on a scale without ends: zero is 50 %, more is above it."),
+    "rank": Term(("rank",), "The place of a class among all classes; the likeliest is first."),
+    "fine_tuned": Term(("fine-tuned", "fine-tune", "fine-tuning"), "Trained a little further, from where the published "
+                       "training ended; here that is the sigmoid branch alone."),
+    "pretrained": Term(("pretrained",), "Trained before, by others, on many pictures; used here as it is."),
+    "interpolated": Term(("interpolated", "interpolation", "bilinear"), "Filled in between the middles of the cells, "
+                         "so that a map looks smooth; it knows nothing that the cells do not."),
     "doctored": Term(("doctored",), "Changed on purpose: the same predictions, another heatmap."),
     "gradient": Term(("gradient", "gradients"), "How a class's score would change if the network had seen a little "
                      "more of a pattern at a place."),

@@ -41,7 +41,16 @@ from bsig.explain.methods import TREATMENTS, cam_method, why_not_cam
 from bsig.explain.report.glossary import TERMS
 from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collapse_svg, movement_svg
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, number_text, percent, quantity, reading_text, signed, whole_percent
+from bsig.explain.wording import (
+    area_text,
+    grid_text,
+    number_text,
+    percent,
+    quantity,
+    reading_text,
+    signed,
+    whole_percent,
+)  # fmt: skip
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
 
@@ -208,7 +217,6 @@ def _diagnostic(row: dict[str, Any], unit: str) -> dict[str, str]:
 
 def _settings(encoded: EncodedImage, explanation: Explanation, drawing: Drawing, picture: str) -> list[tuple[str, str]]:
     method, preprocessing = cam_method(explanation.method), encoded.preprocessing
-    rows, columns = explanation.softmax.map.shape
     versions = {"bsig": __version__, **library_versions()}
     look = {"view": VIEWS[drawing.view], "colour map": colormap_of(drawing.view, drawing.colormap),
              "opacity": whole_percent(drawing.heatmap_opacity) if drawing.overlay else "heatmap alone",
@@ -223,7 +231,7 @@ def _settings(encoded: EncodedImage, explanation: Explanation, drawing: Drawing,
         ("Treatment of negative weights", f"{explanation.weights}: {TREATMENTS[explanation.weights]}"),
         ("Reading of the maps", reading_text(explanation)),
         ("Bias", "included in each map" if explanation.with_bias else "not included"),
-        ("Grid", f"{rows} x {columns} cells"),
+        ("Grid", grid_text(explanation)),
         ("Drawn as", "; ".join(f"{key}: {value}" for key, value in look.items())),
         ("Checkpoint", explanation.checkpoint),
         ("Checkpoint's SHA-256", encoded.model.metadata.get("tensors_sha256") or "none: the model is not from a file"),

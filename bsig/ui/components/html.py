@@ -240,6 +240,18 @@ def waiting(words: str, share: float | None, seconds_left: float | None) -> Html
     return joined(note(f"{', '.join(parts)}."), progress_bar(share, words))
 
 
+def followed(content: str, job: str, drawn: str = "", press: str = "") -> Html:
+    """What is said of a long job that goes on: the page's script asks `/progress` for it anew each second.
+
+    Args:
+        content: as it stands now.
+        job: which job, as `/progress` knows it.
+        drawn: the state of the job in which everything else of it has been drawn.
+        press: id of the button that draws that anew; pressed seldom, when the state is another.
+    """
+    return element("div", content, data_follows=job, data_drawn=drawn, data_press=press)
+
+
 def scale_bar(
     limit: float, drawing: Drawing, method: str, ends: tuple[str, str] | None = None, shared_by: str = "both maps"
 ) -> Html:

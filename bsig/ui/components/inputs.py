@@ -64,6 +64,12 @@ class Choice(gr.Dropdown, ShownAsParent):
         return payload
 
 
+class LaterCheckbox(gr.Checkbox, ShownAsParent):
+    """A parameter that an endpoint of the web API got later: a request without it gets its own value."""
+
+    may_be_left_out = True
+
+
 class MapImage(gr.Image, ShownAsParent):
     """A picture that is shown, encoded once, as PNG, because people download and measure it.
 

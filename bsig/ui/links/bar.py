@@ -6,11 +6,13 @@ Each screen says which parts of a `View` are its own; this file asks the open on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
@@ -31,6 +33,8 @@ NO_LINK = (
     "instead (on Compare): one file with everything on it."
 )
 NO_RUN = "There is no such run here as the link asks for, or it is another visitor's; the Fine-tune screen shows yours."
+GONE = "This view of your own picture is no longer kept: upload the picture again."
+LONGEST_QUERY = 8000
 OWN_SET = "Results on your own pictures are in no link."
 ABOUT_A_PICTURE = ("compare", "logit-shift", "sign-collapse", "doctor")
 COPY_LINK_JS = "(query) => bsig.copyLink(query)"
@@ -40,7 +44,8 @@ COPY_LINK_JS = "(query) => bsig.copyLink(query)"
 class LinkBar:
     """The button, what follows it, and where a link that cannot be followed says so.
 
-    `tab`, `step` and `query` are not seen: what the browser says is open, and the link under way.
+    `tab`, `step` and `query` are not seen: what the browser says is open, and the link under way; nor are `go`, which
+    the page presses for Back and Forward, and `entry`, the view that is wanted then.
     """
 
     copy: gr.Button
@@ -50,6 +55,8 @@ class LinkBar:
     tab: gr.Textbox
     step: gr.Textbox
     query: gr.Textbox
+    go: gr.Button
+    entry: gr.Textbox
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ def build_link_bar() -> LinkBar:
         tab=page_question("open tab", *TABS),
         step=page_question("open step", *map(str, range(len(STEPS)))),
         query=gr.Textbox(visible=False),
+        go=gr.Button("Back or forward", elem_id="go-view", elem_classes="bsig-offscreen"),
+        entry=page_question("history entry"),
     )
 
 
@@ -102,6 +111,7 @@ def connect_links(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: Scre
     """
     _connect_copy(bar, screens)
     _connect_opening(demo, bench, bar, screens)
+    _connect_browser_history(bar, screens)
     return lambda: opening_of(bench, screens.compare, View())
 
 
@@ -221,6 +231,51 @@ def _with_files(answers: Answers, notes: list[str]) -> tuple[tuple[Answers, list
     """Answers with their pictures as files, and these files."""
     answers = encoded_updates(answers)
     return (answers, notes), picture_files(answers.values())
+
+
+def _connect_browser_history(bar: LinkBar, screens: Screens) -> None:
+    """Back and Forward lead to the view of the browser's entry: one of this visit, else as its link has it.
+
+    `components/static/page.js` makes the entries, and opens the entry's tab by itself.
+    """
+    compare, history = screens.compare, screens.compare.layout.history
+
+    @in_words
+    def on_go(values: InputValues) -> Answers:
+        notes: list[str]
+        key, query, tab = _entry(values[bar.entry])
+        view = next((view for view in reversed(values[history.views]) if view.key == key), None)
+        if view:
+            answers, notes = compare.answers_of(view.example, view.inputs), []
+        elif query:
+            linked, notes = view_of(parse_qsl(query, keep_blank_values=True))
+            answers, further = compare.restore(linked)
+            notes += further
+        else:
+            answers, notes = {}, [GONE]
+        if tab in TABS:
+            answers[screens.tabs] = gr.update(selected=tab)
+        return {bar.notes: _notes(notes), history.destination: key, **answers}
+
+    outputs = [screens.tabs, bar.notes, history.destination, *compare.restored]
+    gone = bar.go.click(
+        on_go, {bar.entry, history.views}, outputs, js=ANSWERED_JS, trigger_mode="always_last",
+        **{**PRIVATE, "show_progress": "hidden"},
+    )  # fmt: skip
+    gone.failure(None, None, None, js="() => bsig.stopWaiting()")
+    gone.then(**compare.done)
+    screens.tabs.change(None, None, None, js="() => bsig.tabOpened()")
+
+
+def _entry(text: str) -> tuple[str, str, str]:
+    """Key, query and tab of the entry as the browser sent it; each is empty where it is no text."""
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return "", "", ""
+    parts = [entry.get(name) if isinstance(entry, dict) else None for name in ("key", "query", "tab")]
+    key, query, tab = (part[:LONGEST_QUERY] if isinstance(part, str) else "" for part in parts)
+    return key, query, tab
 
 
 def _evaluate_controls(evaluate: EvaluateScreen) -> tuple[Any, ...]:

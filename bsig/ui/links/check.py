@@ -8,6 +8,7 @@ from bsig.explain.explainer import can_add_bias
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
+from bsig.model.finer_grid import why_not_finer
 from bsig.ui.components.examples import bundled_examples, example_by_key
 from bsig.ui.links.view import BETWEEN_CLASSES, View
 from bsig.ui.workbench import Workbench
@@ -25,8 +26,12 @@ def possible_view(bench: Workbench, view: View) -> tuple[View, list[str]]:
     bias = view.bias and can_add_bias(model, method, view.weights)
     if view.bias and not bias:
         notes.append("The link asks for the bias, which this method and treatment do not allow; it is left out.")
+    reason = why_not_finer(model) if view.finer_grid else ""
+    if reason:
+        notes.append(f"The link asks for the finer grid, which checkpoint '{model.name}' does not have: {reason}")
     view = replace(
         view,
+        finer_grid=view.finer_grid and not reason,
         example=example.key,
         checkpoint=checkpoint,
         class_name=_class(model, view.class_name, example.class_name or "", notes),

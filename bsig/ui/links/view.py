@@ -50,6 +50,7 @@ class View:
         strength: the reading's first setting; -9 for the checkpoint's own.
         other_class: in the link `other-class`: the class that "why A and not B" compares with.
         more_classes: in the link `more-classes`: further classes, with a bar between them.
+        finer_grid: in the link `finer-grid`: maps of twice as many rows and columns, where the model has them.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
         shift, target, cell, delta, channel, channel_delta: the Logit shift screen; `cell` is "row,column" from 1, with
@@ -71,6 +72,7 @@ class View:
     strength: float = -9.0
     other_class: str = ""
     more_classes: str = ""
+    finer_grid: bool = False
     budget: int = 64
     bias: bool = False
     show: str = "overlay"
@@ -235,6 +237,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "step": (_whole(1, TOUR_STEPS), f"a whole number from 1 to {TOUR_STEPS}"),
 }
 _LIKE = {
+    "finer_grid": "bias",
     "grid": "bias",
     "contour": "bias",
     "own_scale": "bias",

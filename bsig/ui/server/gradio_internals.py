@@ -175,6 +175,19 @@ class PageRequest:
             self._blocks.state_holder.forget(self._session)
 
 
+def with_later_inputs(blocks: gr.Blocks, block_fn: Any, inputs: Any) -> Any:
+    """The inputs of a request, with the values of those that it may leave out (`may_be_left_out`) at the end.
+
+    So that an endpoint can get another parameter: gradio refuses a request that was written before. Needless once its
+    server fills in the defaults that it names in its description of the API.
+    """
+    handler = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
+    missing = handler.inputs[len(inputs) :] if handler is not None and isinstance(inputs, list) else []
+    if not missing or not all(getattr(component, "may_be_left_out", False) for component in missing):
+        return inputs
+    return [*inputs, *(component.value for component in missing)]  # type: ignore[union-attr]
+
+
 class ObservedBlocks(gr.Blocks):
     """A page that hands each step of a request to `observed`.
 
@@ -185,6 +198,8 @@ class ObservedBlocks(gr.Blocks):
     async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
         """Gradio's answer of one step, by way of `observed`."""
         answer = super().process_api
+        if "inputs" in named:
+            named["inputs"] = with_later_inputs(self, block_fn, named["inputs"])
         return await self.observed(PageRequest(self, block_fn, named), lambda: answer(block_fn, *arguments, **named))
 
     async def observed(self, request: PageRequest, answer: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:

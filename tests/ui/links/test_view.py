@@ -38,6 +38,7 @@ views = st.builds(
     method=st.sampled_from(["", *CAM_METHODS]),
     weights=st.sampled_from(list(TREATMENTS)),
     budget=st.integers(8, 1280),
+    finer_grid=st.booleans(),
     bias=st.booleans(),
     show=st.sampled_from(list(SHOWS)),
     view=st.sampled_from(list(VIEWS)),
@@ -110,6 +111,7 @@ def test_nothing_in_a_link_is_an_error(pairs: list[tuple[str, str]]) -> None:
         (("tab", "<script>"), "tab (='<script>')"),
         (("class", "x" * (LONGEST + 1)), "the app's own choice is shown"),
         (("colour", "red"), "'colour' is no part of a view"),
+        (("finer-grid", "14"), "finer-grid (='14') must be yes or no; 'no' is shown"),
         (("bias", "1"), "bias (='1') must be yes or no; 'no' is shown"),
     ],
 )

@@ -1,7 +1,7 @@
 /* The page's own script. It runs in the browser beside Gradio, mends from outside what no component option can, and
-   asks no host for anything. Seven parts: names for what Gradio leaves nameless, errors beside their input, explanations
-   on hover and focus, cells of the maps, heatmaps that are dragged, dropdowns that close, and `bsig`, whose functions the
-   page's events call. */
+   asks no host for anything. Nine parts: names for what Gradio leaves nameless, errors beside their input, explanations
+   on hover and focus, cells of the maps, heatmaps that are dragged, dropdowns that close, long jobs,
+   the browser's history, and `bsig`, whose functions the page's events call. */
 (() => {
   // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -426,6 +426,45 @@
     event.stopPropagation();
   }, true);
 
+  // --- long jobs -----------------------------------------------------------------------------------------------------
+
+  // At each step of an event Gradio copies what every component holds, some 40 ms of the page's time. So the words of a
+  // long job come without one: once a second they are asked for, and only what differs in them is written. Maps and
+  // plots of a run are drawn by an event, a few times a minute.
+  const LOOK_EVERY_MS = 1000, DRAW_EVERY_MS = 10000;
+  let pressedAt = -Infinity;
+  const renew = (old, fresh) => {
+    if (old.nodeName !== fresh.nodeName || old.childNodes.length !== fresh.childNodes.length) return old.replaceWith(fresh);
+    if (old.nodeType === Node.TEXT_NODE && old.data !== fresh.data) old.data = fresh.data;
+    for (const { name, value } of fresh.attributes ?? [])
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    const parts = [...fresh.childNodes];
+    [...old.childNodes].forEach((part, place) => renew(part, parts[place]));
+  };
+  const progressOf = async (job) => {
+    const { root, api_prefix: prefix } = window.gradio_config;
+    const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ data: [job] }) };
+    const answer = await fetch(`${root}${prefix}/run/progress`, asked);
+    return answer.ok ? (await answer.json()).data[0] : null;
+  };
+  const follow = async (part) => {
+    const { html, stamp, has_ended: hasEnded } = (await progressOf(part.dataset.follows)) ?? {};
+    if (html === undefined || !part.isConnected) return;
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    if (!hasEnded) renew(part, template.content.firstElementChild);
+    const now = performance.now(), isDue = now - pressedAt > DRAW_EVERY_MS || hasEnded;
+    if (!part.dataset.press || stamp === part.dataset.drawn || !isDue) return;
+    pressedAt = now;
+    document.getElementById(part.dataset.press).click();
+  };
+  const look = async () => {
+    const parts = [...document.querySelectorAll("[data-follows]")];
+    await Promise.all(parts.map((part) => follow(part).catch(() => {})));  // a request that fails is asked again
+    setTimeout(look, LOOK_EVERY_MS);
+  };
+  setTimeout(look, LOOK_EVERY_MS);
+
   // --- what the page's events call -----------------------------------------------------------------------------------
 
   const isShown = (id) => Boolean(document.getElementById(id)?.offsetParent);
@@ -435,6 +474,7 @@
     "is shown": (id) => isShown(id) ? "yes" : "no",
     "open tab": (keys) => firstShown("bsig-tab-", keys.split(","), "compare"),
     "dragged to": draggedTo,
+    "history entry": () => JSON.stringify(history.state?.bsig ?? {}),
     "open step": (keys) => firstShown("tour-control-", keys.split(","), "0"),
   };
   const answer = (value) => {
@@ -442,8 +482,8 @@
     return parts[0] in answers ? answers[parts[0]](parts[1]) : value;
   };
 
-  // The address bar is left alone until a link is copied; then it holds the link too, so that a bookmark or a reload
-  // keeps this view. The link is made from the page's own address, so it works behind a path prefix.
+  // The address bar then holds the link too, with what the other screens show. The link is made from the page's own
+  // address, so it works behind a path prefix.
   const copyLink = async (query) => {
     if (query === null) return [""];
     const theme = new URLSearchParams(location.search).get("__theme");
@@ -471,6 +511,59 @@
     setTimeout(select, 50, 100);
     return [address.href];
   };
+
+  // --- the browser's history -----------------------------------------------------------------------------------------
+
+  // Each view of Compare and each tab that is opened is an entry, with the view's key and the tab; its address is the
+  // view's link, so that a reload keeps the view. The first entry keeps the address that the page was opened with. Where
+  // a frame forbids entries the page works without.
+  let shownKey = null, awaitedKey = null;  // of the view that was answered last, and of the one that Back has asked for
+  const openTab = () => [...document.querySelectorAll(".tabitem[id^=bsig-tab-]")].find((tab) => tab.offsetParent)
+    ?.id.slice("bsig-tab-".length);
+  const addressOf = (query, tab) => {
+    const address = new URL(location.pathname, location.origin), parts = new URLSearchParams(query);
+    const theme = new URLSearchParams(location.search).get("__theme");
+    if (tab && tab !== "compare") parts.set("tab", tab);
+    if (theme) parts.set("__theme", theme);
+    address.search = parts;
+    return address;
+  };
+  const enter = (entry, { pushes, address = addressOf(entry.query, entry.tab) }) => {
+    const state = { ...history.state, bsig: entry };
+    try {
+      pushes ? history.pushState(state, "", address) : history.replaceState(state, "", address);
+    } catch (error) { /* a frame may forbid it */ }
+  };
+  const viewed = (text) => {
+    const view = JSON.parse(text || "null"), at = history.state?.bsig, isFirst = shownKey === null;
+    if (!view) return;
+    const entry = { key: view.key, stem: view.stem, query: view.query, tab: openTab(), before: at?.before };
+    shownKey = view.key;
+    if (isFirst || !at) return enter(entry, { pushes: false, address: location.href });
+    if (awaitedKey !== null) {
+      // The answer to Back or Forward; what was under way before it, or was asked by pressing them before, is no entry.
+      if (view.destination !== awaitedKey) return;
+      awaitedKey = null;
+      enter({ ...entry, tab: at.tab }, { pushes: false });
+    } else if (view.key === at.key) return;  // drawn once more
+    else if (view.stem === at.stem) enter(entry, { pushes: false });  // a slider has moved
+    else if (view.key === at.before) history.back();  // Undo has led there
+    else enter({ ...entry, before: at.key }, { pushes: true });
+  };
+  const tabOpened = () => requestAnimationFrame(() => requestAnimationFrame(() => {
+    const tab = openTab(), at = history.state?.bsig;
+    if (shownKey !== null && at && tab && tab !== at.tab) enter({ ...at, tab, before: undefined }, { pushes: true });
+  }));
+  addEventListener("popstate", (event) => {
+    const to = event.state?.bsig;
+    if (!to) return;
+    const isOpen = to.tab === openTab(), buttons = [...document.querySelectorAll("[data-tab-id]")];
+    const button = buttons.find((each) => each.dataset.tabId === to.tab && !each.closest("[aria-hidden=true]"));
+    if (!isOpen) button?.click();  // on a narrow page it may lie in a menu, and the server opens the tab
+    if (to.key === shownKey && awaitedKey === null && (isOpen || button)) return;
+    awaitedKey = to.key;
+    document.getElementById("go-view").click();
+  });
 
   // The verdict at the window's top, with the maps below it; where both are in view already, nothing moves.
   const showMaps = () => {
@@ -500,5 +593,8 @@
     openCompare,
     press: (id) => document.getElementById(id).click(),
     showMaps,
+    stopWaiting: () => { awaitedKey = null; },
+    tabOpened,
+    viewed,
   };
 })();

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gradio as gr
 from PIL import Image
@@ -25,13 +26,14 @@ from bsig.explain.drawing.comparison import (
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage, can_add_bias
 from bsig.explain.explanation import Explanation, summary
-from bsig.explain.methods import TREATMENTS, default_method, methods_of
+from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of
 from bsig.explain.readings import READINGS, comparison_readings, default_reading, readings_of, why_not_reading
 from bsig.explain.timing import part
 from bsig.explain.verdict import Claims
 from bsig.explain.verdict import finding as finding_of
 from bsig.explain.wording import reading_text
 from bsig.model.dual_branch import DualBranch
+from bsig.model.finer_grid import finer_grid_hw, why_not_finer
 from bsig.ui.components.fields import Answers
 from bsig.ui.components.html import Html, finding, note, scale_bar
 from bsig.ui.components.inputs import png_file
@@ -55,6 +57,24 @@ from bsig.ui.screens.compare.words import (
 )
 from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import Workbench
+
+
+def encoded_of(bench: Workbench, inputs: CompareInputs) -> EncodedImage:
+    """The picture as it can be shown at once.
+
+    On the finer grid where that is asked for and the picture is in memory on it; else on the model's own grid, whose
+    maps are drawn first and then replaced. A method that runs the network for each channel is not asked twice.
+    """
+    if not wants_finer(bench, inputs):
+        return bench.encode(inputs.image, inputs.checkpoint)
+    if inputs.method in CAM_METHODS and CAM_METHODS[inputs.method].is_slow:
+        return bench.encode(inputs.image, inputs.checkpoint, finer_grid=True)
+    return bench.kept_finer(inputs.image, inputs.checkpoint) or bench.encode(inputs.image, inputs.checkpoint)
+
+
+def wants_finer(bench: Workbench, inputs: CompareInputs) -> bool:
+    """Whether the finer grid is asked for, and the model has one: it may be another one than it was asked for."""
+    return inputs.finer_grid and not why_not_finer(bench.model(inputs.checkpoint))
 
 
 def explanation_of(
@@ -114,7 +134,7 @@ def contrast_of(encoded: EncodedImage, explanation: Explanation, inputs: Compare
     None for a method that knows no class, and where no class is known to be absent.
     """
     claims = Claims.of(explanation)
-    other = encoded.predicted_index if claims.is_absent else most_claimed_absent_class(encoded)
+    other = encoded.predicted_index if claims.is_absent else most_claimed_absent_class(encoded.coarse or encoded)
     if not claims.knows_classes or other is None or other == explanation.class_index:
         return None
     return explanation_of(encoded, inputs, class_index=other)
@@ -142,6 +162,7 @@ def map_answers(
     `gr.update`, not components with a value: making one encodes its pictures, which are then encoded again.
     """
     drawing, fields = inputs.drawing(), layout.fields
+    is_first = inputs.finer_grid and encoded.coarse is None and not why_not_finer(encoded.model)
     contrast = contrast_of(encoded, explanation, inputs)
     more = more_of(encoded, [explanation, contrast], inputs)
     in_rows = [explanation, contrast, *more, *[None] * (len(layout.more) - len(more))]
@@ -160,7 +181,8 @@ def map_answers(
             value=encoded.crop.resize(CROP_SIZE),
             alt_text=f"The picture as the model saw it; it predicts {explanation.predicted_name}",
         ),
-        layout.note: reading_note(explanation, drawing, encoded.model),
+        layout.note: reading_note(encoded, explanation, drawing, finer_follows=is_first),
+        layout.sharpening: uuid4().hex if is_first else None,
         layout.maps: gr.update(visible=inputs.show in ("overlay", "heatmap")),
         layout.wipe: gr.update(
             value=(pictures["softmax"], pictures["sigmoid"]) if inputs.show == "wipe" else None,
@@ -300,7 +322,15 @@ def question_answers(
         other_class=gr.update(choices=class_choices(encoded), value=_known(encoded.model, inputs.other_class)),
         more_classes=gr.update(choices=class_choices(encoded), value=known_classes(encoded.model, inputs)),
         method=gr.update(choices=method_choices(encoded.model), value=explanation.method),
+        finer_grid=finer_grid_choice((encoded.coarse or encoded).model),
     )
+
+
+def finer_grid_choice(model: DualBranch) -> Any:
+    """The box that asks for the finer grid, with its rows and columns; hidden where the model has none."""
+    if why_not_finer(model):
+        return gr.update(visible=False, value=False)
+    return gr.update(visible=True, label="Finer grid: {} x {} cells".format(*finer_grid_hw(model)))
 
 
 def _known(model: DualBranch, name: str | None) -> str | None:
@@ -330,9 +360,11 @@ def compare_answer(
     class_name: str | None,
     method: str | None,
     weights: str | None,
+    *,
+    finer_grid: bool = False,
 ) -> tuple[Path, Path, Path, dict[str, Any]]:
     """What the `/compare` endpoint answers: the three overlays' files and all numbers, maps included."""
-    encoded = bench.encode(image, checkpoint)
+    encoded = bench.encode(image, checkpoint, finer_grid=finer_grid)
     class_index = encoded.model.class_index(class_name) if class_name else None  # names may be written in many ways
 
     def make() -> tuple[tuple[Path, Path, Path, dict[str, Any]], list[Path]]:

@@ -31,6 +31,7 @@ class CompareInputs:
         strength: the first setting of the reading; below every range for the checkpoint's own.
         other_class: the class B of "why A and not B"; None for the runner-up.
         more_classes: further classes with a row of maps each; at most `MOST_MORE` count.
+        finer_grid: maps of twice as many rows and columns, where the model has them.
         budget: Score-CAM's channels.
         threshold, opacity: in per cent.
     """
@@ -44,6 +45,7 @@ class CompareInputs:
     strength: int | float
     other_class: str | None
     more_classes: Sequence[str]
+    finer_grid: bool
     budget: int
     bias: bool
     show: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,11 @@ from bsig.ui.links.check import possible_view
 from bsig.ui.links.view import View
 from bsig.ui.screens.compare.answers import (
     empty_answers,
+    encoded_of,
     explanation_of,
     map_answers,
     question_answers,
+    wants_finer,
 )
 from bsig.ui.screens.compare.downloads import card_file, report_file, zip_file
 from bsig.ui.screens.compare.history import MOST_VIEWS, CompareView, earlier_titles, with_view
@@ -168,7 +171,7 @@ def picture_answers(bench: Workbench, layout: CompareLayout, inputs: CompareInpu
     """Everything for a picture, or another checkpoint for it: the classes that can be asked for, and the maps."""
     if not inputs.image:
         return empty_answers(layout)
-    encoded = bench.encode(inputs.image, inputs.checkpoint)
+    encoded = encoded_of(bench, inputs)
     explanation = explanation_of(encoded, inputs)
     return {
         **map_answers(layout, encoded, explanation, inputs),
@@ -232,7 +235,7 @@ def _connect_choices(screen: CompareScreen) -> None:
     @in_words
     def on_choice(values: InputValues) -> Answers:
         inputs = fields.read(values)
-        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        encoded = encoded_of(bench, inputs)
         progress = gr.Progress() if inputs.method == "score-cam" else None
         # The method is left as it is: a visitor may have chosen another one while this was being answered.
         return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
@@ -241,14 +244,14 @@ def _connect_choices(screen: CompareScreen) -> None:
     def on_reading(values: InputValues) -> Answers:
         """The slider belongs to the reading before; the new one starts with its own setting."""
         inputs = replace(fields.read(values), strength=OWN_STRENGTH)
-        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        encoded = encoded_of(bench, inputs)
         return map_answers(layout, encoded, explanation_of(encoded, inputs), inputs)
 
     @in_words
     def on_method(values: InputValues) -> Answers:
         """The reading goes back to the checkpoint's own: a method that allows only the plain one must not leave it."""
         inputs = replace(fields.read(values), reading="", strength=OWN_STRENGTH)
-        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        encoded = encoded_of(bench, inputs)
         progress = gr.Progress() if inputs.method == "score-cam" else None
         return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
 
@@ -268,10 +271,33 @@ def _connect_choices(screen: CompareScreen) -> None:
         if isinstance(control, gr.Slider):
             event = control.release if control is fields.budget else control.change
         event(on_choice, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(**screen.done)
+    _connect_finer_grid(screen, on_choice)
     layout.wipe_at.change(
         lambda place: gr.update(slider_position=place), layout.wipe_at, layout.wipe, trigger_mode="always_last",
         **PRIVATE,
     )  # fmt: skip
+
+
+def _connect_finer_grid(screen: CompareScreen, on_choice: Callable[[InputValues], Answers]) -> None:
+    """Where maps of the model's own grid stand in for finer ones, encodes the picture anew and then draws those.
+
+    Two events, since the second asks with the controls as they are when the first has ended: a visitor who has chosen
+    another class meanwhile does not see the maps of the one before.
+    """
+    bench, layout, fields = screen.bench, screen.layout, screen.fields
+
+    @in_words
+    def on_sharpening(values: InputValues) -> Any:
+        inputs = fields.read(values)
+        if values[layout.sharpening] is None or not wants_finer(bench, inputs):
+            return gr.skip()
+        bench.encode(inputs.image, inputs.checkpoint, finer_grid=True)
+        return values[layout.sharpened] + 1
+
+    hidden = {**PRIVATE, "show_progress": "hidden", "trigger_mode": "always_last"}
+    asked = {layout.sharpening, layout.sharpened, *fields}
+    layout.sharpening.change(on_sharpening, asked, layout.sharpened, **hidden)
+    layout.sharpened.change(on_choice, fields.components, layout.drawn, **hidden)
 
 
 def _connect_files(screen: CompareScreen) -> None:
@@ -280,7 +306,7 @@ def _connect_files(screen: CompareScreen) -> None:
 
     def explained(values: InputValues) -> tuple[CompareInputs, EncodedImage, Explanation]:
         inputs = fields.read(values)
-        encoded = bench.encode(inputs.image, inputs.checkpoint)
+        encoded = bench.encode(inputs.image, inputs.checkpoint, finer_grid=wants_finer(bench, inputs))
         return inputs, encoded, explanation_of(encoded, inputs)
 
     @in_words
@@ -319,7 +345,12 @@ def _connect_history(screen: CompareScreen) -> None:
     @in_words
     def on_ready(values: InputValues) -> Answers:
         view = CompareView.of(values[layout.example], fields.read(values))
-        return remembered(with_view(values[history.views], view))
+        entry = view and {
+            "key": view.key, "stem": view.key_without_sliders, "query": view.query,
+            "destination": values[history.destination],
+        }  # fmt: skip
+        views = with_view(values[history.views], view)
+        return {**remembered(views), history.entry: json.dumps(entry), history.destination: None}
 
     @in_words
     def on_back(values: InputValues) -> Answers:
@@ -333,8 +364,10 @@ def _connect_history(screen: CompareScreen) -> None:
         return {**remembered(views), **screen.answers_of(view.example, view.inputs)}
 
     known: set[Any] = {layout.example, history.views, history.earlier}
+    entered = [*history.components, history.entry, history.destination]
     hidden = {**PRIVATE, "show_progress": "hidden"}
-    layout.ready.change(on_ready, {*known, *fields}, history.components, **hidden)
+    viewed = layout.ready.change(on_ready, {*known, history.destination, *fields}, entered, **hidden)
+    viewed.success(None, history.entry, None, js="(entry) => bsig.viewed(entry)", api_visibility="private")
     outputs = [*history.components, *screen.restored]
     for event in (history.undo.click, history.earlier.input):
         event(on_back, known, outputs, **PRIVATE).then(**screen.done)

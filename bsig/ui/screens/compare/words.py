@@ -31,11 +31,6 @@ TWO_BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
 RANGE = {"class_": "number bsig-range"}
 """Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
-BIAS_WORDS = {
-    True: "Drawn with each branch's bias of the class: the logit that every cell would have alone; their mean is the "
-    "branch's logit.",
-    False: "Drawn without the bias, as everywhere in the literature.",
-}
 DIFFERENCE = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
 LOADING = note("Loading the model. The first comparison follows in a few seconds.", role="status")
 NO_PICTURE = "Choose a picture: upload, paste, use the camera, or click an example."
@@ -66,13 +61,30 @@ def sigmoid_heading(explanation: Explanation) -> Html:
 
 def number_table(explanations: Sequence[Explanation]) -> Html:
     """The numbers of both branches, a block a class: fixed decimals, so that they stand below each other."""
-    columns: list[str | Cell] = ["", *map(number, ("Probability", "Logit", "Area above zero")),
-                                 *(Cell(end, RANGE) for end in ("Lowest", "Highest"))]  # fmt: skip
+    of_picture, of_maps = _grids(explanations)
+    columns: list[str | Cell] = [
+        "", *(number(_on_grid(title, of_picture)) for title in ("Probability", "Logit")),
+        number(_on_grid("Area above zero", of_maps)),
+        *(Cell(_on_grid(end, of_maps), RANGE) for end in ("Lowest", "Highest")),
+    ]  # fmt: skip
     rows: list[list[str | Cell]] = []
     for place, explanation in enumerate(explanations):
         rows.append([Cell(explanation.class_name, {"colspan": len(columns), "scope": "rowgroup"}, is_title=True)])
         rows += [_number_row(explanation, branch, explains=place == 0) for branch in TWO_BRANCHES]
     return table(columns, rows, kind="bsig-numbers", scrolls=True)
+
+
+def _grids(explanations: Sequence[Explanation]) -> tuple[str, str]:
+    """The grid of logits and that of maps, where they are not the same one."""
+    first = explanations[0]
+    if first.grid_hw == first.logits_grid_hw:
+        return "", ""
+    return "{} x {}".format(*first.logits_grid_hw), "{} x {}".format(*first.grid_hw)
+
+
+def _on_grid(title: str, grid: str) -> str:
+    """A column's title, with the grid that its numbers are of."""
+    return joined(explained(title), element("small", grid), between=Html(" ")) if grid else title
 
 
 def _number_row(explanation: Explanation, branch: Branch, *, explains: bool) -> list[str | Cell]:
@@ -95,26 +107,72 @@ def _number_row(explanation: Explanation, branch: Branch, *, explains: bool) -> 
     ]
 
 
-def reading_note(explanation: Explanation, drawing: Drawing, model: DualBranch) -> Html:
-    """What is special about this picture of the maps or this model; how maps are made and read is folded away."""
-    method = CAM_METHODS[explanation.method]
-    rows, columns = explanation.softmax.map.shape
+def reading_note(
+    encoded: EncodedImage, explanation: Explanation, drawing: Drawing, *, finer_follows: bool = False
+) -> Html:
+    """What is special about this picture of the maps or this model; how maps are made and read is folded away.
+
+    Args:
+        encoded, explanation, drawing: the maps.
+        finer_follows: whether these maps are soon replaced by those of the finer grid.
+    """
+    method, model = CAM_METHODS[explanation.method], encoded.model
     of_maps = [
         f"{method.title}: {method.note}",
         TREATMENTS[explanation.weights],
         "" if READINGS[explanation.reading].kind == "plain" else reading_text(explanation),
-        BIAS_WORDS[explanation.with_bias],
-        f"The maps have {rows} x {columns} cells; finer detail is interpolation.",
+        _bias_words(explanation),
+        *_grid_sentences(encoded, explanation.class_index),
         "Positive area counts cells above zero.",
     ]
     of_model = [
         "Each map has its own scale: brightness cannot be compared." if drawing.own_scale else "",
+        "The finer maps follow." if finer_follows else "",
+        _finer_prediction(encoded),
         "" if model.features_at == "last" else f"Features are taken at layer '{model.features_at}'.",
         why_not_cam(model.softmax_head),
         not_trained(model),
     ]
     special, common = (note(" ".join(filter(None, sentences))) for sentences in (of_model, of_maps))
     return joined(special, folded("How these maps are made", common, class_="bsig-more"))
+
+
+def _bias_words(explanation: Explanation) -> str:
+    if not explanation.with_bias:
+        return "Drawn without the bias, as everywhere in the literature."
+    mean = "their mean is the branch's logit"
+    if explanation.grid_hw != explanation.logits_grid_hw:
+        mean += " on these cells"
+    return f"Drawn with each branch's bias of the class: the logit that every cell would have alone; {mean}."
+
+
+def _grid_sentences(encoded: EncodedImage, class_index: int) -> tuple[str, ...]:
+    """How fine the maps are; of finer ones also what is not taken from them, and by how much that would differ."""
+    cells = "{} x {} cells".format(*encoded.grid_hw)
+    if encoded.coarse is None:
+        return (f"The maps have {cells}; finer detail is interpolation.",)
+    own = "{} x {}".format(*encoded.coarse.grid_hw)
+    finer, coarse = (
+        " and ".join(signed(float(each.grid_logits(branch)[class_index]), 2) for branch in TWO_BRANCHES)
+        for each in (encoded, encoded.coarse)
+    )
+    return (
+        f"The maps have {cells} in place of the model's own {own}, from the same weights; finer detail is "
+        "interpolation.",
+        f"Prediction, probabilities and logits are those of {own} cells, on which the model was trained: there the "
+        f"logits of the two branches are {coarse}, on {cells} {finer}.",
+    )
+
+
+def _finer_prediction(encoded: EncodedImage) -> str:
+    """A remark where softmax would predict another class from the finer cells."""
+    if encoded.coarse is None:
+        return ""
+    predicted = int(encoded.grid_logits("softmax").argmax())
+    if predicted == encoded.predicted_index:
+        return ""
+    cells = "{} x {} cells".format(*encoded.grid_hw)
+    return f"From {cells} softmax would predict {encoded.model.class_names[predicted]}."
 
 
 def cells_html(encoded: EncodedImage, in_rows: Sequence[Explanation | None]) -> Html:

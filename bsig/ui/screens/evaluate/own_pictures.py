@@ -21,10 +21,12 @@ from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
-from bsig.ui.screens.evaluate.kept import KeptEvaluation, KeptEvaluations
+from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation, KeptEvaluations
 from bsig.ui.workbench import Workbench
 
-LOOK_EVERY_S = 1.0  # each look is a step of the event, and each step costs the browser some 40 ms
+LOOK_EVERY_S = 0.5
+STEP_EVERY_S = 5.0
+"""A step of the event costs the browser some 40 ms; the words of progress come without one (`html.followed`)."""
 PACE_FROM_S = 2.0
 FEW_PICTURES = 30
 NAMES_SHOWN = 5
@@ -55,22 +57,6 @@ class OwnPictures:
     def name(self) -> str:
         """What the pictures are called: the zip as it was uploaded, not where it is unpacked."""
         return Path(self.zip_file).stem if self.zip_file else Path(self.folder.strip()).expanduser().name
-
-
-@dataclass(frozen=True)
-class JobProgress:
-    """How far a visitor's evaluation is.
-
-    Attributes:
-        pictures: how many are measured.
-        share: of the work that is done, 0 to 1; None while the process reads and loads.
-        seconds_left: from the pace since the first picture was done; None while that says too little.
-    """
-
-    job: EvaluationJob
-    pictures: int
-    share: float | None
-    seconds_left: float | None
 
 
 class Pace:
@@ -112,24 +98,29 @@ def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Itera
         job = EvaluationJob.start(data, checkpoint, folder, config, split=split.images.split)
         title = None
         try:
-            yield from _progress(bench, job, min(len(split.images.samples), limit or len(split.images.samples)))
+            yield from _progress(bench, job, kept, min(len(split.images.samples), limit or len(split.images.samples)))
             results = {**job.results(), "data": own.name, "split_sentence": split.sentence}
             title = kept.add(KeptEvaluation(results, folder, small_copies(results, split.images, folder)))
         finally:
+            kept.progress = None
             job.stop()
             if title is None:
                 shutil.rmtree(folder, ignore_errors=True)
         yield title
 
 
-def _progress(bench: Workbench, job: EvaluationJob, pictures: int) -> Iterator[JobProgress]:
-    started, pace = time.monotonic(), Pace()
+def _progress(bench: Workbench, job: EvaluationJob, kept: KeptEvaluations, pictures: int) -> Iterator[JobProgress]:
+    """The progress now and then, so that it is noticed when the visitor has left; `kept` always has the newest."""
+    started, pace, next_step = time.monotonic(), Pace(), 0.0
     while job.is_running:
         now = time.monotonic()
         _check_seconds(bench, now - started, pictures)
         done, total = job.done, job.total
         share = done / total if total and done else None
-        yield JobProgress(job, pictures, share, pace.seconds_left(now, done, total))
+        kept.progress = JobProgress(job, pictures, share, pace.seconds_left(now, done, total))
+        if now >= next_step:
+            next_step = now + STEP_EVERY_S
+            yield kept.progress
         time.sleep(LOOK_EVERY_S)
 
 

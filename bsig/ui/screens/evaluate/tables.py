@@ -9,8 +9,8 @@ from typing import Any
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import Row, best_blind, first_rows, rows_of
 from bsig.ui.components import html
-from bsig.ui.screens.evaluate.kept import KeptEvaluation
-from bsig.ui.screens.evaluate.own_pictures import SIDES, JobProgress, PicturesCheck
+from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation
+from bsig.ui.screens.evaluate.own_pictures import SIDES, PicturesCheck
 
 SHOWN_COLUMNS = {
     "softmax": "Softmax",
@@ -123,6 +123,11 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> html.Html:
 
 
 def progress_html(step: JobProgress) -> html.Html:
+    """How far an evaluation of own pictures is; the page follows it."""
+    return html.followed(progress_words(step), "evaluation")
+
+
+def progress_words(step: JobProgress) -> html.Html:
     """How far an evaluation of own pictures is."""
     pictures = "1 picture" if step.pictures == 1 else f"{step.pictures} pictures"
     if step.share is None:

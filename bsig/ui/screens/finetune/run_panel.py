@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,7 @@ from bsig.training.runs.events import EVENTS
 from bsig.training.runs.folder import STATE, RunFolder
 from bsig.training.runs.probe_pictures import probe_epochs, probe_pictures
 from bsig.training.runs.queue import RunQueue
-from bsig.training.runs.run import Run
+from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import can
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers
@@ -29,13 +30,15 @@ VISIBILITY = {False: "Any tab can look at any run.", True: "Your own runs; nobod
 ACTIONS = {"stop": "Stop", "resume": "Resume", "use": "Use in Compare", "prepare": "Download", "delete": "Delete"}
 RELIABILITY = "Does the probability mean what it says?"
 POINTS_DRAWN, NAME_SHOWN = 200, 40
+RUN, NEWS = "run", "run-news"
+"""The kind of job that `/progress` knows a run as, and the button that draws it anew."""
 NEEDS = {"use": "download", "prepare": "download"}
 """What must be possible with a run for an action, where that has another name."""
 
 
 @dataclass(frozen=True)
 class RunPanel:
-    """The parts that show one run; `run_name` says which."""
+    """The parts that show one run; `run_name` says which, and `news`, which the page presses, draws it anew."""
 
     run_name: gr.Dropdown
     status: gr.HTML
@@ -53,6 +56,7 @@ class RunPanel:
     reliability: gr.Plot
     settings: gr.HTML
     all_runs: gr.HTML
+    news: gr.Button
 
     def outputs(self) -> list[Any]:
         """Every part that `run_answers` fills."""
@@ -106,9 +110,10 @@ def build_run_panel(is_public: bool) -> RunPanel:
         settings = gr.HTML(elem_id="run-settings")
     with gr.Accordion("All runs", open=False):
         all_runs = gr.HTML(elem_id="run-list")
+    news = gr.Button("Draw the run anew", elem_id=NEWS, elem_classes="bsig-offscreen")
     return RunPanel(
         run_name, status, buttons, download, probe_row, softmax, sigmoid, epoch_row, epoch, view, scale, plots,
-        reliability_part, reliability, settings, all_runs,
+        reliability_part, reliability, settings, all_runs, news,
     )  # fmt: skip
 
 
@@ -119,8 +124,7 @@ def run_answers(
     position: int | None,
     view: View,
     epoch: int | None,
-    *,
-    with_plots: bool = True,
+    drawn: str,
 ) -> Answers:
     """Every part of the panel for a run as it stands now.
 
@@ -131,7 +135,7 @@ def run_answers(
         position: of the run in line.
         view: how the probe's maps are drawn.
         epoch: of the probe's sigmoid map; None for the newest.
-        with_plots: whether the plots are drawn anew; the browser takes long over them.
+        drawn: the state of the run in which it is drawn, `Seen.stamp`.
     """
     answers = {panel.all_runs: runs_html(runs)}
     if run is None:
@@ -142,15 +146,21 @@ def run_answers(
     shown = newest if epoch is None else epoch
     return {
         **answers,
-        panel.status: status_html(run, position),
+        panel.status: run_html(run, position, drawn),
         **{button: gr.Button(interactive=possible[NEEDS.get(key, key)]) for key, button in panel.buttons.items()},
         panel.probe_row: gr.Row(visible=bool(kept)),
         panel.epoch_row: gr.Row(visible=bool(kept)),
         panel.epoch: gr.Slider(maximum=max(1, newest), value=shown, visible=bool(kept)),
         **probe_answers(panel, run, shown, view),
-        **(_plot_answers(panel, run) if with_plots else {}),
+        **_plot_answers(panel, run),
         panel.settings: settings_html(run),
     }
+
+
+def run_html(run: Run, position: int | None, drawn: str) -> html.Html:
+    """Where the run stands; the page follows it as long as it goes on."""
+    words = status_html(run, position)
+    return words if run.state.standing in ENDED else html.followed(words, f"{RUN} {run.name}", drawn, NEWS)
 
 
 def _plot_answers(panel: RunPanel, run: Run) -> Answers:
@@ -232,8 +242,6 @@ class Seen:
     Attributes:
         stamps: when the run's state and events were written.
         newest: the newest epoch that has a map of the probe.
-        plotted: when the plots were drawn, in seconds of the monotonic clock; no part of what is compared.
-        owes_plots: whether something new is not in the plots yet; no part of what is compared.
     """
 
     name: str | None = None
@@ -241,8 +249,11 @@ class Seen:
     stamps: tuple[int, ...] = ()
     position: int | None = None
     newest: int = 0
-    plotted: float = field(default=0.0, compare=False, repr=False)
-    owes_plots: bool = field(default=False, compare=False, repr=False)
+
+    @property
+    def stamp(self) -> str:
+        """The same in a few letters."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     @classmethod
     def of(cls, queue: RunQueue, name: str | None) -> Seen:

@@ -1,14 +1,14 @@
 """The Fine-tune screen: what to train on, settings, runs in line, and evidence that forms epoch by epoch.
 
 A run lives in a worker process and a folder (`bsig.training.runs`), never in a tab: this screen only asks for runs and
-reads their folders, on a timer while one is going on.
+reads their folders. While one goes on, the page's script asks for its words (`html.followed`), and now and then
+presses the button that draws the rest anew.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -27,9 +27,6 @@ from bsig.ui.screens.finetune.run_panel import RunPanel, Seen, build_run_panel, 
 from bsig.ui.screens.finetune.two_checkpoints import build_two_checkpoints
 from bsig.ui.workbench import Workbench
 
-# Seldom: at each step of any event gradio 6.31 copies all values and choices of every component that ever waited, which
-# takes the browser some 40 ms with the thousand classes of Compare, three times a tick.
-TICK_S, PLOTS_EVERY_S = 2.0, 4.0
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 8}
 
 
@@ -42,8 +39,6 @@ class FinetuneScreen:
         name: what it is to be called.
         start_button: starts it.
         panel: the run that is shown.
-        timer: ticks while that run goes on.
-        found: what of it stands in its folder, and whether the plots are due; changes when there is news to draw.
         seen: what of it is on the page.
     """
 
@@ -51,8 +46,6 @@ class FinetuneScreen:
     name: gr.Textbox
     start_button: gr.Button
     panel: RunPanel
-    timer: gr.Timer
-    found: gr.State
     seen: gr.State
 
     @property
@@ -85,9 +78,7 @@ def build_finetune(
         return bench.visitor_space.own_queue(queue)
 
     build_two_checkpoints(bench, lambda: line().folder, compare, tab)
-    screen = FinetuneScreen(
-        form, name, start_button, panel, gr.Timer(TICK_S, active=False), gr.State(None), gr.State(None)
-    )
+    screen = FinetuneScreen(form, name, start_button, panel, gr.State(None))
     _connect_check(screen, bench, demo)
     _connect_start(screen, bench, line, compare)
     _connect_panel(screen, bench, line, compare)
@@ -146,44 +137,18 @@ def _connect_start(
 def _connect_panel(
     screen: FinetuneScreen, bench: Workbench, line: Callable[[], RunQueue], compare: CompareScreen
 ) -> None:
-    """Draws the chosen run, and draws it anew on each tick that finds something new."""
+    """Draws the chosen run, and draws it anew when the page finds that there is something new."""
     panel = screen.panel
-
-    def drawn(name: str | None, view: Any, epoch: int | None, plotted: float = 0.0) -> Answers:
-        queue = line()
-        runs = queue.folder.read_all()
-        run = queue.folder.read(name) if name in queue.folder.names() else None
-        position = None if run is None else queue.position(run.name)
-        goes_on, now = run is not None and run.state.standing not in ENDED, time.monotonic()
-        with_plots = not goes_on or now - plotted > PLOTS_EVERY_S
-        answers = {
-            screen.seen: replace(
-                Seen.of(queue, name), plotted=now if with_plots else plotted, owes_plots=not with_plots
-            ),
-            screen.timer: gr.Timer(active=goes_on),
-            **run_answers(panel, run, runs, position, view, epoch, with_plots=with_plots),
-        }
-        if not goes_on:  # nothing new to choose from before
-            answers[compare.checkpoint] = gr.Dropdown(choices=bench.checkpoint_names())
-        return {**answers, panel.run_name: gr.Dropdown(choices=menu_rows(runs))}
-
-    @in_words
-    def on_tick(values: InputValues) -> Any:
-        # One output: at every event gradio redraws all of its outputs, also those that stay as they are.
-        found, seen = Seen.of(line(), values[panel.run_name]), values[screen.seen]
-        is_due = found == seen and seen.owes_plots and time.monotonic() - seen.plotted > PLOTS_EVERY_S
-        return (found, is_due) if is_due or found != seen else gr.skip()
 
     @in_words
     def on_news(values: InputValues) -> Any:
         name, seen, epoch = values[panel.run_name], values[screen.seen], int(values[panel.epoch])
         follows = seen is None or epoch >= seen.newest  # else the visitor has gone back to an earlier epoch
-        is_same = seen is not None and seen.name == name
-        return drawn(name, values[panel.view], None if follows else epoch, seen.plotted if is_same else 0.0)
+        return _drawn(screen, bench, line(), compare, name, values[panel.view], None if follows else epoch)
 
     @in_words
     def on_choose(values: InputValues) -> Answers:
-        return drawn(values[panel.run_name], values[panel.view], None)
+        return _drawn(screen, bench, line(), compare, values[panel.run_name], values[panel.view], None)
 
     @in_words
     def on_epoch(values: InputValues) -> Answers:
@@ -191,9 +156,8 @@ def _connect_panel(
         return probe_answers(panel, run, int(values[panel.epoch]), values[panel.view])
 
     # Gradio counts seconds at every output that waits, also unseen, at every frame: one is enough.
-    outputs = [screen.seen, screen.timer, panel.run_name, compare.checkpoint, *panel.outputs()]
-    screen.timer.tick(on_tick, {panel.run_name, screen.seen}, screen.found, **QUIET)
-    screen.found.change(
+    outputs = _drawn_parts(screen, compare)
+    panel.news.click(
         on_news, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, show_progress_on=panel.status, **QUIET
     )
     panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, show_progress_on=panel.status, **QUIET)
@@ -204,19 +168,44 @@ def _connect_panel(
         )  # fmt: skip
 
 
+def _drawn_parts(screen: FinetuneScreen, compare: CompareScreen) -> list[Any]:
+    """Every part that `_drawn` fills."""
+    return [screen.seen, screen.panel.run_name, compare.checkpoint, *screen.panel.outputs()]
+
+
+def _drawn(
+    screen: FinetuneScreen,
+    bench: Workbench,
+    queue: RunQueue,
+    compare: CompareScreen,
+    name: str | None,
+    view: Any,
+    epoch: int | None,
+) -> Answers:
+    """The run of that name as it stands now; no run where there is none of that name."""
+    panel, seen = screen.panel, Seen.of(queue, name)
+    runs = queue.folder.read_all()
+    run = queue.folder.read(name) if name in queue.folder.names() else None
+    position = None if run is None else queue.position(run.name)
+    answers = {screen.seen: seen, **run_answers(panel, run, runs, position, view, epoch, seen.stamp)}
+    if run is None or run.state.standing in ENDED:  # nothing new to choose from before
+        answers[compare.checkpoint] = gr.Dropdown(choices=bench.checkpoint_names())
+    return {**answers, panel.run_name: gr.Dropdown(choices=menu_rows(runs))}
+
+
 def _connect_actions(
     screen: FinetuneScreen, bench: Workbench, line: Callable[[], RunQueue], compare: CompareScreen
 ) -> None:
     """Connects the buttons of a run."""
     panel = screen.panel
 
-    def acting(action: Callable[[RunQueue, str], None]) -> Callable[[str | None], Answers]:
+    def acting(action: Callable[[RunQueue, str], None]) -> Callable[[InputValues], Answers]:
         @in_words
-        def on_action(name: str | None) -> Answers:
-            queue = line()
+        def on_action(values: InputValues) -> Answers:
+            queue, name = line(), values[panel.run_name]
             action(queue, name or "")
-            runs = menu(queue.folder.read_all(), name)
-            return {panel.run_name: runs, screen.timer: gr.Timer(active=True), screen.seen: None}
+            drawn = _drawn(screen, bench, queue, compare, name, values[panel.view], None)
+            return {**drawn, panel.run_name: menu(queue.folder.read_all(), name)}
 
         return on_action
 
@@ -235,7 +224,10 @@ def _connect_actions(
         "delete": lambda queue, name: queue.folder.delete(name),
     }
     for key, action in actions.items():
-        panel.buttons[key].click(acting(action), panel.run_name, [panel.run_name, screen.timer, screen.seen], **QUIET)
+        panel.buttons[key].click(
+            acting(action), {panel.run_name, panel.view}, _drawn_parts(screen, compare), show_progress_on=panel.status,
+            **QUIET,
+        )  # fmt: skip
     # On success alone: a refusal must not hand out the file of the time before.
     panel.buttons["prepare"].click(on_download, panel.run_name, panel.download, **QUIET).success(
         None, None, None, js=press_js("run-download")

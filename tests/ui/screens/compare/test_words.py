@@ -91,7 +91,7 @@ def test_the_class_box_has_no_class_balanced_probability(encoded: EncodedImage) 
 def test_a_clone_is_said_above_the_fold_and_how_maps_are_made_below_it(default_model: DualBranch) -> None:
     clone = Explainer(default_model).encode(EXAMPLES / "cat.jpg")
     explanation = clone.explain(None, **comparison_readings(default_model, "cam", "signed"))
-    content = reading_note(explanation, Drawing(own_scale=True), default_model)
+    content = reading_note(clone, explanation, Drawing(own_scale=True))
     special, folded = content.split("<details")
     assert "has not been fine-tuned" in special
     assert "brightness cannot be compared" in special

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
 from bsig.ui.screens.finetune.form import Form
-from bsig.ui.screens.finetune.run_panel import POINTS_DRAWN, Seen, run_presence, thinned
+from bsig.ui.screens.finetune.run_panel import POINTS_DRAWN, Seen, run_html, run_presence, thinned
 from bsig.ui.workbench import Workbench
 
 
@@ -27,6 +29,23 @@ def test_a_run_without_a_checkpoint_has_no_calibration(bench: Workbench, runs: R
     assert run_presence(runs.read(folder.name)) is None
 
 
-def test_when_plots_were_drawn_is_no_news() -> None:
-    assert Seen("a", plotted=1.0, owes_plots=True) == Seen("a")
-    assert Seen("a", newest=1) != Seen("a")
+def test_the_page_follows_a_run_as_long_as_it_goes_on(bench: Workbench, runs: RunFolder) -> None:
+    run = runs.read(runs.create("followed", RunRequest("bundled", "x", Form().config(bench))).name)
+    assert run.state.standing == "queued"
+    words = run_html(run, 1, "abc")
+    assert words.startswith('<div data-follows="run followed" data-drawn="abc" data-press="run-news">')
+    ended = replace(run, state=replace(run.state, standing="stopped"))
+    assert "data-follows" not in run_html(ended, None, "abc")
+
+
+def test_the_stamp_of_a_run_changes_with_anything_that_there_is_to_draw() -> None:
+    states = [
+        Seen("a"),
+        Seen("b"),
+        Seen("a", newest=1),
+        Seen("a", stamps=(1,)),
+        Seen("a", position=2),
+        Seen("a", runs=3),
+    ]
+    assert len({seen.stamp for seen in states}) == len(states)
+    assert Seen("a", stamps=(1,)).stamp == states[3].stamp
