@@ -9,13 +9,14 @@ import numpy as np
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
 
+from bsig.explain.drawing.colours import MARKS, NOTICE_PAPER, PAPER
 from bsig.explain.wording import number_text
-from bsig.ui.plots.look import GREY, INK, SERIES, base_figure
+from bsig.ui.plots.look import GREY, NUMBER_LETTERS, SERIES, SMALL_LETTERS, base_figure
 
 # Channels that lose their positive sign, that gain one, and that keep theirs.
-LOST, GAINED, KEPT = "#d6336c", "#12a37f", GREY
+LOST, GAINED, KEPT = MARKS["lost"], MARKS["gained"], GREY
 # As the maps' red for and blue against.
-FOR, AGAINST = "#d6604d", "#4393c3"
+FOR, AGAINST = MARKS["for"], MARKS["against"]
 # In the order of `QUADRANTS`; the corner's text stands where the diagonal leaves room.
 CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.52, "y": 0.995, "xanchor": "left", "yanchor": "top"},
@@ -144,7 +145,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
             textposition="inside",
             insidetextanchor="end",
             textangle=0,
-            textfont={"color": INK, "size": 15},
+            textfont={"color": NOTICE_PAPER, "size": NUMBER_LETTERS},
             hovertemplate="%{y}, " + title + ": %{x:+.3g}<extra></extra>",
         )
     net = [sum(budget) for budget in budgets.values()]
@@ -153,7 +154,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
         x=net,
         mode="markers",
         name="what is left over",
-        marker={"symbol": "diamond", "size": 13, "color": "#ffffff", "line": {"color": INK, "width": 2}},
+        marker={"symbol": "diamond", "size": 13, "color": PAPER, "line": {"color": NOTICE_PAPER, "width": 2}},
         hovertemplate="%{y}, left over: %{x:+.3g}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
@@ -172,8 +173,8 @@ def _draw_quadrants(figure: go.Figure, limit: float, labels: Sequence[str]) -> N
     figure.add_shape(type="line", **ends, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
     for text, corner in zip(labels, CORNERS, strict=False):
         figure.add_annotation(
-            text=text, showarrow=False, align=corner["xanchor"], font={"size": 11.5}, xref="x domain", yref="y domain",
-            **corner,
+            text=text, showarrow=False, align=corner["xanchor"], font={"size": SMALL_LETTERS}, xref="x domain",
+            yref="y domain", **corner,
         )  # fmt: skip
 
 
@@ -195,5 +196,5 @@ def _mark_margin(figure: go.Figure, margin: float, colour: str) -> None:
     )  # fmt: skip
     figure.add_annotation(
         x=margin, y=0.5, text=f"half gone at {margin:.3g}", showarrow=False, xanchor="left", yanchor="bottom", xshift=8,
-        yshift=4, font={"size": 13},
+        yshift=4,
     )  # fmt: skip

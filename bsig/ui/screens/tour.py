@@ -135,8 +135,8 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
             "own, so they move. The vector "
             f"that took the softmax heatmap to '{CORNER}' takes '{shifted.before.class_name}' from {percent(before)} "
             f"to {percent(after)}.",
-            "A drag that keeps the map's mean would not show on this picture, but on others. So labels fix where zero "
-            "lies: this heatmap cannot be moved without changing an answer.",
+            "No logit shift moves it unseen, since each class has its own probability: one that keeps the map's mean "
+            "does not show on this picture, but it does on others.",
         ),
         (map_drag(encoded, index, "sigmoid"), explanation.sigmoid.map),
     )
@@ -147,7 +147,7 @@ STEPS: tuple[TourStep, ...] = (
     TourStep("Ask", "Ask for what is not there", "Ask for", ABSENT, absent_class),
     TourStep("Drag", "Drag the heatmap; the classifier stays the same", "Put it", PLACES, softmax_drag, True),
     TourStep(
-        "Answer", "The branch that cannot be dragged", "Drag the heatmap of", (THERE, *ABSENT), sigmoid_drag, True
+        "Answer", "In the sigmoid branch a drag shows", "Drag the heatmap of", (THERE, *ABSENT), sigmoid_drag, True
     ),
 )
 
