@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -182,6 +183,11 @@ def _claim(softmax: Mapping[str, Any], sigmoid: Mapping[str, Any]) -> str:
         f"For a class that is not there the softmax map claims {whole_percent(before)} of the picture, the sigmoid map "
         f"{adverb} {whole_percent(after)}."
     )
+
+
+def class_title(name: str) -> str:
+    """A class of a data set as people call it: 'golf ball' for the folder 'n03445777_golf_ball' of ImageNet."""
+    return re.sub(r"^n\d{8}[_-]", "", name).replace("_", " ")
 
 
 def result_title(results: Mapping[str, Any]) -> str:

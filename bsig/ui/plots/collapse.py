@@ -25,7 +25,7 @@ CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.005, "y": 0.995, "xanchor": "left", "yanchor": "top"},
 )
 DOT_COLOURS = (KEPT, KEPT, LOST, GAINED, KEPT)
-MARGIN = {"l": 44, "r": 14, "t": 10, "b": 44}
+MARGIN = {"l": 44, "r": 14, "t": 40, "b": 44}
 LARGEST_DOT = 26.0
 SMALLEST_DOT, SMALLEST_TURNED = 3.5, 6.5
 
@@ -107,9 +107,9 @@ def collapse_figure(
     figure = base_figure("delta, taken from every weight", "", height=360)
     colour = SERIES[branch]["colour"]
     lines: tuple[tuple[str, Sequence[float] | None, dict[str, Any]], ...] = (
-        ("positive evidence left", evidence_left, {"color": colour, "width": 3.5}),
+        ("evidence left", evidence_left, {"color": colour, "width": 3.5}),
         ("positive area", positive_area, {"color": colour, "width": 2, "dash": "dash"}),
-        (f"{branch} probability", probability, {"color": GREY, "width": 3, "dash": "dot"}),
+        ("probability", probability, {"color": GREY, "width": 3, "dash": "dot"}),
     )
     for name, values, line in lines:
         if values is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from bsig.evaluation.output.words import class_title
 from bsig.ui.plots.look import GREY, SERIES, base_figure
 
 BASELINES: dict[str, dict[str, str]] = {
@@ -48,7 +49,7 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
     if len(points) < 2:
         return None
     y_title = "AUC inside / outside" if y_key == "inside_auc" else "AUC own / absent"
-    figure = base_figure("positive area, absent class<br>(less is better)", y_title)
+    figure = base_figure("positive area, absent class (less is better)", y_title)
     figure.add_scatter(
         x=[point["absent_area"] for point in points],
         y=[point[y_key] for point in points],
@@ -82,7 +83,7 @@ def classes_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
     scored = sorted(scored, key=lambda row: _difference(row, "inside_auc") or 0.0)
     if len(scored) > CLASSES_SHOWN:
         scored = scored[: CLASSES_SHOWN // 2] + scored[-CLASSES_SHOWN // 2 :]
-    names = [str(row["class"])[:28] for row in scored]
+    names = [class_title(str(row["class"]))[:28] for row in scored]
     figure = base_figure("sigmoid less softmax", "", height=140 + 22 * len(scored))
     for key, title, colour, symbol in (
         ("inside_auc", "AUC inside against outside (right is better)", SERIES["sigmoid"]["colour"], "diamond"),

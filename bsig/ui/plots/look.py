@@ -44,7 +44,7 @@ def base_figure(x_title: str, y_title: str, height: int | None = 320) -> go.Figu
             "paper_bgcolor": TRANSPARENT,
             "plot_bgcolor": TRANSPARENT,
             "font": LETTERS,
-            "margin": {"l": 50, "r": 16, "t": 56, "b": 44},
+            "margin": {"l": 50, "r": 16, "t": 40, "b": 44},
             "height": height,
             "legend": LEGEND,
             "hovermode": "x unified",
@@ -56,8 +56,8 @@ def base_figure(x_title: str, y_title: str, height: int | None = 320) -> go.Figu
                 "bgcolor": TRANSPARENT,
                 "color": GREY,
             },
-            "xaxis": {**axis, "title": {"text": x_title}},
-            "yaxis": {**axis, "title": {"text": y_title}},
+            "xaxis": {**axis, "title": {"text": x_title, "font": LETTERS}},
+            "yaxis": {**axis, "title": {"text": y_title, "font": LETTERS}},
         }
     )
 

@@ -49,7 +49,7 @@ PLOTS = {
     "frontier": (
         "One object against several",
         "Every column by two scores that no zero changes; better is to the upper right. The grey line needs no "
-        "training. It needs pictures with boxes and mosaics.",
+        "training.",
     ),
     "reliability": (
         "Does the probability mean what it says?",
@@ -158,7 +158,7 @@ def build_results_panel() -> Fields[Results]:
         all_rows = gr.HTML(elem_id="evaluate-all", elem_classes="bsig-scroll")
     frontier, delta, localization = _plot("frontier"), _plot("delta"), _plot("localization")
     with gr.Accordion(PLOTS["reliability"][0], open=False, elem_id="evaluate-reliability-part"):
-        reliability = _plot("reliability")
+        reliability = _plot("reliability", is_titled=False)
     with figure(
         "Where the branches differ most",
         "Pictures whose places one branch ranks much better than the other. Your own are shown, and open in Compare "
@@ -171,7 +171,7 @@ def build_results_panel() -> Fields[Results]:
         )  # fmt: skip
         files = gr.HTML(elem_id="evaluate-listed", elem_classes="bsig-scroll")
     with gr.Accordion("Class by class", open=False):
-        classes = _plot("classes")
+        classes = _plot("classes", is_titled=False)
     with gr.Accordion("Beside the paper's tables", open=False, elem_id="evaluate-published-part"):
         published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
@@ -180,8 +180,10 @@ def build_results_panel() -> Fields[Results]:
     )  # fmt: skip
 
 
-def _plot(key: str) -> gr.Plot:
-    with figure(*PLOTS[key]):
+def _plot(key: str, *, is_titled: bool = True) -> gr.Plot:
+    """A plot beside its title and its caption; a folded part has the title already."""
+    title, text = PLOTS[key]
+    with figure(title if is_titled else "", text):
         return gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
 
 

@@ -110,7 +110,7 @@ def _build_upload(
         if bench.is_public:
             gr.HTML(html.note(bench.limits.models_limits()))
         upload = gr.File(
-            label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=110,
+            label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=120,
             elem_id="checkpoint-zip",
         )  # fmt: skip
         kept = gr.HTML(elem_id="checkpoint-taken")

@@ -39,7 +39,7 @@ def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], bra
         (class_names[index], *(number(f"{100 * float(values[index]):.3f} %") for values in (before, after)))
         for index in dict.fromkeys([*top, shifted.before.class_index])
     ]
-    largest = element("b", f"{change:.1e}", id=f"largest-change-{branch}", data_value=f"{change:.3e}")
+    largest = element("b", f"{change:.2g}", id=f"largest-change-{branch}", data_value=f"{change:.3e}")
     return joined(
         table([title, number("before"), number("after")], rows),
         note(joined(f"Largest change of any of {len(before)} classes: ", largest)),
