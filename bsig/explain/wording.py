@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.readings import READINGS
 
@@ -43,6 +45,12 @@ def reading_text(explanation: Explanation) -> str:
     settings = ", ".join(f"{key} = {value:g}" for key, value in explanation.reading_settings.items())
     title = f"{reading.title} ({settings})" if settings else reading.title
     return f"{whose}: {title}. {reading.sentence} {explanation.reading_note}".rstrip()
+
+
+def tiny_percent(share: float) -> str:
+    """A change so small that it is rounding, to its first digit and without an exponent: '0.00001 %'."""
+    decimals = max(0, math.ceil(-math.log10(100 * share))) if share > 0 else 0
+    return f"{100 * share:.{decimals}f} %"
 
 
 def number_text(value: float, *, signed: bool = True, digits: int = 3) -> str:

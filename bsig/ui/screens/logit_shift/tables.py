@@ -10,7 +10,7 @@ from bsig.explain.diagnostics.shift_request import ShiftedPicture
 from bsig.explain.diagnostics.shift_survey import zero_survey
 from bsig.explain.diagnostics.shifted_model import shifted_image
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.wording import whole_percent
+from bsig.explain.wording import MINUS, whole_percent
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.html import Cell, Html, cell, element, finding, joined, note, number, row_title, table
 from bsig.ui.screens.logit_shift.words import proof_words
@@ -70,8 +70,8 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: torch.Tensor, 
             )
         )
     columns: list[str | Cell] = [
-        "Picture", "Prediction", "after", number("largest probability change"), number("map correlation"),
-        number("maximum moved (cells)"),
+        "Picture", "Prediction", "After", number("Largest probability change"), number("Map correlation"),
+        number("Maximum moved (cells)"),
     ]  # fmt: skip
     return joined(finding(proof_words(len(rows), unchanged, max(changes))), table(columns, rows, scrolls=True))
 
@@ -94,7 +94,7 @@ def zero_table(encoded: EncodedImage, class_index: int, fitted: torch.Tensor, fi
         f"'{name}'",
         f"other classes seen ({', '.join(survey.other_names) or 'none'})",
         f"{survey.absent_count} classes not in the picture (mean)",
-        f"the same, where each head's '{name}' covers 70 %",
+        f"the same, where '{name}' covers 70 % in each head",
     ]
     rows = [
         (row_title(head), *map(_share, (area.own, area.present, area.absent, area.absent_at_own_area)))
@@ -104,7 +104,7 @@ def zero_table(encoded: EncodedImage, class_index: int, fitted: torch.Tensor, fi
 
 
 def _or_flat(value: float | None, decimals: int) -> str:
-    return "flat" if value is None else f"{value:.{decimals}f}"
+    return "flat" if value is None else f"{value:.{decimals}f}".replace("-", MINUS)
 
 
 def _share(share: float | None) -> Cell:
