@@ -24,7 +24,8 @@ SIZES_PX = (12, 13, 14, 15, 19, 22, 28)
 SETTLE = """() => new Promise((resolve) => {
   let last = "", same = 0;
   const look = () => {
-    const plots = [...document.querySelectorAll(".main-svg")].map((plot) => plot.clientWidth);
+    const plots = [...document.querySelectorAll(".main-svg, .main-svg .legend")].map(
+      (plot) => plot.clientWidth + (plot.getAttribute("transform") ?? ""));
     const now = [document.documentElement.scrollHeight, document.querySelectorAll(".pending").length, ...plots].join();
     same = now === last ? same + 1 : 0;
     last = now;
@@ -56,6 +57,8 @@ PROBLEMS = """(sizes) => {
         left = Math.max(left, frame.left), right = Math.min(right, frame.right);
         top = Math.max(top, frame.top), bottom = Math.min(bottom, frame.bottom);
       }
+      const plot = parent.closest(".main-svg")?.getBoundingClientRect();
+      if (plot && (box.left < plot.left - 1 || box.right > plot.right + 1)) isCut = true;
       if (right - left < 2 || bottom - top < 2) continue;
       if (isCut) wrong.add(`cut: ${words.slice(0, 60)}`);
       const inset = (bottom - top) * 0.2;
@@ -153,9 +156,13 @@ def _models(page: Any) -> None:
 def _tour(step: int) -> Callable[[Any], None]:
     def bring(page: Any) -> None:
         open_tab(page, "Guided tour")
-        for number in range(step):
-            if page.locator(f"#tour-next-{number}").is_visible():
-                page.locator(f"#tour-next-{number}").click()
+        for _ in range(step):
+            if page.locator(f"#tour-words-{step}").is_visible():
+                break
+            button = page.locator("[id^=tour-next-]:visible").first
+            number = button.get_attribute("id")
+            button.click()
+            page.locator(f"#{number}").wait_for(state="hidden")
         page.locator(f"#tour-words-{step} .bsig-finding").wait_for()
 
     return bring

@@ -95,7 +95,7 @@ def classes_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
                 x=values, y=names, mode="markers", name=title,
                 marker={"color": colour, "size": 10, "symbol": symbol}, hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
             )  # fmt: skip
-    figure.update_xaxes(zeroline=True, zerolinewidth=2)
+    figure.update_xaxes(zeroline=True, zerolinewidth=2, nticks=4)
     figure.update_yaxes(type="category", automargin=True)
     return figure.update_layout(
         hovermode="closest", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xref": "paper"}

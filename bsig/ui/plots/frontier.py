@@ -5,9 +5,10 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from bsig.evaluation.frontier import Frontier
-from bsig.evaluation.output.frontier_svg import AXES, line_title
+from bsig.evaluation.output.frontier_svg import line_title
 from bsig.ui.plots.look import GREY, SERIES, base_figure
 
+AXES = ("one object<br>(AUC inside against outside)", "several objects<br>(right quarter of a mosaic)")
 SYMBOLS = {"softmax": "circle", "sigmoid": "diamond"}
 
 
@@ -15,7 +16,7 @@ def frontier_figure(frontier: Frontier | None) -> go.Figure | None:
     """Every column as a point, untrained baselines as lines; better is to the upper right. None without a frontier."""
     if frontier is None:
         return None
-    figure = base_figure(*AXES, height=380)
+    figure = base_figure(*AXES, height=400)
     middle = (min(point.x for point in frontier.points) + max(point.x for point in frontier.points)) / 2
     for line in frontier.lines:
         figure.add_scatter(

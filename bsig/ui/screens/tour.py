@@ -133,7 +133,7 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
         explanation,
         (
             f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
-            "own, so they move. The vector "
+            "own, so the probabilities move with it. The vector "
             f"that took the softmax heatmap to '{CORNER}' takes '{shifted.before.class_name}' from {percent(before)} "
             f"to {percent(after)}.",
             "No logit shift moves it unseen, since each class has its own probability: one that keeps the map's mean "
@@ -281,7 +281,7 @@ def _drawn(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:
     if pane.step.is_dragged and not encoded.model.softmax_head.cam_is_exact:
         return {**nothing, pane.words: html.finding(NO_DRAG)}
     answer = pane.step.answer(encoded, choice)
-    words = html.finding(" ".join(answer.sentences))
+    words = html.finding(*answer.sentences)
     shown = _maps(pane, answer.explanation) if answer.drag is None else _drag(pane, answer.explanation, *answer.drag)
     return {pane.words: words, **shown}
 

@@ -64,6 +64,7 @@ DOM_CLASSES = {
     "lg": "a button of the usual size: as wide as its words",
     "md": "one of the middle size",
     "open": "a folded part that is open",
+    "row": "gr.Row: inputs in one stand below each other on a phone",
     "selected": "the tab that is shown: its colour",
     "sm": "a small button",
     "tab-container": "the strip of tabs: its width on a phone",

@@ -110,7 +110,7 @@ def _choice_part(bench: Workbench) -> Fields[Choice]:
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         checkpoint = gr.Dropdown(
             bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="evaluate-checkpoint",
-            info="The trained model that was measured.",
+            info="The trained model that was measured.", scale=2,
         )  # fmt: skip
         data = gr.Dropdown([], label="Measured on", elem_id="evaluate-data", info="Which pictures.", scale=2)
         method = gr.Dropdown(
