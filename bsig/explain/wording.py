@@ -67,16 +67,18 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A number with its unit: shares in per cent, three digits otherwise, words where there is none.
+    """A number with its unit: shares in per cent, measures of likeness with two decimals, else three digits.
 
     Args:
-        value: None where the number does not exist on this picture.
+        value: None where the number does not exist on this picture, which is said in words.
         unit: as in `DIAGNOSTICS`; 'share of cells' turns 0.5 into '50 % of cells'.
     """
     if value is None:
         return "none here"
     if unit.startswith("share of "):
         return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
+    if unit in ("correlation", "IoU"):
+        return f"{value:.2f} {unit}".replace("-", MINUS)
     return f"{number_text(value, signed=False)} {unit}"
 
 

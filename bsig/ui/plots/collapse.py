@@ -125,13 +125,13 @@ def collapse_figure(
 
 
 def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.Figure:
-    """How much speaks for the class and how much against it: two bars a branch, from zero, with what is left over.
+    """How much speaks for the class and how much against it: two bars a branch, from zero; a diamond for the rest.
 
     Args:
         budgets: branch -> (for, at least zero; against, at most zero), means over the picture.
         unit: of these numbers.
     """
-    figure = base_figure(f"mean over the picture, {unit}", "", height=230)
+    figure = base_figure(f"against the class ← mean over the picture, {unit} → for it", "", height=200)
     names = [name.title() for name in budgets]
     for side, (title, colour) in enumerate((("for the class", FOR), ("against", AGAINST))):
         values = [budget[side] for budget in budgets.values()]
@@ -160,8 +160,9 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
     figure.update_xaxes(zeroline=True, zerolinewidth=2, nticks=7)
     return figure.update_layout(
-        barmode="relative", bargap=0.35, hovermode="closest", uirevision=f"{budgets}", margin=MARGIN
-    )
+        barmode="relative", bargap=0.35, hovermode="closest", uirevision=f"{budgets}", margin={**MARGIN, "t": 10},
+        showlegend=False,
+    )  # fmt: skip
 
 
 def _draw_quadrants(figure: go.Figure, limit: float, labels: Sequence[str]) -> None:
