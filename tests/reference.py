@@ -841,3 +841,23 @@ def mixed_with_similar(weight: Array, bias: Array, share: float, count: int) -> 
             rows[c][k] = (1 - share) * weight[c][k] + share * sum(weight[j][k] for j in others) / count
         biases[c] = (1 - share) * bias[c] + share * sum(bias[j] for j in others) / count
     return rows, biases
+
+
+def interval_over_pictures(scores: list[list[float]], draws: list[list[float]]) -> tuple[float, float]:
+    """The 2.5th and 97.5th percentile of means over all classes of drawn pictures; `scores` holds each picture's."""
+    means = []
+    for draw in draws:
+        total = count = 0.0
+        for times, picture in zip(draw, scores, strict=True):
+            for score in picture:
+                total += times * score
+                count += times
+        means.append(total / count)
+    means.sort()
+
+    def percentile(share: float) -> float:
+        place = share * (len(means) - 1)
+        below = min(int(place), len(means) - 2)
+        return means[below] + (place - below) * (means[below + 1] - means[below])
+
+    return percentile(0.025), percentile(0.975)

@@ -105,12 +105,15 @@ def run_evaluate_shipped(options: argparse.Namespace) -> None:
     Raises:
         InputError: no checkpoint has that name, or data or a checkpoint cannot be used.
     """
-    names = [row["name"] for row in list_checkpoints(options.checkpoints) if options.only in (None, row["name"])]
-    if not names:
+    rows = [row for row in list_checkpoints(options.checkpoints) if options.only in (None, row["name"])]
+    if not rows:
         raise InputError(f"`--only` (='{options.only}') must name a checkpoint in '{options.checkpoints}'.")
     with joined_processes() as processes:
-        for name in names:
-            _evaluate_one_shipped(name, options, processes)
+        for row in rows:
+            if "needs" not in row:
+                _evaluate_one_shipped(row["name"], options, processes)
+            elif processes.is_first:
+                print(f"{row['name']} is left out: {row['needs']}", file=sys.stderr)
 
 
 def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Processes) -> None:

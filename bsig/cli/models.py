@@ -54,6 +54,8 @@ def run_checkpoints(options: argparse.Namespace) -> None:
     for row in rows:
         if "error" in row:
             print(f"{row['name']}: cannot be loaded: {row['error']}")
+        elif "needs" in row:
+            print(f"{row['name']}: needs the weights of {row['backbone']}: {row['needs']}")
         else:
             print(
                 f"{row['name']}: {row['classes']} classes, {row['backbone']}, {row['branch']} branch"

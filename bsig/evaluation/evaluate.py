@@ -159,8 +159,8 @@ def _results(measurements: Measurements, match: ClassMatch) -> dict[str, Any]:
         "settings": _settings(measurements),
         "softmax_weight_std": float(model.softmax_head.last_linear.weight.detach().std()),
         "counts": _counts(measurements, match),
-        "accuracy": _accuracy(measurements, tables.draws),
-        "calibration": _calibration(measurements, tables.draws),
+        "accuracy": _accuracy(measurements, tables.picture_draws),
+        "calibration": _calibration(measurements, tables.picture_draws),
         "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
         "tables": [tables.table(request) for request in work.requests],
         "versions": library_versions(),
@@ -185,9 +185,11 @@ def _settings(measurements: Measurements) -> dict[str, Any]:
 
 def _counts(measurements: Measurements, match: ClassMatch) -> dict[str, Any]:
     images, notes = measurements.work.images, measurements.notes
+    pictures, classes = len(measurements.picture_positions), len(measurements.labels)
     return {
         "listed": len(images.samples),
-        "used": len(measurements.labels),
+        "used": pictures,
+        **({"present_classes": classes} if classes > pictures else {}),
         "unreadable": len(notes.unreadable),
         "of_unmatched_classes": sum(not sample.of_classes(match.index_of) for sample in images.samples),
         "without_boxes_or_mask": int(np.isnan(measurements.coverage[:, 0, 0]).sum()),
@@ -213,7 +215,7 @@ def _calibration(measurements: Measurements, draws: np.ndarray) -> dict[str, Any
 
 def _accuracy(measurements: Measurements, draws: np.ndarray) -> dict[str, Estimate]:
     softmax, sigmoid = (mean_over(measurements.rows(f"{branch}_top1"), draws) for branch in ("softmax", "sigmoid"))
-    count = len(measurements.labels)
+    count = len(measurements.picture_positions)
     return {
         "softmax_top1": estimate(softmax, count),
         "sigmoid_top1": estimate(sigmoid, count),

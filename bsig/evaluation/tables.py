@@ -1,4 +1,8 @@
-"""Measurements as tables: each metric of each column with its interval, and its paired difference to softmax."""
+"""Measurements as tables: each metric of each column with its interval, and its paired difference to softmax.
+
+A metric is a mean over the classes that are in the pictures. Intervals draw pictures, each with all of its classes:
+those of one picture are not independent.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ class LocalizationScores:
 
     Attributes:
         curve: GT-known localization against the threshold, for drawing.
-        right_at_best: which pictures with boxes are localized (largest contour, IoU 0.5) at the threshold that is best
+        right_at_best: which classes with boxes are localized (largest contour, IoU 0.5) at the threshold that is best
             for all of them; None without any.
     """
 
@@ -52,13 +56,18 @@ class Tables:
     """Makes tables; a map that several tables hold is scored once.
 
     Attributes:
-        draws: how often each draw takes each picture; the same for every map, so that differences are paired.
+        picture_draws: how often each draw takes each picture.
+        draws: how often each draw takes each present class, as often as its picture; the same for every map, so that
+            differences are paired.
     """
 
     def __init__(self, measurements: Measurements) -> None:
         seed, resamples = measurements.work.config.seed, measurements.work.config.resamples
         self._measurements = measurements
-        self.draws = resampling_weights(len(measurements.labels), resamples, seed)
+        self.picture_draws = resampling_weights(len(measurements.picture_positions), resamples, seed)
+        self.draws = self.picture_draws
+        if len(measurements.labels) > len(measurements.picture_positions):  # else a copy of the same
+            self.draws = self.picture_draws[:, measurements.picture_rows]
         self._mosaic_draws = resampling_weights(max(len(measurements.mosaics), 1), resamples, seed + 1)
         self._faithful_draws = resampling_weights(max(len(measurements.faithful), 1), resamples, seed)
         self._scores = cache(self._computed_scores)
@@ -146,7 +155,8 @@ class Tables:
         curve, right_at_best = [], None
         if len(boxed):
             is_localized = unpacked(measurements.rows(f"places {key}"))
-            accuracies = box_accuracies(is_localized, measurements.softmax_top1[boxed], self.draws[:, boxed])
+            is_right = measurements.softmax_top1[measurements.picture_rows]
+            accuracies = box_accuracies(is_localized, is_right[boxed], self.draws[:, boxed])
             values |= {name: (accuracy, len(boxed)) for name, accuracy in accuracies.items()}
             curve = accuracy_curve(is_localized)
             right_at_best = is_localized[:, 0, int(is_localized[:, 0].sum(axis=0).argmax())]

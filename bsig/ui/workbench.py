@@ -147,7 +147,7 @@ class Workbench:
 
     def checkpoint_names(self) -> list[str]:
         """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
-        names = [row["name"] for row in self.checkpoint_rows() if "error" not in row]
+        names = [row["name"] for row in self.checkpoint_rows() if not {"error", "needs"} & set(row)]
         names = list(dict.fromkeys([*names, *self.visitor_space.registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
 

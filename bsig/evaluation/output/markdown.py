@@ -8,7 +8,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.catalogue import ARROWS, BLIND_TITLES, METRICS
 from bsig.evaluation.output.shipped import read_results, table_of
-from bsig.evaluation.output.words import beyond_untrained, drop_warning
+from bsig.evaluation.output.words import beyond_untrained, counts_text, drop_warning
 
 ROWS = (
     "own_area", "absent_area", "absent_area_at_own_70", "cell_precision", "cell_precision_siblings",
@@ -51,7 +51,7 @@ def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS, *, on_p
     keys = [key for key in columns if key in by_key]
     head = [*keys[:2], "sigmoid − softmax [95 %]", *keys[2:]]
     titles = [*["question"] * on_page, *(TITLES.get(key, key) for key in head)]
-    lines = [_row(f"{run['counts']['used']} pictures, `cam`, signed", titles), _row("---", ["---"] * len(titles))]
+    lines = [_row(f"{counts_text(run['counts'])}, `cam`, signed", titles), _row("---", ["---"] * len(titles))]
     for key in (*ROWS, *DROP_ROWS) if on_page else ROWS:
         if key not in by_key["softmax"]["metrics"]:
             continue

@@ -14,6 +14,7 @@ from typing import Any
 from bsig.evaluation.frontier import Frontier, frontier_sentence, frontiers
 from bsig.evaluation.metrics.catalogue import ARROWS, METRICS
 from bsig.evaluation.output.frontier_svg import frontier_file
+from bsig.evaluation.output.words import counts_text
 from bsig.evaluation.passes.work import PASSES_A_SCORE
 from bsig.evaluation.published.beside import (
     SHOWN_TREATMENTS,
@@ -71,9 +72,10 @@ def paper_page(runs: Sequence[Mapping[str, Any]], rates: Rates, maps: Mapping[st
         frontier="\n\n".join(frontier_section(run, frontier) for run, frontier in frontiers(runs)),
         recam="\n\n".join(filter(None, map(recam_section, runs))),
         maps_rate=f"{rates.maps_a_second:g}",
-        share=f"{rates.share_of_encoder:g}",
-        gpu_rate=f"{rates.gpu_pictures_a_second:,.0f}",
-        passes=f"{rates.passes_a_second:,.0f}",
+        device=rates.device,
+        cores=str(rates.cores),
+        pictures_rate=f"{rates.pictures_a_second:,.0f}",
+        passes=", ".join(f"{name} {rates.passes_a_second[key]:,.0f}" for name, key in NETWORKS.items()),
         scored=str(maps["cam"].scored),
         score_passes=str(PASSES_A_SCORE),
         decode=f"{decode_ms:.1f}",
@@ -100,7 +102,7 @@ def beside_section(results: Mapping[str, Any]) -> str:
             " / ".join(filter(None, (_published_changes(row, network) for row in alike))) for network in NETWORKS
         ]
         measured = {cell.treatment: measured_text(cell) for cell in alike[0].measured}
-        title = row_title(alike, results["counts"]["used"])
+        title = row_title(alike, results["counts"])
         lines.append(_line([title, *published, *(measured.get(key, "") for key in treatments)]))
     return "\n\n".join([_run_title(results), "\n".join(lines), summary_sentence(rows)])
 
@@ -189,11 +191,14 @@ def metric_title(key: str) -> str:
     return f"{METRICS[key].title} {ARROWS[METRICS[key].better]}".rstrip()
 
 
-def row_title(alike: Sequence[RowBeside], used: int) -> str:
-    """Methods and metric of rows that measured the same, and the pictures where not all `used` ones were scored."""
+def row_title(alike: Sequence[RowBeside], counts: Mapping[str, Any]) -> str:
+    """Methods and metric of rows that measured the same, and how many were scored where not all were."""
     methods = " / ".join(CAM_METHODS[row.method].title for row in alike)
     count = alike[0].measured[0].count
-    return f"{methods}, {metric_title(alike[0].metric)}" + (f" ({count} pictures)" if count != used else "")
+    every, noun = counts["used"], "pictures"
+    if "present_classes" in counts:
+        every, noun = counts["present_classes"], "present classes"
+    return f"{methods}, {metric_title(alike[0].metric)}" + (f" ({count} {noun})" if count != every else "")
 
 
 def _published_table(cells: Sequence[PublishedCell], metrics: Sequence[str]) -> str:
@@ -235,21 +240,21 @@ def _claim_title(row: ClaimRow) -> str:
 
 def _run_title(results: Mapping[str, Any]) -> str:
     counts = results["counts"]
-    return f"### {results['checkpoint']} on {results['data']} ({results['split']}), {counts['used']} pictures"
+    return f"### {results['checkpoint']} on {results['data']} ({results['split']}), {counts_text(counts)}"
 
 
 def _arithmetic(row: PublishedRow, rates: Rates, maps: MapCounts) -> str:
     boxes, encoder = duration(row.box_seconds(rates, maps)), duration(row.encoder_seconds(rates))
     return (
         f"First row: {row.pictures:,} pictures x {maps.boxed} maps / {rates.maps_a_second:g} = {boxes} of one core, "
-        f"and {row.pictures:,} / {rates.passes_a_second:,.0f} = {encoder} of the GPU."
+        f"and {row.pictures:,} / {rates.pictures_a_second:,.0f} = {encoder} of the GPU and its {rates.cores} cores."
     )
 
 
 def _commands(rows: Sequence[PublishedRow], rates: Rates, maps: Mapping[str, MapCounts]) -> str:
     lines = [
         _line(["row (NAME)", "OPTIONS of the published code's file", "command", "pictures", "boxes, one core",
-               "encoder, GPU", "faithfulness, GPU", "together"]),
+               "decoding and encoder, GPU", "faithfulness, GPU", "together"]),
         _rule(8),
     ]  # fmt: skip
     for row in rows:

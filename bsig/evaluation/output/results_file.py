@@ -82,10 +82,11 @@ class Table(TypedDict):
 
 
 class Counts(TypedDict):
-    """How many pictures were used and why others were not."""
+    """How many pictures were used and why others were not; boxes and masks are counted by present class."""
 
     listed: int
     used: int
+    present_classes: NotRequired[int]
     unreadable: int
     of_unmatched_classes: int
     without_boxes_or_mask: NotRequired[int]

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bsig.evaluation.metrics.intervals import excludes_zero
-from bsig.evaluation.output.words import beyond_untrained, drop_warning
+from bsig.evaluation.output.words import NO_REGIONS, beyond_untrained, counts_text, drop_warning
+from bsig.inputs.datasets.classes import first_names
 
 COLUMNS_ABREAST = 6
 ARROWS = {"higher": "^", "lower": "v", "neither": " "}
@@ -25,8 +26,8 @@ def _head(results: dict[str, Any]) -> list[str]:
     difference = accuracy["difference"]
     lines = [
         f"{results['checkpoint']} ({results['branch']} branch) on {results['data']} ({results['split']}): "
-        f"{counts['used']} of {counts['listed']} pictures, {counts['with_boxes']} with boxes, "
-        f"{counts['with_mask']} with a mask, {counts['mosaics']} mosaics",
+        f"{counts['used']} of {counts['listed']} pictures, {_present_classes(counts)}"
+        f"{counts['with_boxes']} with boxes, {counts['with_mask']} with a mask, {counts['mosaics']} mosaics",
     ]
     for key, text in (
         ("unreadable", "unreadable"),
@@ -34,28 +35,47 @@ def _head(results: dict[str, Any]) -> list[str]:
         ("boxes_or_masks_cut_or_left_out", "boxes or masks cut off or left out"),
     ):
         if counts[key]:
-            lines.append(f"left out: {counts[key]} {text}")
+            names = f": {first_names(counts['unmatched_classes'], 5)}" if key == "of_unmatched_classes" else ""
+            lines.append(f"left out: {counts[key]} {text}{names}")
+    if not counts["with_boxes"] + counts["with_mask"]:
+        lines.append(NO_REGIONS)
     return [
         *lines,
         *(f"  {sentence}" for sentence in counts["sentences"][:10]),
         f"top-1: softmax {_number(accuracy['softmax_top1'])}, sigmoid {_number(accuracy['sigmoid_top1'])}, "
         f"difference {difference['value']:+.3f} [{difference['low']:+.3f} {difference['high']:+.3f}]",
         f"{settings['absent_per_image']} absent classes a picture, drawn from the {settings['absent_from']}'s; "
-        f"pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero.",
+        "pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero.",
+        *_several_classes(counts),
         f"Better: {ARROWS['higher']} higher, {ARROWS['lower']} lower.",
     ]
 
 
 def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
     names = list(table["columns"])
-    lines = ["", f"{table['method']}, {table['weights']}: {table['treatment']}"]
+    several = f" ({counts_text(results['counts'])})" if "present_classes" in results["counts"] else ""
+    lines = ["", f"{table['method']}, {table['weights']}: {table['treatment']}{several}"]
     for start in range(0, len(names), COLUMNS_ABREAST):
         lines += _block({name: table["columns"][name] for name in names[start : start + COLUMNS_ABREAST]}, results)
     return lines + [sentence for sentence in (beyond_untrained(table), drop_warning(table)) if sentence]
 
 
+def _present_classes(counts: Mapping[str, Any]) -> str:
+    return f"{counts['present_classes']} present classes, " if "present_classes" in counts else ""
+
+
+def _several_classes(counts: Mapping[str, Any]) -> list[str]:
+    """What a row of the tables is a mean over, where pictures hold several classes."""
+    if "present_classes" not in counts:
+        return []
+    return [
+        "Each present class of a picture counts once, with its own boxes or mask; intervals draw pictures with all of "
+        "their classes; top-1 is over pictures, right where the likeliest class is in the picture."
+    ]
+
+
 def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
-    metrics = [key for key in results["metrics"] if any(key in column["metrics"] for column in columns.values())]
+    metrics = [key for key in results["metrics"] if any(_is_measured(column, key) for column in columns.values())]
     widest = max((len(results["metrics"][key]["title"]) for key in metrics), default=0) + 4
     widths = {key: max(len(key), 13) + 2 for key in columns}
     lines = ["", " " * widest + "".join(key.rjust(widths[key] - 1) + " " for key in columns)]
@@ -70,6 +90,10 @@ def _block(columns: dict[str, Any], results: dict[str, Any]) -> list[str]:
         intervals = "".join((_interval(estimates[name]) + " ").rjust(widths[name]) for name in columns)
         lines += [f"{ARROWS[metric['better']]} {metric['title']}".ljust(widest) + values, " " * widest + intervals]
     return lines + [f"   {name}: {column['title']}" for name, column in columns.items() if name != column["title"]]
+
+
+def _is_measured(column: Mapping[str, Any], key: str) -> bool:
+    return column["metrics"].get(key, {}).get("value") is not None
 
 
 def _cell(estimate: Mapping[str, Any] | None) -> str:

@@ -31,6 +31,9 @@ FIRST_ROWS: dict[str, str] = {
 }
 
 
+NO_REGIONS = "No picture has a box or a mask: localization is not measured."
+
+
 class Verdict(NamedTuple):
     """A word for the sigmoid branch against softmax, such as `better`; the difference with its interval as text."""
 
@@ -194,7 +197,14 @@ def result_title(results: Mapping[str, Any]) -> str:
     """The name of a set of results in a list."""
     counts = results["counts"]
     kind = "masks" if counts["with_mask"] else "boxes" if counts["with_boxes"] else "class labels only"
-    return f"{results['data']} ({results['split']}): {counts['used']} pictures, {kind}"
+    return f"{results['data']} ({results['split']}): {counts_text(counts)}, {kind}"
+
+
+def counts_text(counts: Mapping[str, Any]) -> str:
+    """How many pictures were measured, and how many present classes where some pictures hold several."""
+    pictures = "1 picture" if counts["used"] == 1 else f"{counts['used']} pictures"
+    classes = counts.get("present_classes")
+    return f"{pictures}, {classes} present classes" if classes else pictures
 
 
 def left_out(results: Mapping[str, Any]) -> list[str]:
@@ -206,10 +216,7 @@ def left_out(results: Mapping[str, Any]) -> list[str]:
         (unreadable, f"{unreadable} pictures could not be used."),
         (unmatched, f"{unmatched} pictures are of classes that the checkpoint lacks: {names}."),
         (regions, f"{regions} boxes or masks were cut off, scaled or left out."),
-        (
-            not counts["with_boxes"] + counts["with_mask"],
-            "No picture has a box or a mask: localization is not measured.",
-        ),
+        (not counts["with_boxes"] + counts["with_mask"], NO_REGIONS),
         (not counts["mosaics"], "No mosaics: fewer than four classes have a picture that softmax is sure of."),
     )
     return [*(sentence for is_true, sentence in sentences if is_true), *counts["sentences"][:5]]

@@ -6,7 +6,7 @@ be used is left out with a note, never averaged in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,25 +24,21 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One readable picture and its ground truth.
+class PresentClass:
+    """One class that is in a picture, with its ground truth: what one row of the evaluation measures.
 
     Attributes:
-        position: of the sample in the data set; it seeds the choice of absent classes and the random map.
+        position: of the picture in the data set; it seeds the random map.
+        label: the model's index of the class.
         size_wh: of the upright picture, the pixels that boxes count in.
         mask: squashed to `MASK_SIZE`: 1 object, 255 ignored, 0 the rest; or None.
-        crop: what the model sees.
-        present: all classes that are in the picture, `label` among them.
     """
 
-    key: str
     position: int
     label: int
     size_wh: tuple[int, int]
     boxes_xyxy: tuple[Box, ...]
     mask: UInt8[Array, "H W"] | None
-    crop: Image.Image
-    present: tuple[int, ...]
 
     def coverage(self, grid_hw: tuple[int, int]) -> Float[Array, "h w"]:
         """Share of each cell inside mask or boxes (the mask where there are both); NaN without either."""
@@ -53,24 +49,46 @@ class Picture:
         return np.full(grid_hw, np.nan)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """One readable picture.
+
+    Attributes:
+        position: of the sample in the data set; it seeds the choice of absent classes.
+        crop: what the model sees.
+        classes: all that are in the picture and that the model has.
+    """
+
+    key: str
+    position: int
+    crop: Image.Image
+    classes: tuple[PresentClass, ...]
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The model's indices of the classes that are in the picture."""
+        return tuple(present.label for present in self.classes)
+
+
 def squashed(model: DualBranch) -> Preprocessing:
     """The model's preprocessing with the whole picture squashed to the input size."""
     return replace(model.preprocessing, crop_mode="squash")
 
 
 def annotated_picture(
-    sample: Sample, position: int, labels: Sequence[int], preprocessing: Preprocessing, notes: Notes
+    sample: Sample, position: int, labels: Mapping[str, int], preprocessing: Preprocessing, notes: Notes
 ) -> Picture | None:
-    """The picture with its ground truth; None, and a note, where it cannot be read.
+    """The picture with the ground truth of each of its classes; None, and a note, where it cannot be read.
 
-    `labels` are the model's indices of the classes that are in it, its own first.
+    `labels` gives the model's index of each class that is in it.
     """
-    label, present = labels[0], tuple(labels)
     try:
         whole = sample.open()
     except InputError as error:
         notes.unreadable.append(str(error))
         return None
-    regions = regions_of(sample, whole.size, notes)
-    crop = crop_image(whole, preprocessing)
-    return Picture(sample.key, position, label, whole.size, regions.boxes(), regions.mask(), crop, present)
+    classes = []
+    for name, label in labels.items():
+        regions = regions_of(sample.of_class(name), whole.size, notes)
+        classes.append(PresentClass(position, label, whole.size, regions.boxes(), regions.mask()))
+    return Picture(sample.key, position, crop_image(whole, preprocessing), tuple(classes))

@@ -19,9 +19,9 @@ from bsig.inputs.tensors import input_tensor
 Array = np.ndarray
 
 
-def faithful_pictures(softmax_top1: Float[Array, " n"], count: int, seed: int) -> Int[Array, " m"]:
-    """Rows of up to `count` pictures that the softmax branch gets right, drawn over all of them."""
-    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(softmax_top1 == 1))[:count])
+def faithful_rows(is_likeliest: Float[Array, " n"], count: int, seed: int) -> Int[Array, " m"]:
+    """Up to `count` rows whose class is the likeliest for the softmax branch, so at most one a picture."""
+    return np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(is_likeliest == 1))[:count])
 
 
 @torch.no_grad()
@@ -29,22 +29,25 @@ def drop_arrays(
     work: Work,
     inputs: Float[Tensor, "b 3 H W"],
     features: Float[Tensor, "b k h w"],
-    positions: Int[Array, " b"],
+    picture_rows: Int[Array, " n"],
+    positions: Int[Array, " n"],
     arrays: Mapping[str, Array],
 ) -> dict[str, Array]:
-    """`drop KEY GATE` (b, 2), average drop and increase of each map; NaN for pictures that are not asked.
+    """`drop KEY GATE` (n, 2), average drop and increase of each present class; NaN for pictures that are not asked.
 
     The whole picture's probability comes from its stored features; the picture under the map needs a forward pass.
+    `picture_rows` and `positions` are the picture of each present class: its row here, its place in the data set.
     """
     rows = np.flatnonzero([int(position) in work.drop_positions for position in positions])
+    inputs, features = inputs[picture_rows[rows]], features[picture_rows[rows]]
     labels = torch.from_numpy(arrays["label"][rows])[:, None].to(features.device)
-    whole = work.model.softmax_logits(features[rows]).softmax(dim=1).gather(1, labels)[:, 0]
+    whole = work.model.softmax_logits(features).softmax(dim=1).gather(1, labels)[:, 0]
     answers = {}
     for (key, gate), source in work.drop_sources.items():
         maps = gated(source, gate, lambda name: arrays[name])[rows, 0]
         scores = np.full((len(positions), 2), np.nan)
         if len(rows):
-            masked = work.model.features(masked_by(inputs[rows], torch.from_numpy(maps).to(inputs)))
+            masked = work.model.features(masked_by(inputs, torch.from_numpy(maps).to(inputs)))
             left = work.model.softmax_logits(masked).softmax(dim=1).gather(1, labels)[:, 0]
             scores[rows] = drops_and_increases(whole, left).double().cpu().numpy()
         answers[drop_name(key, gate)] = scores
@@ -56,10 +59,11 @@ def drop_name(key: str, gate: str | None) -> str:
     return f"drop {key} {gate or 'plain'}"
 
 
-def faithfulness_part(work: Work, position: int, maps: Mapping[str, Float[Array, "h w"]]) -> dict[str, Array]:
-    """`scores KEY` (1, scores) of each map of the picture's own class, judged by the frozen softmax branch."""
+def faithfulness_part(
+    work: Work, position: int, label: int, maps: Mapping[str, Float[Array, "h w"]]
+) -> dict[str, Array]:
+    """`scores KEY` (1, scores) of each map of a picture's class, judged by the frozen softmax branch."""
     sample, model, preprocessing = work.images.samples[position], work.model, squashed(work.model)
-    label = work.label(sample)
     inputs = input_tensor(crop_image(sample.open(), preprocessing), preprocessing).to(model.device)[0]
 
     @torch.no_grad()

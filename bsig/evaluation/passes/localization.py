@@ -1,7 +1,7 @@
-"""Localization of a whole data set: the pictures with boxes against their boxes, those with a mask against it.
+"""Localization of a whole data set: the classes with boxes against their boxes, those with a mask against it.
 
-A part of the pass leaves, for each distinct map, bits (which threshold localizes which picture) and pixel counts;
-`tables.py` forms accuracies from those of all parts.
+A part of the pass leaves, for each distinct map, bits (which threshold localizes which class of a picture) and pixel
+counts; `tables.py` forms accuracies from those of all parts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bsig.evaluation.metrics.localization import (
     scaled_boxes,
     score_map,
 )
-from bsig.evaluation.passes.annotated_pictures import Picture
+from bsig.evaluation.passes.annotated_pictures import PresentClass
 
 Array = np.ndarray
 FIXED_MAPS: dict[str, Callable[[], Array]] = {
@@ -39,18 +39,18 @@ FIXED_MAPS: dict[str, Callable[[], Array]] = {
 
 
 def localization_arrays(
-    pictures: Sequence[Picture], maps: Mapping[str, Float[Array, "n h w"]], seed: int
+    classes: Sequence[PresentClass], maps: Mapping[str, Float[Array, "n h w"]], seed: int
 ) -> dict[str, Array]:
     """`places KEY` and `pixels KEY` of each map and of the baselines that look at no picture (`BLIND_TITLES`).
 
-    `places KEY` has a row a picture with boxes: which threshold localizes it, in bits. `pixels KEY` has a row a picture
-    with a mask: object pixels and others in each thousandth of the score. `maps` are of each picture's own class.
+    `places KEY` has a row a class with boxes: which threshold localizes it, in bits. `pixels KEY` has a row a class
+    with a mask: object pixels and others in each thousandth of the score. `maps` are those of the classes.
     """
-    boxed = np.array([i for i, picture in enumerate(pictures) if picture.boxes_xyxy], dtype=np.int64)
-    masks = [(i, picture.mask) for i, picture in enumerate(pictures) if picture.mask is not None]
-    truths = [scaled_boxes(pictures[i].boxes_xyxy, pictures[i].size_wh) for i in boxed]
+    boxed = np.array([i for i, present in enumerate(classes) if present.boxes_xyxy], dtype=np.int64)
+    masks = [(i, present.mask) for i, present in enumerate(classes) if present.mask is not None]
+    truths = [scaled_boxes(classes[i].boxes_xyxy, classes[i].size_wh) for i in boxed]
     rows, columns = next(iter(maps.values())).shape[1:]
-    noise = np.array([random_map((rows, columns), seed, picture.position) for picture in pictures], np.float32)
+    noise = np.array([random_map((rows, columns), seed, present.position) for present in classes], np.float32)
     noise = noise.reshape(-1, rows, columns)
     arrays: dict[str, Array] = {}
     for key, signed_maps in [*maps.items(), ("random", noise)]:

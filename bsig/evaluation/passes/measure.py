@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bsig.evaluation.passes.faithfulness import faithful_pictures, faithfulness_part
+from bsig.evaluation.passes.faithfulness import faithful_rows, faithfulness_part
 from bsig.evaluation.passes.measurements import Measurements, faithful_part_name
 from bsig.evaluation.passes.mosaics import mosaic_part, mosaic_sources
 from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import picture_part
 from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import PASSES_A_SCORE, Work
+from bsig.inputs.datasets.classes import first_names
 from bsig.inputs.errors import InputError
 from bsig.training.processes import Processes
 
@@ -36,10 +37,11 @@ class Part(NamedTuple):
 
 
 class FaithfulPicture(NamedTuple):
-    """A picture to score: its row among those measured, its position in the data set, its own class's maps by key."""
+    """A picture to score: the row of its class, its position in the data set, the class, the class's maps by key."""
 
     row: int
     position: int
+    label: int
     maps: dict[str, Array]
 
 
@@ -83,17 +85,17 @@ def _later_passes(measurements: Measurements) -> LaterPasses | str:
     if not work.usable or not len(measurements.labels):
         return _nothing_left(work, measurements.notes if work.usable else Notes())
     labels, positions = measurements.labels, measurements.rows("position")
-    # Of a picture with several classes, softmax may be right about another than its own.
+    # A quarter of a mosaic must hold one class.
     is_right = measurements.softmax_top1 * measurements.rows("is_alone")
-    confidence = measurements.rows("confidence")
-    measurements.mosaics = mosaic_sources(labels, is_right, confidence, config.mosaics, config.seed)
-    measurements.faithful = rows = faithful_pictures(is_right, config.faithfulness, config.seed)
+    likeliest, confidence = measurements.rows("likeliest"), measurements.rows("confidence")
+    measurements.mosaics = mosaic_sources(likeliest, is_right, confidence, config.mosaics, config.seed)
+    measurements.faithful = rows = faithful_rows(measurements.rows("is_likeliest"), config.faithfulness, config.seed)
     maps = {key: measurements.rows(f"maps {key}")[rows, 0] for key in work.faithful_sources if len(rows)}
     faithful = [
-        FaithfulPicture(int(row), int(positions[row]), {key: maps[key][i] for key in maps})
+        FaithfulPicture(int(row), int(positions[row]), int(labels[row]), {key: maps[key][i] for key in maps})
         for i, row in enumerate(rows)
     ]
-    return LaterPasses(positions[measurements.mosaics].tolist(), faithful)
+    return LaterPasses(measurements.picture_positions[measurements.mosaics].tolist(), faithful)
 
 
 def _nothing_left(work: Work, notes: Notes) -> str:
@@ -101,14 +103,18 @@ def _nothing_left(work: Work, notes: Notes) -> str:
     images = work.images
     text = f"none of the {len(images.samples)} pictures of '{images.name}' ({images.split}) can be evaluated: "
     if not work.labels:
-        return text + f"the checkpoint has no class '{images.class_names[0]}'; give a class map or another checkpoint."
+        known = first_names(work.model.class_names)
+        return text + (
+            f"the checkpoint has no class '{images.class_names[0][:60]}' (it has {known}); name the data's classes so, "
+            "give --class-map, or take another checkpoint."
+        )
     return text + (notes.unreadable[0] if notes.unreadable else "none falls into a class of the checkpoint.")
 
 
 def _picture_parts(work: Work) -> Iterator[Part]:
-    size = work.config.batch_size
+    size, usable = work.config.batch_size, list(work.usable.items())
     for number, name in enumerate(work.picture_parts):
-        samples = work.usable[number * size : (number + 1) * size]
+        samples = usable[number * size : (number + 1) * size]
         yield Part(name, partial(picture_part, work, samples), len(samples))
 
 
@@ -121,8 +127,8 @@ def _mosaic_parts(work: Work, mosaics: Sequence[Sequence[int]]) -> Iterator[Part
 
 def _faithful_parts(work: Work, pictures: Sequence[FaithfulPicture]) -> Iterator[Part]:
     size = len(work.faithful_sources) * PASSES_A_SCORE
-    for row, position, maps in pictures:
-        yield Part(faithful_part_name(row), partial(faithfulness_part, work, position, maps), size)
+    for row, position, label, maps in pictures:
+        yield Part(faithful_part_name(row), partial(faithfulness_part, work, position, label, maps), size)
 
 
 def _complete(planned: Sequence[Part], parts: PartialResults | None, processes: Processes, counter: _Counter) -> None:

@@ -41,12 +41,14 @@ def mosaic_sources(
 
 
 def mosaic_part(work: Work, mosaics: Sequence[Sequence[int]]) -> dict[str, Array]:
-    """The `class_arrays` of a few mosaics of four pictures, given by position; one forward pass each."""
+    """The `class_arrays` of a few mosaics of four pictures of one class, by position; one forward pass each."""
     preprocessing = squashed(work.model)
-    samples = [[work.images.samples[position] for position in four] for four in mosaics]
+    samples = [[work.usable[position] for position in four] for four in mosaics]
     tiles = [_mosaic([crop_image(sample.open(), preprocessing) for sample in four]) for four in samples]
     features = work.model.features(input_batch(tiles, preprocessing).to(work.model.device))
-    return class_arrays(work, features, np.array([[work.label(sample) for sample in four] for four in samples]))
+    return class_arrays(
+        work, features, np.array([[work.labels[sample.class_name] for sample in four] for four in samples])
+    )
 
 
 def _mosaic(crops: Sequence[Image.Image]) -> Image.Image:

@@ -146,7 +146,8 @@ class Regions:
         return tuple(inside)
 
     def _note(self, sentence: str) -> None:
-        self.notes.regions.append(f"'{self.sample.key}': {sentence}")
+        of_class = f", class '{self.sample.class_name}'" if self.sample.further_classes else ""
+        self.notes.regions.append(f"'{self.sample.key}'{of_class}: {sentence}")
 
 
 def regions_of(sample: Sample, size_wh: SizeWH, notes: Notes) -> Regions:

@@ -21,7 +21,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import state_sha256
 
-LAYOUT_OF_PARTS = 2
+LAYOUT_OF_PARTS = 3
 PASSES_A_SCORE = 2 * (STEPS + 1) + 2 * len(SHARES) + 2
 FAITHFUL_COLUMNS = ("softmax", "centred", "sigmoid", "features", "random-head")
 DROP_COLUMNS = (
@@ -91,24 +91,27 @@ class Work:
     def drop_positions(self) -> set[int]:
         """Positions of the pictures whose average drop is measured, drawn over all that are usable."""
         order = np.random.default_rng(self.config.seed).permutation(len(self.usable))
-        return {self.usable[i][0] for i in order[: self.config.drop_pictures]}
+        positions = list(self.usable)
+        return {positions[i] for i in order[: self.config.drop_pictures]}
 
     @cached_property
-    def usable(self) -> list[tuple[int, Sample, tuple[int, ...]]]:
-        """Position, sample and present classes of the pictures of which the model has a class."""
-        return [
-            (position, known, self.present(known))
+    def usable(self) -> dict[int, Sample]:
+        """The pictures of which the model has a class, by position, without the classes that it lacks."""
+        return {
+            position: self._with_one_name_a_class(known)
             for position, sample in enumerate(self.images.samples)
             if (known := sample.of_classes(self.labels))
-        ]
+        }
 
-    def present(self, sample: Sample) -> tuple[int, ...]:
-        """The model's indices of the classes that are in the picture, its own first."""
-        return tuple(dict.fromkeys(self.labels[name] for name in sample.class_names if name in self.labels))
+    def _with_one_name_a_class(self, sample: Sample) -> Sample:
+        """The sample with one name where several of its classes are the same class of the model."""
+        names: dict[int, str] = {}
+        kept = {name: names.setdefault(self.labels[name], name) for name in sample.class_names}
+        return sample.renamed({name: other for name, other in kept.items() if name != other})
 
-    def label(self, sample: Sample) -> int:
-        """The model's index of the picture's own class: the first that the model has."""
-        return self.present(sample)[0]
+    def present(self, sample: Sample) -> dict[str, int]:
+        """The model's index of each class of a usable sample."""
+        return {name: self.labels[name] for name in sample.class_names}
 
     @property
     def picture_parts(self) -> list[str]:
@@ -118,7 +121,8 @@ class Work:
     def size(self) -> int:
         """The number of forward passes, about: a mosaic counts as four pictures."""
         scores = len(self.faithful_sources) * PASSES_A_SCORE
-        drops = len(self.drop_sources) * min(self.config.drop_pictures, len(self.usable))
+        asked = self.drop_positions if self.drop_sources else ()
+        drops = len(self.drop_sources) * sum(len(self.usable[position].class_names) for position in asked)
         return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness + drops
 
     def fingerprint(self) -> str:
@@ -134,13 +138,7 @@ class Work:
             "balanced_bias": self.model.metadata.get("training", {}).get("balanced_bias"),
             "presence": repr(self.model.presence),
             "preprocessing": repr(self.model.preprocessing),
-            "samples": [
-                [
-                    sample.stamp(), list(sample.class_names), list(sample.boxes_xyxy), sample.listed_size_wh,
-                    [_stamp(path) for path in (*sample.masks, sample.ignore_mask) if path],
-                ]
-                for sample in self.images.samples
-            ],
+            "samples": [_content(sample) for sample in self.images.samples],
             "labels": self.labels,
             "sources": list(self.sources),
             "windows": [repr(source.column.window) for source in self.sources.values() if source.column.window],
@@ -152,6 +150,15 @@ class Work:
             "versions": library_versions(),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _content(sample: Sample) -> list[Any]:
+    """Everything of a picture and its ground truth that changes a part."""
+    regions = [
+        [each.class_name, list(each.boxes_xyxy), [_stamp(path) for path in (*each.masks, each.ignore_mask) if path]]
+        for each in sample.regions
+    ]
+    return [sample.stamp(), list(sample.class_names), sample.listed_size_wh, regions]
 
 
 def _stamp(path: Path) -> list[Any]:

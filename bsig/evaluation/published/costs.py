@@ -1,11 +1,12 @@
 """What a published row takes to measure: the command, the pictures, the seconds.
 
-    seconds of boxes   = pictures * maps a picture / maps a second          one core; measured
-    seconds of encoder = pictures / (share * pictures a second of the GPU)  share measured, the GPU's rate given
-    seconds of scores  = pictures * scored maps * passes a map / (the same) faithfulness alone
+    seconds of boxes   = pictures * maps a picture / maps a second     one core
+    seconds of encoder = pictures / pictures a second                  files read and decoded by the machine's cores
+    seconds of scores  = pictures * scored maps * passes a map / passes a second    faithfulness alone; no file is read
 
-The rates are those of `assets/docs/performance.json` (`python -m bsig bench`). It was measured on a CPU, so the rate of
-a GPU is an assumption that the page names. PxAP draws no contours; its pixels are counted as if it did, an upper bound.
+Maps a second are those of `assets/docs/performance.json` (`python -m bsig bench`), the rest those of
+`assets/docs/gpu-rates.json` (`python tests/benchmarks/bench_gpu.py`). PxAP draws no contours; its pixels are counted as
+if it did, an upper bound.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
 from bsig.model.published.networks import PREPROCESSING
 
-ASSUMED_GPU_RATE = 1000.0
-"""Pictures a second that a GPU's bare encoder is taken to do, where nothing else is known."""
 TEST_PICTURES = {"ILSVRC": 50_000, "OpenImages": 5_000, "CUB": 5_794, "CARS": 8_041}
 """Folder of the WSOL metadata -> pictures of its split `test`."""
 LARGE_MAPS = {
@@ -46,18 +45,17 @@ class Rates:
 
     Attributes:
         maps_a_second: boxes at all thresholds, a core.
-        share_of_encoder: rate of the whole extraction over the bare encoder's.
-        gpu_pictures_a_second: the bare encoder's on the GPU.
+        device: name of the GPU.
+        cores: those that decode beside the GPU.
+        pictures_a_second: files read, decoded and encoded.
+        passes_a_second: network's name in timm -> forward passes on the GPU, float32, of inputs that lie there.
     """
 
     maps_a_second: float
-    share_of_encoder: float
-    gpu_pictures_a_second: float = ASSUMED_GPU_RATE
-
-    @property
-    def passes_a_second(self) -> float:
-        """Forward passes of the extraction on the GPU."""
-        return self.share_of_encoder * self.gpu_pictures_a_second
+    device: str
+    cores: int
+    pictures_a_second: float
+    passes_a_second: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,13 @@ class PublishedRow:
         return self.pictures * maps.boxed / rates.maps_a_second
 
     def encoder_seconds(self, rates: Rates) -> float:
-        """Seconds of the GPU for one forward pass a picture."""
-        return self.pictures / rates.passes_a_second
+        """Seconds for one forward pass a picture, decoded by the cores beside the GPU."""
+        return self.pictures / min(rates.pictures_a_second, rates.passes_a_second[NETWORKS[self.network]])
 
     def score_seconds(self, rates: Rates, maps: MapCounts) -> float:
         """Seconds of the GPU for the faithfulness of all pictures; 0 for a row of boxes or masks."""
         scores = maps.scored * PASSES_A_SCORE if self.is_faithfulness else 0
-        return self.pictures * scores / rates.passes_a_second
+        return self.pictures * scores / rates.passes_a_second[NETWORKS[self.network]]
 
     def seconds(self, rates: Rates, maps: MapCounts) -> float:
         """All of it, one after the other."""
@@ -148,16 +146,25 @@ def _smallest_model() -> DualBranch:
 
 
 def measured_rates() -> Rates:
-    """The rates of the performance page."""
-    figures = _performance()
-    return Rates(figures["evaluate"]["maps_per_second"], figures["finetune"]["extraction_against_best_bare_encoder"])
+    """The rates of the performance page and of the GPU that was measured."""
+    gpu = _figures("gpu-rates.json")
+    passes = {name: rates["encoder"]["float32"] for name, rates in gpu["networks"].items()}
+    return Rates(
+        _figures("performance.json")["evaluate"]["maps_per_second"],
+        gpu["device"],
+        gpu["cores"],
+        gpu["extraction, decoding included"],
+        passes,
+    )
 
 
 def decoding_ms() -> float:
     """Milliseconds to decode a picture of 0.2 megapixels, ImageNet's usual size, from the performance page."""
-    return float(next(row["decode_ms"] for row in _performance()["picture"]["rows"] if row["megapixels"] == 0.2))
+    return float(
+        next(row["decode_ms"] for row in _figures("performance.json")["picture"]["rows"] if row["megapixels"] == 0.2)
+    )
 
 
-def _performance() -> Mapping[str, Any]:
-    figures: Mapping[str, Any] = json.loads((ASSETS / "docs" / "performance.json").read_text(encoding="utf-8"))
+def _figures(name: str) -> Mapping[str, Any]:
+    figures: Mapping[str, Any] = json.loads((ASSETS / "docs" / name).read_text(encoding="utf-8"))
     return figures

@@ -67,7 +67,8 @@ def match_classes(
     looked up as what the map says.
 
     Raises:
-        InputError: the data's classes are numbers that may count from 1, and no `class_map` says what they are.
+        InputError: the data's classes are numbers that may count from 1, and no `class_map` says what they are; or
+            `class_map` names a class that the model lacks.
     """
     names_in_model = [class_map.get(name, name) for name in data_classes]
     exact = {composed(name): index for index, name in enumerate(class_names)}  # 'Cardigan' a dog, 'cardigan' a jacket
@@ -89,6 +90,7 @@ def match_classes(
         if data_class not in class_map and name.isdecimal() and (match is None or match == int(name)):
             by_number[name] = int(name)
     _check_numbers(data_classes, by_number, len(class_names))
+    _check_map(class_map, [name for name in data_classes if name in class_map and name not in index_of], class_names)
     return ClassMatch(index_of, tuple(name for name in data_classes if name not in index_of))
 
 
@@ -124,6 +126,20 @@ def _check_numbers(data_classes: Sequence[str], by_number: dict[str, int], count
             f"--class-map {numbers[0]}={numbers[0] - 1},... if they count from 1, {numbers[0]}={numbers[0]},... if "
             "from 0."
         )
+
+
+def _check_map(class_map: Mapping[str, str], unmatched: Sequence[str], class_names: Sequence[str]) -> None:
+    if unmatched:
+        name = unmatched[0]
+        raise InputError(
+            f"`--class-map` says that '{name[:60]}' is '{class_map[name][:60]}', which is no class of the model "
+            f"({first_names(class_names)}); name one of its classes, or leave the pair out to leave these pictures out."
+        )
+
+
+def first_names(names: Sequence[str], count: int = 8) -> str:
+    """The first few names with commas between, dots behind where there are more."""
+    return ", ".join(name[:40] for name in names[:count]) + ", ..." * (len(names) > count)
 
 
 def _folded(name: str) -> str:

@@ -1,13 +1,14 @@
 """A folder with an `index.csv` -> samples; its columns are file,class,split,width,height,boxes_xyxy,mask.
 
-`file` and `class` are needed; a line without a split is of `train`. `class` may be a list: 'cat;dog' or 'cat|dog'. A
-line is checked when its split is read. The file is taken as spreadsheets write it: `csv_table.py`.
+`file` and `class` are needed; a line without a split is of `train`. `class` may be a list: 'cat;dog' or 'cat|dog';
+boxes and mask are of the first. Several lines of one file, each with boxes or a mask, add up: each class has its own.
+A line is checked when its split is read. The file is taken as spreadsheets write it: `csv_table.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bsig.inputs.datasets.csv_table import Row, csv_rows
@@ -41,19 +42,21 @@ def split_cells(folder: Path) -> dict[str, int]:
 
 
 def index_samples(folder: Path, split: str, left_out: LeftOut) -> list[Sample]:
-    """The samples of the split, in the order of their lines; lines of no known split are added to `left_out`.
+    """The samples of the split, in the order of their first lines; lines of no known split are added to `left_out`.
 
     Raises:
         InputError: the index cannot be read, lacks a column, or a line of this split breaks a rule.
     """
-    samples, paths = [], PathsInside(folder)
+    of_file: dict[str, list[Sample]] = {}
+    paths = PathsInside(folder)
     for line, row in csv_rows(folder / INDEX, COLUMNS, left_out.remark):
         named = _split(row)
         if named is None:
             left_out.add("lines of a split that is not train, val or test", row["split"])
         elif named == split:
-            samples.append(_sample(paths, row, f"index.csv of '{folder.name}', line {line}"))
-    return samples
+            sample = _sample(paths, row, f"index.csv of '{folder.name}', line {line}")
+            of_file.setdefault(sample.key, []).append(sample)
+    return [sample for several in of_file.values() for sample in _together(several, folder)]
 
 
 def _rows(folder: Path) -> Iterator[tuple[int, Row]]:
@@ -62,6 +65,20 @@ def _rows(folder: Path) -> Iterator[tuple[int, Row]]:
 
 def _split(row: Row) -> str | None:
     return split_named(row.get("split") or "train")
+
+
+def _together(samples: Sequence[Sample], folder: Path) -> Sequence[Sample]:
+    """The lines of one file as one sample, where each has boxes or a mask; else as they are."""
+    if len(samples) == 1 or not all(sample.boxes_xyxy or sample.mask for sample in samples):
+        return samples
+    sizes = list(dict.fromkeys(sample.listed_size_wh for sample in samples if sample.listed_size_wh))
+    if len(sizes) > 1:
+        (width, height), (other_width, other_height) = sizes[:2]
+        raise InputError(
+            f"index.csv of '{folder.name}' lists '{samples[0].key[:100]}' as {width} x {height} and as {other_width} x "
+            f"{other_height} pixels; give each file one size."
+        )
+    return [samples[0].and_classes_of(samples[1:])]
 
 
 def _sample(paths: PathsInside, row: Row, where: str) -> Sample:

@@ -69,7 +69,7 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
     if repeated:
         raise InputError(
             f"'{name}' lists '{repeated[0][:100]}' more than once in its split '{split}'; keep one line, with several "
-            "classes as 'cat;dog'."
+            "classes as 'cat;dog', or give each line boxes or a mask of its class."
         )
     return LabelledImages(name, split, tuple(samples), left_out.sentences())
 
@@ -83,7 +83,8 @@ def _no_samples(address: str | Path, name: str, split: str, left_out: LeftOut) -
         remedy += f"; the column `split` holds {cells or 'nothing'}"
     elif left_out.sentences():
         remedy += f" ({' '.join(left_out.sentences()).rstrip('.')})"
-    return f"'{name}' holds no labelled pictures in its split '{split}'; {remedy}."
+    where = f" in its split '{split}'" if others or split != "train" else ""
+    return f"'{name}' holds no labelled pictures{where}; {remedy}."
 
 
 def is_torchvision(address: str | Path) -> bool:

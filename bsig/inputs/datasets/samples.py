@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -15,7 +14,16 @@ from bsig.inputs.images import read_image
 
 Box = tuple[float, float, float, float]
 SPLITS = ("train", "val", "test")
-WITHOUT_REGIONS: dict[str, Any] = {"boxes_xyxy": (), "mask": None, "ignore_mask": None, "more_masks": ()}
+
+
+@dataclass(frozen=True)
+class ClassRegions:
+    """Boxes and masks of one class of a picture, as in `Sample`."""
+
+    class_name: str
+    boxes_xyxy: tuple[Box, ...] = ()
+    masks: tuple[Path, ...] = ()
+    ignore_mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Sample:
         more_masks: further masks of the same picture (OpenImages has one an instance); their union counts.
         listed_size_wh: the picture's size in the index, in which its boxes count; None where the index has none.
         further_classes: the other classes that are in the picture.
+        further_regions: boxes and masks of further classes; a class without any is left out.
     """
 
     key: str
@@ -46,6 +55,7 @@ class Sample:
     more_masks: tuple[Path, ...] = ()
     listed_size_wh: tuple[int, int] | None = None
     further_classes: tuple[str, ...] = ()
+    further_regions: tuple[ClassRegions, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -57,16 +67,51 @@ class Sample:
         """All masks of the picture's objects."""
         return (self.mask, *self.more_masks) if self.mask else ()
 
-    def of_classes(self, names: Collection[str]) -> Sample | None:
-        """The sample without its classes that are not among the names; None where none is left.
+    @property
+    def regions(self) -> tuple[ClassRegions, ...]:
+        """Boxes and masks by class, those of `class_name` first."""
+        return (ClassRegions(self.class_name, self.boxes_xyxy, self.masks, self.ignore_mask), *self.further_regions)
 
-        Boxes and masks are of the first class and go with it.
-        """
+    def of_class(self, name: str) -> Sample:
+        """The same picture with one of its classes as `class_name`, and with that class's boxes and masks."""
+        others = (other for other in self.class_names if other != name)
+        return self if name == self.class_name else self._with((name, *others), self.regions)
+
+    def of_classes(self, names: Collection[str]) -> Sample | None:
+        """The sample without its classes that are not among the names; None where none is left."""
         known = [name for name in self.class_names if name in names]
         if not known or len(known) == len(self.class_names):
             return self if known else None
-        regions = {} if known[0] == self.class_name else WITHOUT_REGIONS
-        return replace(self, class_name=known[0], further_classes=tuple(known[1:]), **regions)
+        return self._with(known, self.regions)
+
+    def renamed(self, class_map: Mapping[str, str]) -> Sample:
+        """The sample with the classes that the map names under other names; classes that become one share regions."""
+        if not class_map.keys() & set(self.class_names):
+            return self
+        regions = [replace(each, class_name=class_map.get(each.class_name, each.class_name)) for each in self.regions]
+        return self._with([class_map.get(name, name) for name in self.class_names], regions)
+
+    def and_classes_of(self, others: Sequence[Sample]) -> Sample:
+        """The picture with the classes and regions of other samples of the same picture as well."""
+        every = (self, *others)
+        names = [name for sample in every for name in sample.class_names]
+        sizes = (sample.listed_size_wh for sample in every)
+        together = self._with(names, [regions for sample in every for regions in sample.regions])
+        return replace(together, listed_size_wh=next(filter(None, sizes), None))
+
+    def _with(self, names: Sequence[str], regions: Sequence[ClassRegions]) -> Sample:
+        """The sample with these classes, each once, and their regions; regions of other classes are left out."""
+        first, *further = dict.fromkeys(names)
+        parts: dict[str, list[ClassRegions]] = {}
+        for each in regions:
+            parts.setdefault(each.class_name, []).append(each)
+        own, *others = (_united(name, parts.get(name, ())) for name in (first, *further))
+        mask, *more_masks = own.masks or (None,)
+        return replace(
+            self, class_name=first, further_classes=tuple(further), boxes_xyxy=own.boxes_xyxy, mask=mask,
+            more_masks=tuple(more for more in more_masks if more), ignore_mask=own.ignore_mask,
+            further_regions=tuple(each for each in others if each != ClassRegions(each.class_name)),
+        )  # fmt: skip
 
     def open(self) -> Image.Image:
         """The picture as upright RGB.
@@ -89,6 +134,16 @@ class Sample:
         except OSError:
             return f"{self.key} missing"
         return f"{self.key} {status.st_size} {status.st_mtime_ns}"
+
+
+def _united(name: str, parts: Sequence[ClassRegions]) -> ClassRegions:
+    """All regions of a class, each box and mask once; of several regions to ignore the first counts."""
+    return ClassRegions(
+        name,
+        tuple(dict.fromkeys(box for part in parts for box in part.boxes_xyxy)),
+        tuple(dict.fromkeys(mask for part in parts for mask in part.masks)),
+        next((part.ignore_mask for part in parts if part.ignore_mask), None),
+    )
 
 
 @dataclass(frozen=True)
@@ -115,8 +170,4 @@ class LabelledImages:
 
     def renamed(self, class_map: Mapping[str, str]) -> LabelledImages:
         """The same with the classes that the map names under other names; several may become one."""
-        samples = []
-        for sample in self.samples:
-            first, *further = dict.fromkeys(class_map.get(name, name) for name in sample.class_names)
-            samples.append(replace(sample, class_name=first, further_classes=tuple(further)))
-        return replace(self, samples=tuple(samples))
+        return replace(self, samples=tuple(sample.renamed(class_map) for sample in self.samples))

@@ -15,7 +15,10 @@ from bsig.model.checkpoints.names import DESCRIPTION, RESULTS, TENSORS
 
 
 def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, Any]]:
-    """One row a checkpoint folder: name, classes, backbone, branch, size in MB, hash; or name and `error`."""
+    """One row a checkpoint folder: name, classes, backbone, branch, size in MB, hash; or name and `error`.
+
+    A row has `needs`, a command, where the weights of its backbone are in a package that is not installed.
+    """
     folder = Path(folder)
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return [_row(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
@@ -26,6 +29,10 @@ def _row(path: Path) -> dict[str, Any]:
         description = CheckpointDescription.read(path)
     except InputError as error:
         return {"name": path.name, "error": str(error)}
+    from bsig.model.packaged_weights import missing_package  # only here: it imports torch
+
+    stores_encoder = any(key.startswith("encoder.") for key in description.entries.get("tensors", {}))
+    needs = "" if stores_encoder else missing_package(description.backbone.name)
     size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     return {
         "name": path.name,
@@ -37,6 +44,7 @@ def _row(path: Path) -> dict[str, Any]:
         "grid_hw": description.entries["backbone"].get("grid_hw"),
         "megabytes": round(size / 1e6, 2),
         "sha256": description.tensors_sha256,
+        **({"needs": needs} if needs else {}),
     }
 
 

@@ -341,6 +341,8 @@ def models_html(bench: Workbench) -> html.Html:
 def _checkpoint_row(row: dict[str, Any]) -> list[str]:
     if "error" in row:
         return [row["name"], row["error"], "", ""]
+    if "needs" in row:
+        return [row["name"], f"{row['backbone']}, not installed: {row['needs']}", "", ""]
     grid, stage = row.get("grid_hw"), row.get("feature_stage", LAST)
     features = f"{stage}, {grid[0]} x {grid[1]}" if grid else str(stage)
     branch = f"{row['branch']}, fine-tuned" if row.get("trained", True) else "still the clone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from bsig.evaluation.passes.regions import MASK_SIZE, Notes, Regions, regions_of
-from bsig.inputs.datasets.samples import Sample
+from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.datasets.samples import ClassRegions, Sample
 from bsig.inputs.images import UPRIGHT_BY_ORIENTATION, read_image
 
 WIDTH, HEIGHT = 60, 40
@@ -113,3 +115,63 @@ def test_a_mask_that_fits_both_ways_is_left_out_with_a_note(tmp_path: Path) -> N
     own = regions(Sample("a", "cat", tmp_path / "a", mask=tmp_path / "mask.png"))
     assert own.mask() is None
     assert "its mask fits both ways" in own.notes.regions[0]
+
+
+def index_of(folder: Path, width: str, height: str, box: str, mask: str = "") -> Sample:
+    """The one picture of a folder with an index.csv that lists it so."""
+    folder.mkdir(exist_ok=True)
+    lines = ("file,class,split,width,height,boxes_xyxy,mask", f"a.png,cat,val,{width},{height},{box},{mask}")
+    (folder / "index.csv").write_text("\n".join(lines), encoding="utf-8")
+    (sample,) = read_dataset(folder, "val").samples
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("listed", "box", "expected", "notes"),
+    [
+        ((60, 40), "6 4 30 14", (BOX,), 0),  # as the picture is shown
+        ((40, 60), "4 30 14 54", (BOX,), 0),  # as orientation 6 stores it: (y0, 60 - x1, y1, 60 - x0)
+        (("", ""), "4 30 14 54", (), 1),
+    ],
+)
+def test_an_index_with_boxes_of_a_turned_picture(
+    tmp_path: Path, listed: tuple[int | str, int | str], box: str, expected: tuple[object, ...], notes: int
+) -> None:
+    sample = index_of(tmp_path / "set", *map(str, listed), box)
+    saved(tmp_path / "set" / "a.png", 6)
+    own = regions(sample, sample.open().size)
+    assert (own.boxes(), len(own.notes.regions)) == (expected, notes)
+
+
+MASK_ENCODINGS: dict[str, Callable[[np.ndarray], Image.Image]] = {
+    "l01.png": Image.fromarray,
+    "l255.png": lambda one: Image.fromarray(255 * one),
+    "bit1.png": lambda one: Image.fromarray(255 * one).convert("1"),
+    "red.png": lambda one: Image.fromarray(one[..., None] * np.array([255, 0, 0], np.uint8)),
+    "transparent.png": lambda one: Image.fromarray(np.dstack([255 * one, 0 * one, 0 * one, 255 * one])),
+    "black on transparent.png": lambda one: Image.fromarray(np.dstack([0 * one, 0 * one, 0 * one, 255 * one])),
+    "u16 1.png": lambda one: Image.fromarray(one.astype(np.uint16)),
+    "u16 65535.png": lambda one: Image.fromarray(65535 * one.astype(np.uint16)),
+    "jpeg.jpg": lambda one: Image.fromarray(255 * one),
+}
+
+
+@pytest.mark.parametrize("name", MASK_ENCODINGS)
+def test_an_index_with_a_mask_of_any_encoding_has_the_same_object(tmp_path: Path, name: str) -> None:
+    sample = index_of(tmp_path / "set", "", "", "", name)
+    one = (np.asarray(object_of(BOX, (WIDTH, HEIGHT))) > 0).astype(np.uint8)
+    MASK_ENCODINGS[name](one).save(tmp_path / "set" / name)
+    object_of(BOX, (WIDTH, HEIGHT)).save(tmp_path / "set" / "a.png")
+    actual = regions(sample).mask()
+    assert actual is not None
+    columns, rows = ((np.arange(MASK_SIZE) * size // MASK_SIZE) for size in (WIDTH, HEIGHT))
+    np.testing.assert_array_equal(actual, one[rows[:, None], columns])
+
+
+def test_a_note_names_the_class_whose_boxes_are_left_out_and_keeps_the_others(tmp_path: Path) -> None:
+    object_of(BOX, (WIDTH, HEIGHT)).save(tmp_path / "a.png")
+    far = ClassRegions("dog", ((80.0, 80.0, 90.0, 90.0),))
+    sample = Sample("a", "cat", tmp_path / "a.png", (BOX,), further_classes=("dog",), further_regions=(far,))
+    dog = regions(sample.of_class("dog"))
+    assert (regions(sample).boxes(), dog.boxes()) == ((BOX,), ())
+    assert dog.notes.regions == ["'a', class 'dog': box 80 80 90 90 holds nothing of the picture; left out."]

@@ -21,12 +21,12 @@ from bsig.evaluation.published.costs import (
     measured_rates,
     published_rows,
 )
-from bsig.evaluation.published.tables import published_cells
+from bsig.evaluation.published.tables import NETWORKS, published_cells
 from bsig.inputs.paths import ASSETS
 from bsig.model.dual_branch import DualBranch
 from bsig.model.published.networks import PublishedNetwork
 
-RATES = Rates(maps_a_second=100.0, share_of_encoder=0.5, gpu_pictures_a_second=200.0)
+RATES = Rates(100.0, "a GPU", 4, pictures_a_second=100.0, passes_a_second={"vgg16": 500.0, "resnet50": 50.0})
 
 
 def test_seconds_by_hand() -> None:
@@ -34,15 +34,22 @@ def test_seconds_by_hand() -> None:
     assert boxes.box_seconds(RATES, MapCounts(15, 9)) == 50_000 * 15 / 100
     assert boxes.encoder_seconds(RATES) == 50_000 / 100
     assert boxes.seconds(RATES, MapCounts(15, 9)) == 7_500 + 500
+    slower_than_decoding = PublishedRow("ResNet-50", "cam", "ILSVRC")
+    assert slower_than_decoding.encoder_seconds(RATES) == 50_000 / 50
     drop = PublishedRow("VGG-16", "cam", "CUB")
-    assert drop.score_seconds(RATES, MapCounts(15, 9)) == 5_794 * 9 * PASSES_A_SCORE / 100
+    assert drop.score_seconds(RATES, MapCounts(15, 9)) == 5_794 * 9 * PASSES_A_SCORE / 500
 
 
-def test_the_rates_are_those_of_the_performance_page() -> None:
-    figures = json.loads((ASSETS / "docs" / "performance.json").read_text(encoding="utf-8"))
+def test_the_rates_are_those_of_the_performance_page_and_of_the_gpu() -> None:
+    figures, gpu = (
+        json.loads((ASSETS / "docs" / name).read_text(encoding="utf-8"))
+        for name in ("performance.json", "gpu-rates.json")
+    )
     rates = measured_rates()
     assert rates.maps_a_second == figures["evaluate"]["maps_per_second"]
-    assert rates.share_of_encoder == figures["finetune"]["extraction_against_best_bare_encoder"]
+    assert rates.pictures_a_second == gpu["extraction, decoding included"]
+    assert rates.passes_a_second["resnet50"] == gpu["networks"]["resnet50"]["encoder"]["float32"]
+    assert set(NETWORKS.values()) <= set(rates.passes_a_second)
     assert decoding_ms() in [row["decode_ms"] for row in figures["picture"]["rows"]]
 
 

@@ -95,3 +95,11 @@ def test_a_class_map_is_text_or_a_json_file(tmp_path: Path) -> None:
     file.write_text("[1]")
     with pytest.raises(InputError, match="must hold pairs"):
         class_map_from(str(file))
+
+
+def test_a_class_map_that_names_no_class_of_the_model_is_refused() -> None:
+    """Left out without a word, its pictures would be missing from the numbers."""
+    with pytest.raises(InputError, match=r"says that 'Boot' is 'ship', which is no class of the model \(boat, car\)"):
+        match_classes(["Auto", "Boot"], ["boat", "car"], ["", ""], {"Boot": "ship", "Auto": "car"})
+    match = match_classes(["Auto"], ["boat", "car"], ["", ""], {"Boot": "ship", "Auto": "car"})  # no Boot in this split
+    assert match.index_of == {"Auto": 1}

@@ -228,3 +228,30 @@ def test_an_index_with_cells_too_many_too_few_or_too_long(tmp_path: Path) -> Non
     index.write_text(f"file,class,width,height\na.png,tench,{'9' * 5000},3\n")
     with pytest.raises(InputError, match="must be whole pixels"):
         read_dataset(tmp_path)
+
+
+def test_lines_of_one_picture_give_each_class_its_own_boxes_and_mask(tmp_path: Path) -> None:
+    folder = write_index(
+        tmp_path / "farm",
+        "a.jpg,ant,,48,40,1 2 3 4,", "b.jpg,bee,,,,5 5 6 6,", "a.jpg,bee,,,,,m.png",
+        "a.jpg,ant,,48,40,1 2 3 4;7 7 9 9,",
+        "a.jpg,cow,,,,,n.png",
+    )  # fmt: skip
+    both, other = read_dataset(folder).samples
+    assert (both.class_names, both.boxes_xyxy, both.mask) == (("ant", "bee", "cow"), ((1, 2, 3, 4), (7, 7, 9, 9)), None)
+    assert (other.class_names, other.further_regions) == (("bee",), ())
+    bee = both.of_class("bee")
+    assert (bee.class_names, bee.boxes_xyxy, bee.masks) == (("bee", "ant", "cow"), (), (folder / "m.png",))
+    assert bee.listed_size_wh == both.listed_size_wh == (48, 40)
+    assert bee.of_class("ant") == both
+    kept = both.of_classes({"cow", "bee"})
+    assert kept is not None
+    assert (kept.class_names, kept.masks, kept.boxes_xyxy) == (("bee", "cow"), (folder / "m.png",), ())
+    merged = both.renamed({"cow": "bee"})
+    assert (merged.class_names, merged.of_class("bee").masks) == (("ant", "bee"), (folder / "m.png", folder / "n.png"))
+    assert merged.boxes_xyxy == both.boxes_xyxy
+
+
+def test_lines_of_one_picture_must_agree_on_its_size(tmp_path: Path) -> None:
+    text = refusal(write_index(tmp_path / "farm", "a.jpg,ant,,48,40,1 2 3 4,", "a.jpg,bee,,40,48,1 2 3 4,"))
+    assert "lists 'a.jpg' as 48 x 40 and as 40 x 48 pixels; give each file one size" in text

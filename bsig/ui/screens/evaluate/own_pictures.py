@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
-from bsig.inputs.datasets.classes import match_classes
+from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
@@ -199,7 +200,7 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
         split = images_to_measure(data)
     counts = split.images.counts()
     match = match_classes(split.images.class_names, model.class_names, model.class_ids)
-    usable = sum(counts[name] for name in match.index_of)
+    usable = [sample for sample in split.images.samples if sample.of_classes(match.index_of)]
     if not usable:
         raise InputError(
             f"none of the {len(counts)} classes of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class of "
@@ -209,12 +210,19 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
     is_drawn = limit is not None and limit < total
     return PicturesCheck(
         pictures=total,
-        measured=min(usable, limit) if is_drawn and limit else usable,
+        measured=min(len(usable), limit) if is_drawn and limit else len(usable),
         is_drawn=is_drawn,
         known=len(match.index_of),
-        unmatched={name: counts[name] for name in match.unmatched},
+        unmatched=_left_out_of_class(split.images, match),
         split_sentence=split.sentence,
     )
+
+
+def _left_out_of_class(images: LabelledImages, match: ClassMatch) -> dict[str, int]:
+    """How many pictures of each class that the checkpoint lacks hold none that it has."""
+    left_out = (sample for sample in images.samples if not sample.of_classes(match.index_of))
+    counts = Counter(name for sample in left_out for name in sample.class_names)
+    return {name: counts[name] for name in match.unmatched if name in counts}
 
 
 def _picture_limit(bench: Workbench, limit: int | float | None) -> int | None:

@@ -30,7 +30,7 @@ def published_html(results: Mapping[str, Any] | None) -> html.Html:
         return html.note(NOTHING)
     present = {cell.treatment for row in rows for cell in row.measured}
     treatments = {key: title for key, title in TREATMENT_TITLES.items() if key in present}
-    lines = [_line(alike, treatments, results["counts"]["used"]) for alike in equal_rows(rows)]
+    lines = [_line(alike, treatments, results["counts"]) for alike in equal_rows(rows)]
     titles = [*NETWORKS, *treatments.values()]
     table = html.table(["Measure", *(html.number(title) for title in titles)], lines, kind="bsig-measured")
     claims = claim_rows(results)
@@ -39,11 +39,13 @@ def published_html(results: Mapping[str, Any] | None) -> html.Html:
     return html.joined(html.note(INTRODUCTION), table, *(html.note(text.replace("`", "")) for text in words))
 
 
-def _line(alike: Sequence[RowBeside], treatments: Mapping[str, str], used: int) -> list[str | html.Cell]:
+def _line(
+    alike: Sequence[RowBeside], treatments: Mapping[str, str], counts: Mapping[str, Any]
+) -> list[str | html.Cell]:
     measured = {cell.treatment: cell for cell in alike[0].measured}
     published = [[cell for row in alike for cell in row.published if cell.network == network] for network in NETWORKS]
     return [
-        html.bold(row_title(alike, used)),
+        html.bold(row_title(alike, counts)),
         *(html.number(_published(cells), data_name=name) for name, cells in zip(NETWORKS, published, strict=True)),
         *(
             html.cell(_measured(measured.get(key)), class_="number wide", data_name=title)

@@ -16,7 +16,7 @@ import gradio as gr
 
 from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
-from bsig.evaluation.output.words import result_title
+from bsig.evaluation.output.words import counts_text, result_title
 from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.files import write_whole
@@ -264,10 +264,10 @@ def _end_words(bench: Workbench, title: str) -> html.Html:
     evaluation = bench.visitor_space.evaluations.get(title)
     if evaluation is None:
         return html.note("Done.", role="status")
-    count, sentence = evaluation.results["counts"]["used"], evaluation.results["split_sentence"]
-    pictures = "1 picture" if count == 1 else f"{count} pictures"
+    counts, sentence = evaluation.results["counts"], evaluation.results["split_sentence"]
     return html.note(
-        f"Done: {pictures} measured; the results are below, and stay over a reload. {sentence}", role="status"
+        f"Done: {counts_text(counts)} measured; the results are below, and stay over a reload. {sentence}",
+        role="status",
     )
 
 
