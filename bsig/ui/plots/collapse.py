@@ -120,7 +120,7 @@ def collapse_figure(
         _mark_margin(figure, margin, colour)
     highest = max(1.0, *(evidence_left or [0.0]))
     figure.update_yaxes(range=[-0.03, 1.04 * highest], tickformat=".0%", nticks=6)
-    figure.update_xaxes(range=[0, deltas[-1]], nticks=6, hoverformat=".3g")
+    figure.update_xaxes(range=[0, deltas[-1]], nticks=4, hoverformat=".3g")
     return figure.update_layout(uirevision=f"{deltas[-1]:.4g}", margin=MARGIN)
 
 
@@ -131,7 +131,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
         budgets: branch -> (for, at least zero; against, at most zero), means over the picture.
         unit: of these numbers.
     """
-    figure = base_figure(f"against the class ← mean over the picture, {unit} → for it", "", height=200)
+    figure = base_figure(f"mean over the picture, {unit}", "", height=200)
     names = [name.title() for name in budgets]
     for side, (title, colour) in enumerate((("for the class", FOR), ("against", AGAINST))):
         values = [budget[side] for budget in budgets.values()]
@@ -188,6 +188,7 @@ def _dot_sizes(evidence_share: Float[np.ndarray, " k"] | None, count: int) -> Fl
 
 
 def _mark_margin(figure: go.Figure, margin: float, colour: str) -> None:
+    """A diamond where half is gone, and its words in two lines, for which a narrow plot has room."""
     figure.add_shape(
         type="line", x0=margin, x1=margin, y0=0, y1=0.5, line={"color": colour, "width": 1.5, "dash": "dot"}
     )
@@ -196,6 +197,6 @@ def _mark_margin(figure: go.Figure, margin: float, colour: str) -> None:
         marker={"color": colour, "size": 11, "symbol": "diamond"},
     )  # fmt: skip
     figure.add_annotation(
-        x=margin, y=0.5, text=f"half gone at {margin:.3g}", showarrow=False, xanchor="left", yanchor="bottom", xshift=8,
-        yshift=4,
+        x=margin, y=0.5, text=f"half gone<br>at {margin:.3g}", showarrow=False, align="left", xanchor="left",
+        yanchor="bottom", xshift=8, yshift=4,
     )  # fmt: skip

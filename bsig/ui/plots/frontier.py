@@ -31,7 +31,7 @@ def frontier_figure(frontier: Frontier | None) -> go.Figure | None:
         )
     for point in frontier.points:
         key = next((key for key in SYMBOLS if key in point.keys), None)
-        title = SERIES[key]["name"] if key else point.titles[0]
+        title = SERIES[key]["name"] if key else point.titles[0].removeprefix("softmax, ")
         figure.add_scatter(
             x=[point.x],
             y=[point.y],

@@ -155,7 +155,7 @@ def _split_part() -> tuple[dict[tuple[TrainedBranch, str], gr.Image], gr.HTML, g
     with figure(
         "What speaks for the class, and what against it",
         "Channels with a positive weight and channels with a negative one, apart: added up, the two are the branch's "
-        "map. The bars are their means, the diamond what is left over.",
+        "map. The bars are their means (blue against the class, red for it), the diamond what is left over.",
     ):  # fmt: skip
         with gr.Row(equal_height=False, elem_classes="bsig-four"):
             for branch in TRAINED:
