@@ -23,10 +23,13 @@ SIZES_PX = (12, 13, 14, 15, 19, 22, 28)
 # The page has come to rest: its height and its plots stay as they are for some frames.
 SETTLE = """() => new Promise((resolve) => {
   let last = "", same = 0;
+  for (const image of document.querySelectorAll("img[loading=lazy]")) image.loading = "eager";
   const look = () => {
     const plots = [...document.querySelectorAll(".main-svg, .main-svg .legend")].map(
       (plot) => plot.clientWidth + (plot.getAttribute("transform") ?? ""));
-    const now = [document.documentElement.scrollHeight, document.querySelectorAll(".pending").length, ...plots].join();
+    const images = [...document.images].filter((image) => image.offsetParent && !image.complete);
+    const now = [document.documentElement.scrollHeight, document.querySelectorAll(".pending").length, images.length,
+                 ...plots].join();
     same = now === last ? same + 1 : 0;
     last = now;
     same > 12 ? resolve() : requestAnimationFrame(look);
