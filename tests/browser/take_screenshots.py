@@ -1,7 +1,7 @@
 """`python tests/browser/take_screenshots.py`: the README's pictures, taken from the running app in a real browser.
 
-Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png in
-256 colours, which no eye tells from all of them at this size. `test_looks.py` takes whole pages at every width.
+Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png. In
+all colours: fewer would draw steps into the scale. `test_looks.py` takes whole pages at every width.
 Needs playwright and chromium (see .ci/requirements.txt).
 """
 
@@ -31,7 +31,7 @@ SCREENS = {
 
 
 def main() -> int:
-    """Takes one picture a screen, 1440 pixels wide, light."""
+    """Takes one picture a screen, 1280 pixels wide, light."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -44,7 +44,7 @@ def main() -> int:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             for tab, (name, last_part) in SCREENS.items():
-                page = browser.new_page(viewport={"width": 1440, "height": 1000})
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
                 _shoot(page, f"{address}/?tab={tab}&__theme=light", last_part, ROOT / "assets" / f"{name}.png")
             browser.close()
     finally:
@@ -67,7 +67,7 @@ def _shoot(page: Page, address: str, last_part: str, file: Path) -> None:
     page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
     file.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        picture.convert("RGB").quantize(256).save(file, optimize=True)
+        picture.convert("RGB").save(file, optimize=True)
     page.close()
 
 
