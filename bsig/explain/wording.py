@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.readings import READINGS
 
@@ -53,6 +55,12 @@ def reading_text(explanation: Explanation) -> str:
     return f"{whose}: {title}. {reading.sentence} {explanation.reading_note}".rstrip()
 
 
+def tiny_percent(share: float) -> str:
+    """A change so small that it is rounding, to its first digit and without an exponent: '0.00001 %'."""
+    decimals = max(0, math.ceil(-math.log10(100 * share))) if share > 0 else 0
+    return f"{100 * share:.{decimals}f} %"
+
+
 def number_text(value: float, *, signed: bool = True, digits: int = 3) -> str:
     """A number with so many significant digits and a typographic minus; a plus where `signed`; zero is "0"."""
     if value == 0:
@@ -67,16 +75,18 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A number with its unit: shares in per cent, three digits otherwise, words where there is none.
+    """A number with its unit: shares in per cent, measures of likeness with two decimals, else three digits.
 
     Args:
-        value: None where the number does not exist on this picture.
+        value: None where the number does not exist on this picture, which is said in words.
         unit: as in `DIAGNOSTICS`; 'share of cells' turns 0.5 into '50 % of cells'.
     """
     if value is None:
         return "none here"
     if unit.startswith("share of "):
         return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
+    if unit in ("correlation", "IoU"):
+        return f"{value:.2f} {unit}".replace("-", MINUS)
     return f"{number_text(value, signed=False)} {unit}"
 
 

@@ -1,10 +1,11 @@
 """`python tests/browser/take_screenshots.py`: the README's pictures, taken from the running app in a real browser.
 
-Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png.
-With `--all DIR` it writes whole pages into DIR instead: 1440 and 400 pixels wide, light and dark.
+Starts `app.py`, opens every screen with the default example and writes assets/compare.png and assets/screens/*.png,
+with 64 steps a colour, which no eye tells from 256. `test_looks.py` takes whole pages at every width.
 Needs playwright and chromium (see .ci/requirements.txt).
 """
 
+import io
 import socket
 import subprocess
 import sys
@@ -12,11 +13,14 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+SIZE_WH = (1080, 765)
+"""Of the pictures, of a window of 1440 x 1020: as wide as a README is, and below 400 KB."""
 SCREENS = {
     "compare": ("compare", "#contrast-sigmoid img"),
     "logit-shift": ("screens/logit-shift", "#plot-shared .js-plotly-plot"),
@@ -29,8 +33,7 @@ SCREENS = {
 
 
 def main() -> int:
-    """Takes one picture a screen, 1440 pixels wide, light; or all four of each."""
-    folder = Path(sys.argv[2]) if sys.argv[1:2] == ["--all"] and len(sys.argv) == 3 else None
+    """Takes one picture a screen, light."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,9 +46,8 @@ def main() -> int:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             for tab, (name, last_part) in SCREENS.items():
-                for width, theme, file in _pictures(tab, name, folder):
-                    page = browser.new_page(viewport={"width": width, "height": 1000})
-                    _shoot(page, f"{address}/?tab={tab}&__theme={theme}", last_part, file, whole=folder is not None)
+                page = browser.new_page(viewport={"width": 1440, "height": 1020})
+                _shoot(page, f"{address}/?tab={tab}&__theme=light", last_part, ROOT / "assets" / f"{name}.png")
             browser.close()
     finally:
         app.terminate()
@@ -54,15 +56,7 @@ def main() -> int:
     return 0
 
 
-def _pictures(tab: str, name: str, folder: Path | None) -> list[tuple[int, str, Path]]:
-    if folder is None:
-        return [(1440, "light", ROOT / "assets" / f"{name}.png")]
-    return [
-        (width, theme, folder / f"{tab}-{width}-{theme}.png") for width in (1440, 400) for theme in ("light", "dark")
-    ]
-
-
-def _shoot(page: Page, address: str, last_part: str, file: Path, *, whole: bool) -> None:
+def _shoot(page: Page, address: str, last_part: str, file: Path) -> None:
     page.goto(address)
     if "tab=finetune" in address and not page.locator("#run-status [data-standing]").count():
         page.locator("#data-check [role=status]").wait_for()
@@ -74,7 +68,9 @@ def _shoot(page: Page, address: str, last_part: str, file: Path, *, whole: bool)
     )
     page.wait_for_timeout(1500)  # the page's own transitions; a picture is taken, nothing is asserted
     file.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=file, full_page=whole)
+    with Image.open(io.BytesIO(page.screenshot())) as picture:
+        small = picture.convert("RGB").resize(SIZE_WH, Image.Resampling.LANCZOS)
+        small.point(lambda value: (value >> 2) * 255 // 63).save(file, optimize=True)
     page.close()
 
 

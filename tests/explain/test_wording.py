@@ -12,6 +12,7 @@ from bsig.explain.wording import (
     quantity,
     signed,
     small_percent,
+    tiny_percent,
     whole_percent,
 )
 
@@ -48,6 +49,13 @@ def test_an_unsigned_number_has_no_plus_and_digits_can_be_fewer() -> None:
     assert number_text(-0.01234, digits=2) == "−0.012"
 
 
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.2e-7, "0.00001 %"), (3.3e-8, "0.000003 %"), (0.0, "0 %"), (0.05, "5 %"), (1e-4, "0.01 %")]
+)
+def test_a_tiny_change_is_written_without_an_exponent(share: float, text: str) -> None:
+    assert tiny_percent(share) == text
+
+
 def test_a_real_minus_sign() -> None:
     assert signed(-0.1234) == "−0.123"
     assert signed(0.31, 2) == "+0.31"
@@ -60,6 +68,9 @@ def test_a_real_minus_sign() -> None:
         (0.0, "share of cells", "0 % of cells"),
         (-1.23456, "logits, mean", "−1.23 logits, mean"),
         (None, "IoU", "none here"),
+        (1.0, "correlation", "1.00 correlation"),
+        (-0.2849, "correlation", "−0.28 correlation"),
+        (0.5376, "IoU", "0.54 IoU"),
     ],
 )
 def test_values_are_written_with_their_unit(value: float | None, unit: str, text: str) -> None:

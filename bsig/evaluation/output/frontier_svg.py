@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bsig.evaluation.frontier import DELTA, Frontier, FrontierLine, FrontierPoint
+from bsig.explain.drawing.colours import INK, PAGE, QUIET
 from bsig.explain.wording import number_text
 
-GREY, INK = "#57606a", "#1f2328"
-LOOKS = {"softmax": ("#c2410c", "o", 90), "sigmoid": ("#3b5bdb", "D", 90)}
-OTHER_LOOK = ("#57606a", "s", 42)
+GREY = QUIET
+LOOKS = {"softmax": (PAGE["softmax"][0], "o", 90), "sigmoid": (PAGE["sigmoid"][0], "D", 90)}
+OTHER_LOOK = (QUIET, "s", 42)
 AXES_HEIGHT, LABEL_HEIGHT = 200.0, 10.0
 """In printer's points: from the lowest to the highest place, and a name."""
 AXES = ("one object: cells inside the box above cells outside (AUC)", "several objects: right quarter of a mosaic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -103,11 +104,16 @@ def best_blind(table: Mapping[str, Any], key: str) -> tuple[str, str] | None:
 
 
 def finding(table: Mapping[str, Any]) -> str:
-    """One or two sentences from the numbers alone: what is gained, what is lost, what is unclear."""
+    """Some sentences from the numbers alone: what is gained, what is lost, what is unclear."""
+    return " ".join(filter(None, claim_and_rest(table)))
+
+
+def claim_and_rest(table: Mapping[str, Any]) -> tuple[str, str]:
+    """The first sentence of the finding, which needs no word of the field, and the others."""
     softmax, sigmoid = table["columns"]["softmax"]["metrics"], table["columns"]["sigmoid"]["metrics"]
     claims = _claim(softmax, sigmoid)
     if table["method"] == "eigen-cam":
-        return f"{claims} Eigen-CAM knows neither class nor branch: both maps are the same map."
+        return claims, "Eigen-CAM knows neither class nor branch: both maps are the same map."
     openings = {"better": "clearly better", "worse": "clearly worse", "no clear difference": "no clear difference"}
     titles: dict[str, list[str]] = {word: [] for word in openings}
     for key in FIRST_ROWS:
@@ -116,8 +122,8 @@ def finding(table: Mapping[str, Any]) -> str:
             before, after = softmax[key]["value"], sigmoid[key]["value"]
             titles[word].append(f"{METRICS[key].title.split(',')[0]} ({before:.3f} to {after:.3f})")
     parts = [f"{opening}: {', '.join(titles[word])}" for word, opening in openings.items() if titles[word]]
-    sentence = f"{claims} Sigmoid branch against softmax, {'; '.join(parts)}." if parts else claims
-    return " ".join(filter(None, [f"{sentence}{_without_looking(table)}", beyond_untrained(table)]))
+    sentence = f"Sigmoid branch against softmax, {'; '.join(parts)}." if parts else ""
+    return claims, " ".join(filter(None, [f"{sentence}{_without_looking(table)}".strip(), beyond_untrained(table)]))
 
 
 def beyond_untrained(table: Mapping[str, Any]) -> str:
@@ -180,6 +186,11 @@ def _claim(softmax: Mapping[str, Any], sigmoid: Mapping[str, Any]) -> str:
         f"For a class that is not there the softmax map claims {whole_percent(before)} of the picture, the sigmoid map "
         f"{adverb} {whole_percent(after)}."
     )
+
+
+def class_title(name: str) -> str:
+    """A class of a data set as people call it: 'golf ball' for the folder 'n03445777_golf_ball' of ImageNet."""
+    return re.sub(r"^n\d{8}[_-]", "", name).replace("_", " ")
 
 
 def result_title(results: Mapping[str, Any]) -> str:

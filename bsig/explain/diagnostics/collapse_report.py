@@ -260,7 +260,10 @@ def _sides(lost: int, gained: int, name: str) -> str:
         return f"{_all(gained)} against '{name}' in softmax and for it in the sigmoid branch"
     if not gained:
         return f"{_all(lost)} for '{name}' in softmax and against it in the sigmoid branch"
-    return f"{lost:,} from for '{name}' in softmax to against it in the sigmoid branch, {gained:,} the other way round"
+    verb = "speaks" if lost == 1 else "speak"
+    return (
+        f"{lost:,} {verb} for '{name}' in softmax and against it in the sigmoid branch, {gained:,} the other way round"
+    )
 
 
 def _all(count: int) -> str:

@@ -24,7 +24,7 @@ from bsig.explain.diagnostics.shifted_model import shifted_image
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, default_method, require_exact
-from bsig.explain.wording import percent
+from bsig.explain.wording import percent, signed, tiny_percent
 from bsig.model.heads import ClassificationHead
 
 SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
@@ -185,25 +185,30 @@ def shift_method(method: str, head: ClassificationHead) -> tuple[str, str]:
 
 
 def shift_finding(shifted: ShiftedPicture) -> str:
-    """What the shift did, in one sentence from the numbers."""
+    """What the shift did, in some sentences from the numbers."""
+    return " ".join(filter(None, shift_sentences(shifted)))
+
+
+def shift_sentences(shifted: ShiftedPicture) -> tuple[str, str]:
+    """What the shift did to the probabilities of both branches, and how far the softmax map moved."""
     name = shifted.before.class_name
     if float(shifted.vector.abs().max()) == 0:
-        return f"No shift yet: the softmax heatmap of '{name}' is as the model has it."
+        return f"No shift yet: the softmax heatmap of '{name}' is as the model has it.", ""
     movement = shifted.movement("softmax")
     if movement.correlation is None:
-        moved = "is flat now"
+        moved = f"The softmax map of '{name}' is flat now."
     else:
         moved = (
-            f"moved (correlation with the original {movement.correlation:.2f}, its maximum by "
-            f"{movement.peak_move:.1f} cells)"
+            f"The softmax map of '{name}' moved: correlation with the original {signed(movement.correlation, 2)}, its "
+            f"maximum by {movement.peak_move:.1f} cells."
         )
     before, after = shifted.sigmoid_probability()
     seen = "shows it" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows it on this picture"
     return (
-        f"Same classifier, another heatmap: the softmax map of '{name}' {moved}, and no softmax probability changed by "
-        f"more than {shifted.largest_change('softmax'):.0e}. The same vector in the sigmoid branch {seen}: '{name}' "
+        "Same classifier, another heatmap: no softmax probability changed by more than "
+        f"{tiny_percent(shifted.largest_change('softmax'))}. The same vector in the sigmoid branch {seen}: '{name}' "
         f"goes from {percent(before)} to {percent(after)}."
-    )
+    ), moved
 
 
 def shift_json(shifted: ShiftedPicture) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.diagnostics.collapse_report import CollapseReport
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
-from bsig.explain.wording import number_text, small_percent
+from bsig.explain.wording import number_text, signed
 
 THUMBNAIL_SIZE = (192, 192)
 SIDES = {"for": "for the class", "against": "against the class"}
@@ -27,8 +27,8 @@ def channel_thumbnails(report: CollapseReport) -> list[tuple[Image.Image, str]]:
     for flipped in report.flipped:
         feature_map = report.features[flipped.channel].float().cpu().numpy()
         limit = shared_limit(feature_map)
-        softmax, sigmoid = (number_text(value, digits=2) for value in (flipped.softmax_weight, flipped.sigmoid_weight))
-        share = small_percent(flipped.evidence_share)
+        softmax, sigmoid = (signed(value, 4) for value in (flipped.softmax_weight, flipped.sigmoid_weight))
+        share = f"{100 * flipped.evidence_share:.2f} %"
         text = f"Channel {flipped.channel}\n{softmax}\n→ {sigmoid}\n{share}"
         thumbnails.append((overlay(crop, feature_map, limit) if limit else crop, text))
     return thumbnails

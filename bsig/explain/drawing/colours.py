@@ -1,4 +1,4 @@
-"""The colours of the drawings: the scales of maps, the paper and ink of panels.
+"""Every colour of bsig: the scales of maps, the paper and ink of pages and panels, the branches in words and in plots.
 
 A map's scale has two views. `positive`: from zero up to the limit; everything below zero looks like zero. `signed`:
 from `-limit` to `limit` with a diverging map, neutral at exactly zero (Moreland 2009). Jet is not offered: its bands
@@ -34,8 +34,46 @@ VIEWS: dict[View, str] = {
     "signed": "Evidence for and against, zero is neutral",
 }
 
-INK, PAPER, QUIET, RULE, TINT = "#1b1f24", "#ffffff", "#57606a", "#d0d7de", "#eef2f7"
+PAGE: dict[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#14181d"),
+    "tint": ("#eef2f7", "#1f262e"),
+    "rule": ("#d0d7de", "#38414b"),
+    "edge": ("#868f9a", "#76818d"),
+    "ink": ("#1b1f24", "#e6edf3"),
+    "quiet": ("#57606a", "#a3adb8"),
+    "accent": ("#4f46e5", "#a5a8ff"),
+    "softmax": ("#c2410c", "#ff9f5a"),
+    "sigmoid": ("#3b5bdb", "#91a7ff"),
+    "centred": ("#0b7a5e", "#3fd0a5"),
+    "shift": ("#9c36b5", "#e599f7"),
+    "better": ("#177245", "#69db9c"),
+    "worse": ("#c92a2a", "#ff8787"),
+}
+"""The colours of words, lines and grounds, each on light and on dark paper. Words read on `paper` and on `tint`; an
+`edge` is the line around a field, a `rule` one between parts."""
+MARKS: dict[str, str] = {
+    "softmax": "#e8590c",
+    "sigmoid": "#4c6ef5",
+    "centred": "#12a37f",
+    "shift": "#ae3ec9",
+    "for": "#d6604d",
+    "against": "#4393c3",
+    "lost": "#d6336c",
+    "gained": "#12a37f",
+    "grey": "#7d8794",
+}
+"""The colours of points, lines and bars in a plot that is seen on both papers. `for` and `against` are the maps' red
+and blue; `lost` and `gained` are the channels whose sign changes."""
+INK, PAPER, QUIET, RULE, TINT = (PAGE[name][0] for name in ("ink", "paper", "quiet", "rule", "tint"))
 NOTICE_INK, NOTICE_PAPER = "#f2f4f7", "#16191d"
+
+
+def css_variables(*, dark: bool) -> str:
+    """`PAGE` for one of the two papers, `MARKS` and notices as declarations: '--paper: #ffffff; --tint: ...'."""
+    declared = {name: pair[dark] for name, pair in PAGE.items()}
+    declared |= {f"mark-{name}": colour for name, colour in MARKS.items()}
+    declared |= {"notice": NOTICE_PAPER, "notice-ink": NOTICE_INK}
+    return " ".join(f"--{name}: {colour};" for name, colour in declared.items())
 
 
 def colormap_of(view: View, colormap: str | None = None) -> str:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from bsig.explain.diagnostics.map_drag import MapDrag, Place
-from bsig.explain.drawing.colours import INK, PAPER, QUIET, TINT
+from bsig.explain.drawing.colours import INK, PAGE, PAPER, QUIET, TINT
 from bsig.explain.drawing.heatmaps import greyed, overlay, shared_limit
 from bsig.explain.drawing.text import draw_lines, fitted_lines, font
 from bsig.explain.explanation import Explanation
@@ -27,7 +27,6 @@ TURN, FADE = 32, 6
 """Frames of the way round, and of leaving the model's own map and coming back to it."""
 FRAME_MS, REST_MS = 80, 1200
 COLOURS = 256
-BAR = "#4f46e5"
 
 
 def drag_maps(drag: MapDrag) -> list[Float[np.ndarray, "h w"]]:
@@ -111,4 +110,4 @@ def _probabilities(frame: Image.Image, drag: MapDrag, painted: np.ndarray) -> No
         draw.text((left + SIDE, top), f"{100 * share:.2f} %", font=font(17, bold=True), fill=INK, anchor="ra")
         draw.rectangle((left, top + 24, left + SIDE, top + 34), fill=TINT)
         if round(share * SIDE):
-            draw.rectangle((left, top + 24, left + round(share * SIDE), top + 34), fill=BAR)
+            draw.rectangle((left, top + 24, left + round(share * SIDE), top + 34), fill=PAGE["accent"][0])

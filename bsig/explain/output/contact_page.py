@@ -22,6 +22,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
+from bsig.explain.drawing.colours import css_variables
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.output.table import THUMBNAIL, ExplanationTable, small_pictures
@@ -98,6 +99,8 @@ class ContactPage:
             raise InputError("a contact sheet needs at least one explanation; none was added.")
         first = entries[0].row
         return _template().render(
+            light=css_variables(dark=False),
+            dark=css_variables(dark=True),
             title=f"{len(entries)} {'picture' if len(entries) == 1 else 'pictures'}: where the two branches disagree",
             entries=[_shown(entry) for entry in entries],
             left_out=list(left_out),

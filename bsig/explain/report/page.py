@@ -23,7 +23,7 @@ from bsig.explain.diagnostics.catalogue import diagnose
 from bsig.explain.diagnostics.collapse_report import CollapseReport, collapse_report, fragility
 from bsig.explain.diagnostics.collapse_report import finding as collapse_finding
 from bsig.explain.diagnostics.shift_survey import delta_curves
-from bsig.explain.drawing.colours import VIEWS, colormap_of
+from bsig.explain.drawing.colours import VIEWS, colormap_of, css_variables
 from bsig.explain.drawing.comparison import (
     BRANCHES,
     PICTURE_SIZE,
@@ -94,6 +94,8 @@ def report_html(encoded: EncodedImage, explanation: Explanation, drawing: Drawin
     report = collapse_report(encoded, explanation.class_index, explanation.method)
     has_scale = not drawing.own_scale and shared_limit_of(explanation, drawing) > 0
     return _template().render(
+        light=css_variables(dark=False),
+        dark=css_variables(dark=True),
         name=explanation.class_name,
         finding=finding(explanation),
         pictures=_pictures(encoded, explanation, drawing),

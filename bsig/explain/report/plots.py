@@ -16,14 +16,15 @@ from bsig.explain.diagnostics.collapse_report import CollapseReport
 from bsig.explain.diagnostics.logit_shift import DeltaCurve
 from bsig.explain.diagnostics.shift_survey import DELTAS
 from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
+from bsig.explain.drawing.colours import MARKS, PAGE, QUIET
 from bsig.explain.wording import number_text
 
-# As the screens' plots, but darker, for a white sheet; the blue of the evidence is light because it is hatched.
-GREY = "#57606a"
+# As words on a white sheet, which are darker than the marks of the screens' plots.
+GREY = QUIET
 LINES = {
-    "softmax": ("softmax", "#c2410c", "-"),
-    "sigmoid": ("sigmoid", "#3b5bdb", "--"),
-    "centred": ("class-centred", "#0b7a5e", ":"),
+    "softmax": ("softmax", PAGE["softmax"][0], "-"),
+    "sigmoid": ("sigmoid", PAGE["sigmoid"][0], "--"),
+    "centred": ("class-centred", PAGE["centred"][0], ":"),
 }
 """Name, colour and dash of each branch's line."""
 
@@ -54,8 +55,8 @@ def channels_svg(report: CollapseReport) -> str:
     figure, axes = _figure("weight in the softmax branch", "weight in the sigmoid branch")
     groups = (
         ("same sign in both", ~((quadrant == FLIPPED[0]) | (quadrant == FLIPPED[1])), GREY, ".", 9),
-        ("for → against", quadrant == FLIPPED[0], "#b0185a", "D", 15),
-        ("against → for", quadrant == FLIPPED[1], "#0b7a5e", "^", 17),
+        ("for → against", quadrant == FLIPPED[0], MARKS["lost"], "D", 15),
+        ("against → for", quadrant == FLIPPED[1], PAGE["centred"][0], "^", 17),
     )
     for name, channels, colour, mark, size in groups:
         if channels.any():
@@ -70,7 +71,7 @@ def budget_svg(budgets: Mapping[TrainedBranch, tuple[float, float]], unit: str) 
     """Two bars a branch with their numbers: how much speaks for the class and how much against it."""
     figure, axes = _figure(f"mean over the picture, {unit}")
     names: Sequence[TrainedBranch] = list(budgets)
-    for side, (title, colour, hatch) in enumerate((("for", "#d6604d", ""), ("against", "#9cc3de", "///"))):
+    for side, (title, colour, hatch) in enumerate((("for", MARKS["for"], ""), ("against", MARKS["against"], "///"))):
         values = [budgets[name][side] for name in names]
         axes.barh([name.title() for name in names], values, 0.5, color=colour, hatch=hatch,
                   edgecolor="white", label=title)  # fmt: skip

@@ -2,7 +2,7 @@
 
     finding("Same classifier, another heatmap.", small="…")        the sentence above a screen
     note("…")                                                      a remark in small letters
-    heading(title, text), section(title, text), plot_title(title)
+    heading(title, text), section(title, text)
     facts([("Logit", "+2.10")])                                    names and values
     table(["Class", number("before")], [["cat", number("97 %")]])  columns, rows
     problem("…")                                                   why an input cannot be used, beside it
@@ -128,19 +128,15 @@ def bullets(lines: Sequence[str], most: int | None = None) -> Html:
 
 
 def heading(title: str, text: str = "") -> Html:
-    """A picture's title with a line under it."""
-    return element("div", explained(title), element("small", explained(text)), class_="bsig-head")
+    """The title of a picture, or of a plot within a section, with a line under it."""
+    below = element("small", explained(text)) if text else ""
+    return element("div", explained(title), below, class_="bsig-head")
 
 
-def section(title: str, text: str) -> Html:
+def section(title: str, text: str = "") -> Html:
     """A section's title with a line under it."""
-    return element("div", explained(title), element("small", explained(text)), class_="bsig-section")
-
-
-def plot_title(title: str, text: str = "") -> Html:
-    """A small bold title within a section, with a line under it."""
-    below = joined(Html("<br>"), explained(text)) if text else ""
-    return element("div", element("small", bold(explained(title)), below), class_="bsig-section")
+    below = element("small", explained(text)) if text else ""
+    return element("div", explained(title), below, class_="bsig-section")
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

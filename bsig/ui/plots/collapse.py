@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from bsig.explain.drawing.colours import MARKS, NOTICE_PAPER, PAPER
 from bsig.explain.wording import number_text
-from bsig.ui.plots.look import GREY, INK, SERIES, base_figure, go
+from bsig.ui.plots.look import GREY, NUMBER_LETTERS, SERIES, SMALL_LETTERS, base_figure, go
 
 # Channels that lose their positive sign, that gain one, and that keep theirs.
-LOST, GAINED, KEPT = "#d6336c", "#12a37f", GREY
+LOST, GAINED, KEPT = MARKS["lost"], MARKS["gained"], GREY
 # As the maps' red for and blue against.
-FOR, AGAINST = "#d6604d", "#4393c3"
+FOR, AGAINST = MARKS["for"], MARKS["against"]
 # In the order of `QUADRANTS`; the corner's text stands where the diagonal leaves room.
 CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.52, "y": 0.995, "xanchor": "left", "yanchor": "top"},
@@ -23,7 +24,7 @@ CORNERS: tuple[dict[str, Any], ...] = (
     {"x": 0.005, "y": 0.995, "xanchor": "left", "yanchor": "top"},
 )
 DOT_COLOURS = (KEPT, KEPT, LOST, GAINED, KEPT)
-MARGIN = {"l": 44, "r": 14, "t": 10, "b": 44}
+MARGIN = {"l": 44, "r": 14, "t": 40, "b": 44}
 LARGEST_DOT = 26.0
 SMALLEST_DOT, SMALLEST_TURNED = 3.5, 6.5
 
@@ -105,9 +106,9 @@ def collapse_figure(
     figure = base_figure("delta, taken from every weight", "", height=360)
     colour = SERIES[branch]["colour"]
     lines: tuple[tuple[str, Sequence[float] | None, dict[str, Any]], ...] = (
-        ("positive evidence left", evidence_left, {"color": colour, "width": 3.5}),
+        ("evidence left", evidence_left, {"color": colour, "width": 3.5}),
         ("positive area", positive_area, {"color": colour, "width": 2, "dash": "dash"}),
-        (f"{branch} probability", probability, {"color": GREY, "width": 3, "dash": "dot"}),
+        ("probability", probability, {"color": GREY, "width": 3, "dash": "dot"}),
     )
     for name, values, line in lines:
         if values is not None:
@@ -118,18 +119,18 @@ def collapse_figure(
         _mark_margin(figure, margin, colour)
     highest = max(1.0, *(evidence_left or [0.0]))
     figure.update_yaxes(range=[-0.03, 1.04 * highest], tickformat=".0%", nticks=6)
-    figure.update_xaxes(range=[0, deltas[-1]], nticks=6, hoverformat=".3g")
+    figure.update_xaxes(range=[0, deltas[-1]], nticks=4, hoverformat=".3g")
     return figure.update_layout(uirevision=f"{deltas[-1]:.4g}", margin=MARGIN)
 
 
 def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.Figure:
-    """How much speaks for the class and how much against it: two bars a branch, from zero, with what is left over.
+    """How much speaks for the class and how much against it: two bars a branch, from zero; a diamond for the rest.
 
     Args:
         budgets: branch -> (for, at least zero; against, at most zero), means over the picture.
         unit: of these numbers.
     """
-    figure = base_figure(f"mean over the picture, {unit}", "", height=230)
+    figure = base_figure(f"mean over the picture, {unit}", "", height=200)
     names = [name.title() for name in budgets]
     for side, (title, colour) in enumerate((("for the class", FOR), ("against", AGAINST))):
         values = [budget[side] for budget in budgets.values()]
@@ -143,7 +144,7 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
             textposition="inside",
             insidetextanchor="end",
             textangle=0,
-            textfont={"color": INK, "size": 15},
+            textfont={"color": NOTICE_PAPER, "size": NUMBER_LETTERS},
             hovertemplate="%{y}, " + title + ": %{x:+.3g}<extra></extra>",
         )
     net = [sum(budget) for budget in budgets.values()]
@@ -152,14 +153,15 @@ def budget_figure(budgets: Mapping[str, tuple[float, float]], unit: str) -> go.F
         x=net,
         mode="markers",
         name="what is left over",
-        marker={"symbol": "diamond", "size": 13, "color": "#ffffff", "line": {"color": INK, "width": 2}},
+        marker={"symbol": "diamond", "size": 13, "color": PAPER, "line": {"color": NOTICE_PAPER, "width": 2}},
         hovertemplate="%{y}, left over: %{x:+.3g}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
     figure.update_xaxes(zeroline=True, zerolinewidth=2, nticks=7)
     return figure.update_layout(
-        barmode="relative", bargap=0.35, hovermode="closest", uirevision=f"{budgets}", margin=MARGIN
-    )
+        barmode="relative", bargap=0.35, hovermode="closest", uirevision=f"{budgets}", margin={**MARGIN, "t": 10},
+        showlegend=False,
+    )  # fmt: skip
 
 
 def _draw_quadrants(figure: go.Figure, limit: float, labels: Sequence[str]) -> None:
@@ -171,8 +173,8 @@ def _draw_quadrants(figure: go.Figure, limit: float, labels: Sequence[str]) -> N
     figure.add_shape(type="line", **ends, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
     for text, corner in zip(labels, CORNERS, strict=False):
         figure.add_annotation(
-            text=text, showarrow=False, align=corner["xanchor"], font={"size": 11.5}, xref="x domain", yref="y domain",
-            **corner,
+            text=text, showarrow=False, align=corner["xanchor"], font={"size": SMALL_LETTERS}, xref="x domain",
+            yref="y domain", **corner,
         )  # fmt: skip
 
 
@@ -185,6 +187,7 @@ def _dot_sizes(evidence_share: Float[np.ndarray, " k"] | None, count: int) -> Fl
 
 
 def _mark_margin(figure: go.Figure, margin: float, colour: str) -> None:
+    """A diamond where half is gone, and its words in two lines, for which a narrow plot has room."""
     figure.add_shape(
         type="line", x0=margin, x1=margin, y0=0, y1=0.5, line={"color": colour, "width": 1.5, "dash": "dot"}
     )
@@ -193,6 +196,6 @@ def _mark_margin(figure: go.Figure, margin: float, colour: str) -> None:
         marker={"color": colour, "size": 11, "symbol": "diamond"},
     )  # fmt: skip
     figure.add_annotation(
-        x=margin, y=0.5, text=f"half gone at {margin:.3g}", showarrow=False, xanchor="left", yanchor="bottom", xshift=8,
-        yshift=4, font={"size": 13},
+        x=margin, y=0.5, text=f"half gone<br>at {margin:.3g}", showarrow=False, align="left", xanchor="left",
+        yanchor="bottom", xshift=8, yshift=4,
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bsig.evaluation.output.words import class_title
 from bsig.ui.plots.look import GREY, SERIES, base_figure, go
 
 BASELINES: dict[str, dict[str, str]] = {
@@ -16,7 +17,7 @@ CLASSES_SHOWN = 30
 
 def localization_figure(table: Mapping[str, Any]) -> go.Figure | None:
     """GT-known localization against the threshold, a line a head; None without boxes."""
-    figure = base_figure("threshold, share of the map's maximum", "objects found (IoU 0.5)")
+    figure = base_figure("threshold (share of the maximum)", "objects found (IoU 0.5)")
     looks = {**SERIES, **BASELINES}
     drawn = False
     for key, points in table["localization_curves"].items():
@@ -46,7 +47,7 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
     if len(points) < 2:
         return None
     y_title = "AUC inside / outside" if y_key == "inside_auc" else "AUC own / absent"
-    figure = base_figure("positive area, absent class<br>(less is better)", y_title)
+    figure = base_figure("positive area, absent class", y_title)
     figure.add_scatter(
         x=[point["absent_area"] for point in points],
         y=[point[y_key] for point in points],
@@ -80,11 +81,11 @@ def classes_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
     scored = sorted(scored, key=lambda row: _difference(row, "inside_auc") or 0.0)
     if len(scored) > CLASSES_SHOWN:
         scored = scored[: CLASSES_SHOWN // 2] + scored[-CLASSES_SHOWN // 2 :]
-    names = [str(row["class"])[:28] for row in scored]
-    figure = base_figure("sigmoid less softmax", "", height=140 + 22 * len(scored))
+    names = [class_title(str(row["class"]))[:22] for row in scored]
+    figure = base_figure("", "", height=140 + 22 * len(scored))
     for key, title, colour, symbol in (
-        ("inside_auc", "AUC inside against outside (right is better)", SERIES["sigmoid"]["colour"], "diamond"),
-        ("absent_area", "Absent area (left is better)", SERIES["centred"]["colour"], "circle"),
+        ("inside_auc", "AUC (right is better)", SERIES["sigmoid"]["colour"], "diamond"),
+        ("absent_area", "absent area (left is better)", SERIES["centred"]["colour"], "circle"),
     ):
         values = [_difference(row, key) for row in scored]
         if any(value is not None for value in values):
@@ -92,7 +93,7 @@ def classes_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
                 x=values, y=names, mode="markers", name=title,
                 marker={"color": colour, "size": 10, "symbol": symbol}, hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
             )  # fmt: skip
-    figure.update_xaxes(zeroline=True, zerolinewidth=2)
+    figure.update_xaxes(zeroline=True, zerolinewidth=2, nticks=4)
     figure.update_yaxes(type="category", automargin=True)
     return figure.update_layout(
         hovermode="closest", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xref": "paper"}

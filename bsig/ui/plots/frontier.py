@@ -6,6 +6,7 @@ from bsig.evaluation.frontier import Frontier
 from bsig.evaluation.output.frontier_svg import line_title
 from bsig.ui.plots.look import GREY, SERIES, base_figure, go
 
+AXES = ("one object<br>(AUC inside against outside)", "several objects<br>(right quarter of a mosaic)")
 SYMBOLS = {"softmax": "circle", "sigmoid": "diamond"}
 
 
@@ -13,7 +14,7 @@ def frontier_figure(frontier: Frontier | None) -> go.Figure | None:
     """Every column as a point, untrained baselines as lines; better is to the upper right. None without a frontier."""
     if frontier is None:
         return None
-    figure = base_figure("one object: AUC inside / outside", "several: right quarter", height=380)
+    figure = base_figure(*AXES, height=400)
     middle = (min(point.x for point in frontier.points) + max(point.x for point in frontier.points)) / 2
     for line in frontier.lines:
         figure.add_scatter(
@@ -28,7 +29,7 @@ def frontier_figure(frontier: Frontier | None) -> go.Figure | None:
         )
     for point in frontier.points:
         key = next((key for key in SYMBOLS if key in point.keys), None)
-        title = SERIES[key]["name"] if key else point.titles[0]
+        title = SERIES[key]["name"] if key else point.titles[0].removeprefix("softmax, ")
         figure.add_scatter(
             x=[point.x],
             y=[point.y],

@@ -17,16 +17,21 @@ if TYPE_CHECKING:
 else:  # for annotations: plotly takes long to import, and the page opens without a figure
     go = SimpleNamespace(Figure=Any)
 
-GREY = "#7d8794"
+from bsig.explain.drawing.colours import MARKS, NOTICE_PAPER, TINT
+from bsig.ui.components.theme import FONT
+
+GREY = MARKS["grey"]
 GRID = "rgba(125, 135, 148, 0.25)"
-INK, PAPER = "#111111", "#f8f9fa"
+LETTERS = {"color": GREY, "family": ", ".join(FONT), "size": 13}
+SMALL_LETTERS, NUMBER_LETTERS = 12, 15
+"""Sizes in pixels: of words and ticks as `--text-xs`, of marks as `--text-xxs`, of numbers in bars as `--text-md`."""
 TRANSPARENT = "rgba(0,0,0,0)"
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 SERIES: dict[str, dict[str, str]] = {
-    "softmax": {"colour": "#e8590c", "dash": "solid", "name": "Softmax"},
-    "sigmoid": {"colour": "#4c6ef5", "dash": "dash", "name": "Sigmoid"},
-    "centred": {"colour": "#12a37f", "dash": "dot", "name": "Class-centred"},
-    "shift": {"colour": "#ae3ec9", "dash": "dashdot", "name": "Fitted shift"},
+    "softmax": {"colour": MARKS["softmax"], "dash": "solid", "name": "Softmax"},
+    "sigmoid": {"colour": MARKS["sigmoid"], "dash": "dash", "name": "Sigmoid"},
+    "centred": {"colour": MARKS["centred"], "dash": "dot", "name": "Class-centred"},
+    "shift": {"colour": MARKS["shift"], "dash": "dashdot", "name": "Fitted shift"},
 }
 
 
@@ -45,12 +50,12 @@ def base_figure(x_title: str, y_title: str, height: int | None = 320) -> go.Figu
         layout={
             "paper_bgcolor": TRANSPARENT,
             "plot_bgcolor": TRANSPARENT,
-            "font": {"color": GREY, "size": 13},
-            "margin": {"l": 50, "r": 16, "t": 56, "b": 44},
+            "font": LETTERS,
+            "margin": {"l": 50, "r": 16, "t": 40, "b": 44},
             "height": height,
             "legend": LEGEND,
             "hovermode": "x unified",
-            "hoverlabel": {"bgcolor": PAPER, "bordercolor": GREY, "font": {"color": INK, "size": 13}},
+            "hoverlabel": {"bgcolor": TINT, "bordercolor": GREY, "font": {**LETTERS, "color": NOTICE_PAPER}},
             "dragmode": False,
             "uirevision": "keep",
             "modebar": {
@@ -58,8 +63,8 @@ def base_figure(x_title: str, y_title: str, height: int | None = 320) -> go.Figu
                 "bgcolor": TRANSPARENT,
                 "color": GREY,
             },
-            "xaxis": {**axis, "title": {"text": x_title}},
-            "yaxis": {**axis, "title": {"text": y_title}},
+            "xaxis": {**axis, "title": {"text": x_title, "font": LETTERS}},
+            "yaxis": {**axis, "title": {"text": y_title, "font": LETTERS}},
         }
     )
 
@@ -95,7 +100,7 @@ def lines_over_delta(
     for words, delta in (marks or {}).items():
         figure.add_vline(x=delta, line={"color": GREY, "width": 1.5, "dash": "dot"})
         figure.add_annotation(x=delta, y=0.02, yref="paper", text=words, showarrow=False, textangle=-90, xshift=-9,
-                              yanchor="bottom", font={"size": 11})  # fmt: skip
+                              yanchor="bottom", font={"size": SMALL_LETTERS})  # fmt: skip
     figure.update_yaxes(range=[-0.02 if _lowest(series) >= 0 else -1.02, 1.04])
     return figure
 

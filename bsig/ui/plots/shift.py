@@ -33,4 +33,4 @@ def movement_figures(curves: Mapping[str, DeltaCurve], fitted_delta: float | Non
 def shared_figure(shares: Mapping[str, SharedShare]) -> go.Figure:
     """The shared component's share of each head's energy, and of this class's map, by branch."""
     series = {key: [share.energy, share.map] for key, share in shares.items()}
-    return grouped_bars(["of the head's energy", "of this class's map"], series, y_title="shared component")
+    return grouped_bars(["of the head", "of this map"], series, y_title="shared component")

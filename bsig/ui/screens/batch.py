@@ -133,6 +133,7 @@ def _laid_out() -> BatchScreen:
     gallery = gr.Gallery(
         label="Contact sheet", show_label=False, columns=3, height="auto", object_fit="contain", format="jpeg",
         elem_id="batch-sheet", elem_classes=["bsig-channels", "bsig-strips"], interactive=False, allow_preview=False,
+        buttons=[],
     )  # fmt: skip
     left_out = gr.HTML(elem_id="batch-left-out")
     with gr.Row():

@@ -20,6 +20,7 @@ from bsig.explain.wording import number_text, whole_percent
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.figure import figure
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import ANSWERED_JS, Choice, page_question
 from bsig.ui.screens.compare.screen import CompareScreen
@@ -77,19 +78,17 @@ def build_doctor(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
     finding = gr.HTML(elem_id="doctor-finding")
     method, weights, branch = _controls()
     asked, stretched, words = _pictures()
-    gr.HTML(html.section(
+    with figure(
         "The mend", "The same evidence in other ways: red speaks for the class, blue against it, each on its own scale."
-    ))  # fmt: skip
-    mends = gr.Gallery(
-        label="The mend", show_label=False, columns=4, height="auto", object_fit="contain", format="jpeg",
-        elem_id="doctor-mends", elem_classes="bsig-channels", buttons=["fullscreen"], interactive=False,
-    )  # fmt: skip
-    gr.HTML(
-        html.section("Does its zero mean anything?", "Only then does blank mean that nothing speaks for the class.")
-    )
-    zero = gr.HTML(elem_id="doctor-zero")
-    gr.HTML(html.section("Behind the map", "The numbers that the diagnosis rests on."))
-    facts = gr.HTML(elem_id="doctor-facts")
+    ):  # fmt: skip
+        mends = gr.Gallery(
+            label="The mend", show_label=False, columns=4, height="auto", object_fit="contain", format="jpeg",
+            elem_id="doctor-mends", elem_classes="bsig-channels", buttons=["fullscreen"], interactive=False,
+        )  # fmt: skip
+    with figure("Does its zero mean anything?", "Only then does blank mean that nothing speaks for the class."):
+        zero = gr.HTML(elem_id="doctor-zero")
+    with figure("Behind the map", "The numbers that the diagnosis rests on."):
+        facts = gr.HTML(elem_id="doctor-facts")
     screen = DoctorScreen(finding, method, asked, stretched, words, mends, zero, facts)
     fields = Fields(
         DoctorInputs, image=compare.image, checkpoint=compare.checkpoint, class_name=compare.class_name, method=method,
@@ -122,15 +121,16 @@ def _pictures() -> tuple[gr.Image, gr.Image, gr.HTML]:
         ("As asked", "The heatmap from zero up: blank where nothing speaks for the class."),
         ("Stretched", "Rescaled to its own minimum and maximum, as many libraries draw every map."),
     )
-    with gr.Row(equal_height=False, elem_classes="bsig-grid"):
-        for key, (title, text) in zip(("asked", "stretched"), titles, strict=True):
-            with gr.Column(min_width=0):
-                gr.HTML(html.plot_title(title, text))
-                pictures.append(gr.Image(
-                    show_label=False, format="jpeg", interactive=False, elem_id=f"doctor-{key}",
-                    buttons=["download", "fullscreen"], elem_classes="bsig-map",
-                ))  # fmt: skip
-    return pictures[0], pictures[1], gr.HTML(elem_id="doctor-stretched-words")
+    with figure("The heatmap", "One map, drawn in the two ways that are usual."):
+        with gr.Row(equal_height=False, elem_classes="bsig-grid"):
+            for key, (title, text) in zip(("asked", "stretched"), titles, strict=True):
+                with gr.Column(min_width=0):
+                    gr.HTML(html.heading(title, text))
+                    pictures.append(gr.Image(
+                        show_label=False, format="jpeg", interactive=False, elem_id=f"doctor-{key}",
+                        buttons=["download", "fullscreen"], elem_classes="bsig-map",
+                    ))  # fmt: skip
+        return pictures[0], pictures[1], gr.HTML(elem_id="doctor-stretched-words")
 
 
 def _connect(

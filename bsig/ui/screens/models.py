@@ -151,8 +151,9 @@ class ModelsScreen:
 def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
     """Lays out the tab and connects it."""
     gr.HTML(html.heading(
-        "Any timm classifier as a dual-branch model",
-        "Its head is cut off behind the feature map and cloned as it is; what it allows is found out by running it.",
+        "A model of your choice",
+        "Any picture classifier of the timm library, or weights of your own. Its head is copied into a sigmoid branch, "
+        "and running it shows which heatmaps are exact for it.",
     ))  # fmt: skip
     if bench.is_public:
         gr.HTML(html.note(bench.limits.models_limits()), elem_id="models-limits")

@@ -113,6 +113,7 @@ def _laid_out() -> QuizScreen:
     truth = gr.Gallery(
         label="What was behind the maps", show_label=False, columns=6, height="auto", object_fit="contain",
         format="jpeg", visible=False, elem_id="quiz-truth", elem_classes="bsig-channels", interactive=False,
+        buttons=["fullscreen"],
     )  # fmt: skip
     return QuizScreen(gr.State(None), status, start, play, picture, yes, no, result, truth)
 

@@ -28,6 +28,7 @@ from bsig.explain.methods import CAM_METHODS
 from bsig.explain.wording import percent, quantity
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.figure import figure
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import ANSWERED_JS, page_question
 from bsig.ui.plots.collapse import budget_figure, collapse_figure, weights_scatter
@@ -96,11 +97,9 @@ def _laid_out() -> SignCollapseScreen:
         with gr.Column(scale=4, min_width=300):
             channels, channels_note = _channels_part()
     curves, curves_note = _curves_part()
-    pictures = _split_part()
-    scale = gr.HTML(elem_id="collapse-scale")
-    budget = gr.Plot(show_label=False, elem_id="collapse-budget", elem_classes="bsig-plot")
-    gr.HTML(html.section("All numbers", "On this picture, for this class."))
-    numbers = gr.HTML(elem_id="collapse-numbers", elem_classes="bsig-scroll")
+    pictures, scale, budget = _split_part()
+    with figure("All numbers", "On this picture, for this class."):
+        numbers = gr.HTML(elem_id="collapse-numbers", elem_classes="bsig-scroll")
     return SignCollapseScreen(
         finding_part, zoom, scatter, channels, channels_note, curves, curves_note, pictures, scale, budget, numbers
     )
@@ -134,38 +133,41 @@ def _channels_part() -> tuple[gr.Gallery, gr.HTML]:
 
 
 def _curves_part() -> tuple[dict[TrainedBranch, gr.Plot], gr.HTML]:
-    gr.HTML(html.section(
+    curves: dict[TrainedBranch, gr.Plot] = {}
+    with figure(
         "How much it takes to lose the heatmap",
         "The same number is taken from every channel weight of every class. Softmax cannot notice: its probability is "
         "a flat line while its heatmap goes. The sigmoid branch notices.",
-    ))  # fmt: skip
-    curves: dict[TrainedBranch, gr.Plot] = {}
-    with gr.Row(equal_height=False, elem_classes="bsig-pair"):
-        for branch in TRAINED:
-            with gr.Column(min_width=280):
-                gr.HTML(html.plot_title(BRANCHES[branch]))
-                curves[branch] = gr.Plot(show_label=False, elem_id=f"collapse-curve-{branch}", elem_classes="bsig-plot")
-    return curves, gr.HTML(elem_id="collapse-curves-note")
+    ):  # fmt: skip
+        with gr.Row(equal_height=False, elem_classes="bsig-plots"):
+            for branch in TRAINED:
+                with gr.Column(min_width=0):
+                    gr.HTML(html.heading(BRANCHES[branch]))
+                    curves[branch] = gr.Plot(
+                        show_label=False, elem_id=f"collapse-curve-{branch}", elem_classes="bsig-plot"
+                    )
+        return curves, gr.HTML(elem_id="collapse-curves-note")
 
 
-def _split_part() -> dict[tuple[TrainedBranch, str], gr.Image]:
-    gr.HTML(html.section(
-        "What speaks for the class, and what against it",
-        "Channels with a positive weight and channels with a negative one, apart: added up, the two are the branch's "
-        "map.",
-    ))  # fmt: skip
+def _split_part() -> tuple[dict[tuple[TrainedBranch, str], gr.Image], gr.HTML, gr.Plot]:
     # JPEG: a PNG takes the server 75 ms, a JPEG one; the maps themselves are in the API's answer.
     pictures: dict[tuple[TrainedBranch, str], gr.Image] = {}
-    with gr.Row(equal_height=False, elem_classes="bsig-grid"):
-        for branch in TRAINED:
-            for side, words in SIDES.items():
-                with gr.Column(min_width=0):
-                    gr.HTML(html.plot_title(BRANCHES[branch], words))
-                    pictures[branch, side] = gr.Image(
-                        show_label=False, format="jpeg", interactive=False, elem_id=f"collapse-{branch}-{side}",
-                        buttons=["download", "fullscreen"], elem_classes="bsig-map",
-                    )  # fmt: skip
-    return pictures
+    with figure(
+        "What speaks for the class, and what against it",
+        "Channels with a positive weight and channels with a negative one, apart: added up, the two are the branch's "
+        "map. The bars are their means (blue against the class, red for it), the diamond what is left over.",
+    ):  # fmt: skip
+        with gr.Row(equal_height=False, elem_classes="bsig-four"):
+            for branch in TRAINED:
+                for side, words in SIDES.items():
+                    with gr.Column(min_width=0):
+                        gr.HTML(html.heading(BRANCHES[branch], words))
+                        pictures[branch, side] = gr.Image(
+                            show_label=False, format="jpeg", interactive=False, elem_id=f"collapse-{branch}-{side}",
+                            buttons=["download", "fullscreen"], elem_classes="bsig-map",
+                        )  # fmt: skip
+        scale = gr.HTML(elem_id="collapse-scale")
+        return pictures, scale, gr.Plot(show_label=False, elem_id="collapse-budget", elem_classes="bsig-plot")
 
 
 def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:

@@ -20,11 +20,12 @@ from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shar
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
-from bsig.explain.wording import area_text, percent
+from bsig.explain.wording import area_text, percent, tiny_percent
 from bsig.ui.components import html
 from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.components.fields import Answers, InputValues
+from bsig.ui.components.figure import figure
 from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import OPEN_COMPARE_JS, MapImage
 from bsig.ui.screens.compare.screen import CompareScreen, picture_answers
@@ -115,8 +116,8 @@ def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
             f"Drag the heatmap of '{side.class_name}' wherever you like: one vector, added to the weights of every "
             "class, puts it there.",
             f"It is the same classifier. With the heatmap at '{place}' none of its {encoded.model.num_classes} "
-            f"probabilities changes by more than {shifted.largest_change('softmax'):.0e}, so nothing tells you which "
-            "heatmap is the honest one.",
+            f"probabilities changes by more than {tiny_percent(shifted.largest_change('softmax'))}, so nothing tells "
+            "you which heatmap is the honest one.",
         ),
         (map_drag(encoded, index), side.softmax.map),
     )
@@ -132,11 +133,11 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
         explanation,
         (
             f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
-            "own, so they move. The vector "
+            "own, so the probabilities move with it. The vector "
             f"that took the softmax heatmap to '{CORNER}' takes '{shifted.before.class_name}' from {percent(before)} "
             f"to {percent(after)}.",
-            "A drag that keeps the map's mean would not show on this picture, but on others. So labels fix where zero "
-            "lies: this heatmap cannot be moved without changing an answer.",
+            "No logit shift moves it unseen, since each class has its own probability: one that keeps the map's mean "
+            "does not show on this picture, but it does on others.",
         ),
         (map_drag(encoded, index, "sigmoid"), explanation.sigmoid.map),
     )
@@ -147,7 +148,7 @@ STEPS: tuple[TourStep, ...] = (
     TourStep("Ask", "Ask for what is not there", "Ask for", ABSENT, absent_class),
     TourStep("Drag", "Drag the heatmap; the classifier stays the same", "Put it", PLACES, softmax_drag, True),
     TourStep(
-        "Answer", "The branch that cannot be dragged", "Drag the heatmap of", (THERE, *ABSENT), sigmoid_drag, True
+        "Answer", "In the sigmoid branch a drag shows", "Drag the heatmap of", (THERE, *ABSENT), sigmoid_drag, True
     ),
 )
 
@@ -187,8 +188,7 @@ def build_tour(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> TourScr
     """Lays out the four steps and connects them."""
     with gr.Walkthrough(selected=0, elem_id="tour") as walk:
         panes = [_step_part(number, step, walk) for number, step in enumerate(STEPS)]
-    with gr.Row():
-        gr.HTML(html.section("Now your own picture", "See what both branches say of it, and drag its heatmap."))
+    with figure("Now your own picture", "See what both branches say of it, and drag its heatmap."):
         own = gr.UploadButton(
             "Try your picture", file_types=["image"], variant="primary", elem_id="tour-own", scale=0, min_width=220
         )
@@ -224,7 +224,7 @@ def _connect_own(bench: Workbench, compare: CompareScreen, own: gr.UploadButton)
 
 def _step_part(number: int, step: TourStep, walk: gr.Walkthrough) -> _Pane:
     with gr.Step(step.label, id=number):
-        gr.HTML(html.section(f"{number + 1}. {step.title}", ""))
+        gr.HTML(html.section(f"{number + 1}. {step.title}"))
         words = gr.HTML(elem_id=f"tour-words-{number}")
         with gr.Row(elem_classes="bsig-main"):
             with gr.Column(scale=3, min_width=320):
@@ -281,7 +281,7 @@ def _drawn(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:
     if pane.step.is_dragged and not encoded.model.softmax_head.cam_is_exact:
         return {**nothing, pane.words: html.finding(NO_DRAG)}
     answer = pane.step.answer(encoded, choice)
-    words = html.finding(" ".join(answer.sentences))
+    words = html.finding(*answer.sentences)
     shown = _maps(pane, answer.explanation) if answer.drag is None else _drag(pane, answer.explanation, *answer.drag)
     return {pane.words: words, **shown}
 

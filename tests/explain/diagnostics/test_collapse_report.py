@@ -46,7 +46,7 @@ def with_signs(report: CollapseReport, softmax: list[float], sigmoid: list[float
 
 def test_the_finding_counts_the_channels_that_change_sign_and_weighs_their_evidence(report: CollapseReport) -> None:
     text = finding(with_signs(report, [1.0, 1.0, 1.0, -1.0], [1.0, -1.0, -1.0, 1.0]))
-    assert text.startswith("3 of 4 channels (75 %) change sign: 2 from for 'Egyptian cat' in softmax to against it")
+    assert text.startswith("3 of 4 channels (75 %) change sign: 2 speak for 'Egyptian cat' in softmax and against")
     assert "1 the other way round" in text
     assert "75 % of the evidence" in text
     assert "a good part" in text

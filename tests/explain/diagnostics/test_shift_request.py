@@ -96,7 +96,8 @@ def test_the_strongest_channels_have_most_evidence(encoded: EncodedImage) -> Non
 def test_no_shift_says_so_and_a_shift_says_how_far(encoded: EncodedImage) -> None:
     assert shift_finding(shifted_picture(encoded, CLASS, "cam", ShiftRequest("uniform"))).startswith("No shift yet")
     shifted = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
-    assert f"correlation with the original {shifted.movement('softmax').correlation:.2f}" in shift_finding(shifted)
+    correlation = f"{shifted.movement('softmax').correlation:+.2f}".replace("-", "−")
+    assert f"correlation with the original {correlation}" in shift_finding(shifted)
     assert shifted.movement("centred").correlation == pytest.approx(1, abs=1e-4)
 
 

@@ -118,7 +118,7 @@ def test_the_margin_is_marked_where_half_is_left_and_said_in_a_number() -> None:
     figure = curve()
     (mark,) = [trace for trace in figure.data if trace.mode == "markers"]
     assert (mark.x[0], mark.y[0]) == (0.1, 0.5)
-    assert [note.text for note in figure.layout.annotations] == ["half gone at 0.1"]
+    assert [note.text for note in figure.layout.annotations] == ["half gone<br>at 0.1"]
 
 
 @pytest.mark.parametrize("changed", [{"margin": None}, {"evidence_left": None}, {"margin": 0.3}])

@@ -115,8 +115,8 @@ def test_thumbnails_are_the_strongest_flipped_channels_with_both_weights(report:
     assert 0 < len(thumbnails) == len(report.flipped) <= 12
     first, text = report.flipped[0], thumbnails[0][1]
     assert f"Channel {first.channel}\n" in text
-    assert f"{first.softmax_weight:+.2g}".replace("-", "−") in text
-    assert f"{first.sigmoid_weight:+.2g}".replace("-", "−") in text
+    assert f"{first.softmax_weight:+.4f}".replace("-", "−") in text
+    assert f"{first.sigmoid_weight:+.4f}".replace("-", "−") in text
 
 
 def test_the_scatter_can_zoom_to_the_channels_that_change_sign(report: CollapseReport) -> None:

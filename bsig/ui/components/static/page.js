@@ -13,8 +13,8 @@
     }
     // A plot has no name of its own: the heading above it is one.
     for (const plot of document.querySelectorAll(".bsig-plot:not([role])")) {
-      const column = plot.closest(".column");
-      const heading = column && column.querySelector(".bsig-head, .bsig-section");
+      const parts = [plot.closest(".column"), plot.closest(".bsig-figure")];
+      const heading = parts.map((part) => part?.querySelector(".bsig-head, .bsig-section")).find(Boolean);
       plot.setAttribute("role", "figure");
       plot.setAttribute("aria-label", heading ? heading.innerText.replace(/\s+/g, " ").trim() : "Plot");
     }

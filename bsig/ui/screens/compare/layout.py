@@ -269,9 +269,10 @@ def _history() -> HistoryControls:
     return HistoryControls(row, undo, earlier, gr.State([]), gr.Textbox(visible=False), gr.State(None))
 
 
-def _map_image(element_id: str) -> MapImage:
+def _map_image(element_id: str, *, is_named: bool = False) -> MapImage:
+    """A map; `is_named` shows its label above it."""
     return MapImage(
-        show_label=False, format="png", interactive=False, elem_id=element_id, buttons=["download", "fullscreen"],
+        show_label=is_named, format="png", interactive=False, elem_id=element_id, buttons=["download", "fullscreen"],
         elem_classes="bsig-map",
     )  # fmt: skip
 
@@ -282,7 +283,7 @@ def _why() -> tuple[gr.Dropdown, WhyRow]:
                          info="The runner-up, unless you choose another.")  # fmt: skip
     words = gr.HTML(elem_id="why-words")
     with gr.Row(equal_height=False, elem_classes="bsig-three"):
-        pictures = tuple(_map_image(f"why-{part}") for part in ("class", "other", "pairwise"))
+        pictures = tuple(_map_image(f"why-{part}", is_named=True) for part in ("class", "other", "pairwise"))
     return other_class, WhyRow(words, pictures)
 
 

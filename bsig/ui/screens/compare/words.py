@@ -23,8 +23,8 @@ from bsig.ui.components.examples import Example
 from bsig.ui.components.html import Cell, Html, bold, element, explained, folded, heading, joined, note, number, table
 
 TITLES: dict[Branch, tuple[str, str]] = {
-    "softmax": ("Softmax", "the pretrained head: it decides the class"),
-    "sigmoid": ("Sigmoid", "fine-tuned: one yes or no a class"),
+    "softmax": ("Softmax", "the classifier as published: it decides the class"),
+    "sigmoid": ("Sigmoid", "fine-tuned to say yes or no for each class"),
     "centred": ("Class-centred", "softmax less the mean of all classes: no shift moves it"),
 }
 TWO_BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
@@ -46,9 +46,9 @@ def prediction(encoded: EncodedImage, explanation: Explanation) -> str:
     if presence.present_above_half is None or presence.absent_above_half is None:
         return predicted
     return (
-        f"{predicted} In brackets: how likely the class is in the picture. It counts as here from 50 %, which "
-        f"{percent(presence.present_above_half)} of present and {small_percent(presence.absent_above_half)} of absent "
-        "classes reach."
+        f"{predicted} In brackets above: how likely the class is in the picture. From 50\u00a0% on it counts as here; "
+        f"{percent(presence.present_above_half)} of the classes that are there reach that, and "
+        f"{small_percent(presence.absent_above_half)} of those that are not."
     )
 
 
@@ -56,7 +56,7 @@ def sigmoid_heading(explanation: Explanation) -> Html:
     """The title of the sigmoid branch's map, with the reading that it is drawn in."""
     title, text = TITLES["sigmoid"]
     reading = READINGS[explanation.sigmoid.reading]
-    return heading(title, text if reading.kind == "plain" else f"fine-tuned; {reading.title.lower()}")
+    return heading(title, text if reading.kind == "plain" else f"yes or no for each class, {reading.title.lower()}")
 
 
 def number_table(explanations: Sequence[Explanation]) -> Html:

@@ -11,12 +11,13 @@ import gradio as gr
 from PIL import Image
 
 from bsig.evaluation.frontier import frontier_of
-from bsig.evaluation.output.words import finding, left_out, result_title
+from bsig.evaluation.output.words import claim_and_rest, left_out, result_title
 from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
 from bsig.model.presence import ReliabilityBin
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
+from bsig.ui.components.figure import figure
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
 from bsig.ui.plots.frontier import frontier_figure
 from bsig.ui.plots.look import go
@@ -48,7 +49,7 @@ PLOTS = {
     "frontier": (
         "One object against several",
         "Every column by two scores that no zero changes; better is to the upper right. The grey line needs no "
-        "training. It needs pictures with boxes and mosaics.",
+        "training.",
     ),
     "reliability": (
         "Does the probability mean what it says?",
@@ -108,14 +109,15 @@ def shown_results(
         others = ", ".join(f"{other['method']} {other['weights']}" for other in results["tables"])
         return Results(html.finding(f"{method}, {weights} was not measured here; there is: {others}."))
     pictures = [(_thumbnail(file), f"{row['class']}\n{words}") for row, file, words in gallery_rows(table, evaluation)]
-    accuracy = results["accuracy"]
+    accuracy, (claim, rest) = results["accuracy"], claim_and_rest(table)
     small = (
-        f"{result_title(results)}. Right class first: softmax {100 * accuracy['softmax_top1']['value']:.1f} %, sigmoid "
-        f"branch {100 * accuracy['sigmoid_top1']['value']:.1f} %. {TREATMENTS[weights]} " + " ".join(left_out(results))
+        f"{rest} {result_title(results)}. Right class first: softmax "
+        f"{100 * accuracy['softmax_top1']['value']:.1f} %, sigmoid branch "
+        f"{100 * accuracy['sigmoid_top1']['value']:.1f} %. {TREATMENTS[weights]} " + " ".join(left_out(results))
     )
     numbers = html.note(f"Numbers: {difference_words(table)}, softmax → sigmoid.")
     return Results(
-        finding=html.finding(finding(table), small),
+        finding=html.finding(claim, small.strip()),
         table=first_table_html(table),
         all_rows=all_rows_html(table),
         localization=localization_figure(table),
@@ -154,27 +156,22 @@ def build_results_panel() -> Fields[Results]:
     table = gr.HTML(elem_id="evaluate-table", elem_classes="bsig-scroll")
     with gr.Accordion("All rows and columns", open=False):
         all_rows = gr.HTML(elem_id="evaluate-all", elem_classes="bsig-scroll")
-    with gr.Row(equal_height=False, elem_classes="bsig-pair"):
-        with gr.Column(min_width=280):
-            localization = _plot("localization")
-        with gr.Column(min_width=280):
-            delta = _plot("delta")
-    frontier = _plot("frontier")
-    with gr.Accordion("Does the probability mean what it says?", open=False, elem_id="evaluate-reliability-part"):
-        reliability = _plot("reliability")
-    gr.HTML(html.section(
+    frontier, delta, localization = _plot("frontier"), _plot("delta"), _plot("localization")
+    with gr.Accordion(PLOTS["reliability"][0], open=False, elem_id="evaluate-reliability-part"):
+        reliability = _plot("reliability", is_titled=False)
+    with figure(
         "Where the branches differ most",
         "Pictures whose places one branch ranks much better than the other. Your own are shown, and open in Compare "
         "with a click.",
-    ))  # fmt: skip
-    gallery = gr.Gallery(
-        label="Pictures that differ most", show_label=False, columns=6, height="auto", allow_preview=False,
-        object_fit="cover", elem_id="evaluate-gallery", elem_classes="bsig-channels", buttons=[], interactive=False,
-        visible=False,
-    )  # fmt: skip
-    files = gr.HTML(elem_id="evaluate-listed", elem_classes="bsig-scroll")
+    ):  # fmt: skip
+        gallery = gr.Gallery(
+            label="Pictures that differ most", show_label=False, columns=6, height="auto", allow_preview=False,
+            object_fit="cover", elem_id="evaluate-gallery", elem_classes="bsig-channels", buttons=[],
+            interactive=False, visible=False,
+        )  # fmt: skip
+        files = gr.HTML(elem_id="evaluate-listed", elem_classes="bsig-scroll")
     with gr.Accordion("Class by class", open=False):
-        classes = _plot("classes")
+        classes = _plot("classes", is_titled=False)
     with gr.Accordion("Beside the paper's tables", open=False, elem_id="evaluate-published-part"):
         published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
@@ -183,9 +180,11 @@ def build_results_panel() -> Fields[Results]:
     )  # fmt: skip
 
 
-def _plot(key: str) -> gr.Plot:
-    gr.HTML(html.section(*PLOTS[key]))
-    return gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
+def _plot(key: str, *, is_titled: bool = True) -> gr.Plot:
+    """A plot beside its title and its caption; a folded part has the title already."""
+    title, text = PLOTS[key]
+    with figure(title if is_titled else "", text):
+        return gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
 
 
 def results_answers(panel: Fields[Results], results: Results) -> Answers:

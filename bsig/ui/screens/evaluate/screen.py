@@ -110,15 +110,15 @@ def _choice_part(bench: Workbench) -> Fields[Choice]:
     with gr.Row(equal_height=False, elem_classes="bsig-main"):
         checkpoint = gr.Dropdown(
             bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="evaluate-checkpoint",
-            info="The trained model that was measured.",
+            info="The trained model that was measured.", scale=2,
         )  # fmt: skip
-        data = gr.Dropdown([], label="Measured on", elem_id="evaluate-data", info="Which pictures.")
+        data = gr.Dropdown([], label="Measured on", elem_id="evaluate-data", info="Which pictures.", scale=2)
         method = gr.Dropdown(
             METHODS, value="cam", label="CAM variant", elem_id="evaluate-method", info="How the heatmap is weighed."
         )
         weights = gr.Radio(
             WEIGHTS, value="signed", label="Treatment of negative weights", elem_id="evaluate-weights",
-            info="Keep what speaks against the class, or set it to zero.",
+            info="Keep what speaks against the class, or set it to zero.", scale=2,
         )  # fmt: skip
     return Fields(Choice, checkpoint=checkpoint, data=data, method=method, weights=weights)
 
@@ -132,7 +132,7 @@ def _own_part(bench: Workbench, checkpoint: gr.Dropdown) -> _OwnPart:
     if bench.is_public:
         gr.HTML(html.note(bench.limits.evaluate_limits()), elem_id="evaluate-limits")
     with gr.Row():
-        zip_file = gr.File(label="Zip", file_types=[".zip"], elem_id="evaluate-zip", height=110)
+        zip_file = gr.File(label="Zip", file_types=[".zip"], elem_id="evaluate-zip", height=120)
         folder = gr.Textbox(
             label="or a folder of this machine", max_lines=1, visible=bench.limits.takes_paths,
             elem_id="evaluate-folder",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.evaluation.metrics.catalogue import METRICS
-from bsig.evaluation.output.words import Row, best_blind, first_rows, rows_of
+from bsig.evaluation.output.words import Row, best_blind, class_title, first_rows, rows_of
 from bsig.ui.components import html
 from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation
 from bsig.ui.screens.evaluate.own_pictures import SIDES, PicturesCheck
@@ -46,14 +46,15 @@ def first_table_html(table: Mapping[str, Any]) -> html.Html:
     """The rows that answer the question: both branches, the difference with its interval, the baselines."""
     columns = {key: title for key, title in SHOWN_COLUMNS.items() if key in table["columns"]}
     baselines = {key: title for key, title in columns.items() if key not in ("softmax", "sigmoid")}
-    titles = ["Softmax", "Sigmoid", "Sigmoid − softmax [95 %]", *baselines.values(), BLIND]
+    titles = [*map(html.number, ("Softmax", "Sigmoid")), html.number("Sigmoid − softmax [95 %]", class_="number wide"),
+              *map(html.number, (*baselines.values(), BLIND))]  # fmt: skip
     rows = [_first_row(row, baselines, table) for row in first_rows(table)]
     words = (
         "↑ higher is better, ↓ lower. Intervals: paired bootstrap over pictures; * excludes zero. Untrained: 0.01 "
         "taken from every softmax weight. Gated: softmax map times sigmoid probability. Without looking: best of "
         "full picture, a centred box, a centred blob and noise."
     )
-    made = html.table(["Measure", *(html.number(title) for title in titles)], rows, kind="bsig-measured")
+    made = html.table(["Measure", *titles], rows, kind="bsig-measured")
     return html.joined(made, html.note(words))
 
 
@@ -104,7 +105,13 @@ def difference_words(table: Mapping[str, Any]) -> str:
 def differing_html(table: Mapping[str, Any], is_own: bool) -> html.Html:
     """The files whose maps differ most, by name."""
     rows: list[list[str | html.Cell]] = [
-        [title, row["key"], row["class"], html.number(f"{row['softmax']:.2f}"), html.number(f"{row['sigmoid']:.2f}")]
+        [
+            title,
+            html.cell(Path(row["key"]).name, title=row["key"]),
+            class_title(row["class"]),
+            html.number(f"{row['softmax']:.2f}"),
+            html.number(f"{row['sigmoid']:.2f}"),
+        ]
         for side, title in SIDES.items()
         for row in table["differ_most"][side]
     ]
@@ -116,7 +123,7 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> html.Html:
         else "The pictures of this set may not be passed on, so they are named here and not shown: with your own "
         "pictures (above) they are, and open in Compare."
     )
-    columns: list[str | html.Cell] = ["Better", "file", "class", html.number("softmax"), html.number("sigmoid")]
+    columns: list[str | html.Cell] = ["Better", "File", "Class", html.number("Softmax"), html.number("Sigmoid")]
     return html.joined(
         html.table(columns, rows, kind="bsig-files"), html.note(f"By {difference_words(table)}. {reason}")
     )

@@ -78,7 +78,7 @@ def _data_fields(bench: Workbench) -> dict[str, Any]:
     return {
         "kind": gr.Radio(kinds, value=DEFAULT.kind, label="What to train on", elem_id="data-kind"),
         "zip_file": gr.File(
-            label="Zip of class folders", file_types=[".zip"], visible=False, elem_id="data-zip", height=110
+            label="Zip of class folders", file_types=[".zip"], visible=False, elem_id="data-zip", height=120
         ),
         "folder": gr.Textbox(
             label="Folder", visible=False, elem_id="data-folder", max_lines=1, info="Enter looks it over."

@@ -102,7 +102,7 @@ def build_run_panel(is_public: bool) -> RunPanel:
     with gr.Row(equal_height=False, elem_classes="bsig-plots"):
         for key, (title, _) in FIGURES.items():
             with gr.Column(min_width=0):
-                gr.HTML(html.plot_title(title))
+                gr.HTML(html.heading(title))
                 plots[key] = gr.Plot(show_label=False, elem_id=f"run-plot-{key}", elem_classes="bsig-plot")
     with gr.Accordion(RELIABILITY, open=False, visible=False, elem_id="run-reliability-part") as reliability_part:
         reliability = gr.Plot(show_label=False, elem_id="run-plot-reliability", elem_classes="bsig-plot")

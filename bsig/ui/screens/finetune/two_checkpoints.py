@@ -18,6 +18,7 @@ from bsig.inputs.errors import InputError
 from bsig.training.runs.folder import RunFolder
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
+from bsig.ui.components.figure import figure
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.inputs import MapImage
 from bsig.ui.screens.compare.screen import CompareScreen
@@ -55,22 +56,20 @@ class TwoMaps:
 
 def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compare: CompareScreen, tab: gr.Tab) -> None:
     """Lays out the section and connects it to the picture, class and method of Compare."""
-    gr.HTML(
-        html.section(
-            "Two checkpoints on one picture",
-            "The picture, class and CAM variant of Compare; one scale for all three maps. The softmax branch is "
-            "frozen, so a fine-tune from the same start must leave it as it was: the largest difference is printed.",
-        )
-    )
     names = bench.checkpoint_names()
-    with gr.Row(equal_height=False):
-        before = gr.Dropdown(names, value=bench.default_checkpoint, label="Before", elem_id="two-before")
-        after = gr.Dropdown(names, value=None, label="After", elem_id="two-after")
-        ask = gr.Button("Compare the two", elem_id="two-ask")
+    with figure(
+        "Two checkpoints on one picture",
+        "The picture, class and CAM variant of Compare; one scale for all three maps. The softmax branch is frozen, "
+        "so a fine-tune from the same start must leave it as it was: the largest difference is printed.",
+    ):
+        with gr.Row(equal_height=False, elem_classes="bsig-ask"):
+            before = gr.Dropdown(names, value=bench.default_checkpoint, label="Before", elem_id="two-before")
+            after = gr.Dropdown(names, value=None, label="After", elem_id="two-after")
+            ask = gr.Button("Compare the two", elem_id="two-ask")
+        maps = _maps_part()
     fields = Fields(
         Question, before=before, after=after, image=compare.image, class_name=compare.class_name, method=compare.method
     )
-    maps = _maps_part()
 
     @in_words
     def on_ask(values: InputValues) -> Answers:
@@ -111,7 +110,7 @@ def _build_upload(
         if bench.is_public:
             gr.HTML(html.note(bench.limits.models_limits()))
         upload = gr.File(
-            label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=110,
+            label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=120,
             elem_id="checkpoint-zip",
         )  # fmt: skip
         kept = gr.HTML(elem_id="checkpoint-taken")

@@ -10,7 +10,8 @@ import gradio as gr
 from bsig.explain.diagnostics.painted_shift import TARGETS
 from bsig.explain.diagnostics.shift_request import LARGEST_CHANNEL_DELTA, LARGEST_DELTA, SHIFTS, ShiftRequest
 from bsig.ui.components.fields import Fields
-from bsig.ui.components.html import heading, section
+from bsig.ui.components.figure import figure
+from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import MapImage, page_question
 from bsig.ui.links.view import SUBJECTS
 from bsig.ui.screens.logit_shift.inputs import ShiftInputs
@@ -100,25 +101,21 @@ def lay_out_logit_shift() -> ShiftLayout:
             )  # fmt: skip
     files = _files()
     proof = gr.HTML(elem_id="shift-proof")
-    gr.HTML(
-        section(
-            "The same shift in both heads",
-            "The shifted heads are formed and run: every number here is measured, for all classes.",
-        )
-    )
-    pictures = _pictures()
-    scale = gr.HTML(elem_id="shift-scale")
-    with gr.Row(elem_classes="bsig-pair"):
-        softmax_table = gr.HTML(elem_id="shift-softmax-table", elem_classes="bsig-scroll")
-        sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
-    gr.HTML(
-        heading(
-            "Where is zero?",
-            "Share of this picture with positive evidence. A class that is not there should have none; softmax leaves "
-            "open where zero lies, labels settle it.",
-        )
-    )
-    zero_table = gr.HTML(elem_id="zero-table")
+    with figure(
+        "The same shift in both heads",
+        "The shifted heads are formed and run: every number here is measured, for all classes.",
+    ):
+        pictures = _pictures()
+        scale = gr.HTML(elem_id="shift-scale")
+        with gr.Row(elem_classes="bsig-plots"):
+            softmax_table = gr.HTML(elem_id="shift-softmax-table", elem_classes="bsig-scroll")
+            sigmoid_table = gr.HTML(elem_id="shift-sigmoid-table", elem_classes="bsig-scroll")
+    with figure(
+        "Where is zero?",
+        "Share of this picture with positive evidence. A class that is not there should have none; softmax leaves "
+        "open where zero lies, labels settle it.",
+    ):
+        zero_table = gr.HTML(elem_id="zero-table")
     return ShiftLayout(
         finding=finding,
         drag=drag,
@@ -201,10 +198,13 @@ def _files() -> dict[str, Any]:
 def _plots() -> dict[str, gr.Plot]:
     """The plots, two in a row."""
     plots: dict[str, gr.Plot] = {}
-    for pair in (("movement", "overlap"), ("area", "shared")):
-        with gr.Row(elem_classes="bsig-pair"):
-            for key in pair:
-                with gr.Column(min_width=280):
-                    gr.HTML(heading(*PLOTS[key]))
-                    plots[key] = gr.Plot(show_label=False, elem_id=f"plot-{key}", elem_classes="bsig-plot")
+    words = (
+        "Over delta, one number that is added to every channel weight: no softmax probability changes along these "
+        "axes. The bars say how much of a head all classes share."
+    )
+    with figure("Every shift of this kind", words), gr.Row(equal_height=False, elem_classes="bsig-plots"):
+        for key, (title, text) in PLOTS.items():
+            with gr.Column(min_width=0):
+                gr.HTML(heading(title, text))
+                plots[key] = gr.Plot(show_label=False, elem_id=f"plot-{key}", elem_classes="bsig-plot")
     return plots

@@ -10,7 +10,7 @@ from bsig.explain.diagnostics.shift_request import ShiftedPicture
 from bsig.explain.diagnostics.shift_survey import zero_survey
 from bsig.explain.diagnostics.shifted_model import shifted_image
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.wording import whole_percent
+from bsig.explain.wording import MINUS, percent, tiny_percent, whole_percent
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.html import Cell, Html, cell, element, finding, joined, note, number, row_title, table
 from bsig.ui.screens.logit_shift.words import proof_words
@@ -39,7 +39,7 @@ def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], bra
         (class_names[index], *(number(f"{100 * float(values[index]):.3f} %") for values in (before, after)))
         for index in dict.fromkeys([*top, shifted.before.class_index])
     ]
-    largest = element("b", f"{change:.1e}", id=f"largest-change-{branch}", data_value=f"{change:.3e}")
+    largest = element("b", _change(change), id=f"largest-change-{branch}", data_value=f"{change:.3e}")
     return joined(
         table([title, number("before"), number("after")], rows),
         note(joined(f"Largest change of any of {len(before)} classes: ", largest)),
@@ -64,14 +64,14 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: torch.Tensor, 
                 path.stem,
                 encoded.model.class_names[index],
                 "same" if is_same else "changed",
-                number(f"{change:.1e}"),
+                number(_change(change)),
                 number(_or_flat(movement.correlation, 2)),
                 number(_or_flat(movement.peak_move, 1)),
             )
         )
     columns: list[str | Cell] = [
-        "Picture", "Prediction", "after", number("largest probability change"), number("map correlation"),
-        number("maximum moved (cells)"),
+        "Picture", "Prediction", "After", number("Largest probability change"), number("Map correlation"),
+        number("Maximum moved (cells)"),
     ]  # fmt: skip
     return joined(finding(proof_words(len(rows), unchanged, max(changes))), table(columns, rows, scrolls=True))
 
@@ -94,7 +94,7 @@ def zero_table(encoded: EncodedImage, class_index: int, fitted: torch.Tensor, fi
         f"'{name}'",
         f"other classes seen ({', '.join(survey.other_names) or 'none'})",
         f"{survey.absent_count} classes not in the picture (mean)",
-        f"the same, where each head's '{name}' covers 70 %",
+        f"the same, where '{name}' covers 70 % in each head",
     ]
     rows = [
         (row_title(head), *map(_share, (area.own, area.present, area.absent, area.absent_at_own_area)))
@@ -103,8 +103,12 @@ def zero_table(encoded: EncodedImage, class_index: int, fitted: torch.Tensor, fi
     return joined(table(columns, rows, scrolls=True), note(OWN_AREA_NOTE))
 
 
+def _change(share: float) -> str:
+    return tiny_percent(share) if share < 0.001 else percent(share)
+
+
 def _or_flat(value: float | None, decimals: int) -> str:
-    return "flat" if value is None else f"{value:.{decimals}f}"
+    return "flat" if value is None else f"{value:.{decimals}f}".replace("-", MINUS)
 
 
 def _share(share: float | None) -> Cell:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bsig.explain.diagnostics.shift_request import ShiftedPicture, shift_finding
+from bsig.explain.diagnostics.shift_request import ShiftedPicture, shift_sentences
 from bsig.explain.diagnostics.shift_survey import shared_share
 from bsig.explain.drawing.comparison import BRANCHES
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.wording import small_percent
+from bsig.explain.wording import small_percent, tiny_percent
 from bsig.ui.components.html import Html, finding
 
 PANES = {
@@ -30,7 +30,8 @@ VISIBLY_DISTORTED = 0.05
 def shift_finding_html(shifted: ShiftedPicture, why: str) -> Html:
     """What the shift did, and below it which shift it was and why the map is drawn as it is."""
     description = f"{shifted.description[0].upper()}{shifted.description[1:]}."
-    return finding(shift_finding(shifted), f"{description} {why}".strip())
+    said, moved = shift_sentences(shifted)
+    return finding(said, f"{moved} {description} {why}".strip())
 
 
 def map_description(pane: str, values: np.ndarray, class_name: str) -> str:
@@ -66,4 +67,4 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
 def proof_words(pictures: int, unchanged: int, largest: float) -> str:
     """What the proof shows, in one sentence; a prediction can change only where two classes tie up to rounding."""
     predictions = "every prediction is the same" if unchanged == pictures else f"{unchanged} predictions are the same"
-    return f"On {pictures} pictures {predictions}: the largest change of any probability is {largest:.0e}."
+    return f"On {pictures} pictures {predictions}: the largest change of any probability is {tiny_percent(largest)}."
