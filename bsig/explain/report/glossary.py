@@ -36,9 +36,6 @@ TERMS: dict[str, Term] = {
                     "zero lies."),
     "sigmoid": Term(("sigmoid branch", "sigmoid"), "A copy of the classifier's last layer, trained to answer yes or no "
                     "for each class by itself; its zero is fixed by labels."),
-    "levelled": Term(("levelled by presence", "levelled in a window", "levelled"), "Drawn lower where the sigmoid "
-                     "branch finds the class unlikely, so that the map of a class that is not there falls below "
-                     "zero."),
     "centred": Term(("class-centred", "class-centring"), "The softmax map less the mean of the maps of all classes: "
                     "what is left tells this class from the others, and no logit shift can move it."),
     "treatment": Term(("treatment", "treatments", "negative weights", "signed", "non-negative"), "What is done with "
