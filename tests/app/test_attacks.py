@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_is_said_and_used_again_when_it_has_room(
     ]
     with full_disk(attacked_app.process):
         said = [refusal(question) for question in questions]
-        assert attacker.http.get("/health").json()["status"] == "ok"
+        assert attacker.http.get("/health").json()["status"] == "ready"
         attacker.ask("logit_shift", picture, CHECKPOINT, "", 0.1, "")  # writes nothing
     assert all("space" in words for words in said), said
     assert [path for path in set(attacked_app.files()) - files if path.stat().st_size] == []

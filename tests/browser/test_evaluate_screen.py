@@ -29,7 +29,7 @@ def test_shipped_results_are_a_sentence_a_table_and_plots(visit: Callable[..., A
     expect(page.locator("#evaluate-finding")).to_contain_text("a class that is not there")
     rows = page.locator("#evaluate-table tbody tr")
     assert rows.count() >= 6
-    expect(rows.first).to_contain_text("positive area, absent class")
+    expect(rows.filter(has_text="positive area, absent class").first).to_be_visible()
     plots = page.locator(".bsig-plot .js-plotly-plot:visible")
     expect(plots).to_have_count(3)
     page.locator("#evaluate-published-part button").first.click()

@@ -149,12 +149,12 @@ def measured_rates() -> Rates:
     """The rates of the performance page and of the GPU that was measured."""
     figures = _performance()
     gpu = figures["rates"]
-    passes = {name: rates["encoder"]["float32"] for name, rates in gpu["networks"].items()}
+    passes = {name: float(rates["encoder"]["float32"]) for name, rates in gpu["networks"].items()}
     return Rates(
         figures["evaluate"]["maps_per_second"],
         gpu["device"],
         gpu["cores"],
-        gpu["extraction, decoding included"],
+        float(gpu["extraction, decoding included"]),
         passes,
     )
 

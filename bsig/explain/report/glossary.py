@@ -144,6 +144,10 @@ TERMS: dict[str, Term] = {
                     "features: moved to another level, for example, or compared with other classes."),
     "levelled": Term(("levelled", "levelled by presence"), "Moved down as a whole by how unlikely the class is in the "
                      "picture. The places keep their order; the map of a class that is not there sinks below zero."),
+    "clip": Term(("CLIP", "SigLIP", "zero-shot"), "Networks that were trained on pictures with their captions. A "
+                 "class is asked for by its words; no head is trained for it."),
+    "embedding": Term(("embedding", "embeddings", "class embeddings"), "A list of numbers that stands for a picture or "
+                      "for the words of a class. Those of a picture and of its class point the same way."),
     "window": Term(("levelled in a window", "window"), "Moved down place by place, by how unlikely the class is in the "
                    "cells around each place."),
     "log_odds": Term(("log-odds",), "A probability on a scale without ends: zero is 50 %, more is above it."),

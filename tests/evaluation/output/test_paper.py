@@ -12,8 +12,9 @@ from commands import refusal
 
 from bsig.cli.main import main
 from bsig.cli.tables import paper_markdown
-from bsig.evaluation.output.paper import beside_section, fallen_sentence, overall_sentence
+from bsig.evaluation.output.paper import beside_section, fallen_sentence, overall_sentence, row_title
 from bsig.evaluation.output.shipped import read_results
+from bsig.evaluation.published.beside import rows_beside
 from bsig.evaluation.published.tables import localization_cells
 from bsig.inputs.paths import ASSETS, CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
@@ -44,12 +45,12 @@ def test_the_sentence_counts_and_names_what_falls() -> None:
 
 
 def test_a_row_of_fewer_pictures_says_how_many() -> None:
-    page = PAGE.read_text(encoding="utf-8")
     run = next(run for run in read_results(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT) if run["data"] == "imagenet20")
-    scored = run["settings"]["faithfulness"]
-    assert scored != run["counts"]["used"]
-    assert f"CAM, average drop ↓ ({scored} pictures)" in page
-    assert "MaxBoxAccV2 ↑ (" not in page
+    row = rows_beside(run)[0]
+    count = row.measured[0].count
+    assert "(" not in row_title([row], {"used": count})
+    assert row_title([row], {"used": count + 1}).endswith(f" ({count} pictures)")
+    assert row_title([row], {"used": count, "present_classes": count + 1}).endswith(f" ({count} present classes)")
 
 
 def made_run(clear_gains: dict[str, bool]) -> dict[str, Any]:

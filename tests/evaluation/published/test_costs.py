@@ -40,11 +40,9 @@ def test_seconds_by_hand() -> None:
     assert drop.score_seconds(RATES, MapCounts(15, 9)) == 5_794 * 9 * PASSES_A_SCORE / 500
 
 
-def test_the_rates_are_those_of_the_performance_page_and_of_the_gpu() -> None:
-    figures, gpu = (
-        json.loads((ASSETS / "docs" / name).read_text(encoding="utf-8"))
-        for name in ("performance.json", "gpu-rates.json")
-    )
+def test_the_rates_are_those_of_the_performance_page() -> None:
+    figures = json.loads((ASSETS / "docs" / "performance.json").read_text(encoding="utf-8"))
+    gpu = figures["rates"]
     rates = measured_rates()
     assert rates.maps_a_second == figures["evaluate"]["maps_per_second"]
     assert rates.pictures_a_second == gpu["extraction, decoding included"]

@@ -11,6 +11,7 @@ from bsig.inputs.paths import ASSETS, ROOT
 from bsig.ui.components.theme import STATIC, TEXT, style_sheet
 
 WORDS = sorted(PAGE.keys() - {"paper", "tint", "rule", "edge"})
+STARTING = "starting.html"
 COLOUR = re.compile(r"#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})\b(?![\w-])")
 SIZE = re.compile(r"(?<![\w.-])-?\d*\.?\d+(?:px|rem|pt)\b")
 LARGE_ENOUGH_WCAG, LINES_WCAG = 4.5, 3.0
@@ -71,9 +72,20 @@ def test_no_other_file_of_the_package_has_a_colour_of_its_own(kind: str) -> None
     strays = {
         str(file.relative_to(ROOT)): found
         for file in sorted((ROOT / "bsig").rglob(f"*.{kind}"))
-        if file.name != "colours.py" and (found := COLOUR.findall(file.read_text(encoding="utf-8")))
+        if file.name not in ("colours.py", STARTING) and (found := COLOUR.findall(file.read_text(encoding="utf-8")))
     }
     assert not strays
+
+
+def test_the_page_before_the_app_has_the_systems_colours() -> None:
+    """It is sent before anything of the package is imported, so it writes them out."""
+    text = (ROOT / "bsig" / "ui" / "server" / STARTING).read_text(encoding="utf-8")
+    names = {"paper": "paper", "ink": "ink", "quiet": "quiet", "box": "tint", "bar": "accent"}
+    for dark, (theme, declarations) in enumerate(re.findall(r":root(\.dark)? \{([^}]*)\}", text)):
+        assert bool(theme) == bool(dark)
+        assert dict(re.findall(r"--(\w+): (#\w+);", declarations)) == {
+            name: PAGE[key][dark] for name, key in names.items()
+        }
 
 
 def test_every_variable_that_is_used_is_declared() -> None:
