@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 BEYOND_THE_EDGE = """() => [...document.querySelectorAll("body *")].filter((element) => {
   const box = element.getBoundingClientRect();
   if (!box.width || box.right <= innerWidth + 1) return false;
+  if (element.ownerSVGElement) return false;  // an svg clips what it draws, and is asked itself
   if (element.closest('[aria-hidden="true"]')) return false;  // Gradio's copy of the tabs, for measuring
   if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
   for (let outer = element.parentElement; outer; outer = outer.parentElement) {

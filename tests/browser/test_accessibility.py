@@ -150,7 +150,7 @@ def test_the_keys_lead_to_every_control_and_show_where_they_are(page: Any) -> No
     """Tab through Compare: tabs, examples, picture, choices, sliders; each with an outline that can be seen."""
     page.locator("#copy-link").focus()
     seen, hidden = set(), []
-    for _ in range(100):  # some more than there are; a menu that closes takes one for itself
+    for _ in range(160):  # some more than there are; a menu that closes takes one for itself
         page.keyboard.press("Tab")
         if page.evaluate(CLOSED_FOLD_JS):
             page.keyboard.press("Enter")  # what is folded lies behind its title, one key away

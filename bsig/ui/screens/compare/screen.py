@@ -265,12 +265,15 @@ def _connect_choices(screen: CompareScreen) -> None:
     for control in fields:
         if control in (fields.image, fields.checkpoint, fields.reading, fields.method, fields.weights):
             continue
-        # A slider's `release` and `input` each miss something (the keyboard, the reset button); `change` does not.
-        # Score-CAM's budget alone waits for the release: every value in between would run the network.
-        event = control.input
+        # A slider's `input` misses its reset button, and `release` the keyboard. `change` has both, but is also sent
+        # where a link or Undo sets the slider, with the other controls as they were before. Score-CAM's budget waits
+        # for the release: every value in between would run the network.
+        triggers = [control.input]
         if isinstance(control, gr.Slider):
-            event = control.release if control is fields.budget else control.change
-        event(on_choice, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(**screen.done)
+            triggers = [control.release] if control is fields.budget else [control.input, control.release]
+        gr.on(triggers, on_choice, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
+            **screen.done
+        )
     _connect_finer_grid(screen, on_choice)
     layout.wipe_at.change(
         lambda place: gr.update(slider_position=place), layout.wipe_at, layout.wipe, trigger_mode="always_last",
