@@ -139,7 +139,7 @@ CLOSED_FOLD_JS = """() => {
   const focused = document.activeElement;
   return focused.matches("button.label-wrap") && !focused.classList.contains("open");
 }"""
-UNFOLDED_JS = "() => document.activeElement.parentElement.querySelector('input, textarea')?.offsetParent"
+UNFOLDED_JS = "() => document.activeElement.classList.contains('open')"
 CONTROLS = {
     "examples", "picture", "class", "checkpoint", "method", "weights", "show", "view", "bias", "grid", "contour",
     "threshold", "opacity", "colormap", "own-scale", "prepare-report", "prepare-card", "glossary",
@@ -155,6 +155,7 @@ def test_the_keys_lead_to_every_control_and_show_where_they_are(page: Any) -> No
         if page.evaluate(CLOSED_FOLD_JS):
             page.keyboard.press("Enter")  # what is folded lies behind its title, one key away
             page.wait_for_function(UNFOLDED_JS)
+            page.wait_for_timeout(200)  # what it holds is put on the page only now
         place = page.evaluate(PLACE_JS)
         seen.update(place["inside"])
         if not place["shown"] and place["tag"] != "BODY":

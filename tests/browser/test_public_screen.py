@@ -84,7 +84,7 @@ def test_a_visitor_sees_only_the_own_run_also_after_a_reload_and_it_goes_with_th
     assert "50 epochs and 2 min a run" in page.locator("#finetune-limits").inner_text()
     assert "10 s after you close the page" in page.locator("#privacy").inner_text()
     start(page, "secret-run", "wrong")
-    page.get_by_text("the password for fine-tuning is not the right one").wait_for()
+    page.get_by_role("alert").filter(has_text="password for fine-tuning is not the right one").wait_for()
     assert app.runs() == []
     start(page, "secret-run", SESAME)
     finished(page, "secret-run")

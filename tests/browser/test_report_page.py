@@ -15,7 +15,7 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 from PIL import Image
 from playwright.sync_api import expect
 
-from browser.screens import finding, pixels, sources, tick, until_changed, upload
+from browser.screens import finding, pixels, sources, until_changed, upload
 from bsig.explain.drawing.slide import PICTURE_TOP, PLACES, SIDE
 from bsig.ui.components.examples import example_by_key
 
@@ -34,14 +34,11 @@ def _downloaded(page: Any, key: str, folder: Path) -> Path:
 def uploaded(visit: Callable[..., Any]) -> Any:
     """A page with a picture of the visitor's own, seen for and against."""
     page = visit()
-    before = sources(page, "crop")[0]
+    before = sources(page, "map-softmax")[0]
     picture = Image.open(example_by_key("cat").path).convert("RGB").rotate(180)
     content = io.BytesIO()
     picture.save(content, "PNG")
     upload(page, "holiday.png", content.getvalue())
-    until_changed(page, "crop", before)
-    before = sources(page, "map-softmax")[0]
-    tick(page, "view", "For and against")
     until_changed(page, "map-softmax", before)
     return page
 

@@ -148,8 +148,8 @@ TERMS: dict[str, Term] = {
                  "class is asked for by its words; no head is trained for it."),
     "embedding": Term(("embedding", "embeddings", "class embeddings"), "A list of numbers that stands for a picture or "
                       "for the words of a class. Those of a picture and of its class point the same way."),
-    "window": Term(("levelled in a window", "in a window"), "Moved down place by place, by how unlikely the class is in the "
-                   "cells around each place."),
+    "window": Term(("levelled in a window", "in a window"), "Moved down place by place, by how unlikely the class is "
+                   "in the cells around each place."),
     "log_odds": Term(("log-odds",), "A probability on a scale without ends: zero is 50 %, more is above it."),
     "rank": Term(("rank",), "The place of a class among all classes; the likeliest is first."),
     "fine_tuned": Term(("fine-tuned", "fine-tune", "fine-tuning"), "Trained a little further, from where the published "
