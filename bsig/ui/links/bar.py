@@ -271,7 +271,7 @@ def _entry(text: str) -> tuple[str, str, str]:
     """Key, query and tab of the entry as the browser sent it; each is empty where it is no text."""
     try:
         entry = json.loads(text)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):  # anything may be sent
         return "", "", ""
     parts = [entry.get(name) if isinstance(entry, dict) else None for name in ("key", "query", "tab")]
     key, query, tab = (part[:LONGEST_QUERY] if isinstance(part, str) else "" for part in parts)
