@@ -78,7 +78,7 @@ def check_engine(name: str, device: torch.device | str = "cpu") -> None:
             raise InputError(f"`engine` (='{name}') runs on CPUs, `device` is '{device}'; use 'torch' there.")
 
 
-def fast_features(encoder: nn.Module, engine: str, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b *out"]:
+def fast_features(encoder: nn.Module, engine: str, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b ..."]:
     """The encoder's features without gradient, each within `TOLERANCE` of its own.
 
     Raises:
