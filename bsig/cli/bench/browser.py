@@ -18,7 +18,8 @@ from bsig.cli.bench.served import served
 
 COMPARISON = "#map-sigmoid img"
 """There once the first comparison is drawn."""
-WORDS = "text=Loading the model"
+WORDS = "#starting"
+"""What a browser is shown before the page is there."""
 QUIET_MS = 1500
 PATIENCE_MS = 120_000
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

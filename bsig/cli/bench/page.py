@@ -23,7 +23,8 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.images import read_image
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import classifier_from_timm
-from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
+from bsig.model.checkpoints.listing import list_checkpoints
+from bsig.model.checkpoints.names import DEFAULT_BACKBONE, DEFAULT_CHECKPOINT
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 
@@ -149,12 +150,12 @@ def memory_results(bench: Bench) -> dict[str, Any]:
     """MB resident: with the default model, after answers, with checkpoints that share its encoder, with another."""
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as name:
         folder = Path(name)
-        shipped = [path for path in CHECKPOINTS_FOLDER.iterdir() if (path / DESCRIPTION).is_file()]
-        for path in shipped:
-            (folder / path.name).symlink_to(path)
+        shipped = [row["name"] for row in list_checkpoints() if row["backbone"] == DEFAULT_BACKBONE]
+        for key in shipped:
+            (folder / key).symlink_to(CHECKPOINTS_FOLDER / key)
         bench.tell(f"a {OTHER} of random weights")
         save_checkpoint(DualBranch(classifier_from_timm(OTHER, pretrained=False)), folder / OTHER)
-        sharing = sorted(path.name for path in shipped if path.name != DEFAULT_CHECKPOINT)
+        sharing = sorted(key for key in shipped if key != DEFAULT_CHECKPOINT)
         steps = [("default model", DEFAULT_CHECKPOINT, 1), (f"{ANSWERS} answers later", DEFAULT_CHECKPOINT, ANSWERS)]
         steps += [(f"and {key}, same encoder", key, 1) for key in sharing] + [(f"and {OTHER}", OTHER, 1)]
         resident: dict[str, Any] = {"torch alone, imported": _resident_mb_of_torch_alone()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -112,6 +113,14 @@ def test_the_app_lives_as_long_as_its_server() -> None:
         server.admit(app)
         assert app.lives == [True]
     assert app.lives == [True, False]
+
+
+def test_an_answer_does_not_wait_until_the_one_before_is_acknowledged() -> None:
+    """Nagle's algorithm costs 40 ms for each of an answer's requests; what is accepted has it off."""
+    with starting._listening_socket("127.0.0.1", 0) as listening:
+        address = listening.getsockname()
+        with socket.create_connection(address), listening.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken_is_refused_in_a_sentence(server: StartingServer) -> None:
