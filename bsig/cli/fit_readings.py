@@ -51,9 +51,9 @@ def run_fit_readings(options: argparse.Namespace) -> None:
     images = read_dataset(options.data, options.split, options.images)
     match = matched(images, model, new_head=False)
     check_match(images, match, model)
-    samples = [known for sample in images.samples if (known := sample.of_classes(match.index_of))]
-    drawn = np.unique(np.linspace(0, len(samples) - 1, PICTURES).round().astype(int))
-    images = LabelledImages(images.name, images.split, tuple(samples[number] for number in drawn))
+    samples = [known_sample for sample in images.samples if (known_sample := sample.of_classes(match.index_of))]
+    positions = np.unique(np.linspace(0, len(samples) - 1, PICTURES).round().astype(int))
+    images = LabelledImages(images.name, images.split, tuple(samples[number] for number in positions))
     grids = KeptGrids()
     show_grids(ALONE, model, images, match.index_of, [grids], progress=ProgressLine("pictures encoded"))
     if not grids.pictures:

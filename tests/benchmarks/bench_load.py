@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from http_visitor import CHECKPOINT, RefusedError, Visitor, resident_bytes, running_app  # noqa: E402  found by the line above
 
-from bsig.cli.bench.load import loaded  # noqa: E402
+from bsig.cli.bench.load import load_of_visitors  # noqa: E402
 from bsig.ui.components.examples import example_pictures  # noqa: E402
 
 ENDLESS_EPOCHS = 5000
@@ -55,7 +55,9 @@ def main() -> int:
         if chosen.finetune:
             stack.enter_context(finetune_running(url))
         resident = partial(resident_bytes, process)
-        load = loaded(url, resident, example_pictures(), chosen.visitors, chosen.seconds, pause_s=chosen.pause)
+        load = load_of_visitors(
+            url, resident, example_pictures(), chosen.visitors, chosen.seconds, pause_s=chosen.pause
+        )
     figures = {
         "visitors": chosen.visitors, "seconds": chosen.seconds, "pause_s": chosen.pause, "finetune": chosen.finetune,
         "cores": chosen.cores, **load.summary(chosen.seconds),

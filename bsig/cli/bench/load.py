@@ -58,9 +58,9 @@ class Load:
         """The figures of so many seconds, for JSON; `peak_rss_mb` (2^20 bytes) is of each third of them."""
         ascending = sorted(self.seconds)
         peaks = {"start": 0, "middle": 0, "end": 0}
-        for when, size in self.rss_bytes:
-            if when < seconds:
-                third = list(peaks)[int(3 * when / seconds)]
+        for time_s, size in self.rss_bytes:
+            if time_s < seconds:
+                third = list(peaks)[int(3 * time_s / seconds)]
                 peaks[third] = max(peaks[third], round(size / 2**20))
         return {
             "answers": len(ascending),
@@ -78,7 +78,7 @@ def percentile(ascending: list[float], share: int) -> float | None:
     return round(ascending[min(len(ascending) - 1, share * len(ascending) // 100)], 3) if ascending else None
 
 
-def loaded(
+def load_of_visitors(
     url: str, resident: Callable[[], int], pictures: Mapping[str, Path], visitors: int, seconds: float, *,
     pause_s: float = 0.0, different: int = 60,
 ) -> Load:  # fmt: skip
