@@ -206,8 +206,8 @@ def pixel_histograms(score: Float[Array, "H W"], mask: UInt8[Array, "H W"]) -> I
 
 def pixel_average_precision(histograms: Num[Array, "n 2 t"], weights: Float[Array, "r n"]) -> Float[Array, " r"]:
     """PxAP for each draw: `sum_t precision_t (recall_t - recall_{t+1})` over all pixels of the drawn pictures."""
-    drawn = np.tensordot(weights.astype(np.float64), histograms.astype(np.float64), axes=1)
-    true, false = drawn[..., ::-1].cumsum(axis=2).swapaxes(0, 1)
+    weighted = np.tensordot(weights.astype(np.float64), histograms.astype(np.float64), axes=1)
+    true, false = weighted[..., ::-1].cumsum(axis=2).swapaxes(0, 1)
     positive = true + false  # pixels whose score reaches the threshold
     precision = np.divide(true, positive, out=np.zeros_like(true), where=positive > 0)
     with np.errstate(invalid="ignore"):

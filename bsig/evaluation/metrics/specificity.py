@@ -110,8 +110,8 @@ def _tail_shares(maps: Array, levels: Array, cell_weights: Array | None) -> Floa
     """The mean over each picture's cells of `weight * (value >= level)`."""
     count, cells = len(maps), maps[0].size
     # How many levels a value reaches; a histogram of that, summed from the top, is the tail at every level at once.
-    reached = np.searchsorted(levels, maps.reshape(count, -1), side="right")
-    places = (reached + (len(levels) + 1) * np.arange(count)[:, None]).ravel()
+    bins = np.searchsorted(levels, maps.reshape(count, -1), side="right")
+    places = (bins + (len(levels) + 1) * np.arange(count)[:, None]).ravel()
     weights = None if cell_weights is None else cell_weights.reshape(count, -1).ravel()
     histogram = np.bincount(places, weights, minlength=count * (len(levels) + 1)).reshape(count, -1)
     return histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:] / cells

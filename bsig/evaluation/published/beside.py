@@ -70,9 +70,9 @@ def rows_beside(results: Mapping[str, Any]) -> list[RowBeside]:
     rows = []
     for (method, metric), cells in groups.items():
         for key in MEASURED_AS.get(metric, (metric,)):
-            measured = measured_cells(results, method, key)
-            if measured:
-                rows.append(RowBeside(method, key, tuple(cells), measured))
+            own_cells = measured_cells(results, method, key)
+            if own_cells:
+                rows.append(RowBeside(method, key, tuple(cells), own_cells))
     return rows
 
 
@@ -119,9 +119,9 @@ def summary(rows: Sequence[RowBeside]) -> dict[str, tuple[int, int, int]]:
     Rows that measured the same count once.
     """
     counts: dict[str, tuple[int, int, int]] = {}
-    measured = [cell for alike in equal_rows(rows) for cell in alike[0].measured]
+    all_cells = [cell for alike in equal_rows(rows) for cell in alike[0].measured]
     for treatment in SHOWN_TREATMENTS:
-        cells = [cell for cell in measured if cell.treatment == treatment]
+        cells = [cell for cell in all_cells if cell.treatment == treatment]
         if cells:
             fallen, clear = sum(cell.is_clear and cell.falls for cell in cells), sum(cell.is_clear for cell in cells)
             counts[treatment] = (clear - fallen, fallen, len(cells) - clear)

@@ -141,8 +141,8 @@ def map_counts(method: str) -> MapCounts:
 def _smallest_model() -> DualBranch:
     """A head of one channel and two classes: which maps are distinct depends on the head's kind alone."""
     head, classes = PooledLinearHead(nn.Linear(1, 2)), ("0", "1")
-    trained = PooledLinearHead(nn.Linear(1, 2))  # another than softmax's, since some columns need a trained branch
-    return DualBranch(Classifier("smallest", nn.Identity(), head, PREPROCESSING, classes, classes, {}), trained)
+    sigmoid_head = PooledLinearHead(nn.Linear(1, 2))  # another than softmax's, since some columns need a trained branch
+    return DualBranch(Classifier("smallest", nn.Identity(), head, PREPROCESSING, classes, classes, {}), sigmoid_head)
 
 
 def measured_rates() -> Rates:

@@ -115,7 +115,7 @@ def _progress(bench: Workbench, job: EvaluationJob, kept: KeptEvaluations, pictu
     while job.is_running:
         now = time.monotonic()
         _check_seconds(bench, now - started, pictures)
-        done, total = job.done, job.total
+        done, total = job.count, job.total
         share = done / total if total and done else None
         kept.progress = JobProgress(job, pictures, share, pace.seconds_left(now, done, total))
         if now >= next_step:
