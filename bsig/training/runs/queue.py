@@ -108,10 +108,10 @@ class RunQueue:
         folder = self.folder.folder(name)
         ask_to_stop(folder)
         with self._lock:  # to the end: a run that is about to get into line must not do so in between
-            taken = any(lane.take_out(folder) for lane in self._lanes.values())
+            is_out_of_line = any(lane.take_out(folder) for lane in self._lanes.values())
             # Also what no line holds and nobody makes: not yet submitted, or lost somehow.
-            is_lost = not taken and self._position(folder) is None and not is_locked(folder)
-            if taken or is_lost:
+            is_lost = not is_out_of_line and self._position(folder) is None and not is_locked(folder)
+            if is_out_of_line or is_lost:
                 sentence = "Stopped before it began."
                 change_state_if(_is_open, folder, standing="stopped", sentence=sentence, ended=time.time())
 
