@@ -25,7 +25,7 @@ from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
-from bsig.ui.screens.evaluate.own_pictures import OwnPictures, measured
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, evaluation_steps
 from bsig.ui.workbench import Workbench
 
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
@@ -95,7 +95,7 @@ def test_a_bad_line_of_val_is_refused_by_every_door(
         check_of(data, default_model)
     assert sentence in str(caught.value)
     with pytest.raises(InputError) as caught:
-        list(measured(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
+        list(evaluation_steps(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
     assert sentence in str(caught.value)
 
 
@@ -137,7 +137,7 @@ def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
     )
     assert ALL_MEASURED in capsys.readouterr().err
     sets = KeptEvaluations()
-    *_, title = measured(Workbench(), sets, own_pictures(without_val, 2))
+    *_, title = evaluation_steps(Workbench(), sets, own_pictures(without_val, 2))
     own = sets.get(str(title))
     assert own is not None
     assert own.results["split_sentence"] == ALL_MEASURED

@@ -169,8 +169,8 @@ def _written(value: Any) -> str:
 
 
 def _one_of(choices: Iterable[str]) -> Callable[[str], str | None]:
-    allowed = tuple(choices)
-    return lambda text: text if text in allowed else None
+    values = tuple(choices)
+    return lambda text: text if text in values else None
 
 
 def _whole(lowest: int, highest: int) -> Callable[[str], int | None]:

@@ -87,8 +87,8 @@ class VisitorSpace:
         if self.runs is None:
             return len(self.registered)
         folder = self.runs.checkpoints
-        saved = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
-        return len((saved | self.registered.keys()) - set(self.runs.names()))
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+        return len((names | self.registered.keys()) - set(self.runs.names()))
 
 
 class VisitorSpaces:
@@ -120,7 +120,7 @@ class VisitorSpaces:
         key = current_key()
         return self.shared if key is None else self._space_named(hashed(key))
 
-    def check_password(self, given: str | None) -> None:
+    def check_password(self, attempt: str | None) -> None:
         """Refuses a fine-tune without the right password, and guesses that come too often.
 
         A visitor who gave the right one before is never held up by others' guesses.
@@ -129,12 +129,12 @@ class VisitorSpaces:
             InputError: as of `Limits.check_password`, or many wrong ones came a moment ago.
         """
         space = self.current()
-        if given and self.limits.asks_password and not space.knows_password:
+        if attempt and self.limits.asks_password and not space.knows_password:
             self._guesses.check()
         try:
-            self.limits.check_password(given)
+            self.limits.check_password(attempt)
         except InputError:
-            if given:
+            if attempt:
                 self._guesses.note_wrong()
             raise
         space.knows_password = True
@@ -216,10 +216,10 @@ class VisitorSpaces:
 
     def _is_left(self, space: VisitorSpace) -> bool:
         quiet = time.monotonic() - space.last_request
-        kept, closed = self.limits.kept_seconds, self.limits.closed_seconds
+        kept_s, closed_s = self.limits.kept_seconds, self.limits.closed_seconds
         is_empty = not space.files and not space.uses and not space.registered and not len(space.evaluations)
         has_gone = space.pages == 0 and (space.had_page or (is_empty and not (space.folder and space.folder.exists())))
-        return (kept is not None and quiet > kept) or (closed is not None and has_gone and quiet > closed)
+        return (kept_s is not None and quiet > kept_s) or (closed_s is not None and has_gone and quiet > closed_s)
 
     def _clear(self, name: str, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
         space = self._spaces[name]

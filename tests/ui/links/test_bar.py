@@ -44,7 +44,7 @@ def test_the_first_comparison_is_made_once_and_equals_one_that_is_computed(
     bench: Workbench, compare: CompareScreen
 ) -> None:
     computed, notes = compare.restore(View())
-    counted = Counted(compare.layout, compare.bench, compare.done)
+    counted = Counted(compare.layout, compare.bench, compare.ready_event)
     for _ in range(3):
         answers, said = opening_of(bench, counted, View())
         assert (answers, said) == (encoded_updates(computed), notes)

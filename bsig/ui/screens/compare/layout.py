@@ -101,7 +101,7 @@ class CompareLayout:
 
     Attributes:
         fields: the controls.
-        asked: the class that is asked for.
+        class_row: the class that is asked for.
         contrast: a class that is not there beside one that is, or the other way round.
         more: further classes that were added.
         finetune: opens Fine-tune for a model whose sigmoid branch is still the clone.
@@ -114,10 +114,10 @@ class CompareLayout:
         ready: counts the answers, so that other screens draw theirs when it changes.
         history: the views before this one.
         sharpening: another value whenever maps are drawn that finer ones are to follow; None where none are.
-        sharpened: counts the pictures that have been encoded on the finer grid since.
+        finer_count: counts the pictures that have been encoded on the finer grid since.
     """
 
-    asked: MapRow
+    class_row: MapRow
     contrast: MapRow
     more: tuple[MapRow, ...]
     finetune: gr.Button
@@ -139,13 +139,13 @@ class CompareLayout:
     ready: gr.State
     history: HistoryControls
     sharpening: gr.State
-    sharpened: gr.State
+    finer_count: gr.State
 
     @property
     def drawn(self) -> list[Any]:
         """Whatever an explanation changes."""
         return [
-            *(part for row in (self.asked, self.contrast, *self.more) for part in row.components),
+            *(part for row in (self.class_row, self.contrast, *self.more) for part in row.components),
             *self.why.components, self.finetune, self.numbers, self.cells, self.single, self.wipe, self.wipe_at,
             self.maps, self.crop, self.note, self.fields.weights, self.fields.view, self.fields.budget,
             self.fields.reading, self.fields.strength, self.sharpening,
@@ -204,7 +204,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
             files = _files()
     return CompareLayout(
         why=why,
-        asked=MapRow(box, verdict, head, pictures, scale),
+        class_row=MapRow(box, verdict, head, pictures, scale),
         contrast=contrast,
         more=more,
         finetune=finetune,
@@ -225,7 +225,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
         ready=gr.State(0),
         history=history,
         sharpening=gr.State(None),
-        sharpened=gr.State(0),
+        finer_count=gr.State(0),
     )  # fmt: skip
 
 

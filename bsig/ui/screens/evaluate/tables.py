@@ -54,8 +54,8 @@ def first_table_html(table: Mapping[str, Any]) -> html.Html:
         "taken from every softmax weight. Gated: softmax map times sigmoid probability. Without looking: best of "
         "full picture, a centred box, a centred blob and noise."
     )
-    made = html.table(["Measure", *titles], rows, kind="bsig-measured")
-    return html.joined(made, html.note(words))
+    measures = html.table(["Measure", *titles], rows, kind="bsig-measured")
+    return html.joined(measures, html.note(words))
 
 
 def _first_row(row: Row, baselines: Mapping[str, str], table: Mapping[str, Any]) -> list[str | html.Cell]:

@@ -109,23 +109,23 @@ def _start_fields(bench: Workbench) -> dict[str, Any]:
 
 
 def _further_fields(bench: Workbench) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     with gr.Row():
-        made["schedule"] = _choice("schedule")
-        made["batch_size"] = _number("batch_size")
+        fields["schedule"] = _choice("schedule")
+        fields["batch_size"] = _number("batch_size")
     with gr.Row():
-        made["weight_decay"] = _number("weight_decay")
-        made["positive_weight"] = _number("positive_weight", elem_id="positive-weight")
+        fields["weight_decay"] = _number("weight_decay")
+        fields["positive_weight"] = _number("positive_weight", elem_id="positive-weight")
     with gr.Row():
-        made["initialisation"] = _choice("initialisation")
-        made["views"] = _number("views")
+        fields["initialisation"] = _choice("initialisation")
+        fields["views"] = _number("views")
     with gr.Row():
-        made["device"] = gr.Dropdown(
+        fields["device"] = gr.Dropdown(
             list(DEVICES), value=DEFAULT.device, label=SETTINGS["device"].label, min_width=120,
             info="auto: the best that is there.", visible=not bench.is_public,
         )  # fmt: skip
-        made["seed"] = _number("seed")
-    return made
+        fields["seed"] = _number("seed")
+    return fields
 
 
 def _number(name: str, *, info: str | None = None, elem_id: str | None = None) -> gr.Number:

@@ -35,7 +35,7 @@ class ShiftLayout:
         plots: by key of `PLOTS`.
         fields: the controls.
         drag: the heatmap that follows the pointer.
-        painted: the map that it shows until it is dragged.
+        painted_map: the map that it shows until it is dragged.
         dragged: pressed by the page when the heatmap has come to rest.
         dragged_to: where that is, answered by the browser.
         painted_for: picture, checkpoint and class that the cell and the channel were chosen for; None while nothing has
@@ -45,7 +45,7 @@ class ShiftLayout:
 
     finding: gr.HTML
     drag: gr.HTML
-    painted: gr.HTML
+    painted_map: gr.HTML
     dragged: gr.Button
     dragged_to: gr.Textbox
     pictures: dict[str, gr.Image]
@@ -70,7 +70,7 @@ class ShiftLayout:
     def drawn(self) -> list[Any]:
         """Whatever a shift changes."""
         return [
-            self.finding, self.painted, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
+            self.finding, self.painted_map, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
             self.thumbnail,
         ]  # fmt: skip
 
@@ -89,7 +89,7 @@ def lay_out_logit_shift() -> ShiftLayout:
     finding = gr.HTML(elem_id="shift-finding")
     with gr.Row(elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
-            drag, painted = gr.HTML(elem_id="shift-drag"), gr.HTML(elem_id="shift-painted")
+            drag, painted_map = gr.HTML(elem_id="shift-drag"), gr.HTML(elem_id="shift-painted")
             dragged = gr.Button("Heatmap at rest", elem_id="shift-dragged", elem_classes="bsig-offscreen")
             actual = gr.HTML(elem_id="shift-actual")
         with gr.Column(scale=1, min_width=260):
@@ -119,7 +119,7 @@ def lay_out_logit_shift() -> ShiftLayout:
     return ShiftLayout(
         finding=finding,
         drag=drag,
-        painted=painted,
+        painted_map=painted_map,
         dragged=dragged,
         dragged_to=page_question("dragged to", "shift-drag"),
         pictures=pictures,

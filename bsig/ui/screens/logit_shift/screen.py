@@ -43,16 +43,16 @@ class ShiftScreen:
 
     def question(self, values: InputValues) -> tuple[CompareInputs, EncodedImage, int]:
         """What is asked in Compare, its picture encoded, and the index of the class whose heatmap is moved."""
-        asked = self.compare.fields.read(values)
-        encoded = self.bench.encode(asked.image, asked.checkpoint)
-        name = asked.class_name if self.fields.read(values).subject == "asked" else None
-        return asked, encoded, encoded.class_or_predicted(name)
+        inputs = self.compare.fields.read(values)
+        encoded = self.bench.encode(inputs.image, inputs.checkpoint)
+        name = inputs.class_name if self.fields.read(values).subject == "asked" else None
+        return inputs, encoded, encoded.class_or_predicted(name)
 
     def answers(self, values: InputValues, inputs: ShiftInputs | None = None) -> Answers:
         """Maps and tables for the controls as they are, or for the inputs that are given."""
-        asked, encoded, index = self.question(values)
+        question, encoded, index = self.question(values)
         request = (inputs or self.fields.read(values)).request()
-        return shift_answers(self.layout, encoded, index, asked.method, request)
+        return shift_answers(self.layout, encoded, index, question.method, request)
 
     def restore(self, view: View) -> Answers:
         """The controls as a link has them."""
@@ -90,12 +90,12 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
     def on_source(values: InputValues) -> Any:
         if not values[compare.ready]:  # Compare has not answered yet; it will say so when it has
             return gr.skip()
-        asked = compare.fields.read(values)
-        if not asked.image:
+        question = compare.fields.read(values)
+        if not question.image:
             raise InputError("no picture is chosen; go to Compare and upload one or click an example.")
         _, encoded, index = screen.question(values)
         inputs = fields.read(values)
-        source = [asked.image, asked.checkpoint, index]
+        source = [question.image, question.checkpoint, index]
         channels = strongest_channels_of(encoded, index)
         is_same = values[layout.painted_for] in (None, source)
         channel = inputs.channel if is_same and inputs.channel is not None else channels[0]
@@ -109,7 +109,7 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
             layout.proof: "",
             layout.exported: gr.update(visible=False),
             layout.animation: gr.update(visible=False),
-            **drag_answers(layout, encoded, index, asked.class_name),
+            **drag_answers(layout, encoded, index, question.class_name),
             **screen.answers(values, inputs),
             **survey_answers(layout, screen.bench, encoded, index),
         }
@@ -182,16 +182,16 @@ def _connect_files(screen: ShiftScreen) -> None:
     layout, fields = screen.layout, screen.fields
 
     def vector_of(values: InputValues) -> tuple[CompareInputs, EncodedImage, Any, str]:
-        asked, encoded, index = screen.question(values)
+        inputs, encoded, index = screen.question(values)
         request = possible_request(fields.read(values).request(), encoded.model.softmax_head)
         vector, description = shift_vector(encoded, index, request)
-        return asked, encoded, vector, description
+        return inputs, encoded, vector, description
 
     @in_words
     def on_prove(values: InputValues) -> str:
-        asked, encoded, vector, _ = vector_of(values)
-        method, _ = shift_method(asked.method, encoded.model.softmax_head)
-        return proof_table(screen.bench, asked.checkpoint, vector, method)
+        inputs, encoded, vector, _ = vector_of(values)
+        method, _ = shift_method(inputs.method, encoded.model.softmax_head)
+        return proof_table(screen.bench, inputs.checkpoint, vector, method)
 
     @in_words
     def on_export(values: InputValues) -> Any:

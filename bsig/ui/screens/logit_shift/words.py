@@ -27,11 +27,11 @@ VISIBLY_DISTORTED = 0.05
 """Share of a map from which the shared component is said to distort it."""
 
 
-def shift_finding_html(shifted: ShiftedPicture, why: str) -> Html:
+def shift_finding_html(picture: ShiftedPicture, why: str) -> Html:
     """What the shift did, and below it which shift it was and why the map is drawn as it is."""
-    description = f"{shifted.description[0].upper()}{shifted.description[1:]}."
-    said, moved = shift_sentences(shifted)
-    return finding(said, f"{moved} {description} {why}".strip())
+    description = f"{picture.description[0].upper()}{picture.description[1:]}."
+    probabilities, movement = shift_sentences(picture)
+    return finding(probabilities, f"{movement} {description} {why}".strip())
 
 
 def map_description(pane: str, values: np.ndarray, class_name: str) -> str:

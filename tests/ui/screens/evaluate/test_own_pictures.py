@@ -17,7 +17,7 @@ from bsig.ui.screens.evaluate.own_pictures import (
     Pace,
     checked_pictures,
     evaluate_answer,
-    measured,
+    evaluation_steps,
     pictures_folder,
 )
 from bsig.ui.screens.evaluate.results_panel import shown_results
@@ -49,7 +49,7 @@ def own_pictures(zip_file: Path, limit: int) -> OwnPictures:
 
 def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Workbench, pictures_zip: Path) -> None:
     kept = KeptEvaluations()
-    steps = list(measured(bench, kept, own_pictures(pictures_zip, 50)))
+    steps = list(evaluation_steps(bench, kept, own_pictures(pictures_zip, 50)))
     assert all(isinstance(step, JobProgress) for step in steps[:-1])
     assert isinstance(steps[-1], str)
     assert {step.pictures for step in steps[:-1] if isinstance(step, JobProgress)} == {8}  # not forward passes
@@ -76,21 +76,21 @@ def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(pictures_zi
     public = Workbench(limits=replace(Limits.public(), evaluation_seconds=0.0))
     kept = KeptEvaluations()
     with pytest.raises(InputError, match="the evaluation was stopped after"):
-        list(measured(public, kept, own_pictures(pictures_zip, 8)))
-    steps = measured(Workbench(), kept, own_pictures(pictures_zip, 8))
+        list(evaluation_steps(public, kept, own_pictures(pictures_zip, 8)))
+    steps = evaluation_steps(Workbench(), kept, own_pictures(pictures_zip, 8))
     assert isinstance(next(steps), JobProgress)
     steps.close()  # type: ignore[attr-defined]  as when the visitor closes the page
     folder = kept.new_folder()
     assert list(folder.parent.iterdir()) == [folder]
     with pytest.raises(InputError, match=r"`limit` \(=301 pictures\) must be at most 300"):
-        list(measured(public, kept, own_pictures(pictures_zip, 301)))
+        list(evaluation_steps(public, kept, own_pictures(pictures_zip, 301)))
     kept.clear()
     assert not folder.parent.exists()
 
 
 def test_a_stop_is_no_error_and_leaves_nothing(bench: Workbench, pictures_zip: Path) -> None:
     kept = KeptEvaluations()
-    steps = measured(bench, kept, own_pictures(pictures_zip, 8))
+    steps = evaluation_steps(bench, kept, own_pictures(pictures_zip, 8))
     step = next(steps)
     assert isinstance(step, JobProgress)
     step.job.stop()
@@ -154,7 +154,7 @@ def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:
 def test_a_zip_that_is_none_is_refused(bench: Workbench, tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"set\.zip"):
-        list(measured(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5)))
+        list(evaluation_steps(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5)))
 
 
 @pytest.mark.parametrize(
