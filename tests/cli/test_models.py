@@ -89,8 +89,8 @@ def test_a_command_that_writes_a_checkpoint_replaces_none_unasked(
     command: tuple[str, ...], kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = contents(kept)
-    said = refusal(capsys, *command, "--out", kept)
-    assert f"`--out` (='{kept}') holds a checkpoint; give --overwrite to replace it" in said
+    sentence = refusal(capsys, *command, "--out", kept)
+    assert f"`--out` (='{kept}') holds a checkpoint; give --overwrite to replace it" in sentence
     assert contents(kept) == before
 
 
@@ -130,9 +130,9 @@ def test_class_embeddings_make_a_zero_shot_checkpoint_that_says_its_numbers(
     command = ["new-model", SIGLIP, "--weights", file, "--model-kwargs", *options, "--class-embeddings", classes,
                "--device", "cpu", "--out", tmp_path / "zs"]  # fmt: skip
     assert main([*map(str, command), "--logit-bias", "-11"]) == 0
-    said = capsys.readouterr().err
-    assert "117.25 times the cosine" in said
-    assert "adds the bias -11; its maps are those of softmax" in said
+    text = capsys.readouterr().err
+    assert "117.25 times the cosine" in text
+    assert "adds the bias -11; its maps are those of softmax" in text
     model = load_checkpoint(tmp_path / "zs")
     assert model.class_names == ("ant", "bee", "cat")
     assert model.metadata["zero_shot"]["logit_bias"] == -11
@@ -140,5 +140,5 @@ def test_class_embeddings_make_a_zero_shot_checkpoint_that_says_its_numbers(
 
 
 def test_a_scale_without_class_embeddings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, "new-model", SIGLIP, "--logit-scale", 10, "--out", tmp_path / "zs")
-    assert "give --class-embeddings" in said
+    sentence = refusal(capsys, "new-model", SIGLIP, "--logit-scale", 10, "--out", tmp_path / "zs")
+    assert "give --class-embeddings" in sentence

@@ -218,8 +218,8 @@ def test_class_names_longer_than_any_are_refused(saved: Path) -> None:
     for key in ("class_names", "class_ids"):
         names = entries["class_names"]
         for length, is_taken in ((LONGEST_NAME, True), (LONGEST_NAME + 1, False)):
-            changed = {**entries, key: ["x" * length, *names[1:]]}
-            (saved / DESCRIPTION).write_text(json.dumps(changed))
+            changes = {**entries, key: ["x" * length, *names[1:]]}
+            (saved / DESCRIPTION).write_text(json.dumps(changes))
             if is_taken:
                 assert len(read_description(saved)[key][0]) == length
             else:
@@ -244,5 +244,5 @@ def test_ids_are_the_names_where_a_description_has_none(saved: Path) -> None:
 
 
 def test_every_way_to_resize_a_picture_can_be_described() -> None:
-    known = PreprocessingDescription.model_fields["interpolation"].annotation
-    assert get_args(known) == tuple(RESAMPLING)
+    annotation = PreprocessingDescription.model_fields["interpolation"].annotation
+    assert get_args(annotation) == tuple(RESAMPLING)

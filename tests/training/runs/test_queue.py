@@ -38,10 +38,10 @@ LONG = 4000  # epochs: minutes, so that a run is surely still going when it is s
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunQueue]:
     """One line, and one worker that these tests share."""
-    made = queue_of(tmp_path_factory.mktemp("app"))
-    made.warm_up()
-    yield made
-    made.close()
+    new_queue = queue_of(tmp_path_factory.mktemp("app"))
+    new_queue.warm_up()
+    yield new_queue
+    new_queue.close()
 
 
 def asked(
@@ -56,11 +56,11 @@ def asked(
     return folder.name
 
 
-def until(queue: RunQueue, name: str, holds: Callable[[Run], bool]) -> Run:
+def until(queue: RunQueue, name: str, condition: Callable[[Run], bool]) -> Run:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         run = queue.folder.read(name)
-        if holds(run):
+        if condition(run):
             return run
         time.sleep(0.02)
     raise AssertionError(f"run '{name}' is still {queue.folder.read(name).state}")
@@ -122,8 +122,8 @@ def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> 
     assert run.state.ended - asked_at < 30  # type: ignore[operator]
     assert run.state.standing == "stopped"
     model = load_checkpoint(queue.folder.checkpoints / name)
-    done = run.state.epochs_done
-    assert model.metadata["training"]["finished_epochs"] == done == len(model.metadata["history"]) >= 2
+    epochs = run.state.epochs_done
+    assert model.metadata["training"]["finished_epochs"] == epochs == len(model.metadata["history"]) >= 2
 
 
 def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
@@ -143,7 +143,7 @@ def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
     assert run.state.standing == "stopped"
     assert (folder / "data").is_dir()
     queue.resume(name)
-    until(queue, name, lambda again: again.state.epochs_done > run.state.epochs_done)
+    until(queue, name, lambda second: second.state.epochs_done > run.state.epochs_done)
     queue.stop(name)
     assert ended(queue, name).state.standing == "stopped"
 
@@ -192,9 +192,9 @@ def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothin
     queue.resume(name)
     run = ended(queue, name)
     assert (run.state.standing, run.state.epochs_done) == ("finished", 40)
-    expected, found = tensors(queue, "whole"), tensors(queue, name)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    expected, actual = tensors(queue, "whole"), tensors(queue, name)
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[key], actual[key]) for key in expected)
     assert [epoch["number"] for epoch in run.epochs()] == list(range(41))
 
 
@@ -204,8 +204,8 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_epoch_and_says_when(queue:
     run = ended(queue, asked(queue, "explodes", 200, learning_rate=90.0, weight_decay=0.9, batch_size=1000))
     assert run.state.standing == "failed"
     assert "learning_rate" in run.state.sentence
-    kept = load_checkpoint(queue.folder.checkpoints / "explodes")
-    assert kept.metadata["training"]["finished_epochs"] == run.state.epochs_done >= 1
+    checkpoint = load_checkpoint(queue.folder.checkpoints / "explodes")
+    assert checkpoint.metadata["training"]["finished_epochs"] == run.state.epochs_done >= 1
     after = ended(queue, asked(queue, "after", 1))
     assert after.state.standing == "finished"
 
@@ -255,11 +255,11 @@ def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cu
     first = queue_of(tmp_path)
     second = queue_of(tmp_path)
     try:
-        left = first.folder.create("left", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START))).name
+        name = first.folder.create("left", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START))).name
         time.sleep(1.2)  # the second looks once a second
-        assert second.folder.read(left).state.standing == "queued"
+        assert second.folder.read(name).state.standing == "queued"
         first.close()
-        assert until(second, left, lambda run: run.state.standing == "interrupted")
+        assert until(second, name, lambda run: run.state.standing == "interrupted")
     finally:
         second.close()
 
