@@ -182,7 +182,7 @@ def _window(
 
 
 def log_softmax(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Of the classes, in each cell."""
+    """The log of the softmax over the classes, in each cell."""
     return logits.log_softmax(dim=1)
 
 

@@ -97,7 +97,7 @@ def class_match(model: DualBranch, images: LabelledImages, class_map: Mapping[st
 
 
 def _sampled(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
-    """Only so many pictures, drawn over the whole split; all of them where `limit` is None or larger."""
+    """`limit` pictures, drawn over the whole split; all of them where `limit` is None or larger."""
     if limit is None or limit >= len(images.samples):
         return images
     positions = np.sort(np.random.default_rng(seed).choice(len(images.samples), limit, replace=False))

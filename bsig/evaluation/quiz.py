@@ -65,7 +65,7 @@ class QuizQuestion:
 
     @property
     def own_answer(self) -> bool:
-        """What the map itself says: whether its mean over the grid is above zero."""
+        """The map's own answer: whether its mean over the grid is above zero."""
         return bool(self.map.mean() > 0)
 
 
@@ -197,7 +197,7 @@ def rate_text(rate: HitRate) -> str:
 
 
 def question_text(question: QuizQuestion, answer: bool) -> str:
-    """What was behind a map, for the end of the quiz."""
+    """The class and branch of a map in words, for the end of the quiz."""
     truth = "is there" if question.is_present else "is not there"
     verdict = "right" if answer == question.is_present else "wrong"
     return f"{question.class_name} {truth}\n{BRANCHES[question.branch]}\nYou: {'yes' if answer else 'no'}, {verdict}"

@@ -578,7 +578,7 @@ class EncodedImage:
 
 @dataclass(frozen=True)
 class _Question:
-    """What is asked of every branch: class, method, treatment, reading with its settings, second class."""
+    """A question to every branch: class, method, treatment, reading with its settings, second class."""
 
     index: int
     variant: CamMethod

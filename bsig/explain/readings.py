@@ -300,7 +300,7 @@ def _competition(inputs: ReadingInputs) -> Tensor:
 
 
 def _cell_log_odds(inputs: ReadingInputs) -> Tensor:
-    """Of the branch's own answer to the cell: a sigmoid's log-odds are its logit."""
+    """The log-odds of the branch's own answer to each cell; a sigmoid's log-odds are its logit."""
     logits = inputs.cell_logits(inputs.branch)
     if inputs.branch == "sigmoid":
         return _of_classes(logits, inputs.classes)

@@ -110,7 +110,7 @@ def stored_turn(source: str | Path | bytes, name: str) -> Image.Transpose | None
 
 
 def turned_point(x: float, y: float, size_wh: tuple[int, int], turn: Image.Transpose) -> tuple[float, float]:
-    """Where a point of a picture of that size lies after `picture.transpose(turn)`."""
+    """The position of a point of a picture of that size after `picture.transpose(turn)`."""
     width, height = size_wh
     return {
         Image.Transpose.FLIP_LEFT_RIGHT: (width - x, y),

@@ -188,7 +188,7 @@ class DualBranch(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
+        """The device of the model's weights."""
         return self.softmax_head.last_linear.weight.device
 
     @property

@@ -39,7 +39,7 @@ State = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class FastEncoder:
-    """What stands in for an encoder.
+    """A faster network in place of an encoder.
 
     Attributes:
         run: inputs -> features; None for the encoder itself, where nothing is gained.
@@ -92,7 +92,7 @@ def fast_features(encoder: nn.Module, engine: str, inputs: Float[Tensor, "b 3 H 
 
 
 def fast_encoder(encoder: nn.Module, engine: str, inputs: Float[Tensor, "b 3 H W"]) -> FastEncoder:
-    """What stands in for the encoder on inputs of this size, made if it is not there yet.
+    """The faster network for inputs of this size, made if it is not there yet.
 
     Raises:
         InputError: as `fast_features`.

@@ -168,7 +168,7 @@ def parsed_kwargs(pairs: Sequence[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def stated_settings(entries: Mapping[str, Any], folder: Path | None) -> tuple[ModelSettings, tuple[str, ...]]:
-    """What a file says about its model, and sentences about what could not be used.
+    """The settings that a file states about its model, and a sentence for each that cannot be used.
 
     `folder` is where the weights lie: a `class_map` may lie beside them; None where no file may be read.
     """

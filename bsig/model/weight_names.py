@@ -57,7 +57,7 @@ class _Candidate:
 
     @property
     def label(self) -> str:
-        """What `--weights-key` calls it."""
+        """The name of the place for `--weights-key`."""
         return ".".join(filter(None, (self.group, self.prefix.rstrip(".")))) or "(the file itself)"
 
     def matches(self, key: str) -> bool:

@@ -97,7 +97,7 @@ def zero_shot_heads(tower: Classifier, embeddings: ClassEmbeddings) -> ZeroShotH
 
 
 def _notes(tower: Classifier, embeddings: ClassEmbeddings, scale: float) -> tuple[str, ...]:
-    """What was taken from where, and what to know of such a model, in sentences."""
+    """Sentences on the source of scale and bias, and on the limits of such a model."""
     classes, bias = len(embeddings.vectors), embeddings.logit_bias
     assumed = "" if embeddings.logit_scale else " (CLIP's; none is given: --logit-scale changes it)"
     of_bias = (

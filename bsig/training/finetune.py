@@ -386,7 +386,7 @@ def _presence(
 
 
 def state_folder(out: Path) -> Path:
-    """Where an unfinished run of the checkpoint folder `out` keeps its state."""
+    """The folder of the state of an unfinished run of the checkpoint folder `out`."""
     return out.with_name(f".{out.name}.training")
 
 

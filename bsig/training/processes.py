@@ -35,7 +35,7 @@ PATIENCE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is; an exchange with another process that has ended is an `InputError`.
+    """This process's rank among all; an exchange with another process that has ended is an `InputError`.
 
     Attributes:
         rank: from 0.

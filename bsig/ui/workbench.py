@@ -156,7 +156,7 @@ class Workbench:
         return self.visitor_spaces.current()
 
     def own_checkpoints(self) -> Path | None:
-        """Where a visitor's new checkpoints go; None for a bench that keeps none."""
+        """The folder for a visitor's new checkpoints; None for a bench that keeps none."""
         runs = self.visitor_space.runs
         return runs.checkpoints if runs else next(iter(self.more_folders), None)
 
@@ -168,7 +168,7 @@ class Workbench:
         self._drop_answers()
 
     def checkpoint_names(self) -> list[str]:
-        """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
+        """The names to choose from: all that can be loaded, and the default if it lies elsewhere."""
         names = [row["name"] for row in self.checkpoint_rows() if not {"error", "needs"} & set(row)]
         names = list(dict.fromkeys([*names, *self.visitor_space.registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
@@ -324,7 +324,7 @@ class Workbench:
 
 
 def file_stamp(file: Path) -> tuple[int, int, int]:
-    """What tells a file from another one that was written under its name: number, size and last change."""
+    """The stamp of a file, which changes when another is written under its name: number, size and last change."""
     status = file.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 

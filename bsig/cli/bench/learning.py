@@ -35,7 +35,7 @@ LOOP_MAPS = 10
 
 
 def labelled_pictures(count: int, folder: Path) -> LabelledImages:
-    """So many JPEG files in ten class folders: the examples, each time cut differently, at one size."""
+    """Writes JPEG files in ten class folders: the examples, each time cut differently, at one size."""
     generator = np.random.default_rng(0)
     pictures = [read_image(path) for path in examples()]
     for number in range(count):

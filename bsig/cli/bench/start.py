@@ -76,7 +76,7 @@ def package_times(report: str) -> list[dict[str, Any]]:
 
 
 def _run(*arguments: str, code: int = 0) -> str:
-    """What a fresh interpreter wrote to stderr.
+    """The stderr of a fresh interpreter.
 
     Raises:
         InputError: it ended with another code.

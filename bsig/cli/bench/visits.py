@@ -34,7 +34,7 @@ class AnswerTimes:
 
 @dataclass(frozen=True)
 class Visit:
-    """What a visitor does. Nobody has been watched: these are assumptions, and the page names them.
+    """The acts of a visitor. Nobody has been watched: these are assumptions, and the page names them.
 
     Attributes:
         own_pictures: pictures beside the example.
@@ -62,7 +62,7 @@ class Line:
     waits: list[float] = field(default_factory=list)
 
     def served(self, now: float, seconds: float) -> float:
-        """When somebody who comes now, and takes so long, is done."""
+        """The second at which somebody is finished who comes now and takes `seconds`."""
         start = max(now, self.free_at)
         self.waits.append(start - now)
         self.busy_s += seconds

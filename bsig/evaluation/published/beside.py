@@ -114,7 +114,7 @@ def equal_rows(rows: Sequence[RowBeside]) -> list[list[RowBeside]]:
 
 
 def summary(rows: Sequence[RowBeside]) -> dict[str, tuple[int, int, int]]:
-    """For each treatment the numbers of cells that get clearly better, clearly worse, and neither.
+    """The numbers of cells that get clearly better, clearly worse, and neither, by treatment.
 
     Rows that measured the same count once.
     """

@@ -117,7 +117,7 @@ class PublishedRow:
         return self.pictures * scores / rates.passes_a_second[NETWORKS[self.network]]
 
     def seconds(self, rates: Rates, maps: MapCounts) -> float:
-        """All of it, one after the other."""
+        """The seconds of all parts, one after the other."""
         return self.box_seconds(rates, maps) + self.encoder_seconds(rates) + self.score_seconds(rates, maps)
 
 

@@ -295,7 +295,7 @@ class BlankMapDiagnosis:
 
     @property
     def evidence(self) -> Evidence:
-        """Of the branch that was asked about."""
+        """The evidence of the branch that was asked about."""
         return self.explanation.evidence(self.branch)
 
     @property

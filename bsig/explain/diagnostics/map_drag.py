@@ -69,7 +69,7 @@ class MapDrag:
         return own + change
 
     def probabilities(self, target: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " s"]:
-        """Of the classes shown, with the shift that painted this map added to every class of the branch's head."""
+        """The probabilities of the shown classes with the shift that paints `target` in every class of the head."""
         logits = self.logits + float(target.mean() - self.own_map.mean(dtype=np.float64))
         if self.branch == "sigmoid":
             return 1 / (1 + np.exp(-(logits - self.offset) / self.temperature))

@@ -47,7 +47,7 @@ NO_SIGN = 4
 def quadrant_of_channels(
     softmax_weights: Float[Tensor, " k"], sigmoid_weights: Float[Tensor, " k"]
 ) -> Int[Tensor, " k"]:
-    """For each channel the index of its entry in `QUADRANTS`.
+    """The index in `QUADRANTS` of each channel.
 
     A weight of exactly zero (a clamped one, say) is neither excitatory nor inhibitory; such a channel is "no sign" and
     never counts as flipped, so that clamping weights is not mistaken for sign collapse.

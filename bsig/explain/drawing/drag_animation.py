@@ -86,7 +86,7 @@ def _place(drag: MapDrag, turn: float) -> Place:
 
 
 def _ground(drag: MapDrag, sigmoid: Image.Image) -> Image.Image:
-    """What no frame changes: titles and the sigmoid branch's map."""
+    """The part that no frame changes: titles and the sigmoid branch's map."""
     ground = Image.new("RGB", SIZE_WH, PAPER)
     draw = ImageDraw.Draw(ground)
     words = f"One classifier, any heatmap of '{drag.class_name}'"

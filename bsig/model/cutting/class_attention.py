@@ -126,7 +126,7 @@ def _siblings(at: str, layers: dict[str, nn.Module]) -> set[str]:
 
 
 def _outputs_of(model: nn.Module, names: set[str], example: Tensor) -> dict[str, Any]:
-    """What each of these layers gives for a picture."""
+    """The output of each of these layers for a picture."""
     outputs: dict[str, Any] = {}
     layers = dict(model.named_modules())
 

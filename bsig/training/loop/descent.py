@@ -27,7 +27,7 @@ class CutShort(Exception):  # noqa: N818  not an error: it never leaves training
 
 @dataclass(frozen=True)
 class DescentStep:
-    """Where in a training one step is, its learning rate, and the numbers of its pictures."""
+    """One step of a training: its number, its learning rate, and the numbers of its pictures."""
 
     epoch: int
     number: int

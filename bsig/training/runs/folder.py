@@ -178,7 +178,7 @@ def change_state(folder: Path, **changes: Any) -> RunState:
 
 
 def change_state_if(holds: Callable[[RunState], bool], folder: Path, **changes: Any) -> bool:
-    """As `change_state`, but only a state of which `holds` is true; returns whether it was.
+    """Changes a state like `change_state`, but only if `holds` is true of it; returns whether it was.
 
     Nobody changes the state in between: a worker that is late must not overwrite what the next app has said of its run.
     """

@@ -97,7 +97,7 @@ def _numbers(drag: MapDrag) -> Html:
 
 
 def _percent(share: float) -> str:
-    """With the decimals of `page.js`."""
+    """A share in percent, with the decimals of `page.js`."""
     return f"{100 * share:.2f} %"
 
 

@@ -109,7 +109,7 @@ def note(text: str, **attributes: Any) -> Html:
 
 
 def folded(summary: str, content: str, **attributes: Any) -> Html:
-    """What is folded away below a line until it is asked for; nothing for no content."""
+    """Content that is folded away below a line until it is asked for; nothing for no content."""
     return element("details", element("summary", summary), content, **attributes) if content else Html()
 
 
@@ -221,7 +221,7 @@ def progress_bar(share: float | None, label: str = "") -> Html:
 
 
 def waiting(words: str, share: float | None, seconds_left: float | None) -> Html:
-    """What goes on, how far it is and how long it still takes, over a bar.
+    """A job in words, with its share and the time left, over a bar.
 
     Args:
         words: what is done, such as "Measuring 32 pictures".
@@ -237,7 +237,7 @@ def waiting(words: str, share: float | None, seconds_left: float | None) -> Html
 
 
 def followed(content: str, job: str, stamp: str = "", press: str = "") -> Html:
-    """What is said of a long job that goes on: the page's script asks `/progress` for it anew each second.
+    """The words on a long job: the page's script asks `/progress` for them anew each second.
 
     Args:
         content: as it stands now.

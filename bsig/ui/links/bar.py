@@ -61,7 +61,7 @@ class LinkBar:
 
 @dataclass(frozen=True)
 class Screens:
-    """All that a link speaks of."""
+    """The screens that a link can set."""
 
     tabs: gr.Tabs
     compare: CompareScreen
@@ -135,7 +135,7 @@ def _connect_copy(bar: LinkBar, screens: Screens) -> None:
 
 
 def view_now(screens: Screens, values: InputValues, *, tab: str, step: int) -> tuple[View | None, str]:
-    """What is seen now, and a sentence where something of it cannot be linked to; no view where nothing can be.
+    """The view on the page, and a sentence where something of it cannot be linked to; no view where nothing can be.
 
     Args:
         screens: the page.

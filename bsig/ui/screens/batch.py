@@ -39,7 +39,7 @@ ONE_AT_A_TIME: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class BatchInputs:
-    """What is explained.
+    """The pictures, the checkpoint and the class of a batch.
 
     Attributes:
         files: paths of uploaded pictures and zips.

@@ -217,7 +217,7 @@ def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
 
 
 def _settings_fields(bench: Workbench) -> dict[str, Any]:
-    """What a file of weights does not always tell; empty fields leave it to the file and to timm."""
+    """The settings that a file of weights may lack; empty fields leave them to the file and to timm."""
     local = not bench.is_public
     or_path = ", or the path of a file or of a folder of class folders" if local else ""
     return {
@@ -240,7 +240,7 @@ def _settings_fields(bench: Workbench) -> dict[str, Any]:
 
 
 def _stage_titles(bench: Workbench, name: str) -> list[str]:
-    """Where the features of that backbone can be taken; of a hub model that is known once it is loaded."""
+    """The stages at which that backbone's features can be taken; those of a hub model are known once it is loaded."""
     if name:
         bench.limits.check_backbone(name.strip())
     if not name or name.startswith(HUB):

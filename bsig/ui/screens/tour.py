@@ -50,7 +50,7 @@ NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so i
 
 @dataclass(frozen=True)
 class StepAnswer:
-    """What one step shows.
+    """The pictures and words of one step.
 
     Attributes:
         explanation: the explanation whose maps are drawn.
@@ -165,13 +165,13 @@ class _Pane:
 
     @property
     def outputs(self) -> list[Any]:
-        """What the control's value changes."""
+        """The parts that the control's value changes."""
         return [self.words, *self.pictures.values(), *self.drag]
 
 
 @dataclass(frozen=True)
 class TourScreen:
-    """What a link says of the tour.
+    """The parts of the tour that a link sets.
 
     Attributes:
         walk: which step is open.

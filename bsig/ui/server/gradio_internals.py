@@ -122,7 +122,7 @@ def is_update(answer: Any) -> bool:
 
 
 def cache_folder() -> str:
-    """Where gradio keeps uploads and answers, and from where it serves them."""
+    """The folder in which gradio keeps uploads and answers, and from which it serves them."""
     return get_upload_folder()
 
 
@@ -322,7 +322,7 @@ def turn_of(event: Any) -> str:
 
 
 class FairTurns:
-    """Whose question is next: the visitor with the fewest under way, of several the one who waited longest for a turn.
+    """The order of visitors: next is who has the fewest questions under way; of several, who waited longest for a turn.
 
     Nobody has all the places of a line: one is left for whoever comes next.
 

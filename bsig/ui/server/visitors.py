@@ -41,7 +41,7 @@ def key_script() -> str:
 
 @runtime_checkable
 class Visits(Protocol):
-    """Whoever keeps account of what visitors do."""
+    """A record of what visitors do."""
 
     def note_request(self, key: str) -> None:
         """Notes that a request came."""

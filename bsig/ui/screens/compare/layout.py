@@ -91,7 +91,7 @@ class HistoryControls:
 
     @property
     def components(self) -> list[Any]:
-        """Whatever a new view changes."""
+        """The parts that a new view changes."""
         return [self.row, self.earlier, self.views]
 
 
@@ -143,7 +143,7 @@ class CompareLayout:
 
     @property
     def drawn(self) -> list[Any]:
-        """Whatever an explanation changes."""
+        """The parts that an explanation changes."""
         return [
             *(part for row in (self.class_row, self.contrast, *self.more) for part in row.components),
             *self.why.components, self.finetune, self.numbers, self.cells, self.single, self.wipe, self.wipe_at,
@@ -153,7 +153,7 @@ class CompareLayout:
 
     @property
     def outputs(self) -> list[Any]:
-        """Whatever another picture or checkpoint changes."""
+        """The parts that another picture or checkpoint changes."""
         fields = self.fields
         return [
             *self.drawn,
@@ -299,7 +299,7 @@ def _centred() -> tuple[gr.Image, gr.Image]:
 
 
 def _large_pictures() -> dict[str, Any]:
-    """What stands in place of the maps: the difference, and the wipe with its slider."""
+    """The pictures in place of the maps: the difference, and the wipe with its slider."""
     single = MapImage(
         label="Sigmoid less softmax", format="png", visible=False, elem_classes="bsig-map",
         buttons=["download", "fullscreen"], height=520, interactive=False,
@@ -339,7 +339,7 @@ def _picture() -> tuple[gr.Image, gr.Dropdown, gr.HTML]:
 
 
 def _settings(bench: Workbench) -> dict[str, Any]:
-    """Which checkpoint is asked, and how its maps are made."""
+    """The controls of the checkpoint and of how its maps are made."""
     return {
         "checkpoint": Choice(
             bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint",

@@ -40,7 +40,7 @@ from bsig.ui.workbench import Workbench
 
 @dataclass(frozen=True)
 class CompareScreen:
-    """What other screens and links need of Compare: its controls, and the ways to draw it anew.
+    """The parts of Compare that other screens and links need: its controls, and the ways to draw it anew.
 
     Attributes:
         layout: its components.
@@ -89,7 +89,7 @@ class CompareScreen:
 
     @property
     def restored(self) -> list[Any]:
-        """Whatever a link sets."""
+        """The parts that a link sets."""
         controls = [control for control in self.fields if control not in self.layout.outputs]
         return [*self.layout.outputs, *controls, self.layout.example, self.layout.reason]
 
@@ -282,7 +282,7 @@ def _connect_choices(screen: CompareScreen) -> None:
 
 
 def _connect_finer_grid(screen: CompareScreen, on_choice: Callable[[InputValues], Answers]) -> None:
-    """Where maps of the model's own grid stand in for finer ones, encodes the picture anew and then draws those.
+    """Encodes the picture on the finer grid where coarse maps stand in for finer ones, and then draws those.
 
     Two events, since the second asks with the controls as they are when the first has ended: a visitor who has chosen
     another class meanwhile does not see the maps of the one before.
@@ -357,7 +357,7 @@ def _connect_history(screen: CompareScreen) -> None:
 
     @in_words
     def on_back(values: InputValues) -> Answers:
-        """To the view that was chosen from the list, which then is the last; by Undo to the one before this one."""
+        """Goes back to the view from the list, which then is the last; Undo goes to the one before this one."""
         views, place = values[history.views], values[history.earlier]
         if len(views) < 2:
             return history_answers(views)  # gradio takes no empty answer

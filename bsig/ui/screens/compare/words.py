@@ -215,7 +215,7 @@ def _json_in_html(content: dict[str, Any]) -> str:
 
 
 def wipe_label(explanation: Explanation) -> str:
-    """What lies on either side of the wipe's line."""
+    """The maps on either side of the wipe's line, in words."""
     softmax, sigmoid = area_text(explanation.softmax), area_text(explanation.sigmoid)
     return f"Left: softmax branch, evidence on {softmax} of the picture. Right: sigmoid branch, on {sigmoid}."
 

@@ -37,7 +37,7 @@ QUICK_METHODS = tuple(key for key, method in CAM_METHODS.items() if not method.i
 
 @dataclass(frozen=True)
 class OwnPictures:
-    """What a visitor wants measured.
+    """The pictures of a visitor, and how they are to be measured.
 
     Attributes:
         checkpoint: by name; None for the default one.
@@ -55,7 +55,7 @@ class OwnPictures:
 
     @property
     def name(self) -> str:
-        """What the pictures are called: the zip as it was uploaded, not where it is unpacked."""
+        """The name of the pictures: the zip as it was uploaded, not where it is unpacked."""
         return Path(self.zip_file).stem if self.zip_file else Path(self.folder.strip()).expanduser().name
 
 
@@ -143,7 +143,7 @@ def _named_as_uploaded(bench: Workbench, own: OwnPictures) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class PicturesCheck:
-    """What a visitor's pictures are, before anything is measured.
+    """A check of a visitor's pictures, before anything is measured.
 
     Attributes:
         pictures: how many there are of the split that is measured.

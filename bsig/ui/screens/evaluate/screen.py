@@ -38,7 +38,7 @@ WEIGHTS = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the pa
 
 @dataclass(frozen=True)
 class Choice:
-    """Which results are shown.
+    """The choice of the results that are shown.
 
     Attributes:
         data: the title of the results; None where there are none.
@@ -52,7 +52,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class EvaluateScreen:
-    """What a link says of this screen.
+    """The parts of the screen that a link sets.
 
     Attributes:
         open_event: the arguments of the event that draws the screen.
@@ -251,7 +251,7 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
 
 
 def _check_answer(bench: Workbench, pictures: OwnPictures) -> html.Html:
-    """What is known of the chosen pictures, or in its place why they cannot be measured."""
+    """The check of the chosen pictures, or the reason why they cannot be measured."""
     try:
         check = checked_pictures(bench, pictures)
     except InputError as error:
@@ -260,7 +260,7 @@ def _check_answer(bench: Workbench, pictures: OwnPictures) -> html.Html:
 
 
 def _end_words(bench: Workbench, title: str) -> html.Html:
-    """What was measured: how many pictures, and which split they are."""
+    """The number of pictures that were measured, and their split."""
     evaluation = bench.visitor_space.evaluations.get(title)
     if evaluation is None:
         return html.note("Done.", role="status")

@@ -145,5 +145,5 @@ def progress_words(step: JobProgress) -> html.Html:
 
 
 def check_html(check: PicturesCheck) -> html.Html:
-    """What own pictures are, before they are measured: a sentence, and a line for each class that is left out."""
+    """A check of own pictures, before they are measured: a sentence, and a line for each class that is left out."""
     return html.joined(html.note(check.words, role="status"), html.bullets(check.remarks))

@@ -37,7 +37,7 @@ class FormPart:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """What is known of the data before anything starts.
+    """A check of the data before anything starts.
 
     Attributes:
         words: as HTML; where the data cannot be used, why.
@@ -152,7 +152,7 @@ def starts(bench: Workbench) -> list[str]:
 
 
 def checked_data(form: Form, bench: Workbench) -> CheckedData:
-    """What is known of the data; what is wrong with it is said there, and not thrown at the visitor."""
+    """The check of the data; a fault of the data is a sentence in it, not an error."""
     try:
         return _known_data(form, bench)
     except UnmatchedClassesError as error:
@@ -162,7 +162,7 @@ def checked_data(form: Form, bench: Workbench) -> CheckedData:
 
 
 def _known_data(form: Form, bench: Workbench) -> CheckedData:
-    """As `checked_data`.
+    """The check of data that can be read.
 
     Raises:
         InputError: as `form_check`; nothing to say where a zip or a folder is still to be chosen.

@@ -158,7 +158,7 @@ def run_answers(
 
 
 def run_html(run: Run, position: int | None, stamp: str) -> html.Html:
-    """Where the run stands; the page follows it as long as it goes on."""
+    """The status of the run; the page follows it as long as it goes on."""
     words = status_html(run, position)
     return words if run.state.standing in ENDED else html.followed(words, f"{RUN} {run.name}", stamp, NEWS)
 
@@ -237,7 +237,7 @@ def menu(runs: list[Run], name: str | None) -> Any:
 
 @dataclass(frozen=True)
 class Seen:
-    """What of a run is on the page; another value says that there is something new to draw.
+    """The state of a run on the page; another value means that there is something new to draw.
 
     Attributes:
         stamps: when the run's state and events were written.

@@ -50,7 +50,7 @@ class TwoMaps:
     scale: gr.HTML
 
     def outputs(self) -> list[Any]:
-        """All parts."""
+        """All parts that an answer fills."""
         return [self.finding, self.row, *self.pictures.values(), self.scale]
 
 

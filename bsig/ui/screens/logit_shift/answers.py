@@ -135,7 +135,7 @@ def _thumbnail(encoded: EncodedImage, channel: int) -> Any:
 
 
 def survey_answers(layout: ShiftLayout, bench: Workbench, encoded: EncodedImage, class_index: int) -> Answers:
-    """What holds for every shift of this picture: the sentence, the table of zeros, the plots."""
+    """The answers that hold for every shift of this picture: the sentence, the table of zeros, the plots."""
     vector, title = fitted_shift_of(bench, encoded)
     model = encoded.model
     shares = {

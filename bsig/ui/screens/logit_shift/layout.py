@@ -68,7 +68,7 @@ class ShiftLayout:
 
     @property
     def drawn(self) -> list[Any]:
-        """Whatever a shift changes."""
+        """The parts that a shift changes."""
         return [
             self.finding, self.painted_map, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
             self.thumbnail,
@@ -76,7 +76,7 @@ class ShiftLayout:
 
     @property
     def outputs(self) -> list[Any]:
-        """Whatever another picture, class or checkpoint changes."""
+        """The parts that another picture, class or checkpoint changes."""
         fields = self.fields
         return [
             *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
@@ -152,7 +152,7 @@ def _pictures() -> dict[str, gr.Image]:
 
 
 def _painting() -> dict[str, Any]:
-    """Whose heatmap, which kind of shift, and where the heatmap is painted."""
+    """The controls of the heatmap, the kind of shift, and the place that the heatmap is painted at."""
     subject = gr.Radio(
         [(title, key) for key, title in SUBJECTS.items()], value=next(iter(SUBJECTS)), label="Whose heatmap",
         elem_id="shift-subject",
@@ -168,7 +168,7 @@ def _painting() -> dict[str, Any]:
 
 
 def _adding() -> dict[str, Any]:
-    """What is added to all channels, or to one; seen where that kind of shift is chosen."""
+    """The controls of the number that all channels or one get; visible where that kind of shift is chosen."""
     return {
         "delta": gr.Slider(
             -LARGEST_DELTA, LARGEST_DELTA, DEFAULT.delta, step=0.001, label="delta, added to every channel weight",

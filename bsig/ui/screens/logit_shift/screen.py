@@ -25,7 +25,7 @@ from bsig.ui.workbench import Workbench
 
 @dataclass(frozen=True)
 class ShiftScreen:
-    """What links need of this screen, and what its own events share."""
+    """The parts of the screen that links need and that its own events share."""
 
     layout: ShiftLayout
     bench: Workbench
@@ -42,7 +42,7 @@ class ShiftScreen:
         return self.compare.fields.components | self.fields.components
 
     def question(self, values: InputValues) -> tuple[CompareInputs, EncodedImage, int]:
-        """What is asked in Compare, its picture encoded, and the index of the class whose heatmap is moved."""
+        """The inputs of Compare, its encoded picture, and the index of the class to move."""
         inputs = self.compare.fields.read(values)
         encoded = self.bench.encode(inputs.image, inputs.checkpoint)
         name = inputs.class_name if self.fields.read(values).subject == "asked" else None

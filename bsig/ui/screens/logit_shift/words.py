@@ -35,7 +35,7 @@ def shift_finding_html(picture: ShiftedPicture, why: str) -> Html:
 
 
 def map_description(pane: str, values: np.ndarray, class_name: str) -> str:
-    """What a pane shows, with the strongest cell, for those who do not see it."""
+    """A pane in words, with its strongest cell, for those who do not see it."""
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return (
         f"{DESCRIPTIONS[pane]} for {class_name}: maximum {values.max():.2f} in row {row + 1}, column {column + 1} of "
