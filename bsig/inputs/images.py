@@ -103,7 +103,7 @@ def stored_turn(source: str | Path | bytes, name: str) -> Image.Transpose | None
     """The turn by which `read_image` makes the stored pixels upright; None where they are.
 
     Raises:
-        InputError: as of `read_image`, of what the header says.
+        InputError: the header breaks a rule of `read_image`.
     """
     with _opened(source, name) as picture:
         return _turn_of(picture)
@@ -241,7 +241,7 @@ def _decoding(picture: Image.Image, name: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        # As above: every reader fails in its own way on a file that is cut short or damaged.
+        # Every reader fails in its own way on a file that is cut short or damaged.
         raise InputError(
             f"{name} starts like a {picture.format or picture.mode} picture but cannot be decoded ({_reason(error)}); "
             "it may be cut short: save or download it again."

@@ -273,10 +273,10 @@ def _cached_weights(name: str) -> dict[str, Any]:
     if config is None or not config.hf_hub_id or hub_has_address():
         return {}
     file = config.hf_hub_filename or "pytorch_model.bin"
-    # As timm looks for it on the hub: safetensors first, under its usual names.
+    # timm looks on the hub in this order: safetensors first, under its usual names.
     names = (file.replace("pytorch_model.bin", "model.safetensors"), file.replace(".bin", ".safetensors"), file)
     path = cached_hub_file(config.hf_hub_id, names)
-    # Of the registry's `custom_load` only 'hf' is about the file on the hub.
+    # Only 'hf' in the registry's `custom_load` is about the file on the hub.
     return {"pretrained_cfg_overlay": {"file": str(path), "custom_load": config.custom_load == "hf"}}
 
 

@@ -94,7 +94,7 @@ class ClassEmbeddings:
     def with_settings(
         self, class_names: tuple[str, ...] | None, logit_scale: float | None, logit_bias: float | None
     ) -> ClassEmbeddings:
-        """The embeddings with what is asked for in the place of what the file says.
+        """The embeddings with the given settings in place of the file's.
 
         Raises:
             InputError: as the class.

@@ -90,7 +90,7 @@ def _contour_boxes(grey: UInt8[Array, "H W"], cut: int) -> tuple[Int[Array, "_ 4
     if not contours:
         return np.array([NO_BOX]), np.array(NO_BOX)
     boxes = np.array([cv2.boundingRect(contour) for contour in contours], dtype=np.int64)
-    # As in the public code: the far end is one pixel beyond the contour's, but never beyond the picture.
+    # The public code does the same: the far end is one pixel beyond the contour's, but never beyond the picture.
     boxes[:, 2:] = np.minimum(boxes[:, 2:] + boxes[:, :2], (grey.shape[1] - 1, grey.shape[0] - 1))
     areas = [cv2.contourArea(contour) for contour in contours]
     return boxes, boxes[areas.index(max(areas))]

@@ -53,7 +53,7 @@ class RowBeside:
     """One method and metric: the published cells and the measured ones.
 
     Attributes:
-        metric: key in `METRICS` of what was measured.
+        metric: key in `METRICS` of the measured metric.
     """
 
     method: str

@@ -122,7 +122,7 @@ def sign_quadrants(
         quadrant.bincount(evidence_mass(features, weights).double(), minlength=len(QUADRANTS)).tolist()
         for weights in (softmax_weights, sigmoid_weights)
     )
-    # As `evidence_share`, summed: the mean of a quadrant's share in each branch.
+    # `evidence_share`, summed: the mean of a quadrant's share in each branch.
     has_evidence = 0 not in (sum(softmax), sum(sigmoid))
     shares = [
         (a / sum(softmax) + b / sum(sigmoid)) / 2 if has_evidence else None

@@ -70,7 +70,7 @@ class Lane:
         with self._change:
             # Also one that has just ended and whose worker has not said so yet: it is resumed.
             if folder not in (waiting for waiting, _ in self._waiting):
-                # With the context of whoever asked: a GPU is lent to a person, not to an app.
+                # The run keeps the context of the person who asked: a GPU is lent to a person, not to an app.
                 self._waiting.append((folder, copy_context()))
             self._change.notify_all()
 

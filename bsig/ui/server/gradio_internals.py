@@ -354,7 +354,7 @@ class FairTurns:
         self._last_turn[visitor] = self._turns
 
     def refusal(self, waiting: int) -> str | None:
-        """The sentence for a visitor of whom so many questions wait already; None while there is room for one more."""
+        """The refusal for a visitor with that many waiting questions; None while there is room for one more."""
         if waiting < self._waiting_each:
             return None
         return f"Queue is full: {waiting} of your questions are waiting, a visitor may have {self._waiting_each}; wait."

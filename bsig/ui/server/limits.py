@@ -217,7 +217,7 @@ class Limits:
         )
 
     def lifetime(self) -> str:
-        """A sentence on how long a visitor's things are there and for whom; empty in a local app."""
+        """A sentence on how long a visitor's things stay and who sees them; empty in a local app."""
         if not self.is_public:
             return ""
         return (

@@ -149,7 +149,7 @@ class VisitorSpaces:
         os.environ["TMPDIR"] = str(folder)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
 
-    # What visitors do, as `bsig.ui.server.visitors` tells it.
+    # `bsig.ui.server.visitors` calls these when visitors do something.
 
     def note_request(self, key: str) -> None:
         """Notes that a request came."""
