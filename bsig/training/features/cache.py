@@ -333,7 +333,7 @@ class _Rows:
         try:
             self._tell(file.path, error)
             self.memory = self._allocated(file.row_shape)
-            self.memory[: self.filled] = file.written()[: self.filled]
+            self.memory[: self.filled] = file.rows_so_far()[: self.filled]
         finally:
             file.discard()
 

@@ -61,7 +61,7 @@ class FeatureFile:
         _write_all(self.file, np.ascontiguousarray(rows, dtype=np.float32).tobytes())
         self.rows += len(rows)
 
-    def written(self) -> np.ndarray:
+    def rows_so_far(self) -> np.ndarray:
         """Returns the rows so far, read back into memory."""
         shape, start = (self.rows, *self.row_shape), len(_header((self.rows, *self.row_shape)))
         return np.fromfile(self.temporary, np.float32, math.prod(shape), offset=start).reshape(shape)

@@ -105,7 +105,7 @@ class VisitorSpaces:
         self._owners: dict[Path, set[str]] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self._held = contextlib.ExitStack()
+        self._locks = contextlib.ExitStack()
         self._app_folder: Path | None = None
         self._guesses = Guesses()
         if limits.is_public and work_folder is not None:
@@ -212,7 +212,7 @@ class VisitorSpaces:
                 space.uploads.clear()
         if self._app_folder:
             shutil.rmtree(self._app_folder, ignore_errors=True)
-        self._held.close()
+        self._locks.close()
 
     def _is_left(self, space: VisitorSpace) -> bool:
         quiet = time.monotonic() - space.last_request
@@ -271,7 +271,7 @@ class VisitorSpaces:
                         shutil.rmtree(other, ignore_errors=True)  # of an app that was killed
                 folder = root / secrets.token_hex(8)
                 folder.mkdir(mode=0o700)
-                self._held.enter_context(locked(folder))
+                self._locks.enter_context(locked(folder))
         except OSError as error:
             raise InputError(f"`--work-folder` ('{root.parent}') cannot be used ({error}); choose another.") from error
         return folder

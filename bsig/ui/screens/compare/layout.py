@@ -142,7 +142,7 @@ class CompareLayout:
     finer_count: gr.State
 
     @property
-    def drawn(self) -> list[Any]:
+    def answer_parts(self) -> list[Any]:
         """The parts that an explanation changes."""
         return [
             *(part for row in (self.class_row, self.contrast, *self.more) for part in row.components),
@@ -156,7 +156,7 @@ class CompareLayout:
         """The parts that another picture or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn,
+            *self.answer_parts,
             fields.class_name,
             fields.method,
             fields.other_class,

@@ -256,12 +256,12 @@ def _connect_choices(screen: CompareScreen) -> None:
         return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
 
     for control in (fields.method, fields.weights):
-        control.input(on_method, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
+        control.input(on_method, fields.components, layout.answer_parts, trigger_mode="always_last", **PRIVATE).then(
             **screen.ready_event
         )
-    fields.reading.input(on_reading, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
-        **screen.ready_event
-    )
+    fields.reading.input(
+        on_reading, fields.components, layout.answer_parts, trigger_mode="always_last", **PRIVATE
+    ).then(**screen.ready_event)
     for control in fields:
         if control in (fields.image, fields.checkpoint, fields.reading, fields.method, fields.weights):
             continue
@@ -271,7 +271,7 @@ def _connect_choices(screen: CompareScreen) -> None:
         events = [control.input]
         if isinstance(control, gr.Slider):
             events = [control.release] if control is fields.budget else [control.input, control.release]
-        gr.on(events, on_choice, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
+        gr.on(events, on_choice, fields.components, layout.answer_parts, trigger_mode="always_last", **PRIVATE).then(
             **screen.ready_event
         )
     _connect_finer_grid(screen, on_choice)
@@ -300,7 +300,7 @@ def _connect_finer_grid(screen: CompareScreen, on_choice: Callable[[InputValues]
     hidden = {**PRIVATE, "show_progress": "hidden", "trigger_mode": "always_last"}
     finer_inputs = {layout.sharpening, layout.finer_count, *fields}
     layout.sharpening.change(on_sharpening, finer_inputs, layout.finer_count, **hidden)
-    layout.finer_count.change(on_choice, fields.components, layout.drawn, **hidden)
+    layout.finer_count.change(on_choice, fields.components, layout.answer_parts, **hidden)
 
 
 def _connect_files(screen: CompareScreen) -> None:

@@ -149,7 +149,7 @@ class PicturesCheck:
         pictures: how many there are of the split that is measured.
         measured: how many of them would be, at most: of classes that the checkpoint has, and not above the limit.
         is_drawn: whether the limit draws some of all; which of them have a class of the checkpoint is not known yet.
-        known: classes of the data that the checkpoint has.
+        known_classes: classes of the data that the checkpoint has.
         unmatched: pictures of each class that it does not have; they are left out.
         split_sentence: which split is measured, and why.
     """
@@ -157,15 +157,19 @@ class PicturesCheck:
     pictures: int
     measured: int
     is_drawn: bool
-    known: int
+    known_classes: int
     unmatched: Mapping[str, int]
     split_sentence: str
 
     @property
     def words(self) -> str:
         """The check in a sentence or three."""
-        classes = self.known + len(self.unmatched)
-        names = f"{self.known} of {classes} classes are the checkpoint's" if self.unmatched else f"{classes} classes"
+        classes = self.known_classes + len(self.unmatched)
+        names = (
+            f"{self.known_classes} of {classes} classes are the checkpoint's"
+            if self.unmatched
+            else f"{classes} classes"
+        )
         at_most = "at most " if self.is_drawn and self.unmatched else ""
         parts = [f"{self.pictures} pictures, {names}; {at_most}{self.measured} are measured.", self.split_sentence]
         if self.measured < FEW_PICTURES:
@@ -207,7 +211,7 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
         pictures=total,
         measured=min(len(usable), limit) if is_drawn and limit else len(usable),
         is_drawn=is_drawn,
-        known=len(match.index_of),
+        known_classes=len(match.index_of),
         unmatched=_left_out_of_class(split.images, match),
         split_sentence=split.sentence,
     )

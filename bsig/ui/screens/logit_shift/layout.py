@@ -67,7 +67,7 @@ class ShiftLayout:
     is_shown: gr.Textbox
 
     @property
-    def drawn(self) -> list[Any]:
+    def answer_parts(self) -> list[Any]:
         """The parts that a shift changes."""
         return [
             self.finding, self.painted_map, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
@@ -79,7 +79,7 @@ class ShiftLayout:
         """The parts that another picture, class or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
+            *self.answer_parts, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
             self.actual, self.proof, self.exported, self.animation, self.zero_table, *self.plots.values(),
         ]  # fmt: skip
 

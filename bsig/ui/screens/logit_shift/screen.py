@@ -142,10 +142,10 @@ def _connect_painting(screen: ShiftScreen) -> None:
         answers = screen.answers(values, replace(fields.read(values), kind="paint", cell=cell))
         return {**fields.answers(cell=cell, kind="paint", target=None), **answers}
 
-    fields.target.input(on_target, screen.inputs, [fields.cell, *layout.drawn], **PRIVATE)
+    fields.target.input(on_target, screen.inputs, [fields.cell, *layout.answer_parts], **PRIVATE)
     # The block itself is no output: it is in the visitor's hand, and would lose the pointer and the focus.
     layout.dragged.click(
-        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.drawn],
+        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.answer_parts],
         js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip
 
@@ -172,9 +172,9 @@ def _connect_kinds(screen: ShiftScreen) -> None:
     controls = [fields.target, fields.delta, fields.channel, fields.channel_delta, layout.thumbnail]
     fields.kind.change(on_kind, fields.kind, controls, **PRIVATE)
     for control in (fields.kind, fields.channel):
-        control.input(on_wish, screen.inputs, layout.drawn, **PRIVATE)
+        control.input(on_wish, screen.inputs, layout.answer_parts, **PRIVATE)
     for slider in (fields.delta, fields.channel_delta):
-        slider.change(on_wish, screen.inputs, layout.drawn, trigger_mode="always_last", **PRIVATE)
+        slider.change(on_wish, screen.inputs, layout.answer_parts, trigger_mode="always_last", **PRIVATE)
 
 
 def _connect_files(screen: ShiftScreen) -> None:

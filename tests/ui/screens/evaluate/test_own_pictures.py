@@ -106,7 +106,7 @@ def test_the_check_counts_pictures_and_names_the_classes_that_the_checkpoint_lac
     own = OwnPictures(CHECKPOINT, None, str(data), ["cam"], ["signed"], None)
     check = checked_pictures(bench, own)
     assert check is not None
-    assert (check.pictures, check.measured, check.known, dict(check.unmatched)) == (6, 4, 2, {"unicorn": 2})
+    assert (check.pictures, check.measured, check.known_classes, dict(check.unmatched)) == (6, 4, 2, {"unicorn": 2})
     assert check.words.startswith("6 pictures, 2 of 3 classes are the checkpoint's; 4 are measured.")
     assert check.remarks == ["'unicorn' is no class of this checkpoint: 2 pictures left out."]
     drawn = checked_pictures(bench, replace(own, limit=3))
@@ -122,7 +122,7 @@ def test_a_picture_of_several_classes_is_counted_once_and_kept_for_the_known_one
     (tmp_path / "index.csv").write_text("\n".join(lines), encoding="utf-8")
     check = checked_pictures(bench, OwnPictures(CHECKPOINT, None, str(tmp_path), ["cam"], ["signed"], None))
     assert check is not None
-    assert (check.pictures, check.measured, check.known) == (4, 3, 2)
+    assert (check.pictures, check.measured, check.known_classes) == (4, 3, 2)
     assert check.unmatched == {"faun": 1, "unicorn": 1}
 
 
