@@ -130,11 +130,11 @@ def test_a_cell_under_the_pointer_is_outlined_on_both_maps_and_told_without_a_re
     visit: Callable[..., Any],
 ) -> None:
     page, explanation = visit("?example=cat-golf-ball"), _golf_ball()
-    said = json.loads(page.locator("#cells script").text_content())
-    np.testing.assert_allclose(said["rows"][0]["sigmoid"], explanation.sigmoid.map, atol=0.006)
+    cells = json.loads(page.locator("#cells script").text_content())
+    np.testing.assert_allclose(cells["rows"][0]["sigmoid"], explanation.sigmoid.map, atol=0.006)
     page.wait_for_function(QUIET)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if request.method == "POST" else None)
     page.mouse.move(*_cell(page, "map-softmax", 5, 1))
     box = page.locator("#bsig-cell-words")
     expect(box).to_contain_text("golf ball, row 6, column 2")
@@ -147,7 +147,7 @@ def test_a_cell_under_the_pointer_is_outlined_on_both_maps_and_told_without_a_re
     page.mouse.move(2, 2)
     expect(page.locator(".bsig-cell")).to_have_count(0)
     expect(box).to_be_hidden()
-    assert asked == []
+    assert requests == []
 
 
 def test_the_arrow_keys_read_a_map_cell_by_cell(visit: Callable[..., Any]) -> None:

@@ -48,12 +48,12 @@ def test_the_report_of_an_upload_opens_offline_and_prints(uploaded: Any, browser
     assert re.fullmatch(r"bsig-[\w-]+-cam\.html", file.name)
     offline = browser.new_context(offline=True, viewport={"width": 400, "height": 900}, color_scheme="dark")
     try:
-        report, asked, said = offline.new_page(), [], []
-        report.on("request", lambda request: asked.append(request.url))
-        report.on("console", lambda message: said.append(message.text))
+        report, urls, messages = offline.new_page(), [], []
+        report.on("request", lambda request: urls.append(request.url))
+        report.on("console", lambda message: messages.append(message.text))
         report.goto(file.as_uri())
-        assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
-        assert said == []
+        assert [url for url in urls if not url.startswith("data:")] == [file.as_uri()]
+        assert messages == []
         assert report.locator(".finding").inner_text() in finding(uploaded)
         expect(report.locator("body")).to_contain_text("holiday.png")
         expect(report.locator("body")).to_contain_text("All maps share one scale, from −")
@@ -63,11 +63,11 @@ def test_the_report_of_an_upload_opens_offline_and_prints(uploaded: Any, browser
         assert report.evaluate(paper) == DARK
         report.emulate_media(media="print")
         assert report.evaluate(paper) == LIGHT
-        printed = report.pdf(prefer_css_page_size=True, print_background=True)
+        pdf = report.pdf(prefer_css_page_size=True, print_background=True)
     finally:
         offline.close()
-    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 5
-    assert re.search(rb"/MediaBox\s*\[0 0 59[45][.\d]* 84[12]", printed)  # A4
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 5
+    assert re.search(rb"/MediaBox\s*\[0 0 59[45][.\d]* 84[12]", pdf)  # A4
 
 
 def test_the_slide_of_an_upload_shows_what_the_screen_shows(uploaded: Any, tmp_path: Path) -> None:

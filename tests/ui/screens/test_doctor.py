@@ -29,7 +29,7 @@ def bench() -> Workbench:
 @pytest.fixture
 def screen() -> DoctorScreen:
     """The screen's parts outside of any page."""
-    kinds = {"method": gr.Dropdown, "asked": gr.Image, "stretched": gr.Image, "mends": gr.Gallery}
+    kinds = {"method": gr.Dropdown, "question_map": gr.Image, "stretched_map": gr.Image, "mends": gr.Gallery}
     return DoctorScreen(**{part.name: kinds.get(part.name, gr.HTML)() for part in fields(DoctorScreen)})
 
 
