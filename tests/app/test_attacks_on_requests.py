@@ -140,14 +140,14 @@ def test_a_stranger_cannot_cancel_by_guessing(attacker: Visitor, attacked_app: A
 def test_visitors_side_by_side_get_their_own_class(attacker: Visitor, attacked_app: AttackedApp) -> None:
     names = ["golf ball", "zebra", "tench", "banana", "teapot", "jeep"]
 
-    def asked(name: str) -> str:
+    def class_answered(name: str) -> str:
         visitor = Visitor(attacked_app.url)
         *_, answer = visitor.compare(CAT.read_bytes(), name)
         visitor.close()
         return answer["class_name"]
 
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(asked, names * 2)) == names * 2
+        assert list(pool.map(class_answered, names * 2)) == names * 2
 
 
 def test_anothers_heartbeat_and_stream_can_be_neither_opened_nor_closed(

@@ -51,8 +51,8 @@ def test_the_default_models_checkpoint_holds_only_what_is_not_published(
     assert torch.equal(from_disk.sigmoid_logits(features), perturbed_model.sigmoid_logits(features))
 
 
-def test_a_fitted_softmax_head_comes_back_bit_for_bit(small_model: DualBranch, saved: Path) -> None:
-    from_disk = load_checkpoint(saved)
+def test_a_fitted_softmax_head_comes_back_bit_for_bit(small_model: DualBranch, checkpoint_folder: Path) -> None:
+    from_disk = load_checkpoint(checkpoint_folder)
     assert same(from_disk.softmax_head, small_model.softmax_head)
     assert same(from_disk.sigmoid_head, small_model.sigmoid_head)
     assert (from_disk.class_names, from_disk.class_ids) == (("ant", "bee", "cow"), ("n1", "n2", "n3"))
@@ -81,13 +81,13 @@ CALIBRATION = PresenceCalibration(
 
 
 def test_a_calibration_comes_back_and_no_tensor_changes_where_it_is_recorded(
-    small_model: DualBranch, saved: Path, tmp_path: Path
+    small_model: DualBranch, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
-    tensors = (saved / TENSORS).read_bytes()
-    record_presence(saved, CALIBRATION)
-    from_disk = load_checkpoint(saved)
+    tensors = (checkpoint_folder / TENSORS).read_bytes()
+    record_presence(checkpoint_folder, CALIBRATION)
+    from_disk = load_checkpoint(checkpoint_folder)
     assert from_disk.presence == CALIBRATION
-    assert (saved / TENSORS).read_bytes() == tensors
+    assert (checkpoint_folder / TENSORS).read_bytes() == tensors
     assert from_disk.metadata["training"] == {"epochs": 3}
     assert load_checkpoint(save_checkpoint(from_disk, tmp_path / "again")).presence == CALIBRATION
 
@@ -116,9 +116,9 @@ def test_an_encoder_of_its_own_is_stored_batch_norm_statistics_included(tmp_path
     assert not any(parameter.requires_grad for parameter in from_disk.encoder.parameters())
 
 
-def test_saving_what_was_loaded_keeps_its_description(saved: Path, tmp_path: Path) -> None:
-    second_folder = save_checkpoint(load_checkpoint(saved), tmp_path / "again", note="a copy")
-    first, second = entries_of(saved), entries_of(second_folder)
+def test_saving_what_was_loaded_keeps_its_description(checkpoint_folder: Path, tmp_path: Path) -> None:
+    second_folder = save_checkpoint(load_checkpoint(checkpoint_folder), tmp_path / "again", note="a copy")
+    first, second = entries_of(checkpoint_folder), entries_of(second_folder)
     assert second["note"] == "a copy"
     for key in ("training", "tensors_sha256", "class_names", "backbone", "preprocessing"):
         assert first[key] == second[key]
@@ -136,9 +136,9 @@ def test_a_doctored_model_says_so_in_its_json_and_keeps_saying_so(default_model:
 
 
 def test_the_description_says_where_the_weights_are_from_and_what_made_them(
-    saved: Path, small_model: DualBranch
+    checkpoint_folder: Path, small_model: DualBranch
 ) -> None:
-    entries = entries_of(saved)
+    entries = entries_of(checkpoint_folder)
     assert entries["format_version"] == 1
     assert entries["backbone"]["name"] == "tf_efficientnet_lite0"
     assert entries["backbone"]["encoder_sha256"] == state_sha256(small_model.encoder)
@@ -192,16 +192,18 @@ def test_a_crash_half_way_leaves_the_old_checkpoint_or_none_and_no_litter(
         assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
-def test_a_new_checkpoint_takes_the_old_ones_place_whole(saved: Path, small_model: DualBranch, tmp_path: Path) -> None:
+def test_a_new_checkpoint_takes_the_old_ones_place_whole(
+    checkpoint_folder: Path, small_model: DualBranch, tmp_path: Path
+) -> None:
     new_head = copy.deepcopy(small_model.sigmoid_head)
     with torch.no_grad():
         new_head.linear.bias += 1
-    small = load_checkpoint(saved)
+    small = load_checkpoint(checkpoint_folder)
     small.sigmoid_head.load_state_dict(new_head.state_dict())
-    save_checkpoint(small, saved, note="the new one")
+    save_checkpoint(small, checkpoint_folder, note="the new one")
     assert names_in(tmp_path) == ["small"]
-    assert load_checkpoint(saved).metadata["note"] == "the new one"
-    assert same(load_checkpoint(saved).sigmoid_head, new_head)
+    assert load_checkpoint(checkpoint_folder).metadata["note"] == "the new one"
+    assert same(load_checkpoint(checkpoint_folder).sigmoid_head, new_head)
 
 
 def test_a_folder_of_pictures_is_never_replaced(small_model: DualBranch, tmp_path: Path) -> None:
