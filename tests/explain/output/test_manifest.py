@@ -28,7 +28,7 @@ SETTINGS = {"method": "cam", "weights": "signed", "with_bias": False, "score_cam
 
 
 @pytest.fixture(scope="module")
-def written(perturbed_model: DualBranch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(perturbed_model: DualBranch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one explanation, its maps and numbers alone."""
     from bsig.explain.output.folder import write_explanation
 
