@@ -124,7 +124,7 @@ def test_commands_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_pat
     explanation = json.loads((place / "Erklärung" / "explanation.json").read_text(encoding="utf-8"))
     assert explanation["class_name"] == "golf ball"
     assert load_checkpoint(place / "mein-Zweig").class_names == ("Kaffee", "Kätzchen")
-    assert json.loads((place / "Maße.json").read_text(encoding="utf-8"))["counts"]["pictures"] == 8
+    assert json.loads((place / "Maße.json").read_text(encoding="utf-8"))["counts"]["used"] == 8
 
 
 @pytest.mark.nightly

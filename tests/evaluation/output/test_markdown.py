@@ -25,7 +25,8 @@ def test_a_tables_cells_are_the_files_numbers(name: str) -> None:
     for run in read_results(CHECKPOINTS_FOLDER / name):
         columns = next(one for one in run["tables"] if (one["method"], one["weights"]) == ("cam", "signed"))["columns"]
         rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in main_table(run).splitlines()[2:]}
-        softmax, sigmoid, difference, *_ = rows["positive area, absent class ↓"]
+        question, softmax, sigmoid, difference, *_ = rows["positive area, absent class ↓"]
+        assert question.strip() == "whether"
         found = columns["sigmoid"]["metrics"]["absent_area"]
         assert float(softmax) == pytest.approx(columns["softmax"]["metrics"]["absent_area"]["value"], abs=5.1e-4)
         assert float(sigmoid) == pytest.approx(found["value"], abs=5.1e-4)
