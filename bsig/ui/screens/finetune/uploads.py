@@ -80,11 +80,11 @@ class Uploads:
             InputError: as `extract_zip`.
         """
         with self._lock:
-            current = self._current
-            if current is None or not current.is_there or current.key != _key(zip_file):
+            upload = self._current
+            if upload is None or not upload.is_there or upload.key != _key(zip_file):
                 self.clear()
-                self._current = UnpackedZip(zip_file, limits)
-            yield self._current
+                upload = self._current = UnpackedZip(zip_file, limits)
+            yield upload
 
     def clear(self) -> None:
         """Removes what is unpacked."""
