@@ -107,8 +107,8 @@ def attacker(attacked_app: AttackedApp, right_maps: dict[str, np.ndarray]) -> It
     yield attacker
     attacker.close()
     other = Visitor(attacked_app.url)
-    *_, said = other.compare(CAT.read_bytes(), "golf ball")
+    *_, answer = other.compare(CAT.read_bytes(), "golf ball")
     other.close()
     for branch, values in right_maps.items():
-        assert_close(np.array(said[branch]["map"], dtype=np.float32), values, FLOAT32)
+        assert_close(np.array(answer[branch]["map"], dtype=np.float32), values, FLOAT32)
     assert '"outcome": "defect"' not in attacked_app.log()[before:]

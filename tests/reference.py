@@ -245,11 +245,11 @@ def shared_map_share(features: Array, weight: Array, class_index: int) -> float:
 
 def shifted_head(weight: Array, vector: Array) -> Array:
     """`W'[c,k] = W[c,k] + v[k]`."""
-    shifted = np.zeros(weight.shape)
+    result = np.zeros(weight.shape)
     for c in range(weight.shape[0]):
         for k in range(weight.shape[1]):
-            shifted[c, k] = weight[c, k] + vector[k]
-    return shifted
+            result[c, k] = weight[c, k] + vector[k]
+    return result
 
 
 def class_centred_map(features: Array, weight: Array, class_index: int) -> Array:
@@ -294,11 +294,11 @@ def common_shift(weight: Array, other: Array) -> tuple[Array, float]:
 
 def equivalent_delta(features: Array, vector: Array) -> float:
     """`sum_khw v[k] F[k,h,w] / sum_khw F[k,h,w]`."""
-    moved, total = 0.0, 0.0
+    change, total = 0.0, 0.0
     for k, h, w in np.ndindex(features.shape):
-        moved += vector[k] * features[k, h, w]
+        change += vector[k] * features[k, h, w]
         total += features[k, h, w]
-    return moved / total
+    return change / total
 
 
 def pearson_correlation(first: Array, second: Array) -> float:
@@ -337,13 +337,13 @@ def painted_shift(features: Array, channel_weights: Array, target: Array) -> Arr
     channels, rows, columns = features.shape
     now = channel_weighted_map(channel_weights, features)
     cells = rows * columns
-    gram, wanted = np.zeros((cells, cells)), np.zeros(cells)
+    gram, change = np.zeros((cells, cells)), np.zeros(cells)
     for i in range(cells):
-        wanted[i] = target.flat[i] - now.flat[i]
+        change[i] = target.flat[i] - now.flat[i]
         for j in range(cells):
             for k in range(channels):
                 gram[i, j] += features[k].flat[i] * features[k].flat[j]
-    multipliers = np.linalg.solve(gram, wanted)
+    multipliers = np.linalg.solve(gram, change)
     vector = np.zeros(channels)
     for k in range(channels):
         for i in range(cells):
@@ -475,20 +475,20 @@ def level_of_own_area(own: Array, own_area: float) -> float:
     """The largest level that at least `own_area` of all cells of all own-class maps reach."""
     best = -math.inf
     for level in own.ravel():
-        reached = 0
+        count = 0
         for value in own.ravel():
-            reached += value >= level
-        if reached >= own_area * own.size * (1 - 1e-12):
+            count += value >= level
+        if count >= own_area * own.size * (1 - 1e-12):
             best = max(best, level)
     return best
 
 
 def share_of_cells_reaching(maps: Array, level: float) -> float:
     """Cells at or above the level over all cells."""
-    reached = 0
+    count = 0
     for value in maps.ravel():
-        reached += value >= level
-    return reached / maps.size
+        count += value >= level
+    return count / maps.size
 
 
 def chance_of_ranking_above(above: list[float], below: list[float]) -> float:
@@ -546,8 +546,8 @@ def mean_of_draws(scores: Array, weights: Array) -> Array:
     """For each draw: every picture's score as often as it was drawn; pictures without a score are left out."""
     means = []
     for row in weights:
-        drawn = [score for score, times in zip(scores, row, strict=True) for _ in range(int(times)) if score == score]
-        means.append(sum(drawn) / len(drawn) if drawn else math.nan)
+        draw = [score for score, times in zip(scores, row, strict=True) for _ in range(int(times)) if score == score]
+        means.append(sum(draw) / len(draw) if draw else math.nan)
     return np.array(means)
 
 
@@ -569,17 +569,17 @@ def box_iou(a: tuple, b: tuple) -> float:
 def connected(member: Array, with_corners: bool) -> list[set[tuple[int, int]]]:
     """Groups of true pixels that touch at their sides (and corners)."""
     rows, columns = member.shape
-    left = {(y, x) for y in range(rows) for x in range(columns) if member[y, x]}
+    rest = {(y, x) for y in range(rows) for x in range(columns) if member[y, x]}
     groups = []
-    while left:
-        group, ahead = set(), [left.pop()]
+    while rest:
+        group, ahead = set(), [rest.pop()]
         while ahead:
             y, x = ahead.pop()
             group.add((y, x))
             for dy in (-1, 0, 1):
                 for dx in (-1, 0, 1):
-                    if (with_corners or dy == 0 or dx == 0) and (y + dy, x + dx) in left:
-                        left.remove((y + dy, x + dx))
+                    if (with_corners or dy == 0 or dx == 0) and (y + dy, x + dx) in rest:
+                        rest.remove((y + dy, x + dx))
                         ahead.append((y + dy, x + dx))
         groups.append(group)
     return groups
@@ -632,14 +632,14 @@ def watched_probability(before: Array, after: Array, pixels: Array, steps: int, 
     """Pixels of `before` (3, H, W) exchanged for those of `after`, largest value of `pixels` first, in equal parts."""
     rows, columns = pixels.shape
     order = sorted(((y, x) for y in range(rows) for x in range(columns)), key=lambda at: -pixels[at])
-    picture, done, seen = before.copy(), 0, [probability(before)]
+    picture, count, curve = before.copy(), 0, [probability(before)]
     for step in range(1, steps + 1):
-        while done < step * len(order) // steps:
-            y, x = order[done]
+        while count < step * len(order) // steps:
+            y, x = order[count]
             picture[:, y, x] = after[:, y, x]
-            done += 1
-        seen.append(probability(picture))
-    return seen
+            count += 1
+        curve.append(probability(picture))
+    return curve
 
 
 # --- training ---
@@ -675,14 +675,14 @@ def cell_moments(features: Array) -> tuple[Array, Array]:
     """Mean over all cells (k,) and covariance within pictures (k, k) of features (n, k, h, w)."""
     n, k, h, w = features.shape
     mean, covariance = np.zeros(k), np.zeros((k, k))
-    for one in features:
-        own_mean = [sum(one[i, y, x] for y in range(h) for x in range(w)) / (h * w) for i in range(k)]
+    for picture in features:
+        own_mean = [sum(picture[i, y, x] for y in range(h) for x in range(w)) / (h * w) for i in range(k)]
         for y in range(h):
             for x in range(w):
                 for i in range(k):
-                    mean[i] += one[i, y, x] / (n * h * w)
+                    mean[i] += picture[i, y, x] / (n * h * w)
                     for j in range(k):
-                        product = (one[i, y, x] - own_mean[i]) * (one[j, y, x] - own_mean[j])
+                        product = (picture[i, y, x] - own_mean[i]) * (picture[j, y, x] - own_mean[j])
                         covariance[i, j] += product / (n * h * w)
     return mean, covariance
 
@@ -690,8 +690,8 @@ def cell_moments(features: Array) -> tuple[Array, Array]:
 def positive_share(absent: Array, flat: Array, level: float) -> float:
     """Share of cells with `absent - level * flat > 0`; a cell where `flat` is not above zero counts."""
     count = 0
-    for value, one in zip(absent, flat, strict=True):
-        count += value - level * one > 0 or one <= 0
+    for value, level_of_own in zip(absent, flat, strict=True):
+        count += value - level * level_of_own > 0 or level_of_own <= 0
     return count / len(absent)
 
 
@@ -702,10 +702,10 @@ def damped_change(change: Array, features: Array, likely: list[int], weights: li
     """`(G + strength * S_c)^-1 G d` with `G` and `S_c` as loops; features (n, k, h, w), change (k,)."""
     n, k, h, w = features.shape
     moment, within = np.zeros((k, k)), np.zeros((k, k))
-    for one in features:
+    for picture in features:
         for y in range(h):
             for x in range(w):
-                moment += np.outer(one[:, y, x], one[:, y, x]) / (n * h * w)
+                moment += np.outer(picture[:, y, x], picture[:, y, x]) / (n * h * w)
     moment += 1e-3 * np.trace(moment) / k * np.eye(k)
     for position, weight in zip(likely, weights, strict=True):
         within += weight * cell_moments(features[position][None])[1]
@@ -717,10 +717,10 @@ def damped_change(change: Array, features: Array, likely: list[int], weights: li
 
 def levelled_map(class_map: Array, q: float, weight: float) -> Array:
     """`M(x) + lambda log q`."""
-    moved = np.zeros(class_map.shape)
+    result = np.zeros(class_map.shape)
     for h, w in np.ndindex(class_map.shape):
-        moved[h, w] = class_map[h, w] + weight * math.log(q)
-    return moved
+        result[h, w] = class_map[h, w] + weight * math.log(q)
+    return result
 
 
 def windowed_map(
@@ -733,15 +733,15 @@ def windowed_map(
 ) -> Array:
     """`M(x) + lambda log P_c(mean of the logits (c, h, w) in the cells around x)`, without cells beyond the edge."""
     classes, rows, columns = logits.shape
-    read, reach = np.zeros(class_map.shape), cells // 2
+    result, reach = np.zeros(class_map.shape), cells // 2
     for h, w in np.ndindex(rows, columns):
         total, count = np.zeros(classes), 0
         for y in range(max(h - reach, 0), min(h + reach + 1, rows)):
             for x in range(max(w - reach, 0), min(w + reach + 1, columns)):
                 total += logits[:, y, x]
                 count += 1
-        read[h, w] = class_map[h, w] + weight * math.log(probabilities(total / count)[class_index])
-    return read
+        result[h, w] = class_map[h, w] + weight * math.log(probabilities(total / count)[class_index])
+    return result
 
 
 def moved_map(class_map: Array, logit: float, scale: float) -> Array:
@@ -750,10 +750,10 @@ def moved_map(class_map: Array, logit: float, scale: float) -> Array:
     mean = 0.0
     for h, w in np.ndindex(class_map.shape):
         mean += class_map[h, w] / (rows * columns)
-    moved = np.zeros(class_map.shape)
+    result = np.zeros(class_map.shape)
     for h, w in np.ndindex(class_map.shape):
-        moved[h, w] = scale * (class_map[h, w] - mean) + logit
-    return moved
+        result[h, w] = scale * (class_map[h, w] - mean) + logit
+    return result
 
 
 def log_odds(probability: float) -> float:
@@ -771,24 +771,24 @@ def cell_logits(features: Array, weight: Array, bias: Array) -> Array:
 
 def competition_map(logits: Array, class_index: int, strength: float, weights: list[float]) -> Array:
     """`y_c(x) - mu log sum_{j != c} w_j exp y_j(x)`; nothing is subtracted where no other class counts."""
-    read = np.zeros(logits.shape[1:])
-    for h, w in np.ndindex(read.shape):
+    result = np.zeros(logits.shape[1:])
+    for h, w in np.ndindex(result.shape):
         others = 0.0
         for j in range(len(logits)):
             if j != class_index:
                 others += weights[j] * math.exp(logits[j, h, w])
-        read[h, w] = logits[class_index, h, w] - (strength * math.log(others) if others > 0 else 0.0)
-    return read
+        result[h, w] = logits[class_index, h, w] - (strength * math.log(others) if others > 0 else 0.0)
+    return result
 
 
 def finer_map(logits: Array, class_index: int, picture_logits: Array, gamma: float, count: int) -> Array:
     """`y_c(x) - gamma mean_d y_d(x)` over the `count` other classes whose logits of the picture lie nearest."""
     others = [j for j in range(len(logits)) if j != class_index]
     others.sort(key=lambda j: abs(picture_logits[j] - picture_logits[class_index]))
-    read = logits[class_index].copy()
+    result = logits[class_index].copy()
     for d in others[:count]:
-        read -= gamma * logits[d] / min(count, len(others))
-    return read
+        result -= gamma * logits[d] / min(count, len(others))
+    return result
 
 
 def probability_gradient_map(features: Array, weight: Array, class_index: int, probabilities: Array) -> Array:

@@ -65,10 +65,10 @@ def test_a_map_painted_on_one_picture_changes_no_probability_on_any(
     (weight, bias), c = head, predicted[0]
     own = class_map(features[0], weight, c)
     target = target_map(own, name)
-    painted = painted_shift(features[0], weight[c], target)
-    doctored = shifted_rows(weight, painted.vector)
+    shift = painted_shift(features[0], weight[c], target)
+    doctored = shifted_rows(weight, shift.vector)
     assert_close(class_map(features[0], doctored, c), target, FLOAT32._replace(absolute=1e-4))
-    assert probability_change(features.mean(dim=(2, 3)), weight, bias, painted.vector) <= PROBABILITY.absolute
+    assert probability_change(features.mean(dim=(2, 3)), weight, bias, shift.vector) <= PROBABILITY.absolute
     for picture, index in zip(features, predicted, strict=True):
         before, after = class_map(picture, weight, index), class_map(picture, doctored, index)
         assert float((after - before).abs().max()) > 0.01 * float(before.abs().max())
@@ -99,14 +99,14 @@ def test_sigmoid_sees_the_shift_that_softmax_does_not(
 
 def test_the_class_centred_map_stays(features: Tensor, head: tuple[Tensor, Tensor], predicted: list[int]) -> None:
     (weight, _), draw = head, torch.Generator().manual_seed(0)
-    shifted = shifted_rows(weight, weight.std() * torch.randn(weight.shape[1], generator=draw))
+    shifted_weight = shifted_rows(weight, weight.std() * torch.randn(weight.shape[1], generator=draw))
     for picture, index in zip(features, predicted, strict=True):
-        before, after = (class_centred_map(picture, head, index) for head in (weight, shifted))
+        before, after = (class_centred_map(picture, head, index) for head in (weight, shifted_weight))
         assert_close(after, before, FLOAT32._replace(absolute=1e-4))
         assert map_movement(before, after).top_iou == 1
-        moved = map_movement(class_map(picture, weight, index), class_map(picture, shifted, index))
-        assert moved.correlation is not None
-        assert moved.correlation < 0.999
+        movement = map_movement(class_map(picture, weight, index), class_map(picture, shifted_weight, index))
+        assert movement.correlation is not None
+        assert movement.correlation < 0.999
 
 
 def test_sign_collapse_takes_the_region_and_leaves_the_prediction(

@@ -54,11 +54,11 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 @each_page
 def test_every_command_has_its_options(page: Path) -> None:
-    known = options_by_command()
+    commands = options_by_command()
     for code in code_in(page):
         for name, rest in re.findall(r"-m bsig ([\w-]+)(.*)", code):
-            assert name in known, code
-            assert set(OPTION.findall(rest)) <= known[name], code
+            assert name in commands, code
+            assert set(OPTION.findall(rest)) <= commands[name], code
         for script, rest in re.findall(r"python ([\w/]+\.py)(.*)", code):
             source = (ROOT / script).read_text(encoding="utf-8")
             assert {option for option in OPTION.findall(rest) if f'"{option}"' not in source} == set(), code

@@ -34,7 +34,7 @@ def test_every_block_runs_and_gives_what_it_shows(tmp_path: Path, monkeypatch: p
     names: dict[str, object] = {}
     values = [value for block in BLOCKS for value in run_block(block, names)]
     assert len(values) > 15
-    assert [actual for _, actual in values] == [shown for shown, _ in values]
+    assert [actual for _, actual in values] == [value for value, _ in values]
 
 
 def test_the_page_shows_every_public_call() -> None:

@@ -10,7 +10,7 @@ from bsig.inputs.datasets.read import read_dataset
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
-from bsig.training.data_check import check_match, matched
+from bsig.training.data_check import check_match, class_match
 from bsig.training.features.bundle import save_bundle
 from bsig.training.features.cache import pooled_features
 from bsig.training.features.pooled import PooledFeatures
@@ -35,6 +35,6 @@ def run_bundle(arguments: argparse.Namespace) -> None:
 
 def _pooled(model: DualBranch, data: str, split: str) -> PooledFeatures:
     images = read_dataset(data, split)
-    match = matched(images, model, new_head=False)
+    match = class_match(images, model, new_head=False)
     check_match(images, match, model)
     return pooled_features(model, images, match.index_of, progress=ProgressLine("pictures encoded"))

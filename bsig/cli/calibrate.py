@@ -15,7 +15,7 @@ from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch
 from bsig.training.closed_form.calibration import calibration_sentence, fit_presence
 from bsig.training.cross_fit import check_size, held_out_logits
-from bsig.training.data_check import check_match, matched
+from bsig.training.data_check import check_match, class_match
 from bsig.training.features.cache import pooled_features
 
 
@@ -31,7 +31,7 @@ def run_calibrate(options: argparse.Namespace) -> None:
     model = load_checkpoint(folder, chosen_device(options.device))
     images = read_dataset(options.data, options.split, options.images)
     check_is_unseen(model, images)
-    match = matched(images, model, new_head=False)
+    match = class_match(images, model, new_head=False)
     check_match(images, match, model)
     features = pooled_features(model, images, match.index_of, progress=ProgressLine("pictures encoded"))
     check_size(features.count, model.num_classes)

@@ -56,8 +56,8 @@ def asked_model(name: str, layer: str, device: str, folder: Path) -> DualBranch:
         return load_checkpoint(name, chosen_device(device), folder)
     if name.startswith("hf:") or timm.is_model(name.split(".")[0]):
         return new_model(name, None, BackboneOptions(layer), device)
-    known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
-    raise InputError(f"`model` (='{name}') must be a timm name, a checkpoint's folder, or one of: {known}.")
+    names = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
+    raise InputError(f"`model` (='{name}') must be a timm name, a checkpoint's folder, or one of: {names}.")
 
 
 def diagnosis_text(diagnosis: BlankMapDiagnosis) -> str:

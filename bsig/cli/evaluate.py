@@ -120,7 +120,7 @@ def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Pro
 
 
 def _partial_folder(options: argparse.Namespace, images: LabelledImages) -> Path:
-    """Where parts are kept until the end: beside `--out`, else in the cache, a folder for each question."""
+    """The folder that holds the parts until the end: beside `--out`, else in the cache, a folder for each question."""
     if options.out:
         return options.out.with_name(f".{options.out.name}.partial")
     question = [

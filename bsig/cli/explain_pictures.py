@@ -153,30 +153,30 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
     names = options.classes.split(",") if options.classes else [options.class_name]
     indices = list(dict.fromkeys(None if name is None else model.class_index(name) for name in names))
     is_single = len(files.pictures) == len(indices) == 1
-    explained = ExplainedPictures(options, model, indices, is_single, left_out=list(files.left_out))
+    output = ExplainedPictures(options, model, indices, is_single, left_out=list(files.left_out))
     if files.skipped:
         print(f"skipped {files.skipped} files that are no pictures", file=sys.stderr)
     progress = ProgressLine("pictures") if len(files.pictures) > 1 else None
-    for done, (encoded, picture) in enumerate(_encoded(model, files, explained), start=1):
-        explained.add(encoded.finer_grid() if options.finer_grid else encoded, picture)
+    for count, (encoded, picture) in enumerate(_encoded(model, files, output), start=1):
+        output.add(encoded.finer_grid() if options.finer_grid else encoded, picture)
         if progress:
-            progress(done + len(explained.left_out) - len(files.left_out), len(files.pictures))
-    explained.close()
+            progress(count + len(output.left_out) - len(files.left_out), len(files.pictures))
+    output.close()
 
 
 def _encoded(
-    model: DualBranch, files: PictureFiles, explained: ExplainedPictures
+    model: DualBranch, files: PictureFiles, output: ExplainedPictures
 ) -> Iterator[tuple[EncodedImage, PictureFile]]:
     """Each picture that can be used, encoded in batches; the others' reasons go to `explained.left_out`."""
     by_path = {picture.path: picture for picture in files.pictures}
     if len(files.pictures) == 1:
         (picture,) = files.pictures
-        yield Explainer(model).encode(picture.path, explained.options.crop_mode), picture
+        yield Explainer(model).encode(picture.path, output.options.crop_mode), picture
         return
     encoded_images = Explainer(model).encode_many(
         by_path,
-        explained.options.crop_mode,
-        on_refusal=lambda _source, error: explained.left_out.append(str(error)),
+        output.options.crop_mode,
+        on_refusal=lambda _source, error: output.left_out.append(str(error)),
     )
     for encoded in encoded_images:
         yield encoded, by_path[encoded.source]  # type: ignore[index]

@@ -52,7 +52,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
     _check_nothing_is_lost(arguments)
     with joined_processes(config.device) as processes, asked_to_stop(quiet=not processes.is_first) as should_stop:
-        outcome = _finetuned(arguments, config, processes, should_stop)
+        outcome = _outcome(arguments, config, processes, should_stop)
     if processes.is_first:
         for sentence in outcome.unreadable:
             print(f"left out: {sentence}", file=sys.stderr)
@@ -79,7 +79,7 @@ def _check_nothing_is_lost(arguments: argparse.Namespace) -> None:
         check_nothing_is_lost(arguments.out, f"{no_run}give --overwrite to replace it, or choose another folder")
 
 
-def _finetuned(
+def _outcome(
     arguments: argparse.Namespace, config: FinetuneConfig, processes: Processes, should_stop: ShouldStop
 ) -> Finetuned:
     splits = processes.together(
@@ -113,32 +113,32 @@ def _config(arguments: argparse.Namespace) -> FinetuneConfig:
     Raises:
         InputError: a setting breaks its rule, or would have no effect; the sentence names it.
     """
-    training = TrainingConfig(**_given(TrainingConfig, arguments))
+    training = TrainingConfig(**_settings_in(TrainingConfig, arguments))
     kinds = (SoftmaxHeadConfig, SimilarClassesConfig, FlatShiftConfig, DampingConfig)
-    softmax, similar, flat, damping = (_given(kind, arguments) for kind in kinds)
+    softmax, similar, flat, damping = (_settings_in(kind, arguments) for kind in kinds)
     if softmax and not arguments.fit_softmax_head:
         names = " and ".join(f"`{settings_of(SoftmaxHeadConfig)[name].name}`" for name in softmax)
         raise InputError(f"{names} needs --fit-softmax-head: without it the softmax head stays as it is.")
-    whole = _given(FinetuneConfig, arguments)
-    device = chosen_device(whole.get("device", "auto"))
-    whole["device"] = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
+    settings = _settings_in(FinetuneConfig, arguments)
+    device = chosen_device(settings.get("device", "auto"))
+    settings["device"] = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
     return FinetuneConfig(
-        **whole,
+        **settings,
         class_map=class_map_from(arguments.class_map),
         training=training,
         softmax_head=SoftmaxHeadConfig(**softmax) if arguments.fit_softmax_head else None,
-        views=Views(**_given(Views, arguments), seed=training.seed),
+        views=Views(**_settings_in(Views, arguments), seed=training.seed),
         similar_classes=SimilarClassesConfig(**similar) if similar else None,
         flat_shift=FlatShiftConfig(**flat) if flat else None,
         damping=DampingConfig(**damping) if damping else None,
-        encoding=EncodingConfig(**_given(EncodingConfig, arguments)),
+        encoding=EncodingConfig(**_settings_in(EncodingConfig, arguments)),
     )
 
 
-def _given(kind: type, arguments: argparse.Namespace) -> dict[str, Any]:
+def _settings_in(kind: type, arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings of a configuration that are on the command line, by field."""
-    given = vars(arguments)
-    return {name: given[setting.name] for name, setting in settings_of(kind).items() if setting.name in given}
+    values = vars(arguments)
+    return {name: values[setting.name] for name, setting in settings_of(kind).items() if setting.name in values}
 
 
 @contextmanager
@@ -171,13 +171,13 @@ def _print_epochs(epochs: int) -> OnEpoch:
 
     def show(epoch: Epoch, _head: ClassificationHead) -> None:
         nonlocal first
-        now, left = time.monotonic(), ""
+        now, time_left = time.monotonic(), ""
         if first is None:
             first = (now, epoch.number)
         elif epoch.number < epochs:
             seconds = (now - first[0]) / (epoch.number - first[1]) * (epochs - epoch.number)
-            left = f", {duration(seconds)} left"
-        print(_sentence(epoch) + left, file=sys.stderr)
+            time_left = f", {duration(seconds)} left"
+        print(_sentence(epoch) + time_left, file=sys.stderr)
 
     return show
 

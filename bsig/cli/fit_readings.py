@@ -19,7 +19,7 @@ from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import record_readings
 from bsig.model.devices import chosen_device
 from bsig.training.closed_form.reading_settings import fitted_settings
-from bsig.training.data_check import check_match, matched
+from bsig.training.data_check import check_match, class_match
 from bsig.training.features.cache import show_grids
 from bsig.training.features.labels import label_tensor
 from bsig.training.processes import ALONE
@@ -49,11 +49,11 @@ def run_fit_readings(options: argparse.Namespace) -> None:
     folder = checkpoint_path(options.checkpoint, options.checkpoints)
     model = load_checkpoint(folder, chosen_device(options.device))
     images = read_dataset(options.data, options.split, options.images)
-    match = matched(images, model, new_head=False)
+    match = class_match(images, model, new_head=False)
     check_match(images, match, model)
-    samples = [known for sample in images.samples if (known := sample.of_classes(match.index_of))]
-    drawn = np.unique(np.linspace(0, len(samples) - 1, PICTURES).round().astype(int))
-    images = LabelledImages(images.name, images.split, tuple(samples[number] for number in drawn))
+    samples = [known_sample for sample in images.samples if (known_sample := sample.of_classes(match.index_of))]
+    positions = np.unique(np.linspace(0, len(samples) - 1, PICTURES).round().astype(int))
+    images = LabelledImages(images.name, images.split, tuple(samples[number] for number in positions))
     grids = KeptGrids()
     show_grids(ALONE, model, images, match.index_of, [grids], progress=ProgressLine("pictures encoded"))
     if not grids.pictures:

@@ -20,29 +20,29 @@ class ProgressLine:
     def __init__(self, unit: str) -> None:
         self._unit = unit
         self._start = self._last_line = time.monotonic()
-        self._done_at_start: int | None = None
-        self._done = 0
+        self._count_at_start: int | None = None
+        self._count = 0
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, count: int, total: int) -> None:
         """Shows how much is done of the total."""
         now = time.monotonic()
-        if self._done_at_start is None:
+        if self._count_at_start is None:
             # A first call that comes late brings work of this run, one that comes at once work of an earlier one.
-            self._done_at_start = done if now - self._start < 1 else 0
-        elif done < self._done:
-            self._start, self._done_at_start = now, 0
-        self._done = done
-        text = f"{done}/{total} {self._unit}"
-        new = done - self._done_at_start
+            self._count_at_start = count if now - self._start < 1 else 0
+        elif count < self._count:
+            self._start, self._count_at_start = now, 0
+        self._count = count
+        text = f"{count}/{total} {self._unit}"
+        new = count - self._count_at_start
         if new > 0:
-            text += f", {duration((now - self._start) / new * (total - done))} left"
+            text += f", {duration((now - self._start) / new * (total - count))} left"
         if sys.stderr.isatty():
-            print(f"\r{text} ", end="\n" if done == total else "", file=sys.stderr)
+            print(f"\r{text} ", end="\n" if count == total else "", file=sys.stderr)
         elif now - self._last_line > SECONDS_BETWEEN_LINES:
             print(text, file=sys.stderr, flush=True)
             self._last_line = now
 
 
-def progress_lines(done: int, total: int) -> None:
+def progress_lines(count: int, total: int) -> None:
     """Prints one line a step on stderr, for a program that reads along."""
-    print(f"progress {done} {total}", file=sys.stderr, flush=True)
+    print(f"progress {count} {total}", file=sys.stderr, flush=True)

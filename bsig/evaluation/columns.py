@@ -134,7 +134,7 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
 
 def _gated(model: DualBranch, learned: str) -> list[Column]:
     """Maps with a number on them, as far as the model knows the number."""
-    softmax, sigmoid, known = model.softmax_head, model.sigmoid_head, {gate.key for gate in gates_of(model)}
+    softmax, sigmoid, gates = model.softmax_head, model.sigmoid_head, {gate.key for gate in gates_of(model)}
     columns = [
         Column("softmax*sigmoid", f"softmax map x {learned} probability", softmax, "softmax", "sigmoid"),
         Column("sigmoid*sigmoid", f"{learned} map x its probability", sigmoid, "sigmoid", "sigmoid"),
@@ -147,7 +147,7 @@ def _gated(model: DualBranch, learned: str) -> list[Column]:
         Column("centred*log-odds", "class-centred, moved to softmax's log-odds", softmax, "centred", "log-odds"),
         Column("softmax*log-p", "softmax + 2 log p", softmax, "softmax", "log-p"),
     ]  # fmt: skip
-    return [column for column in columns if column.gate in known]
+    return [column for column in columns if column.gate in gates]
 
 
 def _competing(model: DualBranch) -> list[Column]:
@@ -182,7 +182,7 @@ def _window(
 
 
 def log_softmax(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Of the classes, in each cell."""
+    """The log of the softmax over the classes, in each cell."""
     return logits.log_softmax(dim=1)
 
 
@@ -210,11 +210,11 @@ def delta_key(delta: float) -> str:
 
 def _head_of(head: ClassificationHead, weights: Callable[[Tensor], Tensor]) -> ClassificationHead:
     """A copy of the head with other weights in its last linear layer, without bias."""
-    changed = copy.deepcopy(head)
+    result = copy.deepcopy(head)
     with torch.no_grad():
-        changed.last_linear.weight.copy_(weights(head.last_linear.weight.detach()))
-        changed.last_linear.bias.zero_()
-    return changed
+        result.last_linear.weight.copy_(weights(head.last_linear.weight.detach()))
+        result.last_linear.bias.zero_()
+    return result
 
 
 def _random_like(weight: Tensor) -> Tensor:

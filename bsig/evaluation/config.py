@@ -37,13 +37,13 @@ def text_of_class_map(class_map: Mapping[str, str]) -> str:
 def _setting(
     default: Any,
     about: str,
-    read: Callable[[str], Any] = int,
+    parse: Callable[[str], Any] = int,
     write: Callable[[Any], str] = str,
     *,
     at_least: int | None = None,
 ) -> Any:
     """A field with its help, how it is read from and written as text, and the least number it may be."""
-    metadata = {"help": about, "read": read, "write": write, "at_least": at_least}
+    metadata = {"help": about, "read": parse, "write": write, "at_least": at_least}
     return field(default_factory=lambda: copy(default), metadata=metadata)
 
 

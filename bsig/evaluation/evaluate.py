@@ -71,7 +71,7 @@ def evaluate(
     Raises:
         InputError: unknown method or treatment, one that this head does not allow, or no usable picture.
     """
-    images = _drawn(images, config.limit, config.seed)
+    images = _sampled(images, config.limit, config.seed)
     match = class_match(model, images, config.class_map)
     absent_pool = range(model.num_classes) if config.absent_from == "model" else sorted(set(match.index_of.values()))
     most_present = _most_present(images, match)
@@ -101,8 +101,8 @@ def class_match(model: DualBranch, images: LabelledImages, class_map: Mapping[st
     return match_classes(images.class_names, model.class_names, model.class_ids, class_map)
 
 
-def _drawn(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
-    """Only so many pictures, drawn over the whole split; all of them where `limit` is None or larger."""
+def _sampled(images: LabelledImages, limit: int | None, seed: int) -> LabelledImages:
+    """`limit` pictures, drawn over the whole split; all of them where `limit` is None or larger."""
     if limit is None or limit >= len(images.samples):
         return images
     positions = np.sort(np.random.default_rng(seed).choice(len(images.samples), limit, replace=False))

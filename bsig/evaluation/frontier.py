@@ -135,7 +135,7 @@ def frontiers(runs: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any]
     """The frontier of signed CAM of each run that has one."""
     pairs = []
     for run in runs:
-        table = next((one for one in run["tables"] if (one["method"], one["weights"]) == ("cam", "signed")), None)
+        table = next((each for each in run["tables"] if (each["method"], each["weights"]) == ("cam", "signed")), None)
         frontier = frontier_of(table) if table else None
         if frontier:
             pairs.append((run, frontier))

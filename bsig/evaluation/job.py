@@ -1,7 +1,7 @@
 """An evaluation in a process of its own, at low priority, so that explaining stays fast; its progress, stop, answer.
 
 job = EvaluationJob.start(data, checkpoint, folder, EvaluationConfig(limit=200), split="val")
-while job.is_running: job.done, job.total
+while job.is_running: job.count, job.total
 job.results()           # those of `evaluate`, or InputError with the sentence that the process wrote
 """
 
@@ -29,11 +29,11 @@ class EvaluationJob:
     """A `python -m bsig evaluate` in a process of its own.
 
     Attributes:
-        done, total: forward passes, about; total is 0 while nothing is known.
+        count, total: forward passes, about: those that are done and all; total is 0 while nothing is known.
     """
 
     def __init__(self, command: Sequence[str], out: Path) -> None:
-        self.done, self.total = 0, 0
+        self.count, self.total = 0, 0
         self._out, self._refusal, self._was_stopped = out, "", False
         environment = {**os.environ, "PYTHONPATH": str(IMPORT_FOLDER), "PYTHONUNBUFFERED": "1"}
         for name in ("RANK", "WORLD_SIZE"):  # an app under torchrun would make the job wait for others
@@ -104,6 +104,6 @@ class EvaluationJob:
             for line in stderr:
                 word, *numbers = line.split()[:3] or [""]
                 if word == "progress" and len(numbers) == 2 and all(number.isdecimal() for number in numbers):
-                    self.done, self.total = int(numbers[0]), int(numbers[1])
+                    self.count, self.total = int(numbers[0]), int(numbers[1])
                 elif line.startswith("bsig: "):
                     self._refusal = line.strip()

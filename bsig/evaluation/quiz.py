@@ -65,7 +65,7 @@ class QuizQuestion:
 
     @property
     def own_answer(self) -> bool:
-        """What the map itself says: whether its mean over the grid is above zero."""
+        """The map's own answer: whether its mean over the grid is above zero."""
         return bool(self.map.mean() > 0)
 
 
@@ -109,14 +109,14 @@ class QuizResult:
     def finding(self) -> str:
         """One or two sentences: how often the visitor was right with each branch, and whether that tells them apart."""
         softmax, sigmoid = self.visitor["softmax"], self.visitor["sigmoid"]
-        counted = (
+        hits = (
             f"You were right with {softmax.hits} of {softmax.tries} softmax maps and with {sigmoid.hits} of "
             f"{sigmoid.tries} sigmoid maps; who guesses gets half."
         )
         if softmax.high < sigmoid.low or sigmoid.high < softmax.low:
             better = "sigmoid" if sigmoid.share > softmax.share else "softmax"
-            return f"{counted} The {better} maps told you more."
-        return f"{counted} The intervals overlap: so few maps cannot tell the branches apart."
+            return f"{hits} The {better} maps told you more."
+        return f"{hits} The intervals overlap: so few maps cannot tell the branches apart."
 
 
 @lru_cache(maxsize=1)
@@ -140,8 +140,8 @@ def quiz_plan(model: DualBranch, seed: int) -> list[tuple[str, str, bool, Traine
                 f"checkpoint '{model.name}' has too few classes of the bundled pictures for a quiz ({len(pairs)} of "
                 f"{A_KIND * len(TRAINED)}); start the app with the default checkpoint."
             )
-        chosen = draw.sample(pairs, A_KIND * len(TRAINED))
-        plan += [(*pair, TRAINED[position // A_KIND]) for position, pair in enumerate(chosen)]
+        present_pairs = draw.sample(pairs, A_KIND * len(TRAINED))
+        plan += [(*pair, TRAINED[position // A_KIND]) for position, pair in enumerate(present_pairs)]
     draw.shuffle(plan)
     return plan
 
@@ -185,9 +185,9 @@ def quiz_result(questions: Sequence[QuizQuestion], answers: Sequence[bool]) -> Q
         raise InputError(f"`answers` (={len(answers)}) must be as many as the {len(questions)} questions; answer all.")
     visitor, maps = {}, {}
     for branch in TRAINED:
-        asked = [(each, answer) for each, answer in zip(questions, answers, strict=True) if each.branch == branch]
-        visitor[branch] = HitRate.of([answer == each.is_present for each, answer in asked])
-        maps[branch] = HitRate.of([each.own_answer == each.is_present for each, _ in asked])
+        pairs = [(each, answer) for each, answer in zip(questions, answers, strict=True) if each.branch == branch]
+        visitor[branch] = HitRate.of([answer == each.is_present for each, answer in pairs])
+        maps[branch] = HitRate.of([each.own_answer == each.is_present for each, _ in pairs])
     return QuizResult(visitor, maps)
 
 
@@ -197,7 +197,7 @@ def rate_text(rate: HitRate) -> str:
 
 
 def question_text(question: QuizQuestion, answer: bool) -> str:
-    """What was behind a map, for the end of the quiz."""
+    """The class and branch of a map in words, for the end of the quiz."""
     truth = "is there" if question.is_present else "is not there"
     verdict = "right" if answer == question.is_present else "wrong"
     return f"{question.class_name} {truth}\n{BRANCHES[question.branch]}\nYou: {'yes' if answer else 'no'}, {verdict}"
@@ -233,6 +233,6 @@ def store_sheet(file: Path, sheet: dict[str, object]) -> bool:
     line = (json.dumps(sheet, ensure_ascii=False) + "\n").encode()
     if file.exists() and file.stat().st_size + len(line) > LARGEST_FILE:
         return False
-    with file.open("ab", buffering=0) as opened:  # one write at the end of the file: lines of two visitors do not mix
-        opened.write(line)
+    with file.open("ab", buffering=0) as stream:  # one write at the end of the file: lines of two visitors do not mix
+        stream.write(line)
     return True

@@ -106,7 +106,7 @@ class Tables:
         }
 
     def _factor(self, source: MapSource) -> float:
-        """What the source's map is multiplied by to be the map that the table is about."""
+        """The factor that turns the source's map into the map that the table is about."""
         rows, columns = self._measurements.coverage.shape[1:]
         return 1 / (rows * columns) if source.per_cell else 1.0
 
@@ -246,7 +246,7 @@ class Tables:
 
 
 def beyond_untrained(values: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
-    """For each of `BEYOND`, the best column with the trained branch less the best without it, over the same draws.
+    """The best column with the trained branch less the best without it, over the same draws, for each of `BEYOND`.
 
     `trained` and `untrained` name the columns, chosen by their values on all pictures; a positive `difference` is
     better. Metrics that were not measured are left out.

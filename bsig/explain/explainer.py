@@ -121,8 +121,8 @@ class Explainer:
         if batch_size < 1:
             raise InputError(f"`batch_size` (={batch_size}) must be at least 1.")
         preprocessing = self._preprocessing(crop_mode)
-        opened = partial(_opened_or_problem, preprocessing=preprocessing)
-        for batch in decoded_ahead(images, opened, batch_size, decoding_threads(), batches_ahead=1):
+        open_image = partial(_opened_or_problem, preprocessing=preprocessing)
+        for batch in decoded_ahead(images, open_image, batch_size, decoding_threads(), batches_ahead=1):
             pictures = []
             for source, picture in batch:
                 if isinstance(picture, _Picture):
@@ -148,11 +148,11 @@ class Explainer:
             features = _finite_features(self.model, inputs)
         with torch.no_grad():
             softmax, sigmoid = self.model.softmax_logits(features), self.model.sigmoid_logits(features)
-        placed = self.model.map_features(features)
-        carried = features[:, placed.shape[1] :] if placed.shape[1] < features.shape[1] else None
+        on_grid = self.model.map_features(features)
+        carried = features[:, on_grid.shape[1] :] if on_grid.shape[1] < features.shape[1] else None
         return [
             EncodedImage(
-                self.model, picture.crop, preprocessing, _row(placed, index), _row(softmax, index)[0],
+                self.model, picture.crop, preprocessing, _row(on_grid, index), _row(softmax, index)[0],
                 _row(sigmoid, index)[0], None if carried is None else _row(carried, index),
                 picture_name=picture.name, picture_size_wh=picture.size_wh, source=picture.source,
             )
@@ -411,7 +411,7 @@ class EncodedImage:
         weights: str,
         with_bias: bool,
         reading: str,
-        given: Mapping[str, Any] | None,
+        values: Mapping[str, Any] | None,
         other_class: int | str | None,
     ) -> _Question:
         """The question, with all settings of its reading.
@@ -419,7 +419,7 @@ class EncodedImage:
         Raises:
             InputError: the reading is unknown or not exact here, or its settings, second class or bias do not fit it.
         """
-        entry, settings = reading_of(reading), settings_of(self.model, reading, given)
+        entry, settings = reading_of(reading), settings_of(self.model, reading, values)
         reason = why_not_reading(self.model, reading, variant.key, weights)
         if reason:
             raise InputError(f"`reading` (='{reading}') cannot be used here: {reason}")
@@ -571,14 +571,14 @@ class EncodedImage:
     def _combined_rows(self, branch: Branch, scores: Float[Tensor, "1 c"]) -> Float[Tensor, "1 k"]:
         """`scores @ W` of a branch; of all of `W` only the rows that count are read."""
         weight = self._head(branch).last_linear.weight.detach()
-        (used,) = scores[0].nonzero(as_tuple=True)
-        rows = scores @ weight if len(used) == len(weight) else scores[:, used] @ weight[used]
+        (channels,) = scores[0].nonzero(as_tuple=True)
+        rows = scores @ weight if len(channels) == len(weight) else scores[:, channels] @ weight[channels]
         return rows - scores.sum() * self.model.mean_softmax_row() if branch == "centred" else rows
 
 
 @dataclass(frozen=True)
 class _Question:
-    """What is asked of every branch: class, method, treatment, reading with its settings, second class."""
+    """A question to every branch: class, method, treatment, reading with its settings, second class."""
 
     index: int
     variant: CamMethod

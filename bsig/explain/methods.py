@@ -164,14 +164,14 @@ def why_not_cam(head: ClassificationHead) -> str:
     )
 
 
-def require_exact(cam_is_exact: bool, what: str) -> None:
-    """Refuses a head that is not an average pool and one linear layer; `what` is the subject: "Painting a map".
+def require_exact(cam_is_exact: bool, subject: str) -> None:
+    """Refuses a head that is not an average pool and one linear layer; `subject` begins the sentence: "Painting a map".
 
     Raises:
         InputError: the head is another.
     """
     if not cam_is_exact:
         raise InputError(
-            f"{what} needs a head of average pool and one linear layer, where maps and logits are the same weights; "
+            f"{subject} needs a head of average pool and one linear layer, where maps and logits are the same weights; "
             "this model's head is not: choose another checkpoint."
         )

@@ -300,7 +300,7 @@ def _competition(inputs: ReadingInputs) -> Tensor:
 
 
 def _cell_log_odds(inputs: ReadingInputs) -> Tensor:
-    """Of the branch's own answer to the cell: a sigmoid's log-odds are its logit."""
+    """The log-odds of the branch's own answer to each cell; a sigmoid's log-odds are its logit."""
     logits = inputs.cell_logits(inputs.branch)
     if inputs.branch == "sigmoid":
         return _of_classes(logits, inputs.classes)
@@ -456,21 +456,21 @@ def why_not_reading(model: DualBranch, reading: str, method: str, weights: str) 
     return ""
 
 
-def settings_of(model: DualBranch, reading: str, given: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """The value of each of a reading's settings: as given, else as fitted for the checkpoint, else the default.
+def settings_of(model: DualBranch, reading: str, settings: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """The value of each of a reading's settings: from `settings`, else as fitted for the checkpoint, else the default.
 
     Raises:
         InputError: a setting that the reading lacks, or a value that is no number in its range.
     """
-    entry, given = reading_of(reading), dict(given or {})
+    entry, settings = reading_of(reading), dict(settings or {})
     keys = [setting.key for setting in entry.settings]
-    for stranger in given.keys() - set(keys):
+    for stranger in settings.keys() - set(keys):
         offer = f"it has {', '.join(keys)}" if keys else "it has none"
         raise InputError(f"`reading_settings` (='{stranger}') is no setting of the reading '{reading}'; {offer}.")
-    fitted = model.metadata.get("readings", {}).get(reading, {})
+    fit = model.metadata.get("readings", {}).get(reading, {})
     values = {}
     for setting in entry.settings:
-        value = given.get(setting.key, fitted.get(setting.key, setting.default_for(model)))
+        value = settings.get(setting.key, fit.get(setting.key, setting.default_for(model)))
         if not setting.holds(value):
             raise InputError(
                 f"`{setting.key}` (={value}) of the reading '{reading}' must be {setting.kind_of_number} from "

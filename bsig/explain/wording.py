@@ -47,12 +47,12 @@ def grid_text(explanation: Explanation) -> str:
 
 
 def reading_text(explanation: Explanation) -> str:
-    """What was made of the maps, and of which: 'Sigmoid map, levelled by presence: The same places …'."""
+    """The reading, and the maps that it was applied to: 'Sigmoid map, levelled by presence: The same places …'."""
     reading = READINGS[explanation.reading]
-    whose = "Both maps" if explanation.softmax.reading == explanation.reading else "Sigmoid map"
+    subject = "Both maps" if explanation.softmax.reading == explanation.reading else "Sigmoid map"
     settings = ", ".join(f"{key} = {value:g}" for key, value in explanation.reading_settings.items())
     title = f"{reading.title} ({settings})" if settings else reading.title
-    return f"{whose}: {title}. {reading.sentence} {explanation.reading_note}".rstrip()
+    return f"{subject}: {title}. {reading.sentence} {explanation.reading_note}".rstrip()
 
 
 def tiny_percent(share: float) -> str:

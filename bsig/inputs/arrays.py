@@ -61,7 +61,7 @@ def opened_image(source: PictureSource, name: str | None = None) -> Image.Image:
 
 
 def file_content(file: OpenFile, name: str) -> bytes:
-    """What is left of an open file.
+    """The rest of an open file.
 
     Raises:
         InputError: it is closed, or was opened for text or writing.

@@ -132,8 +132,8 @@ def _leftovers(path: Path) -> list[Path]:
 
 def _sync(file: Path) -> None:
     """Waits until the disk has the file's content."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ def publish_folder(folder: Path, files: Sequence[str], card: str, repository: st
         api.upload_file(path_or_fileobj=card.encode(), path_in_repo="README.md", repo_id=repository)
         commit = api.upload_folder(repo_id=repository, folder_path=folder, allow_patterns=list(files))
     except Exception as error:
-        # As above; a missing token is one of many reasons.
+        # A missing token is one of many reasons.
         raise InputError(
             f"'{folder.name}' cannot be published as '{repository}' ({type(error).__name__}: {first_line(error)}); "
             "log in with `hf auth login` and check name and network."

@@ -103,14 +103,14 @@ def stored_turn(source: str | Path | bytes, name: str) -> Image.Transpose | None
     """The turn by which `read_image` makes the stored pixels upright; None where they are.
 
     Raises:
-        InputError: as of `read_image`, of what the header says.
+        InputError: the header breaks a rule of `read_image`.
     """
     with _opened(source, name) as picture:
         return _turn_of(picture)
 
 
 def turned_point(x: float, y: float, size_wh: tuple[int, int], turn: Image.Transpose) -> tuple[float, float]:
-    """Where a point of a picture of that size lies after `picture.transpose(turn)`."""
+    """The position of a point of a picture of that size after `picture.transpose(turn)`."""
     width, height = size_wh
     return {
         Image.Transpose.FLIP_LEFT_RIGHT: (width - x, y),
@@ -241,7 +241,7 @@ def _decoding(picture: Image.Image, name: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        # As above: every reader fails in its own way on a file that is cut short or damaged.
+        # Every reader fails in its own way on a file that is cut short or damaged.
         raise InputError(
             f"{name} starts like a {picture.format or picture.mode} picture but cannot be decoded ({_reason(error)}); "
             "it may be cut short: save or download it again."

@@ -24,7 +24,7 @@ Array = np.ndarray
 
 
 def read_mask(source: str | Path | bytes, name: str) -> Bool[Array, "H W"]:
-    """Where the mask's object is, in the mask's own pixels, upright by its own EXIF orientation if it has one.
+    """The object of the mask, in the mask's own pixels, upright by its own EXIF orientation if it has one.
 
     Raises:
         InputError: it cannot be read, as of `read_image`; messages call it `name`.

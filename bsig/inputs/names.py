@@ -42,7 +42,7 @@ def check_utf8(names: Iterable[str], place: str) -> None:
     """
     for name in names:
         if UNDECODED.search(name):
-            shown = UNDECODED.sub("?", name)[-100:]
+            text = UNDECODED.sub("?", name)[-100:]
             raise InputError(
-                f"{place} holds the name '{shown}', which is not UTF-8; rename it (convmv -f latin1 -t utf8 does it)."
+                f"{place} holds the name '{text}', which is not UTF-8; rename it (convmv -f latin1 -t utf8 does it)."
             )

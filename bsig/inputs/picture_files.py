@@ -105,13 +105,13 @@ def pictures_below(root: Path) -> tuple[list[PictureFile], int]:
 
 def _with_folders(pictures: tuple[PictureFile, ...], reserved: Sequence[str]) -> tuple[PictureFile, ...]:
     """Each picture with a folder of its own: its name without suffix, numbered where that is taken."""
-    taken = {name.casefold() for name in reserved}
-    placed = []
+    folders = {name.casefold() for name in reserved}
+    result = []
     for picture in pictures:
         stem = PurePosixPath(picture.name).with_suffix("").as_posix()
         folder, number = stem, 2
-        while folder.casefold() in taken:
+        while folder.casefold() in folders:
             folder, number = f"{stem}-{number}", number + 1
-        taken.add(folder.casefold())
-        placed.append(replace(picture, folder=folder))
-    return tuple(placed)
+        folders.add(folder.casefold())
+        result.append(replace(picture, folder=folder))
+    return tuple(result)

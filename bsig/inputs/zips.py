@@ -163,10 +163,10 @@ def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> li
     if total > limits.total_bytes:
         raise InputError(f"'{name}' unpacks to {megabytes(total)}; the limit is {megabytes(limits.total_bytes)}.")
     _check_places(files, name)
-    kept = [entry for entry in files if not any(map(is_companion, PurePosixPath(_relative_path(entry)).parts))]
-    if not kept:
+    own_files = [entry for entry in files if not any(map(is_companion, PurePosixPath(_relative_path(entry)).parts))]
+    if not own_files:
         raise InputError(f"'{name}' holds hidden and companion files alone; zip the folder of class folders.")
-    return kept
+    return own_files
 
 
 def _check_places(files: list[zipfile.ZipInfo], name: str) -> None:
@@ -179,41 +179,41 @@ def _check_places(files: list[zipfile.ZipInfo], name: str) -> None:
         paths.add(path.casefold())
     for entry in files:
         folder = next(
-            (one for one in PurePosixPath(_relative_path(entry)).parents if str(one).casefold() in paths), None
+            (parent for parent in PurePosixPath(_relative_path(entry)).parents if str(parent).casefold() in paths), None
         )
         if folder is not None:
             raise InputError(f"'{name}' holds '{_short(str(folder))}' as a file and as a folder; keep one.")
 
 
 def _check_entry(entry: zipfile.ZipInfo, name: str, limits: ZipLimits) -> None:
-    shown = f"'{name}' holds '{_short(entry.filename)}'"
+    subject = f"'{name}' holds '{_short(entry.filename)}'"
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     has_drive = len(entry.filename) > 1 and entry.filename[1] == ":"
     if path.is_absolute() or has_drive or ".." in path.parts or "\0" in entry.orig_filename:
-        raise InputError(f"{shown}, which would lie outside its folder; zip the folder again with plain names.")
+        raise InputError(f"{subject}, which would lie outside its folder; zip the folder again with plain names.")
     if len(entry.filename) > LONGEST_NAME or any(len(part.encode()) > 255 for part in path.parts):
-        raise InputError(f"{shown}, a name that is too long; make it shorter.")
+        raise InputError(f"{subject}, a name that is too long; make it shorter.")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise InputError(f"{shown}, a link or special file; only plain files are taken.")
+        raise InputError(f"{subject}, a link or special file; only plain files are taken.")
     if entry.flag_bits & ENCRYPTED:
-        raise InputError(f"{shown} with a password; make the zip without one.")
+        raise InputError(f"{subject} with a password; make the zip without one.")
     if entry.file_size > limits.file_bytes:
         raise InputError(
-            f"{shown} with {megabytes(entry.file_size)} unpacked; the limit is {megabytes(limits.file_bytes)} a file."
+            f"{subject} with {megabytes(entry.file_size)} unpacked; the limit is {megabytes(limits.file_bytes)} a file."
         )
     if entry.file_size > max(RATIO_COUNTS_FROM, limits.ratio * entry.compress_size):
         raise InputError(
-            f"{shown}, which grows more than {limits.ratio} times when unpacked, as no picture does; leave it out."
+            f"{subject}, which grows more than {limits.ratio} times when unpacked, as no picture does; leave it out."
         )
 
 
 def _check_room(files: list[zipfile.ZipInfo], target: Path, name: str) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    needed = sum(entry.file_size for entry in files) + LEFT_FREE
+    size = sum(entry.file_size for entry in files) + LEFT_FREE
     free = shutil.disk_usage(target).free
-    if needed > free:
-        raise InputError(f"'{name}' needs {megabytes(needed)} on the disk and {megabytes(free)} are free; free space.")
+    if size > free:
+        raise InputError(f"'{name}' needs {megabytes(size)} on the disk and {megabytes(free)} are free; free space.")
 
 
 def _unpack(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo], target: Path, name: str) -> None:

@@ -90,8 +90,8 @@ def checked_kwargs(kwargs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     Raises:
         InputError: a name that is none of a network's settings, or a value that is no number, text or short list.
     """
-    checked = {key: tuple(value) if isinstance(value, list) else value for key, value in kwargs.items()}
-    for key, value in checked.items():
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in kwargs.items()}
+    for key, value in values.items():
         if not key.isidentifier() or key in NOT_KWARGS:
             raise InputError(f"`model_kwargs` (='{key}') is no setting of timm's networks that can be given here.")
         parts = value if isinstance(value, tuple) else (value,)
@@ -101,7 +101,7 @@ def checked_kwargs(kwargs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
                 f"`model_kwargs` (='{key}={str(value)[:60]}') must be a number up to {MAX_KWARG}, true, false, a word, "
                 "or a list of up to eight."
             )
-    return tuple(sorted(checked.items()))
+    return tuple(sorted(values.items()))
 
 
 @dataclass(frozen=True)
@@ -273,10 +273,10 @@ def _cached_weights(name: str) -> dict[str, Any]:
     if config is None or not config.hf_hub_id or hub_has_address():
         return {}
     file = config.hf_hub_filename or "pytorch_model.bin"
-    # As timm looks for it on the hub: safetensors first, under its usual names.
+    # timm looks on the hub in this order: safetensors first, under its usual names.
     names = (file.replace("pytorch_model.bin", "model.safetensors"), file.replace(".bin", ".safetensors"), file)
     path = cached_hub_file(config.hf_hub_id, names)
-    # Of the registry's `custom_load` only 'hf' is about the file on the hub.
+    # Only 'hf' in the registry's `custom_load` is about the file on the hub.
     return {"pretrained_cfg_overlay": {"file": str(path), "custom_load": config.custom_load == "hf"}}
 
 
@@ -360,18 +360,20 @@ def one_cell(name: str, preprocessing: Preprocessing) -> str:
     )
 
 
-def class_labels(model: Any, given: tuple[str, ...] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and ids of the classes: those given, or names a person would use and WordNet ids, or plain indices.
+def class_labels(model: Any, class_names: tuple[str, ...] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and ids of the classes: `class_names`, or names a person would use and WordNet ids, or plain indices.
 
     Of several synonyms the first is taken, made unique.
 
     Raises:
-        InputError: another number of names is given than the network has classes.
+        InputError: there are not as many names as the network has classes.
     """
-    if given is not None:
-        if len(given) != model.num_classes:
-            raise InputError(f"`class_names` holds {len(given)} names, the network has {model.num_classes} classes.")
-        return given, given
+    if class_names is not None:
+        if len(class_names) != model.num_classes:
+            raise InputError(
+                f"`class_names` holds {len(class_names)} names, the network has {model.num_classes} classes."
+            )
+        return class_names, class_names
     subset = infer_imagenet_subset(model)
     if not subset:
         numbers = tuple(str(index) for index in range(model.num_classes))

@@ -88,13 +88,13 @@ class ClassEmbeddings:
     def _refuse_rows(self, broken: Tensor, problem: str, remedy: str) -> None:
         if broken.any():
             row = int(broken.nonzero()[0])
-            named = f" ('{self.class_names[row]}')" if self.class_names and row < len(self.class_names) else ""
-            raise InputError(f"row {row}{named} of `class_embeddings` ({self.source}) {problem}; {remedy}.")
+            class_text = f" ('{self.class_names[row]}')" if self.class_names and row < len(self.class_names) else ""
+            raise InputError(f"row {row}{class_text} of `class_embeddings` ({self.source}) {problem}; {remedy}.")
 
     def with_settings(
         self, class_names: tuple[str, ...] | None, logit_scale: float | None, logit_bias: float | None
     ) -> ClassEmbeddings:
-        """The embeddings with what is asked for in the place of what the file says.
+        """The embeddings with the given settings in place of the file's.
 
         Raises:
             InputError: as the class.
@@ -190,13 +190,13 @@ def _torch_entries(path: Path) -> dict[str, Any]:
 def _safetensors_entries(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            said = dict(file.metadata() or {})
+            texts = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dictionary
     except (SafetensorError, *NOT_TENSORS) as error:
         raise InputError(
             f"'{path.name}' is not a whole safetensors file ({first_line(error)}); copy it again."
         ) from error
-    return {**said, **tensors}
+    return {**texts, **tensors}
 
 
 READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -210,9 +210,9 @@ def _matrix(entries: Mapping[str, Any], source: str) -> Tensor:
     matrices = [name for name, value in tensors.items() if value.ndim == 2]
     name = next((name for name in MATRIX_NAMES if name in tensors), matrices[0] if len(matrices) == 1 else None)
     if name is None:
-        held = ", ".join(f"{name} {tuple(value.shape)}" for name, value in list(tensors.items())[:4]) or "no tensor"
+        content = ", ".join(f"{name} {tuple(value.shape)}" for name, value in list(tensors.items())[:4]) or "no tensor"
         raise InputError(
-            f"`class_embeddings` ({source}) holds {held}; it must hold one matrix (classes, width), or name it "
+            f"`class_embeddings` ({source}) holds {content}; it must hold one matrix (classes, width), or name it "
             f"'{MATRIX_NAMES[0]}'."
         )
     matrix = tensors[name]

@@ -188,7 +188,7 @@ class DualBranch(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
+        """The device of the model's weights."""
         return self.softmax_head.last_linear.weight.device
 
     @property
@@ -225,10 +225,10 @@ class DualBranch(nn.Module):
             return "not fine-tuned yet"
         return "zero-shot" if self.is_zero_shot else "fine-tuned"
 
-    def classifier(self, **changed: Any) -> Classifier:
+    def classifier(self, **changes: Any) -> Classifier:
         """Encoder and softmax branch by themselves, with some attributes of the `Classifier` changed."""
         own = {"encoder": self.encoder, "preprocessing": self.preprocessing, "engine": self.engine}
-        return replace(self._classifier, **{**own, **changed})
+        return replace(self._classifier, **{**own, **changes})
 
     def features(self, inputs: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
         """The encoder's feature map, without gradient; `inputs` are normalised (`bsig.inputs.images.input_tensor`).
@@ -298,9 +298,9 @@ class DualBranch(nn.Module):
         """The index of the class of that name or id."""
         # First as it is written: 'Cardigan' is a dog, 'cardigan' a jacket.
         for spelling in (str, str.casefold):
-            wanted = spelling(text)
+            key = spelling(text)
             for labels in (self.class_names, self.class_ids):
-                indices = [index for index, label in enumerate(labels) if spelling(label) == wanted]
+                indices = [index for index, label in enumerate(labels) if spelling(label) == key]
                 if len(indices) > 1:
                     classes = ", ".join(f"{index} ({labels[index]})" for index in indices[:5])
                     raise InputError(

@@ -39,7 +39,7 @@ State = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class FastEncoder:
-    """What stands in for an encoder.
+    """A faster network in place of an encoder.
 
     Attributes:
         run: inputs -> features; None for the encoder itself, where nothing is gained.
@@ -58,7 +58,7 @@ class FastEncoder:
         return _state(self.tensors) != self.state
 
 
-_KEPT: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], FastEncoder]] = WeakKeyDictionary()
+_FAST_ENCODERS: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], FastEncoder]] = WeakKeyDictionary()
 _MAKING = threading.Lock()
 
 
@@ -71,9 +71,11 @@ def check_engine(name: str, device: torch.device | str = "cpu") -> None:
     if name not in ENGINES:
         raise InputError(f"`engine` (='{name}') must be one of {', '.join(ENGINES)}.")
     if name == "onnxruntime":
-        missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
-        if missing:
-            raise InputError(f"`engine` (='{name}') is not installed: pip install {' '.join(missing)}, or use 'torch'.")
+        packages = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
+        if packages:
+            raise InputError(
+                f"`engine` (='{name}') is not installed: pip install {' '.join(packages)}, or use 'torch'."
+            )
         if torch.device(device).type != "cpu":
             raise InputError(f"`engine` (='{name}') runs on CPUs, `device` is '{device}'; use 'torch' there.")
 
@@ -90,20 +92,20 @@ def fast_features(encoder: nn.Module, engine: str, inputs: Float[Tensor, "b 3 H 
 
 
 def fast_encoder(encoder: nn.Module, engine: str, inputs: Float[Tensor, "b 3 H W"]) -> FastEncoder:
-    """What stands in for the encoder on inputs of this size, made if it is not there yet.
+    """The faster network for inputs of this size, made if it is not there yet.
 
     Raises:
         InputError: as `fast_features`.
     """
     # ONNX Runtime's network is made for one size of picture; the folded one takes any.
     key = (engine, *inputs.shape[2:]) if engine == "onnxruntime" else (engine,)
-    kept = _KEPT.get(encoder, {}).get(key)
-    if kept is None or kept.is_outdated():
+    fast = _FAST_ENCODERS.get(encoder, {}).get(key)
+    if fast is None or fast.is_outdated():
         with _MAKING:
-            kept = _KEPT.setdefault(encoder, {}).get(key)
-            if kept is None or kept.is_outdated():
-                kept = _KEPT[encoder][key] = _made(encoder, engine, inputs)
-    return kept
+            fast = _FAST_ENCODERS.setdefault(encoder, {}).get(key)
+            if fast is None or fast.is_outdated():
+                fast = _FAST_ENCODERS[encoder][key] = _new_fast_encoder(encoder, engine, inputs)
+    return fast
 
 
 def _tensors(encoder: nn.Module) -> LayerTensors:
@@ -117,7 +119,7 @@ def _state(tensors: LayerTensors) -> State:
 
 
 @torch.no_grad()
-def _made(encoder: nn.Module, engine: str, inputs: Tensor) -> FastEncoder:
+def _new_fast_encoder(encoder: nn.Module, engine: str, inputs: Tensor) -> FastEncoder:
     check_engine(engine, inputs.device)
     tensors = _tensors(encoder)
     state = _state(tensors)
@@ -137,10 +139,10 @@ def _folded(encoder: nn.Module, example: Tensor) -> tuple[nn.Module | None, floa
     try:
         pairs = foldable_pairs(encoder, example)
         if pairs:
-            folded = fold_batch_norm(encoder, pairs)
-            change = _change(folded, encoder, example)
+            network = fold_batch_norm(encoder, pairs)
+            change = _change(network, encoder, example)
             if change <= TOLERANCE:
-                return folded, change
+                return network, change
     except CANNOT_RUN:
         pass  # a network that reads its layers' weights in a way of its own
     return None, 0.0

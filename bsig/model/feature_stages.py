@@ -47,8 +47,8 @@ def feature_stages(backbone: str) -> list[FeatureStage]:
         network: Any = timm_network(backbone, pretrained=False)
     rows, columns = resolve_model_data_config(network)["input_size"][-2:]
     stages = [FeatureStage(LAST, None, "the last feature map on which places matter")]
-    listed = getattr(network, "feature_info", None) or []
-    layers = [layer for layer in listed if isinstance(layer, dict) and layer.get("module")]
+    entries = getattr(network, "feature_info", None) or []
+    layers = [layer for layer in entries if isinstance(layer, dict) and layer.get("module")]
     coarsest = max((layer["reduction"] for layer in layers), default=COARSEST_STRIDE)
     for key, stride in STRIDES.items():
         if stride < coarsest and can_be_built(backbone.split(".")[0], output_stride=stride):

@@ -57,21 +57,21 @@ def finer_grid(model: DualBranch) -> DualBranch:
     with _MAKING:
         finer = _FINER.get(model)
         if finer is None or not _is_current(finer, model):
-            finer = _FINER[model] = _made(model)
+            finer = _FINER[model] = _finer_model(model)
         return finer
 
 
-def _made(model: DualBranch) -> DualBranch:
+def _finer_model(model: DualBranch) -> DualBranch:
     reason = why_not_finer(model)
     if reason:
         raise InputError(f"checkpoint '{model.name}' has no finer grid: {reason}")
-    made = classifier_from_timm(model.backbone_name, pretrained=False, options=BackboneOptions(FINER_STAGE))
-    tensors, own = made.encoder.state_dict(), model.encoder.state_dict()
+    finer = classifier_from_timm(model.backbone_name, pretrained=False, options=BackboneOptions(FINER_STAGE))
+    tensors, own = finer.encoder.state_dict(), model.encoder.state_dict()
     if {key: value.shape for key, value in tensors.items()} != {key: value.shape for key, value in own.items()}:
         raise InputError(f"checkpoint '{model.name}' has no finer grid: its backbone is not timm's own network.")
-    made.encoder.load_state_dict(own, assign=True)
+    finer.encoder.load_state_dict(own, assign=True)
     classifier = replace(
-        model.classifier(), encoder=made.encoder, options=made.options, features_at=made.features_at,
+        model.classifier(), encoder=finer.encoder, options=finer.options, features_at=finer.features_at,
         grid_hw=finer_grid_hw(model),
     )  # fmt: skip
     readings = {key: _on_finer_cells(settings) for key, settings in model.metadata.get("readings", {}).items()}
@@ -90,7 +90,7 @@ def _is_current(finer: DualBranch, model: DualBranch) -> bool:
     """Whether the model still has the tensors and the calibration of which the finer one was made."""
     pairs = zip(finer.encoder.parameters(), model.encoder.parameters(), strict=True)
     return (
-        all(theirs.data_ptr() == own.data_ptr() for theirs, own in pairs)
+        all(tensor.data_ptr() == own.data_ptr() for tensor, own in pairs)
         and finer.softmax_head is model.softmax_head
         and finer.sigmoid_head is model.sigmoid_head
         and finer.presence is model.presence

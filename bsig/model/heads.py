@@ -225,13 +225,13 @@ class Tail(nn.Module):
 
 def with_classes(head: HeadType, num_classes: int) -> HeadType:
     """A copy of a head for another label set: the same layers, a last linear layer of zeros with `num_classes` rows."""
-    changed: Any = copy.deepcopy(head)
-    old = changed.last_linear
+    result: Any = copy.deepcopy(head)
+    old = result.last_linear
     linear = nn.Linear(old.in_features, num_classes, device=old.weight.device, dtype=old.weight.dtype)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
-    changed.linear = linear.requires_grad_(old.weight.requires_grad)
-    return changed
+    result.linear = linear.requires_grad_(old.weight.requires_grad)
+    return result
 
 
 def head_in_words(head: ClassificationHead) -> str:
@@ -239,5 +239,5 @@ def head_in_words(head: ClassificationHead) -> str:
     if head.cam_is_exact:
         return "average pool and one linear layer"
     parameters = sum(parameter.numel() for parameter in head.parameters()) / 1e6
-    seen = "the mean over the grid" if head.pools_first else "every cell by itself"
-    return f"several layers ({parameters:.1f} million weights) that see {seen}"
+    extent = "the mean over the grid" if head.pools_first else "every cell by itself"
+    return f"several layers ({parameters:.1f} million weights) that see {extent}"

@@ -130,10 +130,10 @@ def parsed_size(text: str) -> tuple[int, int]:
     Raises:
         InputError: it is neither.
     """
-    found = re.fullmatch(r"([0-9]{1,5})(?:[x,]([0-9]{1,5}))?", text.strip())
-    if not found:
+    match = re.fullmatch(r"([0-9]{1,5})(?:[x,]([0-9]{1,5}))?", text.strip())
+    if not match:
         raise InputError(f"`input_size` (='{text}') must be pixels as 160 or ROWSxCOLUMNS as 160x224.")
-    return int(found[1]), int(found[2] or found[1])
+    return int(match[1]), int(match[2] or match[1])
 
 
 def triple(name: str, values: Sequence[float]) -> Triple:
@@ -168,30 +168,30 @@ def parsed_kwargs(pairs: Sequence[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def stated_settings(entries: Mapping[str, Any], folder: Path | None) -> tuple[ModelSettings, tuple[str, ...]]:
-    """What a file says about its model, and sentences about what could not be used.
+    """The settings that a file states about its model, and a sentence for each that cannot be used.
 
     `folder` is where the weights lie: a `class_map` may lie beside them; None where no file may be read.
     """
-    said = _flat(entries)
+    flat = _flat(entries)
     notes: list[str] = []
     values: dict[str, Any] = {
-        "class_names": _names(said, folder, notes),
-        "input_size_hw": next((size for name in SIZE_NAMES if (size := _size(said.get(name)))), None),
-        "mean": _numbers(said.get("mean", said.get("image_mean"))),
-        "std": _numbers(said.get("std", said.get("image_std"))),
-        "interpolation": said.get("interpolation"),
-        "crop_mode": said.get("crop_mode"),
-        "crop_pct": said.get("crop_pct"),
-        "global_pool": said.get("gp") or said.get("global_pool"),
-        "architecture": next((said[name] for name in ARCHITECTURES if isinstance(said.get(name), str)), None),
+        "class_names": _names(flat, folder, notes),
+        "input_size_hw": next((size for name in SIZE_NAMES if (size := _size(flat.get(name)))), None),
+        "mean": _numbers(flat.get("mean", flat.get("image_mean"))),
+        "std": _numbers(flat.get("std", flat.get("image_std"))),
+        "interpolation": flat.get("interpolation"),
+        "crop_mode": flat.get("crop_mode"),
+        "crop_pct": flat.get("crop_pct"),
+        "global_pool": flat.get("gp") or flat.get("global_pool"),
+        "architecture": next((flat[name] for name in ARCHITECTURES if isinstance(flat.get(name), str)), None),
     }
     if values["mean"] and max(values["mean"]) > 1.5:
         values["mean"], values["std"] = (tuple(v / 255 for v in values[key] or ()) or None for key in ("mean", "std"))
-    kwargs = {**_mapping(said.get("model_args")), **_mapping(said.get("model_kwargs"))}
-    if isinstance(said.get("bn_eps"), float):
-        kwargs["bn_eps"] = said["bn_eps"]
+    kwargs = {**_mapping(flat.get("model_args")), **_mapping(flat.get("model_kwargs"))}
+    if isinstance(flat.get("bn_eps"), float):
+        kwargs["bn_eps"] = flat["bn_eps"]
     # timm's own flag for "same" padding and the eps of TensorFlow's batch norms, in files of older versions.
-    if said.get("bn_tf") is True:
+    if flat.get("bn_tf") is True:
         kwargs.setdefault("bn_eps", 1e-3)
     values["model_kwargs"] = tuple(
         sorted((str(key), value) for key, value in kwargs.items() if key not in NOT_OF_THE_NETWORK)
@@ -222,23 +222,23 @@ def config_beside(weights: Path) -> dict[str, Any]:
 
 def _flat(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The entries and those of its known places in one dictionary; None and empty values count as not said."""
-    said: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for place in (entries, *(_mapping(entries.get(name)) for name in PLACES)):
         for key, value in place.items():
-            if value is not None and value != "" and key not in said:
-                said[str(key)] = value
-    return said
+            if value is not None and value != "" and key not in flat:
+                flat[str(key)] = value
+    return flat
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _names(said: Mapping[str, Any], folder: Path | None, notes: list[str]) -> tuple[str, ...] | None:
+def _names(entries: Mapping[str, Any], folder: Path | None, notes: list[str]) -> tuple[str, ...] | None:
     for name in NAME_NAMES:
-        if (names := names_of_entries(said.get(name))) and len(set(names)) == len(names):
+        if (names := names_of_entries(entries.get(name))) and len(set(names)) == len(names):
             return tuple(names)
-    class_map = said.get("class_map")
+    class_map = entries.get("class_map")
     if not isinstance(class_map, str) or folder is None:
         return None
     places = (Path(class_map), folder / class_map, folder / Path(class_map).name)

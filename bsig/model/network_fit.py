@@ -59,17 +59,17 @@ def fitted_network(
     options = _with_size(backbone, options, settings.input_size_hw)
     empty = _empty(backbone, options)
     classifiers = classifier_names(empty)
-    found = network_tensors(empty.state_dict(), classifiers, file, settings.weights_key)
-    tensors, notes = found.tensors, list(found.notes)
-    options, classes = _with_classifier(empty, classifiers, options, settings, tensors, found.head, notes)
-    options = _with_pooling(backbone, options, classes, tensors, found.unknown, notes)
+    file_tensors = network_tensors(empty.state_dict(), classifiers, file, settings.weights_key)
+    tensors, notes = file_tensors.tensors, list(file_tensors.notes)
+    options, classes = _with_classifier(empty, classifiers, options, settings, tensors, file_tensors.head, notes)
+    options = _with_pooling(backbone, options, classes, tensors, file_tensors.unknown, notes)
     options = _with_square(backbone, options, classes, tensors, notes)
     is_grey = _check_channels(empty, settings, tensors, file.name)
-    if found.mean and found.std and not settings.mean:
-        settings = replace(settings, mean=found.mean, std=found.std)
+    if file_tensors.mean and file_tensors.std and not settings.mean:
+        settings = replace(settings, mean=file_tensors.mean, std=file_tensors.std)
         notes.append("Mean and std are those of the normalisation in the file.")
     shapes = {key: tuple(value.shape) for key, value in _empty(backbone, options, classes).state_dict().items()}
-    if difference := differences(shapes, {**tensors, **found.unknown}):
+    if difference := differences(shapes, {**tensors, **file_tensors.unknown}):
         raise InputError(f"'{file.name}' does not hold the weights of '{backbone}'; {difference}{_hint(difference)}.")
     _check_numbers(tensors, file.name)
     network = timm_network(backbone, pretrained=False, options=options, num_classes=classes)
@@ -171,8 +171,8 @@ def _with_pooling(
     """The options with the pooling under which the network has the names of all tensors."""
     names = {key for key in (*tensors, *unknown) if not key.endswith("num_batches_tracked")}
 
-    def fits(tried: BackboneOptions) -> bool:
-        own = _empty(backbone, tried, classes).state_dict()
+    def fits(candidate: BackboneOptions) -> bool:
+        own = _empty(backbone, candidate, classes).state_dict()
         return {key for key in own if not key.endswith("num_batches_tracked")} == names
 
     if fits(options):
@@ -182,12 +182,12 @@ def _with_pooling(
         return options
     for pool in POOLINGS:
         if can_be_built(backbone, global_pool=pool, **dict(options.model_kwargs)):
-            tried = replace(options, global_pool=pool)
-            if fits(tried):
+            candidate = replace(options, global_pool=pool)
+            if fits(candidate):
                 tensors |= unknown
                 unknown.clear()
                 notes.append(f"By the names of its tensors the network has the pooling '{pool}'.")
-                return tried
+                return candidate
     return options
 
 
@@ -203,12 +203,14 @@ def _with_square(
     if positions is None or patch is None or "pos_embed" not in own or own["pos_embed"].shape == positions.shape:
         return options
     for side in _sides(positions, own["pos_embed"], embedding):
-        tried = replace(options, model_kwargs=checked_kwargs({**dict(options.model_kwargs), "img_size": (side, side)}))
+        candidate = replace(
+            options, model_kwargs=checked_kwargs({**dict(options.model_kwargs), "img_size": (side, side)})
+        )
         if can_be_built(backbone, img_size=(side, side)):
-            built = _empty(backbone, tried, classes).state_dict()
+            built = _empty(backbone, candidate, classes).state_dict()
             if built["pos_embed"].shape == positions.shape:
                 notes.append(f"By its {positions.shape[1]} positions the network was trained at {side} x {side}.")
-                return tried
+                return candidate
     return options
 
 

@@ -134,7 +134,7 @@ def _classifier_of(
         stated, notes = stated_settings({**config_beside(path), **file.entries}, path.parent)
         classifier, sigmoid_head = _filled_classifier(backbone, file, options, settings, stated, notes)
         name = model_name(f"{backbone}-{path.name.split('.')[0]}", options)
-    return _moved(classifier, device), sigmoid_head and sigmoid_head.to(device), name
+    return _on_device(classifier, device), sigmoid_head and sigmoid_head.to(device), name
 
 
 def same_padded(
@@ -173,11 +173,11 @@ def _published_classifier(backbone: str, options: BackboneOptions, device: str, 
     own = classifier.preprocessing
     share = settings.crop_pct or min(own.input_size_hw) / own.resize_to
     size_hw = settings.input_size_hw or own.input_size_hw
-    changed = {name: value for name in ("mean", "std", "interpolation", "crop_mode")
+    changes = {name: value for name in ("mean", "std", "interpolation", "crop_mode")
                if (value := getattr(settings, name))}  # fmt: skip
-    if changed or settings.input_size_hw or settings.crop_pct:
+    if changes or settings.input_size_hw or settings.crop_pct:
         resize_to = max(int(min(size_hw) / share + 1e-9), min(size_hw))
-        preprocessing = replace(own, input_size_hw=size_hw, resize_to=resize_to, **changed)
+        preprocessing = replace(own, input_size_hw=size_hw, resize_to=resize_to, **changes)
         classifier = with_preprocessing(classifier, preprocessing)
     if settings.class_names is not None:
         if len(settings.class_names) != len(classifier.class_names):
@@ -193,8 +193,8 @@ def _filled_classifier(
     backbone: str,
     file: WeightsFile,
     options: BackboneOptions,
-    asked: ModelSettings,
-    stated: ModelSettings,
+    request: ModelSettings,
+    file_settings: ModelSettings,
     notes: tuple[str, ...] = (),
 ) -> tuple[Classifier, ClassificationHead | None]:
     """A timm network filled with a file's tensors, in two parts, and a sigmoid head if the network ends in a sigmoid.
@@ -202,7 +202,7 @@ def _filled_classifier(
     Raises:
         InputError: as `fitted_network` and `take_apart`.
     """
-    fit = fitted_network(backbone, file, options, asked.over(stated))
+    fit = fitted_network(backbone, file, options, request.over(file_settings))
     settings, network = fit.settings, fit.network
     is_sigmoid = settings.sigmoid_output
     if is_sigmoid:
@@ -211,12 +211,12 @@ def _filled_classifier(
         raise InputError(f"'{file.name}': {ONE_OUTPUT}")
     is_tower = options.projection_rows is not None
     built = replace(fit.options, projection_rows=network.num_classes) if is_tower else fit.options
-    names, note = (None, "") if is_tower else _fitting_names(asked, settings, network.num_classes)
+    names, note = (None, "") if is_tower else _fitting_names(request, settings, network.num_classes)
     settings = replace(settings, class_names=names)
     classifier = take_apart(network, backbone, f"file {file.name}", built, settings)
-    said = _said(classifier, asked, settings)
-    other = _other_network(backbone, stated)
-    notes = (*notes, *fit.notes, *filter(None, (note, other)), *said)
+    sources = _setting_sources(classifier, request, settings)
+    other = _other_network(backbone, file_settings)
+    notes = (*notes, *fit.notes, *filter(None, (note, other)), *sources)
     classifier = replace(classifier, notes=notes)
     return classifier, _sigmoid_of(classifier.head) if is_sigmoid else None
 
@@ -239,10 +239,10 @@ def _sigmoid_of(head: ClassificationHead) -> ClassificationHead:
     return own
 
 
-def _fitting_names(asked: ModelSettings, settings: ModelSettings, classes: int) -> tuple[tuple[str, ...] | None, str]:
+def _fitting_names(request: ModelSettings, settings: ModelSettings, classes: int) -> tuple[tuple[str, ...] | None, str]:
     """The class names; those of a file are not used where they are not as many as its classes, which is said."""
     names = settings.class_names
-    if names is None or len(names) == classes or asked.class_names is not None:
+    if names is None or len(names) == classes or request.class_names is not None:
         return names, ""
     return None, f"The file's {len(names)} class names are not used: the network has {classes} classes."
 
@@ -255,22 +255,22 @@ def _other_network(backbone: str, stated: ModelSettings) -> str:
     return f"The file says that its network is '{own}', not '{stem}': they may differ in padding, eps or preprocessing."
 
 
-def _said(classifier: Classifier, asked: ModelSettings, known: ModelSettings) -> tuple[str, ...]:
+def _setting_sources(classifier: Classifier, request: ModelSettings, settings: ModelSettings) -> tuple[str, ...]:
     """Two sentences: what the file tells of preprocessing and classes, and which usual values stand for the rest."""
     words, options = in_words(classifier.preprocessing), dict(OPTIONS)
     names = listed_classes(classifier.class_names)
     if classifier.options.projection_rows is None:
         words["class_names"], options["class_names"] = f"classes {names}", "--class-names"
-    told = [words[name] for name in words if getattr(known, name) and not getattr(asked, name)]
-    if known.crop_pct and not asked.crop_pct and not known.crop_mode:
-        told.append(words["crop_mode"])
-    assumed = [name for name in words if not getattr(known, name) and words[name] not in told]
-    said = [f"From the file: {', '.join(told)}."] if told else []
+    from_file = [words[name] for name in words if getattr(settings, name) and not getattr(request, name)]
+    if settings.crop_pct and not request.crop_pct and not settings.crop_mode:
+        from_file.append(words["crop_mode"])
+    assumed = [name for name in words if not getattr(settings, name) and words[name] not in from_file]
+    sentences = [f"From the file: {', '.join(from_file)}."] if from_file else []
     if assumed:
-        taken = ", ".join(words[name] for name in assumed)
+        values = ", ".join(words[name] for name in assumed)
         change = ", ".join(options[name] for name in assumed)
-        said.append(f"Not in the file, so the usual values are taken: {taken}; change them with {change}.")
-    return tuple(said)
+        sentences.append(f"Not in the file, so the usual values are taken: {values}; change them with {change}.")
+    return tuple(sentences)
 
 
 def listed_classes(names: tuple[str, ...]) -> str:
@@ -301,6 +301,6 @@ def _from_hub(
     return _filled_classifier(architecture, file, options, settings, stated, notes)
 
 
-def _moved(classifier: Classifier, device: str) -> Classifier:
+def _on_device(classifier: Classifier, device: str) -> Classifier:
     encoder = shared_encoder(classifier.encoder.to(device), state_sha256(classifier.encoder), device)
     return replace(classifier, encoder=encoder, head=classifier.head.to(device))

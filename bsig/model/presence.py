@@ -99,7 +99,7 @@ def reliability_bins(probabilities: Float[Tensor, " n"], is_present: Bool[Tensor
 
 
 def reliability_sums(probabilities: Float[Tensor, " n"], is_present: Bool[Tensor, " n"]) -> Float[Tensor, "bins 3"]:
-    """Of each tenth the sum of probabilities, the number of present and of all: float64, to be added up."""
+    """The sum of probabilities, the number of present and the number of all, by tenth: float64, to be added up."""
     place = (probabilities * BINS).long().clamp(0, BINS - 1)
     rows = torch.stack([probabilities.double(), is_present.double(), torch.ones_like(probabilities).double()], dim=1)
     return torch.zeros(BINS, 3, dtype=torch.float64).index_add(0, place.cpu(), rows.cpu())

@@ -68,11 +68,11 @@ def labelled_pictures(model: DualBranch, folder: Path | str) -> tuple[list[tuple
     if len(index_of) < len(names) == model.num_classes and all(name.isdecimal() for name in model.class_names):
         index_of = {name: index for index, name in enumerate(names)}
         note = "The model's classes have no names, so the sorted class folders are taken to be its classes in order."
-    known = [(sample, index_of[sample.class_name]) for sample in samples if sample.class_name in index_of]
-    if not known:
+    pairs = [(sample, index_of[sample.class_name]) for sample in samples if sample.class_name in index_of]
+    if not pairs:
         raise InputError(f"`pictures` (='{folder}') holds no class of this model; its folders must have their names.")
-    step = max(1, -(-len(known) // MAX_PICTURES))
-    return known[::step], note
+    step = max(1, -(-len(pairs) // MAX_PICTURES))
+    return pairs[::step], note
 
 
 def alternatives(
@@ -92,13 +92,13 @@ def alternatives(
     other: CropMode = "center" if own.crop_mode == "squash" else "squash"
     crops: tuple[CropMode | None, ...] = (None, other)
     models = {"": model} | ({"--model-kwargs pad_type=same": same_padded} if same_padded else {})
-    tried = []
+    trials = []
     for (padding, network), (mean, values), crop in product(models.items(), statistics.items(), crops):
         preprocessing = replace(own, mean=values[0], std=values[1], crop_mode=crop or own.crop_mode)
         arguments = " ".join(filter(None, (mean, crop and f"--crop-mode {crop}", padding)))
         right = _right(network, pictures, preprocessing)
-        tried.append(Trial(arguments or "as it is", arguments, right, len(pictures)))
-    return [tried[0], *sorted(tried[1:], key=lambda trial: -trial.right)]
+        trials.append(Trial(arguments or "as it is", arguments, right, len(pictures)))
+    return [trials[0], *sorted(trials[1:], key=lambda trial: -trial.right)]
 
 
 def _right(model: DualBranch, pictures: Sequence[tuple[Sample, int]], preprocessing: Preprocessing) -> int:

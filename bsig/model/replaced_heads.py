@@ -67,10 +67,10 @@ def check_head_layers(layers: Sequence[str]) -> None:
     Raises:
         InputError: one sentence.
     """
-    sizes = [LAYER.fullmatch(layer) for layer in layers]
-    if len(layers) > MAX_LAYERS or not all(found and found["kind"] in LAYERS for found in sizes):
+    matches = [LAYER.fullmatch(layer) for layer in layers]
+    if len(layers) > MAX_LAYERS or not all(match and match["kind"] in LAYERS for match in matches):
         raise InputError(f"`head_layers` (={list(layers)[:MAX_LAYERS]}) must be layers such as 'Linear(512, 64)'.")
-    numbers = [[int(size) for size in (found["sizes"] or "0").split(", ")] for found in sizes if found]
+    numbers = [[int(size) for size in (match["sizes"] or "0").split(", ")] for match in matches if match]
     if sum(size[0] * size[-1] for size in numbers) > MAX_NUMBERS:
         raise InputError(f"`head_layers` (={list(layers)}) has more than {MAX_NUMBERS:,} weights; that is no head.")
 
@@ -80,8 +80,8 @@ def built_head(layers: Sequence[str]) -> nn.Sequential:
     check_head_layers(layers)
     modules = []
     for layer in layers:
-        found = LAYER.fullmatch(layer)
-        sizes = found["sizes"] if found else None
+        match = LAYER.fullmatch(layer)
+        sizes = match["sizes"] if match else None
         kind = LAYERS[layer.partition("(")[0]]
         modules.append(kind(*(int(size) for size in sizes.split(", ")) if sizes else ()))
     return nn.Sequential(*modules)

@@ -75,8 +75,8 @@ def open_clip_embeddings(
     """
     open_clip = _open_clip()
     if pretrained is None and ":" not in text_model:
-        known = ", ".join(open_clip.list_pretrained_tags_by_model(text_model)[:8]) or "none: see --text-model"
-        raise InputError(f"`pretrained` must name the weights of '{text_model}'; open_clip knows {known}.")
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(text_model)[:8]) or "none: see --text-model"
+        raise InputError(f"`pretrained` must name the weights of '{text_model}'; open_clip knows {tags}.")
     try:
         model: Any = open_clip.create_model(text_model, pretrained=pretrained, require_pretrained=True).eval()
         tokenizer = open_clip.get_tokenizer(text_model)
@@ -107,20 +107,20 @@ def write_class_embeddings(embeddings: ClassEmbeddings, path: Path) -> Path:
     check_suffix(path)
     numbers = {"logit_scale": embeddings.logit_scale, "logit_bias": embeddings.logit_bias}
     numbers = {name: value for name, value in numbers.items() if value is not None}
-    said = dict(embeddings.made_with or {})
+    texts = dict(embeddings.made_with or {})
     with whole_file(path) as temporary:
         if path.suffix.lower() == ".npz":
-            arrays: dict[str, Any] = {"class_embeddings": embeddings.vectors.cpu().numpy(), **numbers, **said}
+            arrays: dict[str, Any] = {"class_embeddings": embeddings.vectors.cpu().numpy(), **numbers, **texts}
             if embeddings.class_names is not None:
                 arrays["class_names"] = np.array(embeddings.class_names)
             with temporary.open("wb") as file:
                 np.savez(file, **arrays)
         else:
             if embeddings.class_names is not None:
-                said["class_names"] = json.dumps(embeddings.class_names)
+                texts["class_names"] = json.dumps(embeddings.class_names)
             tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
             matrix = embeddings.vectors.cpu().contiguous()
-            save_file({"class_embeddings": matrix, **tensors}, temporary, metadata=said)
+            save_file({"class_embeddings": matrix, **tensors}, temporary, metadata=texts)
     return path
 
 

@@ -146,7 +146,7 @@ def _no_weights(path: Path, start: bytes) -> str:
 
 
 def _reason(path: Path, error: BaseException, remedy: str) -> str:
-    """What blocks the file and the remedy, without torch's own advice to trust it."""
+    """The fault that blocks the file and the remedy, without torch's own advice to trust it."""
     if not isinstance(error, pickle.UnpicklingError) or "Weights only load failed" not in str(error):
         return f"{first_line(error).rstrip('.')}; copy or save it again"
     try:

@@ -57,7 +57,7 @@ class _Candidate:
 
     @property
     def label(self) -> str:
-        """What `--weights-key` calls it."""
+        """The name of the place for `--weights-key`."""
         return ".".join(filter(None, (self.group, self.prefix.rstrip(".")))) or "(the file itself)"
 
     def matches(self, key: str) -> bool:
@@ -80,20 +80,22 @@ def network_tensors(names: Collection[str], classifiers: Collection[str], file: 
     """
     names = set(names)
     choices = _choices(names, file, key)
-    chosen, notes = _chosen(choices, file, key)
-    group = file.groups[chosen.group]
-    if chosen.prefix:
-        notes.append(f"The prefix '{chosen.prefix}' was taken off the names of its tensors.")
-    inside = {name.removeprefix(chosen.prefix): tensor for name, tensor in group.items()
-              if name.startswith(chosen.prefix)}  # fmt: skip
+    candidate, notes = _unique_candidate(choices, file, key)
+    group = file.groups[candidate.group]
+    if candidate.prefix:
+        notes.append(f"The prefix '{candidate.prefix}' was taken off the names of its tensors.")
+    inside = {name.removeprefix(candidate.prefix): tensor for name, tensor in group.items()
+              if name.startswith(candidate.prefix)}  # fmt: skip
     roots = {name.split(".")[0] for name in names}
     tensors = {name: tensor for name, tensor in inside.items() if name.split(".")[0] in roots}
     everything = choices if key is None else _choices(names, file, None)
-    others = [choice.prefix for choice in everything if choice.group == chosen.group and choice.prefix != chosen.prefix]
+    others = [
+        choice.prefix for choice in everything if choice.group == candidate.group and choice.prefix != candidate.prefix
+    ]
     outside = {
         name: tensor
         for name, tensor in group.items()
-        if name.removeprefix(chosen.prefix) not in tensors and not (others and name.startswith(tuple(others)))
+        if name.removeprefix(candidate.prefix) not in tensors and not (others and name.startswith(tuple(others)))
     }
     mean, std = (_normaliser(outside, kind) for kind in ("mean", "std"))
     if mean is not None and std is not None:
@@ -113,31 +115,31 @@ def network_tensors(names: Collection[str], classifiers: Collection[str], file: 
         {name: _float32(tensor) for name, tensor in tensors.items()},
         {name: _float32(tensor) for name, tensor in head.items()},
         mean, std,
-        {name.removeprefix(chosen.prefix): _float32(outside[name]) for name in unknown},
+        {name.removeprefix(candidate.prefix): _float32(outside[name]) for name in unknown},
         tuple(notes),
     )  # fmt: skip
 
 
 def _choices(names: set[str], file: WeightsFile, key: str | None) -> list[_Candidate]:
     """The places at which most of the names stand, all with the same number of them."""
-    found = [
+    candidates = [
         _Candidate(path, prefix, count)
         for path, group in file.groups.items()
         for prefix, count in _prefixes(names, group).items()
     ]
     if key is not None:
-        wanted = [choice for choice in found if choice.matches(key)]
-        if not wanted:
-            best = [choice.label for choice in found if choice.count == max(other.count for other in found)]
+        matches = [choice for choice in candidates if choice.matches(key)]
+        if not matches:
+            best = [choice.label for choice in candidates if choice.count == max(other.count for other in candidates)]
             raise InputError(
                 f"`weights_key` (='{key}') holds no weights of this network in '{file.name}'; "
                 f"{f'it has {listed(best)}' if best else f'it has {listed(list(file.groups))}'}."
             )
-        found = wanted
-    most = max((choice.count for choice in found), default=0)
+        candidates = matches
+    most = max((choice.count for choice in candidates), default=0)
     if most < len(names) / 2:  # of another network; what is missing and unexpected is said once it is compared
         return [_Candidate(max(file.groups, key=lambda path: len(file.groups[path])), "", 0)]
-    return [choice for choice in found if choice.count >= 0.9 * most]
+    return [choice for choice in candidates if choice.count >= 0.9 * most]
 
 
 def _prefixes(names: set[str], group: dict[str, Tensor]) -> Counter[str]:
@@ -151,7 +153,7 @@ def _prefixes(names: set[str], group: dict[str, Tensor]) -> Counter[str]:
     return counts
 
 
-def _chosen(choices: list[_Candidate], file: WeightsFile, key: str | None) -> tuple[_Candidate, list[str]]:
+def _unique_candidate(choices: list[_Candidate], file: WeightsFile, key: str | None) -> tuple[_Candidate, list[str]]:
     """The place that is meant, and what to say where there were several: the moving average before the last weights."""
     different = [choices[0]]
     for choice in choices[1:]:
@@ -172,12 +174,12 @@ def _chosen(choices: list[_Candidate], file: WeightsFile, key: str | None) -> tu
     ]
 
 
-def _equal(file: WeightsFile, one: _Candidate, other: _Candidate) -> bool:
+def _equal(file: WeightsFile, first_place: _Candidate, second_place: _Candidate) -> bool:
     """Whether two places hold the same tensors, as an attack's copy of a network does."""
     first, second = (
         {name.removeprefix(place.prefix): tensor for name, tensor in file.groups[place.group].items()
          if name.startswith(place.prefix)}
-        for place in (one, other)
+        for place in (first_place, second_place)
     )  # fmt: skip
     common = first.keys() & second.keys()
     return bool(common) and all(first[name].shape == second[name].shape and torch.equal(first[name], second[name])

@@ -32,8 +32,8 @@ def state_sha256(*modules: nn.Module) -> str:
 def file_sha256(file: Path) -> str:
     """The hash of a file's bytes, read block by block."""
     digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while block := opened.read(2**20):
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
             digest.update(block)
     return digest.hexdigest()
 

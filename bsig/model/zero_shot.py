@@ -70,10 +70,10 @@ def zero_shot_heads(tower: Classifier, embeddings: ClassEmbeddings) -> ZeroShotH
     width = tower.head.last_linear.in_features
     classes, columns = embeddings.vectors.shape
     if columns != width:
-        turned = ": it looks transposed, a column a class" if classes == width else ""
+        hint = ": it looks transposed, a column a class" if classes == width else ""
         raise InputError(
             f"`class_embeddings` ({embeddings.source}) is {classes} x {columns}, '{tower.name}' has embeddings of "
-            f"width {width}{turned}; embed the names with the text tower of this very model, a row a class."
+            f"width {width}{hint}; embed the names with the text tower of this very model, a row a class."
         )
     if "siglip" in tower.name and (embeddings.logit_scale is None or embeddings.logit_bias is None):
         raise InputError(
@@ -97,7 +97,7 @@ def zero_shot_heads(tower: Classifier, embeddings: ClassEmbeddings) -> ZeroShotH
 
 
 def _notes(tower: Classifier, embeddings: ClassEmbeddings, scale: float) -> tuple[str, ...]:
-    """What was taken from where, and what to know of such a model, in sentences."""
+    """Sentences on the source of scale and bias, and on the limits of such a model."""
     classes, bias = len(embeddings.vectors), embeddings.logit_bias
     assumed = "" if embeddings.logit_scale else " (CLIP's; none is given: --logit-scale changes it)"
     of_bias = (

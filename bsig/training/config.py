@@ -371,7 +371,7 @@ def from_json(kind: type[Kind], entries: Any) -> Kind:
         InputError: an entry is unknown, missing, of another type, or breaks its rule; the sentence names it.
     """
     try:
-        # As JSON: in strict mode a dictionary in Python is no dataclass.
+        # JSON is validated here: in strict mode a dictionary in Python is no dataclass.
         return cast(Kind, _reader_of(cast(Any, kind)).validate_json(json.dumps(entries), strict=True))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]

@@ -64,22 +64,22 @@ def check_splits(
         InputError: fewer than two classes that match, or nothing that can be read.
     """
     images, held_out = splits.train, splits.held_out
-    match = matched(images, model, new_head=new_head)
+    match = class_match(images, model, new_head=new_head)
     check_match(images, match, model)
-    listed = images.samples[:: max(1, len(images.samples) // HEADERS_READ)]
+    samples = images.samples[:: max(1, len(images.samples) // HEADERS_READ)]
     unreadable = tuple(
-        problem for sample in listed if sample.path and (problem := header_problem(sample.path, f"'{sample.key}'"))
+        problem for sample in samples if sample.path and (problem := header_problem(sample.path, f"'{sample.key}'"))
     )
-    if len(unreadable) == len(listed):
+    if len(unreadable) == len(samples):
         raise InputError(f"none of the pictures of '{images.name}' can be read: {unreadable[0]}")
     classes = len(images.class_names) if new_head else model.num_classes
     count = known_count(images, match)
-    measured = known_count(held_out, held_out_match(held_out, match, model, new_head=new_head)) if held_out else 0
+    held_out_count = known_count(held_out, held_out_match(held_out, match, model, new_head=new_head)) if held_out else 0
     seconds = estimated_seconds(
-        model, count * views + measured, count, classes=classes, epochs=epochs, batch_size=batch_size
+        model, count * views + held_out_count, count, classes=classes, epochs=epochs, batch_size=batch_size
     )
     return DataCheck(
-        images.name, images.counts(), count, match, unreadable, len(listed), measured, splits.sentence, *seconds
+        images.name, images.counts(), count, match, unreadable, len(samples), held_out_count, splits.sentence, *seconds
     )
 
 
@@ -98,7 +98,7 @@ def estimated_seconds(
     return encoding, steps * (0.001 + STEP_SECONDS_PER_WEIGHT * classes * width)
 
 
-def matched(
+def class_match(
     images: LabelledImages, model: DualBranch, *, new_head: bool, class_map: Mapping[str, str] = MappingProxyType({})
 ) -> ClassMatch:
     """Returns the model's class of each class of the data; with a new head every class is its own."""
@@ -117,7 +117,7 @@ def held_out_match(
 ) -> ClassMatch:
     """Returns the same of held-out pictures: a new head knows the classes alone that it is trained on (`match`)."""
     if not new_head:
-        return matched(held_out, model, new_head=False, class_map=class_map)
+        return class_match(held_out, model, new_head=False, class_map=class_map)
     unmatched = tuple(name for name in held_out.class_names if name not in match.index_of)
     return ClassMatch(match.index_of, unmatched)
 
@@ -150,9 +150,9 @@ def encoding_rate(model: DualBranch) -> float:
         return _RATES[key]
     inputs = torch.zeros(RATE_BATCH, 3, *model.preprocessing.input_size_hw, device=model.device)
     model.features(inputs)
-    started = time.perf_counter()
+    start = time.perf_counter()
     model.features(inputs)
     if model.device.type == "cuda":
         torch.cuda.synchronize()
-    _RATES[key] = RATE_BATCH / (time.perf_counter() - started + RATE_BATCH * DECODING_S)
+    _RATES[key] = RATE_BATCH / (time.perf_counter() - start + RATE_BATCH * DECODING_S)
     return _RATES[key]

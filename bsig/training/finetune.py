@@ -40,7 +40,7 @@ from bsig.training.closed_form.flat_shift import FlatShiftCells, FlatShiftFit, f
 from bsig.training.closed_form.similar_classes import mixed_with_similar
 from bsig.training.config import ONE_VIEW, FinetuneConfig
 from bsig.training.cross_fit import left_out_presence
-from bsig.training.data_check import held_out_match, known_count, matched
+from bsig.training.data_check import class_match, held_out_match, known_count
 from bsig.training.features.bundle import load_bundle
 from bsig.training.features.cache import FEATURES_FOLDER, known_samples, show_grids, split_features
 from bsig.training.features.fresh import FreshFeatures
@@ -163,7 +163,7 @@ def encoded_data(
     new_head, class_map = config.softmax_head is not None, config.class_map
     if new_head:
         images, held_out = images.renamed(class_map), held_out.renamed(class_map) if held_out else None
-    match = matched(images, start, new_head=new_head, class_map=class_map)
+    match = class_match(images, start, new_head=new_head, class_map=class_map)
     if not match.index_of:
         raise InputError(
             f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
@@ -195,8 +195,10 @@ def encoded_data(
     }  # fmt: skip
     held_out_features = None
     if held_out:
-        known = held_out_match(held_out, match, start, new_head=new_head, class_map=class_map)
-        held_out_features = _held_out_features(processes, start, held_out, known, cache_folder=cache_folder, **options)
+        own_match = held_out_match(held_out, match, start, new_head=new_head, class_map=class_map)
+        held_out_features = _held_out_features(
+            processes, start, held_out, own_match, cache_folder=cache_folder, **options
+        )
     if held_out and held_out_features:
         description["held_out"] = {"split": held_out.split, "images": held_out_features.count}
     classes = [len(present_classes(sample, match.index_of)) for sample in known_samples(images, match.index_of)]
@@ -206,19 +208,19 @@ def encoded_data(
 
 
 def _held_out_features(
-    processes: Processes, start: DualBranch, held_out: LabelledImages, known: ClassMatch, **options: Any
+    processes: Processes, start: DualBranch, held_out: LabelledImages, match: ClassMatch, **options: Any
 ) -> TrainingFeatures | None:
     """Returns the features of the held-out pictures of known classes; says how many they are where not all are."""
-    on_note, count = options["on_note"], known_count(held_out, known)
+    on_note, count = options["on_note"], known_count(held_out, match)
     if not count:
         on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
         return None
     if count < len(held_out.samples):
         on_note(
             f"{count} of {len(held_out.samples)} pictures of split '{held_out.split}' are held out: the others are of "
-            f"classes that are not trained ({', '.join(known.unmatched)[:100]})."
+            f"classes that are not trained ({', '.join(match.unmatched)[:100]})."
         )
-    return split_features(processes, start, held_out, known.index_of, ONE_VIEW, **options)
+    return split_features(processes, start, held_out, match.index_of, ONE_VIEW, **options)
 
 
 def shipped_data(start: DualBranch, config: FinetuneConfig) -> TrainingData:
@@ -228,8 +230,8 @@ def shipped_data(start: DualBranch, config: FinetuneConfig) -> TrainingData:
         InputError: the model has another encoder or other classes, or a setting needs pictures.
     """
     check_shipped_settings(config)
-    stored = load_bundle(BUNDLED_FEATURES, start)
-    return TrainingData(stored.features, stored.held_out, start.class_ids, stored.description, ClassMatch({}, ()))
+    bundle = load_bundle(BUNDLED_FEATURES, start)
+    return TrainingData(bundle.features, bundle.held_out, start.class_ids, bundle.description, ClassMatch({}, ()))
 
 
 def check_shipped_settings(config: FinetuneConfig) -> None:
@@ -289,21 +291,21 @@ def finetune_on(
     if not resume and processes.is_first:
         shutil.rmtree(state_file.parent, ignore_errors=True)
     softmax_head = classifier.head
-    trained, flat = _trained(
+    result, flat = _trained(
         softmax_head, data, config,
         on_epoch=on_epoch, should_stop=should_stop, state_file=state_file, resume=resume,
     )  # fmt: skip
-    head = None if trained.shift else trained.head
-    presence = _presence(start, data, config, trained, on_note, should_stop) if config.calibrate else None
-    model = DualBranch(classifier, head, shift=trained.shift, presence=presence, name=out.name)
+    head = None if result.shift else result.head
+    presence = _presence(start, data, config, result, on_note, should_stop) if config.calibrate else None
+    model = DualBranch(classifier, head, shift=result.shift, presence=presence, name=out.name)
     unreadable = data.features.unreadable
     entries = {
         "training": {
-            **_training_description(config, trained, flat, model.num_classes, start),
+            **_training_description(config, result, flat, model.num_classes, start),
             "balanced_bias": balanced_bias(softmax_head, data.features),
         },
         "data": {**data.description, "unreadable": list(unreadable)},
-        "history": [asdict(epoch) for epoch in trained.history],
+        "history": [asdict(epoch) for epoch in result.history],
     }
     if config.softmax_head is None and "doctored" in start.metadata:
         # A doctored softmax branch stays doctored under a new sigmoid branch.
@@ -311,11 +313,11 @@ def finetune_on(
 
     def save() -> None:
         save_checkpoint(model, out, half_precision=config.half_precision, **entries)
-        if not trained.stopped:
+        if not result.stopped:
             shutil.rmtree(state_file.parent, ignore_errors=True)
 
     processes.together(lambda: save() if processes.is_first else None)
-    return Finetuned(model, out, trained.history, data.match, unreadable, trained.stopped)
+    return Finetuned(model, out, result.history, data.match, unreadable, result.stopped)
 
 
 def _trained(
@@ -328,28 +330,28 @@ def _trained(
     settings, processes = config.flat_shift, data.features.processes
     start_head = mixed_with_similar(softmax_head, config.similar_classes) if config.similar_classes else softmax_head
     flat = fit_flat_shift(data.cells, start_head, settings, processes) if settings and data.cells else None
-    shifted = start_head.shifted(flat.shift.vector, flat.shift.bias) if flat else start_head
+    shifted_head = start_head.shifted(flat.shift.vector, flat.shift.bias) if flat else start_head
     if flat and config.training.branch == "shift":
-        return TrainedHead(shifted, flat.shift), flat
-    trained = train_sigmoid_branch(
+        return TrainedHead(shifted_head, flat.shift), flat
+    result = train_sigmoid_branch(
         softmax_head,
         data.features,
         config.training,
-        start=None if shifted is softmax_head else shifted,
+        start=None if shifted_head is softmax_head else shifted_head,
         held_out=data.held_out,
         **options,
     )
-    if config.damping and data.grids and not trained.stopped:
-        head = damped_head(data.grids, softmax_head, trained.head, config.damping, processes, start=start_head)
-        trained = replace(trained, head=head)
-    return trained, flat
+    if config.damping and data.grids and not result.stopped:
+        head = damped_head(data.grids, softmax_head, result.head, config.damping, processes, start=start_head)
+        result = replace(result, head=head)
+    return result, flat
 
 
 def _presence(
     start: DualBranch,
     data: TrainingData,
     config: FinetuneConfig,
-    trained: TrainedHead,
+    result: TrainedHead,
     on_note: OnNote,
     should_stop: ShouldStop,
 ) -> PresenceCalibration | None:
@@ -369,11 +371,11 @@ def _presence(
         return branch.head
 
     try:
-        if trained.stopped:
+        if result.stopped:
             raise InputError("the training did not go to its end; resume it.")
-        classes = trained.head.last_linear.out_features
+        classes = result.head.last_linear.out_features
         presence = left_out_presence(
-            trained.head, data.features, data.held_out, classes, branch_of,
+            result.head, data.features, data.held_out, classes, branch_of,
             name=str(data.description.get("name", "the data")), seed=config.training.seed,
         )  # fmt: skip
     except InputError as error:
@@ -384,7 +386,7 @@ def _presence(
 
 
 def state_folder(out: Path) -> Path:
-    """Where an unfinished run of the checkpoint folder `out` keeps its state."""
+    """The folder of the state of an unfinished run of the checkpoint folder `out`."""
     return out.with_name(f".{out.name}.training")
 
 
@@ -443,20 +445,20 @@ def _check_read(config: FinetuneConfig, data: TrainingData) -> None:
 
 
 def _training_description(
-    config: FinetuneConfig, trained: TrainedHead, flat: FlatShiftFit | None, classes: int, start: DualBranch
+    config: FinetuneConfig, result: TrainedHead, flat: FlatShiftFit | None, classes: int, start: DualBranch
 ) -> dict[str, Any]:
     """Returns the entries of `checkpoint.json` on the training."""
     training = asdict(config.training)
     if training["positive_weight"] is None:
         training["positive_weight"] = classes - 1
-    if trained.stopped:
-        training |= {"finished_epochs": len(trained.history), "stopped": trained.stopped}
+    if result.stopped:
+        training |= {"finished_epochs": len(result.history), "stopped": result.stopped}
     description = {
         **training,
         "views": "a fresh crop every step" if config.encode_every_step else asdict(config.views),
         "softmax_head": asdict(config.softmax_head) if config.softmax_head else "as published",
         "similar_classes": asdict(config.similar_classes) if config.similar_classes else None,
-        "damping": asdict(config.damping) if config.damping and not trained.stopped else None,
+        "damping": asdict(config.damping) if config.damping and not result.stopped else None,
         # The name of a checkpoint, not where it lay on this machine.
         "start_from": Path(config.start_from).name if config.start_from else config.backbone,
         "device": str(start.device),

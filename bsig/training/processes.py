@@ -35,7 +35,7 @@ PATIENCE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is; an exchange with another process that has ended is an `InputError`.
+    """This process's rank among all; an exchange with another process that has ended is an `InputError`.
 
     Attributes:
         rank: from 0.
@@ -60,7 +60,7 @@ class Processes:
         if self.count == 1:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        with self._others():
+        with self._peer_errors():
             torch.distributed.all_reduce(flat)
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.detach().copy_(total.view_as(tensor))
@@ -70,7 +70,7 @@ class Processes:
         if self.count == 1:
             return [value]
         values: list[Any] = [None] * self.count
-        with self._others():
+        with self._peer_errors():
             torch.distributed.all_gather_object(values, value)
         return values
 
@@ -79,7 +79,7 @@ class Processes:
         if self.count == 1:
             return [value]
         values: list[Any] | None = [None] * self.count if self.is_first else None
-        with self._others():
+        with self._peer_errors():
             torch.distributed.gather_object(value, values, dst=0)
         return values
 
@@ -88,7 +88,7 @@ class Processes:
         if self.count == 1:
             return value
         values = [value if self.is_first else None]
-        with self._others():
+        with self._peer_errors():
             torch.distributed.broadcast_object_list(values, src=0)
         return values[0]  # type: ignore[return-value]
 
@@ -113,7 +113,7 @@ class Processes:
         return outcome  # type: ignore[return-value]
 
     @contextlib.contextmanager
-    def _others(self) -> Iterator[None]:
+    def _peer_errors(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:  # torch raises it where a peer has closed its connection

@@ -156,7 +156,7 @@ class Workbench:
         return self.visitor_spaces.current()
 
     def own_checkpoints(self) -> Path | None:
-        """Where a visitor's new checkpoints go; None for a bench that keeps none."""
+        """The folder for a visitor's new checkpoints; None for a bench that keeps none."""
         runs = self.visitor_space.runs
         return runs.checkpoints if runs else next(iter(self.more_folders), None)
 
@@ -168,7 +168,7 @@ class Workbench:
         self._drop_answers()
 
     def checkpoint_names(self) -> list[str]:
-        """What can be chosen: all that can be loaded, and the default if it lies elsewhere."""
+        """The names to choose from: all that can be loaded, and the default if it lies elsewhere."""
         names = [row["name"] for row in self.checkpoint_rows() if not {"error", "needs"} & set(row)]
         names = list(dict.fromkeys([*names, *self.visitor_space.registered]))
         return names if self.default_checkpoint in names else [self.default_checkpoint, *names]
@@ -226,7 +226,7 @@ class Workbench:
         # The key tells apart a checkpoint that was written again under its name, and those of two visitors. The
         # description holds the hash of the tensors, so it stands for the whole folder.
         path = self.checkpoint_path(name)
-        key = (str(path), *written(path / DESCRIPTION))
+        key = (str(path), *file_stamp(path / DESCRIPTION))
         if space.folder and path.is_relative_to(space.folder):
             space.uses.add(key)
         return self._models.get(key, lambda: load_checkpoint(path, self.device, self.folder, self.engine))
@@ -246,7 +246,7 @@ class Workbench:
         Raises:
             InputError: no picture, one that cannot be used, as `model`, or the model has no finer grid.
         """
-        key, path, model = self._asked(image, checkpoint)
+        key, path, model = self._encoding_key(image, checkpoint)
         digest = key[1]
         encoded = self._encodings.get(key, lambda: self._encoded(path, digest, model))
         return self._encodings.get(_finer_key(key), encoded.finer_grid) if finer_grid else encoded
@@ -257,10 +257,12 @@ class Workbench:
         Raises:
             InputError: as `encode`.
         """
-        key, _, _ = self._asked(image, checkpoint)
+        key, _, _ = self._encoding_key(image, checkpoint)
         return self._encodings.peek(_finer_key(key))
 
-    def _asked(self, image: str | Path | None, checkpoint: str | None) -> tuple[tuple[int, str], Path, DualBranch]:
+    def _encoding_key(
+        self, image: str | Path | None, checkpoint: str | None
+    ) -> tuple[tuple[int, str], Path, DualBranch]:
         """The key of an encoding with what it is made of; encodings of models that have gone are let go."""
         if not image:
             raise InputError("no picture is chosen; upload one or click an example.")
@@ -274,13 +276,13 @@ class Workbench:
                 )
             digest = file_sha256(path)
         except OSError as error:
-            raise _gone(path) from error
+            raise _unreadable(path) from error
         # The model itself, which its encodings keep alive: class names and preprocessing belong to the answer as well.
         key = (id(model), digest)
         if self.limits.is_public:
             self.visitor_space.uses.update((key, _finer_key(key)))
         # An encoding holds its model: those of models that have gone would keep them in memory.
-        alive = {id(kept) for kept in (model, *self._models.values())}
+        alive = {id(each) for each in (model, *self._models.values())}
         self._encodings.keep_only(lambda encoded: id((encoded.coarse or encoded).model) in alive)
         return key, path, model
 
@@ -298,16 +300,16 @@ class Workbench:
         """
         key = (id(encoded), question)  # nobody else gets the number while the answer holds the encoding
         self._drop_answers()
-        kept = self._answers.get(key, lambda: KeptAnswer(encoded, *make()))
-        if not kept.is_whole():
+        entry = self._answers.get(key, lambda: KeptAnswer(encoded, *make()))
+        if not entry.is_whole():
             self._answers.drop(key)
-            kept = self._answers.get(key, lambda: KeptAnswer(encoded, *make()))
-        return kept.value
+            entry = self._answers.get(key, lambda: KeptAnswer(encoded, *make()))
+        return entry.value
 
     def _drop_answers(self) -> None:
         """Lets the answers of encodings go that have gone."""
         encodings = {id(encoded) for encoded in self._encodings.values()}
-        self._answers.keep_only(lambda kept: id(kept.encoded) in encodings)
+        self._answers.keep_only(lambda entry: id(entry.encoded) in encodings)
 
     def _encoded(self, path: Path, digest: str, model: DualBranch) -> EncodedImage:
         """The features of a picture of this content; few at a time, since a large picture takes half a gigabyte."""
@@ -315,14 +317,14 @@ class Workbench:
             try:
                 content = path.read_bytes()
             except OSError as error:
-                raise _gone(path) from error
+                raise _unreadable(path) from error
             if hashlib.sha256(content).hexdigest() != digest:
                 raise InputError(f"'{path.name}' was changed while it was read; choose it again.")
             return Explainer(model).encode(content, keep_source=False)
 
 
-def written(file: Path) -> tuple[int, int, int]:
-    """What tells a file from another one that was written under its name: number, size and last change."""
+def file_stamp(file: Path) -> tuple[int, int, int]:
+    """The stamp of a file, which changes when another is written under its name: number, size and last change."""
     status = file.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -331,7 +333,7 @@ def _finer_key(key: tuple[int, str]) -> Hashable:
     return (*key, "finer")
 
 
-def _gone(path: Path) -> InputError:
+def _unreadable(path: Path) -> InputError:
     return InputError(f"'{path.name}' cannot be read any more; upload the picture again.")
 
 

@@ -62,12 +62,12 @@ def test_a_jpeg_of_hundreds_of_empty_scans_costs_nobody_a_minute(attacker: Visit
     content = jpeg_of_scans(8000, 8000, 600)  # 50 s of decoding
     assert "scans over 8000 x 8000 pixels" in refusal(lambda: attacker.compare(content))
     for _ in range(4):
-        one = Visitor(attacked_app.url)
-        one.send("compare", one.upload(content), CHECKPOINT, "", "cam", "signed")
-        one.close()
-    started = time.monotonic()
+        visitor = Visitor(attacked_app.url)
+        visitor.send("compare", visitor.upload(content), CHECKPOINT, "", "cam", "signed")
+        visitor.close()
+    start = time.monotonic()
     attacker.compare(CAT.read_bytes())
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.nightly
@@ -76,7 +76,7 @@ def test_the_largest_pictures_at_once_on_every_endpoint_take_the_memory_of_two(
 ) -> None:
     """Each holds 256 MB once it is decoded, and half as much again on the way."""
     picture = attacker.upload(sixteen_bit_png(8000, 8000), "deep.png")
-    asked = {
+    questions = {
         "compare": (CHECKPOINT, "", "cam", "signed"),
         "logit_shift": (CHECKPOINT, "", 0.1, ""),
         "sign_collapse": (CHECKPOINT, "", "cam"),
@@ -84,12 +84,12 @@ def test_the_largest_pictures_at_once_on_every_endpoint_take_the_memory_of_two(
     before = attacked_app.process.memory_info().rss
     others = [attacker.upload(sixteen_bit_png(8000, 7990 + number), "deep.png") for number in range(3)]
     events = [
-        (name, attacker.send(name, file, *values)) for file in (picture, *others) for name, values in asked.items()
+        (name, attacker.send(name, file, *values)) for file in (picture, *others) for name, values in questions.items()
     ]
-    peak, done = [before], threading.Event()
+    peak, end = [before], threading.Event()
 
     def look() -> None:
-        while not done.wait(0.02):
+        while not end.wait(0.02):
             peak.append(attacked_app.process.memory_info().rss)
 
     looking = threading.Thread(target=look)
@@ -98,7 +98,7 @@ def test_the_largest_pictures_at_once_on_every_endpoint_take_the_memory_of_two(
         for name, event in events:
             attacker.answer(name, event)
     finally:
-        done.set()
+        end.set()
         looking.join()
     assert max(peak) - before < 1200 * 2**20
 
@@ -111,8 +111,8 @@ def test_a_hostile_zip_of_pictures(attacker: Visitor, attacked_app: AttackedApp,
     content, words = ZIPS[name]
     before = {path for path in attacked_app.files() if path.suffix == ".png"}
     file = attacker.upload(content, "pets.zip")
-    said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
-    assert words in said
+    sentence = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
+    assert words in sentence
     assert {path for path in attacked_app.files() if path.suffix == ".png"} == before
     assert not Path("/bsig-evil.png").exists()
 
@@ -131,8 +131,8 @@ def test_every_hostile_checkpoint_is_refused(attacker: Visitor, attacked_app: At
     before = attacked_app.process.memory_info().rss
     picture = attacker.upload(CAT.read_bytes())
     for name, words in attacked_app.refusals.items():
-        said = refusal(lambda name=name: attacker.ask("compare", picture, name, "", "cam", "signed"))
-        assert words in said, name
+        sentence = refusal(lambda name=name: attacker.ask("compare", picture, name, "", "cam", "signed"))
+        assert words in sentence, name
     assert attacked_app.process.memory_info().rss - before < 500 * 2**20
 
 
@@ -143,10 +143,10 @@ def test_every_hostile_checkpoint_is_refused(attacker: Visitor, attacked_app: At
 )  # fmt: skip
 def test_a_hostile_checkpoint_zip_is_not_taken_in(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
     file = attacker.upload(zipped_folder(attacked_app.checkpoints / name), f"{name}.zip")
-    said = refusal(lambda: _bring_checkpoint(attacker, file))
-    assert attacked_app.refusals[name] in said
-    kept = attacked_app.folder / "work" / "checkpoints"
-    assert not any(path.name.startswith(name) for path in kept.rglob("*"))
+    sentence = refusal(lambda: _bring_checkpoint(attacker, file))
+    assert attacked_app.refusals[name] in sentence
+    checkpoints = attacked_app.folder / "work" / "checkpoints"
+    assert not any(path.name.startswith(name) for path in checkpoints.rglob("*"))
 
 
 def test_a_name_of_two_classes_is_asked_by_index(attacker: Visitor, attacked_app: AttackedApp) -> None:
@@ -155,9 +155,9 @@ def test_a_name_of_two_classes_is_asked_by_index(attacker: Visitor, attacked_app
     _bring_checkpoint(attacker, attacker.upload(folder, "twinz.zip"))
     picture = attacker.upload(CAT.read_bytes())
 
-    def class_of(asked: str) -> tuple[int, str]:
-        said = attacker.ask("compare", picture, "twinz", asked, "cam", "signed")[-1]
-        return said["class_index"], said["class_name"]
+    def class_of(name: str) -> tuple[int, str]:
+        answer = attacker.ask("compare", picture, "twinz", name, "cam", "signed")[-1]
+        return answer["class_index"], answer["class_name"]
 
     assert "is the name of 2 classes of checkpoint 'twinz', 285 (twin), 574 (twin)" in refusal(lambda: class_of("twin"))
     assert (class_of("285"), class_of("574"), class_of("zebra")) == ((285, "twin"), (574, "twin"), (340, "zebra"))
@@ -167,12 +167,12 @@ def _bring_checkpoint(attacker: Visitor, file: dict[str, Any]) -> Any:
     """What the page sends when a checkpoint's zip is dropped on the Fine-tune tab."""
     config = attacker.http.get("/config").json()
     field = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "checkpoint-zip")
-    handler = next(one["id"] for one in config["dependencies"] if [field, "upload"] in one["targets"])
+    handler = next(each["id"] for each in config["dependencies"] if [field, "upload"] in each["targets"])
     body = {"data": [file], "fn_index": handler, "session_hash": os.urandom(8).hex()}
-    joined = attacker.http.post("/gradio_api/queue/join", json=body)
-    if joined.status_code != 200:
-        raise RefusedError(joined.text)
-    return attacker.answer("compare", joined.json()["event_id"])
+    response = attacker.http.post("/gradio_api/queue/join", json=body)
+    if response.status_code != 200:
+        raise RefusedError(response.text)
+    return attacker.answer("compare", response.json()["event_id"])
 
 
 # --- a full disk ------------------------------------------------------------------------------------------------------
@@ -204,10 +204,10 @@ def test_a_disk_that_is_full_is_said_and_used_again_when_it_has_room(
         lambda: attacker.ask("finetune", None, "full", CHECKPOINT, "own", "full", 1, 0.1, 64, 0),
     ]
     with full_disk(attacked_app.process):
-        said = [refusal(question) for question in questions]
+        sentences = [refusal(question) for question in questions]
         assert attacker.http.get("/health").json()["status"] == "ready"
         attacker.ask("logit_shift", picture, CHECKPOINT, "", 0.1, "")  # writes nothing
-    assert all("space" in words for words in said), said
+    assert all("space" in words for words in sentences), sentences
     assert [path for path in set(attacked_app.files()) - files if path.stat().st_size] == []
     assert questions[1]()[-1]["class_name"] == "sundial"
 
@@ -230,14 +230,14 @@ def test_no_file_of_the_machine_can_be_fetched(attacker: Visitor, attacked_app: 
         f"{attacked_app.folder}/gradio/../log", "C:\\Windows\\win.ini", "~/.bashrc", "\\\\host\\share", "a\0b",
     ]  # fmt: skip
     for path in plain:
-        for written in {path, urllib.parse.quote(path), urllib.parse.quote(path, safe=""), path.replace("/", "%252f")}:
+        for spelling in {path, urllib.parse.quote(path), urllib.parse.quote(path, safe=""), path.replace("/", "%252f")}:
             for route in ("/gradio_api/file=", "/gradio_api/file/", "/static/", "/assets/", "/svelte/"):
                 request = attacker.http.build_request("GET", attacker.http.base_url)
                 request.url = httpx.URL(attacked_app.url).copy_with(
-                    raw_path=f"{route}{written}".replace("\0", "%00").encode()
+                    raw_path=f"{route}{spelling}".replace("\0", "%00").encode()
                 )
                 response = attacker.http.send(request)
-                assert response.status_code in (400, 403, 404, 422), (route, written)
+                assert response.status_code in (400, 403, 404, 422), (route, spelling)
                 assert len(response.content) < 2000
 
 
@@ -253,23 +253,23 @@ def test_pictures_that_ship_can_be_fetched(attacker: Visitor) -> None:
      "~/x.png"],
 )  # fmt: skip
 def test_a_path_of_the_machine_is_no_picture(attacker: Visitor, path: str) -> None:
-    for sent in (
+    for value in (
         file_data(path),
         file_data(path, url=path),
         file_data(path, orig_name="cat.jpg", is_stream=True),
         path,
     ):
-        said = refusal(lambda sent=sent: attacker.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
-        assert "root:" not in said
-    said = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file_data(path), "cam", "signed", 10))
-    assert "root:" not in said
+        sentence = refusal(lambda value=value: attacker.ask("compare", value, CHECKPOINT, "", "cam", "signed"))
+        assert "root:" not in sentence
+    sentence = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file_data(path), "cam", "signed", 10))
+    assert "root:" not in sentence
 
 
 def test_no_address_is_fetched_for_a_visitor(attacker: Visitor, listener: Any) -> None:
     address = f"http://127.0.0.1:{listener.server_port}/cat.jpg"
     upload = attacker.upload(CAT.read_bytes())
-    for sent in (file_data(address), file_data(address, url=address), {**upload, "path": address}, address):
-        refusal(lambda sent=sent: attacker.ask("compare", sent, CHECKPOINT, "", "cam", "signed"))
+    for value in (file_data(address), file_data(address, url=address), {**upload, "path": address}, address):
+        refusal(lambda value=value: attacker.ask("compare", value, CHECKPOINT, "", "cam", "signed"))
     attacker.ask("compare", {**upload, "url": address}, CHECKPOINT, "", "cam", "signed")
     for route in ("/gradio_api/file=", "/gradio_api/proxy="):
         assert attacker.http.get(f"{route}{address}").status_code == 404

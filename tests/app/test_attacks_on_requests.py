@@ -35,20 +35,20 @@ def _join(visitor: Visitor, **body: Any) -> httpx.Response:
 
 @pytest.mark.nightly
 def test_junk_for_every_handler_of_the_page_is_no_defect(attacker: Visitor) -> None:
-    handlers = [one for one in attacker.http.get("/config").json()["dependencies"] if one["backend_fn"]]
+    handlers = [each for each in attacker.http.get("/config").json()["dependencies"] if each["backend_fn"]]
     assert len(handlers) > 50
     session, refusals = os.urandom(8).hex(), []
     for handler in handlers:
         for junk in JUNK:
             for event in EVENT_JUNK if junk is None and handler["collects_event_data"] else [None]:
                 values = [junk] * len(handler["inputs"])
-                joined = _join(attacker, data=values, fn_index=handler["id"], session_hash=session, event_data=event)
+                response = _join(attacker, data=values, fn_index=handler["id"], session_hash=session, event_data=event)
                 try:
-                    attacker.answer("x", joined.json()["event_id"])
+                    attacker.answer("x", response.json()["event_id"])
                 except RefusedError as error:
                     refusals.append((str(error), handler["api_name"], junk, event))
     assert refusals
-    assert [one for one in refusals if "\n" in one[0] or "went wrong on our side" in one[0]] == []
+    assert [each for each in refusals if "\n" in each[0] or "went wrong on our side" in each[0]] == []
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_guesses_of_the_password_are_slow_and_hold_up_nobody(tmp_path: Path) -> 
         owner, other = Visitor(url), Visitor(url)
         assert trained(owner, "first", "sesame") == "finished"
         assert "is missing" in refusal(lambda: trained(other, "mine", None))
-        started = time.monotonic()
+        start = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             guesses = pool.map(guess, range(40))
             assert other.compare(CAT.read_bytes(), "zebra")[-1]["class_name"] == "zebra"
             assert trained(owner, "second", "sesame") == "finished"
             words = list(guesses)
-        tried = sum("not the right one" in word for word in words)
-        assert 1 <= tried <= 5 + (time.monotonic() - started) / 5
-        assert sum("too many wrong passwords" in word for word in words) == 40 - tried
+        guesses_heard = sum("not the right one" in word for word in words)
+        assert 1 <= guesses_heard <= 5 + (time.monotonic() - start) / 5
+        assert sum("too many wrong passwords" in word for word in words) == 40 - guesses_heard
         owner.close()
         other.close()
     assert "sesam" not in (tmp_path / "log").read_text()
@@ -120,9 +120,9 @@ def test_guesses_of_the_password_are_slow_and_hold_up_nobody(tmp_path: Path) -> 
 def test_an_unknown_session_or_request_gives_nothing(attacker: Visitor, session: str) -> None:
     for path, query in (("queue/data", {"session_hash": session}), ("call/compare/" + os.urandom(16).hex(), {})):
         with attacker.http.stream("GET", f"/gradio_api/{path}", params=query) as stream:
-            said = stream.read().decode()
-        assert "process_completed" not in said
-        assert "event: complete" not in said
+            text = stream.read().decode()
+        assert "process_completed" not in text
+        assert "event: complete" not in text
 
 
 def test_a_stranger_cannot_cancel_by_guessing(attacker: Visitor, attacked_app: AttackedApp) -> None:
@@ -133,21 +133,21 @@ def test_a_stranger_cannot_cancel_by_guessing(attacker: Visitor, attacked_app: A
         body = {"session_hash": os.urandom(16).hex(), "fn_index": index, "event_id": os.urandom(16).hex()}
         assert stranger.http.post("/gradio_api/cancel", json=body).status_code == 200
     stranger.close()
-    *_, said = attacker.answer("compare", event)
-    assert said["method"] == "ablation-cam"
+    *_, answer = attacker.answer("compare", event)
+    assert answer["method"] == "ablation-cam"
 
 
 def test_visitors_side_by_side_get_their_own_class(attacker: Visitor, attacked_app: AttackedApp) -> None:
     names = ["golf ball", "zebra", "tench", "banana", "teapot", "jeep"]
 
-    def asked(name: str) -> str:
-        one = Visitor(attacked_app.url)
-        *_, said = one.compare(CAT.read_bytes(), name)
-        one.close()
-        return said["class_name"]
+    def class_answered(name: str) -> str:
+        visitor = Visitor(attacked_app.url)
+        *_, answer = visitor.compare(CAT.read_bytes(), name)
+        visitor.close()
+        return answer["class_name"]
 
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(asked, names * 2)) == names * 2
+        assert list(pool.map(class_answered, names * 2)) == names * 2
 
 
 def test_anothers_heartbeat_and_stream_can_be_neither_opened_nor_closed(
@@ -156,16 +156,16 @@ def test_anothers_heartbeat_and_stream_can_be_neither_opened_nor_closed(
     """Gradio drops a session's values, and ends its work, when a heartbeat of it is closed."""
     session = os.urandom(8).hex()
     attacker.http.get("/")  # which gives the visitor a key
-    handler = next(one for one in attacker.http.get("/config").json()["dependencies"] if one["api_name"] == "runs")
+    handler = next(each for each in attacker.http.get("/config").json()["dependencies"] if each["api_name"] == "runs")
     assert _join(attacker, fn_index=handler["id"], session_hash=session).status_code == 200
     stranger, nobody = Visitor(attacked_app.url), httpx.Client(base_url=attacked_app.url)
     stranger.http.get("/")
-    for one in (stranger.http, nobody):
+    for client in (stranger.http, nobody):
         for path in (f"heartbeat/{session}", f"heartbeat/{session}/", f"queue/data?session_hash={session}"):
-            assert one.get(f"/gradio_api/{path}").status_code == 403, path
+            assert client.get(f"/gradio_api/{path}").status_code == 403, path
         for path in ("queue/join", "cancel", "reset"):
             body = {"data": [], "fn_index": handler["id"], "session_hash": session, "event_id": "x"}
-            assert one.post(f"/gradio_api/{path}", json=body).status_code == 403, path
+            assert client.post(f"/gradio_api/{path}", json=body).status_code == 403, path
             nobody.cookies.clear()
     with attacker.http.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
         assert any("process_completed" in line for line in stream.iter_lines())
@@ -205,15 +205,15 @@ def test_visitors_who_ask_and_never_listen_do_no_harm(attacker: Visitor, attacke
 
 def test_connections_cut_in_the_middle_do_no_harm(attacker: Visitor, attacked_app: AttackedApp) -> None:
     def cut(number: int) -> None:
-        one = httpx.Client(base_url=attacked_app.url, timeout=0.02 + 0.01 * number)
+        client = httpx.Client(base_url=attacked_app.url, timeout=0.02 + 0.01 * number)
         try:
-            sent = one.post("/gradio_api/upload", files={"files": ("cat.jpg", _fresh_picture())}).json()
-            body = {"data": [{"path": sent[0], "meta": {"_type": "gradio.FileData"}}, CHECKPOINT, "", "cam", "signed"]}
-            event = one.post("/gradio_api/call/compare", json=body).json()["event_id"]
-            one.get(f"/gradio_api/call/compare/{event}")
+            paths = client.post("/gradio_api/upload", files={"files": ("cat.jpg", _fresh_picture())}).json()
+            body = {"data": [{"path": paths[0], "meta": {"_type": "gradio.FileData"}}, CHECKPOINT, "", "cam", "signed"]}
+            event = client.post("/gradio_api/call/compare", json=body).json()["event_id"]
+            client.get(f"/gradio_api/call/compare/{event}")
         except httpx.TimeoutException:
             pass
-        one.close()
+        client.close()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(cut, range(40)))
@@ -225,15 +225,15 @@ def test_connections_cut_in_the_middle_do_no_harm(attacker: Visitor, attacked_ap
 
 def test_hundreds_of_tiny_requests_leave_no_memory_behind(attacker: Visitor, attacked_app: AttackedApp) -> None:
     def flood(count: int) -> int:
-        one = httpx.Client(base_url=attacked_app.url, timeout=60)
-        refused = 0
+        client = httpx.Client(base_url=attacked_app.url, timeout=60)
+        refusals = 0
         for _ in range(count):
             body = {"data": ["none of this name"], "session_hash": os.urandom(8).hex()}
-            response = one.post("/gradio_api/call/run", json=body)
-            refused += response.status_code != 200
-            one.get("/health")
-        one.close()
-        return refused
+            response = client.post("/gradio_api/call/run", json=body)
+            refusals += response.status_code != 200
+            client.get("/health")
+        client.close()
+        return refusals
 
     flood(60)
     before = attacked_app.process.memory_info().rss
@@ -251,7 +251,7 @@ def test_a_full_queue_says_so(attacker: Visitor, attacked_app: AttackedApp) -> N
             attacker.send("compare", picture, CHECKPOINT, "", "ablation-cam", "signed")
         except RefusedError as error:
             words.append(str(error))
-    assert all("Queue is full" in one for one in words)
+    assert all("Queue is full" in each for each in words)
     assert wait_until(lambda: attacker.http.get("/health").json()["requests"]["waiting"] == 0, 60)
 
 
@@ -260,13 +260,13 @@ def test_one_visitor_who_fills_the_line_keeps_nobody_waiting(attacker: Visitor, 
     other, session = Visitor(attacked_app.url), os.urandom(8).hex()
     attacker.http.get("/")
     handlers = attacker.http.get("/config").json()["dependencies"]
-    handler = next(one["id"] for one in handlers if one["api_name"] == "compare")
+    handler = next(each["id"] for each in handlers if each["api_name"] == "compare")
     values = [attacker.upload(_fresh_picture()), CHECKPOINT, "", "score-cam", "signed"]
     with attacker.http.stream("GET", f"/gradio_api/queue/data?session_hash={session}"):  # they go with the stream
-        said = [_join(attacker, data=values, fn_index=handler, session_hash=session) for _ in range(40)]
-        refused = [one.json()["detail"] for one in said if one.status_code != 200]
-        assert len(refused) >= 10
-        assert all("a visitor may have 24" in one for one in refused)
+        responses = [_join(attacker, data=values, fn_index=handler, session_hash=session) for _ in range(40)]
+        sentences = [each.json()["detail"] for each in responses if each.status_code != 200]
+        assert len(sentences) >= 10
+        assert all("a visitor may have 24" in each for each in sentences)
         *_, answer = other.compare(CAT.read_bytes(), "golf ball")
         assert answer["class_name"] == "golf ball"
         assert other.http.get("/health").json()["requests"]["waiting"] >= 20
@@ -274,9 +274,9 @@ def test_one_visitor_who_fills_the_line_keeps_nobody_waiting(attacker: Visitor, 
     other.close()
 
 
-@pytest.mark.parametrize("begun", ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", "upload", "question"])
+@pytest.mark.parametrize("beginning", ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ", "upload", "question"])
 def test_hundreds_of_slow_connections_leave_room_for_others(
-    attacker: Visitor, attacked_app: AttackedApp, begun: str
+    attacker: Visitor, attacked_app: AttackedApp, beginning: str
 ) -> None:
     bodies = {
         "upload": "POST /gradio_api/upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n"
@@ -286,8 +286,10 @@ def test_hundreds_of_slow_connections_leave_room_for_others(
     address = urlsplit(attacked_app.url)
     with contextlib.ExitStack() as connections:
         for _ in range(200):
-            one = connections.enter_context(socket.create_connection((address.hostname, address.port), timeout=5))
-            one.sendall(bodies.get(begun, begun).encode())
+            connection = connections.enter_context(
+                socket.create_connection((address.hostname, address.port), timeout=5)
+            )
+            connection.sendall(bodies.get(beginning, beginning).encode())
         *_, answer = attacker.compare(CAT.read_bytes(), "golf ball")
         assert answer["class_name"] == "golf ball"
 
@@ -303,20 +305,20 @@ def test_starts_and_stops_at_once_leave_every_run_ended(attacker: Visitor, attac
         attacker.send("finetune", file, name, CHECKPOINT, "own", "full", 50, 0.1, 4, 0)
         for name in ("left", "right", "left")
     ]
-    done = threading.Event()
+    end = threading.Event()
     problems: list[str] = []
 
     def stop() -> None:
-        one = Visitor(attacked_app.url)
-        one.http.cookies = attacker.http.cookies
-        while not done.is_set():
-            for run in one.ask("runs")[0]:
+        visitor = Visitor(attacked_app.url)
+        visitor.http.cookies = attacker.http.cookies
+        while not end.is_set():
+            for run in visitor.ask("runs")[0]:
                 try:
-                    one.ask("stop_run", run["name"])
+                    visitor.ask("stop_run", run["name"])
                 except RefusedError as error:
                     if "went wrong" in str(error):
                         problems.append(str(error))
-        one.close()
+        visitor.close()
 
     threads = [threading.Thread(target=stop) for _ in range(3)]
     for thread in threads:
@@ -326,7 +328,7 @@ def test_starts_and_stops_at_once_leave_every_run_ended(attacker: Visitor, attac
             with contextlib.suppress(RefusedError):
                 attacker.answer("finetune", start)
     finally:
-        done.set()
+        end.set()
         for thread in threads:
             thread.join()
     assert problems == []
@@ -343,16 +345,16 @@ def test_markup_in_class_and_file_names_reaches_no_screen_as_markup(
 ) -> None:
     picture = attacker.upload(CAT.read_bytes(), f"{SCRIPT}.jpg")
     fields = attacker.http.get("/config").json()
-    handlers = [one for one in fields["dependencies"] if one["api_name"] == "on_picture"]
+    handlers = [each for each in fields["dependencies"] if each["api_name"] == "on_picture"]
     values = {part["id"]: part["props"].get("value") for part in fields["components"]}
     elements = {part["props"].get("elem_id"): part["id"] for part in fields["components"]}
     values |= {elements["picture"]: picture, elements["checkpoint"]: "markup", elements["class"]: None}
     body = [values[number] for number in handlers[0]["inputs"]]
-    joined = _join(attacker, data=body, fn_index=handlers[0]["id"], session_hash=os.urandom(8).hex())
-    said = json.dumps(attacker.answer("x", joined.json()["event_id"]))
+    response = _join(attacker, data=body, fn_index=handlers[0]["id"], session_hash=os.urandom(8).hex())
+    text = json.dumps(attacker.answer("x", response.json()["event_id"]))
     html = [part["id"] for part in fields["components"] if part["type"] == "html"]
-    assert SCRIPT[1:10] in said
+    assert SCRIPT[1:10] in text
     assert any(number in html for number in handlers[0]["outputs"])
-    for number, answer in zip(handlers[0]["outputs"], json.loads(said), strict=True):
+    for number, answer in zip(handlers[0]["outputs"], json.loads(text), strict=True):
         if number in html:
             assert "<img" not in json.dumps(answer)

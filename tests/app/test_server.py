@@ -29,9 +29,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where uploads go."""
     with pytest.MonkeyPatch.context() as patch:
-        where = tmp_path_factory.mktemp("uploads")
-        patch.setenv("GRADIO_TEMP_DIR", str(where))
-        yield where
+        path = tmp_path_factory.mktemp("uploads")
+        patch.setenv("GRADIO_TEMP_DIR", str(path))
+        yield path
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def page() -> Iterator[Any]:
         with LoggedBlocks(analytics_enabled=False) as demo:
             file, size, count = gr.File(), gr.Number(), gr.State(0)
             gr.Button().click(lambda path: len(Path(path).read_bytes()), file, size, api_name="size")
-            gr.Button().click(lambda seen: (seen + 1, seen + 1), count, [count, size], api_name="count")
+            gr.Button().click(lambda count: (count + 1, count + 1), count, [count, size], api_name="count")
             gr.Button().click(lambda: 1 / 0, None, size, api_name="defect")
         demo.health = lambda: {"status": "ok"}
         yield demo
@@ -62,10 +62,10 @@ def url(page: Any, folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def visitor(url: str) -> Iterator[Visitor]:
-    one = Visitor(url)
-    yield one
-    assert one.ask("size", one.upload(b"12345")) == [5]  # the app goes on
-    one.close()
+    client = Visitor(url)
+    yield client
+    assert client.ask("size", client.upload(b"12345")) == [5]  # the app goes on
+    client.close()
 
 
 def _left_behind(folder: Path) -> list[Path]:
@@ -96,13 +96,13 @@ def test_an_upload_that_announces_too_much_is_refused_unread(visitor: Visitor, f
 
 
 def test_an_upload_without_a_length_is_counted_while_it_comes(visitor: Visitor, folder: Path) -> None:
-    sent = 0
+    size = 0
 
     def endless() -> Iterator[bytes]:
-        nonlocal sent
+        nonlocal size
         yield _multipart(b"")[:-12]
-        while sent < 200 * LIMIT:
-            sent += 2**16
+        while size < 200 * LIMIT:
+            size += 2**16
             yield bytes(2**16)
 
     try:
@@ -111,7 +111,7 @@ def test_an_upload_without_a_length_is_counted_while_it_comes(visitor: Visitor, 
         assert "maximum allowed size" in response.text
     except httpx.TransportError:
         pass  # the connection is closed while we are still sending
-    assert sent < 50 * LIMIT
+    assert size < 50 * LIMIT
     assert wait_until(lambda: _left_behind(folder) == [])
 
 
@@ -145,18 +145,18 @@ def test_a_byte_now_and_then_is_cut_and_blocks_nobody(visitor: Visitor, url: str
     with _connected(url) as connection:
         _start_upload(connection)
         start = time.monotonic()
-        said = b""
-        while not said and time.monotonic() - start < 20 * PATIENCE_S:
+        answer = b""
+        while not answer and time.monotonic() - start < 20 * PATIENCE_S:
             assert visitor.http.get("/health").status_code == 200
             connection.settimeout(0.1)
             try:
                 connection.sendall(b"x")
-                said = connection.recv(4000)
+                answer = connection.recv(4000)
             except TimeoutError:
                 continue
         assert time.monotonic() - start < 10 * PATIENCE_S
-    assert said.startswith(b"HTTP/1.1 408")
-    assert b"connection: close" in said
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer
     assert wait_until(lambda: _left_behind(folder) == [])
 
 
@@ -263,7 +263,7 @@ def test_calls_without_a_session_leave_none_behind(visitor: Visitor, page: Any) 
 
 def test_a_session_keeps_its_values_and_shares_none(visitor: Visitor, page: Any) -> None:
     def counted(session: str) -> int:
-        handler = next(one for one in page.fns.values() if one.api_name == "count")
+        handler = next(each for each in page.fns.values() if each.api_name == "count")
         body = {"data": [None], "fn_index": handler._id, "session_hash": session}
         event = visitor.http.post("/gradio_api/queue/join", json=body).json()["event_id"]
         return visitor.answer("count", event)[-1]
@@ -291,13 +291,13 @@ def test_nothing_of_an_answer_is_kept_once_it_was_fetched(visitor: Visitor, page
 
 
 def test_a_page_asks_again_after_its_stream_has_ended(visitor: Visitor, page: Any) -> None:
-    handler = next(one for one in page.fns.values() if one.api_name == "count")
+    handler = next(each for each in page.fns.values() if each.api_name == "count")
     body = {"data": [None], "fn_index": handler._id, "session_hash": "streams"}
-    for seen in (1, 2, 3):
-        joined = [visitor.http.post("/gradio_api/queue/join", json=body).json()["event_id"] for _ in range(2)]
+    for count in (1, 2, 3):
+        events = [visitor.http.post("/gradio_api/queue/join", json=body).json()["event_id"] for _ in range(2)]
         stream = visitor.http.get("/gradio_api/queue/data", params={"session_hash": "streams"}).text
-        assert all(event in stream for event in joined)  # both, in one stream
-        assert f'"data":[{2 * seen},{2 * seen}]' in stream or f'"data":[null,{2 * seen}]' in stream
+        assert all(event in stream for event in events)  # both, in one stream
+        assert f'"data":[{2 * count},{2 * count}]' in stream or f'"data":[null,{2 * count}]' in stream
         # A page may open its stream once more before it asks: not found would be an error on its screen.
         assert "streams" in page._queue.pending_messages_per_session
         assert not page._queue.pending_event_ids_session["streams"]
@@ -307,12 +307,12 @@ def test_many_at_once_get_their_own_answers(url: str) -> None:
     wrong: list[Any] = []
 
     def ask(size: int) -> None:
-        one = Visitor(url)
+        client = Visitor(url)
         for _ in range(3):
-            answer = one.ask("size", one.upload(bytes(size)))
+            answer = client.ask("size", client.upload(bytes(size)))
             if answer != [size]:
                 wrong.append((size, answer))
-        one.close()
+        client.close()
 
     threads = [threading.Thread(target=ask, args=(1000 + number,)) for number in range(12)]
     for thread in threads:

@@ -25,7 +25,7 @@ from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
-from bsig.ui.screens.evaluate.own_pictures import OwnPictures, measured
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, evaluation_steps
 from bsig.ui.workbench import Workbench
 
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
@@ -66,8 +66,8 @@ def run_of(data: Path, work: Path) -> tuple[dict, RunFolder, str]:
     )
     runs = RunFolder(work)
     folder = runs.create("run", RunRequest("folder", str(data), config, keeps_features=False))
-    ended = attempt(folder, CHECKPOINTS_FOLDER, runs.checkpoints / folder.name)
-    return ended, runs, folder.name
+    outcome = attempt(folder, CHECKPOINTS_FOLDER, runs.checkpoints / folder.name)
+    return outcome, runs, folder.name
 
 
 def check_of(data: Path, model: DualBranch) -> str:
@@ -88,14 +88,14 @@ def test_a_bad_line_of_val_is_refused_by_every_door(
     assert sentence in capsys.readouterr().err
     assert main(["evaluate", str(data), "--mosaics", "0", "--out", str(tmp_path / "results.json")]) == 2
     assert sentence in capsys.readouterr().err
-    ended, _, _ = run_of(data, tmp_path / "work")
-    assert ended["standing"] == "failed"
-    assert sentence in ended["sentence"]
+    outcome, _, _ = run_of(data, tmp_path / "work")
+    assert outcome["standing"] == "failed"
+    assert sentence in outcome["sentence"]
     with pytest.raises(InputError) as caught:
         check_of(data, default_model)
     assert sentence in str(caught.value)
     with pytest.raises(InputError) as caught:
-        list(measured(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
+        list(evaluation_steps(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
     assert sentence in str(caught.value)
 
 
@@ -109,11 +109,11 @@ def test_without_a_val_split_page_command_and_worker_hold_the_same_tenth_out_and
     sentence = train_and_held_out(without_val, seed=0).sentence
     assert sentence.startswith("A tenth of each class")
     assert main(command(without_val)) == 0
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert "8 pictures of 2 classes, 2 more to hold out" in said
-    ended, runs, name = run_of(without_val, tmp_path / "work")
-    assert ended["standing"] == "finished"
+    text = capsys.readouterr().err
+    assert sentence in text
+    assert "8 pictures of 2 classes, 2 more to hold out" in text
+    outcome, runs, name = run_of(without_val, tmp_path / "work")
+    assert outcome["standing"] == "finished"
     assert sentence in runs.read(name).notes()
     words = check_of(without_val, default_model)
     assert "8 pictures to train on, 2 held out" in words
@@ -137,7 +137,7 @@ def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
     )
     assert ALL_MEASURED in capsys.readouterr().err
     sets = KeptEvaluations()
-    *_, title = measured(Workbench(), sets, own_pictures(without_val, 2))
+    *_, title = evaluation_steps(Workbench(), sets, own_pictures(without_val, 2))
     own = sets.get(str(title))
     assert own is not None
     assert own.results["split_sentence"] == ALL_MEASURED

@@ -47,18 +47,18 @@ def _compare(client: Client, image: Path, class_name: str = "", method: str = "c
     return client.predict(handle_file(str(image)), CHECKPOINT, class_name, method, weights, api_name="/compare")
 
 
-def _assert_same(said: dict[str, Any], explanation: Explanation) -> None:
-    assert (said["class_index"], said["class_name"]) == (explanation.class_index, explanation.class_name)
+def _assert_same(answer: dict[str, Any], explanation: Explanation) -> None:
+    assert (answer["class_index"], answer["class_name"]) == (explanation.class_index, explanation.class_name)
     for branch in BRANCHES:
         evidence = getattr(explanation, branch)
-        assert_close(np.array(said[branch]["map"], dtype=np.float32), evidence.map, FLOAT32)
-        assert_close(np.array(said[branch]["probability"]), np.array(evidence.probability), PROBABILITY)
+        assert_close(np.array(answer[branch]["map"], dtype=np.float32), evidence.map, FLOAT32)
+        assert_close(np.array(answer[branch]["probability"]), np.array(evidence.probability), PROBABILITY)
 
 
 @pytest.fixture(scope="module")
 def picture() -> Image.Image:
-    with Image.open(CAT) as opened:
-        return opened.convert("RGB").resize((300, 260))
+    with Image.open(CAT) as image:
+        return image.convert("RGB").resize((300, 260))
 
 
 # --- who may ask ------------------------------------------------------------------------------------------------------
@@ -66,9 +66,9 @@ def picture() -> Image.Image:
 
 def test_a_stranger_who_lets_a_name_stand_for_this_machine_reads_nothing(client: Client) -> None:
     for path in ("", "config", "health", "gradio_api/info"):
-        said = httpx.get(f"{client.src}{path}", headers={"host": "rebound.evil.example"})
-        assert said.status_code == 403
-        assert "rebound.evil.example" in said.json()["detail"]
+        response = httpx.get(f"{client.src}{path}", headers={"host": "rebound.evil.example"})
+        assert response.status_code == 403
+        assert "rebound.evil.example" in response.json()["detail"]
         assert httpx.get(f"{client.src}{path}", headers={"host": "localhost:7860"}).status_code == 200
 
 
@@ -102,31 +102,31 @@ def test_the_names_of_the_api(client: Client) -> None:
 def test_compare_answers_what_the_library_says(
     client: Client, bench: Workbench, class_name: str, method: str, weights: str
 ) -> None:
-    *pictures, said = _compare(client, CAT, class_name, method, weights)
+    *pictures, answer = _compare(client, CAT, class_name, method, weights)
     model = bench.model(None)
     explanation = (
         Explainer(model)
         .encode(CAT)
         .explain(class_name or None, method, weights, **comparison_readings(model, method, weights))
     )
-    _assert_same(said, explanation)
-    assert said["finding"]
-    assert said["sigmoid"]["reading"] == ("levelled" if (method, weights) == ("cam", "signed") else "plain")
-    assert READINGS[explanation.reading].title in said["reading_text"]
+    _assert_same(answer, explanation)
+    assert answer["finding"]
+    assert answer["sigmoid"]["reading"] == ("levelled" if (method, weights) == ("cam", "signed") else "plain")
+    assert READINGS[explanation.reading].title in answer["reading_text"]
     for branch, path in zip(BRANCHES, pictures, strict=True):
         expected = np.asarray(branch_picture(explanation, branch, Drawing()))
-        with Image.open(path) as shown:
-            np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), expected)
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), expected)
 
 
 def test_compare_on_the_finer_grid_answers_what_the_library_says(client: Client, bench: Workbench) -> None:
-    *_, said = client.predict(
+    *_, answer = client.predict(
         handle_file(str(CAT)), CHECKPOINT, "golf ball", "cam", "signed", finer_grid=True, api_name="/compare"
     )
     model = bench.model(None)
     encoded = Explainer(model).encode(CAT).finer_grid()
-    _assert_same(said, encoded.explain("golf ball", "cam", **comparison_readings(model, "cam", "signed")))
-    assert (said["grid_hw"], said["logits_grid_hw"]) == ([14, 14], [7, 7])
+    _assert_same(answer, encoded.explain("golf ball", "cam", **comparison_readings(model, "cam", "signed")))
+    assert (answer["grid_hw"], answer["logits_grid_hw"]) == ([14, 14], [7, 7])
 
 
 def test_a_request_that_was_written_before_the_finer_grid_is_answered_on_the_models_own(client: Client) -> None:
@@ -159,43 +159,43 @@ def test_checkpoints_lists_what_can_be_loaded(client: Client, bench: Workbench) 
 
 
 def test_logit_shift_moves_the_softmax_map_and_no_probability(client: Client) -> None:
-    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, "bottom right", api_name="/logit_shift")
-    assert said["largest_softmax_probability_change"] < 1e-5
-    assert said["largest_sigmoid_probability_change"] > 1e-3
-    after = np.array(said["softmax_map"]["after"])
+    answer = client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, "bottom right", api_name="/logit_shift")
+    assert answer["largest_softmax_probability_change"] < 1e-5
+    assert answer["largest_sigmoid_probability_change"] > 1e-3
+    after = np.array(answer["softmax_map"]["after"])
     row, column = np.unravel_index(after.argmax(), after.shape)
     assert row >= 4
     assert column >= 4
-    maps = [np.array(said["centred_map"][when], dtype=np.float32) for when in ("before", "after")]
+    maps = [np.array(answer["centred_map"][side], dtype=np.float32) for side in ("before", "after")]
     np.testing.assert_allclose(maps[0], maps[1], atol=1e-3)
 
 
 def test_logit_shift_by_delta_adds_delta_times_the_sum_of_features(client: Client, bench: Workbench) -> None:
     delta = -0.02
-    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", delta, "", api_name="/logit_shift")
+    answer = client.predict(handle_file(str(CAT)), CHECKPOINT, "", delta, "", api_name="/logit_shift")
     total = bench.encode(CAT, None).features[0].sum(dim=0).numpy()
     for branch in ("softmax_map", "sigmoid_map"):
-        moved = np.array(said[branch]["after"]) - np.array(said[branch]["before"])
-        np.testing.assert_allclose(moved, delta * total, rtol=1e-3, atol=1e-3)
-    assert said["largest_softmax_probability_change"] < 1e-5
+        change = np.array(answer[branch]["after"]) - np.array(answer[branch]["before"])
+        np.testing.assert_allclose(change, delta * total, rtol=1e-3, atol=1e-3)
+    assert answer["largest_softmax_probability_change"] < 1e-5
 
 
 def test_no_shift_moves_nothing(client: Client) -> None:
-    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, "", api_name="/logit_shift")
-    assert said["softmax_map"]["after"] == said["softmax_map"]["before"]
-    assert said["largest_sigmoid_probability_change"] == 0
+    answer = client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, "", api_name="/logit_shift")
+    assert answer["softmax_map"]["after"] == answer["softmax_map"]["before"]
+    assert answer["largest_sigmoid_probability_change"] == 0
 
 
 def test_sign_collapse_answers_the_diagnostics(client: Client) -> None:
-    said = client.predict(handle_file(str(CAT)), CHECKPOINT, "", "cam", api_name="/sign_collapse")
-    assert isinstance(said, dict)
-    assert said
+    answer = client.predict(handle_file(str(CAT)), CHECKPOINT, "", "cam", api_name="/sign_collapse")
+    assert isinstance(answer, dict)
+    assert answer
 
 
 def test_evaluate_answers_the_results_that_ship(client: Client) -> None:
     name = "birds10-efficientnet_lite0"
-    said = client.predict(name, "shipped", None, "cam", "signed", 200, api_name="/evaluate")
-    (run,) = said["runs"]
+    answer = client.predict(name, "shipped", None, "cam", "signed", 200, api_name="/evaluate")
+    (run,) = answer["runs"]
     (table,) = run["tables"]
     assert (run["data"], table["method"], table["weights"]) == ("birds10", "cam", "signed")
     assert table["columns"]["sigmoid"]["metrics"]["absent_area"]["difference"]["high"] < 0
@@ -234,14 +234,14 @@ def _as_cmyk(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
 def _as_turned_by_exif(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = picture.transpose(Image.Transpose.ROTATE_90)
-    content = _saved(turned, "PNG", exif=exif)
+    stored = picture.transpose(Image.Transpose.ROTATE_90)
+    content = _saved(stored, "PNG", exif=exif)
     return content, "picture.png", picture
 
 
 def _as_one_pixel(picture: Image.Image) -> tuple[bytes, str, Image.Image]:
-    one = picture.resize((1, 1))
-    return _saved(one, "PNG"), "picture.png", one
+    pixel = picture.resize((1, 1))
+    return _saved(pixel, "PNG"), "picture.png", pixel
 
 
 def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
@@ -251,21 +251,23 @@ def _saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "written", [_as_rgba, _as_sixteen_bit, _as_animation, _as_cmyk, _as_turned_by_exif, _as_one_pixel]
+    "writer", [_as_rgba, _as_sixteen_bit, _as_animation, _as_cmyk, _as_turned_by_exif, _as_one_pixel]
 )
 def test_every_kind_of_picture_is_seen_as_it_is_meant(
     client: Client,
     bench: Workbench,
     picture: Image.Image,
     tmp_path: Path,
-    written: Callable[[Image.Image], tuple[bytes, str, Image.Image]],
+    writer: Callable[[Image.Image], tuple[bytes, str, Image.Image]],
 ) -> None:
-    content, name, meant = written(picture)
+    content, name, expected = writer(picture)
     file = tmp_path / name
     file.write_bytes(content)
-    *_, said = _compare(client, file, "zebra")
+    *_, answer = _compare(client, file, "zebra")
     model = bench.model(None)
-    _assert_same(said, Explainer(model).encode(meant).explain("zebra", **comparison_readings(model, None, "signed")))
+    _assert_same(
+        answer, Explainer(model).encode(expected).explain("zebra", **comparison_readings(model, None, "signed"))
+    )
 
 
 # --- what cannot be used: one sentence --------------------------------------------------------------------------------
@@ -299,15 +301,15 @@ def test_a_file_that_is_no_usable_picture_is_refused_in_words(
     elif content is None:
         content = _saved(picture, "PNG")[:20000]
     file.write_bytes(content)
-    said = _refusal(lambda: _compare(client, file))
-    assert words in said or (name == "huge.png" and "the limit is 64 million" in said)
+    sentence = _refusal(lambda: _compare(client, file))
+    assert words in sentence or (name == "huge.png" and "the limit is 64 million" in sentence)
     assert _refusal(lambda: client.predict(handle_file(str(file)), CHECKPOINT, "", 0.0, "", api_name="/logit_shift"))
     *_, answer = _compare(client, CAT)
     assert answer["class_name"] == "Egyptian cat"
 
 
 @pytest.mark.parametrize(
-    ("asked", "names"),
+    ("question", "names"),
     [
         ({"class_name": "unicorn"}, ["unicorn"]),
         ({"class_name": "1000"}, ["1000"]),
@@ -317,24 +319,26 @@ def test_a_file_that_is_no_usable_picture_is_refused_in_words(
     ],
 )
 def test_an_unknown_class_method_or_treatment_is_refused_with_what_there_is(
-    client: Client, asked: dict[str, str], names: list[str]
+    client: Client, question: dict[str, str], names: list[str]
 ) -> None:
-    said = _refusal(lambda: _compare(client, CAT, **asked))
-    assert all(name in said for name in names), said
+    sentence = _refusal(lambda: _compare(client, CAT, **question))
+    assert all(name in sentence for name in names), sentence
     *_, answer = _compare(client, CAT)
     assert answer["class_name"] == "Egyptian cat"
 
 
 @pytest.mark.parametrize("name", ["no-such", "../../etc", "/"])
 def test_only_listed_checkpoints_are_loaded(client: Client, name: str) -> None:
-    said = _refusal(lambda: client.predict(handle_file(str(CAT)), name, "", "cam", "signed", api_name="/compare"))
-    assert CHECKPOINT in said
+    sentence = _refusal(lambda: client.predict(handle_file(str(CAT)), name, "", "cam", "signed", api_name="/compare"))
+    assert CHECKPOINT in sentence
 
 
 @pytest.mark.parametrize("target", ["centre of the earth", "0, 0"])
 def test_an_unknown_target_is_refused(client: Client, target: str) -> None:
-    said = _refusal(lambda: client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, target, api_name="/logit_shift"))
-    assert "top left" in said
+    sentence = _refusal(
+        lambda: client.predict(handle_file(str(CAT)), CHECKPOINT, "", 0.0, target, api_name="/logit_shift")
+    )
+    assert "top left" in sentence
 
 
 def test_importing_bsig_imports_no_gradio() -> None:

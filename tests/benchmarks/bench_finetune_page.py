@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--out", type=Path, default=None)
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,45 +46,45 @@ def main() -> None:
         server = subprocess.Popen(command, cwd=ROOT, stdin=quiet, stdout=quiet, stderr=quiet)
         try:
             wait_for(f"http://127.0.0.1:{port}")
-            found = measured(Client(f"http://127.0.0.1:{port}", verbose=False), chosen.rounds)
+            results = measured(Client(f"http://127.0.0.1:{port}", verbose=False), options.rounds)
         finally:
             server.terminate()
             server.wait()
-    found["machine"] = {
+    results["machine"] = {
         "cores": os.cpu_count(), "load": os.getloadavg()[0], "torch": torch.__version__,
         "python": platform.python_version(),
     }  # fmt: skip
-    for name, value in found.items():
+    for name, value in results.items():
         print(f"{name}: {value}")
-    if chosen.out:
-        chosen.out.write_text(json.dumps(found, indent=1) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def measured(client: Client, rounds: int) -> dict[str, Any]:
     """All figures, in seconds; Compare's as median and 95th percentile."""
-    uploaded = [handle_file(str(path)) for path in PICTURES]
+    files = [handle_file(str(path)) for path in PICTURES]
 
     def compare(number: int) -> Any:
-        picture, name = uploaded[number % len(uploaded)], CLASSES[number % len(CLASSES)]
+        picture, name = files[number % len(files)], CLASSES[number % len(CLASSES)]
         return client.predict(picture, CHECKPOINT, name, "cam", "signed", api_name="/compare")
 
     expected = [compare(number)[-1] for number in range(len(PICTURES) * len(CLASSES))]
     alone = timed(compare, rounds, expected)
-    asked = time.perf_counter()
+    start = time.perf_counter()
     job = client.submit(
         data=None, name="long", start=CHECKPOINT, labels="own", branch="full", epochs=LONG, learning_rate=0.03,
         batch_size=32, seed=0, api_name="/finetune",
     )  # fmt: skip
     until(client, "long", lambda run: run["epochs_done"] >= 1)
-    first_epoch = time.perf_counter() - asked
+    first_epoch = time.perf_counter() - start
     beside = timed(compare, rounds, expected)
-    done = client.predict("long", api_name="/run")["epochs_done"]
-    asked = time.perf_counter()
+    epochs = client.predict("long", api_name="/run")["epochs_done"]
+    start = time.perf_counter()
     client.predict("long", api_name="/stop_run")
     until(client, "long", lambda run: run["standing"] == "stopped")
-    stopped = time.perf_counter() - asked
+    stop_s = time.perf_counter() - start
     job.cancel()
-    asked = time.perf_counter()
+    start = time.perf_counter()
     short = client.predict(
         data=None, name="short", start=CHECKPOINT, labels="own", branch="full", epochs=10, learning_rate=0.2,
         batch_size=32, seed=0, api_name="/finetune",
@@ -92,10 +92,10 @@ def measured(client: Client, rounds: int) -> dict[str, Any]:
     return {
         "compare alone": alone,
         "compare beside a run": beside,
-        "epochs made meanwhile": done,
+        "epochs made meanwhile": epochs,
         "start to first epoch, worker cold": round(first_epoch, 2),
-        "stop": round(stopped, 2),
-        "10 epochs on the shipped features, worker warm": round(time.perf_counter() - asked, 2),
+        "stop": round(stop_s, 2),
+        "10 epochs on the shipped features, worker warm": round(time.perf_counter() - start, 2),
         "that run": short["standing"],
     }
 
@@ -103,19 +103,19 @@ def measured(client: Client, rounds: int) -> dict[str, Any]:
 def timed(compare: Callable[[int], Any], rounds: int, expected: list[Any]) -> dict[str, Any]:
     seconds, wrong = [], 0
     for number in range(rounds):
-        started = time.perf_counter()
-        said = compare(number)[-1]
-        seconds.append(time.perf_counter() - started)
-        wrong += said != expected[number % len(expected)]
+        start = time.perf_counter()
+        answer = compare(number)[-1]
+        seconds.append(time.perf_counter() - start)
+        wrong += answer != expected[number % len(expected)]
     p95 = statistics.quantiles(seconds, n=20)[-1]
     return {"median": round(statistics.median(seconds), 3), "p95": round(p95, 3), "wrong answers": wrong}
 
 
-def until(client: Client, name: str, holds: Callable[[dict[str, Any]], bool]) -> None:
+def until(client: Client, name: str, condition: Callable[[dict[str, Any]], bool]) -> None:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
-            if holds(client.predict(name, api_name="/run")):
+            if condition(client.predict(name, api_name="/run")):
                 return
         except ValueError:
             pass  # not there yet

@@ -102,15 +102,15 @@ def pipeline_rates(model: DualBranch, images: LabelledImages) -> dict[str, float
 
 def epoch_rate(model: DualBranch) -> float:
     """Stored features a second of one epoch over a thousand classes, 1280 channels."""
-    channels = model.softmax_head.pooled(model.features(_one(model))).shape[-1]
-    stored = PooledFeatures(
+    channels = model.softmax_head.pooled(model.features(_rate_of_one(model))).shape[-1]
+    features = PooledFeatures(
         torch.rand(STORED, 1, channels).to(model.device), torch.randint(0, model.num_classes, (STORED,)), ()
     )
     config = TrainingConfig(epochs=1, batch_size=256)
-    return round(STORED / seconds(partial(train_sigmoid_branch, model.softmax_head, stored, config), model.device))
+    return round(STORED / seconds(partial(train_sigmoid_branch, model.softmax_head, features, config), model.device))
 
 
-def _one(model: DualBranch) -> torch.Tensor:
+def _rate_of_one(model: DualBranch) -> torch.Tensor:
     return torch.rand(1, 3, *model.preprocessing.input_size_hw, device=model.device)
 
 

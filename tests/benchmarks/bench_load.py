@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from http_visitor import CHECKPOINT, RefusedError, Visitor, resident_bytes, running_app  # noqa: E402  found by the line above
 
-from bsig.cli.bench.load import loaded  # noqa: E402
+from bsig.cli.bench.load import load_of_visitors  # noqa: E402
 from bsig.ui.components.examples import example_pictures  # noqa: E402
 
 ENDLESS_EPOCHS = 5000
@@ -43,26 +43,28 @@ def main() -> int:
     parser.add_argument("--pid", type=int, help="its process")
     parser.add_argument("--cores", type=int, default=2, help="how many the app may use")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     with ExitStack() as stack:
-        if chosen.url:
-            url, process = chosen.url, psutil.Process(chosen.pid or os.getpid())
+        if options.url:
+            url, process = options.url, psutil.Process(options.pid or os.getpid())
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            url, started = stack.enter_context(running_app(folder))
-            process = psutil.Process(started.pid)
-            with_cores(process, chosen.cores)
-        if chosen.finetune:
+            url, app = stack.enter_context(running_app(folder))
+            process = psutil.Process(app.pid)
+            with_cores(process, options.cores)
+        if options.finetune:
             stack.enter_context(finetune_running(url))
         resident = partial(resident_bytes, process)
-        load = loaded(url, resident, example_pictures(), chosen.visitors, chosen.seconds, pause_s=chosen.pause)
+        load = load_of_visitors(
+            url, resident, example_pictures(), options.visitors, options.seconds, pause_s=options.pause
+        )
     figures = {
-        "visitors": chosen.visitors, "seconds": chosen.seconds, "pause_s": chosen.pause, "finetune": chosen.finetune,
-        "cores": chosen.cores, **load.summary(chosen.seconds),
+        "visitors": options.visitors, "seconds": options.seconds, "pause_s": options.pause,
+        "finetune": options.finetune, "cores": options.cores, **load.summary(options.seconds),
     }  # fmt: skip
     print(json.dumps(figures, indent=1))
-    if chosen.json:
-        chosen.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 1 if load.errors or load.wrong else 0
 
 

@@ -48,10 +48,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=UNPROVEN[item.path.name], strict=False))
 
 
-def _missing(what: str) -> None:
+def _missing(reason: str) -> None:
     if os.environ.get("BSIG_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"BSIG_REQUIRE_BROWSER=1, but {what}", pytrace=False)
-    pytest.skip(what)
+        pytest.fail(f"BSIG_REQUIRE_BROWSER=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="package")
@@ -83,18 +83,18 @@ def app_url(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def contexts(browser: Any) -> Iterator[Callable[..., Any]]:
     """`contexts(**options)` -> the browser context of these options: one a file, so that what is cached is kept."""
-    opened: dict[str, Any] = {}
+    contexts_: dict[str, Any] = {}
 
     def context(**options: Any) -> Any:
         key = repr(sorted(options.items()))
-        if key not in opened:
-            opened[key] = browser.new_context(**options)
-            opened[key].set_default_timeout(1000 * PATIENCE_S / 2)
-        return opened[key]
+        if key not in contexts_:
+            contexts_[key] = browser.new_context(**options)
+            contexts_[key].set_default_timeout(1000 * PATIENCE_S / 2)
+        return contexts_[key]
 
     yield context
-    for one in opened.values():
-        one.close()
+    for each in contexts_.values():
+        each.close()
 
 
 @pytest.fixture

@@ -43,32 +43,32 @@ def _opened(page: Any, tab: str) -> None:
     page.locator(DRAWN[tab]).first.wait_for()
     page.wait_for_function(SETTLED)
     # What lies closed is seen by someone, too.
-    closed = page.locator("button.label-wrap:visible:not(.open)")
-    while closed.count():
-        closed.first.click()
+    folds = page.locator("button.label-wrap:visible:not(.open)")
+    while folds.count():
+        folds.first.click()
     # What is being drawn again is faded until it is there.
     page.wait_for_function("![...document.querySelectorAll('.pending:not(button)')].some((one) => one.offsetParent)")
 
 
 def _violations(page: Any) -> list[str]:
-    found = Axe().run(page).response["violations"]
+    violations = Axe().run(page).response["violations"]
     return [
-        f"{one['impact']} {one['id']}: {node['target']} {node['html'][:160]} {node.get('failureSummary', '')[:160]}"
-        for one in found
-        if one["impact"] in BAD
-        for node in one["nodes"]
+        f"{rule['impact']} {rule['id']}: {node['target']} {node['html'][:160]} {node.get('failureSummary', '')[:160]}"
+        for rule in violations
+        if rule["impact"] in BAD
+        for node in rule["nodes"]
     ]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_screen_has_a_serious_violation(visit: Callable[..., Any], theme: str) -> None:
     page = visit(f"?example=cat&__theme={theme}", reduced_motion="reduce")
-    found = {}
+    violations = {}
     for tab in DRAWN:
         _opened(page, tab)
         if wrong := _violations(page):
-            found[tab] = wrong
-    assert not found
+            violations[tab] = wrong
+    assert not violations
 
 
 def test_axe_finds_what_is_wrong(page: Any) -> None:
@@ -98,17 +98,17 @@ def test_every_heading_explains_its_terms_or_has_a_line_under_it(visit: Callable
     for tab in DRAWN:
         _opened(page, tab)
         visible = page.locator(HEADINGS).locator("visible=true")
-        used = {key for text in visible.all_inner_texts() for _, _, key in terms_in(text)}
+        terms = {key for text in visible.all_inner_texts() for _, _, key in terms_in(text)}
         words = page.locator(".bsig-term:visible")
         described = words.evaluate_all("all => all.map((one) => one.getAttribute('aria-describedby'))")
-        told = {key.removeprefix("term-") for key in described}
-        assert used, tab
-        assert used <= told, tab
+        entries = {key.removeprefix("term-") for key in described}
+        assert terms, tab
+        assert terms <= entries, tab
         unexplained = page.locator("[data-testid=block-info]:visible").evaluate_all(
             """labels => labels.filter((one) => !one.parentElement.querySelector("[class*=info-text], .md, .prose")
                  && !(one.nextElementSibling)).map((one) => one.innerText)"""
         )
-        assert [text for text in unexplained if {key for _, _, key in terms_in(text)} - told] == [], tab
+        assert [text for text in unexplained if {key for _, _, key in terms_in(text)} - entries] == [], tab
 
 
 def test_a_term_is_explained_to_the_mouse_the_keyboard_and_a_reader(page: Any) -> None:
@@ -149,7 +149,7 @@ CONTROLS = {
 def test_the_keys_lead_to_every_control_and_show_where_they_are(page: Any) -> None:
     """Tab through Compare: tabs, examples, picture, choices, sliders; each with an outline that can be seen."""
     page.locator("#copy-link").focus()
-    seen, hidden = set(), []
+    controls, hidden = set(), []
     for _ in range(160):  # some more than there are; a menu that closes takes one for itself
         page.keyboard.press("Tab")
         if page.evaluate(CLOSED_FOLD_JS):
@@ -157,10 +157,10 @@ def test_the_keys_lead_to_every_control_and_show_where_they_are(page: Any) -> No
             page.wait_for_function(UNFOLDED_JS)
             page.wait_for_timeout(200)  # what it holds is put on the page only now
         place = page.evaluate(PLACE_JS)
-        seen.update(place["inside"])
+        controls.update(place["inside"])
         if not place["shown"] and place["tag"] != "BODY":
             hidden.append((place["where"], place["tag"], place["type"], place["label"]))
-    assert CONTROLS - seen == set()
+    assert CONTROLS - controls == set()
     assert hidden == []
 
 

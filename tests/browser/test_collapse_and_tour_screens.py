@@ -36,7 +36,7 @@ def test_every_diagnostic_stands_in_the_table(collapse_page: Any) -> None:
     table = collapse_page.locator("#collapse-numbers")
     expect(table).to_contain_text(next(iter(DIAGNOSTICS.values())).title)
     text = table.inner_text()
-    assert [one.title for one in DIAGNOSTICS.values() if one.title not in text] == []
+    assert [diagnostic.title for diagnostic in DIAGNOSTICS.values() if diagnostic.title not in text] == []
 
 
 def test_the_four_maps_of_evidence_say_what_they_show(collapse_page: Any) -> None:
@@ -77,13 +77,13 @@ def test_the_tour_opens_by_a_link_and_leads_through_its_four_steps(visit: Callab
 
 
 def test_in_the_visitors_hand_softmax_stands_still_and_sigmoid_does_not(visit: Callable[..., Any]) -> None:
-    for number, said in ((2, "No probability moves"), (3, "The probabilities move, by up to")):
+    for number, sentence in ((2, "No probability moves"), (3, "The probabilities move, by up to")):
         page = visit(f"?tab=tour&step={number + 1}")
         numbers = page.locator(f"#tour-drag-{number} table")
         page.locator(f"#tour-drag-{number} .bsig-drag[data-drawn]").wait_for()
         before = numbers.inner_text()
         drag_to(page, f"tour-drag-{number}", 1, 1)
-        expect(page.locator(f"#tour-drag-{number} .bsig-drag-change")).to_contain_text(said)
+        expect(page.locator(f"#tour-drag-{number} .bsig-drag-change")).to_contain_text(sentence)
         page.mouse.up()
         assert (numbers.inner_text() == before) == (number == 2)
 
@@ -94,8 +94,8 @@ def test_the_tour_ends_with_the_visitors_own_picture_in_compare(visit: Callable[
     path = example_by_key("pavilion").path
     with page.expect_file_chooser() as waiting:
         page.locator("#tour-own").click()
-    mine = {"name": "mine.jpg", "mimeType": "image/jpeg", "buffer": path.read_bytes() + b"\0"}
-    waiting.value.set_files(mine)
+    file = {"name": "mine.jpg", "mimeType": "image/jpeg", "buffer": path.read_bytes() + b"\0"}
+    waiting.value.set_files(file)
     expect(page.locator("#map-softmax img")).to_be_visible()
     expect(page.locator("#finding")).to_contain_text("palace")
     expect(page.locator("#reason")).to_have_text("")

@@ -127,13 +127,13 @@ def test_wipe_lays_both_branches_over_each_other(page: Any) -> None:
     expect(pictures).to_have_count(2)
     expect(pictures.first).to_be_visible()
     expect(page.locator("#map-softmax")).not_to_be_visible()
-    shown = [
+    panes = [
         np.asarray(
             Image.open(io.BytesIO(page.request.get(pictures.nth(side).get_attribute("src")).body())).convert("RGB")
         )
         for side in range(2)
     ]
-    assert {one.tobytes() for one in shown} == {softmax.tobytes(), sigmoid.tobytes()}
+    assert {pane.tobytes() for pane in panes} == {softmax.tobytes(), sigmoid.tobytes()}
 
 
 def test_difference_is_one_signed_picture_with_its_own_bar(page: Any) -> None:
@@ -261,8 +261,8 @@ def test_an_upload_turned_by_exif_is_shown_upright(page: Any) -> None:
     until_changed(page, "crop", before)
     upright = crop_image(picture.convert("RGB"), Preprocessing()).resize((448, 448))
     assert np.abs(pixels(page, "crop").astype(int) - np.asarray(upright, dtype=int)).mean() < 3
-    stored = crop_image(read_image(buffer.getvalue()), Preprocessing()).resize((448, 448))
-    np.testing.assert_array_equal(pixels(page, "crop"), np.asarray(stored))
+    expected = crop_image(read_image(buffer.getvalue()), Preprocessing()).resize((448, 448))
+    np.testing.assert_array_equal(pixels(page, "crop"), np.asarray(expected))
 
 
 def test_no_positive_evidence_is_said_in_words(page: Any) -> None:
@@ -286,12 +286,12 @@ def test_download_holds_pictures_maps_and_numbers(page: Any) -> None:
     with zipfile.ZipFile(waiting.value.path()) as archive:
         branches = [f"{branch}.{kind}" for branch in ("softmax", "sigmoid", "centred") for kind in ("npy", "png")]
         assert sorted(archive.namelist()) == sorted([*branches, "comparison.png", "crop.png", "explanation.json"])
-        said = json.loads(archive.read("explanation.json"))
-        loaded = np.load(io.BytesIO(archive.read("sigmoid.npy")))
-    assert said["class_name"] == "Egyptian cat"
-    assert said["finding"] in finding(page)
-    assert loaded.shape == (7, 7)
-    assert loaded.dtype == np.float32
+        numbers = json.loads(archive.read("explanation.json"))
+        array = np.load(io.BytesIO(archive.read("sigmoid.npy")))
+    assert numbers["class_name"] == "Egyptian cat"
+    assert numbers["finding"] in finding(page)
+    assert array.shape == (7, 7)
+    assert array.dtype == np.float32
 
 
 @pytest.mark.parametrize("tab", list(LAST_PART))
@@ -309,16 +309,16 @@ def test_the_keyboard_reaches_every_choice(page: Any) -> None:
     for part in ("settings", "view-settings"):
         page.locator(f"#{part} > button").click()
     expect(page.locator("#own-scale")).to_be_visible()
-    wanted = {"class", "checkpoint", "method", "weights", "show", "view", "grid", "contour", "opacity", "own-scale"}
-    reached = set()
+    controls = {"class", "checkpoint", "method", "weights", "show", "view", "grid", "contour", "opacity", "own-scale"}
+    ids = set()
     page.locator("body").press("Tab")
     for _ in range(120):
-        reached |= set(page.evaluate(
+        ids |= set(page.evaluate(
             "() => { const ids = []; for (let e = document.activeElement; e; e = e.parentElement) ids.push(e.id);"
             " return ids }"
         ))  # fmt: skip
         page.keyboard.press("Tab")
-    assert wanted <= reached, wanted - reached
+    assert controls <= ids, controls - ids
 
 
 def test_two_visitors_do_not_disturb_each_other(visit: Callable[..., Any]) -> None:

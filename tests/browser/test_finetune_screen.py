@@ -83,35 +83,35 @@ def test_one_click_then_curves_evidence_that_forms_and_the_checkpoint_in_compare
 def test_two_visitors_one_runs_one_waits_any_tab_looks_on_and_stop_keeps_the_last_epoch(
     visit: Callable[..., Any],
 ) -> None:
-    one, two = visit(), visit()
-    for page in (one, two):
+    first_page, second_page = visit(), visit()
+    for page in (first_page, second_page):
         open_tab(page, "Fine-tune")
     first, second = new_name("first"), new_name("second")
-    start(one, first, 5000)
-    standing(one, "running")
-    start(two, second, 2)
-    standing(two, "queued")
-    expect(two.locator("#run-status")).to_contain_text("this one is next")
-    one.locator("#run-status [data-epochs]:not([data-epochs='0'])").wait_for(timeout=A_RUN_S)
+    start(first_page, first, 5000)
+    standing(first_page, "running")
+    start(second_page, second, 2)
+    standing(second_page, "queued")
+    expect(second_page.locator("#run-status")).to_contain_text("this one is next")
+    first_page.locator("#run-status [data-epochs]:not([data-epochs='0'])").wait_for(timeout=A_RUN_S)
     # Compare answers while a run is made.
-    open_tab(one, "Compare")
-    before = map_sources(one)
-    one.locator("#examples button.thumbnail-item").nth(9).click()
-    expect(one.locator("#map-sigmoid img")).not_to_have_attribute("src", before[1])
+    open_tab(first_page, "Compare")
+    before = map_sources(first_page)
+    first_page.locator("#examples button.thumbnail-item").nth(9).click()
+    expect(first_page.locator("#map-sigmoid img")).not_to_have_attribute("src", before[1])
     # The tab is closed, the run goes on, another tab takes it up and stops it.
-    one.close()
-    two.locator("#run-chosen input").click()
-    two.locator("ul[role=listbox] li", has_text=first).first.click()
-    standing(two, "running")
-    two.locator("#run-stop").click()
-    standing(two, "stopped")
-    expect(two.locator("#run-prepare")).to_be_enabled()
-    with two.expect_download() as download:
-        two.locator("#run-prepare").click()
+    first_page.close()
+    second_page.locator("#run-chosen input").click()
+    second_page.locator("ul[role=listbox] li", has_text=first).first.click()
+    standing(second_page, "running")
+    second_page.locator("#run-stop").click()
+    standing(second_page, "stopped")
+    expect(second_page.locator("#run-prepare")).to_be_enabled()
+    with second_page.expect_download() as download:
+        second_page.locator("#run-prepare").click()
     assert download.value.suggested_filename == f"{first}.zip"
-    two.locator("#run-chosen input").click()
-    two.locator("ul[role=listbox] li", has_text=second).first.click()
-    standing(two, "finished")
+    second_page.locator("#run-chosen input").click()
+    second_page.locator("ul[role=listbox] li", has_text=second).first.click()
+    standing(second_page, "finished")
 
 
 def test_own_pictures_are_looked_over_before_they_are_trained_on(visit: Callable[..., Any], tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def _golf_ball() -> Explanation:
     return encoded.explain("golf ball", **comparison_readings(model, "cam", "signed"))
 
 
-def _told(explanation: Explanation, row: int, column: int) -> str:
+def _cell_words(explanation: Explanation, row: int, column: int) -> str:
     """What the box says of a cell, from the maps themselves."""
     values = [f"{explanation.evidence(branch).map[row, column]:+.2f}" for branch in ("softmax", "sigmoid")]
     softmax, sigmoid = (value.replace("-", "−") for value in values)
@@ -130,15 +130,15 @@ def test_a_cell_under_the_pointer_is_outlined_on_both_maps_and_told_without_a_re
     visit: Callable[..., Any],
 ) -> None:
     page, explanation = visit("?example=cat-golf-ball"), _golf_ball()
-    said = json.loads(page.locator("#cells script").text_content())
-    np.testing.assert_allclose(said["rows"][0]["sigmoid"], explanation.sigmoid.map, atol=0.006)
+    cells = json.loads(page.locator("#cells script").text_content())
+    np.testing.assert_allclose(cells["rows"][0]["sigmoid"], explanation.sigmoid.map, atol=0.006)
     page.wait_for_function(QUIET)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if request.method == "POST" else None)
     page.mouse.move(*_cell(page, "map-softmax", 5, 1))
     box = page.locator("#bsig-cell-words")
     expect(box).to_contain_text("golf ball, row 6, column 2")
-    assert _told(explanation, 5, 1) in box.inner_text()
+    assert _cell_words(explanation, 5, 1) in box.inner_text()
     expect(page.locator(".bsig-cell")).to_have_count(2)
     for place in _outlines(page, "map-softmax", "map-sigmoid"):
         assert place == pytest.approx((1 / 7, 5 / 7, 1 / 7, 1 / 7), abs=0.01)
@@ -147,7 +147,7 @@ def test_a_cell_under_the_pointer_is_outlined_on_both_maps_and_told_without_a_re
     page.mouse.move(2, 2)
     expect(page.locator(".bsig-cell")).to_have_count(0)
     expect(box).to_be_hidden()
-    assert asked == []
+    assert requests == []
 
 
 def test_the_arrow_keys_read_a_map_cell_by_cell(visit: Callable[..., Any]) -> None:
@@ -159,7 +159,7 @@ def test_the_arrow_keys_read_a_map_cell_by_cell(visit: Callable[..., Any]) -> No
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowLeft")
     expect(box).to_contain_text("row 3, column 3")
-    assert _told(explanation, 2, 2) in box.inner_text()
+    assert _cell_words(explanation, 2, 2) in box.inner_text()
     for _ in range(9):
         page.keyboard.press("ArrowLeft")
     expect(box).to_contain_text("row 3, column 1")

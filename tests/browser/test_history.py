@@ -21,7 +21,7 @@ FORBIDDEN = """() => {
 }"""
 
 
-def _asked(page: Any) -> dict[str, str]:
+def _query(page: Any) -> dict[str, str]:
     """What the address bar asks for."""
     return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
 
@@ -46,7 +46,7 @@ def test_back_and_forward_lead_through_classes_settings_and_tabs(visit: Callable
     _expect_address(page, "weights", "nonnegative")
     open_tab(page, "Models")
     _expect_address(page, "tab", "models")
-    assert _asked(page)["class"] == "zebra"
+    assert _query(page)["class"] == "zebra"
     page.go_back()
     expect(page.locator("#finding")).to_be_visible()
     page.go_back()
@@ -122,4 +122,4 @@ def test_where_entries_are_forbidden_the_page_works_without(visit: Callable[...,
     tick(page, "view", "For the class")
     open_tab(page, "Models")
     expect(page.locator("#model-list")).to_be_visible()
-    assert _asked(page) == {"example": "cat"}
+    assert _query(page) == {"example": "cat"}

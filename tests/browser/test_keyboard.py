@@ -53,20 +53,20 @@ def test_keys_alone_lead_everywhere(page: Any) -> None:
     expect(page.locator("#finding .bsig-finding").first).to_contain_text("Egyptian cat")
     # another example, going backwards
     _tab_to(page, "#examples button.thumbnail-item", "Shift+Tab")
-    said = page.locator("#reason").inner_text()
+    reason = page.locator("#reason").inner_text()
     page.keyboard.press("Enter")
-    expect(page.locator("#reason")).not_to_have_text(said)
+    expect(page.locator("#reason")).not_to_have_text(reason)
     expect(page.locator("#map-softmax img")).not_to_have_attribute("src", before[0])
     # another tab, and a shift that is painted
     _tab_to(page, "#tabs [role=tab]", "Shift+Tab", "Logit shift")
     page.keyboard.press("Enter")
     expect(page.locator("#shift-finding")).to_contain_text("Same classifier, another heatmap")
-    painted = sources(page, "shift-after")
+    sources_before = sources(page, "shift-after")
     _tab_to(page, "#shift-drag .bsig-drag-map")
     for key in ["ArrowDown"] * 6 + ["ArrowLeft"]:
         page.keyboard.press(key)
     expect(page.locator("#shift-after img")).to_have_attribute("alt", re.compile("row 7, column 1 of 7"))
-    assert sources(page, "shift-after") != painted
+    assert sources(page, "shift-after") != sources_before
     # a fine-tune
     _tab_to(page, "#tabs [role=tab]", "Shift+Tab", "Fine-tune")
     page.keyboard.press("Enter")
@@ -84,8 +84,8 @@ def test_a_term_is_explained_on_focus_and_hidden_by_escape(visit: Callable[..., 
     _tab_to(page, ".bsig-term")
     tip, word = page.locator("#bsig-tip"), page.locator(".bsig-term:focus")
     expect(tip).to_be_visible()
-    told = page.locator(f"#{word.get_attribute('aria-describedby')}")
-    assert tip.inner_text() == told.evaluate("element => element.textContent")
+    entry = page.locator(f"#{word.get_attribute('aria-describedby')}")
+    assert tip.inner_text() == entry.evaluate("element => element.textContent")
     box = tip.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 400  # noqa: PT018
     page.keyboard.press("Escape")

@@ -33,9 +33,9 @@ def _link(page: Any, path: str = "/") -> str:
 
 def test_compare_is_restored_exactly(visit: Callable[..., Any]) -> None:
     page = visit("?example=coffee-and-cat", **CLIPBOARD)
-    said = finding(page)
+    sentence = finding(page)
     choose(page, "class", "espresso")
-    expect(page.locator("#finding .bsig-finding")).not_to_have_text(said, use_inner_text=True)
+    expect(page.locator("#finding .bsig-finding")).not_to_have_text(sentence, use_inner_text=True)
     choose(page, "method", "HiResCAM")
     expect(page.locator("#note")).to_contain_text("HiResCAM")
     tick(page, "weights", "Non-negative")
@@ -75,7 +75,7 @@ def test_a_painted_cell_is_restored_and_reached_with_the_keys(visit: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("query", "seen"),
+    ("query", "place_and_text"),
     [
         ("?example=cat&tab=logit-shift&shift=uniform&delta=-0.02", ("#shift-finding", "-0.020 added to every weight")),
         ("?tab=sign-collapse&example=cat&zoom=zero", ("#collapse-finding", "change sign")),
@@ -83,12 +83,14 @@ def test_a_painted_cell_is_restored_and_reached_with_the_keys(visit: Callable[..
         ("?tab=tour&step=2&choice=" + ABSENT[1].replace(" ", "+"), ("#tour-words-1", f"There is no {ABSENT[1]}")),
     ],
 )
-def test_every_other_screen_opens_as_linked(visit: Callable[..., Any], query: str, seen: tuple[str, str]) -> None:
+def test_every_other_screen_opens_as_linked(
+    visit: Callable[..., Any], query: str, place_and_text: tuple[str, str]
+) -> None:
     page = visit(query)
-    expect(page.locator(seen[0])).to_contain_text(seen[1])
-    expect(page.locator(seen[0])).to_be_visible()
-    made = parse_qs(_link(page)[1:])
-    assert {key: made.get(key) for key in parse_qs(query[1:]) if key != "example"} == {
+    expect(page.locator(place_and_text[0])).to_contain_text(place_and_text[1])
+    expect(page.locator(place_and_text[0])).to_be_visible()
+    parameters = parse_qs(_link(page)[1:])
+    assert {key: parameters.get(key) for key in parse_qs(query[1:]) if key != "example"} == {
         key: value for key, value in parse_qs(query[1:]).items() if key != "example"
     }
 

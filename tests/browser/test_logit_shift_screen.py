@@ -66,16 +66,19 @@ def test_the_softmax_map_goes_where_one_drags_it_and_no_probability_moves(
     still, numbers = canvas_pixels(page, STILL), page.locator("#shift-drag table").inner_text()
     assert "Egyptian cat" in page.locator(HANDLE).get_attribute("aria-label")  # it opens on the predicted class
     drag_to(page, "shift-drag", row, column)
-    drawn = np.reshape(page.evaluate(DRAGGED), (CELLS, CELLS))
-    assert np.unravel_index(drawn.argmax(), drawn.shape) == (row - 1, column - 1)  # in the hand, before any answer
+    hand_map = np.reshape(page.evaluate(DRAGGED), (CELLS, CELLS))
+    assert np.unravel_index(hand_map.argmax(), hand_map.shape) == (
+        row - 1,
+        column - 1,
+    )  # in the hand, before any answer
     page.mouse.up()
     expect(page.locator("#shift-after img")).to_have_attribute(
         "alt",
         re.compile(rf"^Softmax map after the shift for Egyptian cat: .+ row {row}, column {column} of {CELLS}\.$"),
     )
     # The shifted head, formed and run by the server, has the map that the browser drew, in numbers and in pixels.
-    painted = np.reshape(json.loads(page.locator("#shift-painted script").text_content()), drawn.shape)
-    np.testing.assert_allclose(page.evaluate(DRAGGED), painted.ravel(), atol=1e-3)
+    answer_map = np.reshape(json.loads(page.locator("#shift-painted script").text_content()), hand_map.shape)
+    np.testing.assert_allclose(page.evaluate(DRAGGED), answer_map.ravel(), atol=1e-3)
     difference = np.abs(canvas_pixels(page, f"{HANDLE} canvas").astype(int) - pixels(page, "shift-after"))
     assert (np.median(difference), np.percentile(difference, 99) <= JPEG) == (0, True)
     assert (canvas_pixels(page, STILL) == still).all()
@@ -119,10 +122,10 @@ def test_the_page_has_the_formulas_of_the_library(page: Any, branch: str) -> Non
     handle, (row, column) = page.locator("#by-hand .bsig-drag-map"), divmod(int(own.argmax()), 5)
     place = (row, column + 1 if column < 4 else column - 1)
     handle.press("ArrowRight" if column < 4 else "ArrowLeft")
-    painted = drag.painted_map(place)
-    np.testing.assert_allclose(page.evaluate("bsig.draggedMap('by-hand')"), painted.ravel(), atol=1e-5)
-    shown = page.locator("#by-hand .bsig-now span").all_inner_texts()
-    assert shown == [f"{100 * share:.2f} %" for share in drag.probabilities(painted)]
+    target = drag.painted_map(place)
+    np.testing.assert_allclose(page.evaluate("bsig.draggedMap('by-hand')"), target.ravel(), atol=1e-5)
+    percents = page.locator("#by-hand .bsig-now span").all_inner_texts()
+    assert percents == [f"{100 * share:.2f} %" for share in drag.probabilities(target)]
 
 
 def test_a_fresh_drag_has_the_numbers_that_other_targets_have(shift_page: Any) -> None:
@@ -202,10 +205,10 @@ def test_prove_it_keeps_every_prediction(shift_page: Any) -> None:
     rows = shift_page.locator("#shift-proof tbody tr")
     expect(rows).to_have_count(len({example.path for example in bundled_examples()}))
     cells = [row.locator("td").all_inner_texts() for row in rows.all()]
-    assert [one[2] for one in cells] == ["same"] * len(cells)
-    assert max(float(one[3].removesuffix(" %")) / 100 for one in cells) < UNCHANGED
+    assert [row[2] for row in cells] == ["same"] * len(cells)
+    assert max(float(row[3].removesuffix(" %")) / 100 for row in cells) < UNCHANGED
     assert (
-        float(next(one for one in cells if one[0] == "cat")[4].replace("−", "-")) < 0.9
+        float(next(row for row in cells if row[0] == "cat")[4].replace("−", "-")) < 0.9
     )  # the picture that the shift was painted on
 
 
@@ -241,5 +244,5 @@ def test_plots_and_the_table_of_zeros_are_drawn(shift_page: Any) -> None:
     expect(shift_page.locator("#plot-shared .js-plotly-plot .barlayer .trace")).to_have_count(2)
     heads = shift_page.locator("#zero-table tbody tr")
     expect(heads).to_have_count(4)
-    shown = re.findall(r"\d+ %", heads.nth(0).inner_text())
-    assert len(shown) >= 3
+    percents = re.findall(r"\d+ %", heads.nth(0).inner_text())
+    assert len(percents) >= 3

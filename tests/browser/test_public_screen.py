@@ -48,10 +48,10 @@ def app(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publ
     folder = tmp_path_factory.mktemp("public")
     environment = {"BSIG_FINETUNE_PASSWORD": SESAME, "GRADIO_IS_E2E_TEST": "1"}
     with running_app(folder, "--public", program=("-c", APP), env=environment) as (url, _):
-        made = PublicApp(url, folder / "work")
-        yield made
+        public_app = PublicApp(url, folder / "work")
+        yield public_app
     log = folder / "log"
-    assert list((made.work / "public").iterdir()) == []  # nothing of a visitor outlives the app
+    assert list((public_app.work / "public").iterdir()) == []  # nothing of a visitor outlives the app
     assert "Traceback" not in log.read_text()
     assert SESAME not in log.read_text()
 
@@ -79,8 +79,8 @@ def finished(page: Any, name: str) -> None:
 def test_a_visitor_sees_only_the_own_run_also_after_a_reload_and_it_goes_with_the_visitor(
     browser: Any, app: PublicApp
 ) -> None:
-    mine, other = browser.new_context(), browser.new_context()
-    page = open_finetune(mine, app)
+    own_context, other = browser.new_context(), browser.new_context()
+    page = open_finetune(own_context, app)
     assert "50 epochs and 2 min a run" in page.locator("#finetune-limits").inner_text()
     assert "10 s after you close the page" in page.locator("#privacy").inner_text()
     start(page, "secret-run", "wrong")
@@ -88,15 +88,15 @@ def test_a_visitor_sees_only_the_own_run_also_after_a_reload_and_it_goes_with_th
     assert app.runs() == []
     start(page, "secret-run", SESAME)
     finished(page, "secret-run")
-    page = open_finetune(mine, app)
+    page = open_finetune(own_context, app)
     finished(page, "secret-run")
-    theirs = open_finetune(other, app)
-    theirs.goto(f"{app.url}/?tab=finetune&run=secret-run")
-    theirs.get_by_text("No run yet").wait_for()
-    theirs.get_by_text("There is no such run here").wait_for()
-    assert "secret-run" not in theirs.content()
+    other_page = open_finetune(other, app)
+    other_page.goto(f"{app.url}/?tab=finetune&run=secret-run")
+    other_page.get_by_text("No run yet").wait_for()
+    other_page.get_by_text("There is no such run here").wait_for()
+    assert "secret-run" not in other_page.content()
     assert app.runs() == ["secret-run"]
-    mine.close()
+    own_context.close()
     app.wait_until_nothing_is_left()
     other.close()
 

@@ -31,7 +31,7 @@ def _downloaded(page: Any, key: str, folder: Path) -> Path:
 
 
 @pytest.fixture
-def uploaded(visit: Callable[..., Any]) -> Any:
+def page_of_upload(visit: Callable[..., Any]) -> Any:
     """A page with a picture of the visitor's own, seen for and against."""
     page = visit()
     before = sources(page, "map-softmax")[0]
@@ -43,18 +43,18 @@ def uploaded(visit: Callable[..., Any]) -> Any:
     return page
 
 
-def test_the_report_of_an_upload_opens_offline_and_prints(uploaded: Any, browser: Any, tmp_path: Path) -> None:
-    file = _downloaded(uploaded, "report", tmp_path)
+def test_the_report_of_an_upload_opens_offline_and_prints(page_of_upload: Any, browser: Any, tmp_path: Path) -> None:
+    file = _downloaded(page_of_upload, "report", tmp_path)
     assert re.fullmatch(r"bsig-[\w-]+-cam\.html", file.name)
     offline = browser.new_context(offline=True, viewport={"width": 400, "height": 900}, color_scheme="dark")
     try:
-        report, asked, said = offline.new_page(), [], []
-        report.on("request", lambda request: asked.append(request.url))
-        report.on("console", lambda message: said.append(message.text))
+        report, urls, messages = offline.new_page(), [], []
+        report.on("request", lambda request: urls.append(request.url))
+        report.on("console", lambda message: messages.append(message.text))
         report.goto(file.as_uri())
-        assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
-        assert said == []
-        assert report.locator(".finding").inner_text() in finding(uploaded)
+        assert [url for url in urls if not url.startswith("data:")] == [file.as_uri()]
+        assert messages == []
+        assert report.locator(".finding").inner_text() in finding(page_of_upload)
         expect(report.locator("body")).to_contain_text("holiday.png")
         expect(report.locator("body")).to_contain_text("All maps share one scale, from −")
         assert all(report.locator("img").evaluate_all("all => all.map((one) => one.complete && one.naturalWidth > 0)"))
@@ -63,19 +63,19 @@ def test_the_report_of_an_upload_opens_offline_and_prints(uploaded: Any, browser
         assert report.evaluate(paper) == DARK
         report.emulate_media(media="print")
         assert report.evaluate(paper) == LIGHT
-        printed = report.pdf(prefer_css_page_size=True, print_background=True)
+        pdf = report.pdf(prefer_css_page_size=True, print_background=True)
     finally:
         offline.close()
-    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 5
-    assert re.search(rb"/MediaBox\s*\[0 0 59[45][.\d]* 84[12]", printed)  # A4
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 5
+    assert re.search(rb"/MediaBox\s*\[0 0 59[45][.\d]* 84[12]", pdf)  # A4
 
 
-def test_the_slide_of_an_upload_shows_what_the_screen_shows(uploaded: Any, tmp_path: Path) -> None:
-    file = _downloaded(uploaded, "card", tmp_path)
+def test_the_slide_of_an_upload_shows_what_the_screen_shows(page_of_upload: Any, tmp_path: Path) -> None:
+    file = _downloaded(page_of_upload, "card", tmp_path)
     assert re.fullmatch(r"bsig-[\w-]+-cam\.png", file.name)
     with Image.open(file) as card:
         assert card.size == (1920, 1080)
         left, top = PLACES[1], 156 + PICTURE_TOP
         on_card = np.asarray(card.crop((left, top, left + SIDE, top + SIDE)))
-    on_screen = Image.fromarray(pixels(uploaded, "map-softmax")).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    on_screen = Image.fromarray(pixels(page_of_upload, "map-softmax")).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(on_card, np.asarray(on_screen))

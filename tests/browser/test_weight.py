@@ -28,9 +28,9 @@ def _opened(browser: Any, address: str) -> tuple[Any, Traffic]:
 
 def test_until_the_first_comparison_the_page_stays_below_its_bounds(browser: Any, app_url: str) -> None:
     page, traffic = _opened(browser, app_url)
-    loaded = traffic.take()
-    assert len(loaded) < MOST_REQUESTS
-    assert sum(loaded.values()) < MOST_BYTES, sorted(loaded.items(), key=lambda pair: -pair[1])[:10]
+    sizes = traffic.take()
+    assert len(sizes) < MOST_REQUESTS
+    assert sum(sizes.values()) < MOST_BYTES, sorted(sizes.items(), key=lambda pair: -pair[1])[:10]
     page.context.close()
 
 

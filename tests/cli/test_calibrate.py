@@ -28,13 +28,13 @@ COLOURS = {"ant": "red", "bee": "green"}
 def checkpoint(tmp_path: Path) -> Path:
     """A branch of two classes, red and green, that has seen the split 'train' of 'seen'."""
     classifier = classifier_from_timm("test_resnet", pretrained=False)
-    named = replace(
+    ants_and_bees = replace(
         classifier, head=with_classes(classifier.head, 2), class_names=tuple(COLOURS), class_ids=tuple(COLOURS)
     )
     images = read_dataset(class_folders(tmp_path / "seen", COLOURS, count=12))
-    features = pooled_features(DualBranch(named), images, {"ant": 0, "bee": 1}, cache_folder=None)
-    head = fit_softmax_head(features, 2, epochs=20, learning_rate=0.3, like=named.head)
-    model = DualBranch(replace(named, head=head))
+    features = pooled_features(DualBranch(ants_and_bees), images, {"ant": 0, "bee": 1}, cache_folder=None)
+    head = fit_softmax_head(features, 2, epochs=20, learning_rate=0.3, like=ants_and_bees.head)
+    model = DualBranch(replace(ants_and_bees, head=head))
     return save_checkpoint(model, tmp_path / "small", data={"name": "seen", "split": "train"})
 
 

@@ -43,8 +43,18 @@ def environment(cache: Path) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "BSIG_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
 
 
-def command(data: Path, out: Path, *more: str) -> list[str]:
-    options = ["--mosaics", "0", "--methods", "cam,eigen-cam", "--weights", "signed,paper", "--out", str(out), *more]
+def command(data: Path, out: Path, *options_: str) -> list[str]:
+    options = [
+        "--mosaics",
+        "0",
+        "--methods",
+        "cam,eigen-cam",
+        "--weights",
+        "signed,paper",
+        "--out",
+        str(out),
+        *options_,
+    ]
     return ["-m", "bsig", "evaluate", str(data), *options]
 
 
@@ -72,12 +82,12 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(
     data: Path, uninterrupted: dict[str, Any], tmp_path: Path
 ) -> None:
     out, parts = tmp_path / "results.json", tmp_path / ".results.json.partial"
-    started = ForkedProgram(*command(data, out), output=tmp_path / "log", env=environment(tmp_path))
+    program = ForkedProgram(*command(data, out), output=tmp_path / "log", env=environment(tmp_path))
     deadline = time.monotonic() + PATIENCE_S
-    while not list(parts.glob("pictures-*.npz")) and started.poll() is None and time.monotonic() < deadline:
+    while not list(parts.glob("pictures-*.npz")) and program.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
-    started.send_signal(signal.SIGKILL)
-    started.wait(timeout=30)
+    program.send_signal(signal.SIGKILL)
+    program.wait(timeout=30)
     if out.exists():
         pytest.skip("the run was over before it could be killed")
     assert list(parts.glob("pictures-*.npz"))
@@ -242,12 +252,12 @@ def test_partial_results_never_take_the_place_of_other_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = labelled(tmp_path / "set", count=1)
-    mine = tmp_path / ".results.json.partial"
-    mine.mkdir()
-    (mine / "thesis.txt").write_text("mine")
+    own_folder = tmp_path / ".results.json.partial"
+    own_folder.mkdir()
+    (own_folder / "thesis.txt").write_text("mine")
     assert main(["evaluate", str(folder), "--mosaics", "0", "--out", str(tmp_path / "results.json")]) == 2
     assert "holds other files" in capsys.readouterr().err
-    assert (mine / "thesis.txt").read_text() == "mine"
+    assert (own_folder / "thesis.txt").read_text() == "mine"
 
 
 def test_a_zip_of_class_folders_without_splits_is_measured_whole(
@@ -258,9 +268,9 @@ def test_a_zip_of_class_folders_without_splits_is_measured_whole(
     (folder / "zebra" / "notes.txt").write_text("striped")
     shutil.make_archive(str(folder), "zip", tmp_path, "pets")
     results = evaluated([f"{folder}.zip", "--resamples", "20"], tmp_path)
-    said = capsys.readouterr().err
-    assert "All pictures are measured, since the data has no split 'val' or 'test'." in said
-    assert "Left out: files that are no pictures (1, e.g. 'zebra/notes.txt')." in said
+    text = capsys.readouterr().err
+    assert "All pictures are measured, since the data has no split 'val' or 'test'." in text
+    assert "Left out: files that are no pictures (1, e.g. 'zebra/notes.txt')." in text
     assert (results["data"], results["counts"]["used"]) == ("pets", 4)
 
 

@@ -64,9 +64,9 @@ def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.Captur
     assert numbers == json.loads((out / "explanation.json").read_text(encoding="utf-8"))
     explanation = Explainer(load_checkpoint()).encode(CAT).explain("golf ball", "cam", "nonnegative")
     for branch in ("softmax", "sigmoid", "centred"):
-        stored = np.load(out / f"{branch}.npy")
-        assert stored.dtype == np.float32
-        np.testing.assert_array_equal(stored, getattr(explanation, branch).map)
+        array = np.load(out / f"{branch}.npy")
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, getattr(explanation, branch).map)
         assert numbers[branch]["logit"] == getattr(explanation, branch).logit
     assert (numbers["class_name"], numbers["method"], numbers["weights"]) == ("golf ball", "cam", "nonnegative")
     assert numbers["checkpoint"] == DEFAULT_CHECKPOINT
@@ -82,9 +82,9 @@ def test_explain_writes_the_maps_of_the_library(out: Path, capsys: pytest.Captur
 
 
 def test_the_help_of_explain_names_what_it_writes(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as end:
         main(["explain", "--help"])
-    assert ended.value.code == 0
+    assert end.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert [name for name in FILES if name not in text] == []
 
@@ -190,19 +190,19 @@ def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_b
     (folder / "cut.jpg").write_bytes(CAT.read_bytes()[:3000])  # its header is whole
     command = ["explain", str(CAT), str(folder), "--classes", "tabby,574", "--bundle", "--json", "--out", str(out)]
     assert main(command) == 0
-    printed = capsys.readouterr()
-    assert "skipped 1 file" in printed.err
-    assert "left out: " in printed.err
-    assert "cut.jpg" in printed.err
+    output = capsys.readouterr()
+    assert "skipped 1 file" in output.err
+    assert "left out: " in output.err
+    assert "cut.jpg" in output.err
     rows = list(csv.DictReader((out / TABLE).read_text(encoding="utf-8").splitlines()))
     expected = {f"{picture}/{name}" for picture in ("cat", "clock") for name in ("281-tabby", "574-golf-ball")}
     assert {row["folder"] for row in rows} == expected
-    assert [row["folder"] for row in json.loads(printed.out)] == [row["folder"] for row in rows]
+    assert [row["folder"] for row in json.loads(output.out)] == [row["folder"] for row in rows]
     shares = [float(row["disagreement"]) for row in rows]
     assert shares == sorted(shares, reverse=True)
     encoded = Explainer(load_checkpoint()).encode(CAT)
-    stored = np.load(out / "cat" / "574-golf-ball" / "sigmoid.npy")
-    assert np.abs(stored - encoded.explain(574, reading="levelled").sigmoid.map).max() < 1e-4  # encoded in a batch
+    array = np.load(out / "cat" / "574-golf-ball" / "sigmoid.npy")
+    assert np.abs(array - encoded.explain(574, reading="levelled").sigmoid.map).max() < 1e-4  # encoded in a batch
     assert not (out / "cat" / "574-golf-ball" / "report.html").exists()
     with Image.open(out / CONTACT_SHEET) as sheet:
         assert sheet.height > 4 * 144
@@ -219,9 +219,9 @@ def test_a_class_and_classes_exclude_each_other(out: Path, capsys: pytest.Captur
 def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["explain", str(CAT), "--class", "golf ball"]
-    assert main([*asked, "--out", str(tmp_path / "own")]) == 0
-    assert main([*asked, "--reading", "plain", "--out", str(tmp_path / "plain")]) == 0
+    command = ["explain", str(CAT), "--class", "golf ball"]
+    assert main([*command, "--out", str(tmp_path / "own")]) == 0
+    assert main([*command, "--reading", "plain", "--out", str(tmp_path / "plain")]) == 0
     own, plain = (json.loads((tmp_path / name / "explanation.json").read_text()) for name in ("own", "plain"))
     assert (own["softmax"]["reading"], own["sigmoid"]["reading"]) == ("plain", "levelled")
     assert own["reading_text"].startswith("Sigmoid map: Levelled by presence (lambda = 1).")
@@ -230,5 +230,5 @@ def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
     assert np.abs(maps[0] - own["sigmoid"]["level"] - maps[1]).max() < 1e-4
     assert "Levelled by presence" in (tmp_path / "own" / "report.html").read_text()
     capsys.readouterr()
-    said = refusal(capsys, *asked, "--reading", "pairwise", "--out", tmp_path / "no")
-    assert "`reading` (='pairwise') must be one of plain, levelled" in said
+    sentence = refusal(capsys, *command, "--reading", "pairwise", "--out", tmp_path / "no")
+    assert "`reading` (='pairwise') must be one of plain, levelled" in sentence

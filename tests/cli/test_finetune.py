@@ -57,11 +57,11 @@ def test_finetune_writes_a_checkpoint_that_explain_takes(
     (folder / "a" / "bad.jpg").write_bytes(b"not a picture")
     command = ["finetune", str(folder), "--out", str(tmp_path / "ab"), "--fit-softmax-head", "--epochs", "2"]
     assert main([*command, "--softmax-epochs", "5", "--learning-rate", "0.1", "--half-precision"]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.strip() == str(tmp_path / "ab")
-    assert "7 pictures of 2 classes" in printed.err
-    assert "epoch 2: loss" in printed.err
-    assert "left out: 'a/bad.jpg'" in printed.err
+    output = capsys.readouterr()
+    assert output.out.strip() == str(tmp_path / "ab")
+    assert "7 pictures of 2 classes" in output.err
+    assert "epoch 2: loss" in output.err
+    assert "left out: 'a/bad.jpg'" in output.err
     assert load_checkpoint(tmp_path / "ab").sigmoid_head.linear.weight.shape == (2, 1280)
     explain = ["explain", str(CAT), "--checkpoint", str(tmp_path / "ab"), "--class", "b", "--json", "--out", str(out)]
     assert main(explain) == 0
@@ -105,8 +105,8 @@ def test_finetune_refuses_a_wrong_setting_by_name(
     folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=1)
     try:
         code = main(["finetune", str(folder), "--out", str(tmp_path / "out"), *arguments])
-    except SystemExit as ended:
-        code = ended.code
+    except SystemExit as end:
+        code = end.code
     err = capsys.readouterr().err
     assert code == 2
     assert sentence in err.splitlines()[-1]
@@ -122,8 +122,8 @@ def test_finetune_replaces_a_checkpoint_only_where_it_is_told_to(
     assert main([*command, "--epochs", "1"]) == 0
     first = (out / TENSORS).read_bytes()
     capsys.readouterr()
-    for more in ([], ["--resume"]):  # the first run was finished: there is nothing to go on with
-        assert main([*command, "--epochs", "2", *more]) == 2
+    for options in ([], ["--resume"]):  # the first run was finished: there is nothing to go on with
+        assert main([*command, "--epochs", "2", *options]) == 2
         error = capsys.readouterr().err
         assert "holds a checkpoint" in error
         assert "--overwrite" in error
@@ -149,9 +149,9 @@ def test_ctrl_c_keeps_the_last_finished_epoch_and_says_so(
     monkeypatch.setattr(cli_finetune, "_print_epochs", lambda _epochs: lambda *_: os.kill(os.getpid(), signal.SIGINT))
     capsys.readouterr()
     assert main([*command, "--out", str(tmp_path / "run")]) == 130
-    printed = capsys.readouterr()
-    assert printed.out.strip() == str(tmp_path / "run")
-    assert printed.err.splitlines()[-1] == (
+    output = capsys.readouterr()
+    assert output.out.strip() == str(tmp_path / "run")
+    assert output.err.splitlines()[-1] == (
         "bsig: stopped on request before epoch 2, step 1 of 3. 'run' is the checkpoint of epoch 1; --resume goes on."
     )
     assert load_checkpoint(tmp_path / "run").metadata["training"]["finished_epochs"] == 1
@@ -212,8 +212,8 @@ def test_pictures_of_the_split_val_are_held_out_unless_asked_otherwise(
 def test_options_become_the_settings_of_the_same_name(arguments: list[str], config: FinetuneConfig) -> None:
     parser = argparse.ArgumentParser()
     add_finetune_arguments(parser)
-    given = parser.parse_args(["data", "--out", "out", "--device", "cpu", *arguments])
-    assert cli_finetune._config(given) == config
+    namespace = parser.parse_args(["data", "--out", "out", "--device", "cpu", *arguments])
+    assert cli_finetune._config(namespace) == config
 
 
 @pytest.mark.parametrize(
@@ -252,13 +252,13 @@ def test_finetune_takes_a_zip_a_class_map_and_several_classes_a_picture(
             picture("red", number).save(buffer, "PNG")
             archive.writestr(f"pets/{number}.png", buffer.getvalue())
     assert main(["finetune", str(tmp_path / "pets.zip"), "--out", str(out), "--epochs", "1", *MAP]) == 0
-    said = capsys.readouterr().err
-    assert "1 of 2 pictures of split 'val' are held out: the others are of classes that are not trained" in said
-    written = json.loads((out / "checkpoint.json").read_text())
-    assert written["data"]["class_map"] == {"fish": "0", "ball": "1"}
-    assert (written["data"]["images"], written["data"]["held_out"]["images"]) == (3, 1)
+    text = capsys.readouterr().err
+    assert "1 of 2 pictures of split 'val' are held out: the others are of classes that are not trained" in text
+    description = json.loads((out / "checkpoint.json").read_text())
+    assert description["data"]["class_map"] == {"fish": "0", "ball": "1"}
+    assert (description["data"]["images"], description["data"]["held_out"]["images"]) == (3, 1)
     # 4 classes in 3 pictures, of 1000
-    assert written["training"]["positive_weight"] == pytest.approx((1000 - 4 / 3) / (4 / 3))
+    assert description["training"]["positive_weight"] == pytest.approx((1000 - 4 / 3) / (4 / 3))
 
 
 MAP = ("--class-map", "fish=0,ball=1", "--branch", "shift")

@@ -25,8 +25,8 @@ COLOURS = {"ant": "red", "bee": "green", "cat": "blue"}
 def small_checkpoint(folder: Path, *, is_trained: bool) -> Path:
     classifier = classifier_from_timm("test_resnet", pretrained=False)
     head, names = with_classes(classifier.head, 3), tuple(COLOURS)
-    named = replace(classifier, head=head, class_names=names, class_ids=names)
-    model = DualBranch(named, head.shifted(0.1) if is_trained else None)
+    own_classifier = replace(classifier, head=head, class_names=names, class_ids=names)
+    model = DualBranch(own_classifier, head.shifted(0.1) if is_trained else None)
     return save_checkpoint(model, folder / "small")
 
 

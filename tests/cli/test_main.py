@@ -18,9 +18,9 @@ from bsig.inputs.paths import ROOT
 
 @pytest.mark.parametrize("command", [[], *([command.name] for command in COMMANDS)])
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as end:
         main([*command, "--help"])
-    assert ended.value.code == 0
+    assert end.value.code == 0
     assert "usage: python -m bsig" in capsys.readouterr().out
 
 
@@ -61,8 +61,8 @@ for arguments in ({arguments}):
 def loaded_by(*commands: tuple[object, ...]) -> list[str]:
     """After each command, run in turn in one fresh interpreter: its exit code and the heavy packages that are there."""
     script = LIGHT.format(arguments="".join(f"{tuple(map(str, command))!r}," for command in commands))
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [line.removeprefix("LOADED ") for line in done.stdout.splitlines() if line.startswith("LOADED ")]
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [line.removeprefix("LOADED ") for line in process.stdout.splitlines() if line.startswith("LOADED ")]
 
 
 def test_help_version_and_wrong_usage_need_nothing_heavy_and_bad_input_no_torch(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_help_version_and_wrong_usage_need_nothing_heavy_and_bad_input_no_torch(
     (tmp_path / "cut.jpg").write_bytes(cat.read_bytes()[:2000])
     (tmp_path / "more.zip").write_bytes(b"no zip")
     names = [command.name for command in COMMANDS]
-    answered = [("--help",), ("--version",), *((name, "--help") for name in names)]
-    refused = [("explode",), *((name, "--no-such-option") for name in names), ("finetune", "x", "--seed", "y")]
+    good = [("--help",), ("--version",), *((name, "--help") for name in names)]
+    wrong = [("explode",), *((name, "--no-such-option") for name in names), ("finetune", "x", "--seed", "y")]
     bad = [
         ("explain", tmp_path / "nowhere.jpg"),
         ("explain", tmp_path / "cut.jpg"),
@@ -85,8 +85,8 @@ def test_help_version_and_wrong_usage_need_nothing_heavy_and_bad_input_no_torch(
         ("explain", cat, "--checkpoint", "nowhere"),
         ("explain", cat, "--checkpoint", broken),
     ]
-    answers = loaded_by(*answered, *refused, *bad)
-    assert answers == ["0"] * len(answered) + ["2"] * len(refused) + ["2 numpy"] * len(bad)
+    answers = loaded_by(*good, *wrong, *bad)
+    assert answers == ["0"] * len(good) + ["2"] * len(wrong) + ["2 numpy"] * len(bad)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])

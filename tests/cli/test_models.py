@@ -68,7 +68,7 @@ def test_the_choices_that_help_names_are_the_librarys() -> None:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def old_folder(tmp_path: Path) -> Path:
     """A checkpoint folder of an earlier day, with results that took long."""
     network = randomised(timm.create_model("test_resnet", num_classes=3))
     folder = save_checkpoint(DualBranch.from_model(network), tmp_path / "kept")
@@ -86,34 +86,34 @@ def contents(folder: Path) -> dict[str, bytes]:
     [("new-model", "test_resnet"), ("import-checkpoint", "none.pth", "--architecture", "resnet50", "--method", "cam")],
 )
 def test_a_command_that_writes_a_checkpoint_replaces_none_unasked(
-    command: tuple[str, ...], kept: Path, capsys: pytest.CaptureFixture[str]
+    command: tuple[str, ...], old_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = contents(kept)
-    said = refusal(capsys, *command, "--out", kept)
-    assert f"`--out` (='{kept}') holds a checkpoint; give --overwrite to replace it" in said
-    assert contents(kept) == before
+    before = contents(old_folder)
+    sentence = refusal(capsys, *command, "--out", old_folder)
+    assert f"`--out` (='{old_folder}') holds a checkpoint; give --overwrite to replace it" in sentence
+    assert contents(old_folder) == before
 
 
 def test_a_save_that_was_killed_half_way_is_put_back_and_not_replaced(
-    kept: Path, capsys: pytest.CaptureFixture[str]
+    old_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = contents(kept)
-    with pytest.raises(KeyboardInterrupt), whole_folder(kept):
+    before = contents(old_folder)
+    with pytest.raises(KeyboardInterrupt), whole_folder(old_folder):
         raise KeyboardInterrupt
-    assert "holds a checkpoint" in refusal(capsys, "new-model", "test_resnet", "--out", kept)
-    assert contents(kept) == before
+    assert "holds a checkpoint" in refusal(capsys, "new-model", "test_resnet", "--out", old_folder)
+    assert contents(old_folder) == before
 
 
 def test_with_overwrite_it_is_replaced_and_without_a_usable_file_it_stays(
-    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    old_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = contents(kept)
+    before = contents(old_folder)
     file = weights_file(timm.create_model("test_resnet", num_classes=4), tmp_path)
-    command = ("new-model", "test_resnet", "--out", kept, "--overwrite", "--device", "cpu", "--weights")
+    command = ("new-model", "test_resnet", "--out", old_folder, "--overwrite", "--device", "cpu", "--weights")
     refusal(capsys, *command, tmp_path / "none.pth")
-    assert contents(kept) == before
+    assert contents(old_folder) == before
     assert main([*map(str, command), str(file)]) == 0
-    assert load_checkpoint(kept).num_classes == 4
+    assert load_checkpoint(old_folder).num_classes == 4
 
 
 # Zero-shot models.
@@ -130,9 +130,9 @@ def test_class_embeddings_make_a_zero_shot_checkpoint_that_says_its_numbers(
     command = ["new-model", SIGLIP, "--weights", file, "--model-kwargs", *options, "--class-embeddings", classes,
                "--device", "cpu", "--out", tmp_path / "zs"]  # fmt: skip
     assert main([*map(str, command), "--logit-bias", "-11"]) == 0
-    said = capsys.readouterr().err
-    assert "117.25 times the cosine" in said
-    assert "adds the bias -11; its maps are those of softmax" in said
+    text = capsys.readouterr().err
+    assert "117.25 times the cosine" in text
+    assert "adds the bias -11; its maps are those of softmax" in text
     model = load_checkpoint(tmp_path / "zs")
     assert model.class_names == ("ant", "bee", "cat")
     assert model.metadata["zero_shot"]["logit_bias"] == -11
@@ -140,5 +140,5 @@ def test_class_embeddings_make_a_zero_shot_checkpoint_that_says_its_numbers(
 
 
 def test_a_scale_without_class_embeddings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refusal(capsys, "new-model", SIGLIP, "--logit-scale", 10, "--out", tmp_path / "zs")
-    assert "give --class-embeddings" in said
+    sentence = refusal(capsys, "new-model", SIGLIP, "--logit-scale", 10, "--out", tmp_path / "zs")
+    assert "give --class-embeddings" in sentence

@@ -37,9 +37,9 @@ def test_a_log_gets_a_line_every_half_minute(
 ) -> None:
     clock = Clock(monkeypatch, is_terminal=False)
     show = ProgressLine("pictures")
-    for done in range(1, 71):
+    for count in range(1, 71):
         clock.now += 1
-        show(done, 70)
+        show(count, 70)
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 

@@ -79,6 +79,6 @@ def squares(tmp_path: Path) -> LabelledImages:
             pixels = np.zeros((48, 96, 3), np.uint8)
             pixels[:, :48] = colour
             Image.fromarray(pixels).save(tmp_path / f"{name}{i}.png")
-            box, where = ((0.0, 0.0, 48.0, 48.0),), tmp_path / "mask.png" if i else None
-            samples.append(Sample(f"{name}{i}", name, tmp_path / f"{name}{i}.png", box, where))
+            box, mask_path = ((0.0, 0.0, 48.0, 48.0),), tmp_path / "mask.png" if i else None
+            samples.append(Sample(f"{name}{i}", name, tmp_path / f"{name}{i}.png", box, mask_path))
     return LabelledImages("squares", "val", tuple(samples))

@@ -64,9 +64,9 @@ def test_all_settings_are_ready_for_json() -> None:
     ],
 )
 def test_a_setting_that_breaks_its_rule_is_refused_by_name(settings: dict, sentence: str) -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         EvaluationConfig(**settings)
-    assert str(refused.value).startswith(sentence)
+    assert str(error.value).startswith(sentence)
 
 
 @pytest.mark.parametrize("text", ["airplane", "airplane=", "=404", "a=1,b"])

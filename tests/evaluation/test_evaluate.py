@@ -56,12 +56,12 @@ def images(tmp_path: Path) -> LabelledImages:
 
 
 def test_every_number_is_there_and_the_rest_is_said(perturbed_model: DualBranch, images: LabelledImages) -> None:
-    seen: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     results = evaluate(
         perturbed_model,
         images,
         EvaluationConfig(mosaics=0, resamples=20),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda count, total: steps.append((count, total)),
     )
     assert json.loads(json.dumps(results, allow_nan=False)) == results
     counts = results["counts"]
@@ -70,16 +70,16 @@ def test_every_number_is_there_and_the_rest_is_said(perturbed_model: DualBranch,
     assert counts["unmatched_classes"] == ["no such class"]
     assert any("broken.png" in sentence for sentence in counts["sentences"])
     assert any("far.png" in sentence for sentence in counts["sentences"])
-    assert seen[-1][0] == seen[-1][1] == 7
+    assert steps[-1][0] == steps[-1][1] == 7
     (table,) = results["tables"]
     columns = ["softmax", "centred", "sigmoid", delta_key(-0.01), delta_key(-0.02), delta_key(-0.04)]
     assert list(table["columns"])[:6] == columns
     for key, column in table["columns"].items():
-        for name, found in column["metrics"].items():
+        for name, number in column["metrics"].items():
             assert name in METRICS
-            assert ("difference" in found) == (key != "softmax")
-            assert found["n"] <= (4 if METRICS[name].family in BOX_FAMILIES else 6)
-            assert found["value"] is None or found["low"] <= found["high"]
+            assert ("difference" in number) == (key != "softmax")
+            assert number["n"] <= (4 if METRICS[name].family in BOX_FAMILIES else 6)
+            assert number["value"] is None or number["low"] <= number["high"]
     expected = {name for name, metric in METRICS.items() if is_measured_everywhere(metric)}
     assert set(table["columns"]["softmax"]["metrics"]) == expected
     assert [point["delta"] for point in table["delta_curve"]] == sorted(
@@ -89,8 +89,8 @@ def test_every_number_is_there_and_the_rest_is_said(perturbed_model: DualBranch,
 
 def test_equal_branches_differ_in_nothing(default_model: DualBranch, images: LabelledImages) -> None:
     results = evaluate(default_model, images, EvaluationConfig(mosaics=0, resamples=20))
-    for found in results["tables"][0]["columns"]["sigmoid"]["metrics"].values():
-        difference = found["difference"]
+    for number in results["tables"][0]["columns"]["sigmoid"]["metrics"].values():
+        difference = number["difference"]
         assert (difference["value"], difference["low"], difference["high"]) == (0, 0, 0)
     assert results["accuracy"]["difference"]["value"] == 0
     assert results["tables"][0]["differ_most"]["sigmoid_better"] == []
@@ -99,14 +99,14 @@ def test_equal_branches_differ_in_nothing(default_model: DualBranch, images: Lab
 def test_the_same_seed_gives_the_same_numbers_whatever_the_batch(
     perturbed_model: DualBranch, images: LabelledImages
 ) -> None:
-    one = evaluate(perturbed_model, images, EvaluationConfig(mosaics=0, resamples=5, batch_size=1))["tables"][0][
+    single = evaluate(perturbed_model, images, EvaluationConfig(mosaics=0, resamples=5, batch_size=1))["tables"][0][
         "columns"
     ]["sigmoid"]
-    many = evaluate(perturbed_model, images, EvaluationConfig(mosaics=0, resamples=5))["tables"][0]["columns"][
+    batched = evaluate(perturbed_model, images, EvaluationConfig(mosaics=0, resamples=5))["tables"][0]["columns"][
         "sigmoid"
     ]
-    for key, found in one["metrics"].items():
-        assert_close(found["value"], many["metrics"][key]["value"], FLOAT32)
+    for key, number in single["metrics"].items():
+        assert_close(number["value"], batched["metrics"][key]["value"], FLOAT32)
 
 
 def test_a_class_map_names_the_models_class(default_model: DualBranch) -> None:
@@ -247,8 +247,8 @@ def test_cam_and_grad_cam_agree_up_to_the_number_of_cells(perturbed_model: DualB
     )["tables"]
     for key in ("own_area", "absent_area", "inside_auc", "mass_ratio"):
         for column in ("softmax", "centred", "sigmoid"):
-            found, expected = (table["columns"][column]["metrics"][key]["value"] for table in (grad, cam))
-            assert_close(found, expected, FLOAT32)
+            value, expected = (table["columns"][column]["metrics"][key]["value"] for table in (grad, cam))
+            assert_close(value, expected, FLOAT32)
 
 
 @pytest.mark.nightly

@@ -72,11 +72,13 @@ def test_without_mosaics_or_boxes_there_is_no_frontier() -> None:
 
 @pytest.mark.parametrize(("run", "frontier"), SHIPPED, ids=lambda part: part["data"] if isinstance(part, dict) else "")
 def test_every_column_is_a_point_or_on_the_untrained_line(run: dict[str, Any], frontier: Any) -> None:
-    columns = next(one for one in run["tables"] if (one["method"], one["weights"]) == ("cam", "signed"))["columns"]
+    columns = next(table for table in run["tables"] if (table["method"], table["weights"]) == ("cam", "signed"))[
+        "columns"
+    ]
     scored = {key for key, column in columns.items() if {"inside_auc", "mosaic_quarter"} <= set(column["metrics"])}
-    drawn = [key for point in (*frontier.points, *frontier.outside) for key in point.keys]
-    assert len(drawn) == len(set(drawn))
-    assert scored - set(drawn) == {key for key in scored if key.startswith("delta")}
+    keys = [key for point in (*frontier.points, *frontier.outside) for key in point.keys]
+    assert len(keys) == len(set(keys))
+    assert scored - set(keys) == {key for key in scored if key.startswith("delta")}
     best = max(point.x for point in frontier.points)
     assert all(x >= best - REACH for line in frontier.lines for _, x, _ in line.points)
 
@@ -84,8 +86,8 @@ def test_every_column_is_a_point_or_on_the_untrained_line(run: dict[str, Any], f
 @pytest.mark.parametrize(("run", "frontier"), SHIPPED, ids=lambda part: part["data"] if isinstance(part, dict) else "")
 def test_the_pictures_of_the_docs_hold_the_results(run: dict[str, Any], frontier: Any) -> None:
     tree = ElementTree.parse(ASSETS / "docs" / frontier_file(run))
-    found = [element.text for element in tree.iter("{http://purl.org/dc/elements/1.1/}description")]
-    assert found == [description(frontier)], "draw it again: python -m bsig results --frontier assets/docs"
+    descriptions = [element.text for element in tree.iter("{http://purl.org/dc/elements/1.1/}description")]
+    assert descriptions == [description(frontier)], "draw it again: python -m bsig results --frontier assets/docs"
 
 
 def test_the_command_draws_a_picture_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,8 +48,8 @@ def test_a_level_column_is_its_reading(encoded: EncodedImage, column: str) -> No
 def test_grad_cam_of_a_pool_and_linear_head_is_gated_in_the_unit_of_cam(encoded: EncodedImage) -> None:
     """Its maps are kept as CAM's; a reading of Grad-CAM is theirs over the number of cells."""
     for one_map, index in zip(column_maps(encoded, "softmax*levelled", "grad-cam"), CLASSES[0].tolist(), strict=True):
-        read = encoded.explain(index, "grad-cam", reading="levelled").softmax.map
-        assert_close(one_map / 49, read, FLOAT32)
+        expected = encoded.explain(index, "grad-cam", reading="levelled").softmax.map
+        assert_close(one_map / 49, expected, FLOAT32)
 
 
 def test_two_log_p_and_probabilities_by_hand(encoded: EncodedImage) -> None:
@@ -62,8 +62,8 @@ def test_two_log_p_and_probabilities_by_hand(encoded: EncodedImage) -> None:
 def test_the_competition_column_is_the_reading_without_presence(encoded: EncodedImage) -> None:
     settings = {"mu": 0.25, "presence": 0.0}
     for one_map, index in zip(column_maps(encoded, "competition"), CLASSES[0].tolist(), strict=True):
-        read = encoded.explain(index, reading="competition", reading_settings=settings).softmax.map
-        assert_close(one_map, read, FLOAT32)
+        expected = encoded.explain(index, reading="competition", reading_settings=settings).softmax.map
+        assert_close(one_map, expected, FLOAT32)
 
 
 @pytest.mark.parametrize("column", WINDOW_COLUMNS)

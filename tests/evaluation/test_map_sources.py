@@ -31,7 +31,7 @@ def test_columns_are_the_maps_that_explaining_draws(
     request = TableRequest(CAM_METHODS[key], treatment, columns)
     for name in ("softmax", "sigmoid", "centred", "delta-0.01", "features", "random-head"):
         source, column = request.source(name), columns[name]
-        drawn = class_maps(source, features, classes) / (15 if source.per_cell else 1)
+        maps = class_maps(source, features, classes) / (15 if source.per_cell else 1)
         for i in range(2):
             for j in range(2):
                 scores = class_scores_of(classes[i, j : j + 1], 1000, centred=name == "centred")
@@ -39,7 +39,7 @@ def test_columns_are_the_maps_that_explaining_draws(
                 clamp = clamps_weights(treatment, column.branch)
                 expected = signed_map(CAM_METHODS[key], score, clamp_weights=clamp)[0][0]
                 scale = float(expected.abs().max())
-                assert_close(drawn[i, j] / scale, expected / scale, LIBRARY)
+                assert_close(maps[i, j] / scale, expected / scale, LIBRARY)
 
 
 def test_a_gated_column_is_its_map_without_the_gate(perturbed_model: DualBranch) -> None:
@@ -56,9 +56,9 @@ def test_a_delta_column_adds_the_same_map_to_every_class(perturbed_model: DualBr
         class_maps(source_of(columns[key], CAM_METHODS["cam"], "signed"), features, classes)
         for key in ("delta-0.25", "softmax")
     )
-    moved = shifted - plain
-    assert_close(moved[:, 0], -0.25 * features.sum(dim=1), FLOAT32)
-    assert_close(moved[:, 1], moved[:, 0], FLOAT32)
+    change = shifted - plain
+    assert_close(change[:, 0], -0.25 * features.sum(dim=1), FLOAT32)
+    assert_close(change[:, 1], change[:, 0], FLOAT32)
 
 
 def test_equal_maps_are_kept_once(perturbed_model: DualBranch) -> None:

@@ -75,8 +75,8 @@ def test_every_present_class_counts_once_with_its_own_boxes_or_mask(results: dic
     assert values["pxap"]["value"] > 0.99
     by_class = {row["class"]: (row["n"], row["softmax"]["own_area"]) for row in results["tables"][0]["by_class"]}
     assert by_class == {"red": (2, 0.5), "green": (1, 0.5), "blue": (1, 1.0), "white": (1, 1.0)}
-    shown = {(row["key"], row["class"]) for row in results["tables"][0]["differ_most"]["sigmoid_better"]}
-    assert shown <= {("a", "red"), ("a", "green"), ("b", "blue"), ("b", "white"), ("c", "red")}
+    rows = {(row["key"], row["class"]) for row in results["tables"][0]["differ_most"]["sigmoid_better"]}
+    assert rows <= {("a", "red"), ("a", "green"), ("b", "blue"), ("b", "white"), ("c", "red")}
 
 
 def test_absent_classes_are_those_that_the_picture_lacks(colours: DualBranch, images: LabelledImages) -> None:
@@ -114,12 +114,12 @@ def test_scores_of_present_classes_are_those_of_pictures_listed_once_a_class(
         for name in sample.class_names
     ]
     together = results["tables"][0]["columns"]
-    listed = evaluate(colours, replace(images, samples=tuple(alone)), CONFIG)["tables"][0]["columns"]
+    separate = evaluate(colours, replace(images, samples=tuple(alone)), CONFIG)["tables"][0]["columns"]
     for column in ("softmax", "sigmoid", "centred", "full-box"):
         for key in OWN_CLASS_METRICS:
-            if key in listed[column]["metrics"]:
-                one, other = (columns[column]["metrics"][key] for columns in (together, listed))
-                assert (one["n"], one["value"]) == (other["n"], pytest.approx(other["value"], rel=1e-12))
+            if key in separate[column]["metrics"]:
+                first, second = (columns[column]["metrics"][key] for columns in (together, separate))
+                assert (first["n"], first["value"]) == (second["n"], pytest.approx(second["value"], rel=1e-12))
 
 
 def test_two_names_of_one_class_of_the_model_are_one_present_class(colours: DualBranch, images: LabelledImages) -> None:

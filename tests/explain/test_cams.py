@@ -360,22 +360,22 @@ def test_strongest_channels_have_the_largest_mean_square_and_keep_their_order() 
 def test_a_vector_added_to_every_class_row_moves_maps_and_sigmoids_but_neither_softmax_nor_centred_maps(
     seed: int, size: float
 ) -> None:
-    head, shifted, features = pooled_linear_head(seed), pooled_linear_head(seed), active_features(seed + 1)
+    head, shifted_head, features = pooled_linear_head(seed), pooled_linear_head(seed), active_features(seed + 1)
     vector = size * torch.randn(CHANNELS, generator=torch.Generator().manual_seed(seed + 2), dtype=DOUBLE)
     with torch.no_grad():
-        shifted.linear.weight += vector
-        logits, shifted_logits = head(features), shifted(features)
+        shifted_head.linear.weight += vector
+        logits, shifted_logits = head(features), shifted_head(features)
     assert_close(shifted_logits.softmax(dim=1), logits.softmax(dim=1), IDENTITY)
     same_move = torch.einsum("k,bkhw->bhw", vector, features)
     for classes in ((0, 0), (4, 2)):
-        before, after = score_of(head, features, classes), score_of(shifted, features, classes)
+        before, after = score_of(head, features, classes), score_of(shifted_head, features, classes)
         assert_close(map_of("cam", after) - map_of("cam", before), same_move, IDENTITY)
-        before, after = (score_of(h, features, classes, centred=True) for h in (head, shifted))
+        before, after = (score_of(h, features, classes, centred=True) for h in (head, shifted_head))
         assert_close(map_of("cam", after), map_of("cam", before), IDENTITY)
         assert_close(map_of("grad-cam", after), map_of("grad-cam", before), IDENTITY)
     move = same_move.mean(dim=(1, 2)).abs()
-    moved = (shifted_logits.sigmoid() - logits.sigmoid()).abs().amax(dim=1)
-    assert (moved[move > 1e-3] > 1e-5).all()
+    change = (shifted_logits.sigmoid() - logits.sigmoid()).abs().amax(dim=1)
+    assert (change[move > 1e-3] > 1e-5).all()
 
 
 def test_centred_maps_of_all_classes_sum_to_zero() -> None:
@@ -474,6 +474,6 @@ def test_each_image_of_a_batch_is_explained_as_if_it_were_alone(key: str) -> Non
     masked = torch.randn(IMAGES, CHANNELS, CLASSES, dtype=DOUBLE)
     together = map_of(key, head_score(head, features, scores_of(), masked))
     for b in range(IMAGES):
-        one = slice(b, b + 1)
-        alone = map_of(key, head_score(head, features[one], scores_of()[one], masked[one]))
-        assert_close(alone, together[one], SUBSPACE if key == "eigen-cam" else IDENTITY)
+        row = slice(b, b + 1)
+        alone = map_of(key, head_score(head, features[row], scores_of()[row], masked[row]))
+        assert_close(alone, together[row], SUBSPACE if key == "eigen-cam" else IDENTITY)

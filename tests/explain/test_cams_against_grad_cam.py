@@ -100,15 +100,15 @@ def our_map(
     return signed_map(CAM_METHODS[key], head_score(classifier.head, features, class_scores, masked_logits))[0].numpy()
 
 
-def assert_same_map(key: str, ours: np.ndarray, raw: np.ndarray, drawn: np.ndarray) -> None:
+def assert_same_map(key: str, own: np.ndarray, raw: np.ndarray, scaled: np.ndarray) -> None:
     assert np.abs(raw).max() > 0
     if key == "eigen-cam":
-        signs = np.sign((raw * ours).sum(axis=(1, 2), keepdims=True))
+        signs = np.sign((raw * own).sum(axis=(1, 2), keepdims=True))
         raw = signs * raw
-        drawn = scale_cam_image(np.maximum(raw, 0))
+        scaled = scale_cam_image(np.maximum(raw, 0))
     size = np.abs(raw).max()
-    assert_close(ours / size, raw / size, LIBRARY)
-    assert_close(scale_cam_image(np.maximum(ours, 0)), drawn, LIBRARY)
+    assert_close(own / size, raw / size, LIBRARY)
+    assert_close(scale_cam_image(np.maximum(own, 0)), scaled, LIBRARY)
 
 
 @pytest.mark.parametrize("class_index", [207, 574])
@@ -118,8 +118,8 @@ def test_the_map_is_that_of_grad_cam(key: str, backbone: str, class_index: int, 
     classifier = request.getfixturevalue(backbone)
     rows, columns = classifier.preprocessing.input_size_hw
     inputs = torch.randn(2, 3, rows, columns, generator=torch.Generator().manual_seed(5))
-    raw, drawn = raw_and_drawn(PEERS[key], whole(classifier), inputs, class_index)
-    assert_same_map(key, our_map(key, classifier, inputs, class_index), raw, drawn)
+    raw, scaled = raw_and_drawn(PEERS[key], whole(classifier), inputs, class_index)
+    assert_same_map(key, our_map(key, classifier, inputs, class_index), raw, scaled)
 
 
 def test_the_ablation_map_of_a_positive_score_is_that_of_grad_cam(small_resnet: Classifier) -> None:
@@ -129,8 +129,8 @@ def test_the_ablation_map_of_a_positive_score_is_that_of_grad_cam(small_resnet: 
         class_index = int(network(inputs).argmax())
         assert network(inputs)[0, class_index] > 0
         assert small_resnet.encoder(inputs).min() == 0
-    raw, drawn = raw_and_drawn(AblationCAM, network, inputs, class_index)
-    assert_same_map("ablation-cam", our_map("ablation-cam", small_resnet, inputs, class_index), raw, drawn)
+    raw, scaled = raw_and_drawn(AblationCAM, network, inputs, class_index)
+    assert_same_map("ablation-cam", our_map("ablation-cam", small_resnet, inputs, class_index), raw, scaled)
 
 
 def test_the_score_cam_map_is_that_of_grad_cam(small_resnet: Classifier) -> None:
@@ -139,9 +139,9 @@ def test_the_score_cam_map_is_that_of_grad_cam(small_resnet: Classifier) -> None
     with torch.no_grad():
         masks = channel_masks(small_resnet.encoder(inputs)[0], (64, 96))
         masked_logits = torch.cat([network(inputs * mask) for mask in masks])[None]
-    raw, drawn = raw_and_drawn(ScoreCAM, network, inputs, class_index)
-    ours = our_map("score-cam", small_resnet, inputs, class_index, masked_logits)
-    assert_same_map("score-cam", ours, raw, drawn)
+    raw, scaled = raw_and_drawn(ScoreCAM, network, inputs, class_index)
+    own = our_map("score-cam", small_resnet, inputs, class_index, masked_logits)
+    assert_same_map("score-cam", own, raw, scaled)
 
 
 def test_every_method_but_cam_has_its_peer_here() -> None:

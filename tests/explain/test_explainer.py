@@ -74,7 +74,7 @@ def test_score_cam_alone_runs_the_network_again_once_a_channel_and_keeps_what_it
 ) -> None:
     encoded, progress = Explainer(perturbed_model).encode(CAT), []
     with counted_forwards(perturbed_model) as batches:
-        encoded.explain(None, "score-cam", score_cam_channels=5, progress=lambda *done: progress.append(done))
+        encoded.explain(None, "score-cam", score_cam_channels=5, progress=lambda *step: progress.append(step))
         assert sum(batches) == 5
         encoded.explain(3, "score-cam", "paper", score_cam_channels=5)  # another class: the same runs
         assert sum(batches) == 5
@@ -157,9 +157,9 @@ def test_another_class_leaves_the_prediction_as_it_is(encoded: EncodedImage) -> 
 
 
 def test_eigen_cam_is_the_same_for_every_branch_and_class(encoded: EncodedImage) -> None:
-    one, other = encoded.explain(285, "eigen-cam"), encoded.explain(0, "eigen-cam", "paper")
-    for evidence in (one.sigmoid, one.centred, other.softmax, other.sigmoid):
-        np.testing.assert_array_equal(evidence.map, one.softmax.map)
+    first, second = encoded.explain(285, "eigen-cam"), encoded.explain(0, "eigen-cam", "paper")
+    for evidence in (first.sigmoid, first.centred, second.softmax, second.sigmoid):
+        np.testing.assert_array_equal(evidence.map, first.softmax.map)
 
 
 def test_nonnegative_and_paper_differ_in_the_softmax_branch_alone(encoded: EncodedImage) -> None:
@@ -200,8 +200,8 @@ def test_eight_threads_give_the_answers_of_one(perturbed_model: DualBranch, enco
     def ask(number: int) -> list[Explanation]:
         together.wait(timeout=60)
         # Half of them share one encoded picture, the others encode their own.
-        mine = encoded if number % 2 else Explainer(perturbed_model).encode(CAT)
-        return [mine.explain(*question) for question in questions]
+        own = encoded if number % 2 else Explainer(perturbed_model).encode(CAT)
+        return [own.explain(*question) for question in questions]
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(8)))
@@ -323,10 +323,10 @@ def test_encode_many_gives_what_encode_gives_in_the_same_order(perturbed_model: 
     explainer = Explainer(perturbed_model)
     paths = [EXAMPLES / f"{name}.jpg" for name in ("cat", "coffee", "rocket", "clock", "flower")]
     with counted_forwards(perturbed_model) as batches:
-        many = list(explainer.encode_many(paths, "squash", batch_size=2))
+        images = list(explainer.encode_many(paths, "squash", batch_size=2))
         assert batches == [2, 2, 1]
-    assert [encoded.picture_name for encoded in many] == [path.name for path in paths]
-    for path, encoded in zip(paths, many, strict=True):
+    assert [encoded.picture_name for encoded in images] == [path.name for path in paths]
+    for path, encoded in zip(paths, images, strict=True):
         alone = explainer.encode(path, "squash")
         assert encoded.crop.tobytes() == alone.crop.tobytes()
         assert_close(encoded.features, alone.features, FLOAT32)
@@ -354,14 +354,14 @@ def test_a_picture_that_cannot_be_used_ends_the_loop_or_is_handed_back(
     perturbed_model: DualBranch, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    pictures, refused = [CAT, tmp_path / "bad.jpg", EXAMPLES / "clock.jpg"], []
+    pictures, refusals = [CAT, tmp_path / "bad.jpg", EXAMPLES / "clock.jpg"], []
     explainer = Explainer(perturbed_model)
     with pytest.raises(InputError, match=r"bad\.jpg"):
         list(explainer.encode_many(pictures))
-    many = explainer.encode_many(pictures, on_refusal=lambda source, error: refused.append((source, str(error))))
-    assert [encoded.picture_name for encoded in many] == ["cat.jpg", "clock.jpg"]
-    assert [source for source, _ in refused] == [tmp_path / "bad.jpg"]
-    assert "not a picture" in refused[0][1]
+    images = explainer.encode_many(pictures, on_refusal=lambda source, error: refusals.append((source, str(error))))
+    assert [encoded.picture_name for encoded in images] == ["cat.jpg", "clock.jpg"]
+    assert [source for source, _ in refusals] == [tmp_path / "bad.jpg"]
+    assert "not a picture" in refusals[0][1]
 
 
 def test_a_batch_of_no_picture_is_refused_and_no_pictures_give_nothing(perturbed_model: DualBranch) -> None:
@@ -388,13 +388,13 @@ def test_an_open_file_an_array_and_a_tensor_are_the_same_picture(perturbed_model
 def test_reprs_are_one_line_and_name_what_matters(perturbed_model: DualBranch) -> None:
     encoded = Explainer(perturbed_model).encode(CAT)
     explanation = encoded.explain("golf ball")
-    for thing, words in (
+    for value, words in (
         (perturbed_model, "DualBranch('perturbed', 1000 classes"),
         (Explainer(perturbed_model), "Explainer(DualBranch("),
         (encoded, "EncodedImage('cat.jpg', 7 x 7 cells"),
         (explanation, "Explanation('golf ball', cam, signed"),
         (explanation.softmax, "Evidence(7 x 7 cells"),
     ):
-        assert repr(thing).startswith(words)
-        assert "\n" not in repr(thing)
-        assert len(repr(thing)) < 160
+        assert repr(value).startswith(words)
+        assert "\n" not in repr(value)
+        assert len(repr(value)) < 160

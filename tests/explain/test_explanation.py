@@ -73,7 +73,7 @@ def test_plot_and_overlay_draw_what_the_app_draws(encoded: EncodedImage) -> None
     explanation, signed = encoded.explain(285), Drawing(view="signed")
     assert explanation.plot(view="signed").tobytes() == comparison_picture(explanation, signed).tobytes()
     for branch in ("softmax", "sigmoid", "centred"):
-        drawn = explanation.overlay(branch, view="signed")
-        assert drawn.tobytes() == branch_picture(explanation, branch, signed).tobytes()
+        picture = explanation.overlay(branch, view="signed")
+        assert picture.tobytes() == branch_picture(explanation, branch, signed).tobytes()
     whole = explanation.overlay("softmax", whole_picture=True)
     assert whole.tobytes() == whole_picture_overlay(explanation, "softmax", Drawing()).tobytes()

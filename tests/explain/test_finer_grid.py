@@ -43,9 +43,9 @@ def test_maps_have_four_times_as_many_cells_and_the_picture_is_the_same(
 def test_what_is_said_of_the_whole_picture_stays(coarse: EncodedImage, finer: EncodedImage) -> None:
     """Logits, probabilities, presence, rank and prediction were trained and calibrated on the model's own grid."""
     assert finer.predicted_index == coarse.predicted_index
-    one, other = coarse.calibrated_probabilities(), finer.calibrated_probabilities()
-    assert one is not None
-    assert torch.equal(one, other)
+    first, second = coarse.calibrated_probabilities(), finer.calibrated_probabilities()
+    assert first is not None
+    assert torch.equal(first, second)
     before, after = (encoded.explain(CLASS, reading="levelled") for encoded in (coarse, finer))
     for branch in BRANCHES:
         own, fine = before.evidence(branch), after.evidence(branch)

@@ -171,8 +171,8 @@ def test_a_level_moves_no_place_and_no_box(encoded: EncodedImage, reading: str, 
     plain, level = encoded.explain(574, method), encoded.explain(574, method, reading=reading)
     for branch in BRANCHES:
         before, after = plain.evidence(branch).map, level.evidence(branch).map
-        moved = after - before
-        assert_close(moved, np.full_like(moved, moved.mean()), FLOAT32)
+        change = after - before
+        assert_close(change, np.full_like(change, change.mean()), FLOAT32)
         boxes = [boxes_at_thresholds(score_map(each)) for each in (before, after)]
         first, second = (each.largest[each.entry] for each in boxes)
         # In float32 one pixel of fifty thousand may cross one of the thousand thresholds.
@@ -183,16 +183,16 @@ def test_a_level_moves_no_place_and_no_box(encoded: EncodedImage, reading: str, 
 def test_the_mean_of_a_moved_map_is_the_logit_it_was_moved_to(encoded: EncodedImage, branch: Branch) -> None:
     index = encoded.predicted_index
     for spread in (0.5, 1.0):
-        moved = encoded.explain(index, reading="sigmoid-logit", reading_settings={"a": spread}).evidence(branch)
-        assert_close(moved.map.mean(), float(encoded.sigmoid_logits[index]), FLOAT32)
-    moved = encoded.explain(index, reading="log-odds").evidence(branch)
+        result = encoded.explain(index, reading="sigmoid-logit", reading_settings={"a": spread}).evidence(branch)
+        assert_close(result.map.mean(), float(encoded.sigmoid_logits[index]), FLOAT32)
+    result = encoded.explain(index, reading="log-odds").evidence(branch)
     probability = encoded.softmax_logits.double().softmax(0)[index]
-    assert_close(torch.tensor(float(moved.map.mean())).sigmoid().double(), probability, PROBABILITY)
+    assert_close(torch.tensor(float(result.map.mean())).sigmoid().double(), probability, PROBABILITY)
 
 
 def test_per_cell_methods_sum_to_the_logit_instead(encoded: EncodedImage) -> None:
-    moved = encoded.explain(7, "grad-cam", reading="sigmoid-logit")
-    assert_close(moved.softmax.map.sum(), float(encoded.sigmoid_logits[7]), FLOAT32)
+    result = encoded.explain(7, "grad-cam", reading="sigmoid-logit")
+    assert_close(result.softmax.map.sum(), float(encoded.sigmoid_logits[7]), FLOAT32)
 
 
 @pytest.mark.parametrize("reading", [key for key in READINGS if READINGS[key].kind != "cells"])
@@ -277,8 +277,8 @@ def test_a_window_is_next_to_the_grid_of_one_picture(grid_hw: tuple[int, int] | 
 def test_a_map_with_its_bias_is_windowed_too(small: EncodedImage) -> None:
     for branch, index in (("softmax", 0), ("sigmoid", 1)):
         whole = small.explain(OWN, reading="window", with_bias=True)
-        moved = (whole.softmax, whole.sigmoid)[index].map - read(small, "window").evidence(branch).map
-        assert_close(moved, np.full_like(moved, small.bias(branch, OWN)), FLOAT32)
+        change = (whole.softmax, whole.sigmoid)[index].map - read(small, "window").evidence(branch).map
+        assert_close(change, np.full_like(change, small.bias(branch, OWN)), FLOAT32)
 
 
 def test_a_screen_opens_with_the_levelled_reading_where_presence_is_calibrated() -> None:
@@ -309,13 +309,13 @@ def test_no_shift_moves_a_reading_that_says_so(small: EncodedImage, reading: str
         after = read(shifted(small, vector), reading)
         assert_close(after.centred.map, before.centred.map, FLOAT32)
         assert_close(after.sigmoid.map, before.sigmoid.map, FLOAT32)
-        moved = np.abs(after.softmax.map - before.softmax.map).max()
-        assert (moved > 0.1) == READINGS[reading].moves_with_shift
+        change = np.abs(after.softmax.map - before.softmax.map).max()
+        assert (change > 0.1) == READINGS[reading].moves_with_shift
 
 
-def painted_vector(features: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def painted_vector(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """The smallest `v` with `v . F = wanted`, by least squares."""
-    return torch.linalg.lstsq(features.flatten(1).T, wanted.flatten()[:, None], driver="gelsd").solution[:, 0]
+    return torch.linalg.lstsq(features.flatten(1).T, target.flatten()[:, None], driver="gelsd").solution[:, 0]
 
 
 def test_not_even_a_shift_that_differs_by_cell_moves_cell_log_odds() -> None:
@@ -437,12 +437,12 @@ def test_a_denied_class_sinks_and_a_present_one_stays() -> None:
     """`log q` of a logit far above even odds is nothing, of one far below it the logit itself."""
     model = small_model()
     encoded = encoded_by(model)
-    for logit, lost in ((40.0, 0.0), (-40.0, -40.0 - math.log(CLASSES - 1))):
+    for logit, loss in ((40.0, 0.0), (-40.0, -40.0 - math.log(CLASSES - 1))):
         logits = encoded.sigmoid_logits.clone()
         logits[OWN] = logit
-        one = replace(encoded, sigmoid_logits=logits)
-        moved = one.explain(OWN, reading="levelled").softmax.map - one.explain(OWN).softmax.map
-        assert_close(moved, np.full_like(moved, lost), FLOAT32)
+        picture = replace(encoded, sigmoid_logits=logits)
+        change = picture.explain(OWN, reading="levelled").softmax.map - picture.explain(OWN).softmax.map
+        assert_close(change, np.full_like(change, loss), FLOAT32)
 
 
 # --- both branches side by side ---------------------------------------------------------------------------------------
@@ -452,8 +452,8 @@ def test_a_level_is_what_the_reading_added_to_every_cell(shipped_model: DualBran
     encoded = Explainer(shipped_model).encode(EXAMPLES / "cat.jpg")
     plain, levelled = encoded.explain("golf ball"), encoded.explain("golf ball", reading="levelled")
     for branch in ("softmax", "sigmoid"):
-        moved = levelled.evidence(branch).map - np.float32(levelled.evidence(branch).level)
-        np.testing.assert_allclose(moved, plain.evidence(branch).map, atol=1e-4)
+        change = levelled.evidence(branch).map - np.float32(levelled.evidence(branch).level)
+        np.testing.assert_allclose(change, plain.evidence(branch).map, atol=1e-4)
     assert levelled.sigmoid.level == pytest.approx(math.log(levelled.sigmoid.calibrated_probability), rel=1e-3)
     assert plain.sigmoid.level == 0
 

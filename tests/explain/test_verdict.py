@@ -85,6 +85,6 @@ def test_a_part_of_the_picture_is_as_exact_as_it_is_printed() -> None:
         words = part_of(share)
         fractions = {"none": 0, "a tenth": 0.1, "a quarter": 0.25, "a third": 1 / 3, "half": 0.5, "two thirds": 2 / 3,
                      "three quarters": 0.75, "all": 1}  # fmt: skip
-        printed = fractions[words] if words in fractions else int(words.removesuffix(" %")) / 100
-        assert abs(printed - share) <= 0.025
+        share_in_words = fractions[words] if words in fractions else int(words.removesuffix(" %")) / 100
+        assert abs(share_in_words - share) <= 0.025
         assert words not in ("none", "all") or share in (0, 1)

@@ -84,9 +84,13 @@ def test_the_cache_gives_the_first_file_that_it_holds_and_asks_nobody() -> None:
     repository = "timm/test_resnet.r160_in1k"
     assert cached_hub_file(repository, ["none.bin", "model.safetensors"]).name == "model.safetensors"
     assert cached_hub_file(f"{repository}@main", ["model.safetensors"]).is_file()
-    for missing in ((repository, ["none.bin"]), ("timm/none", ["model.safetensors"]), (f"{repository}@v2", ["a.bin"])):
+    for arguments in (
+        (repository, ["none.bin"]),
+        ("timm/none", ["model.safetensors"]),
+        (f"{repository}@v2", ["a.bin"]),
+    ):
         with pytest.raises(LocalEntryNotFoundError):
-            cached_hub_file(*missing)
+            cached_hub_file(*arguments)
 
 
 @pytest.mark.usefixtures("no_network")
@@ -112,23 +116,23 @@ def test_two_threads_that_load_weights_without_a_network_leave_the_hub_client_as
     create_model = timm.create_model
     switches: list[bool] = []
     failures: list[BaseException] = []
-    began, ended = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+    starts, ends = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
 
     def create(*arguments: Any, **options: Any) -> Any:
         number = int(threading.current_thread().name)
         switches.append(huggingface_hub.constants.HF_HUB_OFFLINE)
-        began[number].set()
-        assert (began[1] if number == 0 else ended[0]).wait(PATIENCE_S)
+        starts[number].set()
+        assert (starts[1] if number == 0 else ends[0]).wait(PATIENCE_S)
         return create_model(*arguments, **options)
 
     def load(number: int) -> None:
         try:
             if number == 1:
-                assert began[0].wait(PATIENCE_S)
+                assert starts[0].wait(PATIENCE_S)
             timm_network("test_resnet", pretrained=True)
         except BaseException as error:  # noqa: BLE001  shown by the main thread
             failures.append(error)
-        ended[number].set()
+        ends[number].set()
 
     monkeypatch.setattr(timm, "create_model", create)
     before = huggingface_hub.constants.HF_HUB_OFFLINE

@@ -163,10 +163,10 @@ def test_a_turned_picture_stands_upright(orientation: int) -> None:
     undo = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE,
             6: turn.ROTATE_90, 7: turn.TRANSVERSE, 8: turn.ROTATE_270}  # fmt: skip
     upright = noise(5, 3)
-    stored = upright if orientation == 1 else upright.transpose(undo[orientation])
+    turned_picture = upright if orientation == 1 else upright.transpose(undo[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = file_of(stored, exif=exif)
+    content = file_of(turned_picture, exif=exif)
     assert pixels(read_image(content)) == pixels(upright)
     assert read_image(content).size == (5, 3)
     assert pixels(read_image(Image.open(io.BytesIO(content)))) == pixels(upright)

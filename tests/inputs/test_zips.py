@@ -206,14 +206,14 @@ def test_a_file_and_a_folder_of_one_name_are_refused(tmp_path: Path, entries: li
     assert "as a file and as a folder" in refusal(file, tmp_path / "out")
 
 
-@pytest.mark.parametrize("said", [None, 3])
+@pytest.mark.parametrize("count", [None, 3])
 def test_a_hundred_thousand_entries_are_refused_from_the_last_records(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int | None
 ) -> None:
     """Also where the last record says three: the standard library goes by the one of large zips."""
     monkeypatch.setattr(archives.zipfile, "ZipFile", lambda _: pytest.fail("the table was read"))
     file = tmp_path / "pets.zip"
-    file.write_bytes(many_entries(100_000, said))
+    file.write_bytes(many_entries(100_000, count))
     assert "the limit is 50000" in refusal(file, tmp_path / "out")
 
 
@@ -238,9 +238,9 @@ def test_a_refusal_of_the_system_names_no_folder(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(archives, "_unpack", full)
     file = tmp_path / "pets.zip"
     file.write_bytes(zip_of({"a/1.png": png()}))
-    said = refusal(file, tmp_path / "out")
-    assert "No space left on device" in said
-    assert str(tmp_path) not in said
+    sentence = refusal(file, tmp_path / "out")
+    assert "No space left on device" in sentence
+    assert str(tmp_path) not in sentence
 
 
 def test_a_zip_is_a_data_set_and_is_unpacked_once_for_each_state_of_the_file(

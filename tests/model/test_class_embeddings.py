@@ -58,17 +58,19 @@ def test_every_format_gives_the_same_matrix_and_what_stands_beside_it(name: str,
     embeddings = read_class_embeddings(tmp_path / name)
     expected = MATRIX.half().float() if name.startswith("half") else MATRIX
     assert torch.equal(embeddings.vectors, expected)
-    said = (embeddings.class_names, embeddings.logit_scale, embeddings.logit_bias)
-    assert said == ((NAMES, 112.5, -12.75) if says_all else (None, None, None))
+    values = (embeddings.class_names, embeddings.logit_scale, embeddings.logit_bias)
+    assert values == ((NAMES, 112.5, -12.75) if says_all else (None, None, None))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 def test_what_is_written_is_read_again(suffix: str, tmp_path: Path) -> None:
-    made = ClassEmbeddings(MATRIX, NAMES, 117.25, -12.5, made_with={"model": "ViT webli", "templates": '["a {}"]'})
-    again = read_class_embeddings(write_class_embeddings(made, tmp_path / f"classes{suffix}"))
-    assert torch.equal(again.vectors, MATRIX)
-    assert (again.class_names, again.logit_scale, again.logit_bias) == (NAMES, 117.25, -12.5)
-    assert again.made_with == made.made_with
+    embeddings = ClassEmbeddings(
+        MATRIX, NAMES, 117.25, -12.5, made_with={"model": "ViT webli", "templates": '["a {}"]'}
+    )
+    from_disk = read_class_embeddings(write_class_embeddings(embeddings, tmp_path / f"classes{suffix}"))
+    assert torch.equal(from_disk.vectors, MATRIX)
+    assert (from_disk.class_names, from_disk.logit_scale, from_disk.logit_bias) == (NAMES, 117.25, -12.5)
+    assert from_disk.made_with == embeddings.made_with
     without = write_class_embeddings(ClassEmbeddings(MATRIX), tmp_path / f"bare{suffix}")
     assert read_class_embeddings(without).class_names is None
 
@@ -113,11 +115,11 @@ REFUSED: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(kind: str, tmp_path: Path) -> None:
-    content, said = REFUSED[kind]
+    content, sentence = REFUSED[kind]
     path = _saved(content, tmp_path)
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=sentence) as error:
         read_class_embeddings(path)
-    assert str(refused.value).endswith(".")
+    assert str(error.value).endswith(".")
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.pt", "a.safetensors"])

@@ -46,9 +46,9 @@ def test_the_sigmoid_head_starts_as_the_softmax_heads_copy_and_shares_no_memory(
 
 
 def test_two_models_of_one_classifier_share_the_encoder_and_not_the_sigmoid_head(classifier: Classifier) -> None:
-    one, other = DualBranch(classifier), DualBranch(classifier)
-    assert one.encoder is other.encoder
-    assert not storages(one.sigmoid_head) & storages(other.sigmoid_head)
+    first, second = DualBranch(classifier), DualBranch(classifier)
+    assert first.encoder is second.encoder
+    assert not storages(first.sigmoid_head) & storages(second.sigmoid_head)
 
 
 def test_only_the_sigmoid_head_can_be_trained(default_model: DualBranch) -> None:
@@ -161,17 +161,17 @@ def test_the_mean_softmax_row_follows_weights_that_are_written_to_after_all(clas
 
 
 def test_encoders_keep_their_weights_channels_last(default_model: DualBranch) -> None:
-    convolutions = [one for one in default_model.encoder.modules() if isinstance(one, nn.Conv2d)]
+    convolutions = [layer for layer in default_model.encoder.modules() if isinstance(layer, nn.Conv2d)]
     assert convolutions
-    assert all(one.weight.is_contiguous(memory_format=torch.channels_last) for one in convolutions)
+    assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
 
 
 # Which class is meant.
 
 
-@pytest.mark.parametrize("wanted", [574, "574", " 574 ", "golf ball", "GOLF Ball", "n03445777", "N03445777"])
-def test_a_class_is_found_by_index_name_and_id_in_any_case(default_model: DualBranch, wanted: int | str) -> None:
-    assert default_model.class_names[default_model.class_index(wanted)] == "golf ball"
+@pytest.mark.parametrize("name", [574, "574", " 574 ", "golf ball", "GOLF Ball", "n03445777", "N03445777"])
+def test_a_class_is_found_by_index_name_and_id_in_any_case(default_model: DualBranch, name: int | str) -> None:
+    assert default_model.class_names[default_model.class_index(name)] == "golf ball"
 
 
 def test_each_class_name_and_id_finds_itself(default_model: DualBranch) -> None:
@@ -191,25 +191,25 @@ def test_a_name_of_two_classes_is_neither_of_them() -> None:
     model = DualBranch.from_model(network, class_names=["crane", "heron", "crane"], input_size=64)
     with pytest.raises(InputError, match=r"\(='crane'\) is the name of 2 classes .*, 0 \(crane\), 2 \(crane\); give"):
         model.class_index("crane")
-    assert [model.class_index(wanted) for wanted in ("heron", "0", 2)] == [1, 0, 2]
+    assert [model.class_index(name) for name in ("heron", "0", 2)] == [1, 0, 2]
 
 
-@pytest.mark.parametrize("wanted", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])
+@pytest.mark.parametrize("name", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])
 def test_an_unknown_class_name_is_refused_with_its_value_and_where_to_look(
-    default_model: DualBranch, wanted: str
+    default_model: DualBranch, name: str
 ) -> None:
     with pytest.raises(InputError) as caught:
-        default_model.class_index(wanted)
+        default_model.class_index(name)
     text = str(caught.value)
-    assert f"(='{wanted}')" in text
+    assert f"(='{name}')" in text
     assert default_model.name in text
-    assert ("the nearest are golf ball, golfcart" in text) if wanted == "golf" else ("the first are " in text)
+    assert ("the nearest are golf ball, golfcart" in text) if name == "golf" else ("the first are " in text)
 
 
-@pytest.mark.parametrize("wanted", [-1, 1000, "-1", "1000", "123456789"])
-def test_an_index_outside_is_refused_with_the_range(default_model: DualBranch, wanted: int | str) -> None:
-    with pytest.raises(InputError, match=rf"\(={int(wanted)}\) must be from 0 to 999"):
-        default_model.class_index(wanted)
+@pytest.mark.parametrize("index", [-1, 1000, "-1", "1000", "123456789"])
+def test_an_index_outside_is_refused_with_the_range(default_model: DualBranch, index: int | str) -> None:
+    with pytest.raises(InputError, match=rf"\(={int(index)}\) must be from 0 to 999"):
+        default_model.class_index(index)
 
 
 def test_a_trained_branch_is_told_from_a_clone_by_its_weights_alone(

@@ -31,8 +31,8 @@ def test_every_weight_is_shared_and_the_grid_is_twice_as_fine(perturbed_model: D
 @pytest.mark.nightly  # loads a second network
 def test_features_are_those_of_timms_network_at_that_stride(default_model: DualBranch) -> None:
     inputs = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-    theirs = DualBranch(load_classifier(options=BackboneOptions(FINER_STAGE)))
-    assert_close(finer_grid(default_model).features(inputs), theirs.features(inputs), FLOAT32)
+    peer = DualBranch(load_classifier(options=BackboneOptions(FINER_STAGE)))
+    assert_close(finer_grid(default_model).features(inputs), peer.features(inputs), FLOAT32)
 
 
 def test_it_is_made_once_a_model_and_anew_where_the_models_weights_are_others() -> None:

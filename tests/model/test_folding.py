@@ -29,7 +29,7 @@ def test_a_convolution_and_its_batch_norm_are_one_convolution_worked_out_by_hand
 
 
 @pytest.mark.parametrize(
-    ("name", "left"),
+    ("name", "rest"),
     [
         ("test_resnet", 0),  # Conv2d and BatchNorm2d, shortcuts with convolutions of their own
         ("test_efficientnet", 0),  # depthwise convolutions, an activation inside of each BatchNorm
@@ -37,13 +37,13 @@ def test_a_convolution_and_its_batch_norm_are_one_convolution_worked_out_by_hand
         ("test_efficientnet_gn", 0),  # no BatchNorm at all
     ],
 )
-def test_a_folded_network_gives_the_features_of_the_network(name: str, left: int) -> None:
+def test_a_folded_network_gives_the_features_of_the_network(name: str, rest: int) -> None:
     encoder = with_statistics(classifier_from_timm(name, pretrained=False).encoder).double()
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     pairs = foldable_pairs(encoder, INPUTS)
     folded = fold_batch_norm(encoder, pairs)
-    assert len(pairs) == norms(encoder) - left
-    assert norms(folded) == left
+    assert len(pairs) == norms(encoder) - rest
+    assert norms(folded) == rest
     assert_close(folded(INPUTS), encoder(INPUTS), IDENTITY)
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
 

@@ -103,8 +103,8 @@ def test_maps_of_a_module_sum_to_its_logit_and_it_can_be_given_the_usual_setting
 
 def test_a_timm_module_is_saved_and_another_is_refused_when_it_is_saved(tmp_path: Path) -> None:
     model = DualBranch.from_model(timm.create_model("test_resnet", num_classes=3), NAMES, input_size=96)
-    again = load_checkpoint(save_checkpoint(model, tmp_path / "own"))
-    assert torch.equal(again.features(INPUTS), model.features(INPUTS))
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "own"))
+    assert torch.equal(from_disk.features(INPUTS), model.features(INPUTS))
     for module in (Pooled(), timm.create_model("test_resnet", num_classes=3, act_layer=nn.SiLU)):
         with pytest.raises(InputError, match="cannot be saved as a checkpoint"):
             save_checkpoint(DualBranch.from_model(module, NAMES, input_size=96), tmp_path / "other")

@@ -228,11 +228,11 @@ def test_no_layer_is_held_twice(key: str) -> None:
 def test_every_place_of_the_features_has_an_influence(key: str) -> None:
     head, features = double_head(key)
     score = head_score(head, features[:1], class_scores_of(torch.tensor([2]), CLASSES, dtype=torch.float64))
-    reached = score.gradient.abs().sum(dim=1) > 0
+    has_influence = score.gradient.abs().sum(dim=1) > 0
     if "max pool" in key:  # only the cells that are some channel's maximum
-        assert bool(reached.any())
+        assert bool(has_influence.any())
     else:
-        assert bool(reached.all())
+        assert bool(has_influence.all())
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -348,9 +348,9 @@ def test_maps_of_gradient_methods_are_their_equations_as_loops(key: str) -> None
 def test_behind_a_pool_grad_cam_and_hires_cam_are_the_same_map(key: str) -> None:
     encoded = encoded_picture(key)
     assert default_method(encoded.model.softmax_head) == "grad-cam"
-    one, other = encoded.explain(2, "grad-cam"), encoded.explain(2, "hires-cam")
-    size = np.abs(one.sigmoid.map).max()
-    assert_close(one.sigmoid.map / size, other.sigmoid.map / size, FLOAT32)
+    first, second = encoded.explain(2, "grad-cam"), encoded.explain(2, "hires-cam")
+    size = np.abs(first.sigmoid.map).max()
+    assert_close(first.sigmoid.map / size, second.sigmoid.map / size, FLOAT32)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -381,10 +381,10 @@ def test_a_vector_added_to_every_row_leaves_softmax_and_moves_sigmoid(key: str) 
     encoded = encoded_picture(key)
     weight = encoded.model.softmax_head.last_linear.weight
     vector = torch.randn(weight.shape[1], generator=torch.Generator().manual_seed(2)) * weight.std()
-    moved = shifted_image(encoded, vector)
-    assert_close(moved.probabilities()[0], encoded.probabilities()[0], PROBABILITY._replace(absolute=1e-5))
-    assert float((moved.probabilities()[1] - encoded.probabilities()[1]).abs().max()) > 1e-3
-    before, after = encoded.explain(1), moved.explain(1)
+    after_shift = shifted_image(encoded, vector)
+    assert_close(after_shift.probabilities()[0], encoded.probabilities()[0], PROBABILITY._replace(absolute=1e-5))
+    assert float((after_shift.probabilities()[1] - encoded.probabilities()[1]).abs().max()) > 1e-3
+    before, after = encoded.explain(1), after_shift.explain(1)
     size = np.abs(before.centred.map).max()
     assert_close(after.centred.map / size, before.centred.map / size, FLOAT32._replace(absolute=1e-3))
     assert np.abs(after.softmax.map - before.softmax.map).max() > 1e-3 * np.abs(before.softmax.map).max()
@@ -405,12 +405,12 @@ def test_a_shifted_head_is_a_copy_whose_rows_have_the_vector_added_and_the_head_
     linear = nn.Linear(7, 5)
     head = PooledLinearHead(linear)
     weight, bias = linear.weight.detach().clone(), linear.bias.detach().clone()
-    shifted = head.shifted(torch.arange(7.0), torch.tensor(2.0))
-    assert torch.equal(shifted.linear.weight, weight + torch.arange(7.0))
-    assert torch.equal(shifted.linear.bias, bias + 2)
+    copy_ = head.shifted(torch.arange(7.0), torch.tensor(2.0))
+    assert torch.equal(copy_.linear.weight, weight + torch.arange(7.0))
+    assert torch.equal(copy_.linear.bias, bias + 2)
     assert torch.equal(linear.weight, weight)
     assert torch.equal(linear.bias, bias)
-    assert shifted.linear.weight.data_ptr() != linear.weight.data_ptr()
+    assert copy_.linear.weight.data_ptr() != linear.weight.data_ptr()
 
 
 def test_every_way_to_shift_a_head_gives_the_same_bits() -> None:
@@ -442,11 +442,11 @@ def test_every_diagnostic_is_a_number_or_a_reason(key: str) -> None:
     assert set(rows) == set(DIAGNOSTICS)
     for row in rows.values():
         assert (row["value"] is None) == (row["reason"] is not None)
-    missing = {name for name, row in rows.items() if row["value"] is None}
+    absent = {name for name, row in rows.items() if row["value"] is None}
     needs_exact = {"softmax_shared_map", "sigmoid_shared_map"}
-    assert needs_exact & missing == (set() if encoded.model.softmax_head.cam_is_exact else needs_exact)
+    assert needs_exact & absent == (set() if encoded.model.softmax_head.cam_is_exact else needs_exact)
     if not encoded.model.softmax_head.cam_is_exact:
-        assert "probability_change_at_margin" in missing
+        assert "probability_change_at_margin" in absent
 
 
 @pytest.mark.parametrize("key", ["three layers (VGG)", "two heads (distilled DeiT)"])
@@ -477,14 +477,14 @@ def test_three_steps_move_the_sigmoid_branch_and_leave_softmax_and_encoder_bit_i
     assert trained.history[-1].loss < trained.history[0].loss
     after = model.softmax_head.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    moved = {name for name, value in trained.head.named_parameters() if not torch.equal(value.cpu(), before[name])}
+    names = {name for name, value in trained.head.named_parameters() if not torch.equal(value.cpu(), before[name])}
     expected = (
         {"linear.weight", "linear.bias"} if branch == "shift" else {n for n, _ in trained.head.named_parameters()}
     )
-    assert moved <= expected
-    assert "linear.weight" in moved
+    assert names <= expected
+    assert "linear.weight" in names
     if branch == "full" and isinstance(trained.head, TailHead) and not trained.head.body_is_fixed:
-        assert any(name.startswith("body.") for name in moved), "the whole head is trained, not its last layer"
+        assert any(name.startswith("body.") for name in names), "the whole head is trained, not its last layer"
 
 
 @pytest.mark.parametrize("key", ["norm after the pool (ConvNeXt)", "class token (ViT)", "pool + linear"])

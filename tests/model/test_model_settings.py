@@ -23,15 +23,15 @@ def test_timms_own_arguments_are_used_and_class_names_lie_beside_the_file(tmp_pa
     assert model.class_names == ("ant", "bee", "cat")
     assert (own.input_size_hw, own.resize_to, own.interpolation) == ((96, 96), 96, "bilinear")
     assert (own.mean, own.std) == ((0.5,) * 3, (0.4,) * 3)
-    said = " ".join(model.notes)
-    assert "From the file: input 96 x 96, mean 0.5, std 0.4, bilinear, classes 'ant', 'bee', 'cat'" in said
-    assert "Not in the file" not in said
+    notes = " ".join(model.notes)
+    assert "From the file: input 96 x 96, mean 0.5, std 0.4, bilinear, classes 'ant', 'bee', 'cat'" in notes
+    assert "Not in the file" not in notes
 
 
 def test_what_is_asked_for_goes_before_what_the_file_says(tmp_path: Path) -> None:
-    asked = ModelSettings(class_names=("x", "y", "z"), input_size_hw=(64, 64), mean=(0.1, 0.2, 0.3))
+    settings = ModelSettings(class_names=("x", "y", "z"), input_size_hw=(64, 64), mean=(0.1, 0.2, 0.3))
     file = saved(AVERAGES["timm with args.pth.tar"](), tmp_path, "best.pth.tar")
-    model = new_model(NETWORK, file, settings=asked)
+    model = new_model(NETWORK, file, settings=settings)
     assert model.class_names == ("x", "y", "z")
     assert model.preprocessing.input_size_hw == (64, 64)
     assert model.preprocessing.mean == (0.1, 0.2, 0.3)

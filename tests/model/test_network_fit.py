@@ -34,7 +34,7 @@ def saved_network(folder: Path, name: str = NETWORK, **kwargs: Any) -> tuple[Any
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "asked", "grid_hw", "note"),
+    ("kwargs", "settings", "grid_hw", "note"),
     [
         ({"img_size": 96}, {}, (6, 6), "trained at 96 x 96"),
         ({"img_size": (64, 96)}, {"input_size_hw": (64, 96)}, (4, 6), ""),
@@ -43,18 +43,22 @@ def saved_network(folder: Path, name: str = NETWORK, **kwargs: Any) -> tuple[Any
 )
 @pytest.mark.nightly
 def test_a_transformers_size_and_pooling_are_its_tensors_or_the_given_ones(
-    kwargs: dict[str, Any], asked: dict[str, Any], grid_hw: tuple[int, int], note: str, tmp_path: Path
+    kwargs: dict[str, Any], settings: dict[str, Any], grid_hw: tuple[int, int], note: str, tmp_path: Path
 ) -> None:
     net, file = saved_network(tmp_path, "test_vit", **kwargs)
-    model = new_model("test_vit", file, settings=ModelSettings(**asked))
+    model = new_model("test_vit", file, settings=ModelSettings(**settings))
     inputs = torch.randn(1, 3, *model.preprocessing.input_size_hw)
     with torch.no_grad():
         assert torch.allclose(logits(model, inputs), net(inputs), atol=1e-5)
     assert model.grid_hw == grid_hw
     assert note in " ".join(model.notes)
-    again = load_checkpoint(save_checkpoint(model, tmp_path / "kept"))
-    assert torch.equal(logits(again, inputs), logits(model, inputs))
-    assert (again.options, again.grid_hw, again.preprocessing) == (model.options, grid_hw, model.preprocessing)
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "kept"))
+    assert torch.equal(logits(from_disk, inputs), logits(model, inputs))
+    assert (from_disk.options, from_disk.grid_hw, from_disk.preprocessing) == (
+        model.options,
+        grid_hw,
+        model.preprocessing,
+    )
 
 
 def test_a_rectangle_is_not_guessed_from_the_number_of_its_cells(tmp_path: Path) -> None:
@@ -107,8 +111,8 @@ def test_a_replaced_classifier_is_loaded_as_it_is_and_stored_so(kind: str, tmp_p
         expected = net(INPUTS)
     assert torch.allclose(logits(model), expected, atol=1e-5)
     assert model.softmax_head.cam_is_exact == cam_is_exact
-    again = load_checkpoint(save_checkpoint(model, tmp_path / "kept"))
-    assert torch.allclose(logits(again), expected, atol=1e-5)
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "kept"))
+    assert torch.allclose(logits(from_disk), expected, atol=1e-5)
     assumed = "--head-activation" in " ".join(model.notes)
     assert assumed == (kind == "two layers")
 
@@ -124,8 +128,8 @@ def test_one_output_is_no_softmax_and_one_sigmoid_where_it_is_asked_for(tmp_path
     assert model.class_names == ("not crack", "crack")
     assert torch.allclose(logits(model).softmax(1)[:, 1], present, atol=1e-6)
     assert torch.allclose(sigmoid, torch.stack((1 - present, present), dim=1), atol=1e-6)
-    again = load_checkpoint(save_checkpoint(model, tmp_path / "kept"))
-    assert torch.equal(logits(again), logits(model))
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "kept"))
+    assert torch.equal(logits(from_disk), logits(model))
     with pytest.raises(InputError, match="this one has 3"):
         new_model(NETWORK, saved(tensors(), tmp_path, "three.pth"), settings=ModelSettings(sigmoid_output=True))
 
@@ -141,8 +145,8 @@ def test_settings_that_no_tensor_shows_change_the_network_and_are_stored(tmp_pat
     assert not torch.allclose(logits(models[0]), expected, atol=1e-4)
     assert torch.allclose(logits(models[1]), expected, atol=1e-6)
     assert models[0].encoder is not models[1].encoder, "equal weights are not equal networks"
-    again = load_checkpoint(save_checkpoint(models[1], tmp_path / "kept"))
-    assert torch.allclose(logits(again), expected, atol=1e-6)
+    from_disk = load_checkpoint(save_checkpoint(models[1], tmp_path / "kept"))
+    assert torch.allclose(logits(from_disk), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("key", ["pretrained", "checkpoint_path", "pretrained_cfg_overlay", "depth of a mine"])

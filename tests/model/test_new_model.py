@@ -78,10 +78,10 @@ def test_a_finer_stage_of_the_default_is_a_model_of_its_own_and_is_stored_as_suc
     assert model.grid_hw == (14, 14)
     assert model.name == "tf_efficientnet_lite0-stride16"
     path = save_checkpoint(model, tmp_path / model.name)
-    again = load_checkpoint(path)
-    assert again.encoder is model.encoder
-    assert again.encoder is not load_checkpoint().encoder
-    assert tuple(again.features(torch.randn(1, 3, 224, 224)).shape[2:]) == (14, 14)
+    from_disk = load_checkpoint(path)
+    assert from_disk.encoder is model.encoder
+    assert from_disk.encoder is not load_checkpoint().encoder
+    assert tuple(from_disk.features(torch.randn(1, 3, 224, 224)).shape[2:]) == (14, 14)
     (row,) = list_checkpoints(tmp_path)
     assert (row["trained"], row["feature_stage"], row["grid_hw"]) == (False, "stride16", [14, 14])
     assert path.joinpath(TENSORS).stat().st_size < 6e6, "published weights are not stored"
@@ -122,9 +122,11 @@ def test_a_checkpoint_is_published_and_loads_from_its_address(
     assert client.private == {"owner/birds": True}
     uploaded = {path.name for path in (tmp_path / "hub" / "owner" / "birds" / "main").iterdir()}
     assert uploaded == {TENSORS, DESCRIPTION, "README.md"}
-    again = load_checkpoint(address)
+    from_disk = load_checkpoint(address)
     inputs = torch.randn(1, 3, 160, 160)
-    assert torch.equal(again.softmax_logits(again.features(inputs)), model.softmax_logits(model.features(inputs)))
+    assert torch.equal(
+        from_disk.softmax_logits(from_disk.features(inputs)), model.softmax_logits(model.features(inputs))
+    )
     card = (tmp_path / "hub" / "owner" / "birds" / "main" / "README.md").read_text()
     assert card.startswith("---\n")
     assert "library_name: bsig" in card

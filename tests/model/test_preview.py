@@ -59,14 +59,14 @@ def test_the_command_shows_top_classes_and_suggests_the_best_preprocessing(
 ) -> None:
     file, folder = trained
     command = ["new-model", NETWORK, "--weights", str(file), "--class-names", str(folder), "--device", "cpu"]
-    given = ["--mean", "0.1", "--std", "0.5", "--pictures", str(folder), "--out", str(tmp_path / "a")]
-    assert main([*command, *given]) == 0
-    said = capsys.readouterr().err
-    assert "More are right with --mean 0.5 --std 0.5" in said
+    options = ["--mean", "0.1", "--std", "0.5", "--pictures", str(folder), "--out", str(tmp_path / "a")]
+    assert main([*command, *options]) == 0
+    text = capsys.readouterr().err
+    assert "More are right with --mean 0.5 --std 0.5" in text
     assert main([*command, "--mean", "0.5", "--std", "0.5", "--out", str(tmp_path / "b")]) == 0
-    said = capsys.readouterr().err
-    assert "cat.jpg: " in said
-    assert "coffee.jpg: " in said
+    text = capsys.readouterr().err
+    assert "cat.jpg: " in text
+    assert "coffee.jpg: " in text
     description = read_description(tmp_path / "b")
     assert description["class_names"] == ["ant", "bee", "cat"]
     assert description["preprocessing"]["mean"] == [0.5, 0.5, 0.5]

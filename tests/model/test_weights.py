@@ -41,7 +41,7 @@ def test_the_hash_of_a_state_sees_one_changed_number_a_name_and_a_shape() -> Non
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (nn.Sequential(nn.GELU()), nn.Sequential(nn.GELU(approximate="tanh"))),
         (nn.LayerNorm(4, eps=1e-5), nn.LayerNorm(4, eps=1e-6)),
@@ -56,17 +56,17 @@ def test_the_hash_of_a_state_sees_one_changed_number_a_name_and_a_shape() -> Non
     ],
 )
 def test_two_networks_of_the_same_weights_that_compute_something_else_share_no_encoder(
-    one: nn.Module, other: nn.Module
+    first: nn.Module, second: nn.Module
 ) -> None:
-    other.load_state_dict(one.state_dict())
-    weights = state_sha256(one)
-    assert weights == state_sha256(other)
-    assert shared_encoder(one, weights, "cpu") is one
-    assert shared_encoder(other, weights, "cpu") is other
-    assert shared_encoder(copy.deepcopy(one), weights, "cpu") is one
+    second.load_state_dict(first.state_dict())
+    weights = state_sha256(first)
+    assert weights == state_sha256(second)
+    assert shared_encoder(first, weights, "cpu") is first
+    assert shared_encoder(second, weights, "cpu") is second
+    assert shared_encoder(copy.deepcopy(first), weights, "cpu") is first
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_efficientnet"])
 def test_a_network_made_twice_has_the_same_settings(name: str) -> None:
-    made = timm.create_model(name)
-    assert settings_sha256(made) == settings_sha256(timm.create_model(name).train(False))
+    network = timm.create_model(name)
+    assert settings_sha256(network) == settings_sha256(timm.create_model(name).train(False))

@@ -178,9 +178,9 @@ def test_a_shift_of_all_rows_leaves_softmax_and_moves_the_sigmoid(models: dict[s
     vector = torch.randn(512, generator=torch.Generator().manual_seed(1))
     softmax, sigmoid = model.softmax_head.shifted(vector)(features), model.sigmoid_head.shifted(vector)(features)
     assert_close(softmax.softmax(dim=1), model.softmax_logits(features).softmax(dim=1), FLOAT32)
-    moved = (sigmoid - model.sigmoid_logits(features)).detach()
-    assert float(moved.abs().min()) > 1e-4
-    assert_close(moved, moved[:, :1].expand_as(moved), FLOAT32)
+    change = (sigmoid - model.sigmoid_logits(features)).detach()
+    assert float(change.abs().min()) > 1e-4
+    assert_close(change, change[:, :1].expand_as(change), FLOAT32)
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -188,17 +188,17 @@ def test_a_checkpoint_of_it_gives_the_same_logits_and_says_what_it_is(
     name: str, models: dict[str, DualBranch], tmp_path: Path
 ) -> None:
     model = models[name]
-    loaded = load_checkpoint(save_checkpoint(model, tmp_path / "zero-shot"))
-    features = loaded.features(INPUTS)
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "zero-shot"))
+    features = from_disk.features(INPUTS)
     assert torch.equal(features, model.features(INPUTS))
-    assert torch.equal(loaded.sigmoid_logits(features), model.sigmoid_logits(features))
-    assert loaded.metadata["zero_shot"] == {
+    assert torch.equal(from_disk.sigmoid_logits(features), model.sigmoid_logits(features))
+    assert from_disk.metadata["zero_shot"] == {
         "logit_scale": SCALE,
         "logit_bias": BIAS,
         "class_embeddings": {"source": "a matrix in memory", "sha256": None},
     }
-    assert not_trained(loaded) == ZERO_SHOT
-    assert "zero-shot" in repr(loaded)
+    assert not_trained(from_disk) == ZERO_SHOT
+    assert "zero-shot" in repr(from_disk)
 
 
 def test_its_presence_is_the_sigmoids_own_probability_without_a_prior_of_fine_tuning(
@@ -214,9 +214,9 @@ def test_without_scale_and_bias_clips_are_taken_and_said(tmp_path: Path) -> None
     with torch.no_grad():
         expected = 100 * cosines(tower(CLIP)(INPUTS), vectors(512))
     assert_close(model.softmax_logits(model.features(INPUTS)), expected, FLOAT32)
-    said = " ".join(model.notes)
-    assert "100 (CLIP's; none is given: --logit-scale changes it) times the cosine" in said
-    assert "No logit bias is given" in said
+    notes = " ".join(model.notes)
+    assert "100 (CLIP's; none is given: --logit-scale changes it) times the cosine" in notes
+    assert "No logit bias is given" in notes
     assert not model.is_trained
 
 
@@ -230,13 +230,13 @@ def test_a_siglip_tower_is_refused_without_its_learned_numbers(
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "sentence"),
     [((CLASSES, 40), "5 x 40, .* width 512; embed the names"), ((512, CLASSES), "512 x 5, .*it looks transposed")],
 )
 def test_embeddings_of_another_width_are_refused_with_both(
-    shape: tuple[int, int], said: str, models: dict[str, DualBranch]
+    shape: tuple[int, int], sentence: str, models: dict[str, DualBranch]
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=sentence):
         zero_shot_heads(models[CLIP].classifier(), ClassEmbeddings(torch.ones(shape)))
 
 

@@ -117,8 +117,8 @@ def test_a_branch_trained_on_cuda_is_the_branch_of_the_cpu_and_the_softmax_head_
     frozen = state_sha256(base.encoder, base.softmax_head)
     rows = {}
     for device in ("cpu", "cuda"):
-        done = finetuned(patches, tmp_path / device, device)
-        model = load_checkpoint(done.path)
+        result = finetuned(patches, tmp_path / device, device)
+        model = load_checkpoint(result.path)
         assert state_sha256(model.encoder, model.softmax_head) == frozen
         rows[device] = torch.cat([value.flatten() for value in model.sigmoid_head.state_dict().values()])
     start = torch.cat([value.flatten() for value in base.softmax_head.state_dict().values()])
@@ -135,9 +135,9 @@ def test_the_tables_of_an_evaluation_are_those_of_the_cpu(patches: Path) -> None
     numbers = {device: list(leaves(result)) for device, result in results.items()}
     assert [name for name, _ in numbers["cpu"]] == [name for name, _ in numbers["cuda"]]
     far = [
-        (name, ours, theirs)
-        for (name, ours), (_, theirs) in zip(numbers["cpu"], numbers["cuda"], strict=True)
-        if abs(ours - theirs) > max(ONE_OF_TWELVE, 0.05 * abs(ours))
+        (name, cpu, cuda)
+        for (name, cpu), (_, cuda) in zip(numbers["cpu"], numbers["cuda"], strict=True)
+        if abs(cpu - cuda) > max(ONE_OF_TWELVE, 0.05 * abs(cpu))
     ]
     assert not far, far[:5]
 
@@ -156,6 +156,6 @@ def test_one_process_under_torchrun_trains_over_nccl(patches: Path, tmp_path: Pa
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "bsig"),
         *("finetune", str(patches), "--out", str(tmp_path / "branch"), "--device", "cuda", "--epochs", "2"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert process.returncode == 0, process.stderr[-2000:]
     assert asdict(load_checkpoint(tmp_path / "branch", "cuda").preprocessing)

@@ -110,9 +110,9 @@ def test_a_command_on_a_full_disk_says_so_and_leaves_nothing(
     before = (folder / "own" / "checkpoint.json").read_bytes()
     with full_disk():
         code = main(command(name, folder, folder / "out"))
-    said = capsys.readouterr()
-    assert code == 2, said.err
-    check_refused(said.err)
+    output = capsys.readouterr()
+    assert code == 2, output.err
+    check_refused(output.err)
     assert (folder / "own" / "checkpoint.json").read_bytes() == before
     assert [path for path in (folder / "out").rglob("*") if path.is_file()] == []
 
@@ -121,10 +121,10 @@ def test_output_that_a_full_disk_does_not_take_is_said() -> None:
     code = "import sys; sys.stdout = open('/dev/full', 'w'); from bsig.cli.main import main; sys.exit(main(['paper']))"
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    done = run_forked("-c", code)
-    assert done.returncode == 2
-    check_refused(done.stderr)
-    assert done.stderr.count("\n") == 1
+    process = run_forked("-c", code)
+    assert process.returncode == 2
+    check_refused(process.stderr)
+    assert process.stderr.count("\n") == 1
 
 
 # --- no temporary folder ----------------------------------------------------------------------------------------------
@@ -218,8 +218,8 @@ for arguments in json.loads(sys.argv[1]):
 @pytest.fixture
 def nobody() -> None:
     """Skips where this process cannot become another user who still reads the interpreter."""
-    done = run_forked(UNPRIVILEGED, "-m", "this") if hasattr(os, "geteuid") and os.geteuid() == 0 else None
-    if done is None or done.returncode:
+    process = run_forked(UNPRIVILEGED, "-m", "this") if hasattr(os, "geteuid") and os.geteuid() == 0 else None
+    if process is None or process.returncode:
         pytest.skip("only root can become a user without rights, where the system allows it")
 
 
@@ -231,11 +231,11 @@ def test_a_user_who_may_write_nowhere_is_told_so_by_every_command(folder: Path) 
     environment = {**os.environ, "HOME": str(home), "BSIG_CACHE": str(home / "cache"), "PYTHONPATH": str(ROOT)}
     reading = ["doctor", CHECKPOINT, str(CAT)]
     commands = [reading, *(command(name, folder, home / "out") for name in COMMANDS if name != "explain, a zip")]
-    done = run_forked("-c", MANY, json.dumps(commands), env=environment, timeout=600)
-    assert done.returncode == 0, done.stderr
-    said = re.split(r"ENDED (\d+)\n", done.stderr)
-    assert [int(code) for code in said[1::2]] == [0, *([2] * (len(commands) - 1))], done.stderr
-    for words in said[2:-1:2]:
+    process = run_forked("-c", MANY, json.dumps(commands), env=environment, timeout=600)
+    assert process.returncode == 0, process.stderr
+    parts = re.split(r"ENDED (\d+)\n", process.stderr)
+    assert [int(code) for code in parts[1::2]] == [0, *([2] * (len(commands) - 1))], process.stderr
+    for words in parts[2:-1:2]:
         check_refused(words)
     assert list(home.iterdir()) == []
 
@@ -244,10 +244,10 @@ def test_a_user_who_may_write_nowhere_is_told_so_by_every_command(folder: Path) 
 @pytest.mark.parametrize("public", [True, False])
 def test_an_app_whose_work_folder_may_not_be_written_says_so(folder: Path, public: bool) -> None:
     options = ["--public"] if public else []
-    done = run_forked(UNPRIVILEGED, "app.py", "--work-folder", folder / "work", *options)
-    assert done.returncode == 2
-    check_refused(done.stderr)
-    assert str(folder / "work") in done.stderr
+    process = run_forked(UNPRIVILEGED, "app.py", "--work-folder", folder / "work", *options)
+    assert process.returncode == 2
+    check_refused(process.stderr)
+    assert str(folder / "work") in process.stderr
 
 
 @pytest.mark.usefixtures("nobody")

@@ -151,10 +151,10 @@ def test_an_app_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_path:
         )
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}", process, tmp_path / "log", 300)  # type: ignore[arg-type]
-            one = Visitor(f"http://127.0.0.1:{port}")
-            *_, said = one.compare(CAT.read_bytes(), "golf ball", name="Kätzchen.jpg")
-            assert said["class_name"] == "golf ball"
-            run = one.ask("finetune", None, "mine", CHECKPOINT, "own", "full", 1, 0.1, 64, 0)[0]
+            visitor = Visitor(f"http://127.0.0.1:{port}")
+            *_, answer = visitor.compare(CAT.read_bytes(), "golf ball", name="Kätzchen.jpg")
+            assert answer["class_name"] == "golf ball"
+            run = visitor.ask("finetune", None, "mine", CHECKPOINT, "own", "full", 1, 0.1, 64, 0)[0]
             assert (run["standing"], run["epochs_done"]) == ("finished", 1), run
             others = [Visitor(f"http://127.0.0.1:{port}") for _ in range(80)]  # more than there are files
             for other in others:
@@ -162,9 +162,9 @@ def test_an_app_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_path:
                     other.http.get("/health", timeout=0.2)
             for other in others:
                 other.close()
-            *_, said = one.compare(CAT.read_bytes(), "zebra")
-            assert said["class_name"] == "zebra"
-            one.close()
+            *_, answer = visitor.compare(CAT.read_bytes(), "zebra")
+            assert answer["class_name"] == "zebra"
+            visitor.close()
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -196,10 +196,10 @@ def test_killed_at_any_moment_the_app_and_its_worker_leave_whole_files_and_ended
         # An app that starts says of the runs before it how they ended.
         with running_app(tmp_path) as (url, process):
             _check_disk(work)
-            one = Visitor(url)
+            visitor = Visitor(url)
             for name in ("left", "right"):
                 with contextlib.suppress(RefusedError):
-                    one.send("finetune", None, f"{name}{number}", CHECKPOINT, "own", "full", 3, 0.1, 64, 0)
+                    visitor.send("finetune", None, f"{name}{number}", CHECKPOINT, "own", "full", 3, 0.1, 64, 0)
             time.sleep(generator.uniform(0.0, 6.0))
             app = psutil.Process(process.pid)
             victims = [app, *app.children(recursive=True)]
@@ -208,10 +208,10 @@ def test_killed_at_any_moment_the_app_and_its_worker_leave_whole_files_and_ended
             for victim in victims:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     victim.kill()
-            one.close()
+            visitor.close()
     with running_app(tmp_path) as (url, _):
         _check_disk(work)
-        one = Visitor(url)
-        run = one.ask("finetune", None, "last", CHECKPOINT, "own", "full", 3, 0.1, 64, 0)[0]
+        visitor = Visitor(url)
+        run = visitor.ask("finetune", None, "last", CHECKPOINT, "own", "full", 3, 0.1, 64, 0)[0]
         assert run["standing"] == "finished"
-        one.close()
+        visitor.close()

@@ -60,7 +60,7 @@ def _pictures() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010E] = "words"
-    saved = [
+    kinds = [
         (rgb, "JPEG", {}), (rgb, "JPEG", {"progressive": True, "exif": exif}), (rgb.convert("CMYK"), "JPEG", {}),
         (rgb.convert("L"), "JPEG", {"comment": b"words"}),
         (rgb, "MPO", {"save_all": True, "append_images": [rgb.rotate(90)]}),
@@ -76,12 +76,12 @@ def _pictures() -> list[bytes]:
         (rgb, "TIFF", {"save_all": True, "append_images": [rgb.rotate(90)]}),
         (rgb, "BMP", {}), (rgb.quantize(16), "BMP", {}), (rgb.convert("1"), "BMP", {}), (clear, "BMP", {}),
     ]  # fmt: skip
-    made = []
-    for picture, kind, options in saved:
+    contents = []
+    for picture, kind, options in kinds:
         data = io.BytesIO()
         picture.copy().save(data, kind, **options)  # Pillow leaves settings of one format on a picture
-        made.append(data.getvalue())
-    return made
+        contents.append(data.getvalue())
+    return contents
 
 
 def check_picture(content: bytes) -> None:
@@ -111,9 +111,9 @@ JUNK = st.recursive(
 @st.composite
 def descriptions(draw: st.DrawFn) -> bytes:
     """The description with some of its values replaced or left out."""
-    said = json.loads((WHOLE / DESCRIPTION).read_text())
+    entries = json.loads((WHOLE / DESCRIPTION).read_text())
     for _ in range(draw(st.integers(1, 4))):
-        inside: Any = said
+        inside: Any = entries
         while True:
             keys = list(inside) if isinstance(inside, dict) else list(range(min(3, len(inside))))
             key = draw(st.sampled_from(keys))
@@ -124,7 +124,7 @@ def descriptions(draw: st.DrawFn) -> bytes:
             del inside[key]
         else:
             inside[key] = draw(JUNK)
-    return json.dumps(said).encode()
+    return json.dumps(entries).encode()
 
 
 @st.composite
@@ -150,12 +150,12 @@ def headers(draw: st.DrawFn) -> bytes:
 
 def check_checkpoint(folder: Path, description: bytes | None, tensors: bytes | None) -> None:
     """Loads a copy with these files; its hash is made right, so that what is behind it is reached."""
-    said = (WHOLE / DESCRIPTION).read_bytes() if description is None else description
+    content = (WHOLE / DESCRIPTION).read_bytes() if description is None else description
     if tensors is not None:
-        found = hashlib.sha256(tensors).hexdigest()
-        said = json.dumps({**json.loads(said), "tensors_sha256": found}).encode()
+        sha256 = hashlib.sha256(tensors).hexdigest()
+        content = json.dumps({**json.loads(content), "tensors_sha256": sha256}).encode()
         (folder / TENSORS).write_bytes(tensors)
-    (folder / DESCRIPTION).write_bytes(said)
+    (folder / DESCRIPTION).write_bytes(content)
     model = refused(lambda: load_checkpoint(folder))
     assert model is None or isinstance(model, DualBranch)
 
@@ -181,7 +181,7 @@ def test_damaged_tensors_of_checkpoints(checkpoint: Path, cases: int) -> None:
 
 
 def _zips() -> list[bytes]:
-    made = []
+    contents = []
     for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         data = io.BytesIO()
         with zipfile.ZipFile(data, "w", compression) as archive:
@@ -189,11 +189,11 @@ def _zips() -> list[bytes]:
             archive.writestr("pets/dog/2.png", bytes(range(256)) * 4)
             archive.mkdir("pets/empty")
             archive.comment = b"words"
-        made.append(data.getvalue())
+        contents.append(data.getvalue())
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive, archive.open("a/1.png", "w", force_zip64=True) as file:
         file.write(b"x" * 500)
-    return [*made, data.getvalue()]
+    return [*contents, data.getvalue()]
 
 
 NAMES = st.text(max_size=20) | st.sampled_from(
@@ -226,13 +226,13 @@ def check_zip(sandbox: Path, content: bytes) -> None:
     file = sandbox / "sent.zip"
     file.write_bytes(content)
     root = refused(lambda: extract_zip(file, target, LIMITS))
-    found = [path for path in sandbox.rglob("*") if path not in (file, target, target.parent)]
-    assert all(path.is_relative_to(target) and not path.is_symlink() for path in found)
+    paths = [path for path in sandbox.rglob("*") if path not in (file, target, target.parent)]
+    assert all(path.is_relative_to(target) and not path.is_symlink() for path in paths)
     if root is None:
-        assert found == []
+        assert paths == []
     else:
         assert root.is_relative_to(target)
-        sizes = [path.stat().st_size for path in found if path.is_file()]
+        sizes = [path.stat().st_size for path in paths if path.is_file()]
         assert len(sizes) <= LIMITS.files
         assert max(sizes) <= LIMITS.file_bytes
         assert sum(sizes) <= LIMITS.total_bytes
@@ -262,10 +262,10 @@ CELLS = st.text(max_size=30) | st.sampled_from(
 @st.composite
 def indices(draw: st.DrawFn) -> bytes:
     """A table with any columns in any order and any cells, quoted or not."""
-    known = ["file", "class", "split", "width", "height", "boxes_xyxy", "mask"]
-    columns = draw(st.lists(st.sampled_from(known) | st.text(max_size=5), max_size=9))
+    names = ["file", "class", "split", "width", "height", "boxes_xyxy", "mask"]
+    columns = draw(st.lists(st.sampled_from(names) | st.text(max_size=5), max_size=9))
     if draw(st.booleans()):
-        columns = [*known[:2], *columns]
+        columns = [*names[:2], *columns]
     rows = draw(st.lists(st.lists(CELLS, max_size=9), max_size=4))
     lines = [",".join(columns), *(",".join(row) for row in rows)]
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"]))

@@ -54,6 +54,6 @@ def test_the_command_explains_with_the_shipped_checkpoint(installed: Path, tmp_p
     assert explained.startswith("Egyptian cat is here")
     assert json.loads((tmp_path / "out" / "explanation.json").read_text(encoding="utf-8"))["class_index"] == 285
     paths = "from bsig.inputs import paths; print(paths.ROOT, paths.APP.is_file(), paths.EXAMPLES.is_dir())"
-    printed = output("python", "-c", paths)
-    assert str(installed.parent) in printed
-    assert printed.endswith("shipped True True\n")
+    text = output("python", "-c", paths)
+    assert str(installed.parent) in text
+    assert text.endswith("shipped True True\n")

@@ -29,8 +29,8 @@ def head_of(classes: int, width: int = 1280, seed: int = 5) -> PooledLinearHead:
     return PooledLinearHead(linear)
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    states = one.state_dict(), other.state_dict()
+def same(first: nn.Module, second: nn.Module) -> bool:
+    states = first.state_dict(), second.state_dict()
     return states[0].keys() == states[1].keys() and all(
         torch.equal(states[0][key], states[1][key]) for key in states[0]
     )
@@ -42,8 +42,8 @@ def entries_of(path: Path) -> dict[str, Any]:
 
 def change_entries(path: Path, **entries: Any) -> None:
     """Changes entries of `checkpoint.json`; None takes one out."""
-    said = {key: value for key, value in {**entries_of(path), **entries}.items() if value is not None}
-    (path / DESCRIPTION).write_text(json.dumps(said), encoding="utf-8")
+    description = {key: value for key, value in {**entries_of(path), **entries}.items() if value is not None}
+    (path / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
 
 
 def rehash(path: Path) -> None:
@@ -53,8 +53,8 @@ def rehash(path: Path) -> None:
 
 def change_tensors(path: Path, **tensors: Tensor | None) -> None:
     """Changes tensors, with `__` for the dots of their names, and the hash with them; None takes one out."""
-    stored = load_file(path / TENSORS) | {key.replace("__", "."): value for key, value in tensors.items()}
-    save_file({key: value for key, value in stored.items() if value is not None}, path / TENSORS)
+    entries = load_file(path / TENSORS) | {key.replace("__", "."): value for key, value in tensors.items()}
+    save_file({key: value for key, value in entries.items() if value is not None}, path / TENSORS)
     rehash(path)
 
 

@@ -19,13 +19,13 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The one line on stderr of a command that ends with exit code 2."""
     try:
         code = main([str(argument) for argument in arguments])
-    except SystemExit as ended:  # argparse
-        code = ended.code
-    said = capsys.readouterr()
+    except SystemExit as end:  # argparse
+        code = end.code
+    output = capsys.readouterr()
     assert code == 2
-    assert said.out == ""
-    assert said.err.startswith("bsig: ")
-    assert said.err.count("\n") == 1
-    assert said.err.endswith(".\n")
-    assert "Traceback" not in said.err
-    return said.err
+    assert output.out == ""
+    assert output.err.startswith("bsig: ")
+    assert output.err.count("\n") == 1
+    assert output.err.endswith(".\n")
+    assert "Traceback" not in output.err
+    return output.err

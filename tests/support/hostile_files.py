@@ -92,7 +92,7 @@ def bomb() -> bytes:
     return data.getvalue()
 
 
-def many_entries(count: int, said: int | None = None) -> bytes:
+def many_entries(count: int, count_in_file: int | None = None) -> bytes:
     """A zip of that many empty files of a byte of name each; `said` is what its last record says."""
     local = struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"a"
     entry = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
@@ -100,8 +100,8 @@ def many_entries(count: int, said: int | None = None) -> bytes:
     at = len(local)
     zip64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, len(table), at)
     zip64 += struct.pack("<IIQI", 0x07064B50, 0, at + len(table), 1)
-    counts = (min(count, 0xFFFF),) * 2 if said is None else (said, said)
-    size = len(table) if said is None else 47 * said
+    counts = (min(count, 0xFFFF),) * 2 if count_in_file is None else (count_in_file, count_in_file)
+    size = len(table) if count_in_file is None else 47 * count_in_file
     return local + table + zip64 + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, *counts, size, at, 0)
 
 
@@ -145,7 +145,7 @@ def hostile_zips() -> dict[str, tuple[bytes, str]]:
         "no pictures": (zip_of({"a/notes.txt": b"x", "b/notes.txt": b"x"}), "holds no labelled pictures"),
         "file and folder": (zip_of({"a": picture, "a/1.png": picture}), "as a file and as a folder"),
         "100,000 entries": (many_entries(100_000), "the limit is 5000"),
-        "100,000 entries, said to be 3": (many_entries(100_000, said=3), "the limit is 5000"),
+        "100,000 entries, said to be 3": (many_entries(100_000, count_in_file=3), "the limit is 5000"),
         "overlapping entries": (overlapping(), "holds 'a/1.png' twice"),
         "overlapping contents": (overlapping(names=("a/1.png", "b/2.png")), "not a whole zip"),
         "name of no letters": (with_name(b"a/\xff\xfe.png", flag=0x800), "cannot be unpacked"),
@@ -159,17 +159,17 @@ def hostile_zips() -> dict[str, tuple[bytes, str]]:
 def checkpoint_copy(folder: Path, **changes: Any) -> Path:
     """The shipped checkpoint copied to `folder` with changes of its description."""
     shutil.copytree(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT, folder)
-    said = json.loads((folder / DESCRIPTION).read_text())
-    (folder / DESCRIPTION).write_text(json.dumps({**said, **changes}))
+    description = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps({**description, **changes}))
     return folder
 
 
 def with_tensors(folder: Path, content: bytes) -> Path:
     """Other bytes as the folder's tensors, with the hash that they have."""
     (folder / TENSORS).write_bytes(content)
-    said = json.loads((folder / DESCRIPTION).read_text())
-    said["tensors_sha256"] = hashlib.sha256(content).hexdigest()
-    (folder / DESCRIPTION).write_text(json.dumps(said))
+    description = json.loads((folder / DESCRIPTION).read_text())
+    description["tensors_sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / DESCRIPTION).write_text(json.dumps(description))
     return folder
 
 

@@ -63,10 +63,10 @@ class Visitor:
                 if line.startswith("event: "):
                     kind = line.removeprefix("event: ")
                 elif line.startswith("data: ") and kind in ("complete", "error"):
-                    said = json.loads(line.removeprefix("data: "))
+                    answer = json.loads(line.removeprefix("data: "))
                     if kind == "error":
-                        raise RefusedError(said["error"] if isinstance(said, dict) else str(said))
-                    return said
+                        raise RefusedError(answer["error"] if isinstance(answer, dict) else str(answer))
+                    return answer
         raise RefusedError("the stream ended without an answer")
 
     def compare(
@@ -90,9 +90,9 @@ def refusal(ask: Callable[[], Any]) -> str:
     return words
 
 
-def file_data(path: str, **more: Any) -> dict[str, Any]:
+def file_data(path: str, **entries: Any) -> dict[str, Any]:
     """A file as gradio's handlers are told of it."""
-    return {"path": path, "meta": {"_type": "gradio.FileData"}, **more}
+    return {"path": path, "meta": {"_type": "gradio.FileData"}, **entries}
 
 
 @contextlib.contextmanager
@@ -120,10 +120,10 @@ def running_app(
             process.wait()
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 10) -> bool:
+def wait_until(condition: Callable[[], Any], seconds: float = 10) -> bool:
     """Whether it holds within that time."""
     until = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         if time.monotonic() > until:
             return False
         time.sleep(0.05)
@@ -146,9 +146,9 @@ def wait_until_healthy(url: str, process: ForkedProgram, log: Path, seconds: flo
 def resident_bytes(process: psutil.Process) -> int:
     """Memory of a process and of all that it started."""
     size = 0
-    for one in (process, *process.children(recursive=True)):
+    for each in (process, *process.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
-            size += one.memory_info().rss
+            size += each.memory_info().rss
     return size
 
 

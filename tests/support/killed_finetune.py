@@ -65,33 +65,33 @@ def small_model() -> DualBranch:
     return model
 
 
-def arm(where: str) -> None:
+def arm(case: str) -> None:
     """Where the process is to die."""
-    if where == "cache":  # rows are half-written
+    if case == "cache":  # rows are half-written
         feature_file.FeatureFile.publish = dies_at_call(1, feature_file.FeatureFile.publish)
-    elif where == "epoch":  # 3 epochs of the softmax head and 2 of the branch have 6 steps each
+    elif case == "epoch":  # 3 epochs of the softmax head and 2 of the branch have 6 steps each
         descent.Descent._take = dies_at_call(5 * 6 + 4, descent.Descent._take)
-    elif where == "state":
+    elif case == "state":
         training_state.save_file = dies_at_call(3, training_state.save_file, half_saved)
-    elif where == "checkpoint":
+    elif case == "checkpoint":
         checkpoints.save_file = dies_at_call(1, checkpoints.save_file, half_saved)
 
 
-def run(where: str, folder: Path) -> None:
+def run(case: str, folder: Path) -> None:
     model = small_model()
     finetune.start_model = lambda *_: model
-    arm(where)
+    arm(case)
     images = read_dataset(folder / "images")
-    finetune.finetune(images, folder / "run", CONFIG, resume=where == "resume", cache_folder=folder / "cache")
+    finetune.finetune(images, folder / "run", CONFIG, resume=case == "resume", cache_folder=folder / "cache")
 
 
-def forked(where: str, folder: Path) -> int:
+def forked(case: str, folder: Path) -> int:
     """How the run ended: 0, or the signal as a negative number."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            run(where, folder)
+            run(case, folder)
             code = 0
         finally:  # never on into the parent's code
             if code:
@@ -102,12 +102,12 @@ def forked(where: str, folder: Path) -> int:
 
 def main() -> None:
     """Runs each case in FOLDER/WHERE; FOLDER/WHERE-killed is how it looked when it was killed."""
-    folder, ended = Path(sys.argv[1]), {}
-    for where in sys.argv[2:]:
-        killed = forked(where.removesuffix("-again"), folder / where)
-        shutil.copytree(folder / where, folder / f"{where}-killed")
-        ended[where] = (killed, forked("resume", folder / where))
-    (folder / "ended.json").write_text(json.dumps(ended))
+    folder, codes = Path(sys.argv[1]), {}
+    for case in sys.argv[2:]:
+        code = forked(case.removesuffix("-again"), folder / case)
+        shutil.copytree(folder / case, folder / f"{case}-killed")
+        codes[case] = (code, forked("resume", folder / case))
+    (folder / "ended.json").write_text(json.dumps(codes))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ def files_table() -> str:
     with tempfile.TemporaryDirectory() as folder:
         for name, content in contents.items():
             notes = new_model(NETWORK, saved(content(), Path(folder), name)).notes
-            said = " ".join(note for note in notes if not note.startswith(USUAL))
-            rows.append(f"| {name} | loaded | {said} |")
+            text = " ".join(note for note in notes if not note.startswith(USUAL))
+            rows.append(f"| {name} | loaded | {text} |")
         for name, (write, _, _) in BLOCKED.items():
             path = Path(folder) / "weights.pth"
             write(path)

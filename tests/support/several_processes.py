@@ -69,25 +69,25 @@ def trained(processes: Processes, folder: Path) -> dict:
     """Every kind of training on toy features, and one on pictures."""
     head, features = toy()
     part, held_out = split(features, processes), split(replace(features, pooled=features.pooled + 0.1), processes)
-    found = {}
+    results = {}
     for name, config in CONFIGS.items():
         run = train_sigmoid_branch(head, part, config, held_out=held_out)
-        found[name] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
-    found["softmax"] = (fit_softmax_head(part, CLASSES, epochs=5, batch_size=4).state_dict(), [])
+        results[name] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
+    results["softmax"] = (fit_softmax_head(part, CLASSES, epochs=5, batch_size=4).state_dict(), [])
     images, model = read_dataset(folder / "images"), small_model()
     for cache in ("cache", None):
-        kept = folder / f"{cache}{processes.count}" if cache else None
-        pictures = split_features(processes, model, images, INDEX_OF, cache_folder=kept)
+        cache_folder = folder / f"{cache}{processes.count}" if cache else None
+        pictures = split_features(processes, model, images, INDEX_OF, cache_folder=cache_folder)
         run = train_sigmoid_branch(model.softmax_head, pictures, TrainingConfig(epochs=2, batch_size=3))
-        found[f"pictures {cache}"] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
-        found[f"unreadable {cache}"] = pictures.unreadable
+        results[f"pictures {cache}"] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
+        results[f"unreadable {cache}"] = pictures.unreadable
     shift, damped = closed_forms(processes, model, images)
-    found["closed forms"] = ({"shift": shift, "damped": damped}, [])
+    results["closed forms"] = ({"shift": shift, "damped": damped}, [])
     fresh = FreshFeatures(model, images, INDEX_OF, processes=processes)
     run = train_sigmoid_branch(model.softmax_head, fresh, TrainingConfig(epochs=2, batch_size=3))
-    found["fresh"] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
-    found["unreadable fresh"] = fresh.unreadable
-    return found
+    results["fresh"] = (run.head.state_dict(), [asdict(epoch) for epoch in run.history])
+    results["unreadable fresh"] = fresh.unreadable
+    return results
 
 
 def closed_forms(processes: Processes, model: DualBranch, images: LabelledImages) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,41 +95,43 @@ def closed_forms(processes: Processes, model: DualBranch, images: LabelledImages
     head, flat, damping = model.softmax_head, FlatShiftConfig(absent_area=0.5), DampingConfig(most_pictures=5)
     cells, grids = FlatShiftCells(head.last_linear.in_features, flat), DampingGrids(head, 9, damping)
     show_grids(processes, model, images, INDEX_OF, [cells, grids])
-    moved = copy.deepcopy(head)
+    other = copy.deepcopy(head)
     with torch.no_grad():
-        weight = moved.last_linear.weight
+        weight = other.last_linear.weight
         weight += 0.1 * torch.sin(torch.arange(weight.numel())).view_as(weight)
     vector = fit_flat_shift(cells, head, flat, processes).shift.vector
-    return vector, damped_head(grids, head, moved, damping, processes).last_linear.weight.detach()
+    return vector, damped_head(grids, head, other, damping, processes).last_linear.weight.detach()
 
 
 def resumed(processes: Processes, folder: Path) -> dict:
     """A run stopped by the second process alone, then resumed; and the unbroken one."""
     head, features = toy()
-    part, config, asked = split(features, processes), CONFIGS["full"], []
+    part, config, calls = split(features, processes), CONFIGS["full"], []
 
     def stop() -> bool:
-        asked.append(1)
-        return processes.rank == processes.count - 1 and len(asked) > 8  # in the middle of epoch 2
+        calls.append(1)
+        return processes.rank == processes.count - 1 and len(calls) > 8  # in the middle of epoch 2
 
     state = folder / f"state{processes.count}.safetensors"
     broken = train_sigmoid_branch(head, part, config, should_stop=stop, state_file=state)
     whole = train_sigmoid_branch(head, part, config)
-    again = train_sigmoid_branch(head, part, config, state_file=state, resume=True)
+    second = train_sigmoid_branch(head, part, config, state_file=state, resume=True)
     return {
         "stopped": broken.stopped,
         "finished": len(broken.history),
-        "same": all(torch.equal(again.head.state_dict()[key], value) for key, value in whole.head.state_dict().items()),
+        "same": all(
+            torch.equal(second.head.state_dict()[key], value) for key, value in whole.head.state_dict().items()
+        ),
     }
 
 
 def failing(processes: Processes, how: str) -> None:
     head, features = toy()
-    seen = []
+    calls = []
 
     def stop() -> bool:
-        seen.append(1)
-        if len(seen) == 9 and processes.rank == 1:
+        calls.append(1)
+        if len(calls) == 9 and processes.rank == 1:
             if how == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise InputError("the second one cannot go on.")
@@ -145,14 +147,14 @@ def toy_refused() -> None:
 
 
 def main() -> int:
-    what, folder = sys.argv[1], Path(sys.argv[2])
+    case, folder = sys.argv[1], Path(sys.argv[2])
     rank = int(os.environ.get("RANK", "0"))
     try:
         with joined_processes("cpu") as processes, asked_to_stop():
-            if what in ("killed", "raises", "together"):
-                failing(processes, what)
-            found = (trained if what == "trained" else resumed)(processes, folder)
-            torch.save(found, folder / f"{what}-{processes.rank}-of-{processes.count}.pt")
+            if case in ("killed", "raises", "together"):
+                failing(processes, case)
+            result = (trained if case == "trained" else resumed)(processes, folder)
+            torch.save(result, folder / f"{case}-{processes.rank}-of-{processes.count}.pt")
     except InputError as error:
         if rank == 0:
             sys.stderr.write(f"bsig: {error}\n")

@@ -37,12 +37,15 @@ def trained(config: TrainingConfig, **options: object) -> TrainedHead:
     return train_sigmoid_branch(toy_head(), toy_features(), config, **options)
 
 
-def same(one: TrainedHead, other: TrainedHead) -> bool:
-    weights = [torch.equal(one.head.linear.weight, other.head.linear.weight)]
-    weights.append(torch.equal(one.head.linear.bias, other.head.linear.bias))
-    if one.shift:
-        weights += [torch.equal(one.shift.vector, other.shift.vector), torch.equal(one.shift.bias, other.shift.bias)]
-    return all(weights) and one.history == other.history
+def same(first: TrainedHead, second: TrainedHead) -> bool:
+    weights = [torch.equal(first.head.linear.weight, second.head.linear.weight)]
+    weights.append(torch.equal(first.head.linear.bias, second.head.linear.bias))
+    if first.shift:
+        weights += [
+            torch.equal(first.shift.vector, second.shift.vector),
+            torch.equal(first.shift.bias, second.shift.bias),
+        ]
+    return all(weights) and first.history == second.history
 
 
 def refusal(config: TrainingConfig, **options: object) -> str:

@@ -28,9 +28,9 @@ def drop_rights() -> None:
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
-    kept = 1 << READ_EVERYTHING
+    capability = 1 << READ_EVERYTHING
     header = (ctypes.c_uint32 * 2)(LAYOUT, 0)
-    capabilities = (ctypes.c_uint32 * 6)(kept, kept, kept)  # effective, permitted, inheritable
+    capabilities = (ctypes.c_uint32 * 6)(capability, capability, capability)  # effective, permitted, inheritable
     if library.capset(header, capabilities) or library.prctl(AMBIENT, RAISE, READ_EVERYTHING, 0, 0):
         raise OSError(ctypes.get_errno(), "capset")
 

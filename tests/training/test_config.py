@@ -157,9 +157,9 @@ def test_json_that_breaks_a_rule_is_refused_by_name(part: str, name: str, value:
     [("epochs", 4.0, 4), ("learning_rate", 1, 1.0), ("branch", "shift", "shift"), ("positive_weight", None, None)],
 )
 def test_a_form_field_becomes_a_value_of_its_kind(name: str, raw: Any, value: Any) -> None:
-    read = settings_of(TrainingConfig)[name].read(raw)
-    assert read == value
-    assert type(read) is type(value)
+    actual = settings_of(TrainingConfig)[name].read(raw)
+    assert actual == value
+    assert type(actual) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,6 @@ def test_a_fresh_shift_is_refused_because_a_shift_is_of_something() -> None:
 
 
 def test_the_defaults_are_those_of_the_published_code() -> None:
-    said = asdict(TrainingConfig())
-    assert (said["epochs"], said["batch_size"], said["learning_rate"]) == (3, 32, 0.03)
-    assert (said["momentum"], said["weight_decay"], said["positive_weight"]) == (0.9, 5e-4, None)
+    settings = asdict(TrainingConfig())
+    assert (settings["epochs"], settings["batch_size"], settings["learning_rate"]) == (3, 32, 0.03)
+    assert (settings["momentum"], settings["weight_decay"], settings["positive_weight"]) == (0.9, 5e-4, None)

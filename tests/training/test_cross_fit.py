@@ -42,23 +42,23 @@ def test_folds_hold_each_picture_once_and_each_class_evenly() -> None:
 
 def test_each_pictures_logits_are_those_of_a_branch_trained_without_it() -> None:
     features = toy_features(31)
-    seen: list[int] = []
+    counts: list[int] = []
 
     def counting(part: TrainingFeatures) -> ClassificationHead:
-        seen.append(part.count)
+        counts.append(part.count)
         return branch_of(part)
 
     logits, labels = cross_fitted_logits(features, counting, seed=0)
-    assert sum(31 - count for count in seen) == 31
+    assert sum(31 - count for count in counts) == 31
     folds, start = fold_of_picture(features.labels, 5, seed=0), 0
     for fold in range(5):
-        kept = folds != fold
+        is_in_part = folds != fold
         # The same pictures as features of their own, not as a part of others.
-        copy = PooledFeatures(features.pooled[kept], features.labels[kept], ())
-        expected = branch_of(copy).logits(features.pooled[~kept, 0]).detach()
-        count = int((~kept).sum())
+        copy = PooledFeatures(features.pooled[is_in_part], features.labels[is_in_part], ())
+        expected = branch_of(copy).logits(features.pooled[~is_in_part, 0]).detach()
+        count = int((~is_in_part).sum())
         assert torch.equal(logits[start : start + count], expected)
-        assert torch.equal(labels[start : start + count], features.labels[~kept])
+        assert torch.equal(labels[start : start + count], features.labels[~is_in_part])
         start += count
     assert start == len(logits)
 

@@ -30,34 +30,34 @@ def checked(address: Path, model: DualBranch, *, new_head: bool = False) -> Data
 
 def test_counts_matches_and_unreadable_files(folders: Path, default_model: DualBranch) -> None:
     (folders / "golf ball" / "broken.png").write_text("no picture")
-    found = checked(folders, default_model)
-    assert found.match.index_of == {"n01440764_tench": 0, "golf ball": 574}
-    assert found.match.unmatched == ("unicorn",)
-    assert sum(found.counts.values()) + 3 == 31  # one of each class is held out, two of them can be used
-    assert found.held_out == 2
-    assert found.usable == sum(found.counts.values()) - found.counts["unicorn"]
-    assert [text.split("'")[1] for text in found.unreadable] == ["golf ball/broken.png"]
-    words = check_words(found, new_head=False)
-    assert f"{found.usable} pictures to train on, 2 held out" in words  # the unicorn's are not counted
+    check = checked(folders, default_model)
+    assert check.match.index_of == {"n01440764_tench": 0, "golf ball": 574}
+    assert check.match.unmatched == ("unicorn",)
+    assert sum(check.counts.values()) + 3 == 31  # one of each class is held out, two of them can be used
+    assert check.held_out == 2
+    assert check.usable == sum(check.counts.values()) - check.counts["unicorn"]
+    assert [text.split("'")[1] for text in check.unreadable] == ["golf ball/broken.png"]
+    words = check_words(check, new_head=False)
+    assert f"{check.usable} pictures to train on, 2 held out" in words  # the unicorn's are not counted
     assert "2 of 3 classes are the model's" in words
     assert "1 files cannot be read" in words
-    table = check_html(found, default_model.class_names, new_head=False)
+    table = check_html(check, default_model.class_names, new_head=False)
     assert table.index("unicorn") < table.index("golf ball")  # what did not match comes first
     assert "no such class: left out" in table
 
 
 def test_names_of_folders_are_shown_as_text(tmp_path: Path, default_model: DualBranch) -> None:
     names = {"<img src=x onerror=alert(1)>": "red", "b": "green"}
-    found = checked(class_folders(tmp_path / "data", names), default_model, new_head=True)
-    assert "<img" not in check_html(found, default_model.class_names, new_head=True)
+    check = checked(class_folders(tmp_path / "data", names), default_model, new_head=True)
+    assert "<img" not in check_html(check, default_model.class_names, new_head=True)
 
 
 def test_one_class_too_little_that_matches_and_nothing_readable_are_refused(
     tmp_path: Path, default_model: DualBranch
 ) -> None:
-    one = class_folders(tmp_path / "one", {"golf ball": "red"})
+    folder = class_folders(tmp_path / "one", {"golf ball": "red"})
     with pytest.raises(InputError, match=r"holds one class \('golf ball'\).* at least 2"):
-        checked(one, default_model, new_head=True)
+        checked(folder, default_model, new_head=True)
     strange = class_folders(tmp_path / "strange", {"golf ball": "red", "unicorn": "blue"})
     with pytest.raises(InputError, match=r"1 of the 2 classes .* choose 'a new label set'"):
         checked(strange, default_model)
@@ -71,8 +71,8 @@ def test_one_class_too_little_that_matches_and_nothing_readable_are_refused(
 
 def test_the_estimate_grows_with_pictures_views_and_epochs(folders: Path, default_model: DualBranch) -> None:
     splits = train_and_held_out(str(folders), seed=0)
-    few = check_splits(splits, default_model, new_head=True, views=1, epochs=1, batch_size=8)
-    more = check_splits(splits, default_model, new_head=True, views=4, epochs=10, batch_size=8)
-    assert 0 < few.seconds_encoding < more.seconds_encoding
-    assert 0 < few.seconds_training < more.seconds_training
+    small = check_splits(splits, default_model, new_head=True, views=1, epochs=1, batch_size=8)
+    large = check_splits(splits, default_model, new_head=True, views=4, epochs=10, batch_size=8)
+    assert 0 < small.seconds_encoding < large.seconds_encoding
+    assert 0 < small.seconds_training < large.seconds_training
     assert encoding_rate(default_model) == encoding_rate(default_model)  # measured once

@@ -75,34 +75,36 @@ def test_a_new_label_set_gets_a_softmax_head_of_its_own_and_then_its_sigmoid_bra
     images: LabelledImages, tmp_path: Path, cache: Path, default_classifier: Classifier
 ) -> None:
     before = state_sha256(default_classifier.encoder, default_classifier.head)
-    seen: list[Epoch] = []
-    done = finetune(images, tmp_path / "colours3", NEW_HEAD, cache, on_epoch=lambda epoch, _head: seen.append(epoch))
+    epochs: list[Epoch] = []
+    result = finetune(
+        images, tmp_path / "colours3", NEW_HEAD, cache, on_epoch=lambda epoch, _head: epochs.append(epoch)
+    )
     assert state_sha256(default_classifier.encoder, default_classifier.head) == before
     assert names_in(tmp_path) == ["colours3"]  # no state, no temporary folder
     model = load_checkpoint(tmp_path / "colours3")
     assert model.class_names == ("Red Patch", "green", "blue")
     assert model.class_ids == ("001.Red_Patch", "002.green", "blue")
     assert model.encoder is default_classifier.encoder
-    assert torch.equal(model.softmax_head.linear.weight, done.model.softmax_head.linear.weight)
-    assert torch.equal(model.sigmoid_head.linear.weight, done.model.sigmoid_head.linear.weight)
+    assert torch.equal(model.softmax_head.linear.weight, result.model.softmax_head.linear.weight)
+    assert torch.equal(model.sigmoid_head.linear.weight, result.model.sigmoid_head.linear.weight)
     assert not torch.equal(model.sigmoid_head.linear.weight, model.softmax_head.linear.weight)
-    assert [epoch.number for epoch in seen] == [1, 2] == [epoch.number for epoch in done.history]
-    assert seen[-1].softmax_accuracy == 1.0  # coloured patches can be told apart
-    said = model.metadata
-    assert said["training"]["positive_weight"] == 2
-    assert said["training"]["softmax_head"]["epochs"] == 12
-    assert said["data"] == {
+    assert [epoch.number for epoch in epochs] == [1, 2] == [epoch.number for epoch in result.history]
+    assert epochs[-1].softmax_accuracy == 1.0  # coloured patches can be told apart
+    metadata = model.metadata
+    assert metadata["training"]["positive_weight"] == 2
+    assert metadata["training"]["softmax_head"]["epochs"] == 12
+    assert metadata["data"] == {
         "name": "colours", "split": "train", "images": 12, "classes_seen": 3, "classes_unmatched": [], "unreadable": [],
     }  # fmt: skip
-    assert len(said["history"]) == 2
+    assert len(metadata["history"]) == 2
 
 
 def test_folders_named_by_wordnet_id_train_the_thousand_class_head_and_the_rest_is_listed(
     imagenet_images: LabelledImages, tmp_path: Path, cache: Path, default_classifier: Classifier
 ) -> None:
-    done = finetune(imagenet_images, tmp_path / "two", replace(OWN_HEAD, half_precision=True), cache)
-    assert done.match.index_of == {"n01440764": 0, "n03445777_golf_ball": 574}
-    assert done.match.unmatched == ("unicorn",)
+    result = finetune(imagenet_images, tmp_path / "two", replace(OWN_HEAD, half_precision=True), cache)
+    assert result.match.index_of == {"n01440764": 0, "n03445777_golf_ball": 574}
+    assert result.match.unmatched == ("unicorn",)
     model = load_checkpoint(tmp_path / "two")
     assert model.num_classes == 1000
     for name, value in default_classifier.head.state_dict().items():
@@ -151,16 +153,16 @@ def test_a_run_broken_off_leaves_no_checkpoint_and_resumed_gives_the_unbroken_on
     with pytest.raises(KeyboardInterrupt):
         finetune(imagenet_images, tmp_path / "broken", config, cache, on_epoch=stop)
     assert names_in(tmp_path) == [".broken.training", "whole"]
-    seen: list[Epoch] = []
+    epochs: list[Epoch] = []
     finetune(
         imagenet_images,
         tmp_path / "broken",
         config,
         cache,
         resume=True,
-        on_epoch=lambda epoch, _head: seen.append(epoch),
+        on_epoch=lambda epoch, _head: epochs.append(epoch),
     )
-    assert [epoch.number for epoch in seen] == [2]
+    assert [epoch.number for epoch in epochs] == [2]
     assert names_in(tmp_path) == ["broken", "whole"]
     assert (tmp_path / "broken" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
 
@@ -179,8 +181,8 @@ def test_a_checkpoint_can_be_the_start_of_another_and_keeps_its_softmax_branch(
 def test_a_doctored_softmax_branch_stays_marked_under_a_new_sigmoid_branch_and_not_under_a_new_softmax_head(
     imagenet_images: LabelledImages, tmp_path: Path, cache: Path, default_model: DualBranch
 ) -> None:
-    model, said = doctored_model(default_model, torch.full((1280,), 0.01), "delta 0.01")
-    save_checkpoint(model, tmp_path / "doctored", doctored=said)
+    model, description = doctored_model(default_model, torch.full((1280,), 0.01), "delta 0.01")
+    save_checkpoint(model, tmp_path / "doctored", doctored=description)
     for name, config in (("kept", OWN_HEAD), ("anew", NEW_HEAD)):
         config = replace(config, start_from=str(tmp_path / "doctored"))
         finetune(imagenet_images, tmp_path / name, config, cache)
@@ -192,19 +194,19 @@ def test_augmented_views_train_too_and_are_told_in_the_json(
     images: LabelledImages, tmp_path: Path, cache: Path
 ) -> None:
     finetune(images, tmp_path / "views", replace(NEW_HEAD, views=Views(2, seed=4)), cache)
-    said = load_checkpoint(tmp_path / "views").metadata["training"]["views"]
-    assert said == {"count": 2, "smallest_area": 0.35, "seed": 4}
+    views = load_checkpoint(tmp_path / "views").metadata["training"]["views"]
+    assert views == {"count": 2, "smallest_area": 0.35, "seed": 4}
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_listed(tmp_path: Path, cache: Path) -> None:
     folder = class_folders(tmp_path / "images", {"a": "red", "b": "blue"}, count=2)
     (folder / "a" / "bad.jpg").write_bytes(b"not a picture")
-    done = finetune(read_dataset(folder), tmp_path / "out", NEW_HEAD, cache)
-    assert len(done.unreadable) == 1
-    assert "a/bad.jpg" in done.unreadable[0]
-    said = load_checkpoint(tmp_path / "out").metadata["data"]
-    assert said["images"] == 4
-    assert said["unreadable"] == list(done.unreadable)
+    result = finetune(read_dataset(folder), tmp_path / "out", NEW_HEAD, cache)
+    assert len(result.unreadable) == 1
+    assert "a/bad.jpg" in result.unreadable[0]
+    description = load_checkpoint(tmp_path / "out").metadata["data"]
+    assert description["images"] == 4
+    assert description["unreadable"] == list(result.unreadable)
 
 
 # Parts of a run, and runs that end early.
@@ -216,10 +218,10 @@ def test_features_in_hand_give_the_checkpoint_that_the_pictures_give(
     finetune(images, tmp_path / "whole", NEW_HEAD, cache)
     start = start_model(NEW_HEAD)
     data = encoded_data(start, images, NEW_HEAD, cache_folder=cache)
-    done = finetune_on(start, data, tmp_path / "parts", NEW_HEAD)
+    result = finetune_on(start, data, tmp_path / "parts", NEW_HEAD)
     assert data.class_names == images.class_names
     assert data.match.index_of == {"001.Red_Patch": 0, "002.green": 1, "blue": 2}
-    assert done.stopped is None
+    assert result.stopped is None
     assert (tmp_path / "parts" / TENSORS).read_bytes() == (tmp_path / "whole" / TENSORS).read_bytes()
 
 
@@ -228,11 +230,11 @@ def test_held_out_pictures_are_measured_after_each_epoch_and_told(
 ) -> None:
     folder = class_folders(tmp_path / "held", {"001.Red_Patch": "red", "blue": "blue", "violet": "blue"}, count=2)
     held_out = replace(read_dataset(folder), split="val")
-    done = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=held_out)
-    said = load_checkpoint(tmp_path / "out").metadata
-    assert said["data"]["held_out"] == {"split": "val", "images": 4}
-    assert [epoch["held_out_softmax_accuracy"] for epoch in said["history"]] == [1.0, 1.0]
-    assert said["history"][1]["held_out_loss"] == done.history[1].held_out_loss > 0
+    result = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=held_out)
+    metadata = load_checkpoint(tmp_path / "out").metadata
+    assert metadata["data"]["held_out"] == {"split": "val", "images": 4}
+    assert [epoch["held_out_softmax_accuracy"] for epoch in metadata["history"]] == [1.0, 1.0]
+    assert metadata["history"][1]["held_out_loss"] == result.history[1].held_out_loss > 0
     finetune(images, tmp_path / "without", NEW_HEAD, cache)
     assert (tmp_path / "out" / TENSORS).read_bytes() == (tmp_path / "without" / TENSORS).read_bytes()
 
@@ -242,25 +244,25 @@ def test_held_out_pictures_of_other_classes_are_told_and_left_out(
 ) -> None:
     other = read_dataset(class_folders(tmp_path / "held", {"violet": "blue"}, count=1))
     notes: list[str] = []
-    done = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=other, on_note=notes.append)
+    result = finetune(images, tmp_path / "out", NEW_HEAD, cache, held_out=other, on_note=notes.append)
     assert notes[0] == "no picture of split 'train' has a class that is trained: nothing is held out."
-    assert done.history[0].held_out_loss is None
+    assert result.history[0].held_out_loss is None
 
 
 def test_a_stopped_run_leaves_the_checkpoint_of_its_last_epoch_and_can_go_on(
     imagenet_images: LabelledImages, tmp_path: Path, cache: Path
 ) -> None:
     finetune(imagenet_images, tmp_path / "whole", OWN_HEAD, cache)
-    seen: list[PooledLinearHead] = []
-    done = finetune(
+    heads: list[PooledLinearHead] = []
+    result = finetune(
         imagenet_images, tmp_path / "run", OWN_HEAD, cache,
-        on_epoch=lambda _epoch, head: seen.append(head), should_stop=lambda: bool(seen),
+        on_epoch=lambda _epoch, head: heads.append(head), should_stop=lambda: bool(heads),
     )  # fmt: skip
-    assert done.stopped == "stopped on request before epoch 2, step 1 of 2."
+    assert result.stopped == "stopped on request before epoch 2, step 1 of 2."
     model = load_checkpoint(tmp_path / "run")
-    assert torch.equal(model.sigmoid_head.linear.weight, seen[0].linear.weight)
-    said = model.metadata["training"]
-    assert (said["finished_epochs"], said["epochs"], said["stopped"]) == (1, 2, done.stopped)
+    assert torch.equal(model.sigmoid_head.linear.weight, heads[0].linear.weight)
+    description = model.metadata["training"]
+    assert (description["finished_epochs"], description["epochs"], description["stopped"]) == (1, 2, result.stopped)
     assert len(model.metadata["history"]) == 1
     assert names_in(tmp_path) == [".run.training", "run", "whole"]
     assert finetune(imagenet_images, tmp_path / "run", OWN_HEAD, cache, resume=True).stopped is None
@@ -309,7 +311,7 @@ def test_a_place_that_must_not_be_written_is_refused_before_a_picture_is_encoded
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "sentence"),
     [
         (FinetuneConfig(backbone="no_such_model"), "`backbone` (='no_such_model')"),
         (FinetuneConfig(start_from="no-such-checkpoint"), "`checkpoint` (='no-such-checkpoint')"),
@@ -317,9 +319,9 @@ def test_a_place_that_must_not_be_written_is_refused_before_a_picture_is_encoded
     ],
 )
 def test_an_unknown_start_or_device_is_refused_by_name(
-    images: LabelledImages, tmp_path: Path, cache: Path, config: FinetuneConfig, said: str
+    images: LabelledImages, tmp_path: Path, cache: Path, config: FinetuneConfig, sentence: str
 ) -> None:
-    assert said in refusal(images, tmp_path / "out", config, cache)
+    assert sentence in refusal(images, tmp_path / "out", config, cache)
 
 
 # Closed forms.
@@ -342,10 +344,10 @@ def test_flat_shift_damping_and_branch_share_one_encoding(
     rows.clear()
     finetune(images, tmp_path / "again", config, tmp_path / "cache")
     assert sum(rows) == 2 * 12  # pooled features are kept, feature maps are not
-    first, again = (load_checkpoint(tmp_path / name) for name in ("first", "again"))
-    assert_close(again.sigmoid_head.linear.weight, first.sigmoid_head.linear.weight.detach().numpy(), FLOAT32)
-    assert again.metadata["training"]["flat_shift"]["pictures"] == 12
-    assert again.metadata["training"]["damping"] == asdict(DampingConfig())
+    first, second = (load_checkpoint(tmp_path / name) for name in ("first", "again"))
+    assert_close(second.sigmoid_head.linear.weight, first.sigmoid_head.linear.weight.detach().numpy(), FLOAT32)
+    assert second.metadata["training"]["flat_shift"]["pictures"] == 12
+    assert second.metadata["training"]["damping"] == asdict(DampingConfig())
 
 
 def test_features_without_feature_maps_refuse_what_needs_them(
@@ -395,17 +397,17 @@ def test_a_fine_tune_ends_with_a_calibration_and_a_line_that_says_on_what(
     notes: list[str] = []
     config = replace(NEW_HEAD, training=replace(NEW_HEAD.training, **training))
     config = replace(config, **closed_forms)
-    done = finetune(many_images, tmp_path / "calibrated", config, cache, on_note=notes.append)
+    result = finetune(many_images, tmp_path / "calibrated", config, cache, on_note=notes.append)
     presence = load_checkpoint(tmp_path / "calibrated").presence
     assert presence is not None
-    assert presence == done.model.presence
+    assert presence == result.model.presence
     assert presence.source == "24 training pictures of 'colours', each read by a branch that was trained without it"
     assert [note for note in notes if note.startswith("presence calibrated on 24 training pictures")]
     # The kept branch is the one that is trained without a calibration.
     finetune(many_images, tmp_path / "plain", replace(config, calibrate=False), cache, on_note=notes.append)
     plain = load_checkpoint(tmp_path / "plain")
     assert plain.presence is None
-    assert torch.equal(plain.sigmoid_head.linear.weight, done.model.sigmoid_head.linear.weight)
+    assert torch.equal(plain.sigmoid_head.linear.weight, result.model.sigmoid_head.linear.weight)
     assert sum(note.startswith("presence") for note in notes) == 1
 
 

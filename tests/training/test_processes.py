@@ -34,12 +34,12 @@ def torchrun(*command: object, count: int = 2) -> subprocess.CompletedProcess[st
 
 def alone(*command: object) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = run_forked(*command, env=environment)
-    assert done.returncode == 0, done.stderr
+    process = run_forked(*command, env=environment)
+    assert process.returncode == 0, process.stderr
 
 
-def found(folder: Path, what: str, rank: int, count: int) -> Any:
-    return torch.load(folder / f"{what}-{rank}-of-{count}.pt", weights_only=False)
+def result_of(folder: Path, name: str, rank: int, count: int) -> Any:
+    return torch.load(folder / f"{name}-{rank}-of-{count}.pt", weights_only=False)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, dict]
     images = class_folders(folder / "images", {"a": "red", "b": "blue"}, count=4)
     (images / "b" / "bad.png").write_bytes(b"not a picture")
     alone(SCRIPT, "trained", folder)
-    done = run_together(2, SCRIPT, "trained", folder)
-    assert done.returncode == 0, done.stderr
-    return found(folder, "trained", 0, 1), found(folder, "trained", 0, 2), found(folder, "trained", 1, 2)
+    process = run_together(2, SCRIPT, "trained", folder)
+    assert process.returncode == 0, process.stderr
+    return result_of(folder, "trained", 0, 1), result_of(folder, "trained", 0, 2), result_of(folder, "trained", 1, 2)
 
 
 RUNS = ["full", "shift", "held", "single", "softmax", "pictures cache", "pictures None", "closed forms", "fresh"]
@@ -85,16 +85,16 @@ def test_what_cannot_be_read_is_known_to_all(results: tuple[dict, dict, dict]) -
 
 
 def test_a_wish_to_stop_in_one_process_stops_all_and_the_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    done = run_together(2, SCRIPT, "resumed", tmp_path)
-    assert done.returncode == 0, done.stderr
+    process = run_together(2, SCRIPT, "resumed", tmp_path)
+    assert process.returncode == 0, process.stderr
     for rank in (0, 1):
-        said = found(tmp_path, "resumed", rank, 2)
-        assert said == {"stopped": "stopped on request before epoch 2, step 3 of 6.", "finished": 1, "same": True}
+        outcome = result_of(tmp_path, "resumed", rank, 2)
+        assert outcome == {"stopped": "stopped on request before epoch 2, step 3 of 6.", "finished": 1, "same": True}
 
 
 @pytest.mark.parametrize("launch", [partial(run_together, 2), pytest.param(torchrun, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "sentence"),
     [
         ("together", "bsig: the second one is refused."),
         ("raises", "bsig: the second one cannot go on; start it again with --resume to go on."),
@@ -102,11 +102,11 @@ def test_a_wish_to_stop_in_one_process_stops_all_and_the_run_goes_on_bit_for_bit
     ],
 )
 def test_a_process_that_fails_ends_all_with_one_sentence(
-    tmp_path: Path, launch: Callable[..., subprocess.CompletedProcess[str]], how: str, said: str
+    tmp_path: Path, launch: Callable[..., subprocess.CompletedProcess[str]], how: str, sentence: str
 ) -> None:
-    done = launch(SCRIPT, how, tmp_path)
-    assert done.returncode != 0
-    assert [line for line in done.stderr.splitlines() if line.startswith("bsig:")] == [said]
+    process = launch(SCRIPT, how, tmp_path)
+    assert process.returncode != 0
+    assert [line for line in process.stderr.splitlines() if line.startswith("bsig:")] == [sentence]
     assert list(tmp_path.iterdir()) == []
 
 

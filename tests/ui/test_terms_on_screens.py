@@ -63,16 +63,16 @@ class _Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        attributes = dict(attrs)
         titles_a_row = tag == "td" and self._in_row == 0
         self._in_row = 0 if tag == "tr" else self._in_row + (tag in ("td", "th"))
-        if tag in ("th", "dt") or found.get("role") == "heading" or titles_a_row:
+        if tag in ("th", "dt") or attributes.get("role") == "heading" or titles_a_row:
             self._open = tag
             self.heads.append("")
         if tag == "small":  # what stands below a title explains it
             self._open = None
-        if "bsig-term" in (found.get("class") or ""):
-            self.marks.append(((found.get("aria-describedby") or "").removeprefix(ENTRY), tag))
+        if "bsig-term" in (attributes.get("class") or ""):
+            self.marks.append(((attributes.get("aria-describedby") or "").removeprefix(ENTRY), tag))
         self.text.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
@@ -93,16 +93,16 @@ def screens() -> dict[str, str]:
     encoded = bench.encode(example.path, None)
     explanation = encoded.explain("golf ball")
     report = collapse_report(encoded, explanation.class_index, "cam")
-    shifted = shifted_picture(encoded, explanation.class_index, "cam", ShiftRequest())
+    picture = shifted_picture(encoded, explanation.class_index, "cam", ShiftRequest())
     run = read_results(bench.checkpoint_path(bench.default_checkpoint))[0]
-    found = {
+    pages = {
         "both branches": number_table([explanation]),
         "note": reading_note(encoded, explanation, Drawing()),
-        "shift softmax": probability_table(shifted, encoded.model.class_names, "softmax"),
-        "shift sigmoid": probability_table(shifted, encoded.model.class_names, "sigmoid"),
+        "shift softmax": probability_table(picture, encoded.model.class_names, "softmax"),
+        "shift sigmoid": probability_table(picture, encoded.model.class_names, "sigmoid"),
         "where is zero": zero_table(encoded, explanation.class_index, *fitted_shift_of(bench, encoded)),
         "possible": f"<p>{possible_and_actual(encoded, explanation.class_index)}</p>",
-        "proof": proof_table(bench, None, shifted.vector, "cam"),
+        "proof": proof_table(bench, None, picture.vector, "cam"),
         "numbers": sign_collapse_tab.numbers_table(diagnose(encoded, report.explanation), "logits"),
         "collapse": sign_collapse_tab.finding_html(report),
         "models": models_html(bench),
@@ -116,16 +116,16 @@ def screens() -> dict[str, str]:
     with built_demo(bench) as demo:
         for block in demo.blocks.values():
             if isinstance(value := getattr(block, "value", None), str) and value.lstrip().startswith("<"):
-                found[f"html {block._id}"] = value
-        found["controls"] = "".join(f"<p>{html.escape(text)}</p>" for text in _words_of_controls(demo))
-    return found
+                pages[f"html {block._id}"] = value
+        pages["controls"] = "".join(f"<p>{html.escape(text)}</p>" for text in _words_of_controls(demo))
+    return pages
 
 
 def _words_of_controls(demo: Any) -> Iterator[str]:
     """Labels, the lines below them, choices that are seen, buttons; not the hidden components of the web API."""
     for block in demo.blocks.values():
         hidden = [block, block.parent, getattr(block.parent, "parent", None)]
-        if any(getattr(one, "visible", True) is False for one in hidden if one is not None and one is not demo):
+        if any(getattr(each, "visible", True) is False for each in hidden if each is not None and each is not demo):
             continue
         for name in ("label", "info", "placeholder"):
             if isinstance(text := getattr(block, name, None), str):
@@ -136,16 +136,16 @@ def _words_of_controls(demo: Any) -> Iterator[str]:
 
 
 def test_every_term_of_a_heading_or_a_column_is_explained_there(screens: dict[str, str]) -> None:
-    seen = set()
+    terms = set()
     for name, content in screens.items():
         if 'id="glossary"' in content:
             continue
         page = _Page(content)
         explained = {key for key, _ in page.marks}
-        wanted = {key for text in page.heads for _, _, key in terms_in(text)}
-        assert wanted <= explained, (name, wanted - explained)
-        seen |= wanted
-    assert {"softmax", "sigmoid", "auc", "gt_known", "max_box", "mosaic", "at_own", "shift", "margin"} <= seen
+        own_terms = {key for text in page.heads for _, _, key in terms_in(text)}
+        assert own_terms <= explained, (name, own_terms - explained)
+        terms |= own_terms
+    assert {"softmax", "sigmoid", "auc", "gt_known", "max_box", "mosaic", "at_own", "shift", "margin"} <= terms
 
 
 def test_what_is_marked_can_be_focused_and_has_its_entry(screens: dict[str, str]) -> None:
@@ -157,8 +157,8 @@ def test_what_is_marked_can_be_focused_and_has_its_entry(screens: dict[str, str]
 
 
 def test_every_entry_is_in_the_glossary_and_the_glossary_is_on_the_page(screens: dict[str, str]) -> None:
-    (shown,) = [content for content in screens.values() if 'id="glossary"' in content]
-    text = "".join(_Page(shown).text)
+    (page,) = [content for content in screens.values() if 'id="glossary"' in content]
+    text = "".join(_Page(page).text)
     for term in TERMS.values():
         assert term.meaning in text
         assert term.title.casefold() in text.casefold()
@@ -166,15 +166,15 @@ def test_every_entry_is_in_the_glossary_and_the_glossary_is_on_the_page(screens:
 
 def test_no_screen_has_a_word_of_the_field_without_an_entry(screens: dict[str, str]) -> None:
     spelt = {name.casefold() for term in TERMS.values() for name in term.names}
-    missing = set()
+    words = set()
     for name, content in screens.items():
         text = " ".join("".join(_Page(content).text).split())
         for word in JARGON:
             is_there = re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text, re.IGNORECASE)
             if is_there and word.casefold() not in spelt:
-                missing.add((name, word))
+                words.add((name, word))
         for letters in re.findall(r"(?<![\w.-])[A-Z]{2,}[A-Za-z0-9]*(?![\w.-])", text):
-            is_known = letters in KNOWN or letters.casefold() in spelt or any(letters in one for one in CAM_NAMES)
+            is_known = letters in KNOWN or letters.casefold() in spelt or any(letters in name_ for name_ in CAM_NAMES)
             if not is_known:
-                missing.add((name, letters))
-    assert not {word for _, word in missing}
+                words.add((name, letters))
+    assert not {word for _, word in words}

@@ -46,11 +46,11 @@ def bench() -> Workbench:
 @pytest.fixture
 def forwards(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Grows by one entry, the batch size, with every run of the default checkpoint's encoder."""
-    counted: list[int] = []
+    batch_sizes: list[int] = []
     network: Any = fast_encoder(bench.model(None).encoder, "torch", torch.zeros(1, 3, 224, 224)).run
-    handle = network.register_forward_pre_hook(lambda _, inputs: counted.append(len(inputs[0])))
+    handle = network.register_forward_pre_hook(lambda _, inputs: batch_sizes.append(len(inputs[0])))
     monkeypatch.setattr(bench, "_encodings", RecentlyUsed[EncodedImage](8))
-    yield counted
+    yield batch_sizes
     handle.remove()
 
 
@@ -58,67 +58,67 @@ def forwards(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    kept: RecentlyUsed[str] = RecentlyUsed(2)
-    made: list[str] = []
+    cache: RecentlyUsed[str] = RecentlyUsed(2)
+    calls: list[str] = []
 
     def get(key: str) -> str:
-        return kept.get(key, lambda: made.append(key) or key.upper())
+        return cache.get(key, lambda: calls.append(key) or key.upper())
 
     assert [get("a"), get("b"), get("a"), get("c")] == ["A", "B", "A", "C"]
-    assert made == ["a", "b", "c"]
-    assert len(kept) == 2
+    assert calls == ["a", "b", "c"]
+    assert len(cache) == 2
     get("a")
-    assert made == ["a", "b", "c"]
+    assert calls == ["a", "b", "c"]
     get("b")
-    assert made == ["a", "b", "c", "b"]
-    assert kept._making == {}  # a lock for each picture ever seen would be kept
+    assert calls == ["a", "b", "c", "b"]
+    assert cache._making == {}  # a lock for each picture ever seen would be kept
 
 
 def test_what_fails_is_raised_and_not_kept() -> None:
-    kept: RecentlyUsed[int] = RecentlyUsed(2)
+    cache: RecentlyUsed[int] = RecentlyUsed(2)
 
     def fails() -> int:
         raise InputError("no")
 
     for _ in range(2):
         with pytest.raises(InputError, match="no"):
-            kept.get("key", fails)
-    assert len(kept) == 0
-    assert kept.get("key", lambda: 7) == 7
+            cache.get("key", fails)
+    assert len(cache) == 0
+    assert cache.get("key", lambda: 7) == 7
 
 
 def test_many_threads_make_a_value_once_and_do_not_wait_for_other_keys() -> None:
-    kept: RecentlyUsed[object] = RecentlyUsed(4)
-    started, may_finish, made = threading.Event(), threading.Event(), []
+    cache: RecentlyUsed[object] = RecentlyUsed(4)
+    start, may_finish, calls = threading.Event(), threading.Event(), []
 
     def slow() -> object:
-        made.append(1)
-        started.set()
+        calls.append(1)
+        start.set()
         assert may_finish.wait(20)
         return object()
 
     values: list[object] = []
-    threads = [threading.Thread(target=lambda: values.append(kept.get("slow", slow))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: values.append(cache.get("slow", slow))) for _ in range(8)]
     for thread in threads:
         thread.start()
-    assert started.wait(20)
-    assert kept.get("other", lambda: 1) == 1
+    assert start.wait(20)
+    assert cache.get("other", lambda: 1) == 1
     may_finish.set()
     for thread in threads:
         thread.join(20)
     assert len(values) == 8
     assert len({id(value) for value in values}) == 1
-    assert made == [1]
+    assert calls == [1]
 
 
 def test_many_threads_and_few_places_never_mix_up_values() -> None:
-    kept: RecentlyUsed[int] = RecentlyUsed(2)
+    cache: RecentlyUsed[int] = RecentlyUsed(2)
     wrong: list[tuple[int, int]] = []
 
     def ask(first: int) -> None:
         for step in range(200):
             key = (first + step) % 5
-            value = kept.get(key, lambda key=key: key * 10)
+            value = cache.get(key, lambda key=key: key * 10)
             if value != key * 10:
                 wrong.append((key, value))
 
@@ -128,8 +128,8 @@ def test_many_threads_and_few_places_never_mix_up_values() -> None:
     for thread in threads:
         thread.join(20)
     assert wrong == []
-    assert len(kept) == 2
-    assert kept._making == {}
+    assert len(cache) == 2
+    assert cache._making == {}
 
 
 # --- Workbench --------------------------------------------------------------------------------------------------------
@@ -155,10 +155,10 @@ def test_each_checkpoint_has_its_own_encoding(bench: Workbench) -> None:
 
 
 def test_the_encoding_equals_the_librarys(bench: Workbench) -> None:
-    kept = bench.encode(PICTURE, None)
+    encoded = bench.encode(PICTURE, None)
     fresh = Explainer(bench.model(None)).encode(PICTURE)
-    assert torch.equal(kept.features, fresh.features)
-    np.testing.assert_array_equal(np.asarray(kept.crop), np.asarray(fresh.crop))
+    assert torch.equal(encoded.features, fresh.features)
+    np.testing.assert_array_equal(np.asarray(encoded.crop), np.asarray(fresh.crop))
 
 
 @pytest.mark.parametrize(
@@ -190,14 +190,16 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(bench: Workbench,
 
 
 def test_a_question_about_a_picture_is_answered_once(bench: Workbench, forwards: list[int], tmp_path: Path) -> None:
-    made: list[str] = []
+    questions: list[str] = []
 
     def answer(question: str, *files: Path) -> str:
-        return bench.answer(bench.encode(PICTURE, None), question, lambda: (made.append(question) or question, files))
+        return bench.answer(
+            bench.encode(PICTURE, None), question, lambda: (questions.append(question) or question, files)
+        )
 
     for question in ("golf ball", "zebra", "golf ball", "zebra"):
         assert answer(question) == question
-    assert made == ["golf ball", "zebra"]
+    assert questions == ["golf ball", "zebra"]
     other = bench.encode(example_by_key("rocket").path, None)
     assert bench.answer(other, "zebra", lambda: ("another picture's", ())) == "another picture's"
     assert answer("zebra") == "zebra"
@@ -207,13 +209,13 @@ def test_a_question_about_a_picture_is_answered_once(bench: Workbench, forwards:
 def test_an_answer_goes_with_its_files_and_with_its_picture(
     bench: Workbench, forwards: list[int], tmp_path: Path
 ) -> None:
-    file, made = tmp_path / "map.png", []
+    file, calls = tmp_path / "map.png", []
 
     def answer() -> int:
         def make() -> tuple[int, list[Path]]:
             file.write_text("a map")
-            made.append(len(made))
-            return len(made), [file]
+            calls.append(len(calls))
+            return len(calls), [file]
 
         return bench.answer(bench.encode(PICTURE, None), "golf ball", make)
 
@@ -244,15 +246,15 @@ def ask(bench: Workbench) -> Iterator[Ask]:
                 handlers.setdefault(block.fn.__name__, block)
         controls = {part.elem_id: part for part in handlers["on_choice"].inputs}
 
-        def asked(name: str, **changed: Any) -> Any:
+        def asked(name: str, **changes: Any) -> Any:
             values = {
                 "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
                 "weights": "signed", "reading": "", "strength": OWN_STRENGTH, "other-class": None, "more-classes": [],
                 "finer-grid": False, "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
                 "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own-scale": False,
             }  # fmt: skip
-            assert set(changed) <= set(values) == set(controls)
-            return handlers[name].fn({controls[key]: value for key, value in {**values, **changed}.items()})
+            assert set(changes) <= set(values) == set(controls)
+            return handlers[name].fn({controls[key]: value for key, value in {**values, **changes}.items()})
 
         yield asked
 
@@ -310,36 +312,36 @@ def test_a_clone_says_so_and_offers_the_fine_tune_of_it(ask: Ask, bench: Workben
 
 
 def test_a_method_that_allows_only_the_plain_reading_does_not_leave_it_behind(ask: Ask) -> None:
-    def reading(**changed: Any) -> str:
-        answers = ask("on_method", **changed)
+    def reading(**changes: Any) -> str:
+        answers = ask("on_method", **changes)
         return next(update["value"] for part, update in answers.items() if part.elem_id == "reading")
 
     assert reading(method="layer-cam", reading="levelled") == "plain"
     assert reading(method="cam", reading="plain") == "levelled"
 
 
-def _drawn(answers: dict[Any, Any]) -> tuple[dict[str, str], Any]:
+def _answer_texts(answers: dict[Any, Any]) -> tuple[dict[str, str], Any]:
     """What is written, by id, and what asks for finer maps."""
-    written = {part.elem_id: str(update) for part, update in answers.items() if part.elem_id}
+    texts = {part.elem_id: str(update) for part, update in answers.items() if part.elem_id}
     (sharpening,) = (update for part, update in answers.items() if isinstance(part, gr.State))
-    return written, sharpening
+    return texts, sharpening
 
 
 def test_maps_are_drawn_on_the_models_own_grid_and_then_on_the_finer_one(
     ask: Ask, bench: Workbench, forwards: list[int]
 ) -> None:
-    def rows(written: dict[str, str]) -> list[dict[str, Any]]:
-        return [row for row in json.loads(re.sub("<.*?>", "", written["cells"]))["rows"] if row]
+    def rows(texts: dict[str, str]) -> list[dict[str, Any]]:
+        return [row for row in json.loads(re.sub("<.*?>", "", texts["cells"]))["rows"] if row]
 
     wish: dict[str, Any] = {"class": "golf ball", "finer-grid": True, "more-classes": ["zebra"]}
-    first, sharpening = _drawn(ask("on_choice", **wish))
+    first, sharpening = _answer_texts(ask("on_choice", **wish))
     assert sharpening is not None
     assert "The finer maps follow." in first["note"]
-    again = _drawn(ask("on_choice", **wish))[1]
-    assert again not in (None, sharpening), "each answer in coarse maps asks for finer ones"
+    second_sharpening = _answer_texts(ask("on_choice", **wish))[1]
+    assert second_sharpening not in (None, sharpening), "each answer in coarse maps asks for finer ones"
     assert forwards == [1]
     bench.encode(PICTURE, None, finer_grid=True)
-    second, sharpening = _drawn(ask("on_choice", **wish))
+    second, sharpening = _answer_texts(ask("on_choice", **wish))
     assert sharpening is None
     assert "follow" not in second["note"]
     assert forwards == [1], "the coarse features are not computed again"
@@ -347,14 +349,14 @@ def test_maps_are_drawn_on_the_models_own_grid_and_then_on_the_finer_one(
         assert before["name"] == after["name"], "the rows are about the same classes"
         assert np.shape(before["sigmoid"]) == (7, 7)
         assert np.shape(after["softmax"]) == np.shape(after["alone"]) == (14, 14)
-    presences = [written["finding"].split("(")[1].split(")")[0] for written in (first, second)]
+    presences = [texts["finding"].split("(")[1].split(")")[0] for texts in (first, second)]
     assert presences[0] == presences[1], "how likely the class is does not change with the grid"
     heads = re.sub("<[^>]+>", "", second["numbers"].split("<tbody")[0])
     assert re.findall(r"\d+ x \d+", heads) == ["7 x 7"] * 2 + ["14 x 14"] * 3
     assert not re.findall(r"\d+ x \d+", first["numbers"])
     assert second["map-softmax"] != first["map-softmax"]
     assert second["why-pairwise"] != first["why-pairwise"]
-    own, sharpening = _drawn(ask("on_choice", **{**wish, "finer-grid": False}))
+    own, sharpening = _answer_texts(ask("on_choice", **{**wish, "finer-grid": False}))
     assert sharpening is None
     assert own["map-softmax"] == first["map-softmax"], "a key of its own in every cache"
 
@@ -365,7 +367,7 @@ def test_a_model_without_a_finer_grid_offers_none_and_is_shown_on_its_own(
     fine = replace(default_classifier, options=BackboneOptions("stride16"))
     bench.register("fine already", lambda: DualBranch(fine, name="fine already"))
     answers = ask("on_new_picture", checkpoint="fine already", **{"finer-grid": True})
-    assert _drawn(answers)[1] is None
+    assert _answer_texts(answers)[1] is None
     (box,) = (update for part, update in answers.items() if part.elem_id == "finer-grid")
     assert (box["visible"], box["value"]) == (False, False)
     (box,) = (update for part, update in ask("on_new_picture").items() if part.elem_id == "finer-grid")
@@ -421,9 +423,9 @@ def _copy_of_the_default(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("changed", ["class_names", "preprocessing"])
+@pytest.mark.parametrize("part", ["class_names", "preprocessing"])
 def test_two_checkpoints_of_one_name_and_the_same_tensors_do_not_answer_for_each_other(
-    tmp_path: Path, changed: str
+    tmp_path: Path, part: str
 ) -> None:
     """As two visitors may upload them: each sees its own class names, through its own crop."""
     entries = json.loads((CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / DESCRIPTION).read_text())
@@ -433,7 +435,7 @@ def test_two_checkpoints_of_one_name_and_the_same_tensors_do_not_answer_for_each
     }
     bench = Workbench(limits=Limits.public(), visitor_spaces=VisitorSpaces(Limits.public(), tmp_path / "work"))
     first, second = (bench.visitor_spaces._space_named(name) for name in ("first", "second"))
-    for space, entry in ((first, {}), (second, changes[changed])):
+    for space, entry in ((first, {}), (second, changes[part])):
         space.folder = tmp_path / str(space.number)
         _copy_of_the_default(space.folder / "checkpoints" / "mine", **entry)
 
@@ -449,7 +451,7 @@ def test_two_checkpoints_of_one_name_and_the_same_tensors_do_not_answer_for_each
         assert encoded.model.class_names == own.class_names
         assert encoded.preprocessing == own.preprocessing
         assert asked(space) is encoded
-    assert np.array_equal(asked(first).crop, asked(second).crop) is (changed == "class_names")
+    assert np.array_equal(asked(first).crop, asked(second).crop) is (part == "class_names")
     bench.visitor_spaces.close()
 
 

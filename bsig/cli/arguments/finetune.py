@@ -75,5 +75,5 @@ def _add_settings(
             continue
         choices = f"; {' or '.join(setting.choices)}" if setting.choices else ""
         value = getattr(defaults, name)
-        shown = default or (setting.empty if value is None else value)
-        add(type=setting.kind, metavar=setting.metavar, help=f"{text}{choices} (default: {shown})")
+        value_text = default or (setting.empty if value is None else value)
+        add(type=setting.kind, metavar=setting.metavar, help=f"{text}{choices} (default: {value_text})")

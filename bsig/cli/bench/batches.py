@@ -36,8 +36,8 @@ def batches_results(bench: Bench) -> dict[str, Any]:
             acts[BARE.format(ENCODE_BATCH) + suffix] = partial(_bare, model, last, count)
             acts[MANY + suffix] = partial(_encode_many, model, paths)
         times = alternating(acts, rounds, bench.tell, warm_up=1)
-        written: Acts = {FOLDER: partial(_explain_folder, folder / "data", folder / "out")}
-        times |= alternating(written, 1, bench.tell, warm_up=0)
+        folder_acts: Acts = {FOLDER: partial(_explain_folder, folder / "data", folder / "out")}
+        times |= alternating(folder_acts, 1, bench.tell, warm_up=0)
     rates = {name: round(count / seconds.median, 1) for name, seconds in times.items()}
     return {
         "pictures": count,

@@ -45,11 +45,11 @@ class Traffic:
     def take(self) -> dict[str, int]:
         """The size of each file that was loaded since the last call, by its address."""
         sizes, self._sizes = self._sizes, {}
-        loaded: dict[str, int] = {}
+        bytes_by_address: dict[str, int] = {}
         for key, size in sizes.items():
             address = self._addresses.get(key, key)
-            loaded[address] = loaded.get(address, 0) + size
-        return loaded
+            bytes_by_address[address] = bytes_by_address.get(address, 0) + size
+        return bytes_by_address
 
 
 def browser_results(bench: Bench) -> dict[str, Any]:
@@ -102,8 +102,12 @@ def _screens_loads(browser: Any, url: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(screen: str, loaded: dict[str, int]) -> dict[str, Any]:
-    return {"screen": screen, "requests": len(loaded), "kilobytes": round(sum(loaded.values()) / 1000)}
+def _row(screen: str, bytes_by_address: dict[str, int]) -> dict[str, Any]:
+    return {
+        "screen": screen,
+        "requests": len(bytes_by_address),
+        "kilobytes": round(sum(bytes_by_address.values()) / 1000),
+    }
 
 
 def _open_at_once(page: Any, url: str) -> None:

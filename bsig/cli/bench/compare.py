@@ -57,26 +57,26 @@ def whole_networks(model: DualBranch) -> dict[str, nn.Module]:
 
 def compare_results(bench: Bench) -> dict[str, Any]:
     """Ratios to a bare forward pass, and what the peers take for the same two maps in the same rounds."""
-    model, decoded = bench.model, read_image(PICTURE)
+    model, picture = bench.model, read_image(PICTURE)
     networks, explainer = whole_networks(model), Explainer(model)
     last_network = channels_last(copy.deepcopy(networks["softmax"]))
-    inputs = partial(ready_input, decoded, model.preprocessing)
+    inputs = partial(ready_input, picture, model.preprocessing)
     ready = inputs()
     last = ready.contiguous(memory_format=torch.channels_last)
     acts: dict[str, Act] = {
         "bare forward": partial(_forward, networks["softmax"], ready),
         CHANNELS_LAST: partial(_forward, last_network, last),
         FOLDED: partial(_fast_forward, last_network, "torch", last),
-        **{f"bsig {key}": partial(_explain, explainer, decoded, (key,)) for key in FAST},
-        "bsig all": partial(_explain, explainer, decoded, FAST),
-        **(_onnx_acts(model, last_network, decoded, last) if HAS_ONNX else {}),
+        **{f"bsig {key}": partial(_explain, explainer, picture, (key,)) for key in FAST},
+        "bsig all": partial(_explain, explainer, picture, FAST),
+        **(_onnx_acts(model, last_network, picture, last) if HAS_ONNX else {}),
         **peers(networks, inputs),
     }
     times = alternating(acts, bench.rounds, bench.tell)
     if not bench.is_quick:
         # One of its two maps takes half a minute; the other one takes as long.
-        one = {"softmax": networks["softmax"]}
-        (slow,) = alternating({"": _grad_cam(one, inputs, "AblationCAM")}, 1, bench.tell, warm_up=0).values()
+        softmax = {"softmax": networks["softmax"]}
+        (slow,) = alternating({"": _grad_cam(softmax, inputs, "AblationCAM")}, 1, bench.tell, warm_up=0).values()
         times["grad-cam ablation-cam"] = times_of([2 * slow.median])
     bare = times["bare forward"]
     variants = {name: name.partition(" ")[2] for name in times if name.startswith(("grad-cam ", "torch-cam "))}
@@ -119,10 +119,10 @@ def with_engine(model: DualBranch, engine: str) -> DualBranch:
     return DualBranch(model.classifier(engine=engine), model.sigmoid_head, presence=model.presence, name=model.name)
 
 
-def _onnx_acts(model: DualBranch, network: nn.Module, decoded: Image.Image, inputs: Tensor) -> dict[str, Act]:
+def _onnx_acts(model: DualBranch, network: nn.Module, picture: Image.Image, inputs: Tensor) -> dict[str, Act]:
     return {
         "bare forward, onnxruntime": partial(_fast_forward, network, "onnxruntime", inputs),
-        "bsig cam, onnxruntime": partial(_explain, Explainer(with_engine(model, "onnxruntime")), decoded, ("cam",)),
+        "bsig cam, onnxruntime": partial(_explain, Explainer(with_engine(model, "onnxruntime")), picture, ("cam",)),
     }
 
 
@@ -130,9 +130,9 @@ def _fast_forward(network: nn.Module, engine: str, inputs: Tensor) -> None:
     fast_features(network, engine, inputs)
 
 
-def ready_input(decoded: Image.Image, preprocessing: Preprocessing) -> Tensor:
+def ready_input(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """(1, 3, H, W), what the encoder gets of a decoded picture."""
-    return input_tensor(crop_image(decoded, preprocessing), preprocessing).contiguous()
+    return input_tensor(crop_image(picture, preprocessing), preprocessing).contiguous()
 
 
 def peers(networks: dict[str, nn.Module], inputs: Callable[[], Tensor]) -> dict[str, Act]:
@@ -148,8 +148,8 @@ def _forward(network: nn.Module, inputs: Tensor) -> None:
         network(inputs)
 
 
-def _explain(explainer: Explainer, decoded: Image.Image, methods: tuple[str, ...]) -> None:
-    encoded = explainer.encode(decoded)
+def _explain(explainer: Explainer, picture: Image.Image, methods: tuple[str, ...]) -> None:
+    encoded = explainer.encode(picture)
     for key in methods:
         encoded.explain(CLASS, key)
 

@@ -35,7 +35,7 @@ LOOP_MAPS = 10
 
 
 def labelled_pictures(count: int, folder: Path) -> LabelledImages:
-    """So many JPEG files in ten class folders: the examples, each time cut differently, at one size."""
+    """Writes JPEG files in ten class folders: the examples, each time cut differently, at one size."""
     generator = np.random.default_rng(0)
     pictures = [read_image(path) for path in examples()]
     for number in range(count):
@@ -77,9 +77,9 @@ def _training_rates(bench: Bench, images: LabelledImages, rounds: int) -> dict[s
     rates = {name: round(count / seconds.median, 1) for name, seconds in times.items()}
     best = max(rate for name, rate in rates.items() if name.startswith("bare"))
     cached = partial(_train, model, _random_features(model), 3)
-    published = partial(_train, model, FreshFeatures(model, images, index_of), 1)
+    published_loop = partial(_train, model, FreshFeatures(model, images, index_of), 1)
     cached_s = alternating({"cached": cached}, rounds, bench.tell, warm_up=1)["cached"].median
-    published_s = alternating({"published way": published}, 1, bench.tell, warm_up=0)["published way"].median
+    published_s = alternating({"published way": published_loop}, 1, bench.tell, warm_up=0)["published way"].median
     published_run_s = 3 * TRAINED_PICTURES / count * published_s
     whole_run_s = TRAINED_PICTURES / rates["extraction"] + cached_s
     return {

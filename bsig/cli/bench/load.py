@@ -30,7 +30,7 @@ Answer = tuple[dict[str, Any], list[bytes]]  # all numbers and values of the map
 
 
 class Question(NamedTuple):
-    """What is asked about a picture, which has a name."""
+    """A question about a picture, which has a name."""
 
     picture: str
     class_name: str
@@ -40,7 +40,7 @@ class Question(NamedTuple):
 
 @dataclass
 class Load:
-    """What the visitors met.
+    """The answers that the visitors got, their times and the app's memory.
 
     Attributes:
         seconds: of each answer, from the question on, its pictures not counted.
@@ -58,9 +58,9 @@ class Load:
         """The figures of so many seconds, for JSON; `peak_rss_mb` (2^20 bytes) is of each third of them."""
         ascending = sorted(self.seconds)
         peaks = {"start": 0, "middle": 0, "end": 0}
-        for when, size in self.rss_bytes:
-            if when < seconds:
-                third = list(peaks)[int(3 * when / seconds)]
+        for time_s, size in self.rss_bytes:
+            if time_s < seconds:
+                third = list(peaks)[int(3 * time_s / seconds)]
                 peaks[third] = max(peaks[third], round(size / 2**20))
         return {
             "answers": len(ascending),
@@ -78,11 +78,11 @@ def percentile(ascending: list[float], share: int) -> float | None:
     return round(ascending[min(len(ascending) - 1, share * len(ascending) // 100)], 3) if ascending else None
 
 
-def loaded(
+def load_of_visitors(
     url: str, resident: Callable[[], int], pictures: Mapping[str, Path], visitors: int, seconds: float, *,
     pause_s: float = 0.0, different: int = 60,
 ) -> Load:  # fmt: skip
-    """What so many visitors met in so many seconds, after a single one has asked every question.
+    """The load of `visitors` for `seconds`, after a single visitor has asked every question.
 
     `resident` returns the bytes of memory that the app takes now, `pictures` are what is asked about, by name, and
     `different` is how many different questions there are. A visitor starts the last one before `seconds` are over, and

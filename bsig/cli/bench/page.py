@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bsig.cli.bench.compare import ready_input, whole_networks
-from bsig.cli.bench.load import loaded
+from bsig.cli.bench.load import load_of_visitors
 from bsig.cli.bench.rounds import PICTURE, Bench, examples
 from bsig.cli.bench.served import Served, Visitor, served, status_mb
 from bsig.inputs.errors import InputError
@@ -131,7 +131,7 @@ def visitors_results(bench: Bench) -> dict[str, Any]:
     with served() as app:
         for count in VISITORS:
             bench.tell(f"{count} visitors for {seconds:.0f} s")
-            load = loaded(app.url, app.resident_bytes, pictures, count, seconds).summary(seconds)
+            load = load_of_visitors(app.url, app.resident_bytes, pictures, count, seconds).summary(seconds)
             rows.append(
                 {
                     "visitors": count,
@@ -150,16 +150,16 @@ def memory_results(bench: Bench) -> dict[str, Any]:
     """MB resident: with the default model, after answers, with checkpoints that share its encoder, with another."""
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as name:
         folder = Path(name)
-        shipped = [row["name"] for row in list_checkpoints() if row["backbone"] == DEFAULT_BACKBONE]
-        for key in shipped:
+        names = [row["name"] for row in list_checkpoints() if row["backbone"] == DEFAULT_BACKBONE]
+        for key in names:
             (folder / key).symlink_to(CHECKPOINTS_FOLDER / key)
         bench.tell(f"a {OTHER} of random weights")
         save_checkpoint(DualBranch(classifier_from_timm(OTHER, pretrained=False)), folder / OTHER)
-        sharing = sorted(key for key in shipped if key != DEFAULT_CHECKPOINT)
+        sharing = sorted(key for key in names if key != DEFAULT_CHECKPOINT)
         steps = [("default model", DEFAULT_CHECKPOINT, 1), (f"{ANSWERS} answers later", DEFAULT_CHECKPOINT, ANSWERS)]
         steps += [(f"and {key}, same encoder", key, 1) for key in sharing] + [(f"and {OTHER}", OTHER, 1)]
         resident: dict[str, Any] = {"torch alone, imported": _resident_mb_of_torch_alone()}
-        arguments = ("--checkpoints", str(folder), "--models", str(len(shipped) + 1))
+        arguments = ("--checkpoints", str(folder), "--models", str(len(names) + 1))
         with served(*arguments) as app, closing(Visitor(app.url)) as visitor:
             resident["page answers, default model loaded"] = app.resident_mb()
             for title, checkpoint, answers in steps:

@@ -24,16 +24,16 @@ def summary_rows(results: Results) -> list[SummaryRow]:
 
 def _compare_rows(figures: Results) -> list[SummaryRow]:
     bare, strict = figures["against_bare_forward"], figures["against_bare_forward_channels_last"]
-    ours = {name.removeprefix("bsig "): ratio for name, ratio in bare.items() if name.startswith("bsig ")}
-    single = {key: ratio for key, ratio in ours.items() if key not in ("all", "ablation-cam", "cam, onnxruntime")}
+    own = {name.removeprefix("bsig "): ratio for name, ratio in bare.items() if name.startswith("bsig ")}
+    single = {key: ratio for key, ratio in own.items() if key not in ("all", "ablation-cam", "cam, onnxruntime")}
     slowest = max(single, key=single.__getitem__)
     rows = [
         (
             "picture to signed maps of both branches and class-centred, in bare forward passes of timm's network",
-            f"CAM {ours['cam']:.2f}, slowest {single[slowest]:.2f} ({slowest}); {strict['bsig cam']:.2f} channels last",
+            f"CAM {own['cam']:.2f}, slowest {single[slowest]:.2f} ({slowest}); {strict['bsig cam']:.2f} channels last",
             "1.15",
         ),
-        ("all variants together; Ablation-CAM", f"{ours['all']:.2f}; {ours['ablation-cam']:.2f}", "1.3; 1.5"),
+        ("all variants together; Ablation-CAM", f"{own['all']:.2f}; {own['ablation-cam']:.2f}", "1.3; 1.5"),
     ]
     peers = {
         "grad-cam grad-cam": ("grad-cam, two Grad-CAM maps, against bsig", "4 times as long"),
@@ -43,19 +43,19 @@ def _compare_rows(figures: Results) -> list[SummaryRow]:
     if "against_bare_forward_folded" in figures:
         rows.append(_limits_row(figures))
     ratios = figures["peers_against_bsig"]
-    rows += [(what, f"{ratios[key]:,.1f} times as long", aim) for key, (what, aim) in peers.items() if key in ratios]
+    rows += [(title, f"{ratios[key]:,.1f} times as long", aim) for key, (title, aim) in peers.items() if key in ratios]
     return rows
 
 
 def _limits_row(figures: Results) -> SummaryRow:
     """CAM against the fastest passes that the same network has here: what no explanation can go below."""
     strict = figures["against_bare_forward_channels_last"]["bsig cam"]
-    what = "the same CAM, against that network channels last, and with its BatchNorm folded as well"
+    title = "the same CAM, against that network channels last, and with its BatchNorm folded as well"
     text = f"{strict:.2f}; {figures['against_bare_forward_folded']['bsig cam']:.2f}"
     onnx = figures["against_bare_forward"].get("bsig cam, onnxruntime")
     if onnx:
-        what, text = f"{what}; by ONNX Runtime, against timm's own", f"{text}; {onnx:.2f}"
-    return what, judged(text, strict <= 1.10), "1.10; none"
+        title, text = f"{title}; by ONNX Runtime, against timm's own", f"{text}; {onnx:.2f}"
+    return title, judged(text, strict <= 1.10), "1.10; none"
 
 
 def judged(figure: str, *met: bool) -> str:
@@ -65,12 +65,12 @@ def judged(figure: str, *met: bool) -> str:
 
 def _start_rows(figures: Results) -> list[SummaryRow]:
     seconds, ratio = figures["seconds"], figures["explain_against_baseline"]
-    listed, missing = seconds[HELP], seconds[MISSING]
+    help_s, refusal_s = seconds[HELP], seconds[MISSING]
     return [
         (
             "command line: `--help`; a missing picture refused; `explain` of an example, in runs of a program that "
             "imports torch and timm and runs the network once",
-            judged(f"{listed:.2f} s; {missing:.2f} s; {ratio:.2f}", listed <= 0.3, missing <= 0.7, ratio <= 1.6),
+            judged(f"{help_s:.2f} s; {refusal_s:.2f} s; {ratio:.2f}", help_s <= 0.3, refusal_s <= 0.7, ratio <= 1.6),
             "0.3 s; 0.7 s; 1.6",
         )
     ]
@@ -107,18 +107,20 @@ def _change_rows(figures: Results) -> list[SummaryRow]:
 
 
 def _page_rows(figures: Results) -> list[SummaryRow]:
-    new, known = (figures[kind]["median_ms"]["total"] for kind in ("never seen", "seen before"))
+    new_ms, known_ms = (figures[kind]["median_ms"]["total"] for kind in ("never seen", "seen before"))
     cold_start = figures["cold_start_s"]["first /compare answered"]
     answers = (
         "`/compare` over HTTP, new and known picture; cold start to the first answer",
-        f"{new:.0f} and {known:.0f} ms; {cold_start:.1f} s",
+        f"{new_ms:.0f} and {known_ms:.0f} ms; {cold_start:.1f} s",
         "",
     )
     if ratios := figures.get("against_bare_forward_on_one_core"):  # not in results of before
         answers = (
             "`/compare` over HTTP, new picture, in bare forward passes on one core; known picture",
             judged(
-                f"{ratios['never seen']:.2f} ({new:.0f} ms); {known:.0f} ms", ratios["never seen"] <= 1.6, known <= 15
+                f"{ratios['never seen']:.2f} ({new_ms:.0f} ms); {known_ms:.0f} ms",
+                ratios["never seen"] <= 1.6,
+                known_ms <= 15,
             ),
             "1.6; 15 ms",
         )
@@ -249,9 +251,9 @@ def _change_section(figures: Results) -> str:
 
 
 def _page_section(figures: Results) -> str:
-    new, known = figures["never seen"], figures["seen before"]
-    rows = [(name, value, known["median_ms"][name]) for name, value in new["median_ms"].items()]
-    rows.append(("95th percentile, total", new["p95_ms"], known["p95_ms"]))
+    new_times, known_times = figures["never seen"], figures["seen before"]
+    rows = [(name, value, known_times["median_ms"][name]) for name, value in new_times["median_ms"].items()]
+    rows.append(("95th percentile, total", new_times["p95_ms"], known_times["p95_ms"]))
     cold = ", ".join(f"{name} after {seconds} s" for name, seconds in figures["cold_start_s"].items())
     return (
         f"One visitor, one server process, pictures of about 0.2 megapixels, answers downloaded. Cold start: {cold}."
@@ -265,9 +267,9 @@ def _browser_section(figures: Results) -> str:
 
 
 def _visits_section(figures: Results) -> str:
-    new, known = (figures[kind]["median_ms"]["total"] / 1000 for kind in ("never seen", "seen before"))
+    new_s, known_s = (figures[kind]["median_ms"]["total"] / 1000 for kind in ("never seen", "seen before"))
     visit = Visit()
-    rows = simulated_hours(AnswerTimes(new, known), visit)
+    rows = simulated_hours(AnswerTimes(new_s, known_s), visit)
     return (
         f"Simulated from the answer times above: {HOURS} hours of visitors who come at random. Assumed, not measured: "
         f"{visit.questions} questions about each of {1 + visit.own_pictures} pictures, an example and the visitor's "

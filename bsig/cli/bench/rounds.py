@@ -37,7 +37,7 @@ def examples() -> list[Path]:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every part measures, and how often.
+    """The model that every part measures, and how often.
 
     Attributes:
         model: the default checkpoint.

@@ -36,15 +36,15 @@ RUN_PICTURES = (250, 500, 1000)
 
 def classes_results(bench: Bench) -> dict[str, Any]:
     """One picture's three maps, encoded and from the stored encoding, for heads of more and more classes."""
-    model, decoded = bench.model, read_image(PICTURE)
-    ready = ready_input(decoded, model.preprocessing)
+    model, picture = bench.model, read_image(PICTURE)
+    ready = ready_input(picture, model.preprocessing)
     rows = []
     for count in CLASSES:
         explainer = Explainer(with_random_classes(model, count))
         acts: Acts = {
             "encoder": partial(model.features, ready),
-            "whole": partial(_whole, explainer, decoded),
-            "stored": partial(explainer.encode(decoded).explain, 1, "cam"),
+            "whole": partial(_explain_whole, explainer, picture),
+            "stored": partial(explainer.encode(picture).explain, 1, "cam"),
         }
         times = alternating(acts, bench.rounds, bench.tell, title=f"{count} classes: ")
         rows.append(
@@ -76,15 +76,15 @@ def grid_results(bench: Bench) -> dict[str, Any]:
 
 def input_results(bench: Bench) -> dict[str, Any]:
     """Encoding and explaining with larger inputs, against the encoder alone on the same input."""
-    model, decoded = bench.model, read_image(PICTURE).resize((1000, 1000))
+    model, picture = bench.model, read_image(PICTURE).resize((1000, 1000))
     rows = []
     for side in INPUT_SIDES:
         resize_to = side * model.preprocessing.resize_to // 224
         preprocessing = replace(model.preprocessing, input_size_hw=(side, side), resize_to=resize_to)
         larger = DualBranch(model.classifier(preprocessing=preprocessing), model.sigmoid_head)
         acts: Acts = {
-            "encoder": partial(model.features, ready_input(decoded, preprocessing)),
-            "whole": partial(_whole, Explainer(larger), decoded),
+            "encoder": partial(model.features, ready_input(picture, preprocessing)),
+            "whole": partial(_explain_whole, Explainer(larger), picture),
         }
         times = alternating(acts, max(1, bench.rounds // 3), bench.tell, title=f"input {side}: ")
         ratio = times["whole"].ratio_to(times["encoder"])
@@ -94,14 +94,14 @@ def input_results(bench: Bench) -> dict[str, Any]:
 
 def picture_results(bench: Bench) -> dict[str, Any]:
     """Opening, decoding and cropping JPEG files of more and more pixels, against the encoder."""
-    model, decoded = bench.model, read_image(PICTURE)
-    ready = ready_input(decoded, model.preprocessing)
+    model, picture = bench.model, read_image(PICTURE)
+    ready = ready_input(picture, model.preprocessing)
     rows = []
     with tempfile.TemporaryDirectory(prefix="bsig-bench-") as folder:
         for megapixels in MEGAPIXELS:
             side = int((megapixels * 1e6) ** 0.5)
             path = Path(folder) / f"{side}.jpg"
-            decoded.resize((side, side), Image.Resampling.BICUBIC).save(path, "JPEG", quality=90)
+            picture.resize((side, side), Image.Resampling.BICUBIC).save(path, "JPEG", quality=90)
             decode = partial(_decode, path, model.preprocessing)
             acts: Acts = {"encoder": partial(model.features, ready), "decode": decode}
             rounds, title = max(2, bench.rounds // 2), f"{megapixels} megapixels: "
@@ -113,8 +113,8 @@ def picture_results(bench: Bench) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def _whole(explainer: Explainer, decoded: Image.Image) -> None:
-    explainer.encode(decoded).explain(1, "cam")
+def _explain_whole(explainer: Explainer, picture: Image.Image) -> None:
+    explainer.encode(picture).explain(1, "cam")
 
 
 def _decode(path: Path, preprocessing: Preprocessing) -> None:
@@ -168,9 +168,9 @@ def _peak_of_run(data: Path, out: Path) -> tuple[float | None, float | None]:
     if not hasattr(os, "wait4"):
         process.wait()
         return None, None
-    _, status, used = os.wait4(process.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise InputError(f"a fine-tune ended with code {process.returncode}; run `bsig finetune` by hand to see why.")
     unit = 1 if sys.platform == "darwin" else 1024
-    return round(used.ru_maxrss * unit / 1e6, 1), round(used.ru_utime + used.ru_stime, 1)
+    return round(usage.ru_maxrss * unit / 1e6, 1), round(usage.ru_utime + usage.ru_stime, 1)

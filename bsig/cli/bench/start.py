@@ -55,20 +55,20 @@ def package_times(report: str) -> list[dict[str, Any]]:
 
     A module's time is its own, without what it imports. The last row is of all packages that are not listed.
     """
-    spent: dict[str, int] = defaultdict(int)
+    time_us: dict[str, int] = defaultdict(int)
     modules: dict[str, int] = defaultdict(int)
     for microseconds, module in IMPORT_LINE.findall(report):
         package = next((name for name in OWN_ROWS if f"{module}.".startswith(f"{name}.")), module.split(".")[0])
-        spent[package] += int(microseconds)
+        time_us[package] += int(microseconds)
         modules[package] += 1
-    slowest = sorted(spent, key=lambda package: -spent[package])
+    slowest = sorted(time_us, key=lambda package: -time_us[package])
     rows = [(package, [package]) for package in slowest[:SHOWN_PACKAGES]]
     if len(slowest) > SHOWN_PACKAGES:
         rows.append((f"{len(slowest) - SHOWN_PACKAGES} others", slowest[SHOWN_PACKAGES:]))
     return [
         {
             "package": title,
-            "ms": round(sum(spent[package] for package in packages) / 1000, 1),
+            "ms": round(sum(time_us[package] for package in packages) / 1000, 1),
             "modules": sum(modules[package] for package in packages),
         }
         for title, packages in rows
@@ -76,15 +76,15 @@ def package_times(report: str) -> list[dict[str, Any]]:
 
 
 def _run(*arguments: str, code: int = 0) -> str:
-    """What a fresh interpreter wrote to stderr.
+    """The stderr of a fresh interpreter.
 
     Raises:
         InputError: it ended with another code.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *arguments], cwd=Path(IMPORT_FOLDER), capture_output=True, text=True, check=False
     )
-    if done.returncode != code:
+    if process.returncode != code:
         command = " ".join(arguments)
-        raise InputError(f"`python {command}` must end with code {code}, but ended with {done.returncode}.")
-    return done.stderr
+        raise InputError(f"`python {command}` must end with code {code}, but ended with {process.returncode}.")
+    return process.stderr

@@ -34,7 +34,7 @@ class AnswerTimes:
 
 @dataclass(frozen=True)
 class Visit:
-    """What a visitor does. Nobody has been watched: these are assumptions, and the page names them.
+    """The acts of a visitor. Nobody has been watched: these are assumptions, and the page names them.
 
     Attributes:
         own_pictures: pictures beside the example.
@@ -62,7 +62,7 @@ class Line:
     waits: list[float] = field(default_factory=list)
 
     def served(self, now: float, seconds: float) -> float:
-        """When somebody who comes now, and takes so long, is done."""
+        """The second at which somebody is finished who comes now and takes `seconds`."""
         start = max(now, self.free_at)
         self.waits.append(start - now)
         self.busy_s += seconds
@@ -78,10 +78,10 @@ class Hour:
         self.draw = random.Random(seed)
         self.answers, self.finetunes = Line(), Line()
         self.answer_seconds: list[float] = []
-        self.kept: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self.encodings: OrderedDict[tuple[str, int], None] = OrderedDict()
         self.encoded = 0
         self.at_once = self.most_at_once = 0
-        self._events: list[tuple[float, int, int, int]] = []  # when, order, visitor, question
+        self._events: list[tuple[float, int, int, int]] = []  # seconds, order, visitor, question
         self._order = itertools.count()
         now = 0.0
         for visitor in itertools.count():
@@ -98,26 +98,26 @@ class Hour:
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
             if question < self.visit.questions * (1 + self.visit.own_pictures):
-                done = self.answers.served(now, self._answer_time(visitor, question))
-                self.answer_seconds.append(done - now)
+                end_s = self.answers.served(now, self._answer_time(visitor, question))
+                self.answer_seconds.append(end_s - now)
                 pause = self.draw.expovariate(1 / self.visit.pause_s) if self.visit.pause_s else 0.0
-                self._expect(done + pause, visitor, question + 1)
+                self._expect(end_s + pause, visitor, question + 1)
                 continue
             self.at_once -= 1
             if self.draw.random() < self.visit.finetune_share:
                 self.finetunes.served(now, self.visit.finetune_s)
 
-    def _expect(self, when: float, visitor: int, question: int) -> None:
-        heapq.heappush(self._events, (when, next(self._order), visitor, question))
+    def _expect(self, time_s: float, visitor: int, question: int) -> None:
+        heapq.heappush(self._events, (time_s, next(self._order), visitor, question))
 
     def _answer_time(self, visitor: int, question: int) -> float:
         number = question // self.visit.questions
         picture = ("example", visitor % self.visit.examples) if number == 0 else (f"own {number}", visitor)
-        is_known = picture in self.kept
-        self.kept[picture] = None
-        self.kept.move_to_end(picture)
-        if len(self.kept) > KEPT_ENCODINGS:
-            self.kept.popitem(last=False)
+        is_known = picture in self.encodings
+        self.encodings[picture] = None
+        self.encodings.move_to_end(picture)
+        if len(self.encodings) > KEPT_ENCODINGS:
+            self.encodings.popitem(last=False)
         self.encoded += not is_known
         return self.times.known_s if is_known else self.times.new_s
 

@@ -112,7 +112,7 @@ def masked_by(inputs: Float[Tensor, "b 3 H W"], maps: Float[Tensor, "b h w"]) ->
     return inputs * weight / torch.where(largest > 0, largest, 1.0)
 
 
-def drops_and_increases(whole: Float[Tensor, " b"], left: Float[Tensor, " b"]) -> Float[Tensor, "b 2"]:
+def drops_and_increases(whole: Float[Tensor, " b"], masked: Float[Tensor, " b"]) -> Float[Tensor, "b 2"]:
     """`max(p - p_masked, 0) / p` and whether `p_masked > p`, of each picture; no drop where `p` is zero."""
-    drop = torch.where(whole > 0, (whole - left).clamp(min=0) / torch.where(whole > 0, whole, 1.0), 0.0)
-    return torch.stack([drop, (left > whole).to(drop)], dim=1)
+    drop = torch.where(whole > 0, (whole - masked).clamp(min=0) / torch.where(whole > 0, whole, 1.0), 0.0)
+    return torch.stack([drop, (masked > whole).to(drop)], dim=1)

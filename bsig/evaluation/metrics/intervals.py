@@ -45,7 +45,7 @@ def mean_over(scores: Float[Array, " n"], weights: Float[Array, "r n"]) -> Float
 
 
 def means_over(scores: Mapping[str, Float[Array, " n"]], weights: Float[Array, "r n"]) -> Values:
-    """For each metric `mean_over`, and how many pictures it rests on."""
+    """`mean_over` of each metric, and how many pictures it rests on."""
     return {key: (mean_over(each, weights), int(np.isfinite(each).sum())) for key, each in scores.items()}
 
 

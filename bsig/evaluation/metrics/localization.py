@@ -90,7 +90,7 @@ def _contour_boxes(grey: UInt8[Array, "H W"], cut: int) -> tuple[Int[Array, "_ 4
     if not contours:
         return np.array([NO_BOX]), np.array(NO_BOX)
     boxes = np.array([cv2.boundingRect(contour) for contour in contours], dtype=np.int64)
-    # As in the public code: the far end is one pixel beyond the contour's, but never beyond the picture.
+    # The public code does the same: the far end is one pixel beyond the contour's, but never beyond the picture.
     boxes[:, 2:] = np.minimum(boxes[:, 2:] + boxes[:, :2], (grey.shape[1] - 1, grey.shape[0] - 1))
     areas = [cv2.contourArea(contour) for contour in contours]
     return boxes, boxes[areas.index(max(areas))]
@@ -206,8 +206,8 @@ def pixel_histograms(score: Float[Array, "H W"], mask: UInt8[Array, "H W"]) -> I
 
 def pixel_average_precision(histograms: Num[Array, "n 2 t"], weights: Float[Array, "r n"]) -> Float[Array, " r"]:
     """PxAP for each draw: `sum_t precision_t (recall_t - recall_{t+1})` over all pixels of the drawn pictures."""
-    drawn = np.tensordot(weights.astype(np.float64), histograms.astype(np.float64), axes=1)
-    true, false = drawn[..., ::-1].cumsum(axis=2).swapaxes(0, 1)
+    weighted = np.tensordot(weights.astype(np.float64), histograms.astype(np.float64), axes=1)
+    true, false = weighted[..., ::-1].cumsum(axis=2).swapaxes(0, 1)
     positive = true + false  # pixels whose score reaches the threshold
     precision = np.divide(true, positive, out=np.zeros_like(true), where=positive > 0)
     with np.errstate(invalid="ignore"):

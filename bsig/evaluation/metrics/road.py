@@ -56,16 +56,16 @@ def road(
     if not shares or not all(0 < share < 1 for share in shares):
         raise InputError(f"`shares` (={tuple(shares)}) must be above 0 and below 1.")
     counts = torch.tensor([round(share * ranks.numel()) for share in shares], device=ranks.device)[:, None, None]
-    kept = torch.cat([ranks < ranks.numel() - counts, ranks >= counts])  # without the weakest, without the strongest
-    guessed = imputed(inputs, kept)
+    is_kept = torch.cat([ranks < ranks.numel() - counts, ranks >= counts])  # without the weakest, without the strongest
+    guessed = imputed(inputs, is_kept)
     noisy = torch.randn(guessed.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
     speckle = noise * noisy.to(guessed)
-    weakest, strongest = probability(torch.where(kept[:, None], guessed, guessed + speckle)).double().chunk(2)
+    weakest, strongest = probability(torch.where(is_kept[:, None], guessed, guessed + speckle)).double().chunk(2)
     return float((weakest - strongest).mean() / 2)
 
 
 def imputed(
-    inputs: Float[Tensor, "3 H W"], kept: Bool[Tensor, "s H W"], tolerance: float = TOLERANCE
+    inputs: Float[Tensor, "3 H W"], is_kept: Bool[Tensor, "s H W"], tolerance: float = TOLERANCE
 ) -> Float[Tensor, "s 3 H W"]:
     """The picture with every pixel that is not kept replaced by the weighted mean of its neighbours inside it.
 
@@ -73,41 +73,41 @@ def imputed(
     and colours at once, from the solution on half as many rows and columns, until the residual is below `tolerance` of
     the right side.
     """
-    return _solved(inputs.expand(len(kept), -1, -1, -1), kept[:, None].to(inputs.dtype), tolerance)
+    return _solved(inputs.expand(len(is_kept), -1, -1, -1), is_kept[:, None].to(inputs.dtype), tolerance)
 
 
 def _solved(
-    pictures: Float[Tensor, "s 3 H W"], kept: Float[Tensor, "s 1 H W"], tolerance: float
+    pictures: Float[Tensor, "s 3 H W"], mask: Float[Tensor, "s 1 H W"], tolerance: float
 ) -> Float[Tensor, "s 3 H W"]:
     """The pictures with their missing pixels solved for.
 
     Pixels that are kept are the boundary: the unknown `x` is zero there, and what they give to their neighbours stands
     on the right side. So all masks have one shape and are solved as one batch.
     """
-    known, missing = pictures * kept, 1 - kept
-    start = _from_half_the_pixels(known, kept, tolerance) * missing
+    boundary, hole = pictures * mask, 1 - mask
+    start = _from_half_the_pixels(boundary, mask, tolerance) * hole
     # The weights of the neighbours that a pixel has: 1 inside, less at the edge of the picture.
-    degree = _neighbour_sum(torch.ones_like(kept[:1]))
+    degree = _neighbour_sum(torch.ones_like(mask[:1]))
 
     def operator(x: Tensor) -> Tensor:
-        return missing * (degree * x - _neighbour_sum(x))
+        return hole * (degree * x - _neighbour_sum(x))
 
-    return known + _conjugate_gradients(operator, missing * _neighbour_sum(known), start, degree, tolerance)
+    return boundary + _conjugate_gradients(operator, hole * _neighbour_sum(boundary), start, degree, tolerance)
 
 
-def _from_half_the_pixels(known: Tensor, kept: Tensor, tolerance: float) -> Tensor:
+def _from_half_the_pixels(boundary: Tensor, mask: Tensor, tolerance: float) -> Tensor:
     """A first guess: the solution where 2 x 2 pixels are one, which is kept if any of them is.
 
     Conjugate gradients carry a value one pixel further a step, so a large hole would take as many steps as it is wide;
     the coarse solution brings the values there at once.
     """
-    if min(known.shape[-2:]) <= COARSEST:
-        return torch.zeros_like(known)
-    share = F.avg_pool2d(kept, 2, ceil_mode=True, count_include_pad=False)
-    mean = F.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
-    is_kept = (share > 0).to(kept.dtype)
-    coarse = _solved(torch.where(share > 0, mean / share.clamp(min=1e-6), 0.0), is_kept, tolerance)
-    return F.interpolate(coarse, size=known.shape[-2:], mode="bilinear", align_corners=False)
+    if min(boundary.shape[-2:]) <= COARSEST:
+        return torch.zeros_like(boundary)
+    share = F.avg_pool2d(mask, 2, ceil_mode=True, count_include_pad=False)
+    mean = F.avg_pool2d(boundary, 2, ceil_mode=True, count_include_pad=False)
+    coarse_mask = (share > 0).to(mask.dtype)
+    coarse = _solved(torch.where(share > 0, mean / share.clamp(min=1e-6), 0.0), coarse_mask, tolerance)
+    return F.interpolate(coarse, size=boundary.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _neighbour_sum(pictures: Float[Tensor, "s c H W"]) -> Float[Tensor, "s c H W"]:

@@ -110,8 +110,8 @@ def _tail_shares(maps: Array, levels: Array, cell_weights: Array | None) -> Floa
     """The mean over each picture's cells of `weight * (value >= level)`."""
     count, cells = len(maps), maps[0].size
     # How many levels a value reaches; a histogram of that, summed from the top, is the tail at every level at once.
-    reached = np.searchsorted(levels, maps.reshape(count, -1), side="right")
-    places = (reached + (len(levels) + 1) * np.arange(count)[:, None]).ravel()
+    bins = np.searchsorted(levels, maps.reshape(count, -1), side="right")
+    places = (bins + (len(levels) + 1) * np.arange(count)[:, None]).ravel()
     weights = None if cell_weights is None else cell_weights.reshape(count, -1).ravel()
     histogram = np.bincount(places, weights, minlength=count * (len(levels) + 1)).reshape(count, -1)
     return histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:] / cells
@@ -217,7 +217,7 @@ def class_aware_precision(
 
 
 def _average_precision(values: Array, is_right: Array) -> float:
-    """Of all cells once, level by level; cells of equal value are one level."""
+    """The average precision of all cells, level by level; cells of equal value are one level."""
     order = np.argsort(-values, kind="stable")
     last_of_level = np.flatnonzero(np.diff(values[order], append=-np.inf))
     right = is_right[order].cumsum(dtype=np.float64)[last_of_level]
@@ -237,7 +237,7 @@ def own_cells(coverage: Float[Array, "n h w"], classes: int) -> Float[Array, "n 
 
 
 def pointing_scores(maps: Float[Array, "n 4 h w"]) -> dict[str, Float[Array, " n"]]:
-    """Where a class's evidence falls in mosaics of four pictures, by metric (`METRICS`).
+    """Scores of the place of a class's evidence in mosaics of four pictures, by metric (`METRICS`).
 
     Map `q` of each mosaic is for the class of quarter q (0 1 above 2 3); a score is the mean over the four, without
     those that have no evidence, NaN where none has. A cell that two quarters share (odd grids) counts for each with

@@ -145,9 +145,9 @@ def expanded(run: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, An
 def _expanded_table(run: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
     like = table.get("like")
     body, factor = (table_of(run, like["method"], like["weights"]), like["mass_factor"]) if like else (table, 1.0)
-    missing = [key for key in TABLE_KEPT if key not in body]
-    if missing:
-        raise ValueError(f"no {missing[0]}")
+    absent = [key for key in TABLE_KEPT if key not in body]
+    if absent:
+        raise ValueError(f"no {absent[0]}")
     columns = {
         key: {"title": column["title"], "metrics": {
             name: _estimate(numbers, factor if name in IN_THE_MAPS_UNIT else 1.0)
@@ -156,8 +156,8 @@ def _expanded_table(run: Mapping[str, Any], table: Mapping[str, Any]) -> dict[st
         for key, column in body["columns"].items()
     }  # fmt: skip
     names = {key: table[key] for key in TABLE_NAMES}
-    kept = {key: body[key] for key in (*TABLE_KEPT, *TABLE_ADDED) if key in body}
-    return names | kept | {"columns": columns}
+    entries = {key: body[key] for key in (*TABLE_KEPT, *TABLE_ADDED) if key in body}
+    return names | entries | {"columns": columns}
 
 
 def results_text(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any], made_by: str) -> str:

@@ -48,8 +48,8 @@ def drop_arrays(
         scores = np.full((len(positions), 2), np.nan)
         if len(rows):
             masked = work.model.fast_features(masked_by(inputs, torch.from_numpy(maps).to(inputs)))
-            left = work.model.softmax_logits(masked).softmax(dim=1).gather(1, labels)[:, 0]
-            scores[rows] = drops_and_increases(whole, left).double().cpu().numpy()
+            masked_probability = work.model.softmax_logits(masked).softmax(dim=1).gather(1, labels)[:, 0]
+            scores[rows] = drops_and_increases(whole, masked_probability).double().cpu().numpy()
         answers[drop_name(key, gate)] = scores
     return answers
 

@@ -103,9 +103,9 @@ def _nothing_left(work: Work, notes: Notes) -> str:
     images = work.images
     text = f"none of the {len(images.samples)} pictures of '{images.name}' ({images.split}) can be evaluated: "
     if not work.labels:
-        known = first_names(work.model.class_names)
+        names = first_names(work.model.class_names)
         return text + (
-            f"the checkpoint has no class '{images.class_names[0][:60]}' (it has {known}); name the data's classes so, "
+            f"the checkpoint has no class '{images.class_names[0][:60]}' (it has {names}); name the data's classes so, "
             "give --class-map, or take another checkpoint."
         )
     return text + (notes.unreadable[0] if notes.unreadable else "none falls into a class of the checkpoint.")
@@ -133,15 +133,15 @@ def _faithful_parts(work: Work, pictures: Sequence[FaithfulPicture]) -> Iterator
 
 def _complete(planned: Sequence[Part], parts: PartialResults | None, processes: Processes, counter: _Counter) -> None:
     """Computes the parts that are not on disk yet, one a process at a time; the first process writes them."""
-    missing: list[int] = processes.from_first(
+    numbers: list[int] = processes.from_first(
         [number for number, part in enumerate(planned) if parts and not parts.has(part.name)]
     )
-    counter.add(sum(part.size for part in planned) - sum(planned[number].size for number in missing))
-    for start in range(0, len(missing), processes.count):
-        turn = missing[start : start + processes.count]
-        mine = planned[turn[processes.rank]].compute() if processes.rank < len(turn) else None
+    counter.add(sum(part.size for part in planned) - sum(planned[number].size for number in numbers))
+    for start in range(0, len(numbers), processes.count):
+        turn = numbers[start : start + processes.count]
+        own = planned[turn[processes.rank]].compute() if processes.rank < len(turn) else None
         # The last turn may have fewer parts than there are processes: the rest gather None.
-        for number, arrays in zip(turn, processes.gathered_by_first(mine) or [], strict=False):
+        for number, arrays in zip(turn, processes.gathered_by_first(own) or [], strict=False):
             if parts and arrays is not None:
                 parts.write(planned[number].name, arrays)
         counter.add(sum(planned[number].size for number in turn))
@@ -151,15 +151,15 @@ class _Counter:
     """Counts the forward passes that are done, of about how many."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._done, self._total = progress, 0, total
+        self._progress, self._count, self._total = progress, 0, total
 
     def add(self, size: int) -> None:
         """Adds work that was done now or by an earlier run."""
-        self._done = min(self._done + size, self._total)
+        self._count = min(self._count + size, self._total)
         if self._progress:
-            self._progress(self._done, self._total)
+            self._progress(self._count, self._total)
 
     def finish(self) -> None:
         """Shows the total, an estimate: fewer mosaics may have been possible than were asked for."""
-        if self._done < self._total:
+        if self._count < self._total:
             self.add(self._total)

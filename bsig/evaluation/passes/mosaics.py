@@ -26,7 +26,7 @@ MOSAIC_CONFIDENCE = 0.8
 def mosaic_sources(
     labels: Int[Array, " n"], softmax_top1: Float[Array, " n"], confidence: Float[Array, " n"], count: int, seed: int
 ) -> Int[Array, "m 4"]:
-    """For each mosaic four pictures of four classes, drawn by class, each right and above `MOSAIC_CONFIDENCE` alone.
+    """Four pictures of four classes for each mosaic, drawn by class, each right and above `MOSAIC_CONFIDENCE` alone.
 
     Empty where fewer than four classes have such a picture.
     """

@@ -64,7 +64,7 @@ class PartialResults:
     def _clear(self, fingerprint: str) -> None:
         """Removes the parts of another fingerprint."""
         stamp = self.folder / STAMP
-        # What a killed writer has left is nobody's: it may have been the stamp itself.
+        # Nobody needs the file that a killed writer has left: it may have been the stamp itself.
         is_free = self.folder.is_dir() and all(path.name.endswith(PARTIAL) for path in self.folder.iterdir())
         if not is_free and not stamp.exists():
             raise InputError(

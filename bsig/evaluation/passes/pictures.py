@@ -51,12 +51,12 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample]]) -> dict[str,
         inputs = torch.zeros(1, 3, *preprocessing.input_size_hw)
     features = work.model.fast_features(inputs.to(work.model.device))[: len(pictures)]
     most = max((len(picture.classes) for picture in pictures), default=1)
-    asked = class_arrays(work, features, _asked_classes(work, pictures, most))
+    class_rows = class_arrays(work, features, _asked_classes(work, pictures, most))
     present = [picture.present for picture in pictures]
     picture_rows = branch_answers(work.model, features, present)
     picture_rows |= presence_arrays(work.model, features, present, sorted(set(work.labels.values())))
     picture_rows["picture_position"] = np.array([picture.position for picture in pictures], np.int64)
-    rows, arrays = _rows_of_present_classes(pictures, asked, most)
+    rows, arrays = _rows_of_present_classes(pictures, class_rows, most)
     arrays["label"] = np.array([label for labels in present for label in labels], np.int64)
     arrays["is_likeliest"] = (picture_rows["likeliest"][rows] == arrays["label"]).astype(np.float64)
     if work.drop_sources:
@@ -64,7 +64,7 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample]]) -> dict[str,
         arrays |= drop_arrays(work, inputs[: len(pictures)].to(features), features, rows, positions, arrays)
     is_finite = torch.isfinite(features).flatten(1).all(dim=1).cpu().numpy()
     for key in work.sources:
-        is_finite &= np.isfinite(asked[f"maps {key}"]).all(axis=(1, 2, 3))
+        is_finite &= np.isfinite(class_rows[f"maps {key}"]).all(axis=(1, 2, 3))
     for i in np.flatnonzero(~is_finite):
         notes.unreadable.append(f"'{pictures[i].key}' gives maps that are not finite numbers; left out.")
     picture_rows = {key: array[is_finite] for key, array in picture_rows.items()}
@@ -77,10 +77,10 @@ def picture_part(work: Work, samples: Sequence[tuple[int, Sample]]) -> dict[str,
     return arrays | localization_arrays(classes, own, work.config.seed)
 
 
-def notes_of(stored: Sequence[UInt8[Array, " _"]]) -> Notes:
+def notes_of(contents: Sequence[UInt8[Array, " _"]]) -> Notes:
     """The notes of several parts, one after the other."""
     notes = Notes()
-    for content in stored:
+    for content in contents:
         unreadable, regions = json.loads(content.tobytes())
         notes.unreadable += unreadable
         notes.regions += regions
@@ -111,7 +111,7 @@ def _asked_classes(work: Work, pictures: Sequence[Picture], most: int) -> Int[Ar
 
 
 def _rows_of_present_classes(
-    pictures: Sequence[Picture], asked: Mapping[str, Array], most: int
+    pictures: Sequence[Picture], class_rows: Mapping[str, Array], most: int
 ) -> tuple[Int[Array, " n"], dict[str, Array]]:
     """The picture of each present class; and arrays of all asked classes with a row for each present one.
 
@@ -120,9 +120,9 @@ def _rows_of_present_classes(
     counts = [len(picture.classes) for picture in pictures]
     rows = np.repeat(np.arange(len(pictures)), counts)
     own = np.array([i for count in counts for i in range(count)], np.int64)
-    width = next(iter(asked.values())).shape[1]
+    width = next(iter(class_rows.values())).shape[1]
     columns = np.column_stack([own, np.tile(np.arange(most, width), (len(rows), 1))])
-    return rows, {key: array[rows[:, None], columns] for key, array in asked.items()}
+    return rows, {key: array[rows[:, None], columns] for key, array in class_rows.items()}
 
 
 def _ground_truth(classes: Sequence[PresentClass], grid_hw: tuple[int, int]) -> dict[str, Array]:

@@ -44,8 +44,8 @@ def presence_arrays(
     for kind, values in probabilities.items():
         is_above, likeliest = values > 0.5, values.max(dim=1)
         shares = [
-            (is_above & asked).sum(dim=1) / asked.sum(dim=1).double()  # none to ask for: not a number
-            for asked in (is_present, ~is_present, is_sibling)
+            (is_above & group).sum(dim=1) / group.sum(dim=1).double()  # none to ask for: not a number
+            for group in (is_present, ~is_present, is_sibling)
         ]
         arrays[f"presence {kind}"] = torch.stack(
             [*shares, likeliest.values, is_present.gather(1, likeliest.indices[:, None])[:, 0].double()], dim=1

@@ -121,15 +121,15 @@ class Regions:
 
     def _scaled(self, frame_wh: SizeWH) -> tuple[Box, ...]:
         """The boxes scaled to the frame, where the index lists another size than the file has."""
-        listed, boxes = self.sample.listed_size_wh, self.sample.boxes_xyxy
-        if listed is None or listed == frame_wh:
+        listed_wh, boxes = self.sample.listed_size_wh, self.sample.boxes_xyxy
+        if listed_wh is None or listed_wh == frame_wh:
             return boxes
-        sizes = f"listed as {listed[0]} x {listed[1]}, the file has {frame_wh[0]} x {frame_wh[1]} pixels;"
-        if not _same_shape(listed, frame_wh):
+        sizes = f"listed as {listed_wh[0]} x {listed_wh[1]}, the file has {frame_wh[0]} x {frame_wh[1]} pixels;"
+        if not _same_shape(listed_wh, frame_wh):
             self._note(f"{sizes} another shape, so its boxes are left out.")
             return ()
         self._note(f"{sizes} its boxes are scaled.")
-        across, down = frame_wh[0] / listed[0], frame_wh[1] / listed[1]
+        across, down = frame_wh[0] / listed_wh[0], frame_wh[1] / listed_wh[1]
         return tuple((x0 * across, y0 * down, x1 * across, y1 * down) for x0, y0, x1, y1 in boxes)
 
     def _inside(self, boxes: tuple[Box, ...]) -> tuple[Box, ...]:
@@ -158,8 +158,8 @@ def regions_of(sample: Sample, size_wh: SizeWH, notes: Notes) -> Regions:
     return Regions(sample, size_wh, turn, notes)
 
 
-def _same_shape(one: SizeWH, other: SizeWH) -> bool:
-    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= SHAPE_TOLERANCE
+def _same_shape(first_wh: SizeWH, second_wh: SizeWH) -> bool:
+    return abs(first_wh[0] * second_wh[1] / (first_wh[1] * second_wh[0]) - 1) <= SHAPE_TOLERANCE
 
 
 def _turned(box: Box, size_wh: SizeWH, turn: Image.Transpose) -> Box:

@@ -98,16 +98,16 @@ class Work:
     def usable(self) -> dict[int, Sample]:
         """The pictures of which the model has a class, by position, without the classes that it lacks."""
         return {
-            position: self._with_one_name_a_class(known)
+            position: self._with_one_name_a_class(known_sample)
             for position, sample in enumerate(self.images.samples)
-            if (known := sample.of_classes(self.labels))
+            if (known_sample := sample.of_classes(self.labels))
         }
 
     def _with_one_name_a_class(self, sample: Sample) -> Sample:
         """The sample with one name where several of its classes are the same class of the model."""
         names: dict[int, str] = {}
-        kept = {name: names.setdefault(self.labels[name], name) for name in sample.class_names}
-        return sample.renamed({name: other for name, other in kept.items() if name != other})
+        names_of_labels = {name: names.setdefault(self.labels[name], name) for name in sample.class_names}
+        return sample.renamed({name: other for name, other in names_of_labels.items() if name != other})
 
     def present(self, sample: Sample) -> dict[str, int]:
         """The model's index of each class of a usable sample."""
@@ -121,8 +121,8 @@ class Work:
     def size(self) -> int:
         """The number of forward passes, about: a mosaic counts as four pictures."""
         scores = len(self.faithful_sources) * PASSES_A_SCORE
-        asked = self.drop_positions if self.drop_sources else ()
-        drops = len(self.drop_sources) * sum(len(self.usable[position].class_names) for position in asked)
+        positions = self.drop_positions if self.drop_sources else ()
+        drops = len(self.drop_sources) * sum(len(self.usable[position].class_names) for position in positions)
         return len(self.usable) + 4 * self.config.mosaics + scores * self.config.faithfulness + drops
 
     def fingerprint(self) -> str:

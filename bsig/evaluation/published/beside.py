@@ -53,7 +53,7 @@ class RowBeside:
     """One method and metric: the published cells and the measured ones.
 
     Attributes:
-        metric: key in `METRICS` of what was measured.
+        metric: key in `METRICS` of the measured metric.
     """
 
     method: str
@@ -70,9 +70,9 @@ def rows_beside(results: Mapping[str, Any]) -> list[RowBeside]:
     rows = []
     for (method, metric), cells in groups.items():
         for key in MEASURED_AS.get(metric, (metric,)):
-            measured = measured_cells(results, method, key)
-            if measured:
-                rows.append(RowBeside(method, key, tuple(cells), measured))
+            own_cells = measured_cells(results, method, key)
+            if own_cells:
+                rows.append(RowBeside(method, key, tuple(cells), own_cells))
     return rows
 
 
@@ -114,14 +114,14 @@ def equal_rows(rows: Sequence[RowBeside]) -> list[list[RowBeside]]:
 
 
 def summary(rows: Sequence[RowBeside]) -> dict[str, tuple[int, int, int]]:
-    """For each treatment the numbers of cells that get clearly better, clearly worse, and neither.
+    """The numbers of cells that get clearly better, clearly worse, and neither, by treatment.
 
     Rows that measured the same count once.
     """
     counts: dict[str, tuple[int, int, int]] = {}
-    measured = [cell for alike in equal_rows(rows) for cell in alike[0].measured]
+    all_cells = [cell for alike in equal_rows(rows) for cell in alike[0].measured]
     for treatment in SHOWN_TREATMENTS:
-        cells = [cell for cell in measured if cell.treatment == treatment]
+        cells = [cell for cell in all_cells if cell.treatment == treatment]
         if cells:
             fallen, clear = sum(cell.is_clear and cell.falls for cell in cells), sum(cell.is_clear for cell in cells)
             counts[treatment] = (clear - fallen, fallen, len(cells) - clear)

@@ -117,7 +117,7 @@ class PublishedRow:
         return self.pictures * scores / rates.passes_a_second[NETWORKS[self.network]]
 
     def seconds(self, rates: Rates, maps: MapCounts) -> float:
-        """All of it, one after the other."""
+        """The seconds of all parts, one after the other."""
         return self.box_seconds(rates, maps) + self.encoder_seconds(rates) + self.score_seconds(rates, maps)
 
 
@@ -141,8 +141,8 @@ def map_counts(method: str) -> MapCounts:
 def _smallest_model() -> DualBranch:
     """A head of one channel and two classes: which maps are distinct depends on the head's kind alone."""
     head, classes = PooledLinearHead(nn.Linear(1, 2)), ("0", "1")
-    trained = PooledLinearHead(nn.Linear(1, 2))  # another than softmax's, since some columns need a trained branch
-    return DualBranch(Classifier("smallest", nn.Identity(), head, PREPROCESSING, classes, classes, {}), trained)
+    sigmoid_head = PooledLinearHead(nn.Linear(1, 2))  # another than softmax's, since some columns need a trained branch
+    return DualBranch(Classifier("smallest", nn.Identity(), head, PREPROCESSING, classes, classes, {}), sigmoid_head)
 
 
 def measured_rates() -> Rates:

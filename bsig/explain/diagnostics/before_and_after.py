@@ -44,8 +44,8 @@ def before_and_after(before: EncodedImage, after: EncodedImage, class_name: str 
     """
     index = before.model.class_index(class_name) if class_name else before.predicted_index
     name = before.model.class_names[index]
-    allowed = methods_of(before.model.softmax_head)
-    common = [key for key in methods_of(after.model.softmax_head) if key in allowed]
+    methods = methods_of(before.model.softmax_head)
+    common = [key for key in methods_of(after.model.softmax_head) if key in methods]
     method = method if method in common else common[0]
     first, second = before.explain(index, method), after.explain(after.model.class_index(name), method)
     maps = first.sigmoid.map, second.sigmoid.map

@@ -295,7 +295,7 @@ class BlankMapDiagnosis:
 
     @property
     def evidence(self) -> Evidence:
-        """Of the branch that was asked about."""
+        """The evidence of the branch that was asked about."""
         return self.explanation.evidence(self.branch)
 
     @property
@@ -304,8 +304,8 @@ class BlankMapDiagnosis:
         facts = self.facts
         if facts.is_blank:
             return f"This heatmap is blank. {self.causes[0].sentence}"
-        shown = f"This heatmap is not blank: {part_of(facts.positive_area)} of the picture speaks for "
-        return " ".join([f"{shown}{facts.class_name}.", *(cause.sentence for cause in self.causes[:1])])
+        start = f"This heatmap is not blank: {part_of(facts.positive_area)} of the picture speaks for "
+        return " ".join([f"{start}{facts.class_name}.", *(cause.sentence for cause in self.causes[:1])])
 
     @property
     def stretching_sentence(self) -> str:
@@ -342,27 +342,27 @@ def blank_map_diagnosis(
     Raises:
         InputError: as `EncodedImage.explain`, or a branch that is neither `softmax` nor `sigmoid`.
     """
-    whose = _trained_branch(branch)
+    trained_branch = _trained_branch(branch)
     explanation = encoded.explain(
         class_index, method, weights, score_cam_channels=score_cam_channels, progress=progress
     )
-    facts = map_facts(encoded, explanation, whose)
+    facts = map_facts(encoded, explanation, trained_branch)
     causes = tuple(Cause(rule.key, rule.sentence(facts), rule.remedy(facts)) for rule in CAUSES if rule.holds(facts))
     return BlankMapDiagnosis(
         explanation=explanation,
-        branch=whose,
+        branch=trained_branch,
         facts=facts,
         causes=causes,
-        stretching=stretching(explanation.evidence(whose).map),
-        zero=map_zero(encoded, explanation, whose),
-        mends=_mends(encoded, explanation, whose),
+        stretching=stretching(explanation.evidence(trained_branch).map),
+        zero=map_zero(encoded, explanation, trained_branch),
+        mends=_mends(encoded, explanation, trained_branch),
     )
 
 
 def _trained_branch(branch: str) -> TrainedBranch:
-    for known in TRAINED:
-        if branch == known:
-            return known
+    for trained_branch in TRAINED:
+        if branch == trained_branch:
+            return trained_branch
     raise InputError(f"`branch` (='{branch}') must be {' or '.join(TRAINED)}.")
 
 
@@ -431,10 +431,10 @@ def _zero_of_linear_head(encoded: EncodedImage, explanation: Explanation, clone:
     own, rank, blanking = float(row.norm()), None, None
     is_clamped = clamps_weights(explanation.weights, "softmax")
     if explanation.method in LINEAR_METHODS and not is_clamped:
-        painted = painted_shift(features, row, torch.zeros_like(features[0]))
-        rank = painted.rank
-        if painted.reason is None:
-            blanking = float(painted.vector.norm()) / own if own else None
+        shift = painted_shift(features, row, torch.zeros_like(features[0]))
+        rank = shift.rank
+        if shift.reason is None:
+            blanking = float(shift.vector.norm()) / own if own else None
         words.append(f"On {rank} of {features[0].numel()} cells a shift can put any value.")
     elif is_clamped or explanation.method in POSITIVE_GRADIENTS:
         # With no positive weight left such a map is empty; this is the smallest shift that leaves none.
@@ -471,9 +471,9 @@ def _mends(encoded: EncodedImage, explanation: Explanation, branch: TrainedBranc
         mends.append(_mend("levelled", "Levelled by presence", levelled.evidence(branch).map, method))
     other = _other_method(encoded, method)
     if other is not None or explanation.weights != "signed":
-        chosen = other or method
-        signed = encoded.explain(index, chosen, "signed").evidence(branch).map
-        mends.append(_mend("method", f"{CAM_METHODS[chosen].title}, signed weights", signed, chosen))
+        key = other or method
+        signed = encoded.explain(index, key, "signed").evidence(branch).map
+        mends.append(_mend("method", f"{CAM_METHODS[key].title}, signed weights", signed, key))
     return tuple(mends)
 
 

@@ -162,16 +162,16 @@ def _shared_component() -> Iterator[Diagnostic]:
 def _movement() -> Iterator[Diagnostic]:
     yield Diagnostic("softmax_centred_correlation", "Softmax map against class-centred map", "correlation", "higher",
         "1 where this head's published map is the one that no shift can move; lower where it is distorted by a shift.",
-        lambda x: _moved(x, "centred", "correlation"))  # fmt: skip
+        lambda x: _movement_number(x, "centred", "correlation"))  # fmt: skip
     yield Diagnostic("softmax_sigmoid_correlation", "Softmax map against sigmoid map", "correlation", None,
         "1 where both branches order the places of the picture alike, whatever their zeros.",
-        lambda x: _moved(x, "sigmoid", "correlation"))  # fmt: skip
+        lambda x: _movement_number(x, "sigmoid", "correlation"))  # fmt: skip
     yield Diagnostic("softmax_sigmoid_top_iou", "Top 20 % of cells, softmax against sigmoid", "IoU", None,
         "1 where both branches point at the same fifth of the picture, 0 where they share no cell of it.",
-        lambda x: _moved(x, "sigmoid", "top_iou"))  # fmt: skip
+        lambda x: _movement_number(x, "sigmoid", "top_iou"))  # fmt: skip
     yield Diagnostic("softmax_sigmoid_peak_move", "Maximum, softmax against sigmoid", "cells", None,
         "How far apart the two maps have their maxima.",
-        lambda x: _moved(x, "sigmoid", "peak_move"))  # fmt: skip
+        lambda x: _movement_number(x, "sigmoid", "peak_move"))  # fmt: skip
 
 
 def _zero() -> Iterator[Diagnostic]:
@@ -213,10 +213,10 @@ def _collapse() -> Iterator[Diagnostic]:
         ("channels", "_channels", "the positive channels' evidence"),
     )
     for branch in TRAINED:
-        for reading, suffix, what in readings:
+        for reading, suffix, mass in readings:
             yield Diagnostic(
-                f"{branch}_collapse_margin{suffix}", f"Collapse margin of {what}, {TITLES[branch]}", "weight", "higher",
-                f"The number that, taken from every weight, removes half of {what}: "
+                f"{branch}_collapse_margin{suffix}", f"Collapse margin of {mass}, {TITLES[branch]}", "weight", "higher",
+                f"The number that, taken from every weight, removes half of {mass}: "
                 + ("no softmax probability changes." if branch == "softmax" else "the sigmoid probability falls."),
                 partial(_margin, branch=branch, reading=reading))  # fmt: skip
     yield Diagnostic(
@@ -238,7 +238,7 @@ def _shared_map(inputs: DiagnosticInput, weight: Tensor) -> float:
     return shared_map_share(inputs.features, weight, inputs.explanation.class_index)
 
 
-def _moved(inputs: DiagnosticInput, branch: Branch, name: str) -> float:
+def _movement_number(inputs: DiagnosticInput, branch: Branch, name: str) -> float:
     movement = map_movement(inputs.map("softmax"), inputs.map(branch))
     if movement.reason is not None:
         raise InputError(f"the softmax map or the {TITLES[branch]} map is flat: there are no places to compare.")

@@ -173,22 +173,22 @@ def head_scale_of(encoded: EncodedImage, method: str) -> float | None:
 def finding(report: CollapseReport) -> str:
     """One or two sentences: how many channels change sign between the branches, and how much that matters here."""
     counts = [quadrant.count for quadrant in report.quadrants.values()]
-    lost, gained = (counts[index] for index in FLIPPED)
+    losses, gains = (counts[index] for index in FLIPPED)
     name, total = report.explanation.class_name, sum(counts)
-    if lost + gained == 0:
+    if losses + gains == 0:
         return f"No channel changes sign between the branches: all {total:,} say the same of '{name}' in both."
-    verb = "changes" if lost + gained == 1 else "change"
-    turned = f"{lost + gained:,} of {total:,} channels ({percent((lost + gained) / total)}) {verb} sign"
+    verb = "changes" if losses + gains == 1 else "change"
+    flips = f"{losses + gains:,} of {total:,} channels ({percent((losses + gains) / total)}) {verb} sign"
     share = flipped_share(report)
     weight = "" if share is None else f" They hold {percent(share)} of the evidence on this picture: {_verdict(share)}."
-    return f"{turned}: {_sides(lost, gained, name)}.{weight}"
+    return f"{flips}: {_sides(losses, gains, name)}.{weight}"
 
 
 def flipped_share(report: CollapseReport) -> float | None:
     """Share of the evidence on this picture in channels of opposite sign; None where a branch has no evidence."""
     shares = [quadrant.evidence_share for quadrant in report.quadrants.values()]
-    lost, gained = (shares[index] for index in FLIPPED)
-    return None if lost is None or gained is None else lost + gained
+    loss, gain = (shares[index] for index in FLIPPED)
+    return None if loss is None or gain is None else loss + gain
 
 
 def fragility(report: CollapseReport) -> str:
@@ -255,14 +255,14 @@ def _budget_json(report: CollapseReport, branch: TrainedBranch) -> dict[str, Any
     }
 
 
-def _sides(lost: int, gained: int, name: str) -> str:
-    if not lost:
-        return f"{_all(gained)} against '{name}' in softmax and for it in the sigmoid branch"
-    if not gained:
-        return f"{_all(lost)} for '{name}' in softmax and against it in the sigmoid branch"
-    verb = "speaks" if lost == 1 else "speak"
+def _sides(losses: int, gains: int, name: str) -> str:
+    if not losses:
+        return f"{_all(gains)} against '{name}' in softmax and for it in the sigmoid branch"
+    if not gains:
+        return f"{_all(losses)} for '{name}' in softmax and against it in the sigmoid branch"
+    verb = "speaks" if losses == 1 else "speak"
     return (
-        f"{lost:,} {verb} for '{name}' in softmax and against it in the sigmoid branch, {gained:,} the other way round"
+        f"{losses:,} {verb} for '{name}' in softmax and against it in the sigmoid branch, {gains:,} the other way round"
     )
 
 

@@ -68,9 +68,9 @@ class MapDrag:
             change = (self.basis @ (self.basis.T @ change.ravel())).reshape(own.shape)
         return own + change
 
-    def probabilities(self, painted: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " s"]:
-        """Of the classes shown, with the shift that painted this map added to every class of the branch's head."""
-        logits = self.logits + float(painted.mean() - self.own_map.mean(dtype=np.float64))
+    def probabilities(self, target: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " s"]:
+        """The probabilities of the shown classes with the shift that paints `target` in every class of the head."""
+        logits = self.logits + float(target.mean() - self.own_map.mean(dtype=np.float64))
         if self.branch == "sigmoid":
             return 1 / (1 + np.exp(-(logits - self.offset) / self.temperature))
         others = [] if self.other_logits is None else [self.other_logits + float((logits - self.logits)[0])]
@@ -90,9 +90,9 @@ def map_drag(encoded: EncodedImage, class_index: int, branch: TrainedBranch = "s
     basis = painting_basis(encoded.features[0]).cpu().numpy()
     logits = (encoded.softmax_logits if branch == "softmax" else encoded.sigmoid_logits).double().cpu()
     top = encoded.top_classes(count=min(CLASSES_SHOWN, len(logits)))
-    shown = list(dict.fromkeys([*top, class_index]))
+    indices = list(dict.fromkeys([*top, class_index]))
     is_other = torch.ones(len(logits), dtype=torch.bool)
-    is_other[shown] = False
+    is_other[indices] = False
     others = float(logits[is_other].logsumexp(0)) if branch == "softmax" and bool(is_other.any()) else None
     presence = encoded.model.presence if branch == "sigmoid" else None
     return MapDrag(
@@ -100,8 +100,8 @@ def map_drag(encoded: EncodedImage, class_index: int, branch: TrainedBranch = "s
         branch=branch,
         own_map=own,
         basis=None if basis.shape[0] == basis.shape[1] else basis,
-        class_names=tuple(encoded.model.class_names[index] for index in shown),
-        logits=logits[shown].numpy(),
+        class_names=tuple(encoded.model.class_names[index] for index in indices),
+        logits=logits[indices].numpy(),
         other_logits=others,
         offset=presence.offset if presence else 0.0,
         temperature=presence.temperature if presence else 1.0,

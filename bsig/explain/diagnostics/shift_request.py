@@ -114,9 +114,9 @@ def shifted_picture(encoded: EncodedImage, class_index: int, method: str, reques
         InputError: no such target, cell or channel, or a head that cannot be painted.
     """
     vector, description = shift_vector(encoded, class_index, request)
-    shifted = shifted_image(encoded, vector)
-    before, after = (picture.explain(class_index, method) for picture in (encoded, shifted))
-    return ShiftedPicture(encoded, shifted, before, after, vector, description)
+    encoded_after = shifted_image(encoded, vector)
+    before, after = (picture.explain(class_index, method) for picture in (encoded, encoded_after))
+    return ShiftedPicture(encoded, encoded_after, before, after, vector, description)
 
 
 def possible_request(request: ShiftRequest, head: ClassificationHead) -> ShiftRequest:
@@ -141,11 +141,11 @@ def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest)
     features = encoded.features[0]
     current = torch.einsum("k,khw->hw", row, features)
     target = target_at_cell(current, *request.cell) if request.cell else target_map(current, request.target)
-    painted = painted_shift(features, row, target)
+    shift = painted_shift(features, row, target)
     place = f"row {request.cell[0] + 1:.3g}, column {request.cell[1] + 1:.3g}" if request.cell else request.target
-    length = float(painted.vector.norm() / head.last_linear.weight.norm(dim=1).mean())
+    length = float(shift.vector.norm() / head.last_linear.weight.norm(dim=1).mean())
     description = f"painted: {place}; the shift is {percent(length)} as long as an average class's weights"
-    return painted.vector.to(row), f"{description}. {painted.reason}" if painted.reason else description
+    return shift.vector.to(row), f"{description}. {shift.reason}" if shift.reason else description
 
 
 def strongest_channels_of(encoded: EncodedImage, class_index: int, count: int = 12) -> list[int]:
@@ -184,48 +184,48 @@ def shift_method(method: str, head: ClassificationHead) -> tuple[str, str]:
     return method, ""
 
 
-def shift_finding(shifted: ShiftedPicture) -> str:
+def shift_finding(picture: ShiftedPicture) -> str:
     """What the shift did, in some sentences from the numbers."""
-    return " ".join(filter(None, shift_sentences(shifted)))
+    return " ".join(filter(None, shift_sentences(picture)))
 
 
-def shift_sentences(shifted: ShiftedPicture) -> tuple[str, str]:
+def shift_sentences(picture: ShiftedPicture) -> tuple[str, str]:
     """What the shift did to the probabilities of both branches, and how far the softmax map moved."""
-    name = shifted.before.class_name
-    if float(shifted.vector.abs().max()) == 0:
+    name = picture.before.class_name
+    if float(picture.vector.abs().max()) == 0:
         return f"No shift yet: the softmax heatmap of '{name}' is as the model has it.", ""
-    movement = shifted.movement("softmax")
+    movement = picture.movement("softmax")
     if movement.correlation is None:
-        moved = f"The softmax map of '{name}' is flat now."
+        sentence = f"The softmax map of '{name}' is flat now."
     else:
-        moved = (
+        sentence = (
             f"The softmax map of '{name}' moved: correlation with the original {signed(movement.correlation, 2)}, its "
             f"maximum by {movement.peak_move:.1f} cells."
         )
-    before, after = shifted.sigmoid_probability()
-    seen = "shows it" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows it on this picture"
+    before, after = picture.sigmoid_probability()
+    effect = "shows it" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows it on this picture"
     return (
         "Same classifier, another heatmap: no softmax probability changed by more than "
-        f"{tiny_percent(shifted.largest_change('softmax'))}. The same vector in the sigmoid branch {seen}: '{name}' "
+        f"{tiny_percent(picture.largest_change('softmax'))}. The same vector in the sigmoid branch {effect}: '{name}' "
         f"goes from {percent(before)} to {percent(after)}."
-    ), moved
+    ), sentence
 
 
-def shift_json(shifted: ShiftedPicture) -> dict[str, Any]:
+def shift_json(picture: ShiftedPicture) -> dict[str, Any]:
     """Maps and probabilities before and after, for JSON."""
-    sides = {"before": shifted.before, "after": shifted.after}
+    sides = {"before": picture.before, "after": picture.after}
     return {
-        "class_index": shifted.before.class_index,
-        "class_name": shifted.before.class_name,
-        "shift": shifted.description,
-        "finding": shift_finding(shifted),
-        "largest_softmax_probability_change": shifted.largest_change("softmax"),
-        "largest_sigmoid_probability_change": shifted.largest_change("sigmoid"),
-        "softmax_movement": asdict(shifted.movement("softmax")),
-        "centred_movement": asdict(shifted.movement("centred")),
+        "class_index": picture.before.class_index,
+        "class_name": picture.before.class_name,
+        "shift": picture.description,
+        "finding": shift_finding(picture),
+        "largest_softmax_probability_change": picture.largest_change("softmax"),
+        "largest_sigmoid_probability_change": picture.largest_change("sigmoid"),
+        "softmax_movement": asdict(picture.movement("softmax")),
+        "centred_movement": asdict(picture.movement("centred")),
         "sigmoid_probability": {side: each.sigmoid.probability for side, each in sides.items()},
         **{
             f"{branch}_map": {side: each.evidence(branch).map.tolist() for side, each in sides.items()}
-            for branch in shifted.before.evidences
+            for branch in picture.before.evidences
         },
     }

@@ -65,10 +65,10 @@ class ZeroSurvey:
     absent_count: int
 
 
-def zero_survey(encoded: EncodedImage, class_index: int, fitted: Float[Tensor, " k"], title: str) -> ZeroSurvey:
+def zero_survey(encoded: EncodedImage, class_index: int, vector: Float[Tensor, " k"], title: str) -> ZeroSurvey:
     """The absent-class test on this picture for four heads.
 
-    `fitted` is the shift that labels chose for the softmax head, and `title` says which one that is.
+    `vector` is the shift that labels chose for the softmax head, and `title` says which one that is.
 
     Raises:
         InputError: the head's CAM is not exact.
@@ -79,7 +79,7 @@ def zero_survey(encoded: EncodedImage, class_index: int, fitted: Float[Tensor, "
         "Softmax": softmax,
         "Softmax, class-centred": class_centred_head(softmax),
         "Sigmoid": encoded.model.sigmoid_head.last_linear.weight.detach(),
-        f"Softmax + {title}": softmax + fitted,
+        f"Softmax + {title}": softmax + vector,
     }
     probabilities = encoded.probabilities()[0]
     present = [index for index in encoded.top_classes(count=10) if probabilities[index] >= PRESENT_FROM]

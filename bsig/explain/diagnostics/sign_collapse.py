@@ -47,7 +47,7 @@ NO_SIGN = 4
 def quadrant_of_channels(
     softmax_weights: Float[Tensor, " k"], sigmoid_weights: Float[Tensor, " k"]
 ) -> Int[Tensor, " k"]:
-    """For each channel the index of its entry in `QUADRANTS`.
+    """The index in `QUADRANTS` of each channel.
 
     A weight of exactly zero (a clamped one, say) is neither excitatory nor inhibitory; such a channel is "no sign" and
     never counts as flipped, so that clamping weights is not mistaken for sign collapse.
@@ -122,7 +122,7 @@ def sign_quadrants(
         quadrant.bincount(evidence_mass(features, weights).double(), minlength=len(QUADRANTS)).tolist()
         for weights in (softmax_weights, sigmoid_weights)
     )
-    # As `evidence_share`, summed: the mean of a quadrant's share in each branch.
+    # `evidence_share`, summed: the mean of a quadrant's share in each branch.
     has_evidence = 0 not in (sum(softmax), sum(sigmoid))
     shares = [
         (a / sum(softmax) + b / sum(sigmoid)) / 2 if has_evidence else None
@@ -252,9 +252,9 @@ def branch_probability_curve(
     Every logit loses the same `delta * sum_k mean_hw F[k]`; `deltas` are in the unit of the head's own weights `W`.
     For pool + linear heads.
     """
-    lost = deltas.to(logits) * features.mean(dim=(1, 2)).sum().to(logits)
-    shifted = logits - lost[:, None]
-    probabilities = shifted.softmax(dim=1) if branch == "softmax" else shifted.sigmoid()
+    drop = deltas.to(logits) * features.mean(dim=(1, 2)).sum().to(logits)
+    shifted_logits = logits - drop[:, None]
+    probabilities = shifted_logits.softmax(dim=1) if branch == "softmax" else shifted_logits.sigmoid()
     return probabilities[:, class_index].tolist()
 
 
@@ -291,17 +291,17 @@ def collapse_margin(
     # A term `relu(a - delta s)` bends only where it reaches zero, so between two knots the sum is a straight line.
     knots = (amounts / slopes)[slopes != 0]
     knots = torch.cat((knots.new_zeros(1), knots[knots > 0].sort().values))
-    left = _left(amounts, slopes, knots)
-    below = (left <= start / 2).nonzero()
+    evidence = _evidence_left(amounts, slopes, knots)
+    below = (evidence <= start / 2).nonzero()
     if len(below):
         last = int(below[0])  # never the first knot, 0, where all of it is left
-        high, low = float(left[last - 1]), float(left[last])
+        high, low = float(evidence[last - 1]), float(evidence[last])
         first_delta, width = float(knots[last - 1]), float(knots[last] - knots[last - 1])
         return CollapseMargin(first_delta + width * (high - start / 2) / (high - low))
     slope = float(slopes[(amounts - (knots[-1] + 1) * slopes) > 0].sum())  # behind the last knot the line goes on
     if slope <= 0:
         return CollapseMargin(None, NEVER_HALVED)
-    return CollapseMargin(float(knots[-1]) + (float(left[-1]) - start / 2) / slope)
+    return CollapseMargin(float(knots[-1]) + (float(evidence[-1]) - start / 2) / slope)
 
 
 def _terms(features: Tensor, weights: Tensor, reading: str) -> tuple[Tensor, Tensor]:
@@ -312,15 +312,15 @@ def _terms(features: Tensor, weights: Tensor, reading: str) -> tuple[Tensor, Ten
     return weights.double() * means, means
 
 
-def _left(amounts: Tensor, slopes: Tensor, deltas: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+def _evidence_left(amounts: Tensor, slopes: Tensor, deltas: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """The positive evidence that each delta leaves, `sum_i relu(a_i - delta s_i)`."""
     return (amounts - deltas[:, None] * slopes).clamp(min=0).sum(dim=1)
 
 
 def _share_left(amounts: Tensor, slopes: Tensor, deltas: Tensor) -> list[float] | None:
-    """`_left` as a share of what there is at delta 0; None where that is nothing."""
+    """`_evidence_left` as a share of what there is at delta 0; None where that is nothing."""
     start = amounts.clamp(min=0).sum()
-    return (_left(amounts, slopes, deltas) / start).tolist() if start > 0 else None
+    return (_evidence_left(amounts, slopes, deltas) / start).tolist() if start > 0 else None
 
 
 def _class_map(features: Tensor, weights: Tensor) -> Float[Tensor, "h w"]:

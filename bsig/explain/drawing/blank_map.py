@@ -27,8 +27,8 @@ def mend_pictures(diagnosis: BlankMapDiagnosis) -> list[tuple[Image.Image, str]]
     backdrop, pictures = _backdrop(diagnosis), []
     for mend in diagnosis.mends:
         limit = shared_limit(mend.map, view="signed")
-        drawn = overlay(backdrop, mend.map, limit, view="signed", is_greyed=True)
-        pictures.append((with_sign_marks(drawn, mend.map, limit), f"{mend.title}\n{mend.sentence}"))
+        heatmap = overlay(backdrop, mend.map, limit, view="signed", is_greyed=True)
+        pictures.append((with_sign_marks(heatmap, mend.map, limit), f"{mend.title}\n{mend.sentence}"))
     return pictures
 
 

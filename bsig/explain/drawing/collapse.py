@@ -35,7 +35,7 @@ def channel_thumbnails(report: CollapseReport) -> list[tuple[Image.Image, str]]:
 
 
 def split_limit(report: CollapseReport) -> float:
-    """Where the one scale of all pictures of `split_pictures` ends, in the map's unit."""
+    """The end of the one scale of all pictures of `split_pictures`, in the map's unit."""
     maps = [each.cpu().numpy() for split in report.splits.values() for each in (split.positive, split.negative)]
     return shared_limit(*maps, view="signed")
 

@@ -52,10 +52,10 @@ def drag_frames(drag: MapDrag, explanation: Explanation) -> list[Image.Image]:
     crop = greyed(explanation.crop.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     ground = _ground(drag, overlay(crop, explanation.sigmoid.map, limit, is_greyed=True))
     frames = []
-    for painted in drag_maps(drag):
+    for frame_map in drag_maps(drag):
         frame = ground.copy()
-        frame.paste(overlay(crop, painted, limit, is_greyed=True), (MARGIN, TOP))
-        _probabilities(frame, drag, painted)
+        frame.paste(overlay(crop, frame_map, limit, is_greyed=True), (MARGIN, TOP))
+        _probabilities(frame, drag, frame_map)
         frames.append(frame)
     return frames
 
@@ -86,7 +86,7 @@ def _place(drag: MapDrag, turn: float) -> Place:
 
 
 def _ground(drag: MapDrag, sigmoid: Image.Image) -> Image.Image:
-    """What no frame changes: titles and the sigmoid branch's map."""
+    """The part that no frame changes: titles and the sigmoid branch's map."""
     ground = Image.new("RGB", SIZE_WH, PAPER)
     draw = ImageDraw.Draw(ground)
     words = f"One classifier, any heatmap of '{drag.class_name}'"
@@ -99,11 +99,11 @@ def _ground(drag: MapDrag, sigmoid: Image.Image) -> Image.Image:
     return ground
 
 
-def _probabilities(frame: Image.Image, drag: MapDrag, painted: np.ndarray) -> None:
+def _probabilities(frame: Image.Image, drag: MapDrag, frame_map: np.ndarray) -> None:
     """Draws each class with its probability under this shift and a bar."""
     draw, left = ImageDraw.Draw(frame), 3 * MARGIN + 2 * SIDE
     height = SIDE // max(5, len(drag.class_names))
-    for row, (name, share) in enumerate(zip(drag.class_names, drag.probabilities(painted).tolist(), strict=True)):
+    for row, (name, share) in enumerate(zip(drag.class_names, drag.probabilities(frame_map).tolist(), strict=True)):
         top = TOP + row * height
         typeface, lines = fitted_lines(name, SIDE - 90, 1, (17, 11))
         draw_lines(draw, (left, top), lines, typeface, INK)

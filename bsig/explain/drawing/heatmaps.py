@@ -119,13 +119,13 @@ def overlay(
     paint, keep = overlay_table(view, colormap_of(view, colormap), float(heatmap_opacity))
     backdrop = crop if is_greyed else greyed(crop)
     index = _colour_index(map, limit, view, backdrop.size, smooth).astype(np.intp)
-    photo, kept = np.asarray(backdrop), keep[:, 0].take(index, mode="clip")
+    photo, share = np.asarray(backdrop), keep[:, 0].take(index, mode="clip")
     picture = np.empty_like(photo)
     for channel in range(3):  # channel by channel: ten times as fast as all three beside each other
-        mixed = photo[..., channel] * kept
-        mixed += paint[:, channel].take(index, mode="clip")
-        mixed >>= 8
-        picture[..., channel] = mixed
+        values = photo[..., channel] * share
+        values += paint[:, channel].take(index, mode="clip")
+        values >>= 8
+        picture[..., channel] = values
     return Image.fromarray(picture)
 
 

@@ -42,7 +42,7 @@ def slide_card(explanation: Explanation, drawing: Drawing = PLAIN) -> Image.Imag
     method = cam_method(explanation.method)
     top = _title(card, f"Evidence for '{explanation.class_name}'", inner)
     treatment = TREATMENT_WORDS[explanation.weights] + (", with the bias" if explanation.with_bias else "")
-    _fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 100)), inner, 1, (28, 18), QUIET)
+    _draw_fitted(card, f"{method.title} · {treatment}", (MARGIN, max(top, 100)), inner, 1, (28, 18), QUIET)
     _pictures(card, explanation, drawing, 156)
     _scale(card, explanation, drawing)
     _finding(card, finding(explanation), 886, 1012)
@@ -51,7 +51,7 @@ def slide_card(explanation: Explanation, drawing: Drawing = PLAIN) -> Image.Imag
         "says where evidence for an output lies, not that the output is right · method: Oh and Noh, BMVC 2025, "
         "arXiv 2511.05590"
     )
-    _fitted(card, footer, (MARGIN, 1028), inner, 2, (16, 11), QUIET)
+    _draw_fitted(card, footer, (MARGIN, 1028), inner, 2, (16, 11), QUIET)
     return card
 
 
@@ -59,8 +59,8 @@ def _title(card: Image.Image, text: str, width: int) -> int:
     """Draws the title, in one line of large letters where it fits, else in two small ones; returns the y below."""
     _, lines = fitted_lines(text, width, 1, (56, 36), bold=True)
     if lines[0].endswith("…"):
-        return _fitted(card, text, (MARGIN, 26), width, 2, (28, 20), INK, bold=True)
-    return _fitted(card, text, (MARGIN, 34), width, 1, (56, 36), INK, bold=True)
+        return _draw_fitted(card, text, (MARGIN, 26), width, 2, (28, 20), INK, bold=True)
+    return _draw_fitted(card, text, (MARGIN, 34), width, 1, (56, 36), INK, bold=True)
 
 
 def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> None:
@@ -78,7 +78,7 @@ def _scale(card: Image.Image, explanation: Explanation, drawing: Drawing) -> Non
         )  # fmt: skip
         card.paste(bar, (PLACES[1] - BAR_PAD, 768))
         return
-    _fitted(card, words, (PLACES[1], 784), width, 1, (24, 18), QUIET)
+    _draw_fitted(card, words, (PLACES[1], 784), width, 1, (24, 18), QUIET)
 
 
 def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top: int) -> None:
@@ -90,10 +90,10 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
     size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in captions.values())
     below = top + PICTURE_TOP + SIDE + 12
     # Nothing stands below the crop, so a long name may take more lines there.
-    _fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), INK)
+    _draw_fitted(card, f"predicted: {explanation.predicted_name}", (PLACES[0], below), SIDE, 4, (size, 15), INK)
     for left, branch in zip(PLACES[1:], SHOWN, strict=True):
         _picture(card, branch_title(explanation, branch), branch_picture(explanation, branch, drawing), left, top)
-        _fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), INK)
+        _draw_fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), INK)
 
 
 def _words(evidence: Evidence) -> str:
@@ -102,7 +102,7 @@ def _words(evidence: Evidence) -> str:
 
 def _picture(card: Image.Image, title: str, picture: Image.Image, left: int, top: int) -> None:
     draw, y = ImageDraw.Draw(card), top + PICTURE_TOP
-    _fitted(card, title, (left, top), SIDE, 1, (30, 18), INK, bold=True)
+    _draw_fitted(card, title, (left, top), SIDE, 1, (30, 18), INK, bold=True)
     card.paste(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, y))
     draw.rectangle((left - 1, y - 1, left + SIDE, y + SIDE), outline=RULE)
 
@@ -119,7 +119,7 @@ def _finding(card: Image.Image, text: str, top: int, bottom: int) -> None:
     draw_lines(draw, (MARGIN + 28, y), lines, typeface, INK)
 
 
-def _fitted(
+def _draw_fitted(
     card: Image.Image, text: str, position_xy: tuple[int, int], width: int, most: int, sizes: tuple[int, int],
     colour: str, *, bold: bool = False,
 ) -> int:  # fmt: skip

@@ -58,16 +58,16 @@ def whole_picture_overlay(explanation: Explanation, branch: Branch, drawing: Dra
     x, y = pixels_inside(left, right, picture.width), pixels_inside(top, bottom, picture.height)
     limit = shared_limit(values, view=drawing.view) if drawing.own_scale else shared_limit_of(explanation, drawing)
     crop = picture.crop((x.start, y.start, x.stop, y.stop))
-    seen = overlay(
+    heatmap = overlay(
         crop, whole[y.start : y.stop, x.start : x.stop], limit, view=drawing.view, colormap=drawing.colormap,
         heatmap_opacity=drawing.heatmap_opacity,
     )  # fmt: skip
     if drawing.view == "signed":
-        seen = with_sign_marks(seen, values, limit)
-    if seen.size == picture.size:
-        return seen
+        heatmap = with_sign_marks(heatmap, values, limit)
+    if heatmap.size == picture.size:
+        return heatmap
     letterboxed = Image.blend(Image.new("RGB", picture.size), picture.convert("L").convert("RGB"), UNSEEN_BRIGHTNESS)
-    letterboxed.paste(seen, (x.start, y.start))
+    letterboxed.paste(heatmap, (x.start, y.start))
     _frame(letterboxed, (x.start, y.start, x.stop - 1, y.stop - 1))
     return letterboxed
 

@@ -102,7 +102,7 @@ class ContactPage:
             light=css_variables(dark=False),
             dark=css_variables(dark=True),
             title=f"{len(entries)} {'picture' if len(entries) == 1 else 'pictures'}: where the two branches disagree",
-            entries=[_shown(entry) for entry in entries],
+            entries=[_listed_cell(entry) for entry in entries],
             left_out=list(left_out),
             version=__version__,
             checkpoint=self._checkpoint,
@@ -111,7 +111,7 @@ class ContactPage:
         )
 
 
-def _shown(entry: ContactEntry) -> dict[str, Any]:
+def _listed_cell(entry: ContactEntry) -> dict[str, Any]:
     return {
         "row": entry.row,
         "picture": base64.b64encode(entry.strip).decode(),

@@ -127,12 +127,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         entries = [BundleEntry(**entry) for entry in manifest["explanations"]]
         files = {str(name): str(entry["sha256"]) for name, entry in manifest["files"].items()}
-        needed = {_below(entry.folder, name) for entry in entries for name in (NUMBERS, *MAPS)}
-        needed |= {entry.picture for entry in entries}
+        paths = {_below(entry.folder, name) for entry in entries for name in (NUMBERS, *MAPS)}
+        paths |= {entry.picture for entry in entries}
         dict(manifest["settings"]), str(manifest["checkpoint"]["name"])
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"'{folder / MANIFEST}' lacks or misspells {error}; make the bundle again.") from error
-    unlisted = needed - set(files)
+    unlisted = paths - set(files)
     if unlisted:
         raise InputError(f"'{folder / MANIFEST}' lists no hash of '{min(unlisted)}'; make the bundle again.")
     for name, sha256 in files.items():

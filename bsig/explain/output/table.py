@@ -100,7 +100,7 @@ class ExplanationTable:
 
 
 def small_pictures(explanation: Explanation) -> list[Image.Image]:
-    """What the model saw, softmax and sigmoid, `THUMBNAIL` pixels wide and high."""
+    """The crop, the softmax and the sigmoid overlay, `THUMBNAIL` pixels wide and high."""
     drawing = Drawing()
     pictures = [explanation.crop, *(branch_picture(explanation, branch, drawing) for branch in ("softmax", "sigmoid"))]
     return [picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX) for picture in pictures]

@@ -69,18 +69,18 @@ def _split_folders(folder: Path) -> dict[str, Path]:
         InputError: two folders are the same split, or it cannot be told which is what.
     """
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not is_companion(path.name))
-    named = {path: split for path in inside if (split := split_named(path.name))}
-    others = [path for path in inside if path not in named and _has_pictures(path)]
-    if others and any(_has_pictures_right_in_it_alone(path) for path in named):
+    split_of = {path: split for path in inside if (split := split_named(path.name))}
+    others = [path for path in inside if path not in split_of and _has_pictures(path)]
+    if others and any(_has_pictures_right_in_it_alone(path) for path in split_of):
         return {}
-    if others and len(set(named.values())) == 1:
-        split = next(iter(named)).name
+    if others and len(set(split_of.values())) == 1:
+        split = next(iter(split_of)).name
         raise InputError(
             f"'{folder.name}' holds pictures in '{others[0].name}' beside the folder '{split}', which may be a split "
             "or a class; move one of them away."
         )
     by_split: dict[str, Path] = {}
-    for path, split in named.items():
+    for path, split in split_of.items():
         if split in by_split:
             raise InputError(
                 f"'{folder.name}' holds two folders of the split '{split}', '{by_split[split].name}' and "

@@ -72,16 +72,16 @@ def match_classes(
     """
     names_in_model = [class_map.get(name, name) for name in data_classes]
     exact = {composed(name): index for index, name in enumerate(class_names)}  # 'Cardigan' a dog, 'cardigan' a jacket
-    folded: dict[str, int] = {}
+    index_of_folded: dict[str, int] = {}
     for names in (class_names, class_ids, plain_names(class_names)):
         for index, name in enumerate(names):
-            folded.setdefault(_folded(name), index)
+            index_of_folded.setdefault(_folded(name), index)
     index_of: dict[str, int] = {}
     by_number: dict[str, int] = {}
     for data_class, name, plain in zip(data_classes, names_in_model, plain_names(names_in_model), strict=True):
         wordnet = WORDNET_ID.match(name)
         spellings = (composed(name), wordnet.group() if wordnet else name, plain)
-        matches = (exact.get(spelling, folded.get(_folded(spelling))) for spelling in spellings)
+        matches = (exact.get(spelling, index_of_folded.get(_folded(spelling))) for spelling in spellings)
         match = next((index for index in matches if index is not None), None)
         if match is None and name.isdecimal() and int(name) < len(class_names):
             match = int(name)

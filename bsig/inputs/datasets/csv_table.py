@@ -25,23 +25,23 @@ UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\x
 
 
 def csv_rows(
-    file: Path, needed: Sequence[str], remark: Callable[[str], None] | None = None
+    file: Path, required: Sequence[str], remark: Callable[[str], None] | None = None
 ) -> Iterator[tuple[int, Row]]:
     """The number of each line below the columns, with its cells by column, without blanks around them.
 
     `remark` is told where the encoding had to be guessed.
 
     Raises:
-        InputError: the file cannot be read, lacks a needed column, names one twice, or a line has cells too many.
+        InputError: the file cannot be read, lacks a required column, names one twice, or a line has cells too many.
     """
     text, is_guessed = _text(file)
     if is_guessed and remark:
         remark(f"{file.name} is not UTF-8 and is read as Windows-1252.")
     lines = list(io.StringIO(text, newline=""))
     start = next((number for number, line in enumerate(lines) if _is_content(line)), len(lines))
-    separator, columns = _columns(lines[start] if start < len(lines) else "", needed, file)
+    separator, columns = _columns(lines[start] if start < len(lines) else "", required, file)
     reader = csv.reader(lines[start + 1 :], delimiter=separator)
-    where = f"{file.name} of '{file.parent.name}', line"
+    place = f"{file.name} of '{file.parent.name}', line"
     try:
         for cells in reader:
             line = start + 1 + reader.line_num
@@ -50,22 +50,22 @@ def csv_rows(
                 continue
             if any(row[len(columns) :]):
                 raise InputError(
-                    f"{where} {line}: {len(row)} cells for {len(columns)} columns; put a cell that holds "
+                    f"{place} {line}: {len(row)} cells for {len(columns)} columns; put a cell that holds "
                     f"'{separator}' into quotes."
                 )
             yield line, dict(zip(columns, [*row, *[""] * (len(columns) - len(row))], strict=False))
     except csv.Error as error:
         line = start + 1 + reader.line_num
-        raise InputError(f"{where} {line}, cannot be read ({error}); save it as UTF-8 CSV.") from error
+        raise InputError(f"{place} {line}, cannot be read ({error}); save it as UTF-8 CSV.") from error
 
 
 def _text(file: Path) -> tuple[str, bool]:
     """The text of the file, and whether its encoding is a guess."""
-    where = f"{file.name} of '{file.parent.name}'"
+    place = f"{file.name} of '{file.parent.name}'"
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InputError(f"{where} cannot be read ({error}); check its rights.") from error
+        raise InputError(f"{place} cannot be read ({error}); check its rights.") from error
     encoding = "utf-8-sig"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -79,7 +79,7 @@ def _text(file: Path) -> tuple[str, bool]:
             with suppress(UnicodeDecodeError):
                 return content.decode("cp1252"), True
         line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{where}, line {line}, cannot be read ({error}); save it as UTF-8 CSV.") from error
+        raise InputError(f"{place}, line {line}, cannot be read ({error}); save it as UTF-8 CSV.") from error
 
 
 def _is_content(line: str) -> bool:
@@ -87,19 +87,19 @@ def _is_content(line: str) -> bool:
     return bool(text.strip(SEPARATORS)) and not text.startswith("#") and not text.casefold().startswith("sep=")
 
 
-def _columns(line: str, needed: Sequence[str], file: Path) -> tuple[str, list[str]]:
-    """The separator under which the line names the needed columns, and all columns."""
+def _columns(line: str, required: Sequence[str], file: Path) -> tuple[str, list[str]]:
+    """The separator under which the line names the required columns, and all columns."""
     readings = {separator: _cells(line, separator) for separator in SEPARATORS}
     for separator, columns in readings.items():
-        if set(needed) <= set(columns):
+        if set(required) <= set(columns):
             twice = next((name for name in columns if name and columns.count(name) > 1), None)
             if twice:
                 raise InputError(f"{file.name} of '{file.parent.name}' names the column '{twice}' twice; keep one.")
             return separator, columns
     columns = max(readings.values(), key=len)
-    missing = next(name for name in sorted(needed) if name not in columns)
+    column = next(name for name in sorted(required) if name not in columns)
     raise InputError(
-        f"{file.name} of '{file.parent.name}' lacks the column '{missing}'; name it in the first line, which holds "
+        f"{file.name} of '{file.parent.name}' lacks the column '{column}'; name it in the first line, which holds "
         f"'{', '.join(columns)[:100]}'."
     )
 

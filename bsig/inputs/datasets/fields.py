@@ -11,22 +11,22 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.names import composed
 
 
-def size_wh(width: str, height: str, where: str) -> tuple[int, int] | None:
+def size_wh(width: str, height: str, place: str) -> tuple[int, int] | None:
     """Width and height in pixels, or None where both fields are empty.
 
     Raises:
-        InputError: one of them is no positive whole number; `where` says which line.
+        InputError: one of them is no positive whole number; `place` says which line.
     """
     if not width.strip() and not height.strip():
         return None
     # Spreadsheets write 300.0, and 300,0 where the comma is the decimal sign.
     sides = [re.sub(r"[.,]0+$", "", side.strip()) for side in (width, height)]
     if not all(side.isdecimal() and len(side) < 10 and int(side) > 0 for side in sides):
-        raise InputError(f"{where}: `width` (='{width[:20]}') and `height` (='{height[:20]}') must be whole pixels.")
+        raise InputError(f"{place}: `width` (='{width[:20]}') and `height` (='{height[:20]}') must be whole pixels.")
     return int(sides[0]), int(sides[1])
 
 
-def boxes_xyxy(text: str, where: str) -> tuple[Box, ...]:
+def boxes_xyxy(text: str, place: str) -> tuple[Box, ...]:
     """The boxes of 'x0 y0 x1 y1;x0 y0 x1 y1', in pixels; 'x0,y0,x1,y1' and decimal commas are read as well.
 
     Raises:
@@ -37,10 +37,10 @@ def boxes_xyxy(text: str, where: str) -> tuple[Box, ...]:
         try:
             x0, y0, x1, y1 = (float(number) for number in _numbers(part))
         except ValueError:
-            raise InputError(f"{where}: box '{part[:100]}' must be four numbers x0 y0 x1 y1.") from None
+            raise InputError(f"{place}: box '{part[:100]}' must be four numbers x0 y0 x1 y1.") from None
         if not (0 <= x0 <= x1 < float("inf") and 0 <= y0 <= y1 < float("inf")):
             raise InputError(
-                f"{where}: box '{part[:100]}' must have 0 <= x0 <= x1 and 0 <= y0 <= y1: two corners, not a corner, "
+                f"{place}: box '{part[:100]}' must have 0 <= x0 <= x1 and 0 <= y0 <= y1: two corners, not a corner, "
                 "width and height."
             )
         boxes.append((x0, y0, x1, y1))
@@ -61,7 +61,7 @@ def classes_from(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def path_inside(folder: Path, name: str, where: str) -> Path:
+def path_inside(folder: Path, name: str, place: str) -> Path:
     """The path of a name that an index gives, which must not lead out of the folder.
 
     Raises:
@@ -73,7 +73,7 @@ def path_inside(folder: Path, name: str, where: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # no path at all: a NUL, too long, links in a circle
         lies_inside = False
     if not lies_inside:
-        raise InputError(f"{where}: '{name[:100]}' must lie inside the folder; put it there or leave the line out.")
+        raise InputError(f"{place}: '{name[:100]}' must lie inside the folder; put it there or leave the line out.")
     return path
 
 
@@ -88,22 +88,22 @@ class PathsInside:
         self.folder = folder
         self._names_in: dict[Path, dict[str, list[str]]] = {}
 
-    def path(self, name: str, where: str) -> Path:
+    def path(self, name: str, place: str) -> Path:
         """The path of a name; of one that is nowhere, the path where it would lie.
 
         Raises:
             InputError: it leads out of the folder.
         """
-        path = path_inside(self.folder, name, where)
+        path = path_inside(self.folder, name, place)
         if Path(name).is_absolute():
             path = self.folder / path.resolve().relative_to(self.folder.resolve())
         if os.path.lexists(path):
             return path
-        found = self.folder
+        current = self.folder
         for part in Path(str(path.relative_to(self.folder)).replace("\\", "/")).parts:
-            alike = self._listed(found).get(_folded(part), [])
-            found /= part if part in alike or len(alike) != 1 else alike[0]
-        return path_inside(self.folder, str(found.relative_to(self.folder)), where)
+            alike = self._listed(current).get(_folded(part), [])
+            current /= part if part in alike or len(alike) != 1 else alike[0]
+        return path_inside(self.folder, str(current.relative_to(self.folder)), place)
 
     def key(self, path: Path) -> str:
         """The name of a picture within its data set."""

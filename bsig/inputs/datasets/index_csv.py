@@ -28,8 +28,8 @@ def index_splits(folder: Path) -> tuple[str, ...]:
     Raises:
         InputError: the index cannot be read or lacks a column.
     """
-    named = {_split(row) for _, row in _rows(folder)}
-    return tuple(split for split in SPLITS if split in named)
+    splits = {_split(row) for _, row in _rows(folder)}
+    return tuple(split for split in SPLITS if split in splits)
 
 
 def split_cells(folder: Path) -> dict[str, int]:
@@ -50,10 +50,10 @@ def index_samples(folder: Path, split: str, left_out: LeftOut) -> list[Sample]:
     of_file: dict[str, list[Sample]] = {}
     paths = PathsInside(folder)
     for line, row in csv_rows(folder / INDEX, COLUMNS, left_out.remark):
-        named = _split(row)
-        if named is None:
+        row_split = _split(row)
+        if row_split is None:
             left_out.add("lines of a split that is not train, val or test", row["split"])
-        elif named == split:
+        elif row_split == split:
             sample = _sample(paths, row, f"index.csv of '{folder.name}', line {line}")
             of_file.setdefault(sample.key, []).append(sample)
     return [sample for several in of_file.values() for sample in _together(several, folder)]
@@ -81,17 +81,17 @@ def _together(samples: Sequence[Sample], folder: Path) -> Sequence[Sample]:
     return [samples[0].and_classes_of(samples[1:])]
 
 
-def _sample(paths: PathsInside, row: Row, where: str) -> Sample:
+def _sample(paths: PathsInside, row: Row, place: str) -> Sample:
     classes = classes_from(row["class"])
     if not row["file"] or not classes:
-        raise InputError(f"{where}: `file` and `class` must both be given.")
-    path, mask = paths.path(row["file"], where), row.get("mask")
+        raise InputError(f"{place}: `file` and `class` must both be given.")
+    path, mask = paths.path(row["file"], place), row.get("mask")
     return Sample(
         paths.key(path),
         classes[0],
         path,
-        boxes_xyxy(row.get("boxes_xyxy") or "", where),
-        paths.path(mask, where) if mask else None,
-        listed_size_wh=size_wh(row.get("width") or "", row.get("height") or "", where),
+        boxes_xyxy(row.get("boxes_xyxy") or "", place),
+        paths.path(mask, place) if mask else None,
+        listed_size_wh=size_wh(row.get("width") or "", row.get("height") or "", place),
         further_classes=classes[1:],
     )

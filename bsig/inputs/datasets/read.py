@@ -83,8 +83,8 @@ def _no_samples(address: str | Path, name: str, split: str, left_out: LeftOut) -
         remedy += f"; the column `split` holds {cells or 'nothing'}"
     elif left_out.sentences():
         remedy += f" ({' '.join(left_out.sentences()).rstrip('.')})"
-    where = f" in its split '{split}'" if others or split != "train" else ""
-    return f"'{name}' holds no labelled pictures{where}; {remedy}."
+    place = f" in its split '{split}'" if others or split != "train" else ""
+    return f"'{name}' holds no labelled pictures{place}; {remedy}."
 
 
 def is_torchvision(address: str | Path) -> bool:

@@ -79,10 +79,10 @@ class Sample:
 
     def of_classes(self, names: Collection[str]) -> Sample | None:
         """The sample without its classes that are not among the names; None where none is left."""
-        known = [name for name in self.class_names if name in names]
-        if not known or len(known) == len(self.class_names):
-            return self if known else None
-        return self._with(known, self.regions)
+        common = [name for name in self.class_names if name in names]
+        if not common or len(common) == len(self.class_names):
+            return self if common else None
+        return self._with(common, self.regions)
 
     def renamed(self, class_map: Mapping[str, str]) -> Sample:
         """The sample with the classes that the map names under other names; classes that become one share regions."""

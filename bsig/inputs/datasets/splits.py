@@ -73,8 +73,8 @@ def _train_and_held_out(
     if held_out == NOTHING:
         return TrainingSplits(train, None, "Nothing is held out, as asked.")
     if held_out:
-        named = read_dataset(address, held_out, images_root)
-        return TrainingSplits(train, named, f"The split '{held_out}' is held out, as asked.")
+        held_out_images = read_dataset(address, held_out, images_root)
+        return TrainingSplits(train, held_out_images, f"The split '{held_out}' is held out, as asked.")
     if split != "val" and "val" in available_splits(address):
         return TrainingSplits(train, read_dataset(address, "val", images_root), "The split 'val' is held out.")
     reason = _why_not_val(address, split)
@@ -95,15 +95,15 @@ def held_out_part(images: LabelledImages, seed: int) -> tuple[LabelledImages, La
     positions_of = defaultdict(list)
     for position, sample in enumerate(images.samples):
         positions_of[sample.class_name].append(position)
-    drawn: set[int] = set()
+    held_out: set[int] = set()
     for name, positions in positions_of.items():
         if len(positions) >= FEWEST_TO_SHARE:
             count = max(1, round(HELD_OUT_SHARE * len(positions)))
-            drawn |= set(random.Random(f"{seed} {name}").sample(positions, count))
-    if not drawn:
+            held_out |= set(random.Random(f"{seed} {name}").sample(positions, count))
+    if not held_out:
         return images, None
-    tenth = tuple(images.samples[position] for position in sorted(drawn))
-    rest = tuple(sample for position, sample in enumerate(images.samples) if position not in drawn)
+    tenth = tuple(images.samples[position] for position in sorted(held_out))
+    rest = tuple(sample for position, sample in enumerate(images.samples) if position not in held_out)
     return replace(images, samples=rest), replace(images, split=HELD_OUT, samples=tenth)
 
 

@@ -73,7 +73,7 @@ def _labels(folder: Path) -> dict[str, str]:
 
 def _sizes(folder: Path) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
-    for line in _lines(folder / "image_sizes.txt", needed=False):
+    for line in _lines(folder / "image_sizes.txt", is_required=False):
         key, *sides = line.split(",")
         size = size_wh(sides[0], sides[1], f"image_sizes.txt, '{key}'") if len(sides) == 2 else None
         if size is None:
@@ -87,26 +87,26 @@ def _regions(folder: Path, images_root: Path) -> tuple[dict[str, list[Box]], dic
     boxes: dict[str, list[Box]] = defaultdict(list)
     masks: dict[str, list[Path]] = defaultdict(list)
     ignored: dict[str, Path] = {}
-    for line in _lines(folder / "localization.txt", needed=False):
+    for line in _lines(folder / "localization.txt", is_required=False):
         key, *rest = line.split(",")
-        where = f"localization.txt, '{key}'"
+        place = f"localization.txt, '{key}'"
         if len(rest) == 4:
-            boxes[key] += boxes_xyxy(" ".join(rest), where)
+            boxes[key] += boxes_xyxy(" ".join(rest), place)
         elif len(rest) in (1, 2) and rest[0]:
-            masks[key].append(path_inside(images_root, rest[0], where))
+            masks[key].append(path_inside(images_root, rest[0], place))
             if len(rest) == 2 and rest[1]:
-                region = path_inside(images_root, rest[1], where)
+                region = path_inside(images_root, rest[1], place)
                 if ignored.setdefault(key, region) != region:
-                    raise InputError(f"{where}: two regions to ignore; give one a picture, with its first mask.")
+                    raise InputError(f"{place}: two regions to ignore; give one a picture, with its first mask.")
         else:
-            raise InputError(f"{where}: '{line[:100]}' must be a picture and four numbers, or a mask and its region.")
+            raise InputError(f"{place}: '{line[:100]}' must be a picture and four numbers, or a mask and its region.")
     return boxes, masks, ignored
 
 
-def _lines(file: Path, *, needed: bool = True) -> list[str]:
+def _lines(file: Path, *, is_required: bool = True) -> list[str]:
     """The lines of the file that hold something; none of a file that is not there and not needed."""
     if not file.is_file():
-        if needed:
+        if is_required:
             raise InputError(f"'{file.parent.name}' lacks {file.name} of the WSOL metadata layout.")
         return []
     try:

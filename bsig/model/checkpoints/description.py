@@ -172,7 +172,7 @@ NESTED: dict[str, type[BaseModel]] = {
 
 
 class CheckpointDescription(_Entries):
-    """What every reader of a checkpoint relies on."""
+    """The entries that every reader of a checkpoint relies on."""
 
     class_names: Names = Field(
         min_length=1, max_length=MAX_CLASSES, description=f"a list of names of at most {LONGEST_NAME} letters"

@@ -64,5 +64,5 @@ def checkpoint_path(name: str | Path, folder: Path) -> Path:
             restore_previous(candidate)
             if (candidate / DESCRIPTION).is_file():
                 return Path(os.path.abspath(candidate))  # so that '.' has a name
-    known = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
-    raise InputError(f"`checkpoint` (='{text}') must be a checkpoint folder or one of: {known} (in '{folder.name}').")
+    names = ", ".join(row["name"] for row in list_checkpoints(folder)) or "none"
+    raise InputError(f"`checkpoint` (='{text}') must be a checkpoint folder or one of: {names} (in '{folder.name}').")

@@ -71,12 +71,12 @@ def load_checkpoint(
 def is_saved_as(model: DualBranch, path: Path) -> bool:
     """Whether the folder holds this very model: the same weights, classes and preprocessing."""
     try:
-        saved = load_checkpoint(path, str(model.device))
+        copy = load_checkpoint(path, str(model.device))
     except InputError:
         return False
     own, other = (
         (each.class_names, each.preprocessing, state_sha256(each.encoder, each.softmax_head, each.sigmoid_head))
-        for each in (model, saved)
+        for each in (model, copy)
     )
     return own == other
 
@@ -147,8 +147,8 @@ def _stored_tensors(path: Path, sha256: str) -> Iterator[StoredTensors]:
             "cut short or changed; copy it again."
         )
     try:
-        with safe_open(file, framework="pt") as opened:
-            yield StoredTensors(opened, frozenset(opened.keys()))
+        with safe_open(file, framework="pt") as handle:
+            yield StoredTensors(handle, frozenset(handle.keys()))
     except SafetensorError as error:
         raise InputError(f"{TENSORS} is not a whole safetensors file ({str(error)[:200]}); copy it again.") from error
 
@@ -223,7 +223,7 @@ def _check_encoder_is_whole(name: str, options: BackboneOptions, tensors: Stored
         return  # which timm is asked to say
     with torch.device("meta"):
         network = timm_network(stem, pretrained=False, options=replace(options, head_layers=()))
-    needed = sum(value.numel() for value in network.parameters())
-    stored = sum(math.prod(tensors.shape(key)) for key in tensors.keys)
-    if needed > 2 * stored + SMALLEST_NETWORK:
-        raise InputError(f"{TENSORS} holds {stored} numbers, '{name}' alone has {needed}; {AGAIN}.")
+    network_size = sum(value.numel() for value in network.parameters())
+    file_size = sum(math.prod(tensors.shape(key)) for key in tensors.keys)
+    if network_size > 2 * file_size + SMALLEST_NETWORK:
+        raise InputError(f"{TENSORS} holds {file_size} numbers, '{name}' alone has {network_size}; {AGAIN}.")

@@ -143,23 +143,23 @@ def record_readings(path: Path, readings: dict[str, dict[str, float]]) -> None:
     _rewrite(path, {**read_description(path), "readings": readings}, "the settings of readings")
 
 
-def _rewrite(path: Path, description: dict[str, Any], what: str) -> None:
+def _rewrite(path: Path, description: dict[str, Any], subject: str) -> None:
     try:
         write_json(path / DESCRIPTION, description, indent=1)
     except OSError as error:
-        raise InputError(f"checkpoint '{path.name}': {what} cannot be written ({error}); free space.") from error
+        raise InputError(f"checkpoint '{path.name}': {subject} cannot be written ({error}); free space.") from error
 
 
 def _backbone_and_tensors(model: DualBranch, dtype: torch.dtype) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The entry `backbone`, and by name, on the CPU, all tensors that are not the backbone's published weights."""
-    known, encoder_sha256 = published(model.backbone_name, model.options), state_sha256(model.encoder)
+    hashes, encoder_sha256 = published(model.backbone_name, model.options), state_sha256(model.encoder)
     tensors: dict[str, Tensor] = {}
     weights = {"source": "stored in this checkpoint"}
-    if known is not None and known.encoder_sha256 == encoder_sha256:
-        weights = known.weights
+    if hashes is not None and hashes.encoder_sha256 == encoder_sha256:
+        weights = hashes.weights
     else:
         tensors |= {f"encoder.{key}": value for key, value in model.encoder.state_dict().items()}
-    if known is None or known.head_sha256 != state_sha256(model.softmax_head):
+    if hashes is None or hashes.head_sha256 != state_sha256(model.softmax_head):
         # The softmax branch decides; it is stored exactly, whatever the precision of the sigmoid branch.
         tensors |= {f"softmax_head.{key}": value for key, value in model.softmax_head.state_dict().items()}
     if model.shift:

@@ -55,7 +55,7 @@ class ResumedTail(Tail):
 
     def _run(self, model: nn.Module, native: Tensor) -> Tensor:
         # The network is not changed: threads share it. Only the containers on the way to the layer are new.
-        resumed: Any = substituted(model, {self.at: _Given(native)})
+        resumed: Any = substituted(model, {self.at: _StoredTokens(native)})
         return resumed(native.new_zeros(()).expand(self.input_shape)).flatten(1)
 
 
@@ -97,7 +97,7 @@ def cut_before_reading(headless: Any, example: Tensor, at: str) -> tuple[TimmEnc
     layout = _layout(headless, run.output, example)
     before, later = run.largest_within(run.before), run.largest_within(run.finished - run.before)
     layers = dict(headless.named_modules())
-    ended = without_layers(substituted(headless, {at: EndOfRun(layers[at])}), later)
+    front = without_layers(substituted(headless, {at: EndOfRun(layers[at])}), later)
     # The list that the layer ends may be a subtree of its own.
     earlier = {name for name in before if not _holds(name, at)} | _siblings(at, layers)
     stand_ins = {name: _Shapes(output) for name, output in _outputs_of(headless, earlier, example).items()}
@@ -106,7 +106,7 @@ def cut_before_reading(headless: Any, example: Tensor, at: str) -> tuple[TimmEnc
     two = torch.cat((run.output, run.output.flip(1)))
     if not torch.allclose(tail(two)[:1], expected.flatten(1), rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
         raise CutError("what it runs behind its tokens cannot be run alone")
-    return ModuleEncoder(ended, layout), tail, run.output, layout
+    return ModuleEncoder(front, layout), tail, run.output, layout
 
 
 def _layout(headless: Any, output: Tensor, example: Tensor) -> GridLayout:
@@ -126,7 +126,7 @@ def _siblings(at: str, layers: dict[str, nn.Module]) -> set[str]:
 
 
 def _outputs_of(model: nn.Module, names: set[str], example: Tensor) -> dict[str, Any]:
-    """What each of these layers gives for a picture."""
+    """The output of each of these layers for a picture."""
     outputs: dict[str, Any] = {}
     layers = dict(model.named_modules())
 
@@ -154,24 +154,24 @@ def _forget_unused(tail: ResumedTail, native: Tensor) -> None:
         probe = copy.copy(model)
         probe._parameters = {**model._parameters, **watched}
         outputs = ResumedTail(probe, tail.at, tail.input_shape)(native)
-        used = torch.autograd.grad(outputs.sum(), list(watched.values()), allow_unused=True)
+        gradients = torch.autograd.grad(outputs.sum(), list(watched.values()), allow_unused=True)
     model._buffers, model._parameters = dict(model._buffers), dict(model._parameters)
     model._non_persistent_buffers_set = set(model._non_persistent_buffers_set)
-    for (name, parameter), gradient in zip(own.items(), used, strict=True):
+    for (name, parameter), gradient in zip(own.items(), gradients, strict=True):
         if gradient is None:
             del model._parameters[name]
             empty = torch.zeros((), dtype=parameter.dtype).expand(parameter.shape)
             model.register_buffer(name, empty, persistent=False)
 
 
-class _Given(nn.Module):
+class _StoredTokens(nn.Module):
     """Gives what it was made with, whatever it is called with."""
 
     def __init__(self, native: Tensor) -> None:
         super().__init__()
         self.native = native
 
-    def forward(self, *_inputs: Any, **_named: Any) -> Tensor:
+    def forward(self, *_inputs: Any, **_keywords: Any) -> Tensor:
         return self.native
 
 
@@ -184,14 +184,14 @@ class _Shapes(nn.Module):
         self.register_buffer("zero", torch.zeros(()), persistent=False)
         self.output = _described(output)
 
-    def forward(self, *_inputs: Any, **_named: Any) -> Any:
-        return self._made(self.output)
+    def forward(self, *_inputs: Any, **_keywords: Any) -> Any:
+        return self._zeros_of(self.output)
 
-    def _made(self, described: Any) -> Any:
+    def _zeros_of(self, described: Any) -> Any:
         if isinstance(described, torch.Size):
             return self.zero.expand(described)
         if isinstance(described, tuple):
-            return tuple(self._made(each) for each in described)
+            return tuple(self._zeros_of(each) for each in described)
         return described
 
 

@@ -249,7 +249,7 @@ def _pools_first(tail: Tail, probe: nn.Linear, layout: GridLayout, features: Ten
 
 
 def _redrawn(tail: Tail) -> Tail:
-    """A copy of the tail with random weights, twice as large as would keep the size of what they are applied to."""
+    """A copy of the tail with random weights, twice as large as those that keep the size of their inputs."""
     other, generator = copy.deepcopy(tail), torch.Generator().manual_seed(2)
     for parameter in other.parameters():
         inputs = parameter[0].numel() if parameter.ndim > 1 else 1

@@ -45,9 +45,9 @@ class EndOfRun(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+    def forward(self, *inputs: Any, **keywords: Any) -> Tensor:
         """Does not return: raises `ReachedLayer`."""
-        raise ReachedLayer(self.layer(*inputs, **named))
+        raise ReachedLayer(self.layer(*inputs, **keywords))
 
 
 class ModuleEncoder(TimmEncoder):
@@ -61,6 +61,6 @@ class ModuleEncoder(TimmEncoder):
         """The features as the model's own layer gives them."""
         try:
             self.model(inputs)
-        except ReachedLayer as reached:
-            return reached.output
+        except ReachedLayer as end:
+            return end.output
         raise CutError("its feature layer did not run")

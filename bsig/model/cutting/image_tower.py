@@ -132,10 +132,10 @@ def with_class_rows(head: HeadType, weight: Float[Tensor, "c n"]) -> HeadType:
     with torch.no_grad():
         linear.weight.copy_(weight)
         nn.init.zeros_(linear.bias)
-    changed: Any = copy.deepcopy(head)
+    result: Any = copy.deepcopy(head)
     device = head.last_linear.weight.device
-    changed.linear = linear.to(device).requires_grad_(head.last_linear.weight.requires_grad)
-    return changed
+    result.linear = linear.to(device).requires_grad_(head.last_linear.weight.requires_grad)
+    return result
 
 
 def _add_identity(model: Any, example: Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 class PassThrough(nn.Module):
     """Gives back its input, whatever else it is called with: it stands where the other part's layers were."""
 
-    def forward(self, inputs: Any, *_others: Any, **_named: Any) -> Any:
+    def forward(self, inputs: Any, *_others: Any, **_keywords: Any) -> Any:
         """The input."""
         return inputs
 

@@ -65,9 +65,9 @@ def traced(model: nn.Module, compute: Callable[[], Any], at: str = "") -> tuple[
     handles = []
 
     def hook_of(name: str) -> Callable:
-        def hook(module: nn.Module, positional: tuple, named: dict[str, Any], output: Any) -> None:
+        def hook(module: nn.Module, positional: tuple, keywords: dict[str, Any], output: Any) -> None:
             run.finished.add(name)
-            run.arguments[id(module)] = {**named, POSITIONAL: positional[1:]} if positional[1:] else named
+            run.arguments[id(module)] = {**keywords, POSITIONAL: positional[1:]} if positional[1:] else keywords
             if name == at and run.output is None:
                 run.output = output if isinstance(output, Tensor) else None
                 run.before = set(run.finished)

@@ -68,8 +68,8 @@ def import_published(
         tensors, network, path.name,
     )  # fmt: skip
     names = tuple(class_names) if class_names else classifier.class_names
-    changed = preprocessing_of(settings, PUBLISHED_CONFIG)
-    classifier = with_preprocessing(classifier, changed)
+    preprocessing = preprocessing_of(settings, PUBLISHED_CONFIG)
+    classifier = with_preprocessing(classifier, preprocessing)
     training = {
         key: content[key] for key in ("architecture", "epoch") if isinstance(content.get(key), int | float | str)
     }
@@ -93,7 +93,9 @@ def _fill(
     parts: list[tuple[nn.Module, dict[str, str]]], tensors: dict[str, Tensor], network: PublishedNetwork, name: str
 ) -> None:
     """Loads the tensors into modules, each with the published name of every tensor by its own."""
-    shapes = {theirs: tuple(part.state_dict()[ours].shape) for part, names in parts for ours, theirs in names.items()}
+    shapes = {
+        published: tuple(part.state_dict()[own].shape) for part, names in parts for own, published in names.items()
+    }
     # A 1x1 convolution is a linear layer; both shapes are taken.
     linear = {key for key, shape in shapes.items() if len(shape) == 2}
     tensors = {
@@ -107,4 +109,4 @@ def _fill(
         )
     for part, names in parts:
         state = part.state_dict()
-        part.load_state_dict({ours: tensors.get(theirs, state[ours]) for ours, theirs in names.items()})
+        part.load_state_dict({own: tensors.get(published, state[own]) for own, published in names.items()})

@@ -106,8 +106,8 @@ class PublishedNetwork:
         """This project's name of each of a head's tensors -> its name in the published file."""
         layers = ("body.2", "body.5", "linear") if len(branch) == 3 else ("linear",)
         return {
-            f"{ours}.{leaf}": f"{theirs}.{leaf}"
-            for ours, theirs in zip(layers, branch, strict=True)
+            f"{own}.{leaf}": f"{published}.{leaf}"
+            for own, published in zip(layers, branch, strict=True)
             for leaf in ("weight", "bias")
         }
 

@@ -69,7 +69,7 @@ def fit_presence(
     order = labels.argsort(stable=True)
     halves = [(order[0::2], order[1::2]), (order[1::2], order[0::2])]
     try:
-        other = [_temperature_and_offset(logits[fitted], labels[fitted]) for fitted, _ in halves]
+        other = [_temperature_and_offset(logits[fit_numbers], labels[fit_numbers]) for fit_numbers, _ in halves]
     except InputError:
         return calibration  # a half alone says too little: nothing is claimed of the fit
     judged = torch.cat([numbers for _, numbers in halves])

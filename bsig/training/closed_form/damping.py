@@ -93,8 +93,8 @@ def _damped(
     along = cells @ inverse
     system = along @ cells.T
     system.diagonal().add_(1)  # I + Z G^-1 Z^T is symmetric and positive definite, so a Cholesky factor solves it
-    solved = torch.cholesky_solve((cells @ change)[:, None], torch.linalg.cholesky(system))
-    return change - along.T @ solved[:, 0]
+    solution = torch.cholesky_solve((cells @ change)[:, None], torch.linalg.cholesky(system))
+    return change - along.T @ solution[:, 0]
 
 
 def _centred_cells(features: Float[Tensor, "p k h w"], weights: Float[Tensor, " p"]) -> Float[Tensor, "m k"]:
@@ -149,7 +149,7 @@ class DampingGrids:
 def damped_head(
     grids: DampingGrids,
     softmax_head: ClassificationHead,
-    trained: ClassificationHead,
+    head: ClassificationHead,
     config: DampingConfig = DEFAULT,
     processes: Processes = ALONE,
     *,
@@ -172,7 +172,7 @@ def damped_head(
         pooled = torch.cat([each for _, _, part in parts for each in part])
         logits = softmax_head.logits(pooled.to(rows.device)).cpu()
     likely = likely_pictures(logits.log_softmax(dim=1), label_tensor(present), config.pictures, config.temper)
-    changes = (trained.last_linear.weight.detach().to(rows) - rows).float().cpu()
-    damped = copy.deepcopy(trained)
+    changes = (head.last_linear.weight.detach().to(rows) - rows).float().cpu()
+    damped = copy.deepcopy(head)
     damped.last_linear.weight.data.copy_(rows + damped_changes(changes, features, likely, config.strength).to(rows))
     return damped

@@ -102,8 +102,8 @@ def flattest_vector(moments: CellMoments, ridge: float = DEFAULT.ridge) -> Float
     size = float(covariance.diagonal().mean())
     if not (math.isfinite(size) and size > 0 and bool(mean.any())):
         raise InputError(f"the features' variance within pictures (={size:g}) must be above 0; use other pictures.")
-    solved = torch.linalg.solve(covariance + ridge * size * torch.eye(len(mean), dtype=mean.dtype), mean)
-    return solved / (mean @ solved)
+    solution = torch.linalg.solve(covariance + ridge * size * torch.eye(len(mean), dtype=mean.dtype), mean)
+    return solution / (mean @ solution)
 
 
 def flatness(vector: Float[Tensor, " k"], moments: CellMoments) -> float:
@@ -128,16 +128,16 @@ def level_for_absent_area(
     Raises:
         InputError: no cells, or too many cells that no level reaches.
     """
-    reached = flat > 0
-    allowed = math.floor(absent_area * len(absent)) - int((~reached).sum())
-    if len(absent) == 0 or allowed < 0:
+    in_reach = flat > 0
+    count = math.floor(absent_area * len(absent)) - int((~in_reach).sum())
+    if len(absent) == 0 or count < 0:
         raise InputError(
-            f"`absent_area` (={absent_area}) cannot be had: {int((~reached).sum())} of {len(absent)} cells are beyond "
+            f"`absent_area` (={absent_area}) cannot be had: {int((~in_reach).sum())} of {len(absent)} cells are beyond "
             "any level; choose a larger share or use more pictures."
         )
-    ratios = (absent[reached].double() / flat[reached].double()).sort(descending=True).values
+    ratios = (absent[in_reach].double() / flat[in_reach].double()).sort(descending=True).values
     # A cell is positive only above its ratio, so the level may be the ratio of the first cell that must not be.
-    return max(float(ratios[allowed]), 0.0) if allowed < len(ratios) else 0.0
+    return max(float(ratios[count]), 0.0) if count < len(ratios) else 0.0
 
 
 # Fitting it to pictures.

@@ -83,10 +83,10 @@ def load_bundle(path: Path, model: DualBranch) -> FeatureBundle:
         InputError: no such file, damaged, of a newer format, or of another encoder, preprocessing or other classes.
     """
     try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
             _check_fits(metadata, model, path.name)
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  no mapping
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
         features = _features(tensors, "", model, path.name)
         held_out = _features(tensors, "held_out.", model, path.name) if "held_out.pooled" in tensors else None
         return FeatureBundle(features, held_out, json.loads(metadata["said"]))
@@ -99,8 +99,8 @@ def load_bundle(path: Path, model: DualBranch) -> FeatureBundle:
 def bundle_fits(path: Path, model: DualBranch) -> bool:
     """Returns whether `load_bundle` would take the file for this model, by its header alone."""
     try:
-        with safe_open(path, framework="pt") as stored:
-            _check_fits(stored.metadata() or {}, model, path.name)
+        with safe_open(path, framework="pt") as file:
+            _check_fits(file.metadata() or {}, model, path.name)
     except (OSError, SafetensorError, InputError):
         return False
     return True
@@ -112,12 +112,12 @@ def _check_fits(metadata: dict[str, str], model: DualBranch, name: str) -> None:
             f"features '{name}' have the format {metadata.get('format_version')}, this bsig reads {FORMAT_VERSION}; "
             "update bsig or make them again."
         )
-    needed = {
+    expected = {
         "encoder_sha256": state_sha256(model.encoder),
         "preprocessing": json.dumps(asdict(model.preprocessing)),
         "class_ids_sha256": _class_ids_sha256(model.class_ids),
     }
-    other = [key.removesuffix("_sha256").replace("_", " ") for key in needed if metadata.get(key) != needed[key]]
+    other = [key.removesuffix("_sha256").replace("_", " ") for key in expected if metadata.get(key) != expected[key]]
     if other:
         raise InputError(
             f"features '{name}' were made with another {' and '.join(other)} than '{model.name}' has "

@@ -125,16 +125,16 @@ def show_grids(
 
 def known_samples(images: LabelledImages, index_of: dict[str, int]) -> list[Sample]:
     """Returns the samples of which the model has a class, without the others of their classes."""
-    return [known for sample in images.samples if (known := sample.of_classes(index_of))]
+    return [known_sample for sample in images.samples if (known_sample := sample.of_classes(index_of))]
 
 
-def refuse_nothing(left: int, samples: int, name: str) -> None:
+def refuse_nothing(readable: int, samples: int, name: str) -> None:
     """Refuses to train on no picture.
 
     Raises:
         InputError: none is left.
     """
-    if not left:
+    if not readable:
         raise InputError(f"none of the {samples} pictures of '{name}' can be used for these classes.")
 
 
@@ -213,11 +213,11 @@ class _Extraction:
         if self.should_stop():
             raise StoppedEarly(f"stopped on request after 0 of {len(own)} pictures were encoded.")
         path = self._path(samples, own)
-        stored = self._stored(samples, own, path) if path else None
-        if stored:
+        features = self._cached(samples, own, path) if path else None
+        if features:
             if self.readers:
                 self.show(samples, own)
-            return stored
+            return features
         rows = _Rows(path, len(own), self.on_note)
         unreadable: dict[int, str] = {}
         try:
@@ -233,13 +233,13 @@ class _Extraction:
         key = cache_key(self.model, samples[part.start : part.stop], self.views, part.start)
         return self.cache_folder / f"{key}.npy"
 
-    def _stored(self, samples: list[Sample], own: range, own_path: Path) -> tuple[Tensor, dict[int, str]] | None:
+    def _cached(self, samples: list[Sample], own: range, own_path: Path) -> tuple[Tensor, dict[int, str]] | None:
         """Reads the file of this share or, in one of several processes, that of all samples."""
         for part in dict.fromkeys((own, range(len(samples)))):
             path = own_path if part == own else self._path(samples, part)
-            stored = read_features(path, len(part), self.views.count) if path else None
-            if stored:
-                rows, unreadable = stored[0], {part.start + index: text for index, text in stored[1].items()}
+            features = read_features(path, len(part), self.views.count) if path else None
+            if features:
+                rows, unreadable = features[0], {part.start + index: text for index, text in features[1].items()}
                 before = sum(index not in unreadable for index in range(part.start, own.start))
                 own_unreadable = {index: text for index, text in unreadable.items() if index in own}
                 return torch.from_numpy(rows[before : before + len(own) - len(own_unreadable)]), own_unreadable
@@ -259,18 +259,18 @@ class _Extraction:
         def decode(index: int) -> np.ndarray | str:
             return view_crops(samples[index], index, self.model.preprocessing, views, with_whole=with_whole)
 
-        done = 0
+        count = 0
         for readable, crops, failed in decoded_batches(own, decode, batch_size, self.encoding.threads()):
             if self.should_stop():
-                raise StoppedEarly(f"stopped on request after {done} of {len(own)} pictures were encoded.")
+                raise StoppedEarly(f"stopped on request after {count} of {len(own)} pictures were encoded.")
             unreadable.update(failed)
             if crops is not None:
                 pooled = self._read(encoder, samples, readable, crops, views) if with_whole else encoder.pooled(crops)
                 if rows:
                     rows.append(pooled.unflatten(0, (len(readable), views.count)).cpu().numpy())
-            done += len(readable) + len(failed)
+            count += len(readable) + len(failed)
             if self.progress:
-                self.progress(done, len(own))
+                self.progress(count, len(own))
 
     def _read(
         self, encoder: Encoder, samples: list[Sample], readable: list[int], crops: np.ndarray, views: Views
@@ -333,7 +333,7 @@ class _Rows:
         try:
             self._tell(file.path, error)
             self.memory = self._allocated(file.row_shape)
-            self.memory[: self.filled] = file.written()[: self.filled]
+            self.memory[: self.filled] = file.rows_so_far()[: self.filled]
         finally:
             file.discard()
 

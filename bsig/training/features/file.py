@@ -61,7 +61,7 @@ class FeatureFile:
         _write_all(self.file, np.ascontiguousarray(rows, dtype=np.float32).tobytes())
         self.rows += len(rows)
 
-    def written(self) -> np.ndarray:
+    def rows_so_far(self) -> np.ndarray:
         """Returns the rows so far, read back into memory."""
         shape, start = (self.rows, *self.row_shape), len(_header((self.rows, *self.row_shape)))
         return np.fromfile(self.temporary, np.float32, math.prod(shape), offset=start).reshape(shape)
@@ -100,13 +100,13 @@ def read_features(path: Path, pictures: int, views: int) -> tuple[np.ndarray, di
     try:
         entries = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         unreadable = {int(index): str(text) for index, text in entries.items()}
-        stored = _mapped(path)
+        rows = _mapped(path)
         os.utime(path)
     except (OSError, ValueError, EOFError, AttributeError):
         return None
-    if stored.shape[:2] != (pictures - len(unreadable), views) or stored.dtype != np.float32:
+    if rows.shape[:2] != (pictures - len(unreadable), views) or rows.dtype != np.float32:
         return None
-    return _in_memory(stored), unreadable
+    return _in_memory(rows), unreadable
 
 
 def make_room(folder: Path, size: int) -> None:
@@ -173,9 +173,9 @@ def _mapped(path: Path) -> np.ndarray:
     return np.frombuffer(mapped, dtype, math.prod(shape), start).reshape(shape)
 
 
-def _in_memory(stored: np.ndarray) -> np.ndarray:
+def _in_memory(rows: np.ndarray) -> np.ndarray:
     """Returns a copy of a small array: training takes rows at random, which a map on a slow disk would make slow."""
-    return stored.copy() if stored.nbytes <= IN_MEMORY_BYTES else stored
+    return rows.copy() if rows.nbytes <= IN_MEMORY_BYTES else rows
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

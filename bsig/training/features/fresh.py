@@ -58,7 +58,7 @@ class FreshFeatures:
         self.encoder = Encoder(model, on_note)
         self.threads = encoding.threads()
         self.failed: dict[int, str] = {}
-        self.measured = processes.together(lambda: self._encoded_first_views(images.name))
+        self.evaluation_features = processes.together(lambda: self._encoded_first_views(images.name))
 
     @property
     def unreadable(self) -> tuple[str, ...]:
@@ -70,11 +70,11 @@ class FreshFeatures:
         """Returns this process's share of these pictures, freshly cropped and encoded, without those not readable."""
         own = numbers[self.processes.rank :: self.processes.count].tolist()
         batches = self._encoded(own, lambda index: self._fresh(index, epoch), len(numbers))
-        return next(batches, (self.measured.pooled[:0, 0], self.labels[:0]))
+        return next(batches, (self.evaluation_features.pooled[:0, 0], self.labels[:0]))
 
     def first_views(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields pooled features and labels of this process's share of the pictures that measures are taken over."""
-        return self.measured.first_views()
+        return self.evaluation_features.first_views()
 
     def identity(self) -> dict[str, str]:
         """Returns hashes of encoder, files and labels."""

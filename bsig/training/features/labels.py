@@ -35,7 +35,7 @@ def is_present(labels: Int[Tensor, "n ..."], classes: int) -> Bool[Tensor, "n c"
     """Whether each of so many classes is in each picture."""
     rows = labels[:, None] if labels.ndim == 1 else labels
     present = torch.zeros(len(rows), classes + 1, dtype=torch.bool, device=rows.device)
-    # What stands behind the last class of a row goes to a column of its own, which is cut off.
+    # Entries behind the last class of a row go to a column of their own, which is cut off.
     return present.scatter_(1, torch.where(rows == NO_CLASS, classes, rows), True)[:, :classes]
 
 

@@ -36,7 +36,7 @@ class FeaturesPart:
 
     @property
     def processes(self) -> Processes:
-        """Among which processes the pictures are split."""
+        """The processes that share the pictures."""
         return self.whole.processes
 
     def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, " own"]]:

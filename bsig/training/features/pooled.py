@@ -35,7 +35,7 @@ class TrainingFeatures(Protocol):
 
     @property
     def processes(self) -> Processes:
-        """Among which processes the pictures are split."""
+        """The processes that share the pictures."""
 
     def batch(self, numbers: Int[Tensor, " b"], epoch: int) -> tuple[Float[Tensor, "own ..."], Int[Tensor, "own ..."]]:
         """Returns pooled features, as that epoch sees them, and labels of this process's part of these pictures."""

@@ -68,8 +68,8 @@ class TrainableBranch(nn.Module):
         """Returns `stay_near_softmax * sum (W - W0 - 1 v^T)^2`, v the mean row of `W - W0`, W of the last layer."""
         if not self.config.stay_near_softmax or self.kind == "shift":
             return 0.0
-        moved = self.base.last_linear.weight - self.start
-        return self.config.stay_near_softmax * (moved - moved.mean(dim=0)).square().sum()
+        change = self.base.last_linear.weight - self.start
+        return self.config.stay_near_softmax * (change - change.mean(dim=0)).square().sum()
 
     def fitted_shift(self) -> FittedShift | None:
         """Returns the vector and the number of a shift; None for a full branch."""

@@ -27,7 +27,7 @@ class CutShort(Exception):  # noqa: N818  not an error: it never leaves training
 
 @dataclass(frozen=True)
 class DescentStep:
-    """Where in a training one step is, its learning rate, and the numbers of its pictures."""
+    """One step of a training: its number, its learning rate, and the numbers of its pictures."""
 
     epoch: int
     number: int
@@ -44,8 +44,8 @@ def steps_of(count: int, config: TrainingConfig, epoch: int) -> Iterator[Descent
     order = torch.randperm(count, generator=torch.Generator().manual_seed(config.seed * 1_000_003 + epoch))
     steps = math.ceil(count / config.batch_size)
     for number, pictures in enumerate(order.split(config.batch_size)):
-        done = (epoch * steps + number) / (config.epochs * steps)
-        factor = 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 1.0
+        share = (epoch * steps + number) / (config.epochs * steps)
+        factor = 0.5 * (1 + math.cos(math.pi * share)) if config.schedule == "cosine" else 1.0
         yield DescentStep(epoch, number, steps, config.learning_rate * factor, pictures)
 
 

@@ -45,8 +45,8 @@ class TrainingState:
         Raises:
             InputError: the file is damaged, or of a run with other settings, head or pictures.
         """
-        stored = self.processes.together(lambda: self._read() if self.processes.is_first else None)
-        tensors, history = self.processes.from_first(stored) or ({}, [])
+        content = self.processes.together(lambda: self._read() if self.processes.is_first else None)
+        tensors, history = self.processes.from_first(content) or ({}, [])
         if tensors:
             branch = {key[7:]: value for key, value in tensors.items() if key.startswith("branch.")}
             self.branch.load_state_dict(branch)
@@ -78,8 +78,8 @@ class TrainingState:
         if not self.file.is_file():
             return None
         try:
-            with safe_open(self.file, framework="pt") as stored:
-                metadata = stored.metadata() or {}
+            with safe_open(self.file, framework="pt") as file:
+                metadata = file.metadata() or {}
             tensors = load_file(self.file)
             settings = json.loads(metadata["settings"])
             history = [Epoch(**measures) for measures in json.loads(metadata["history"])]

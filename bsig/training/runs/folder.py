@@ -72,15 +72,15 @@ class RunFolder:
             raise InputError(f"`run` (='{name}') must be one of: {', '.join(self.names()) or 'none yet'}.")
         return self.runs / name
 
-    def create(self, name: str, request: RunRequest, taken: Collection[str] = ()) -> Path:
-        """Returns a new run's folder with its request, not in line yet; its name is unique, also among `taken`.
+    def create(self, name: str, request: RunRequest, others: Collection[str] = ()) -> Path:
+        """Returns a new run's folder with its request, not in line yet; its name is unique, also among `others`.
 
         Raises:
             InputError: the name cannot be a folder's, or the disk refuses.
         """
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
-            folder = self._new_folder(name, taken)
+            folder = self._new_folder(name, others)
         except OSError as error:
             raise InputError(f"no run can be kept in '{self.runs}' ({error}); free space.") from error
         try:
@@ -135,14 +135,14 @@ class RunFolder:
         """
         write_json(folder / REQUEST, asdict(request))
 
-    def _new_folder(self, wish: str, taken: Collection[str]) -> Path:
+    def _new_folder(self, wish: str, others: Collection[str]) -> Path:
         while True:
-            folder = self.runs / self.free_name(wish, taken)
+            folder = self.runs / self.free_name(wish, others)
             with contextlib.suppress(FileExistsError):  # another start was a moment faster
                 folder.mkdir()
                 return folder
 
-    def free_name(self, wish: str, taken: Collection[str] = ()) -> str:
+    def free_name(self, wish: str, others: Collection[str] = ()) -> str:
         """Returns the wish as the name of a folder, with a number behind it where it is taken.
 
         Raises:
@@ -153,7 +153,9 @@ class RunFolder:
             raise InputError(f"`name` (='{wish}') must be letters, digits, '.', '_' or '-'.")
         names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
         folders = (self.runs, self.checkpoints)
-        return next(name for name in names if name not in taken and not any((each / name).exists() for each in folders))
+        return next(
+            name for name in names if name not in others and not any((each / name).exists() for each in folders)
+        )
 
 
 def _asked_at(folder: Path) -> int:
@@ -176,7 +178,7 @@ def change_state(folder: Path, **changes: Any) -> RunState:
 
 
 def change_state_if(holds: Callable[[RunState], bool], folder: Path, **changes: Any) -> bool:
-    """As `change_state`, but only a state of which `holds` is true; returns whether it was.
+    """Changes a state like `change_state`, but only if `holds` is true of it; returns whether it was.
 
     Nobody changes the state in between: a worker that is late must not overwrite what the next app has said of its run.
     """

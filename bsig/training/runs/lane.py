@@ -60,63 +60,63 @@ class Lane:
         self._new_maker = new_maker
         self._waiting: deque[tuple[Path, Context]] = deque()
         self._current: Path | None = None
-        self._changed = threading.Condition()
+        self._change = threading.Condition()
         self._worker: Maker | None = None
-        self._closed = False
+        self._is_closed = False
         threading.Thread(target=self._hand_over, daemon=True, name=f"runs on {device}").start()
 
     def put(self, folder: Path) -> None:
         """Puts a run at the end of the line, where it does not stand there yet."""
-        with self._changed:
+        with self._change:
             # Also one that has just ended and whose worker has not said so yet: it is resumed.
             if folder not in (waiting for waiting, _ in self._waiting):
-                # With the context of whoever asked: a GPU is lent to a person, not to an app.
+                # The run keeps the context of the person who asked: a GPU is lent to a person, not to an app.
                 self._waiting.append((folder, copy_context()))
-            self._changed.notify_all()
+            self._change.notify_all()
 
     def take_out(self, folder: Path) -> bool:
         """Takes a waiting run out of the line; returns whether it stood there."""
-        with self._changed:
+        with self._change:
             before = len(self._waiting)
             self._waiting = deque(item for item in self._waiting if item[0] != folder)
             return len(self._waiting) < before
 
     def waiting(self) -> int:
         """Returns how many runs wait."""
-        with self._changed:
+        with self._change:
             return len(self._waiting)
 
     def is_busy(self) -> bool:
         """Returns whether a run is being made."""
-        with self._changed:
+        with self._change:
             return self._current is not None
 
     def position(self, folder: Path) -> int | None:
         """Returns 0 for the run that is being made, 1 for the next, ...; None for one that is not in this line."""
-        with self._changed:
+        with self._change:
             if folder == self._current:
                 return 0
             return next((place for place, (waiting, _) in enumerate(self._waiting, start=1) if waiting == folder), None)
 
     def warm_up(self) -> None:
         """Starts the maker, so that the first run need not wait for it."""
-        with self._changed:
+        with self._change:
             self._ready_worker()
 
     def close(self) -> None:
         """Ends the maker; the next app finds its run as interrupted."""
-        with self._changed:
-            self._closed = True
+        with self._change:
+            self._is_closed = True
             self._waiting.clear()
             if self._worker:
                 self._worker.end()
-            self._changed.notify_all()
+            self._change.notify_all()
 
     def _hand_over(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
+            with self._change:
+                self._change.wait_for(lambda: self._waiting or self._is_closed)
+                if self._is_closed:
                     return
                 self._current, context = self._waiting.popleft()
                 folder = self._current
@@ -127,13 +127,13 @@ class Lane:
                 with contextlib.suppress(OSError, InputError):  # a full disk, or a run that was deleted meanwhile
                     sentence = f"No worker could be started or reached (see {LOG}); resume it."
                     _mark(folder, "interrupted", sentence)
-            with self._changed:
+            with self._change:
                 self._current = None
 
     def _attend(self, folder: Path) -> None:
         """Hands one run over and waits for its end, whatever the worker does."""
         limit = _read(folder).request.seconds
-        with self._changed:
+        with self._change:
             worker = self._ready_worker()
         worker.make(folder)
         begun_at, asked_at = time.monotonic(), None
@@ -146,7 +146,7 @@ class Lane:
                 asked_at = now
             if asked_at is not None and _is_overdue(folder, now - asked_at):
                 worker.kill()
-                _mark(folder, "stopped", _stopped(_read(folder)))
+                _mark(folder, "stopped", _stop_sentence(_read(folder)))
                 return
             if limit is not None and now - begun_at > limit + worker.patience_s:
                 worker.kill()  # it has had its time to stop by itself and to save what it has
@@ -179,7 +179,7 @@ def _mark(folder: Path, standing: Standing, sentence: str) -> None:
     )
 
 
-def _stopped(run: Run) -> str:
+def _stop_sentence(run: Run) -> str:
     if run.state.epochs_done:
         return f"Stopped; epoch {run.state.epochs_done} is kept: resume it to go on from there."
     return "Stopped before the first epoch was finished; resume it to start again."

@@ -74,15 +74,15 @@ class Probe:
         """
         explainer = Explainer(model)
         encoded = [explainer.encode(other) for other in pictures[:PICTURES]]
-        shown = explainer.encode(picture) if picture else None
-        picture_class = shown.class_or_predicted(class_name) if shown else 0
-        encoded = encoded or ([shown] if shown else [])
+        encoded_picture = explainer.encode(picture) if picture else None
+        picture_class = encoded_picture.class_or_predicted(class_name) if encoded_picture else 0
+        encoded = encoded or ([encoded_picture] if encoded_picture else [])
         if not encoded:
             raise InputError("`pictures` (none) must hold at least one, or a probe picture must be given.")
         rows = [_predicted_and_absent(each, position) for position, each in enumerate(encoded)]
         fewest = min(map(len, rows))
         return cls(
-            shown,
+            encoded_picture,
             picture_class,
             torch.cat([each.head_features for each in encoded]),
             torch.tensor([row[:fewest] for row in rows], device=model.device),

@@ -50,8 +50,8 @@ def probe_pictures(run: Run, epoch: int, view: View = "positive") -> ProbePictur
     softmax, sigmoid = np.load(maps / "softmax.npy"), np.load(_file(maps, epoch))
     files = (maps / "softmax.npy", *(_file(maps, number) for number in epochs))
     limit = max(_limit(file, file.stat().st_mtime_ns, view) for file in files)  # as `shared_limit` of all of them
-    with Image.open(maps / "crop.png") as opened:
-        crop = opened.convert("RGB").resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
+    with Image.open(maps / "crop.png") as image:
+        crop = image.convert("RGB").resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
     start = run.last("start") or {}
     name = start.get("probe_class", "the predicted class")
     return ProbePictures(
@@ -71,7 +71,7 @@ def _area(values: np.ndarray) -> str:
 
 
 @lru_cache(maxsize=20_000)
-def _limit(file: Path, changed: int, view: View) -> float:  # noqa: ARG001  of the file as it is now
+def _limit(file: Path, change_time: int, view: View) -> float:  # noqa: ARG001  of the file as it is now
     """`shared_limit` of one map: a page that is redrawn twice a second reads only the newest."""
     return shared_limit(np.load(file), view=view)
 

@@ -50,15 +50,15 @@ class RunQueue:
         self._closing = threading.Event()
         try:
             folder.runs.mkdir(parents=True, exist_ok=True)
-            self._held = contextlib.ExitStack()
-            is_ours = self._held.enter_context(locked(folder.runs))
+            self._locks = contextlib.ExitStack()
+            is_ours = self._locks.enter_context(locked(folder.runs))
         except OSError as error:
             raise InputError(f"no runs can be kept in '{folder.runs}' ({error}); choose another folder.") from error
         self._guard = threading.Thread(target=self._guard_folder, daemon=True, name="guards interrupted runs")
         if is_ours:
             mark_interrupted(folder)
         else:  # another app's runs wait and run here; what it leaves when it ends is found by this one
-            self._held.close()
+            self._locks.close()
             self._guard.start()
 
     def beside(self, folder: RunFolder) -> RunQueue:
@@ -108,10 +108,10 @@ class RunQueue:
         folder = self.folder.folder(name)
         ask_to_stop(folder)
         with self._lock:  # to the end: a run that is about to get into line must not do so in between
-            taken = any(lane.take_out(folder) for lane in self._lanes.values())
+            is_out_of_line = any(lane.take_out(folder) for lane in self._lanes.values())
             # Also what no line holds and nobody makes: not yet submitted, or lost somehow.
-            is_lost = not taken and self._position(folder) is None and not is_locked(folder)
-            if taken or is_lost:
+            is_lost = not is_out_of_line and self._position(folder) is None and not is_locked(folder)
+            if is_out_of_line or is_lost:
                 sentence = "Stopped before it began."
                 change_state_if(_is_open, folder, standing="stopped", sentence=sentence, ended=time.time())
 
@@ -138,7 +138,7 @@ class RunQueue:
                 lane.close()
         if self._guard.is_alive():
             self._guard.join()
-        self._held.close()
+        self._locks.close()
 
     def _position(self, folder: Path) -> int | None:
         with self._lock:

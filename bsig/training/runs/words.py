@@ -35,25 +35,25 @@ def progress(run: Run, now: float | None = None) -> PhaseProgress:
     now = time.time() if now is None else now
     if run.state.standing != "running":
         return PhaseProgress(1.0 if run.state.standing == "finished" else None, None, run.state.standing)
-    began = next((event["at"] for event in reversed(run.events) if event["kind"] == "phase"), now)
+    start = next((event["at"] for event in reversed(run.events) if event["kind"] == "phase"), now)
     if run.state.phase == "encoding pictures":
-        return _counted(run.last("encoded"), began, "pictures encoded")
+        return _encoding_progress(run.last("encoded"), start, "pictures encoded")
     if run.state.phase == "training":
-        done = [event for event in run.events if event["kind"] == "epoch" and event["at"] >= began]
+        events = [event for event in run.events if event["kind"] == "epoch" and event["at"] >= start]
         epochs = run.request.config.training.epochs
-        number = max([run.state.epochs_done, *(event["number"] for event in done)])
+        number = max([run.state.epochs_done, *(event["number"] for event in events)])
         # Every turn begins with the measures of epoch 0; after a resume the epochs that it makes come later.
-        made = sum(event["number"] > 0 for event in done)
-        left = (done[-1]["at"] - done[0]["at"]) / made * (epochs - number) if made else None
-        return PhaseProgress(number / epochs, left, f"epoch {number} of {epochs}")
+        count = sum(event["number"] > 0 for event in events)
+        seconds_left = (events[-1]["at"] - events[0]["at"]) / count * (epochs - number) if count else None
+        return PhaseProgress(number / epochs, seconds_left, f"epoch {number} of {epochs}")
     return PhaseProgress(None, None, run.state.phase)
 
 
-def _counted(event: dict[str, Any] | None, began: float, what: str) -> PhaseProgress:
+def _encoding_progress(event: dict[str, Any] | None, start: float, unit: str) -> PhaseProgress:
     if not event or not event["done"]:
-        return PhaseProgress(0.0, None, what)
-    left = (event["at"] - began) / event["done"] * (event["total"] - event["done"])
-    return PhaseProgress(event["done"] / event["total"], left, f"{event['done']} of {event['total']} {what}")
+        return PhaseProgress(0.0, None, unit)
+    seconds_left = (event["at"] - start) / event["done"] * (event["total"] - event["done"])
+    return PhaseProgress(event["done"] / event["total"], seconds_left, f"{event['done']} of {event['total']} {unit}")
 
 
 def status(run: Run, position: int | None) -> str:
@@ -66,8 +66,8 @@ def status(run: Run, position: int | None) -> str:
         return f"Waiting: another run is being made on this device; {before}."
     if standing == "running":
         at = progress(run)
-        left = "" if at.seconds_left is None else f", {duration(at.seconds_left)} left"
-        return f"Running: {at.words}{left}."
+        time_left = "" if at.seconds_left is None else f", {duration(at.seconds_left)} left"
+        return f"Running: {at.words}{time_left}."
     if standing == "finished":
         both = run.state.started is not None and run.state.ended is not None
         seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
@@ -85,16 +85,16 @@ def status(run: Run, position: int | None) -> str:
 def time_is_up(seconds: float | None, epochs_done: int, run: Run) -> str:
     """Returns why a run that took longer than it may was stopped, what is kept, and what to do."""
     epochs = run.request.config.training.epochs
-    kept = f"epoch {epochs_done} of {epochs} is kept" if epochs_done else "before the first epoch was finished"
-    return f"Stopped after {duration(seconds or 0)}, the limit of a run here: {kept}; choose fewer pictures or epochs."
+    state = f"epoch {epochs_done} of {epochs} is kept" if epochs_done else "before the first epoch was finished"
+    return f"Stopped after {duration(seconds or 0)}, the limit of a run here: {state}; choose fewer pictures or epochs."
 
 
 def interrupted(run: Run) -> str:
     """Returns what is kept of a run that was cut off, and what to do."""
     if run.state.standing == "queued":
         return "The app ended while this run was waiting; resume it."
-    done, epochs = run.state.epochs_done, run.request.config.training.epochs
-    return f"Interrupted after epoch {done} of {epochs}, which is kept; resume it to go on from there."
+    epochs_done, epochs = run.state.epochs_done, run.request.config.training.epochs
+    return f"Interrupted after epoch {epochs_done} of {epochs}, which is kept; resume it to go on from there."
 
 
 def effect(run: Run) -> str:
@@ -130,12 +130,12 @@ def held_out_rise(run: Run) -> str:
 
 def can(run: Run) -> dict[str, bool]:
     """Returns what may be done with the run as it stands."""
-    ended = run.state.standing in ENDED
+    has_ended = run.state.standing in ENDED
     return {
-        "stop": not ended,
-        "resume": ended and run.state.standing != "finished",
+        "stop": not has_ended,
+        "resume": has_ended and run.state.standing != "finished",
         "download": run.state.checkpoint is not None,
-        "delete": ended,
+        "delete": has_ended,
     }
 
 
@@ -178,8 +178,8 @@ def check_words(check: DataCheck, *, new_head: bool) -> str:
     text = f"{check.usable} pictures to train on"
     if check.held_out:
         text += f", {check.held_out} held out"
-    known = len(check.match.index_of)
-    text += f"; {classes} classes" if new_head else f"; {known} of {classes} classes are the model's"
+    known_classes = len(check.match.index_of)
+    text += f"; {classes} classes" if new_head else f"; {known_classes} of {classes} classes are the model's"
     if check.unreadable:
         text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training

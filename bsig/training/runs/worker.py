@@ -63,18 +63,18 @@ class Stop:
     """Whether a run must stop: somebody has asked for it (looked for ten times a second), or its time `ran_out`."""
 
     def __init__(self, folder: Path, seconds: float | None = None) -> None:
-        self._folder, self._looked, self._asked = folder, 0.0, False
+        self._folder, self._last_look_s, self._is_asked = folder, 0.0, False
         self._ends = math.inf if seconds is None else time.monotonic() + seconds
         self.ran_out = False
 
     def __call__(self) -> bool:
         """Returns whether to stop; called at every step of training."""
         now = time.monotonic()
-        if not self._asked and now - self._looked > LOOK_FOR_STOP_EVERY_S:
-            self._looked, self._asked = now, is_asked_to_stop(self._folder)
-        if not self._asked and now > self._ends:
+        if not self._is_asked and now - self._last_look_s > LOOK_FOR_STOP_EVERY_S:
+            self._last_look_s, self._is_asked = now, is_asked_to_stop(self._folder)
+        if not self._is_asked and now > self._ends:
             self.ran_out = True
-        return self._asked or self.ran_out
+        return self._is_asked or self.ran_out
 
 
 def main() -> int:
@@ -130,9 +130,9 @@ def attempt(
         run = replace(run, request=replace(run.request, config=config, seconds=seconds or run.request.seconds))
         making = _Making(run, checkpoints, out)
         try:
-            return _ended(making.make(), making)
-        except StoppedEarly as stopped:
-            sentence = time_is_up(run.request.seconds, 0, run) if making.stop.ran_out else str(stopped)
+            return _outcome(making.make(), making)
+        except StoppedEarly as stop:
+            sentence = time_is_up(run.request.seconds, 0, run) if making.stop.ran_out else str(stop)
             return {"standing": "stopped", "sentence": sentence}
     except InputError as error:
         return {"standing": "failed", "sentence": str(error)}
@@ -142,16 +142,16 @@ def attempt(
         return {"standing": "failed", "sentence": sentence}
 
 
-def end(folder: Path, ended: dict[str, Any]) -> None:
+def end(folder: Path, outcome: dict[str, Any]) -> None:
     """Says how the run ended, and removes what nobody needs any more."""
-    if ended["standing"] == "finished":  # one that was cut off is resumed from its data
+    if outcome["standing"] == "finished":  # one that was cut off is resumed from its data
         (folder / PROBE).unlink(missing_ok=True)
         for part in (DATA, FEATURES):
             shutil.rmtree(folder / part, ignore_errors=True)
-    change_state(folder, **{**ended, "sentence": _told(folder, ended["sentence"])}, ended=time.time())
+    change_state(folder, **{**outcome, "sentence": _public_sentence(folder, outcome["sentence"])}, ended=time.time())
 
 
-def _told(folder: Path, sentence: str) -> str:
+def _public_sentence(folder: Path, sentence: str) -> str:
     """The sentence as whoever asked for the run may read it: a visitor of a public app learns of no folder."""
     try:
         keeps_features = RunFolder.of(folder).read(folder.name).request.keeps_features
@@ -160,16 +160,16 @@ def _told(folder: Path, sentence: str) -> str:
     return sentence if keeps_features else without_folders(sentence)
 
 
-def _ended(done: Finetuned, making: _Making) -> dict[str, Any]:
+def _outcome(result: Finetuned, making: _Making) -> dict[str, Any]:
     """Returns how a run with a checkpoint ended, as changes of its state."""
-    kept: dict[str, Any] = {"checkpoint": done.path.name, "epochs_done": len(done.history), "phase": ""}
-    if done.stopped is None:
-        return {"standing": "finished", "sentence": "", **kept}
+    changes: dict[str, Any] = {"checkpoint": result.path.name, "epochs_done": len(result.history), "phase": ""}
+    if result.stopped is None:
+        return {"standing": "finished", "sentence": "", **changes}
     if making.stop.ran_out:
-        sentence = time_is_up(making.request.seconds, len(done.history), making.run)
-        return {"standing": "stopped", "sentence": sentence, **kept}
+        sentence = time_is_up(making.request.seconds, len(result.history), making.run)
+        return {"standing": "stopped", "sentence": sentence, **changes}
     standing = "stopped" if is_asked_to_stop(making.folder) else "failed"
-    return {"standing": standing, "sentence": done.stopped, **kept}
+    return {"standing": standing, "sentence": result.stopped, **changes}
 
 
 class _Making:
@@ -246,11 +246,11 @@ class _Making:
             with whole_file(self.folder / MAPS / f"{name}.npy") as temporary, temporary.open("wb") as file:
                 np.save(file, values)  # given a name, it would put .npy behind it
 
-    def _on_encoded(self, done: int, total: int) -> None:
+    def _on_encoded(self, count: int, total: int) -> None:
         now = time.monotonic()
-        if done == total or now - self.last_written > EVENT_EVERY_S:
+        if count == total or now - self.last_written > EVENT_EVERY_S:
             self.last_written = now
-            add_event(self.folder, "encoded", done=done, total=total)
+            add_event(self.folder, "encoded", done=count, total=total)
 
     def _note(self, text: str) -> None:
         add_event(self.folder, "note", text=text if self.request.keeps_features else without_folders(text))

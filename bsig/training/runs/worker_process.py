@@ -28,12 +28,12 @@ class WorkerProcess:
 
     def __init__(self, folder: RunFolder, checkpoints: Path) -> None:
         folder.runs.mkdir(parents=True, exist_ok=True)
-        self._process = self._started(["-m", WORKER, "--checkpoints", str(checkpoints)], folder.runs.parent / LOG)
-        self._made: queue.Queue[str] = queue.Queue()
+        self._process = self._new_process(["-m", WORKER, "--checkpoints", str(checkpoints)], folder.runs.parent / LOG)
+        self._lines: queue.Queue[str] = queue.Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def _started(self, command: list[str], log: Path) -> subprocess.Popen[str]:
+    def _new_process(self, command: list[str], log: Path) -> subprocess.Popen[str]:
         """Starts `python *command`, with pipes to its stdin and stdout; its stderr goes to the log."""
         paths = os.pathsep.join(path for path in (str(IMPORT_FOLDER), os.environ.get("PYTHONPATH")) if path)
         with log.open("ab") as errors:
@@ -48,7 +48,7 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
-            self._made.put(line.rstrip("\n"))
+            self._lines.put(line.rstrip("\n"))
 
     def make(self, folder: Path) -> None:
         """Hands the run over; `has_ended` says where the worker has just died."""
@@ -62,7 +62,7 @@ class WorkerProcess:
     def has_made(self, folder: Path, patience_s: float) -> bool:
         """Returns whether it has said so, within that many seconds."""
         try:
-            return self._made.get(timeout=patience_s) == f"done {folder}"
+            return self._lines.get(timeout=patience_s) == f"done {folder}"
         except queue.Empty:
             return False
 

@@ -68,11 +68,11 @@ def made_on_gpu(folder: str, checkpoints: str) -> tuple[dict[str, Any], Files]:
     seconds = min(request.seconds or LONGEST_S, gpu_seconds(folder, checkpoints) - 0.5 * GETTING_READY_S)
     with tempfile.TemporaryDirectory(prefix="bsig-gpu-", dir=temporary_place()) as place:
         out = Path(place) / path.name
-        for kept in (runs.checkpoints / path.name, runs.checkpoints / f".{path.name}.training"):
-            if kept.is_dir():  # of a turn before: it goes on from there
-                shutil.copytree(kept, out.parent / kept.name)
-        ended = attempt(path, Path(checkpoints), out, device=device, seconds=seconds)
-        return ended, {
+        for folder_to_copy in (runs.checkpoints / path.name, runs.checkpoints / f".{path.name}.training"):
+            if folder_to_copy.is_dir():  # of a turn before: it goes on from there
+                shutil.copytree(folder_to_copy, out.parent / folder_to_copy.name)
+        outcome = attempt(path, Path(checkpoints), out, device=device, seconds=seconds)
+        return outcome, {
             file.relative_to(place).as_posix(): file.read_bytes() for file in Path(place).rglob("*") if file.is_file()
         }
 
@@ -89,7 +89,7 @@ class GpuMaker:
 
     def __init__(self, on_gpu: Callable[[str, str], tuple[dict[str, Any], Files]], checkpoints: Path) -> None:
         self._on_gpu, self._checkpoints = on_gpu, checkpoints
-        self._made: queue.Queue[Path] = queue.Queue()
+        self._finished: queue.Queue[Path] = queue.Queue()
         self._is_given_up = False
 
     def make(self, folder: Path) -> None:
@@ -100,7 +100,7 @@ class GpuMaker:
     def has_made(self, folder: Path, patience_s: float) -> bool:
         """Returns whether it has made the run, within that many seconds."""
         try:
-            return self._made.get(timeout=patience_s) == folder
+            return self._finished.get(timeout=patience_s) == folder
         except queue.Empty:
             return False
 
@@ -121,13 +121,13 @@ class GpuMaker:
     def _make(self, folder: Path) -> None:
         with locked(folder, LOCK_PATIENCE_S) as is_mine:
             if is_mine and begin(folder):
-                ended, files = self._asked(folder)
+                outcome, files = self._outcome(folder)
                 if not self._is_given_up:
                     _store(files, RunFolder.of(folder).checkpoints)
-                    end(folder, ended)
-        self._made.put(folder)
+                    end(folder, outcome)
+        self._finished.put(folder)
 
-    def _asked(self, folder: Path) -> tuple[dict[str, Any], Files]:
+    def _outcome(self, folder: Path) -> tuple[dict[str, Any], Files]:
         try:
             return self._on_gpu(str(folder), str(self._checkpoints))
         except Exception as error:  # no GPU time left, the process died, ...: the package has its own kinds of each

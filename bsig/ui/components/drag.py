@@ -70,9 +70,9 @@ def drag_html(
     return element("div", *parts, data, class_=kind, data_for=elem_id, data_press=press)
 
 
-def painted_html(painted: Float[np.ndarray, "h w"], elem_id: str) -> Html:
+def painted_html(map_: Float[np.ndarray, "h w"], elem_id: str) -> Html:
     """The map that the block of this id shows, as a script element that the page reads."""
-    data = Html(f'<script type="application/json">{_json(painted.ravel().tolist())}</script>')
+    data = Html(f'<script type="application/json">{_json(map_.ravel().tolist())}</script>')
     return element("div", data, class_="bsig-drag-painted", data_for=elem_id)
 
 
@@ -90,12 +90,14 @@ def _numbers(drag: MapDrag) -> Html:
         (name, number(_percent(share)), number(joined(element("span", _percent(share)), bar), class_="number bsig-now"))
         for name, share in zip(drag.class_names, shares.tolist(), strict=True)
     ]
-    made = table([title, number("before"), number("now")], rows, kind="bsig-numbers")
-    return element("div", made, element("p", class_="bsig-drag-change"), element("p", class_="bsig-sr", role="status"))
+    numbers = table([title, number("before"), number("now")], rows, kind="bsig-numbers")
+    return element(
+        "div", numbers, element("p", class_="bsig-drag-change"), element("p", class_="bsig-sr", role="status")
+    )
 
 
 def _percent(share: float) -> str:
-    """With the decimals of `page.js`."""
+    """A share in percent, with the decimals of `page.js`."""
     return f"{100 * share:.2f} %"
 
 

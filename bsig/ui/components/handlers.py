@@ -32,9 +32,9 @@ def in_words(handler: Callable) -> Callable:
     """
 
     @functools.wraps(handler)
-    def wrapped(*arguments: Any, **named: Any) -> Any:
+    def wrapped(*arguments: Any, **keywords: Any) -> Any:
         try:
-            return encoded_updates(handler(*arguments, **named))
+            return encoded_updates(handler(*arguments, **keywords))
         except StoppedEarly as stopped:
             gr.Info(str(stopped))
             return gr.skip()

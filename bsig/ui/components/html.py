@@ -55,12 +55,12 @@ def element(tag: str, *content: str, **attributes: Any) -> Html:
         attributes: by name, with `_` for `-` and one at the end where Python owns the word (`class_`). An attribute
             without a value is left out, `True` stands without a value.
     """
-    written = "".join(
+    attribute_text = "".join(
         f" {name.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{html.escape(str(value))}"')
         for name, value in attributes.items()
         if value is not None and value is not False and value != ""
     )
-    return Html(f"<{tag}{written}>{joined(*content)}</{tag}>")
+    return Html(f"<{tag}{attribute_text}>{joined(*content)}</{tag}>")
 
 
 def bold(text: str) -> Html:
@@ -109,7 +109,7 @@ def note(text: str, **attributes: Any) -> Html:
 
 
 def folded(summary: str, content: str, **attributes: Any) -> Html:
-    """What is folded away below a line until it is asked for; nothing for no content."""
+    """Content that is folded away below a line until it is asked for; nothing for no content."""
     return element("details", element("summary", summary), content, **attributes) if content else Html()
 
 
@@ -121,10 +121,10 @@ def problem(text: str, **attributes: Any) -> Html:
 
 def bullets(lines: Sequence[str], most: int | None = None) -> Html:
     """A list of remarks, at most so many and then how many more there are; nothing for no line."""
-    shown = list(lines[:most])
-    if len(lines) > len(shown):
-        shown.append(f"and {len(lines) - len(shown)} more")
-    return element("ul", *(element("li", line) for line in shown), class_="bsig-notes") if shown else Html()
+    items = list(lines[:most])
+    if len(lines) > len(items):
+        items.append(f"and {len(lines) - len(items)} more")
+    return element("ul", *(element("li", line) for line in items), class_="bsig-notes") if items else Html()
 
 
 def heading(title: str, text: str = "") -> Html:
@@ -188,8 +188,8 @@ def table(
     head = element("thead", element("tr", *heads)) if heads else ""
     lines = (element("tr", *(_table_cell(content) for content in row)) for row in rows)
     body = element("tbody", *lines)
-    made = element("table", head, body, class_=f"bsig-table {kind}".strip(), **attributes)
-    return element("div", made, class_="bsig-scroll") if scrolls else made
+    table_ = element("table", head, body, class_=f"bsig-table {kind}".strip(), **attributes)
+    return element("div", table_, class_="bsig-scroll") if scrolls else table_
 
 
 def _table_cell(content: str | Cell) -> Html:
@@ -221,7 +221,7 @@ def progress_bar(share: float | None, label: str = "") -> Html:
 
 
 def waiting(words: str, share: float | None, seconds_left: float | None) -> Html:
-    """What goes on, how far it is and how long it still takes, over a bar.
+    """A job in words, with its share and the time left, over a bar.
 
     Args:
         words: what is done, such as "Measuring 32 pictures".
@@ -236,16 +236,16 @@ def waiting(words: str, share: float | None, seconds_left: float | None) -> Html
     return joined(note(f"{', '.join(parts)}."), progress_bar(share, words))
 
 
-def followed(content: str, job: str, drawn: str = "", press: str = "") -> Html:
-    """What is said of a long job that goes on: the page's script asks `/progress` for it anew each second.
+def followed(content: str, job: str, stamp: str = "", press: str = "") -> Html:
+    """The words on a long job: the page's script asks `/progress` for them anew each second.
 
     Args:
         content: as it stands now.
         job: which job, as `/progress` knows it.
-        drawn: the state of the job in which everything else of it has been drawn.
+        stamp: the state of the job in which everything else of it has been drawn.
         press: id of the button that draws that anew; pressed seldom, when the state is another.
     """
-    return element("div", content, data_follows=job, data_drawn=drawn, data_press=press)
+    return element("div", content, data_follows=job, data_drawn=stamp, data_press=press)
 
 
 def scale_bar(

@@ -47,8 +47,8 @@ class PictureInput(gr.Image, ShownAsParent):
         """The path of the uploaded file."""
         path = None if payload is None else uploaded_path(payload)
         if path is None:
-            decoded = super().preprocess(payload)
-            return decoded if isinstance(decoded, str) else None
+            picture_path = super().preprocess(payload)
+            return picture_path if isinstance(picture_path, str) else None
         return path
 
 

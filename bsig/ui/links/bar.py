@@ -61,7 +61,7 @@ class LinkBar:
 
 @dataclass(frozen=True)
 class Screens:
-    """All that a link speaks of."""
+    """The screens that a link can set."""
 
     tabs: gr.Tabs
     compare: CompareScreen
@@ -135,7 +135,7 @@ def _connect_copy(bar: LinkBar, screens: Screens) -> None:
 
 
 def view_now(screens: Screens, values: InputValues, *, tab: str, step: int) -> tuple[View | None, str]:
-    """What is seen now, and a sentence where something of it cannot be linked to; no view where nothing can be.
+    """The view on the page, and a sentence where something of it cannot be linked to; no view where nothing can be.
 
     Args:
         screens: the page.
@@ -207,11 +207,11 @@ def _connect_opening(demo: gr.Blocks, bench: Workbench, bar: LinkBar, screens: S
         screens.tabs, bar.notes, *compare.restored, *screens.shift.fields, screens.zoom,
         *_evaluate_controls(evaluate), tour.walk, *tour.controls,
     ]  # fmt: skip
-    loaded = demo.load(on_load, None, outputs, **PRIVATE)
-    loaded.then(**compare.done)
+    event = demo.load(on_load, None, outputs, **PRIVATE)
+    event.then(**compare.ready_event)
     hidden = {**PRIVATE, "show_progress": "hidden"}
-    loaded.then(**{**evaluate.opened, **hidden})
-    loaded.then(**{**tour.opened, **hidden})
+    event.then(**{**evaluate.open_event, **hidden})
+    event.then(**{**tour.open_event, **hidden})
 
 
 def opening_of(bench: Workbench, compare: CompareScreen, view: View) -> tuple[Answers, list[str]]:
@@ -248,8 +248,8 @@ def _connect_browser_history(bar: LinkBar, screens: Screens) -> None:
         if view:
             answers, notes = compare.answers_of(view.example, view.inputs), []
         elif query:
-            linked, notes = view_of(parse_qsl(query, keep_blank_values=True))
-            answers, further = compare.restore(linked)
+            target, notes = view_of(parse_qsl(query, keep_blank_values=True))
+            answers, further = compare.restore(target)
             notes += further
         else:
             answers, notes = {}, [GONE]
@@ -258,12 +258,12 @@ def _connect_browser_history(bar: LinkBar, screens: Screens) -> None:
         return {bar.notes: _notes(notes), history.destination: key, **answers}
 
     outputs = [screens.tabs, bar.notes, history.destination, *compare.restored]
-    gone = bar.go.click(
+    event = bar.go.click(
         on_go, {bar.entry, history.views}, outputs, js=ANSWERED_JS, trigger_mode="always_last",
         **{**PRIVATE, "show_progress": "hidden"},
     )  # fmt: skip
-    gone.failure(None, None, None, js="() => bsig.stopWaiting()")
-    gone.then(**compare.done)
+    event.failure(None, None, None, js="() => bsig.stopWaiting()")
+    event.then(**compare.ready_event)
     screens.tabs.change(None, None, None, js="() => bsig.tabOpened()")
 
 

@@ -115,7 +115,7 @@ def query_of(view: View) -> str:
     """The query string without its question mark; values that are the defaults are left out."""
     defaults = View()
     pairs = [
-        (_key(field.name), _written(getattr(view, field.name)))
+        (_key(field.name), _query_text(getattr(view, field.name)))
         for field in fields(view)
         if getattr(view, field.name) != getattr(defaults, field.name)
     ]
@@ -136,11 +136,11 @@ def view_of(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
             continue
         name = names.get(key)
         if name is None:
-            notes.append(f"The link's '{_shown(key)}' is no part of a view; it is left out.")
+            notes.append(f"The link's '{_shortened(key)}' is no part of a view; it is left out.")
             continue
         value = READERS[name](text) if len(text) <= LONGEST else None
         if value is None:
-            notes.append(f"The link's {key} (='{_shown(text)}') must be {RULES[name]}; {_instead(name)} is shown.")
+            notes.append(f"The link's {key} (='{_shortened(text)}') must be {RULES[name]}; {_instead(name)} is shown.")
         else:
             parts[name] = value
     return View(**parts), list(dict.fromkeys(notes))
@@ -148,18 +148,18 @@ def view_of(pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:
 
 def _instead(name: str) -> str:
     default = getattr(View(), name)
-    return f"'{_written(default)}'" if default != "" and default != -1 else "the app's own choice"
+    return f"'{_query_text(default)}'" if default != "" and default != -1 else "the app's own choice"
 
 
 def _key(name: str) -> str:
     return KEYS.get(name, name.replace("_", "-"))
 
 
-def _shown(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def _written(value: Any) -> str:
+def _query_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -169,8 +169,8 @@ def _written(value: Any) -> str:
 
 
 def _one_of(choices: Iterable[str]) -> Callable[[str], str | None]:
-    allowed = tuple(choices)
-    return lambda text: text if text in allowed else None
+    values = tuple(choices)
+    return lambda text: text if text in values else None
 
 
 def _whole(lowest: int, highest: int) -> Callable[[str], int | None]:

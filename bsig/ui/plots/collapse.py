@@ -57,16 +57,16 @@ def weights_scatter(
         channels = np.flatnonzero(quadrant == index)
         if not len(channels):
             continue
-        turned = colour != KEPT
+        is_flipped = colour != KEPT
         figure.add_scatter(
             x=softmax_weights[channels],
             y=sigmoid_weights[channels],
             mode="markers",
             marker={
-                "size": np.maximum(sizes[channels], SMALLEST_TURNED) if turned else sizes[channels],
+                "size": np.maximum(sizes[channels], SMALLEST_TURNED) if is_flipped else sizes[channels],
                 "color": colour,
-                "opacity": 0.9 if turned else 0.45,
-                "symbol": "diamond" if turned else "circle",
+                "opacity": 0.9 if is_flipped else 0.45,
+                "symbol": "diamond" if is_flipped else "circle",
                 "line": {"width": 0},
             },
             customdata=np.stack([channels, shares[channels]], axis=1).astype(np.float32),

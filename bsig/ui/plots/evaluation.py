@@ -19,12 +19,12 @@ def localization_figure(table: Mapping[str, Any]) -> go.Figure | None:
     """GT-known localization against the threshold, a line a head; None without boxes."""
     figure = base_figure("threshold (share of the maximum)", "objects found (IoU 0.5)")
     looks = {**SERIES, **BASELINES}
-    drawn = False
+    has_curve = False
     for key, points in table["localization_curves"].items():
         if key not in looks or not points:
             continue
         look = looks[key]
-        drawn = True
+        has_curve = True
         figure.add_scatter(
             x=[point["threshold"] for point in points],
             y=[point["gt_known"] for point in points],
@@ -34,7 +34,7 @@ def localization_figure(table: Mapping[str, Any]) -> go.Figure | None:
             hovertemplate="%{y:.1%}",
         )
     figure.update_yaxes(rangemode="tozero", tickformat=".0%")
-    return figure if drawn else None
+    return figure if has_curve else None
 
 
 def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
@@ -75,19 +75,19 @@ def delta_figure(table: Mapping[str, Any]) -> go.Figure | None:
 
 def classes_figure(rows: Sequence[Mapping[str, Any]]) -> go.Figure | None:
     """Each class's difference (sigmoid less softmax): absent area and AUC; the most different ones where many."""
-    scored = [row for row in rows if _difference(row, "absent_area") is not None]
-    if not scored:
+    class_rows = [row for row in rows if _difference(row, "absent_area") is not None]
+    if not class_rows:
         return None
-    scored = sorted(scored, key=lambda row: _difference(row, "inside_auc") or 0.0)
-    if len(scored) > CLASSES_SHOWN:
-        scored = scored[: CLASSES_SHOWN // 2] + scored[-CLASSES_SHOWN // 2 :]
-    names = [class_title(str(row["class"]))[:22] for row in scored]
-    figure = base_figure("", "", height=140 + 22 * len(scored))
+    class_rows = sorted(class_rows, key=lambda row: _difference(row, "inside_auc") or 0.0)
+    if len(class_rows) > CLASSES_SHOWN:
+        class_rows = class_rows[: CLASSES_SHOWN // 2] + class_rows[-CLASSES_SHOWN // 2 :]
+    names = [class_title(str(row["class"]))[:22] for row in class_rows]
+    figure = base_figure("", "", height=140 + 22 * len(class_rows))
     for key, title, colour, symbol in (
         ("inside_auc", "AUC (right is better)", SERIES["sigmoid"]["colour"], "diamond"),
         ("absent_area", "absent area (left is better)", SERIES["centred"]["colour"], "circle"),
     ):
-        values = [_difference(row, key) for row in scored]
+        values = [_difference(row, key) for row in class_rows]
         if any(value is not None for value in values):
             figure.add_scatter(
                 x=values, y=names, mode="markers", name=title,

@@ -1,4 +1,4 @@
-"""The reliability diagram: of what was given so much probability, how much was there."""
+"""The reliability diagram: how often a class was there, by the probability that it was given."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ ONE_AT_A_TIME: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class BatchInputs:
-    """What is explained.
+    """The pictures, the checkpoint and the class of a batch.
 
     Attributes:
         files: paths of uploaded pictures and zips.
@@ -91,7 +91,7 @@ class BatchResult:
 class BatchScreen:
     """The parts of the screen."""
 
-    kept: gr.State
+    sheet_pictures: gr.State
     status: gr.HTML
     gallery: gr.Gallery
     left_out: gr.HTML
@@ -153,7 +153,7 @@ def _connect(
 
     @in_words
     def on_picture(event: gr.SelectData, values: InputValues) -> Answers:
-        pictures: Sequence[BatchPicture] = values[screen.kept] or ()
+        pictures: Sequence[BatchPicture] = values[screen.sheet_pictures] or ()
         if not isinstance(event.index, int) or not 0 <= event.index < len(pictures):
             raise InputError("this picture is no longer kept; explain all again.")
         picture = pictures[event.index]
@@ -170,20 +170,20 @@ def _connect(
     running = start.click(on_start, fields.components, screen.outputs(), **ONE_AT_A_TIME)
     stop.click(lambda: html.note("Stopped."), None, screen.status, cancels=[running], api_visibility="private")
     layout = compare.layout
-    loaded = [compare.image, compare.checkpoint, compare.class_name, layout.reason, layout.example]
-    opened = screen.gallery.select(on_picture, {screen.kept}, loaded, **PRIVATE)
-    compare.redraw(opened)
-    opened.success(None, None, None, js=OPEN_COMPARE_JS)
+    outputs = [compare.image, compare.checkpoint, compare.class_name, layout.reason, layout.example]
+    opening = screen.gallery.select(on_picture, {screen.sheet_pictures}, outputs, **PRIVATE)
+    compare.redraw(opening)
+    opening.success(None, None, None, js=OPEN_COMPARE_JS)
 
 
 def batch_answers(screen: BatchScreen, step: tuple[int, int] | BatchResult) -> Answers:
     """The progress, during which nothing old is shown, or the contact sheet with its files."""
     if not isinstance(step, BatchResult):
-        done, total = step
-        words = f"{done} of {total} pictures"
+        count, total = step
+        words = f"{count} of {total} pictures"
         return {
-            screen.kept: None,
-            screen.status: html.joined(html.note(words), html.progress_bar(done / total, words)),
+            screen.sheet_pictures: None,
+            screen.status: html.joined(html.note(words), html.progress_bar(count / total, words)),
             screen.gallery: gr.update(value=[]),
             screen.left_out: "",
             screen.page: gr.update(visible=False),
@@ -193,7 +193,7 @@ def batch_answers(screen: BatchScreen, step: tuple[int, int] | BatchResult) -> A
     (folder / PAGE).write_text(step.page.html(step.left_out), encoding="utf-8")
     (folder / TABLE).write_text(step.page.table.csv_text(), encoding="utf-8")
     return {
-        screen.kept: step.pictures,
+        screen.sheet_pictures: step.pictures,
         screen.status: html.finding(step.finding),
         screen.gallery: gr.update(value=[(entry.picture(), entry.caption) for entry in step.page.entries()]),
         screen.left_out: html.bullets(list(step.left_out), most=10),
@@ -218,12 +218,12 @@ def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path) -> Iter
     class_index = model.class_index(name) if name else None
     pictures = uploaded_pictures(bench, inputs.files or (), folder)
     explainer, page = Explainer(model), ContactPage()
-    opened: list[BatchPicture] = []
+    usable: list[BatchPicture] = []
     left_out: list[str] = []
-    for done, picture in enumerate(pictures):
-        leave_off_if_left(done, len(pictures))
-        if done % TOLD_EVERY == 0:
-            yield done, len(pictures)
+    for count, picture in enumerate(pictures):
+        leave_off_if_left(count, len(pictures))
+        if count % TOLD_EVERY == 0:
+            yield count, len(pictures)
         try:
             _check_size(picture)
             with bench.decoding:
@@ -233,10 +233,10 @@ def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path) -> Iter
             continue
         explanation = encoded.explain(class_index)
         page.add(explanation, picture.name)
-        opened.append(BatchPicture(str(picture.path), inputs.checkpoint, explanation.class_name))
-    if not opened:
+        usable.append(BatchPicture(str(picture.path), inputs.checkpoint, explanation.class_name))
+    if not usable:
         raise InputError(f"none of the {len(pictures)} pictures could be used; {left_out[0]}")
-    yield BatchResult(page, tuple(opened[entry.number] for entry in page.entries()), tuple(left_out))
+    yield BatchResult(page, tuple(usable[entry.number] for entry in page.entries()), tuple(left_out))
 
 
 def uploaded_pictures(bench: Workbench, files: Sequence[str], folder: Path) -> list[PictureFile]:

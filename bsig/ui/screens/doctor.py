@@ -56,8 +56,8 @@ class DoctorScreen:
 
     finding: gr.HTML
     method: gr.Dropdown
-    asked: gr.Image
-    stretched: gr.Image
+    question_map: gr.Image
+    stretched_map: gr.Image
     stretched_words: gr.HTML
     mends: gr.Gallery
     zero: gr.HTML
@@ -77,7 +77,7 @@ def build_doctor(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
     ))  # fmt: skip
     finding = gr.HTML(elem_id="doctor-finding")
     method, weights, branch = _controls()
-    asked, stretched, words = _pictures()
+    question_map, stretched_map, words = _pictures()
     with figure(
         "The mend", "The same evidence in other ways: red speaks for the class, blue against it, each on its own scale."
     ):  # fmt: skip
@@ -89,7 +89,7 @@ def build_doctor(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
         zero = gr.HTML(elem_id="doctor-zero")
     with figure("Behind the map", "The numbers that the diagnosis rests on."):
         facts = gr.HTML(elem_id="doctor-facts")
-    screen = DoctorScreen(finding, method, asked, stretched, words, mends, zero, facts)
+    screen = DoctorScreen(finding, method, question_map, stretched_map, words, mends, zero, facts)
     fields = Fields(
         DoctorInputs, image=compare.image, checkpoint=compare.checkpoint, class_name=compare.class_name, method=method,
         weights=weights, branch=branch,
@@ -136,21 +136,21 @@ def _pictures() -> tuple[gr.Image, gr.Image, gr.HTML]:
 def _connect(
     screen: DoctorScreen, fields: Fields[DoctorInputs], bench: Workbench, compare: CompareScreen, tab: gr.Tab
 ) -> None:
-    answered = gr.State(None)  # the question that the screen shows the answer to
+    last_question = gr.State(None)  # the question that the screen shows the answer to
     is_shown = page_question("is shown", "doctor-finding")
 
     @in_words
     def on_select(values: InputValues) -> Any:
         inputs = fields.read(values)
-        if inputs == values[answered]:
+        if inputs == values[last_question]:
             return gr.skip()
-        return {answered: inputs, **doctor_answers(screen, bench, inputs)}
+        return {last_question: inputs, **doctor_answers(screen, bench, inputs)}
 
     @in_words
     def on_ready(values: InputValues) -> Any:
         return on_select(values) if values[is_shown] == "yes" else gr.skip()
 
-    inputs, outputs = fields.components | {answered}, [answered, *screen.outputs()]
+    inputs, outputs = fields.components | {last_question}, [last_question, *screen.outputs()]
     tab.select(on_select, inputs, outputs, **PRIVATE)
     for control in (fields.method, fields.weights, fields.branch):
         control.input(on_select, inputs, outputs, trigger_mode="always_last", **PRIVATE)
@@ -174,8 +174,8 @@ def doctor_answers(screen: DoctorScreen, bench: Workbench, inputs: DoctorInputs)
     return {
         screen.finding: finding_html(diagnosis),
         screen.method: gr.update(choices=[(CAM_METHODS[key].title, key) for key in keys], value=method),
-        screen.asked: gr.update(value=asked_picture(diagnosis), alt_text=f"Heatmap of {name} from zero up"),
-        screen.stretched: gr.update(value=stretched_picture(diagnosis), alt_text=f"Heatmap of {name}, stretched"),
+        screen.question_map: gr.update(value=asked_picture(diagnosis), alt_text=f"Heatmap of {name} from zero up"),
+        screen.stretched_map: gr.update(value=stretched_picture(diagnosis), alt_text=f"Heatmap of {name}, stretched"),
         screen.stretched_words: html.note(diagnosis.stretching_sentence),
         screen.mends: mend_pictures(diagnosis),
         screen.zero: html.note(diagnosis.zero.sentence),

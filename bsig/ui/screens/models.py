@@ -165,7 +165,7 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
                 finetune = gr.Button("Fine-tune it", elem_id="model-finetune")
         with gr.Column(scale=6, min_width=320):
             facts = gr.HTML(NO_MODEL, elem_id="model-facts")
-            listed = gr.HTML(models_html(bench), elem_id="model-list")
+            model_list = gr.HTML(models_html(bench), elem_id="model-list")
 
     @refused_in_words
     def on_backbone(name: str | float | None) -> Answers:  # what comes over HTTP may be a number
@@ -177,16 +177,16 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
         model = load_model(bench, fields.read(values))
         return {
             facts: facts_html(model),
-            listed: models_html(bench),
+            model_list: models_html(bench),
             compare.checkpoint: gr.Dropdown(choices=bench.checkpoint_names(), value=model.name),
         }
 
     fields.backbone.change(on_backbone, fields.backbone, [fields.stage, facts], **QUIET)
-    loaded = load.click(
-        on_load, fields.components, [facts, listed, compare.checkpoint], show_progress_on=facts, **QUIET
+    event = load.click(
+        on_load, fields.components, [facts, model_list, compare.checkpoint], show_progress_on=facts, **QUIET
     )
-    compare.redraw(loaded)
-    loaded.success(None, None, None, js=OPEN_COMPARE_JS)
+    compare.redraw(event)
+    event.success(None, None, None, js=OPEN_COMPARE_JS)
     return ModelsScreen(fields, finetune)
 
 
@@ -217,7 +217,7 @@ def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
 
 
 def _settings_fields(bench: Workbench) -> dict[str, Any]:
-    """What a file of weights does not always tell; empty fields leave it to the file and to timm."""
+    """The settings that a file of weights may lack; empty fields leave them to the file and to timm."""
     local = not bench.is_public
     or_path = ", or the path of a file or of a folder of class folders" if local else ""
     return {
@@ -240,7 +240,7 @@ def _settings_fields(bench: Workbench) -> dict[str, Any]:
 
 
 def _stage_titles(bench: Workbench, name: str) -> list[str]:
-    """Where the features of that backbone can be taken; of a hub model that is known once it is loaded."""
+    """The stages at which that backbone's features can be taken; those of a hub model are known once it is loaded."""
     if name:
         bench.limits.check_backbone(name.strip())
     if not name or name.startswith(HUB):
@@ -269,13 +269,13 @@ def load_model(bench: Workbench, request: ModelRequest) -> DualBranch:
     backbone, weights, options = request.checked(bench)
     settings, embeddings = request.settings(bench), request.embeddings(bench)
     label = model_name(backbone if weights is None else f"{backbone}-{weights.stem}", options)
-    asked = repr(settings) * (settings != NO_SETTINGS) + (embeddings.sha256 or "" if embeddings else "")
-    if asked:
+    settings_text = repr(settings) * (settings != NO_SETTINGS) + (embeddings.sha256 or "" if embeddings else "")
+    if settings_text:
         # Answers are kept by name, so other settings are another model.
-        label = f"{label[:92]}-{hashlib.sha256(asked.encode()).hexdigest()[:6]}"
-    saved = {row["name"] for row in bench.checkpoint_rows()} - set(bench.visitor_space.registered)
-    if label in saved:
-        label = next(name for number in count(2) if (name := f"{label}-{number}") not in saved)
+        label = f"{label[:92]}-{hashlib.sha256(settings_text.encode()).hexdigest()[:6]}"
+    other_names = {row["name"] for row in bench.checkpoint_rows()} - set(bench.visitor_space.registered)
+    if label in other_names:
+        label = next(name for number in count(2) if (name := f"{label}-{number}") not in other_names)
     if label not in bench.visitor_space.registered:
         bench.limits.check_count(
             "models and checkpoints",
@@ -284,14 +284,14 @@ def load_model(bench: Workbench, request: ModelRequest) -> DualBranch:
             "they go when you close the page",
         )
 
-    def made() -> DualBranch:
+    def new_copy() -> DualBranch:
         model = new_model(backbone, weights, options, bench.device, settings, embeddings)
         model.name = label
         return model
 
     # Made before it is registered, so that nothing is that cannot be loaded; where it has gone from memory, made again.
-    first = [made()]
-    bench.register(label, lambda: first.pop() if first else made())
+    first = [new_copy()]
+    bench.register(label, lambda: first.pop() if first else new_copy())
     return bench.model(label)
 
 
@@ -339,12 +339,12 @@ def facts_html(model: DualBranch) -> html.Html:
 
 def _zero_shot_facts(model: DualBranch) -> dict[str, str]:
     """Scale and bias of a zero-shot model; nothing for others."""
-    said = model.metadata.get("zero_shot")
-    if not said:
+    entry = model.metadata.get("zero_shot")
+    if not entry:
         return {}
-    bias = said["logit_bias"]
+    bias = entry["logit_bias"]
     sigmoid = "no bias" if bias is None else f"{bias:+.4g} in the sigmoid branch"
-    return {"Zero-shot logit": f"{said['logit_scale']:.4g} x cosine of picture and class, {sigmoid}"}
+    return {"Zero-shot logit": f"{entry['logit_scale']:.4g} x cosine of picture and class, {sigmoid}"}
 
 
 def _top(model: DualBranch, picture: str) -> str:
@@ -354,10 +354,10 @@ def _top(model: DualBranch, picture: str) -> str:
 
 def models_html(bench: Workbench) -> html.Html:
     """All checkpoints with backbone, grid and whether their sigmoid branch has been fine-tuned."""
-    saved = bench.checkpoint_rows()
-    names = {row["name"] for row in saved}
+    checkpoints = bench.checkpoint_rows()
+    names = {row["name"] for row in checkpoints}
     rows = [
-        *(_checkpoint_row(row) for row in saved),
+        *(_checkpoint_row(row) for row in checkpoints),
         *(
             [name, "loaded here, not saved", "", "still the clone"]
             for name in bench.checkpoint_names()

@@ -171,7 +171,7 @@ def _split_part() -> tuple[dict[tuple[TrainedBranch, str], gr.Image], gr.HTML, g
 
 
 def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
-    answered = gr.State(None)  # the question that the screen shows the answer to
+    last_question = gr.State(None)  # the question that the screen shows the answer to
     is_shown = page_question("is shown", "collapse-finding")
     fields = Fields(
         Question, image=compare.image, checkpoint=compare.checkpoint, class_name=compare.class_name,
@@ -181,10 +181,10 @@ def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScree
     @in_words
     def on_select(values: InputValues) -> Any:
         question = fields.read(values)
-        if question == values[answered]:
+        if question == values[last_question]:
             return gr.skip()
         report = _report(bench, question)
-        return {answered: question, **_answers(screen, report, values[screen.zoom], question.weights)}
+        return {last_question: question, **_answers(screen, report, values[screen.zoom], question.weights)}
 
     @in_words
     def on_ready(values: InputValues) -> Any:
@@ -195,8 +195,8 @@ def _connect(screen: SignCollapseScreen, bench: Workbench, compare: CompareScree
         report = _report(bench, fields.read(values))
         return None if report is None else scatter_figure(report, near_zero=values[screen.zoom] == "zero")
 
-    inputs = fields.components | {answered, screen.zoom}
-    outputs = [answered, *screen.outputs()]
+    inputs = fields.components | {last_question, screen.zoom}
+    outputs = [last_question, *screen.outputs()]
     tab.select(on_select, inputs, outputs, **PRIVATE)
     screen.zoom.input(on_zoom, inputs, screen.scatter, **PRIVATE)
     compare.ready.change(
@@ -227,7 +227,7 @@ def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: st
     if report is None:
         return _empty_answers(screen)
     thumbnails, unit = channel_thumbnails(report), CAM_METHODS[report.explanation.method].unit
-    drawn = split_pictures(report)
+    pictures = split_pictures(report)
     return {
         screen.finding: finding_html(report, treatment),
         screen.scatter: scatter_figure(report, near_zero=zoom == "zero"),
@@ -237,7 +237,7 @@ def _answers(screen: SignCollapseScreen, report: CollapseReport | None, zoom: st
         ),
         **{plot: curve_figure(report, branch) for branch, plot in screen.curves.items()},
         screen.curves_note: html.note(curves_text(report)),
-        **{part: gr.update(value=drawn[key][0], alt_text=drawn[key][1]) for key, part in screen.pictures.items()},
+        **{part: gr.update(value=pictures[key][0], alt_text=pictures[key][1]) for key, part in screen.pictures.items()},
         screen.scale: html.scale_bar(split_limit(report), SIGNED, report.explanation.method),
         screen.budget: budget_figure({branch: report.splits[branch].budget for branch in TRAINED}, unit),
         screen.numbers: numbers_table(diagnose(report.encoded, report.explanation), unit),
@@ -274,8 +274,8 @@ def curves_text(report: CollapseReport) -> str:
         f"those cells. Softmax gives '{explanation.class_name}' {percent(explanation.softmax.probability)}, the "
         f"sigmoid branch {percent(explanation.sigmoid.probability)}."
     )
-    missing = "" if report.probabilities else "No probability is drawn: this method's weights are not the head's own."
-    return " ".join([*sorted(reasons), ranges, missing]).strip()
+    note = "" if report.probabilities else "No probability is drawn: this method's weights are not the head's own."
+    return " ".join([*sorted(reasons), ranges, note]).strip()
 
 
 def quadrant_labels(report: CollapseReport) -> list[str]:
@@ -284,9 +284,9 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
     for key, title in QUADRANT_TITLES.items():
         quadrant = report.quadrants[key]
         share = quadrant.evidence_share
-        counted = f"{quadrant.count:,} {'channel' if quadrant.count == 1 else 'channels'}"
-        held = "" if share is None else f"<br>{percent(share) if share else 'none'} of evidence"
-        labels.append(f"<b>{title}</b><br>{counted}{held}")
+        count_text = f"{quadrant.count:,} {'channel' if quadrant.count == 1 else 'channels'}"
+        share_text = "" if share is None else f"<br>{percent(share) if share else 'none'} of evidence"
+        labels.append(f"<b>{title}</b><br>{count_text}{share_text}")
     return labels
 
 
@@ -308,8 +308,8 @@ def scatter_figure(report: CollapseReport, *, near_zero: bool = False) -> go.Fig
     softmax, sigmoid = (report.weights[branch] for branch in TRAINED)
     shares = None if report.shares is None else report.shares.cpu().numpy()
     quadrant = quadrant_of_channels(softmax, sigmoid).cpu().numpy()
-    turned = torch.cat((softmax, sigmoid))[torch.as_tensor(quadrant).repeat(2) >= FLIPPED[0]]
-    limit = float(turned.abs().max()) if near_zero and len(turned) else None
+    weights = torch.cat((softmax, sigmoid))[torch.as_tensor(quadrant).repeat(2) >= FLIPPED[0]]
+    limit = float(weights.abs().max()) if near_zero and len(weights) else None
     labels = quadrant_labels(report)
     return weights_scatter(softmax.cpu().numpy(), sigmoid.cpu().numpy(), shares, quadrant, labels, limit)
 

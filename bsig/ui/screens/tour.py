@@ -50,7 +50,7 @@ NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so i
 
 @dataclass(frozen=True)
 class StepAnswer:
-    """What one step shows.
+    """The pictures and words of one step.
 
     Attributes:
         explanation: the explanation whose maps are drawn.
@@ -108,15 +108,15 @@ def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 3: the softmax heatmap in the visitor's hand, at the start where the choice puts it."""
     index = encoded.predicted_index
     place = CORNER if choice == AS_IT_IS else choice
-    shifted = shifted_picture(encoded, index, "cam", ShiftRequest("paint", place))
-    side = shifted.before if choice == AS_IT_IS else shifted.after
+    picture = shifted_picture(encoded, index, "cam", ShiftRequest("paint", place))
+    side = picture.before if choice == AS_IT_IS else picture.after
     return StepAnswer(
-        shifted.before,
+        picture.before,
         (
             f"Drag the heatmap of '{side.class_name}' wherever you like: one vector, added to the weights of every "
             "class, puts it there.",
             f"It is the same classifier. With the heatmap at '{place}' none of its {encoded.model.num_classes} "
-            f"probabilities changes by more than {tiny_percent(shifted.largest_change('softmax'))}, so nothing tells "
+            f"probabilities changes by more than {tiny_percent(picture.largest_change('softmax'))}, so nothing tells "
             "you which heatmap is the honest one.",
         ),
         (map_drag(encoded, index), side.softmax.map),
@@ -126,15 +126,15 @@ def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
 def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 4: the sigmoid branch's heatmap in the visitor's hand."""
     index = encoded.predicted_index if choice == THERE else encoded.model.class_index(choice)
-    shifted = shifted_picture(encoded, encoded.predicted_index, "cam", ShiftRequest("paint", CORNER))
-    before, after = shifted.sigmoid_probability()
+    picture = shifted_picture(encoded, encoded.predicted_index, "cam", ShiftRequest("paint", CORNER))
+    before, after = picture.sigmoid_probability()
     explanation = encoded.explain(index, "cam")
     return StepAnswer(
         explanation,
         (
             f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
             "own, so the probabilities move with it. The vector "
-            f"that took the softmax heatmap to '{CORNER}' takes '{shifted.before.class_name}' from {percent(before)} "
+            f"that took the softmax heatmap to '{CORNER}' takes '{picture.before.class_name}' from {percent(before)} "
             f"to {percent(after)}.",
             "No logit shift moves it unseen, since each class has its own probability: one that keeps the map's mean "
             "does not show on this picture, but it does on others.",
@@ -165,23 +165,23 @@ class _Pane:
 
     @property
     def outputs(self) -> list[Any]:
-        """What the control's value changes."""
+        """The parts that the control's value changes."""
         return [self.words, *self.pictures.values(), *self.drag]
 
 
 @dataclass(frozen=True)
 class TourScreen:
-    """What a link says of the tour.
+    """The parts of the tour that a link sets.
 
     Attributes:
         walk: which step is open.
         controls: the control of each step.
-        opened: the arguments of the event that draws all steps.
+        open_event: the arguments of the event that draws all steps.
     """
 
     walk: gr.Walkthrough
     controls: list[gr.Radio]
-    opened: dict[str, Any]
+    open_event: dict[str, Any]
 
 
 def build_tour(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> TourScreen:
@@ -195,16 +195,18 @@ def build_tour(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> TourScr
 
     @in_words
     def on_open(values: InputValues) -> Answers:
-        return {part: answer for pane in panes for part, answer in _drawn(bench, pane, values[pane.control]).items()}
+        return {
+            part: answer for pane in panes for part, answer in _step_answers(bench, pane, values[pane.control]).items()
+        }
 
     controls = [pane.control for pane in panes]
     outputs = [part for pane in panes for part in pane.outputs]
-    opened = {"fn": on_open, "inputs": set(controls), "outputs": outputs, **QUIET}
-    tab.select(**opened)
+    open_event = {"fn": on_open, "inputs": set(controls), "outputs": outputs, **QUIET}
+    tab.select(**open_event)
     for pane in panes:
         pane.control.input(_on_choice(bench, pane), pane.control, pane.outputs, **QUIET)
     _connect_own(bench, compare, own)
-    return TourScreen(walk, controls, opened)
+    return TourScreen(walk, controls, open_event)
 
 
 def _connect_own(bench: Workbench, compare: CompareScreen, own: gr.UploadButton) -> None:
@@ -218,8 +220,8 @@ def _connect_own(bench: Workbench, compare: CompareScreen, own: gr.UploadButton)
                 **picture_answers(bench, layout, inputs)}  # fmt: skip
 
     outputs = [fields.image, layout.reason, layout.example, *layout.outputs]
-    shown = own.upload(on_own, fields.components | {own}, outputs, **PRIVATE)
-    shown.success(None, None, None, js=OPEN_COMPARE_JS).then(**compare.done)
+    event = own.upload(on_own, fields.components | {own}, outputs, **PRIVATE)
+    event.success(None, None, None, js=OPEN_COMPARE_JS).then(**compare.ready_event)
 
 
 def _step_part(number: int, step: TourStep, walk: gr.Walkthrough) -> _Pane:
@@ -265,12 +267,12 @@ def _leads_to(button: gr.Button, number: int, walk: gr.Walkthrough) -> None:
 def _on_choice(bench: Workbench, pane: _Pane) -> Callable[[str | None], Answers]:
     @in_words
     def on_choice(choice: str | None) -> Answers:
-        return _drawn(bench, pane, choice)
+        return _step_answers(bench, pane, choice)
 
     return on_choice
 
 
-def _drawn(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:
+def _step_answers(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:
     """The pictures and the words of a step for its control's value."""
     choice = choice or pane.step.choices[0]
     encoded = bench.encode(example_by_key(PICTURE).path, bench.default_checkpoint)
@@ -282,8 +284,8 @@ def _drawn(bench: Workbench, pane: _Pane, choice: str | None) -> Answers:
         return {**nothing, pane.words: html.finding(NO_DRAG)}
     answer = pane.step.answer(encoded, choice)
     words = html.finding(*answer.sentences)
-    shown = _maps(pane, answer.explanation) if answer.drag is None else _drag(pane, answer.explanation, *answer.drag)
-    return {pane.words: words, **shown}
+    answers = _maps(pane, answer.explanation) if answer.drag is None else _drag(pane, answer.explanation, *answer.drag)
+    return {pane.words: words, **answers}
 
 
 def _maps(pane: _Pane, explanation: Explanation) -> Answers:
@@ -300,10 +302,10 @@ def _maps(pane: _Pane, explanation: Explanation) -> Answers:
 
 def _drag(pane: _Pane, explanation: Explanation, drag: MapDrag, start: np.ndarray) -> Answers:
     """The map to drag, on the scale of both branches' own maps, and where it starts."""
-    block, painted = pane.drag
+    block, painted_map = pane.drag
     elem_id = DRAG_ID.format(STEPS.index(pane.step))
-    shown = drag_html(
+    drag_block = drag_html(
         drag, explanation.crop, shared_limit(explanation.softmax.map, explanation.sigmoid.map), elem_id=elem_id,
         text=f"'{drag.class_name}': drag it anywhere",
     )  # fmt: skip
-    return {block: shown, painted: painted_html(start, elem_id)}
+    return {block: drag_block, painted_map: painted_html(start, elem_id)}

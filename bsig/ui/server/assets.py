@@ -54,6 +54,6 @@ def _compressed(name: str) -> bytes | None:
 
 @lru_cache(maxsize=1)
 def assets_folder() -> Path:
-    """Where gradio's package has them; gradio itself is not imported."""
+    """The folder of the assets in gradio's package; gradio itself is not imported."""
     package = find_spec("gradio")
     return Path(package.origin if package and package.origin else "").parent / "templates" / "frontend" / "assets"

@@ -122,7 +122,7 @@ def is_update(answer: Any) -> bool:
 
 
 def cache_folder() -> str:
-    """Where gradio keeps uploads and answers, and from where it serves them."""
+    """The folder in which gradio keeps uploads and answers, and from which it serves them."""
     return get_upload_folder()
 
 
@@ -165,13 +165,13 @@ class PageRequest:
         iterator: the generator that goes on; None at the first step.
     """
 
-    def __init__(self, blocks: ObservedBlocks, block_fn: Any, named: dict[str, Any]) -> None:
+    def __init__(self, blocks: ObservedBlocks, block_fn: Any, keywords: dict[str, Any]) -> None:
         handler = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
-        self._blocks, self._session, self._event_id = blocks, named.get("session_hash"), named.get("event_id")
+        self._blocks, self._session, self._event_id = blocks, keywords.get("session_hash"), keywords.get("event_id")
         self._event = blocks._queue.event_ids_to_events.get(self._event_id or "")
         self.endpoint = str(getattr(handler, "api_name", None) or getattr(handler, "name", None) or "unknown")
         self.queued_ms = None if self._event is None else 1000 * (time.monotonic() - self._event.enqueue_time)
-        self.iterator = named.get("iterator")
+        self.iterator = keywords.get("iterator")
 
     @property
     def is_awaited(self) -> bool:
@@ -191,10 +191,10 @@ def with_later_inputs(blocks: gr.Blocks, block_fn: Any, inputs: Any) -> Any:
     server fills in the defaults that it names in its description of the API.
     """
     handler = blocks.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
-    missing = handler.inputs[len(inputs) :] if handler is not None and isinstance(inputs, list) else []
-    if not missing or not all(getattr(component, "may_be_left_out", False) for component in missing):
+    later = handler.inputs[len(inputs) :] if handler is not None and isinstance(inputs, list) else []
+    if not later or not all(getattr(component, "may_be_left_out", False) for component in later):
         return inputs
-    return [*inputs, *(component.value for component in missing)]  # type: ignore[union-attr]
+    return [*inputs, *(component.value for component in later)]  # type: ignore[union-attr]
 
 
 class ObservedBlocks(gr.Blocks):
@@ -204,25 +204,27 @@ class ObservedBlocks(gr.Blocks):
     makes the outputs ready after it, in other threads. Needless once gradio has a hook around a request.
     """
 
-    async def process_api(self, block_fn: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+    async def process_api(self, block_fn: Any, *arguments: Any, **keywords: Any) -> dict[str, Any]:
         """Gradio's answer of one step, by way of `observed`."""
         answer = super().process_api
-        if "inputs" in named:
-            named["inputs"] = with_later_inputs(self, block_fn, named["inputs"])
-        return await self.observed(PageRequest(self, block_fn, named), lambda: answer(block_fn, *arguments, **named))
+        if "inputs" in keywords:
+            keywords["inputs"] = with_later_inputs(self, block_fn, keywords["inputs"])
+        return await self.observed(
+            PageRequest(self, block_fn, keywords), lambda: answer(block_fn, *arguments, **keywords)
+        )
 
     async def observed(self, request: PageRequest, answer: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """The answer that the visitor gets, from gradio's."""
         raise NotImplementedError
 
-    def queue(self, *arguments: Any, **named: Any) -> gr.Blocks:
+    def queue(self, *arguments: Any, **keywords: Any) -> gr.Blocks:
         """Gradio's queue without its statistics: a pandas table of the last 10,000 requests after every single one.
 
         Needless once gradio makes them for its monitoring page only, which is closed here.
         """
         os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
         os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
-        return super().queue(*arguments, **named)
+        return super().queue(*arguments, **keywords)
 
 
 # --- the start --------------------------------------------------------------------------------------------------------
@@ -289,25 +291,25 @@ def take_fair_turns(blocks: gr.Blocks, waiting_each: int) -> None:
 
     def get_events() -> Any:
         running = [event for events in queue.active_jobs if events for event in events]
-        held = {}
+        hidden = {}
         for name, line in queue.event_queue_per_concurrency_id.items():
             under_way = [turn_of(event) for event in running if event.concurrency_id == name]
             at = turns.next_of([turn_of(event) for event in line.queue], under_way, line.concurrency_limit)
             if at is None:
-                held[name], line.queue = line.queue, []  # out of sight of gradio's own choice
+                hidden[name], line.queue = line.queue, []  # out of sight of gradio's own choice
             else:
                 line.queue.insert(0, line.queue.pop(at))
-        taken = take()
-        for name, events in held.items():
+        batch = take()
+        for name, events in hidden.items():
             queue.event_queue_per_concurrency_id[name].queue = events
-        if taken:
-            turns.note_taken(turn_of(taken[0][0]))
-        return taken
+        if batch:
+            turns.note_taken(turn_of(batch[0][0]))
+        return batch
 
     async def fair_push(body: Any, request: Any, username: Any) -> Any:
         waits = (turn_of(event) for line in queue.event_queue_per_concurrency_id.values() for event in line.queue)
-        mine = request.scope.get(TURN, "")
-        if refusal := turns.refusal(sum(turn == mine for turn in waits)):
+        visitor = request.scope.get(TURN, "")
+        if refusal := turns.refusal(sum(turn == visitor for turn in waits)):
             return False, refusal, "queue_full"
         return await push(body, request, username)
 
@@ -320,7 +322,7 @@ def turn_of(event: Any) -> str:
 
 
 class FairTurns:
-    """Whose question is next: the visitor with the fewest under way, of several the one who waited longest for a turn.
+    """The order of visitors: next is who has the fewest questions under way; of several, who waited longest for a turn.
 
     Nobody has all the places of a line: one is left for whoever comes next.
 
@@ -342,9 +344,9 @@ class FairTurns:
             places: how many are answered at the same time; None for any number.
         """
         most_each = max(1, places - 1) if places else len(running) + 1
-        allowed = [at for at, visitor in enumerate(waiting) if running.count(visitor) < most_each]
+        positions = [at for at, visitor in enumerate(waiting) if running.count(visitor) < most_each]
         order = lambda at: (running.count(waiting[at]), self._last_turn.get(waiting[at], 0), at)  # noqa: E731
-        return min(allowed, key=order, default=None)
+        return min(positions, key=order, default=None)
 
     def note_taken(self, visitor: str) -> None:
         """Notes that a visitor has had a turn."""
@@ -352,7 +354,7 @@ class FairTurns:
         self._last_turn[visitor] = self._turns
 
     def refusal(self, waiting: int) -> str | None:
-        """The sentence for a visitor of whom so many questions wait already; None while there is room for one more."""
+        """The refusal for a visitor with that many waiting questions; None while there is room for one more."""
         if waiting < self._waiting_each:
             return None
         return f"Queue is full: {waiting} of your questions are waiting, a visitor may have {self._waiting_each}; wait."

@@ -82,16 +82,16 @@ def health_of(blocks: Any, bench: Workbench, runs: RunQueue) -> Callable[[], dic
     Until the first model is loaded, `bsig.ui.server.starting` answers "loading" in its place. Only models that ship are
     named; others are a visitor's and counted.
     """
-    start, shipped = time.monotonic(), {row["name"] for row in list_checkpoints(bench.folder)}
+    start, names = time.monotonic(), {row["name"] for row in list_checkpoints(bench.folder)}
 
     def health() -> dict[str, Any]:
-        loaded = bench.loaded_names()
+        loaded_names = bench.loaded_names()
         return {
             "status": "ready",
             "version": __version__,
             "uptime_s": round(time.monotonic() - start, 1),
-            "models": sorted(shipped & set(loaded)),
-            "other_models": sum(name not in shipped for name in loaded),
+            "models": sorted(names & set(loaded_names)),
+            "other_models": sum(name not in names for name in loaded_names),
             "requests": requests_under_way(blocks),
             "finetunes": runs.counts(),
         }
@@ -108,8 +108,8 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
 async def _wrong_request(_: Request, error: Exception) -> JSONResponse:
     """The first of FastAPI's complaints about a body as a sentence that does not repeat the body."""
     first = error.errors()[0] if isinstance(error, RequestValidationError) and error.errors() else {}
-    where = ".".join(str(step) for step in first.get("loc", ())[:4])[:80]
-    return _refusal(422, f"the request cannot be read at '{where}': {first.get('msg', 'wrong form')}.")
+    place = ".".join(str(step) for step in first.get("loc", ())[:4])[:80]
+    return _refusal(422, f"the request cannot be read at '{place}': {first.get('msg', 'wrong form')}.")
 
 
 def _refusal(status: int, sentence: str) -> JSONResponse:
@@ -194,8 +194,8 @@ class _Body:
 
     def __init__(self, receive: Callable, headers: dict[bytes, bytes], limit: int, patience_s: float) -> None:
         self._receive, self._limit, self._patience_s = receive, limit, patience_s
-        announced = headers.get(b"content-length", b"0")
-        self._announced = int(announced) if announced.isdigit() else 0
+        length = headers.get(b"content-length", b"0")
+        self._announced = int(length) if length.isdigit() else 0
         self._received, self._start = 0, time.monotonic()
         self.is_whole = self._announced == 0 and b"transfer-encoding" not in headers
         self.refused: tuple[int, str] | None = None
@@ -243,12 +243,12 @@ class _Answer:
             return
         if message["type"] == "http.response.start":
             self.has_started = True
-            ours = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-            named = set(SECURITY_HEADERS)
-            theirs = [pair for pair in message.get("headers", []) if pair[0].decode("latin-1").lower() not in named]
+            own = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+            own_names = set(SECURITY_HEADERS)
+            others = [pair for pair in message.get("headers", []) if pair[0].decode("latin-1").lower() not in own_names]
             if not self._body.is_whole:  # what is still being sent is not read
-                ours.append((b"connection", b"close"))
-            message = {**message, "headers": [*theirs, *ours]}
+                own.append((b"connection", b"close"))
+            message = {**message, "headers": [*others, *own]}
         await self._send(message)
 
     async def end(self) -> None:

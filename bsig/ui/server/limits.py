@@ -125,7 +125,7 @@ class Limits:
         """The limits of an uploaded data set."""
         return ZipLimits(files=self.zip_files, total_bytes=self.unpacked_bytes)
 
-    def check_password(self, given: str | None) -> None:
+    def check_password(self, attempt: str | None) -> None:
         """Refuses a fine-tune without the right password; takes the same time for every wrong one.
 
         Raises:
@@ -133,8 +133,8 @@ class Limits:
         """
         if self.password is None:
             return
-        if not hmac.compare_digest(_bytes_of(given or ""), _bytes_of(self.password)):
-            fault = "is not the right one" if given else "is missing"
+        if not hmac.compare_digest(_bytes_of(attempt or ""), _bytes_of(self.password)):
+            fault = "is not the right one" if attempt else "is missing"
             raise InputError(f"the password for fine-tuning {fault}; ask whoever runs this app, {ELSEWHERE}.")
 
     def check(self, name: str, value: float | int, limit: float | int | None, remedy: str, unit: str = "") -> None:
@@ -150,14 +150,14 @@ class Limits:
                 f"{remedy}, {ELSEWHERE}."
             )
 
-    def check_count(self, what: str, has: int, limit: int | None, remedy: str) -> None:
+    def check_count(self, subject: str, has: int, limit: int | None, remedy: str) -> None:
         """Refuses one more of a visitor's things when the limit is reached.
 
         Raises:
             InputError: the limit is reached; with both numbers and the remedy.
         """
         if limit is not None and has >= limit:
-            raise InputError(f"you have {has} {what}, a visitor of this public app may have {limit}; {remedy}.")
+            raise InputError(f"you have {has} {subject}, a visitor of this public app may have {limit}; {remedy}.")
 
     def check_backbone(self, name: str) -> None:
         """Refuses a backbone that a stranger may not have loaded; a local app takes all.
@@ -217,7 +217,7 @@ class Limits:
         )
 
     def lifetime(self) -> str:
-        """A sentence on how long a visitor's things are there and for whom; empty in a local app."""
+        """A sentence on how long a visitor's things stay and who sees them; empty in a local app."""
         if not self.is_public:
             return ""
         return (

@@ -44,14 +44,14 @@ class VisitorLeftError(Exception):
     """Nobody waits for this answer any more."""
 
 
-def leave_off_if_left(done: int, total: int) -> None:
+def leave_off_if_left(count: int, total: int) -> None:
     """Ends long work, which calls this as its progress, once its visitor has gone.
 
     Raises:
         VisitorLeftError: the visitor has closed the page or cancelled the request.
     """
     request = _request.get()
-    if request is not None and not request.is_awaited and done < total:
+    if request is not None and not request.is_awaited and count < total:
         raise VisitorLeftError
 
 
@@ -127,8 +127,8 @@ class LoggedBlocks(ObservedBlocks):
     tells_folders = True
     """Whether a refusal may name folders of this machine; not in a public app."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         # Generators that wait to be asked for their next answer, with what writes the line should nobody ask.
         self._generating: weakref.WeakKeyDictionary[Any, tuple[Record, Any]] = weakref.WeakKeyDictionary()
 
@@ -140,20 +140,20 @@ class LoggedBlocks(ObservedBlocks):
             with collected(record.seconds):
                 step = await answer()
         except Exception as error:
-            told, outcome = _in_words(error, record.endpoint, tells_folders=self.tells_folders)
+            public_error, outcome = _in_words(error, record.endpoint, tells_folders=self.tells_folders)
             record.write(**outcome)
             request.forget_session()
-            if told is error:
+            if public_error is error:
                 raise
-            raise told from error
+            raise public_error from error
         finally:
             _request.reset(token)
         iterator = step.get("iterator")
         if step.get("is_generating") and iterator is not None:
             # A visitor who goes away ends the generator, and nothing is asked any more.
-            ended = weakref.finalize(iterator, record.write, "left")
-            ended.atexit = False
-            self._generating[iterator] = (record, ended)
+            finalizer = weakref.finalize(iterator, record.write, "left")
+            finalizer.atexit = False
+            self._generating[iterator] = (record, finalizer)
         else:
             record.write("ok")
             request.forget_session()
@@ -163,8 +163,8 @@ class LoggedBlocks(ObservedBlocks):
         """The record that the steps before have begun, or a new one."""
         if request.iterator is None or request.iterator not in self._generating:
             return Record(request.endpoint, request.queued_ms)
-        record, ended = self._generating.pop(request.iterator)
-        ended.detach()
+        record, finalizer = self._generating.pop(request.iterator)
+        finalizer.detach()
         return record
 
 
@@ -218,8 +218,8 @@ def _shortened(text: str, length: int = LONGEST_SENTENCE) -> str:
 def _place(error: BaseException) -> str:
     """The innermost place in bsig that the error passed, as `bsig.inputs.images._check_size`."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    named = [(str(frame.f_globals.get("__name__", "")), frame.f_code.co_name) for frame in frames]
-    ours = [(module, name) for module, name in named if module.startswith("bsig.") and module not in BORDER]
-    if not ours:
+    places = [(str(frame.f_globals.get("__name__", "")), frame.f_code.co_name) for frame in frames]
+    own_places = [(module, name) for module, name in places if module.startswith("bsig.") and module not in BORDER]
+    if not own_places:
         return "gradio"
-    return ".".join(ours[-1])
+    return ".".join(own_places[-1])

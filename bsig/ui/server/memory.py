@@ -34,13 +34,13 @@ def check_address_space() -> None:
     try:
         import resource
 
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except (ImportError, OSError):  # a system without such limits
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < used + ADDRESS_BYTES:
+    if limit != resource.RLIM_INFINITY and limit < size + ADDRESS_BYTES:
         raise InputError(
-            f"the limit on addresses (={megabytes(limit)}) must be at least {megabytes(used + ADDRESS_BYTES)}; "
+            f"the limit on addresses (={megabytes(limit)}) must be at least {megabytes(size + ADDRESS_BYTES)}; "
             "raise it with `ulimit -v unlimited`."
         )
 

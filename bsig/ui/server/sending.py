@@ -109,8 +109,8 @@ class _Compressed:
         if message.get("more_body"):
             return
         body = igzip.compress(self._body)
-        replaced = (b"content-length", b"content-encoding")
-        headers: Headers = [pair for pair in self._start.get("headers", []) if pair[0].lower() not in replaced]
+        own_names = (b"content-length", b"content-encoding")
+        headers: Headers = [pair for pair in self._start.get("headers", []) if pair[0].lower() not in own_names]
         headers += [
             (b"content-encoding", b"gzip"),
             (b"content-length", str(len(body)).encode()),

@@ -87,8 +87,8 @@ class VisitorSpace:
         if self.runs is None:
             return len(self.registered)
         folder = self.runs.checkpoints
-        saved = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
-        return len((saved | self.registered.keys()) - set(self.runs.names()))
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.is_dir() else set()
+        return len((names | self.registered.keys()) - set(self.runs.names()))
 
 
 class VisitorSpaces:
@@ -105,7 +105,7 @@ class VisitorSpaces:
         self._owners: dict[Path, set[str]] = {}
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self._held = contextlib.ExitStack()
+        self._locks = contextlib.ExitStack()
         self._app_folder: Path | None = None
         self._guesses = Guesses()
         if limits.is_public and work_folder is not None:
@@ -120,7 +120,7 @@ class VisitorSpaces:
         key = current_key()
         return self.shared if key is None else self._space_named(hashed(key))
 
-    def check_password(self, given: str | None) -> None:
+    def check_password(self, attempt: str | None) -> None:
         """Refuses a fine-tune without the right password, and guesses that come too often.
 
         A visitor who gave the right one before is never held up by others' guesses.
@@ -129,12 +129,12 @@ class VisitorSpaces:
             InputError: as of `Limits.check_password`, or many wrong ones came a moment ago.
         """
         space = self.current()
-        if given and self.limits.asks_password and not space.knows_password:
+        if attempt and self.limits.asks_password and not space.knows_password:
             self._guesses.check()
         try:
-            self.limits.check_password(given)
+            self.limits.check_password(attempt)
         except InputError:
-            if given:
+            if attempt:
                 self._guesses.note_wrong()
             raise
         space.knows_password = True
@@ -149,7 +149,7 @@ class VisitorSpaces:
         os.environ["TMPDIR"] = str(folder)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
 
-    # What visitors do, as `bsig.ui.server.visitors` tells it.
+    # `bsig.ui.server.visitors` calls these when visitors do something.
 
     def note_request(self, key: str) -> None:
         """Notes that a request came."""
@@ -212,14 +212,14 @@ class VisitorSpaces:
                 space.uploads.clear()
         if self._app_folder:
             shutil.rmtree(self._app_folder, ignore_errors=True)
-        self._held.close()
+        self._locks.close()
 
     def _is_left(self, space: VisitorSpace) -> bool:
         quiet = time.monotonic() - space.last_request
-        kept, closed = self.limits.kept_seconds, self.limits.closed_seconds
+        kept_s, closed_s = self.limits.kept_seconds, self.limits.closed_seconds
         is_empty = not space.files and not space.uses and not space.registered and not len(space.evaluations)
         has_gone = space.pages == 0 and (space.had_page or (is_empty and not (space.folder and space.folder.exists())))
-        return (kept is not None and quiet > kept) or (closed is not None and has_gone and quiet > closed)
+        return (kept_s is not None and quiet > kept_s) or (closed_s is not None and has_gone and quiet > closed_s)
 
     def _clear(self, name: str, queue: RunQueue, forget: Callable[[set[Hashable]], None]) -> None:
         space = self._spaces[name]
@@ -271,7 +271,7 @@ class VisitorSpaces:
                         shutil.rmtree(other, ignore_errors=True)  # of an app that was killed
                 folder = root / secrets.token_hex(8)
                 folder.mkdir(mode=0o700)
-                self._held.enter_context(locked(folder))
+                self._locks.enter_context(locked(folder))
         except OSError as error:
             raise InputError(f"`--work-folder` ('{root.parent}') cannot be used ({error}); choose another.") from error
         return folder

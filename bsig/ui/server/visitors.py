@@ -41,7 +41,7 @@ def key_script() -> str:
 
 @runtime_checkable
 class Visits(Protocol):
-    """Whoever keeps account of what visitors do."""
+    """A record of what visitors do."""
 
     def note_request(self, key: str) -> None:
         """Notes that a request came."""
@@ -125,9 +125,9 @@ class VisitorMiddleware:
         if not has_cookie:
             self._visits.note_page_opened(key)
             self._without_cookie[session] = key
-        for kept in (self._sessions, self._without_cookie):
-            while len(kept) > SESSIONS_KEPT:
-                kept.popitem(last=False)
+        for sessions in (self._sessions, self._without_cookie):
+            while len(sessions) > SESSIONS_KEPT:
+                sessions.popitem(last=False)
 
 
 class _Answer:
@@ -178,16 +178,16 @@ async def _session_of(scope: Any, path: str, receive: Any) -> tuple[str | None, 
             break
     waiting = iter(messages)
 
-    async def again() -> Any:
+    async def replay() -> Any:
         message = next(waiting, None)
         return await receive() if message is None else message
 
     try:
         question = json.loads(body)
     except (ValueError, RecursionError):  # whoever reads it next says what is wrong with it
-        return None, again
+        return None, replay
     session = question.get("session_hash") if isinstance(question, dict) else None
-    return (session if isinstance(session, str) else None), again
+    return (session if isinstance(session, str) else None), replay
 
 
 def cookie(key: str, *, is_secure: bool) -> str:

@@ -54,20 +54,20 @@ def test_the_peers_networks_give_each_branchs_logits(perturbed_model: DualBranch
 def test_grad_cam_is_asked_for_the_same_two_maps(perturbed_model: DualBranch, monkeypatch: pytest.MonkeyPatch) -> None:
     import pytorch_grad_cam
 
-    seen = []
+    peer_maps = []
     original = pytorch_grad_cam.GradCAM.__call__
     monkeypatch.setattr(
         pytorch_grad_cam.GradCAM,
         "__call__",
-        lambda self, *arguments: seen.append(original(self, *arguments)),
+        lambda self, *arguments: peer_maps.append(original(self, *arguments)),
     )
     inputs = partial(ready_input, read_image(CAT), perturbed_model.preprocessing)
     peers(whole_networks(perturbed_model), inputs)["grad-cam grad-cam"]()
     explanation = Explainer(perturbed_model).encode(CAT).explain(CLASS, "grad-cam")
-    for theirs, ours in zip(seen, (explanation.softmax.map, explanation.sigmoid.map), strict=True):
-        clamped = ours.clip(min=0)
+    for peer_map, own_map in zip(peer_maps, (explanation.softmax.map, explanation.sigmoid.map), strict=True):
+        clamped = own_map.clip(min=0)
         stretched = cv2.resize((clamped - clamped.min()) / (clamped.max() - clamped.min()), (224, 224))
-        assert_close(theirs[0], (stretched - stretched.min()) / (stretched.max() - stretched.min()), LIBRARY)
+        assert_close(peer_map[0], (stretched - stretched.min()) / (stretched.max() - stretched.min()), LIBRARY)
 
 
 def test_the_loop_over_a_thousand_thresholds_finds_the_same_ious() -> None:

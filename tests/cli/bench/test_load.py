@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from http_visitor import AttackedApp, resident_bytes
 
-from bsig.cli.bench.load import Load, loaded, percentile
+from bsig.cli.bench.load import Load, load_of_visitors, percentile
 from bsig.ui.components.examples import example_pictures
 
 VISITORS, SECONDS = 8, 6.0
@@ -16,7 +16,7 @@ VISITORS, SECONDS = 8, 6.0
 @pytest.mark.nightly
 def test_visitors_at_once_get_the_answers_of_a_single_one(attacked_app: AttackedApp) -> None:
     resident = partial(resident_bytes, attacked_app.process)
-    load = loaded(attacked_app.url, resident, example_pictures(), VISITORS, SECONDS, different=16)
+    load = load_of_visitors(attacked_app.url, resident, example_pictures(), VISITORS, SECONDS, different=16)
     assert load.errors == []
     assert load.wrong == []
     assert len(load.seconds) > VISITORS

@@ -26,8 +26,8 @@ def test_import_times_are_summed_by_package_with_rows_for_the_large_parts_of_tor
         {"package": "torch._dynamo", "ms": 2.0, "modules": 2},
         {"package": "torch", "ms": 0.3, "modules": 2},
     ]
-    many = "".join(f"import time: {1000 * number} | 1 | package{number}\n" for number in range(1, SHOWN_PACKAGES + 4))
-    assert package_times(many)[-1] == {"package": "3 others", "ms": 6.0, "modules": 3}
+    lines = "".join(f"import time: {1000 * number} | 1 | package{number}\n" for number in range(1, SHOWN_PACKAGES + 4))
+    assert package_times(lines)[-1] == {"package": "3 others", "ms": 6.0, "modules": 3}
 
 
 RATES = {
@@ -41,8 +41,8 @@ RATES = {
 
 
 def test_hours_of_imagenet_follow_from_the_rates_by_hand() -> None:
-    one, eight = imagenet_rows(RATES)
-    assert one == {
+    single, eight = imagenet_rows(RATES)
+    assert single == {
         "device": "1 x GPU, 4 cores",
         "the encoder alone": "64 s",  # 1,281,167 / 20,000
         "extraction, once": "21 min",  # 1,281,167 / 1,000

@@ -72,14 +72,14 @@ def test_curves_equal_their_loop() -> None:
 
 def test_insertion_starts_from_the_blurred_picture_and_ends_at_the_picture() -> None:
     inputs = torch.rand(3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    seen: list[Tensor] = []
+    batches: list[Tensor] = []
 
     def watch(batch: Tensor) -> Tensor:
-        seen.append(batch)
+        batches.append(batch)
         return share_of_sum(batch) / 1000
 
     faithfulness(watch, inputs, torch.rand(4, 4, dtype=torch.float64))
-    deleted, inserted, *_ = seen
+    deleted, inserted, *_ = batches
     assert torch.equal(deleted[0], inputs)
     assert (deleted[-1] == 0).all()
     assert_close(inserted[0], blurred(inputs), IDENTITY)
@@ -89,9 +89,9 @@ def test_insertion_starts_from_the_blurred_picture_and_ends_at_the_picture() -> 
 def test_order_forgets_scale_and_constant() -> None:
     inputs = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(2))
     one_map = torch.randn(4, 4, generator=torch.Generator().manual_seed(3))
-    plain, moved = faithfulness(share_of_sum, inputs, one_map), faithfulness(share_of_sum, inputs, 4 * one_map - 8)
-    assert moved.deletion_auc == pytest.approx(plain.deletion_auc)
-    assert moved.insertion_auc == pytest.approx(plain.insertion_auc)
+    plain, other = faithfulness(share_of_sum, inputs, one_map), faithfulness(share_of_sum, inputs, 4 * one_map - 8)
+    assert other.deletion_auc == pytest.approx(plain.deletion_auc)
+    assert other.insertion_auc == pytest.approx(plain.insertion_auc)
 
 
 def test_drop_and_increase_by_hand() -> None:

@@ -203,8 +203,8 @@ def test_pxap_equals_its_loop_for_every_draw() -> None:
     histograms = np.array([pixel_histograms(score, mask) for score, mask in zip(scores, masks, strict=True)])
     weights = resampling_weights(3, 4, seed=1)
     for value, row in zip(pixel_average_precision(histograms, weights), weights, strict=True):
-        drawn = [i for i in range(3) for _ in range(int(row[i]))]
-        expected = reference.pixel_average_precision([scores[i] for i in drawn], [masks[i] for i in drawn])
+        draw = [i for i in range(3) for _ in range(int(row[i]))]
+        expected = reference.pixel_average_precision([scores[i] for i in draw], [masks[i] for i in draw])
         assert_close(value, expected, IDENTITY)
 
 
@@ -227,6 +227,6 @@ def test_at_least_twenty_maps_a_second() -> None:
 
 
 def _seconds(maps: np.ndarray, truths: list[np.ndarray]) -> float:
-    started = time.process_time()
+    start = time.process_time()
     best_ious(maps, truths)
-    return time.process_time() - started
+    return time.process_time() - start

@@ -16,8 +16,8 @@ def test_an_even_share_of_four_by_hand() -> None:
 
 @pytest.mark.parametrize("hits", range(7))
 def test_it_is_scipys(hits: int) -> None:
-    theirs = binomtest(hits, 6).proportion_ci(method="wilson")
-    assert wilson_interval(hits, 6) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    interval = binomtest(hits, 6).proportion_ci(method="wilson")
+    assert wilson_interval(hits, 6) == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
 def test_misses_mirror_hits_and_no_end_leaves_the_unit_interval() -> None:

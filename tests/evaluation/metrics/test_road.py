@@ -28,31 +28,31 @@ def sum_of_pixels(inputs: Tensor) -> Tensor:
 
 def test_one_missing_pixel_is_the_mean_of_its_neighbours() -> None:
     picture = seeded(3, 5, 7)
-    kept = torch.ones(1, 5, 7, dtype=torch.bool)
-    kept[0, 2, 3] = False
+    is_kept = torch.ones(1, 5, 7, dtype=torch.bool)
+    is_kept[0, 2, 3] = False
     around = picture[:, 1:4, 2:5]
     diagonal = around[:, ::2, ::2].sum(dim=(1, 2))
     direct = around[:, 0, 1] + around[:, 2, 1] + around[:, 1, 0] + around[:, 1, 2]
-    filled = imputed(picture, kept, tolerance=1e-12)[0]
+    filled = imputed(picture, is_kept, tolerance=1e-12)[0]
     assert_close(filled[:, 2, 3], direct / 6 + diagonal / 12, SOLVER)
-    assert torch.equal(filled[:, kept[0]], picture[:, kept[0]])
+    assert torch.equal(filled[:, is_kept[0]], picture[:, is_kept[0]])
 
 
 def test_a_missing_corner_has_three_neighbours() -> None:
     picture = seeded(3, 5, 7)
-    kept = torch.ones(1, 5, 7, dtype=torch.bool)
-    kept[0, 0, 0] = False
+    is_kept = torch.ones(1, 5, 7, dtype=torch.bool)
+    is_kept[0, 0, 0] = False
     expected = (picture[:, 0, 1] / 6 + picture[:, 1, 0] / 6 + picture[:, 1, 1] / 12) / (5 / 12)
-    assert_close(imputed(picture, kept, tolerance=1e-12)[0, :, 0, 0], expected, SOLVER)
+    assert_close(imputed(picture, is_kept, tolerance=1e-12)[0, :, 0, 0], expected, SOLVER)
 
 
 @THEIR_WARNINGS
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_guessed_pixels_are_the_grad_cam_packages(share: float) -> None:
     picture = seeded(3, 37, 41, dtype=torch.float32)
-    kept = seeded(37, 41, seed=1) > share
-    expected = NoisyLinearImputer(noise=0)(picture, kept.float())
-    assert_close(imputed(picture, kept[None], tolerance=1e-6)[0], expected, LIBRARY)
+    is_kept = seeded(37, 41, seed=1) > share
+    expected = NoisyLinearImputer(noise=0)(picture, is_kept.float())
+    assert_close(imputed(picture, is_kept[None], tolerance=1e-6)[0], expected, LIBRARY)
 
 
 def test_the_default_tolerance_is_below_the_noise() -> None:
@@ -60,8 +60,8 @@ def test_the_default_tolerance_is_below_the_noise() -> None:
         seeded(3, 64, 64),
         pixel_ranks(seeded(4, 4, seed=2).repeat_interleave(16, 0).repeat_interleave(16, 1)),
     )
-    kept = torch.stack([ranks >= 800, ranks < 2000])
-    error = (imputed(picture, kept) - imputed(picture, kept, tolerance=1e-9)).abs()
+    is_kept = torch.stack([ranks >= 800, ranks < 2000])
+    error = (imputed(picture, is_kept) - imputed(picture, is_kept, tolerance=1e-9)).abs()
     assert float(error.mean()) < 0.001
 
 
@@ -80,9 +80,9 @@ def test_a_smooth_picture_loses_nothing_whatever_is_taken() -> None:
     """Neighbours tell everything of a plane: painting over would have taken half of it."""
     rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
     plane = (rows + 2 * columns).double()[None].repeat(3, 1, 1) / 1000
-    kept = torch.ones(1, 24, 24, dtype=torch.bool)
-    kept[0, 8:16, 8:16] = False
-    assert_close(imputed(plane, kept, tolerance=1e-12)[0], plane, SOLVER)
+    is_kept = torch.ones(1, 24, 24, dtype=torch.bool)
+    is_kept[0, 8:16, 8:16] = False
+    assert_close(imputed(plane, is_kept, tolerance=1e-12)[0], plane, SOLVER)
 
 
 def test_the_same_seed_gives_the_same_noise() -> None:
@@ -105,9 +105,11 @@ def test_the_combined_score_is_the_grad_cam_packages() -> None:
         with torch.no_grad():
             return network(batch)[:, 2]
 
-    theirs = ROADCombined([20, 50, 80])(picture[None], one_map[None].numpy(), [ClassifierOutputTarget(2)], network)[0]
-    ours = road(probability, picture, pixel_ranks(one_map), shares=[0.2, 0.5, 0.8])
-    assert abs(ours - float(np.asarray(theirs))) < 0.01
+    peer_score = ROADCombined([20, 50, 80])(picture[None], one_map[None].numpy(), [ClassifierOutputTarget(2)], network)[
+        0
+    ]
+    own_score = road(probability, picture, pixel_ranks(one_map), shares=[0.2, 0.5, 0.8])
+    assert abs(own_score - float(np.asarray(peer_score))) < 0.01
 
 
 @pytest.mark.parametrize("shares", [[], [0.0], [0.5, 1.0]])

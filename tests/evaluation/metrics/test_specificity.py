@@ -128,21 +128,21 @@ def test_pictures_without_boxes_are_nan_and_left_out(own: np.ndarray, absent: np
 def test_cell_auc_is_the_chance_that_an_own_cell_outranks_an_absent_one(own: np.ndarray, absent: np.ndarray) -> None:
     curves = area_curves(own, absent, NO_BOXES)  # 105 own cells, fewer than the levels: exact
     weights = np.ones((1, 5), np.float32)
-    found = area_between(mean_curve(curves.own, weights), mean_curve(curves.absent, weights))[0]
+    area = area_between(mean_curve(curves.own, weights), mean_curve(curves.absent, weights))[0]
     expected = reference.chance_of_ranking_above(own.ravel().tolist(), absent.ravel().tolist())
-    assert_close(found, expected, IDENTITY)
+    assert_close(area, expected, IDENTITY)
 
 
 def test_picture_auc_equals_its_loop_for_every_draw() -> None:
     random = np.random.default_rng(5)
     own, absent = random.integers(0, 5, 6).astype(float), random.integers(0, 4, (6, 3)).astype(float)  # with ties
     weights = resampling_weights(6, 70, seed=3)
-    for found, row in zip(picture_auc(own, absent, weights), weights, strict=True):
-        drawn = [i for i in range(6) for _ in range(int(row[i]))]
+    for value, row in zip(picture_auc(own, absent, weights), weights, strict=True):
+        draw = [i for i in range(6) for _ in range(int(row[i]))]
         expected = reference.chance_of_ranking_above(
-            [own[i] for i in drawn], [score for i in drawn for score in absent[i]]
+            [own[i] for i in draw], [score for i in draw for score in absent[i]]
         )
-        assert_close(found, expected, IDENTITY)
+        assert_close(value, expected, IDENTITY)
 
 
 def test_roc_points_fall_as_the_level_rises() -> None:
@@ -191,8 +191,8 @@ def test_region_scores_by_hand_and_by_loops() -> None:
     region, coverage = random.random((5, 3, 7)) > 0.5, random.random((5, 3, 7))
     scores = region_scores(region, coverage)
     for i in range(5):
-        ours = tuple(score[i] for score in scores.values())
-        assert_close(ours, reference.region_iou_precision_recall(region[i], coverage[i]), IDENTITY)
+        own_scores = tuple(score[i] for score in scores.values())
+        assert_close(own_scores, reference.region_iou_precision_recall(region[i], coverage[i]), IDENTITY)
 
 
 def test_an_empty_region_has_no_precision() -> None:
@@ -205,12 +205,12 @@ def test_inside_auc_by_loops_and_unmoved_by_constants(own: np.ndarray) -> None:
     coverage = np.random.default_rng(7).random(own.shape)
     coverage[0] = 1.0  # nothing outside
     own = own.round(1)  # ties
-    found = inside_auc(own, coverage)
-    assert np.isnan(found[0])
-    assert_close(inside_auc(2 * own - 7, coverage)[1:], found[1:], IDENTITY)
+    scores = inside_auc(own, coverage)
+    assert np.isnan(scores[0])
+    assert_close(inside_auc(2 * own - 7, coverage)[1:], scores[1:], IDENTITY)
     for i in range(1, 5):
         inside, outside = own[i][coverage[i] >= 0.5], own[i][coverage[i] < 0.5]
-        assert_close(found[i], reference.chance_of_ranking_above(inside.tolist(), outside.tolist()), IDENTITY)
+        assert_close(scores[i], reference.chance_of_ranking_above(inside.tolist(), outside.tolist()), IDENTITY)
 
 
 # The grid pointing game.
@@ -231,14 +231,14 @@ def test_pointing_by_hand() -> None:
 
 def test_pointing_equals_its_loop_on_even_grids() -> None:
     maps = np.random.default_rng(8).normal(size=(3, 4, 6, 10))
-    found = pointing_scores(maps)
+    scores = pointing_scores(maps)
     for i in range(3):
         zero, strong = [], []
         for q in range(4):
             zero.append(reference.evidence_share_in_quarter(maps[i, q], q))
             strong.append(reference.evidence_share_in_quarter(maps[i, q], q, 0.3 * maps[i, q].max()))
-        assert_close(found["mosaic"][i], np.mean(zero), IDENTITY)
-        assert_close(found["mosaic_at_30"][i], np.mean(strong), IDENTITY)
+        assert_close(scores["mosaic"][i], np.mean(zero), IDENTITY)
+        assert_close(scores["mosaic_at_30"][i], np.mean(strong), IDENTITY)
 
 
 def test_a_map_of_nothing_but_constants_scores_chance_on_odd_grids() -> None:
@@ -272,11 +272,11 @@ def test_draws_are_seeded_and_a_ratio_of_sums_is_not_a_mean_of_ratios() -> None:
 def test_an_interval_covers_the_mean_it_should() -> None:
     """The 95 % interval of 200 normal numbers is the mean +- 1.96 standard errors, up to its own noise."""
     scores = np.random.default_rng(9).normal(size=200)
-    found = estimate(mean_over(scores, resampling_weights(200, 4000)), 200)
+    interval = estimate(mean_over(scores, resampling_weights(200, 4000)), 200)
     error = 1.96 * scores.std() / math.sqrt(200)
-    assert found["value"] == pytest.approx(scores.mean())
-    assert found["low"] == pytest.approx(scores.mean() - error, abs=0.1 * error)
-    assert found["high"] == pytest.approx(scores.mean() + error, abs=0.1 * error)
+    assert interval["value"] == pytest.approx(scores.mean())
+    assert interval["low"] == pytest.approx(scores.mean() - error, abs=0.1 * error)
+    assert interval["high"] == pytest.approx(scores.mean() + error, abs=0.1 * error)
 
 
 def test_a_difference_between_equal_heads_has_no_width() -> None:
@@ -342,6 +342,6 @@ def test_draws_of_class_aware_precision_are_near_the_exact_value_and_leave_pictu
     is_right = own_cells(coverage, 3)
     values = class_aware_precision(maps, is_right, np.ones((2, 9)))
     assert_close(values[0], values[1], Tolerance(0.02, 0))
-    kept = np.arange(9) != 4
-    assert_close(class_aware_precision(maps[kept], is_right[kept], np.ones((1, 8)))[0], values[0], IDENTITY)
+    is_kept = np.arange(9) != 4
+    assert_close(class_aware_precision(maps[is_kept], is_right[is_kept], np.ones((1, 8)))[0], values[0], IDENTITY)
     assert np.isnan(class_aware_precision(maps, np.full_like(is_right, np.nan), np.ones((2, 9)))).all()

@@ -16,19 +16,21 @@ def test_the_page_holds_what_the_command_prints() -> None:
 
 
 def test_the_readme_quotes_the_default_checkpoints_main_table() -> None:
-    run = next(one for one in read_results(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT) if one["data"] == "imagenet20")
+    run = next(each for each in read_results(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT) if each["data"] == "imagenet20")
     assert main_table(run) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [path.name for path in CHECKPOINTS_FOLDER.iterdir() if path.is_dir()])
 def test_a_tables_cells_are_the_files_numbers(name: str) -> None:
     for run in read_results(CHECKPOINTS_FOLDER / name):
-        columns = next(one for one in run["tables"] if (one["method"], one["weights"]) == ("cam", "signed"))["columns"]
+        columns = next(table for table in run["tables"] if (table["method"], table["weights"]) == ("cam", "signed"))[
+            "columns"
+        ]
         rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in main_table(run).splitlines()[2:]}
         question, softmax, sigmoid, difference, *_ = rows["positive area, absent class ↓"]
         assert question.strip() == "whether"
-        found = columns["sigmoid"]["metrics"]["absent_area"]
+        number = columns["sigmoid"]["metrics"]["absent_area"]
         assert float(softmax) == pytest.approx(columns["softmax"]["metrics"]["absent_area"]["value"], abs=5.1e-4)
-        assert float(sigmoid) == pytest.approx(found["value"], abs=5.1e-4)
+        assert float(sigmoid) == pytest.approx(number["value"], abs=5.1e-4)
         low, high = (float(text) for text in difference.split("[")[1].rstrip("] ").split(","))
-        assert (low, high) == pytest.approx((found["difference"]["low"], found["difference"]["high"]), abs=5.1e-4)
+        assert (low, high) == pytest.approx((number["difference"]["low"], number["difference"]["high"]), abs=5.1e-4)

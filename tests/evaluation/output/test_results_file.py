@@ -27,9 +27,9 @@ def test_what_is_written_passes_as_it_is(good: dict[str, Any]) -> None:
 
 
 def test_unknown_entries_are_kept(good: dict[str, Any]) -> None:
-    more = copy.deepcopy(good)
-    more["later"] = more["runs"][0]["later"] = more["runs"][0]["tables"][0]["later"] = [1]
-    assert parsed_results(json.dumps(more).encode(), "it") == more
+    later = copy.deepcopy(good)
+    later["later"] = later["runs"][0]["later"] = later["runs"][0]["tables"][0]["later"] = [1]
+    assert parsed_results(json.dumps(later).encode(), "it") == later
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_unknown_entries_are_kept(good: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_words(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / RESULTS).write_text(text, encoding="latin-1")
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         read_results(tmp_path)
-    said = str(refused.value)
-    assert said.startswith(f"checkpoint '{tmp_path.name}': {RESULTS}")
-    assert words in said
-    assert said.endswith(".")
+    sentence = str(error.value)
+    assert sentence.startswith(f"checkpoint '{tmp_path.name}': {RESULTS}")
+    assert words in sentence
+    assert sentence.endswith(".")
 
 
 def _number(run: dict[str, Any], value: Any) -> None:

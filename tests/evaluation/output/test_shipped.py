@@ -28,26 +28,26 @@ needs_shipped = pytest.mark.skipif(not SHIPPED, reason="no checkpoint here ships
 
 def test_what_is_written_is_what_was_measured_up_to_rounding(results: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / RESULTS).write_text(results_text([compact(results)], results["metrics"], "a test"))
-    (again,) = read_results(tmp_path)
-    for before, after in zip(results["tables"], again["tables"], strict=True):
+    (run,) = read_results(tmp_path)
+    for before, after in zip(results["tables"], run["tables"], strict=True):
         assert (before["method"], before["weights"]) == (after["method"], after["weights"])
         for name, column in before["columns"].items():
             for key, number in column["metrics"].items():
-                found = after["columns"][name]["metrics"][key]
-                assert found["n"] == number["n"]
+                estimate = after["columns"][name]["metrics"][key]
+                assert estimate["n"] == number["n"]
                 for part in ("value", "low", "high"):
                     expected = None if number[part] is None else pytest.approx(number[part], rel=2e-3, abs=1e-9)
-                    assert found[part] == expected, (name, key)
+                    assert estimate[part] == expected, (name, key)
         assert [row["key"] for row in after["differ_most"]["sigmoid_better"]] == [
             row["key"] for row in before["differ_most"]["sigmoid_better"]
         ]
-    assert again["accuracy"]["softmax_top1"]["value"] == pytest.approx(
+    assert run["accuracy"]["softmax_top1"]["value"] == pytest.approx(
         results["accuracy"]["softmax_top1"]["value"], rel=1e-3
     )
 
 
 def test_equal_tables_are_only_named(results: dict[str, Any]) -> None:
-    tables = {(one["method"], one["weights"]): one for one in compact(results)["tables"]}
+    tables = {(table["method"], table["weights"]): table for table in compact(results)["tables"]}
     assert tables["grad-cam", "signed"]["like"]["method"] == "cam"
     assert tables["layer-cam", "signed"]["like"] == {"method": "cam", "weights": "nonnegative",
                                                      "mass_factor": pytest.approx(1 / 49)}  # fmt: skip
@@ -56,7 +56,7 @@ def test_equal_tables_are_only_named(results: dict[str, Any]) -> None:
 
 
 def test_the_short_form_is_signed_cam(results: dict[str, Any]) -> None:
-    assert [(one["method"], one["weights"]) for one in short_results(results)["tables"]] == [("cam", "signed")]
+    assert [(table["method"], table["weights"]) for table in short_results(results)["tables"]] == [("cam", "signed")]
 
 
 def test_a_checkpoint_without_results_has_none(tmp_path: Path) -> None:
@@ -100,19 +100,19 @@ def test_a_slice_measured_again_lies_within_the_shipped_numbers(shared_data: Pat
     """The pictures of the gallery are scored again: each one's AUC in both branches is the one that ships."""
     folder = next(path for path in SHIPPED if path.name.startswith("birds10"))
     (run,) = read_results(folder)
-    table = next(one for one in run["tables"] if (one["method"], one["weights"]) == ("cam", "signed"))
+    table = next(each for each in run["tables"] if (each["method"], each["weights"]) == ("cam", "signed"))
     rows = [*table["differ_most"]["softmax_better"][:3], *table["differ_most"]["sigmoid_better"][:2]]
     every = read_dataset(shared_data / "birds10", "val")
     for row in rows:
-        (sample,) = [one for one in every.samples if one.key == row["key"]]
+        (sample,) = [each for each in every.samples if each.key == row["key"]]
         images = LabelledImages("birds10", "val", (sample,))
-        found = evaluate(load_checkpoint(folder), images, EvaluationConfig(mosaics=0, resamples=5))
+        part = evaluate(load_checkpoint(folder), images, EvaluationConfig(mosaics=0, resamples=5))
         for branch in ("softmax", "sigmoid"):
-            value = found["tables"][0]["columns"][branch]["metrics"]["inside_auc"]["value"]
+            value = part["tables"][0]["columns"][branch]["metrics"]["inside_auc"]["value"]
             assert value == pytest.approx(row[branch], abs=2e-3)
 
 
 def test_expanding_keeps_the_runs_own_entries(results: dict[str, Any]) -> None:
-    again = expanded(compact(results), results["metrics"])
-    assert again["settings"] == results["settings"]
-    assert again["counts"]["used"] == 6
+    whole = expanded(compact(results), results["metrics"])
+    assert whole["settings"] == results["settings"]
+    assert whole["counts"]["used"] == 6

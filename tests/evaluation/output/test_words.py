@@ -22,16 +22,16 @@ from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_
 
 
 def number(value: float | None, change: tuple[float, float, float] | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = {"value": value, "low": value, "high": value, "n": 9}
+    estimate: dict[str, Any] = {"value": value, "low": value, "high": value, "n": 9}
     if change:
-        found["difference"] = dict(zip(("value", "low", "high"), change, strict=True)) | {"n": 9}
-    return found
+        estimate["difference"] = dict(zip(("value", "low", "high"), change, strict=True)) | {"n": 9}
+    return estimate
 
 
 def table(**changes: tuple[float, float, float, float, float]) -> dict[str, Any]:
     """Columns softmax and sigmoid; a change is (softmax, sigmoid, difference, low, high) of a metric."""
-    softmax = {key: number(one[0]) for key, one in changes.items()}
-    sigmoid = {key: number(one[1], (one[2], one[3], one[4])) for key, one in changes.items()}
+    softmax = {key: number(change[0]) for key, change in changes.items()}
+    sigmoid = {key: number(change[1], (change[2], change[3], change[4])) for key, change in changes.items()}
     blind = {"gt_known": number(0.9, (0.2, 0.1, 0.3))}
     return {
         "method": "cam",
@@ -73,19 +73,19 @@ def test_no_difference_is_not_measured() -> None:
 
 
 def test_the_finding_says_where_the_sigmoid_branch_is_worse() -> None:
-    said = finding(WORSE)
-    assert "even 50 %" in said
-    assert "clearly worse: AUC inside against outside (0.900 to 0.800)" in said
-    assert "no clear difference: GT-known Loc" in said
-    assert "better" not in said.split("Mind")[0]
-    assert "a centred box finds 90 % of these objects without looking" in said
+    sentence = finding(WORSE)
+    assert "even 50 %" in sentence
+    assert "clearly worse: AUC inside against outside (0.900 to 0.800)" in sentence
+    assert "no clear difference: GT-known Loc" in sentence
+    assert "better" not in sentence.split("Mind")[0]
+    assert "a centred box finds 90 % of these objects without looking" in sentence
 
 
 def test_the_finding_says_where_it_is_better() -> None:
-    said = finding(BETTER)
-    assert "40 % of the picture, the sigmoid map only 10 %" in said
-    assert "clearly better: AUC inside against outside" in said
-    assert "worse" not in said
+    sentence = finding(BETTER)
+    assert "40 % of the picture, the sigmoid map only 10 %" in sentence
+    assert "clearly better: AUC inside against outside" in sentence
+    assert "worse" not in sentence
 
 
 def test_rows_come_in_order_and_without_what_was_not_measured() -> None:
@@ -107,7 +107,7 @@ def test_what_was_left_out_is_said() -> None:
         "used": 3, "unreadable": 2, "of_unmatched_classes": 4, "unmatched_classes": ["unicorn"], "with_boxes": 0,
         "with_mask": 0, "boxes_or_masks_cut_or_left_out": 1, "mosaics": 0, "sentences": ["'a.png' is empty."],
     }  # fmt: skip
-    said = " ".join(left_out({"counts": counts}))
+    text = " ".join(left_out({"counts": counts}))
     for part in (
         "2 pictures",
         "4 pictures",
@@ -117,7 +117,7 @@ def test_what_was_left_out_is_said() -> None:
         "No mosaics",
         "a.png",
     ):
-        assert part in said
+        assert part in text
     assert result_title({"data": "d", "split": "val", "counts": counts}) == "d (val): 3 pictures, class labels only"
 
 
@@ -126,8 +126,8 @@ def test_figures_are_drawn_only_of_what_there_is() -> None:
     assert delta_figure({**BETTER, "delta_curve": [{"delta": 0.0, "absent_area": 0.4}]}) is None
     assert classes_figure([{"class": "a", "softmax": {}, "sigmoid": {}}]) is None
     curve = [{"threshold": 0.0, "gt_known": 0.2}, {"threshold": 1.0, "gt_known": 0.0}]
-    drawn = localization_figure({"localization_curves": {"softmax": curve, "sigmoid": curve, "delta-0.01": curve}})
-    assert [trace.name for trace in drawn.data] == ["Softmax", "Sigmoid"]
+    figure = localization_figure({"localization_curves": {"softmax": curve, "sigmoid": curve, "delta-0.01": curve}})
+    assert [trace.name for trace in figure.data] == ["Softmax", "Sigmoid"]
     rows = [
         {"class": f"c{i}", "softmax": {"absent_area": 0.4, "inside_auc": 0.9},
          "sigmoid": {"absent_area": 0.1, "inside_auc": 0.9 - i / 100}}
@@ -148,8 +148,10 @@ def beyond(**gains: tuple[float, float, float]) -> dict[str, Any]:
 
 
 def test_what_the_branch_adds_is_named_with_its_rival_and_nothing_is_called_nothing() -> None:
-    made = beyond(inside_auc=(-0.01, -0.02, -0.005), mosaic_quarter=(0.02, 0.01, 0.03), cell_precision=(0.1, -0.1, 0.2))
-    assert beyond_untrained(made) == (
+    results = beyond(
+        inside_auc=(-0.01, -0.02, -0.005), mosaic_quarter=(0.02, 0.01, 0.03), cell_precision=(0.1, -0.1, 0.2)
+    )
+    assert beyond_untrained(results) == (
         "Beyond the best untrained reading the trained branch adds +0.020 in several objects in one picture, at equal "
         "area (against softmax, competition); nothing in the order of places in one object's picture and both "
         "questions at once (class-aware precision)."
@@ -158,7 +160,7 @@ def test_what_the_branch_adds_is_named_with_its_rival_and_nothing_is_called_noth
         "Beyond the best untrained reading the trained branch adds nothing in the order of places in one object's "
         "picture."
     )
-    assert beyond_untrained(made) in finding(made)
+    assert beyond_untrained(results) in finding(results)
     assert beyond_untrained(BETTER) == ""  # measured before there was such an entry
 
 

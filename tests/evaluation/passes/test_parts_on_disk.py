@@ -16,10 +16,10 @@ def test_parts_of_the_same_question_are_found_again_and_others_are_gone(tmp_path
     parts = PartialResults(folder, "one question")
     parts.write("a", {"x": np.arange(3)})
     parts.write("b", {"x": np.arange(3, 5)})
-    again = PartialResults(folder, "one question")
-    assert again.has("a")
-    assert not again.has("c")
-    assert again.rows(["a", "b"], "x").tolist() == [0, 1, 2, 3, 4]
+    second = PartialResults(folder, "one question")
+    assert second.has("a")
+    assert not second.has("c")
+    assert second.rows(["a", "b"], "x").tolist() == [0, 1, 2, 3, 4]
     assert not PartialResults(folder, "another question").has("a")
     assert not (folder / "a.npz").exists()
 

@@ -73,7 +73,7 @@ def test_width_and_height_say_in_which_direction_boxes_count(tmp_path: Path, ori
 
 
 @pytest.mark.parametrize(
-    ("orientation", "listed", "size_wh"),
+    ("orientation", "listed_wh", "size_wh"),
     [
         (6, None, (WIDTH, HEIGHT)),
         *((turn, (WIDTH, HEIGHT), (WIDTH, HEIGHT)) for turn in SAME_SIZE),
@@ -81,10 +81,10 @@ def test_width_and_height_say_in_which_direction_boxes_count(tmp_path: Path, ori
     ],
 )
 def test_boxes_that_fit_both_ways_are_left_out_with_a_note(
-    tmp_path: Path, orientation: int, listed: tuple[int, int] | None, size_wh: tuple[int, int]
+    tmp_path: Path, orientation: int, listed_wh: tuple[int, int] | None, size_wh: tuple[int, int]
 ) -> None:
     saved(tmp_path / "a", orientation, size_wh=size_wh)
-    own = regions(Sample("a", "cat", tmp_path / "a", (BOX,), listed_size_wh=listed), size_wh)
+    own = regions(Sample("a", "cat", tmp_path / "a", (BOX,), listed_size_wh=listed_wh), size_wh)
     assert own.boxes() == ()
     (note,) = own.notes.regions
     assert note.startswith("'a': its EXIF orientation turns it, and `width` and `height` do not say which way")
@@ -127,7 +127,7 @@ def index_of(folder: Path, width: str, height: str, box: str, mask: str = "") ->
 
 
 @pytest.mark.parametrize(
-    ("listed", "box", "expected", "notes"),
+    ("listed_wh", "box", "expected", "notes"),
     [
         ((60, 40), "6 4 30 14", (BOX,), 0),  # as the picture is shown
         ((40, 60), "4 30 14 54", (BOX,), 0),  # as orientation 6 stores it: (y0, 60 - x1, y1, 60 - x0)
@@ -135,9 +135,9 @@ def index_of(folder: Path, width: str, height: str, box: str, mask: str = "") ->
     ],
 )
 def test_an_index_with_boxes_of_a_turned_picture(
-    tmp_path: Path, listed: tuple[int | str, int | str], box: str, expected: tuple[object, ...], notes: int
+    tmp_path: Path, listed_wh: tuple[int | str, int | str], box: str, expected: tuple[object, ...], notes: int
 ) -> None:
-    sample = index_of(tmp_path / "set", *map(str, listed), box)
+    sample = index_of(tmp_path / "set", *map(str, listed_wh), box)
     saved(tmp_path / "set" / "a.png", 6)
     own = regions(sample, sample.open().size)
     assert (own.boxes(), len(own.notes.regions)) == (expected, notes)
@@ -145,27 +145,29 @@ def test_an_index_with_boxes_of_a_turned_picture(
 
 MASK_ENCODINGS: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "l01.png": Image.fromarray,
-    "l255.png": lambda one: Image.fromarray(255 * one),
-    "bit1.png": lambda one: Image.fromarray(255 * one).convert("1"),
-    "red.png": lambda one: Image.fromarray(one[..., None] * np.array([255, 0, 0], np.uint8)),
-    "transparent.png": lambda one: Image.fromarray(np.dstack([255 * one, 0 * one, 0 * one, 255 * one])),
-    "black on transparent.png": lambda one: Image.fromarray(np.dstack([0 * one, 0 * one, 0 * one, 255 * one])),
-    "u16 1.png": lambda one: Image.fromarray(one.astype(np.uint16)),
-    "u16 65535.png": lambda one: Image.fromarray(65535 * one.astype(np.uint16)),
-    "jpeg.jpg": lambda one: Image.fromarray(255 * one),
+    "l255.png": lambda pixels: Image.fromarray(255 * pixels),
+    "bit1.png": lambda pixels: Image.fromarray(255 * pixels).convert("1"),
+    "red.png": lambda pixels: Image.fromarray(pixels[..., None] * np.array([255, 0, 0], np.uint8)),
+    "transparent.png": lambda pixels: Image.fromarray(np.dstack([255 * pixels, 0 * pixels, 0 * pixels, 255 * pixels])),
+    "black on transparent.png": lambda pixels: Image.fromarray(
+        np.dstack([0 * pixels, 0 * pixels, 0 * pixels, 255 * pixels])
+    ),
+    "u16 1.png": lambda pixels: Image.fromarray(pixels.astype(np.uint16)),
+    "u16 65535.png": lambda pixels: Image.fromarray(65535 * pixels.astype(np.uint16)),
+    "jpeg.jpg": lambda pixels: Image.fromarray(255 * pixels),
 }
 
 
 @pytest.mark.parametrize("name", MASK_ENCODINGS)
 def test_an_index_with_a_mask_of_any_encoding_has_the_same_object(tmp_path: Path, name: str) -> None:
     sample = index_of(tmp_path / "set", "", "", "", name)
-    one = (np.asarray(object_of(BOX, (WIDTH, HEIGHT))) > 0).astype(np.uint8)
-    MASK_ENCODINGS[name](one).save(tmp_path / "set" / name)
+    pixels = (np.asarray(object_of(BOX, (WIDTH, HEIGHT))) > 0).astype(np.uint8)
+    MASK_ENCODINGS[name](pixels).save(tmp_path / "set" / name)
     object_of(BOX, (WIDTH, HEIGHT)).save(tmp_path / "set" / "a.png")
     actual = regions(sample).mask()
     assert actual is not None
     columns, rows = ((np.arange(MASK_SIZE) * size // MASK_SIZE) for size in (WIDTH, HEIGHT))
-    np.testing.assert_array_equal(actual, one[rows[:, None], columns])
+    np.testing.assert_array_equal(actual, pixels[rows[:, None], columns])
 
 
 def test_a_note_names_the_class_whose_boxes_are_left_out_and_keeps_the_others(tmp_path: Path) -> None:

@@ -65,8 +65,10 @@ def test_commands_are_understood(row: PublishedRow) -> None:
     assert (config.methods, config.weights) == ((row.method,), ("paper", "signed", "nonnegative"))
     assert config.faithfulness == (row.pictures if row.data in ("CUB", "CARS") else 0)
     words = ["import-checkpoint", "FILE", *row.import_options().split(), "--out", row.name]
-    given = _parser(words).parse_args(words)
-    PublishedNetwork(given.architecture, given.method, given.large_feature_map)  # refuses what is not defined
+    arguments = _parser(words).parse_args(words)
+    PublishedNetwork(
+        arguments.architecture, arguments.method, arguments.large_feature_map
+    )  # refuses what is not defined
 
 
 def test_maps_are_counted_as_the_evaluation_makes_them(perturbed_model: DualBranch) -> None:

@@ -157,9 +157,9 @@ def test_the_doctors_shift_empties_the_map_of_every_method_it_speaks_of(method: 
     is_linear = method not in ("grad-cam++", "layer-cam")
     vector = painted_shift(features, rows[1], torch.zeros(1, 3)).vector if is_linear else -rows[1].clamp(min=0)
     assert diagnosis.zero.blanking_shift == pytest.approx(float(vector.norm() / rows[1].norm()), rel=1e-5)
-    shifted = picture(features, encoded.model.softmax_head.shifted(vector))
-    torch.testing.assert_close(shifted.softmax_logits.softmax(0), encoded.softmax_logits.softmax(0))
-    after = blank_map_diagnosis(shifted, "b", method).facts
+    after_shift = picture(features, encoded.model.softmax_head.shifted(vector))
+    torch.testing.assert_close(after_shift.softmax_logits.softmax(0), encoded.softmax_logits.softmax(0))
+    after = blank_map_diagnosis(after_shift, "b", method).facts
     assert after.map_max <= 1e-5 * diagnosis.facts.map_size
 
 

@@ -101,8 +101,8 @@ def test_methods_fall_back_exactly_where_they_have_no_signed_weight_a_channel(
 def test_a_method_without_signs_is_replaced_and_a_sentence_says_why(
     method: str, cam_is_exact: bool, nearest: str
 ) -> None:
-    shown, note = method_with_signs(method, cam_is_exact=cam_is_exact)
-    assert shown == nearest
+    key, note = method_with_signs(method, cam_is_exact=cam_is_exact)
+    assert key == nearest
     assert note.startswith(CAM_METHODS[method].title)
     assert f"shown for {CAM_METHODS[nearest].title}" in note
 

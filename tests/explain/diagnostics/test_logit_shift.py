@@ -71,12 +71,12 @@ class TestByHand:
 
     def test_movement(self) -> None:
         before = torch.arange(5.0)[None]
-        moved = map_movement(before, before.flip(1))
-        assert moved.correlation == pytest.approx(-1)
-        assert (moved.top_iou, moved.peak_move, moved.reason) == (0.0, 4.0, None)
-        kept = map_movement(before, 3 * before - 7)
-        assert kept.correlation == pytest.approx(1)
-        assert (kept.top_iou, kept.peak_move) == (1.0, 0.0)
+        mirror = map_movement(before, before.flip(1))
+        assert mirror.correlation == pytest.approx(-1)
+        assert (mirror.top_iou, mirror.peak_move, mirror.reason) == (0.0, 4.0, None)
+        scaling = map_movement(before, 3 * before - 7)
+        assert scaling.correlation == pytest.approx(1)
+        assert (scaling.top_iou, scaling.peak_move) == (1.0, 0.0)
 
 
 class TestAgainstLoops:
@@ -114,17 +114,17 @@ class TestAgainstLoops:
 
     def test_movement(self) -> None:
         before, after = class_map(self.features, self.weight, 0), class_map(self.features, self.weight, 1)
-        moved, (a, b) = map_movement(before, after), (before.numpy(), after.numpy())
-        assert moved.correlation is not None
-        assert_close(moved.correlation, reference.pearson_correlation(a, b), IDENTITY)
-        assert moved.top_iou == reference.top_iou(a, b)
-        assert moved.peak_move == reference.peak_move(a, b)
+        movement, (a, b) = map_movement(before, after), (before.numpy(), after.numpy())
+        assert movement.correlation is not None
+        assert_close(movement.correlation, reference.pearson_correlation(a, b), IDENTITY)
+        assert movement.top_iou == reference.top_iou(a, b)
+        assert movement.peak_move == reference.peak_move(a, b)
 
     def test_equal_cells_count_in_reading_order(self) -> None:
         before, after = torch.tensor([[1.0, 1.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 1.0, 1.0]])
-        moved = map_movement(before, after)
-        assert moved.top_iou == reference.top_iou(before.numpy(), after.numpy()) == 0
-        assert moved.peak_move == reference.peak_move(before.numpy(), after.numpy()) == 1
+        movement = map_movement(before, after)
+        assert movement.top_iou == reference.top_iou(before.numpy(), after.numpy()) == 0
+        assert movement.peak_move == reference.peak_move(before.numpy(), after.numpy()) == 1
 
     @pytest.mark.parametrize("centred", [False, True])
     def test_delta_curve_is_each_shifted_head_by_itself(self, centred: bool) -> None:
@@ -180,10 +180,10 @@ class TestInvariances:
 class TestDegenerate:
     def test_flat_maps_have_a_sentence_and_no_number(self) -> None:
         flat, map_ = torch.full((2, 3), 4.0), torch.arange(6.0).view(2, 3)
-        for before, after, when in ((flat, map_, "before"), (map_, flat, "after"), (map_, 1e-7 * map_, "after")):
-            moved = map_movement(before, after)
-            assert (moved.correlation, moved.top_iou, moved.peak_move) == (None, None, None)
-            assert f"{when} the shift is flat" in (moved.reason or "")
+        for before, after, side in ((flat, map_, "before"), (map_, flat, "after"), (map_, 1e-7 * map_, "after")):
+            movement = map_movement(before, after)
+            assert (movement.correlation, movement.top_iou, movement.peak_move) == (None, None, None)
+            assert f"{side} the shift is flat" in (movement.reason or "")
 
     def test_equal_rows_are_all_shared(self) -> None:
         weight = torch.full((3, 4), 0.1)
@@ -204,7 +204,7 @@ class TestDegenerate:
 
     def test_curve_of_zero_features_is_not_a_number_nowhere(self) -> None:
         curve = delta_curve(torch.zeros(3, 2, 2), torch.randn(2, 3), 0, torch.arange(3.0))
-        assert all(moved.correlation is None and moved.reason for moved in curve.movement)
+        assert all(movement.correlation is None and movement.reason for movement in curve.movement)
         assert curve.positive_area == [0, 0, 0]
 
     @pytest.mark.parametrize(

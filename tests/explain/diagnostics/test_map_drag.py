@@ -32,10 +32,10 @@ def _solved(encoded: EncodedImage, drag: MapDrag, target: np.ndarray) -> torch.T
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
 def test_a_dragged_map_is_that_of_the_shifted_head(encoded: EncodedImage, place: tuple[float, float]) -> None:
-    shifted = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=place))
+    picture = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=place))
     drag = map_drag(encoded, CLASS)
-    assert_close(drag.painted_map(place).astype(np.float32), shifted.after.softmax.map, FLOAT32)
-    assert_close(drag.own_map, shifted.before.softmax.map, IDENTITY)
+    assert_close(drag.painted_map(place).astype(np.float32), picture.after.softmax.map, FLOAT32)
+    assert_close(drag.own_map, picture.before.softmax.map, IDENTITY)
 
 
 def test_softmax_probabilities_are_the_models_and_stand_still_everywhere(encoded: EncodedImage) -> None:
@@ -50,21 +50,21 @@ def test_softmax_probabilities_are_the_models_and_stand_still_everywhere(encoded
 @pytest.mark.parametrize("place", PLACES, ids=str)
 def test_sigmoid_probabilities_move_as_the_shifted_heads_do(encoded: EncodedImage, place: tuple[float, float]) -> None:
     drag = map_drag(encoded, CLASS, "sigmoid")
-    painted = drag.painted_map(place)
-    shifted = shifted_image(encoded, _solved(encoded, drag, painted))
+    target = drag.painted_map(place)
+    after_shift = shifted_image(encoded, _solved(encoded, drag, target))
     indices = [encoded.model.class_index(name) for name in drag.class_names]
-    logits = shifted.sigmoid_logits[indices]
+    logits = after_shift.sigmoid_logits[indices]
     presence = encoded.model.presence
     expected = presence.probability(logits) if presence else logits.sigmoid()
-    assert_close(torch.from_numpy(drag.probabilities(painted)).float(), expected, PROBABILITY._replace(absolute=1e-4))
+    assert_close(torch.from_numpy(drag.probabilities(target)).float(), expected, PROBABILITY._replace(absolute=1e-4))
     assert drag.is_calibrated == (presence is not None)
-    assert np.abs(drag.probabilities(painted) - drag.probabilities(drag.own_map.astype(np.float64))).max() > 1e-3
+    assert np.abs(drag.probabilities(target) - drag.probabilities(drag.own_map.astype(np.float64))).max() > 1e-3
 
 
 def test_a_drag_that_keeps_the_mean_hides_on_its_picture_and_shows_on_another(encoded: EncodedImage) -> None:
     drag = map_drag(encoded, CLASS, "sigmoid")
-    painted = drag.painted_map((0, 0))
-    vector = _solved(encoded, drag, painted - painted.mean() + drag.own_map.mean())
+    target = drag.painted_map((0, 0))
+    vector = _solved(encoded, drag, target - target.mean() + drag.own_map.mean())
     assert_close(shifted_image(encoded, vector).probabilities()[1], encoded.probabilities()[1], FLOAT32)
     other = Explainer(encoded.model).encode(EXAMPLES / "coffee.jpg")
     assert float((shifted_image(other, vector).probabilities()[1] - other.probabilities()[1]).abs().max()) > 0.05
@@ -78,13 +78,13 @@ def test_of_all_classes_or_of_five_the_probabilities_are_a_softmax(seed: int, sh
     names = tuple("abcdefgh")
     whole = MapDrag("a", "softmax", own, None, names, logits)
     part = MapDrag("a", "softmax", own, None, names[:5], logits[:5], float(np.log(np.exp(logits[5:]).sum())))
-    moved = own.astype(np.float64) + shift
-    assert_close(whole.probabilities(moved), softmax, IDENTITY)
-    assert_close(part.probabilities(moved), softmax[:5], IDENTITY)
+    target = own.astype(np.float64) + shift
+    assert_close(whole.probabilities(target), softmax, IDENTITY)
+    assert_close(part.probabilities(target), softmax[:5], IDENTITY)
     # by hand: the mean of the map moves by `shift`, so does every logit
     sigmoid = MapDrag("a", "sigmoid", own, None, names, logits, offset=1.5, temperature=0.5)
-    mean_shift = moved.mean() - own.mean(dtype=np.float64)
-    assert_close(sigmoid.probabilities(moved), 1 / (1 + np.exp(-(logits + mean_shift - 1.5) / 0.5)), IDENTITY)
+    mean_shift = target.mean() - own.mean(dtype=np.float64)
+    assert_close(sigmoid.probabilities(target), 1 / (1 + np.exp(-(logits + mean_shift - 1.5) / 0.5)), IDENTITY)
 
 
 def test_what_cannot_be_dragged_is_refused(encoded: EncodedImage) -> None:

@@ -28,17 +28,17 @@ HEAD = random_head(1)
 
 def test_smallest_painting() -> None:
     # F as cells x k: [1, 0, 1] and [0, 2, 1]; d = [-2, 0]; multipliers of the Gram matrix [[2, 1], [1, 5]].
-    painted = painted_shift(FEATURES, WEIGHT[0], torch.tensor([[0.0, 2.0]], dtype=DOUBLE))
-    assert_close(painted.vector, [-10 / 9, 4 / 9, -8 / 9], IDENTITY)
-    assert painted.rank == 2
-    assert painted.reason is None
+    shift = painted_shift(FEATURES, WEIGHT[0], torch.tensor([[0.0, 2.0]], dtype=DOUBLE))
+    assert_close(shift.vector, [-10 / 9, 4 / 9, -8 / 9], IDENTITY)
+    assert shift.rank == 2
+    assert shift.reason is None
 
 
 def test_painted_shift() -> None:
     target = torch.randn(ROWS, COLUMNS, dtype=DOUBLE)
-    painted = painted_shift(HEAD[0], HEAD[1][0], target)
+    shift = painted_shift(HEAD[0], HEAD[1][0], target)
     expected = reference.painted_shift(HEAD[0].numpy(), HEAD[1][0].numpy(), target.numpy())
-    assert_close(painted.vector, expected, IDENTITY._replace(relative=1e-8, absolute=1e-8))  # a Gram matrix's
+    assert_close(shift.vector, expected, IDENTITY._replace(relative=1e-8, absolute=1e-8))  # a Gram matrix's
 
 
 def test_target_at_cell() -> None:
@@ -61,86 +61,88 @@ def test_the_basis_says_what_a_shift_can_paint(channels: int) -> None:
     assert basis.shape == (15, min(15, channels))
     assert_close(basis.T @ basis, torch.eye(min(15, channels), dtype=DOUBLE), IDENTITY)
     before = class_map(features, own[None], 0)
-    reached = class_map(features, (own + painted_shift(features, own, target).vector)[None], 0)
+    result = class_map(features, (own + painted_shift(features, own, target).vector)[None], 0)
     expected = before.flatten() + basis @ (basis.T @ (target - before).flatten())
-    assert_close(reached.flatten(), expected, IDENTITY._replace(absolute=1e-9))
+    assert_close(result.flatten(), expected, IDENTITY._replace(absolute=1e-9))
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TARGETS)))
 def test_painted_map_is_the_target(seed: int, name: str) -> None:
     features, weight, _, _ = random_head(seed)
     target = target_map(class_map(features, weight, 0), name)
-    painted = painted_shift(features, weight[0], target)
-    reached = class_map(features, shifted_rows(weight, painted.vector), 0)
-    assert painted.reason is None
-    assert_close(reached, target, IDENTITY._replace(absolute=1e-8))
-    assert painted.residual <= 1e-8
+    shift = painted_shift(features, weight[0], target)
+    result = class_map(features, shifted_rows(weight, shift.vector), 0)
+    assert shift.reason is None
+    assert_close(result, target, IDENTITY._replace(absolute=1e-8))
+    assert shift.residual <= 1e-8
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(TARGETS)))
 def test_painting_fools_maps_of_logits_and_not_of_their_differences(seed: int, name: str) -> None:
     """Passive fooling (DiffGradCAM, arXiv 2506.08514): probabilities stay, maps move, maps of differences stay."""
     features, weight, bias, _ = random_head(seed)
-    painted = painted_shift(features, weight[0], target_map(class_map(features, weight, 0), name))
-    fooled = shifted_rows(weight, painted.vector)
+    shift = painted_shift(features, weight[0], target_map(class_map(features, weight, 0), name))
+    fooled = shifted_rows(weight, shift.vector)
     pooled = features.mean(dim=(1, 2))
     honest_logits, fooled_logits = (head @ pooled + bias for head in (weight, fooled))
     tolerance = IDENTITY._replace(absolute=1e-8)
     assert_close(fooled_logits.softmax(dim=0), honest_logits.softmax(dim=0), tolerance)
     assert not torch.allclose(class_map(features, fooled, 0), class_map(features, weight, 0), atol=1e-3)
     for other in range(1, len(weight)):
-        honest, moved = (class_map(features, head, 0) - class_map(features, head, other) for head in (weight, fooled))
-        assert_close(moved, honest, tolerance)
+        honest, difference = (
+            class_map(features, head, 0) - class_map(features, head, other) for head in (weight, fooled)
+        )
+        assert_close(difference, honest, tolerance)
 
 
 @given(seed=st.integers(0, 10_000))
 def test_no_smaller_shift_paints_it(seed: int) -> None:
     features, weight, _, other = random_head(seed)
-    painted = painted_shift(features, weight[0], torch.zeros(ROWS, COLUMNS, dtype=DOUBLE))
+    shift = painted_shift(features, weight[0], torch.zeros(ROWS, COLUMNS, dtype=DOUBLE))
     cells = features.flatten(1).T
     unseen = other - torch.linalg.lstsq(cells, (cells @ other)[:, None], driver="gelsd").solution[:, 0]
-    assert float((painted.vector + unseen).norm()) >= float(painted.vector.norm())
-    assert abs(float(painted.vector @ unseen)) <= 1e-8 * float(painted.vector.norm() * unseen.norm()) + 1e-8
+    assert float((shift.vector + unseen).norm()) >= float(shift.vector.norm())
+    assert abs(float(shift.vector @ unseen)) <= 1e-8 * float(shift.vector.norm() * unseen.norm()) + 1e-8
 
 
 @given(seed=st.integers(0, 10_000), row=st.integers(0, ROWS - 1), column=st.integers(0, COLUMNS - 1))
 def test_maximum_moves_to_the_clicked_cell(seed: int, row: int, column: int) -> None:
     features, weight, _, _ = random_head(seed, torch.float32)
     own = class_map(features, weight, 0)
-    painted = painted_shift(features, weight[0], target_at_cell(own, row, column))
-    reached = class_map(features, shifted_rows(weight, painted.vector), 0)
-    assert divmod(int(reached.argmax()), COLUMNS) == (row, column)
-    assert_close(reached.max(), own.max(), FLOAT32)
-    assert float(reached.min()) >= float(own.min()) - 1e-3
+    shift = painted_shift(features, weight[0], target_at_cell(own, row, column))
+    result = class_map(features, shifted_rows(weight, shift.vector), 0)
+    assert divmod(int(result.argmax()), COLUMNS) == (row, column)
+    assert_close(result.max(), own.max(), FLOAT32)
+    assert float(result.min()) >= float(own.min()) - 1e-3
 
 
 def test_features_of_zero_cannot_be_painted() -> None:
-    painted = painted_shift(torch.zeros(3, 2, 2), torch.ones(3), torch.ones(2, 2))
-    assert not painted.vector.any()
-    assert (painted.rank, painted.residual) == (0, 1.0)
-    assert "zero everywhere" in (painted.reason or "")
+    shift = painted_shift(torch.zeros(3, 2, 2), torch.ones(3), torch.ones(2, 2))
+    assert not shift.vector.any()
+    assert (shift.rank, shift.residual) == (0, 1.0)
+    assert "zero everywhere" in (shift.reason or "")
 
 
 def test_zero_map_of_zero_features_is_reached_without_a_shift() -> None:
-    painted = painted_shift(torch.zeros(3, 2, 2), torch.ones(3), torch.zeros(2, 2))
-    assert painted.reason is None
+    shift = painted_shift(torch.zeros(3, 2, 2), torch.ones(3), torch.zeros(2, 2))
+    assert shift.reason is None
 
 
 def test_fewer_channels_than_cells_come_as_close_as_they_can() -> None:
     features = torch.rand(2, 3, 3, dtype=DOUBLE)
-    painted = painted_shift(features, torch.zeros(2, dtype=DOUBLE), torch.eye(3, dtype=DOUBLE))
+    shift = painted_shift(features, torch.zeros(2, dtype=DOUBLE), torch.eye(3, dtype=DOUBLE))
     best = torch.linalg.lstsq(features.flatten(1).T, torch.eye(3, dtype=DOUBLE).flatten()[:, None]).solution[:, 0]
-    assert_close(painted.vector, best, IDENTITY)
-    assert painted.rank == 2
-    assert "2 independent maps on 9 cells" in (painted.reason or "")
+    assert_close(shift.vector, best, IDENTITY)
+    assert shift.rank == 2
+    assert "2 independent maps on 9 cells" in (shift.reason or "")
 
 
 def test_equal_cells_cannot_be_told_apart() -> None:
     features = torch.rand(5, 1, 1).expand(5, 1, 2).contiguous()
-    painted = painted_shift(features, torch.zeros(5), torch.tensor([[0.0, 2.0]]))
-    assert painted.rank == 1
-    assert_close(painted.residual, 1.0, FLOAT32)
-    assert painted.reason is not None
+    shift = painted_shift(features, torch.zeros(5), torch.tensor([[0.0, 2.0]]))
+    assert shift.rank == 1
+    assert_close(shift.residual, 1.0, FLOAT32)
+    assert shift.reason is not None
 
 
 def test_constant_map_gets_a_bump_of_one_logit() -> None:

@@ -57,13 +57,13 @@ REQUESTS = [
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
 def test_every_request_moves_the_map_and_no_softmax_probability(encoded: EncodedImage, request_: ShiftRequest) -> None:
-    shifted = shifted_picture(encoded, CLASS, "cam", request_)
-    assert_close(*shifted.probabilities("softmax"), PROBABILITY)
-    assert not np.allclose(shifted.before.softmax.map, shifted.after.softmax.map, atol=1e-3)
-    assert_close(shifted.after.centred.map, shifted.before.centred.map, FLOAT32)
-    moved = np.einsum("k,khw->hw", shifted.vector.numpy(), encoded.features[0].numpy())
-    assert_close(shifted.after.softmax.map - shifted.before.softmax.map, moved, FLOAT32)
-    assert shifted.largest_change("sigmoid") > 1e-6
+    picture = shifted_picture(encoded, CLASS, "cam", request_)
+    assert_close(*picture.probabilities("softmax"), PROBABILITY)
+    assert not np.allclose(picture.before.softmax.map, picture.after.softmax.map, atol=1e-3)
+    assert_close(picture.after.centred.map, picture.before.centred.map, FLOAT32)
+    change = np.einsum("k,khw->hw", picture.vector.numpy(), encoded.features[0].numpy())
+    assert_close(picture.after.softmax.map - picture.before.softmax.map, change, FLOAT32)
+    assert picture.largest_change("sigmoid") > 1e-6
 
 
 def test_a_painted_cell_is_where_the_maximum_is(encoded: EncodedImage) -> None:
@@ -95,20 +95,20 @@ def test_the_strongest_channels_have_most_evidence(encoded: EncodedImage) -> Non
 
 def test_no_shift_says_so_and_a_shift_says_how_far(encoded: EncodedImage) -> None:
     assert shift_finding(shifted_picture(encoded, CLASS, "cam", ShiftRequest("uniform"))).startswith("No shift yet")
-    shifted = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
-    correlation = f"{shifted.movement('softmax').correlation:+.2f}".replace("-", "−")
-    assert f"correlation with the original {correlation}" in shift_finding(shifted)
-    assert shifted.movement("centred").correlation == pytest.approx(1, abs=1e-4)
+    picture = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
+    correlation = f"{picture.movement('softmax').correlation:+.2f}".replace("-", "−")
+    assert f"correlation with the original {correlation}" in shift_finding(picture)
+    assert picture.movement("centred").correlation == pytest.approx(1, abs=1e-4)
 
 
 def test_presence_is_calibrated_where_the_model_is(encoded: EncodedImage) -> None:
-    shifted = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
+    shifted_view = shifted_picture(encoded, CLASS, "cam", ShiftRequest(cell=(6, 0)))
     calibration = PresenceCalibration(temperature=0.5, offset=2.0, pictures=1)
     for calibrated in (True, False):
         model = copy.copy(encoded.model)
         model.presence = calibration if calibrated else None
-        before, after = replace(shifted, encoded=replace(encoded, model=model)).presence()
-        for probability, picture in ((before, encoded), (after, shifted.shifted)):
+        before, after = replace(shifted_view, encoded=replace(encoded, model=model)).presence()
+        for probability, picture in ((before, encoded), (after, shifted_view.shifted)):
             logits = (picture.sigmoid_logits - 2.0) / 0.5 if calibrated else picture.sigmoid_logits
             assert_close(probability, logits.sigmoid(), PROBABILITY)
 
@@ -139,16 +139,16 @@ def test_painting_gives_way_where_the_head_does_not_allow_it(inexact: EncodedIma
     assert possible_request(ShiftRequest(), encoded.model.softmax_head) == ShiftRequest()
     method, why = shift_method("cam", head)
     assert (method != "cam", CAM_METHODS[method].title in why) == (True, True)
-    shifted = shifted_picture(inexact, 0, method, possible_request(ShiftRequest(), head))
-    assert_close(*shifted.probabilities("softmax"), PROBABILITY)
+    picture = shifted_picture(inexact, 0, method, possible_request(ShiftRequest(), head))
+    assert_close(*picture.probabilities("softmax"), PROBABILITY)
     assert len(strongest_channels_of(inexact, 0, 5)) == 5
 
 
 def test_methods_that_no_shift_can_move_or_that_are_slow_give_way_to_cam(encoded: EncodedImage) -> None:
-    shown = {key: shift_method(key, encoded.model.softmax_head) for key in CAM_METHODS}
-    assert {key for key, (method, _) in shown.items() if method != key} == {"eigen-cam", "score-cam"}
-    assert shown["cam"] == ("cam", "")
-    assert all(method == "cam" and why for key, (method, why) in shown.items() if key in ("eigen-cam", "score-cam"))
+    methods = {key: shift_method(key, encoded.model.softmax_head) for key in CAM_METHODS}
+    assert {key for key, (method, _) in methods.items() if method != key} == {"eigen-cam", "score-cam"}
+    assert methods["cam"] == ("cam", "")
+    assert all(method == "cam" and why for key, (method, why) in methods.items() if key in ("eigen-cam", "score-cam"))
 
 
 def test_curves_over_delta_start_where_the_map_is_and_centred_maps_do_not_move(encoded: EncodedImage) -> None:

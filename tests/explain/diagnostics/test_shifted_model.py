@@ -19,15 +19,15 @@ def row_change(head: ClassificationHead, original: ClassificationHead) -> torch.
 
 def test_every_row_of_both_heads_gains_the_vector_and_the_original_keeps_its_own(perturbed_model: DualBranch) -> None:
     before = perturbed_model.softmax_head.last_linear.weight.detach().clone()
-    shifted = shifted_model(perturbed_model, VECTOR)
+    result = shifted_model(perturbed_model, VECTOR)
     for head, original in (
-        (shifted.softmax_head, perturbed_model.softmax_head),
-        (shifted.sigmoid_head, perturbed_model.sigmoid_head),
+        (result.softmax_head, perturbed_model.softmax_head),
+        (result.sigmoid_head, perturbed_model.sigmoid_head),
     ):
         torch.testing.assert_close(row_change(head, original), VECTOR.expand_as(before), atol=1e-6, rtol=0)
         assert torch.equal(head.last_linear.bias, original.last_linear.bias)
     assert torch.equal(perturbed_model.softmax_head.last_linear.weight, before)
-    assert shifted.encoder is perturbed_model.encoder
+    assert result.encoder is perturbed_model.encoder
 
 
 def test_a_doctored_model_keeps_its_sigmoid_branch_and_says_what_was_done(perturbed_model: DualBranch) -> None:

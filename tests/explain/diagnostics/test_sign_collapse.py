@@ -125,8 +125,8 @@ class TestAgainstLoops:
         f, a = self.features.numpy(), self.softmax.numpy()
         deltas = torch.linspace(0, 1, 4, dtype=DOUBLE)
         curve = collapse_curve(self.features, self.softmax, deltas)
-        for left, loop in ((curve.cells_left, LOOPS["cells"]), (curve.channels_left, LOOPS["channels"])):
-            assert_close(left, [loop(f, a, float(d)) / loop(f, a, 0.0) for d in deltas], IDENTITY)
+        for shares, loop in ((curve.cells_left, LOOPS["cells"]), (curve.channels_left, LOOPS["channels"])):
+            assert_close(shares, [loop(f, a, float(d)) / loop(f, a, 0.0) for d in deltas], IDENTITY)
         areas = [reference.positive_area(reference.channel_weighted_map(a - float(d), f)) for d in deltas]
         assert curve.positive_area == areas
 
@@ -144,8 +144,8 @@ class TestAgainstLoops:
         deltas = torch.tensor([0.0, 0.5, 1.0], dtype=DOUBLE)
         curve = branch_probability_curve(self.features, (pooled @ weight.T + bias)[0], 1, deltas, branch)
         for delta, probability in zip(deltas.tolist(), curve, strict=True):
-            shifted = shifted_probabilities(pooled, weight, bias, uniform_shift(CHANNELS, -delta), branch)[1]
-            assert_close(probability, float(shifted[0, 1]), IDENTITY)
+            probabilities = shifted_probabilities(pooled, weight, bias, uniform_shift(CHANNELS, -delta), branch)[1]
+            assert_close(probability, float(probabilities[0, 1]), IDENTITY)
 
 
 class TestIdentities:
@@ -192,8 +192,8 @@ class TestIdentities:
         margin = collapse_margin(features, weights, reading).delta
         assert margin is not None
         curve = collapse_curve(features, weights, torch.tensor([margin], dtype=DOUBLE))
-        left = curve.cells_left if reading == "cells" else curve.channels_left
-        assert left == [pytest.approx(0.5, abs=1e-9)]
+        shares = curve.cells_left if reading == "cells" else curve.channels_left
+        assert shares == [pytest.approx(0.5, abs=1e-9)]
         assert collapse_margin(features, scale * weights, reading).delta == pytest.approx(scale * margin)
 
     def test_margin_is_the_first_delta_where_features_can_be_negative(self) -> None:

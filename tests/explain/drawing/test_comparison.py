@@ -44,11 +44,11 @@ def test_the_photo_beneath_is_greyed_before_it_is_enlarged_which_moves_it_by_a_r
     explanation: Explanation,
 ) -> None:
     """At most two levels on all but one pixel in a thousand: there the enlarged edge is cut off at black or white."""
-    with Image.open(EXAMPLES / "astronaut.jpg") as opened:
-        crop = opened.convert("RGB").resize((224, 224))
-    drawn = branch_picture(replace(explanation, crop=crop), "softmax", Drawing(heatmap_opacity=0.0))
+    with Image.open(EXAMPLES / "astronaut.jpg") as image:
+        crop = image.convert("RGB").resize((224, 224))
+    picture = branch_picture(replace(explanation, crop=crop), "softmax", Drawing(heatmap_opacity=0.0))
     enlarged = greyed(crop.resize(PICTURE_SIZE, Image.Resampling.BICUBIC))
-    apart = np.abs(np.asarray(drawn, dtype=int) - np.asarray(enlarged, dtype=int))
+    apart = np.abs(np.asarray(picture, dtype=int) - np.asarray(enlarged, dtype=int))
     assert apart.mean() < 0.5
     assert (apart > 2).mean() < 1e-3
     assert apart.max() <= 10

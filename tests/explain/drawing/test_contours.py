@@ -33,10 +33,10 @@ def test_a_map_without_positive_value_has_no_region_and_leaves_the_picture(map):
 @pytest.mark.parametrize("background", ["black", "white", "#808080"])
 def test_the_line_is_seen_on_any_background(background):
     picture = Image.new("RGB", (448, 448), background)
-    drawn = np.asarray(with_contour_and_box(picture, grid(), 0.5)).astype(int)
+    pixels = np.asarray(with_contour_and_box(picture, grid(), 0.5)).astype(int)
     before = np.asarray(picture).astype(int)
-    assert np.abs(drawn - before).max() >= 110
-    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 1
+    assert np.abs(pixels - before).max() >= 110
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1
 
 
 def test_a_threshold_of_nothing_is_refused():

@@ -43,7 +43,7 @@ def test_the_way_round_starts_and_ends_with_the_models_own_map(drag: MapDrag) ->
     assert len(maps) == TURN + 1 + 2 * FADE + 1
     assert_close(maps[0], drag.own_map.astype(np.float64), IDENTITY)
     assert_close(maps[FADE + 1], maps[FADE + 1 + TURN], FLOAT32)
-    peaks = {divmod(int(painted.argmax()), painted.shape[1]) for painted in maps[FADE + 1 : -FADE]}
+    peaks = {divmod(int(frame_map.argmax()), frame_map.shape[1]) for frame_map in maps[FADE + 1 : -FADE]}
     assert {row for row, _ in peaks} == {column for _, column in peaks} == {1, 2, 3, 4, 5}
     for before, after in zip(maps, [*maps[1:], maps[0]], strict=True):  # no jump, also where it begins anew
         assert np.abs(after - before).max() < 0.5 * np.ptp(drag.own_map)

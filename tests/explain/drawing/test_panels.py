@@ -66,9 +66,9 @@ def test_the_panel_prints_all_words_inside_the_slide(monkeypatch, count):
     texts = recorded_texts(monkeypatch)
     panel = comparison_panel(columns, **words, limit=2.0, view="signed")
     assert panel.width == 1600
-    printed = " ".join(text[0] for text in texts)
+    text_on_panel = " ".join(text[0] for text in texts)
     for text in [*words.values(), "−2", "+2", *(column.title for column in columns)]:
-        assert " ".join(text.split()) in " ".join(printed.split())
+        assert " ".join(text.split()) in " ".join(text_on_panel.split())
     for _, (left, top, right, bottom) in texts:
         assert (left >= 0, top >= 0, right <= panel.width, bottom <= panel.height) == (True,) * 4
 

@@ -91,8 +91,8 @@ def test_the_words_are_on_it(encoded: EncodedImage, words: list[DrawnText]) -> N
         "Evidence for 'golf ball'", "CAM", "negative weights set to zero", "Softmax branch", "Sigmoid branch",
         "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), f"bsig {__version__}",
         f"checkpoint {explanation.checkpoint}", "grid 7 x 7 cells", "one scale for both", "arXiv 2511.05590",
-        *(f"probability {percent(one.probability)} · speaks for it: {area_text(one)}"
-          for one in (explanation.softmax, explanation.sigmoid)),
+        *(f"probability {percent(evidence.probability)} · speaks for it: {area_text(evidence)}"
+          for evidence in (explanation.softmax, explanation.sigmoid)),
     ):  # fmt: skip
         assert line in text, line
 

@@ -60,8 +60,8 @@ def test_the_overlay_is_the_photo_inside_the_box_and_dark_outside(perturbed_mode
     picture = whole_picture_overlay(replace(explanation, **zeros), "softmax", Drawing())
     original = explanation.require_encoded().picture()
     assert picture.size == original.size
-    seen, expected = (np.asarray(image.crop((112, 16, 336, 240))) for image in (picture, greyed(original)))
-    np.testing.assert_array_equal(seen, expected)
+    inside, expected = (np.asarray(image.crop((112, 16, 336, 240))) for image in (picture, greyed(original)))
+    np.testing.assert_array_equal(inside, expected)
     outside = np.asarray(picture)[:, :100]
     assert outside.max() <= 0.36 * 255
     assert (outside[:, :, 0] == outside[:, :, 1]).all()
@@ -80,5 +80,5 @@ def test_the_box_is_where_the_crop_was_cut(encoded: EncodedImage) -> None:
     left, top, right, bottom = encoded.crop_box_xyxy
     picture = encoded.picture()
     assert crop_image(picture, encoded.preprocessing).tobytes() == encoded.crop.tobytes()
-    again = picture.resize(encoded.crop.size, resample=3, box=(left, top, right, bottom))
-    assert np.abs(np.asarray(again, int) - np.asarray(encoded.crop, int)).max() <= 1
+    crop = picture.resize(encoded.crop.size, resample=3, box=(left, top, right, bottom))
+    assert np.abs(np.asarray(crop, int) - np.asarray(encoded.crop, int)).max() <= 1

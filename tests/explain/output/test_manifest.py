@@ -41,8 +41,8 @@ def written(perturbed_model: DualBranch, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def bundle(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "bundle"))
+def bundle(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "bundle"))
 
 
 def check(bundle: Path, model: DualBranch) -> list[CheckRow]:
@@ -63,9 +63,9 @@ def test_what_was_expected_is_predicted_again(bundle: Path, perturbed_model: Dua
     assert row.agrees
     assert row.folder == "cat"
     assert row.expected_class == row.predicted_class == "Egyptian cat"
-    listed = set(json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"])
+    names = set(json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"])
     there = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
-    assert listed == there - {MANIFEST}
+    assert names == there - {MANIFEST}
 
 
 @pytest.mark.parametrize(("shift", "agrees"), [(0.5 * TOLERANCE, True), (2 * TOLERANCE, False)])

@@ -54,8 +54,8 @@ def test_every_term_of_a_heading_is_in_the_dictionary(heading: str) -> None:
     covered = [heading[start:end] for start, end, _ in terms_in(heading)]
     repeated = [name for _, _, key in terms_in(heading) for name in TERMS[key].names]
     for word in [match.group() for pattern in (COINED, JARGON) for match in pattern.finditer(heading)]:
-        known = [*covered, *repeated]
-        assert any(word.casefold() in name.casefold() for name in known), f"'{word}' of '{heading}' is not explained"
+        names = [*covered, *repeated]
+        assert any(word.casefold() in name.casefold() for name in names), f"'{word}' of '{heading}' is not explained"
 
 
 def test_the_terms_that_everyone_asks_for_are_there() -> None:

@@ -83,12 +83,12 @@ def test_the_report_holds_everything_and_asks_for_nothing(encoded: EncodedImage)
 def test_pictures_are_those_of_the_screen_and_on_its_scale(encoded: EncodedImage) -> None:
     explanation, drawing = encoded.explain("golf ball", "cam", "paper"), Drawing(view="signed", smooth=False)
     page = _Page(report_html(encoded, explanation, drawing, "cat.jpg"))
-    shown = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     branches: tuple[Branch, ...] = ("softmax", "sigmoid", "centred")
-    for source, branch in zip(shown[1:4], branches, strict=True):
+    for source, branch in zip(sources[1:4], branches, strict=True):
         with Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1]))) as picture:
-            drawn = branch_picture(explanation, branch, drawing)
-            np.testing.assert_array_equal(np.asarray(picture), np.asarray(drawn.convert("RGB")))
+            expected = branch_picture(explanation, branch, drawing)
+            np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected.convert("RGB")))
     limit = number_text(shared_limit_of(explanation, drawing), signed=False)
     assert f"All maps share one scale, from −{limit} to +{limit} logits." in page.text
     assert f"paper: {TREATMENTS['paper']}" in page.text

@@ -117,14 +117,14 @@ def test_what_is_left_out_is_counted_by_reason_and_said_with_every_split(tmp_pat
     (data / "train" / "a" / "notes.txt").write_text("seen from the left")
     (data / "train" / "stray.png").write_bytes(b"in no class")
     class_folders(data / "raw", {"a": "red"}, count=1)
-    said = train_and_held_out(data, seed=0).sentence
+    sentence = train_and_held_out(data, seed=0).sentence
     for reason in (
         "class folders without pictures (1, e.g. 'b')",
         "files that are no pictures (1, e.g. 'a/notes.txt')",
         "pictures in no class folder (1, e.g. 'stray.png')",
         "folders of pictures beside those of the splits (1, e.g. 'raw')",
     ):
-        assert said.count(reason) == 1
+        assert sentence.count(reason) == 1
     assert images_to_measure(data).sentence == (
         "The split 'val' is measured. Left out: folders of pictures beside those of the splits (1, e.g. 'raw')."
     )

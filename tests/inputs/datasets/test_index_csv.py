@@ -26,12 +26,12 @@ def test_an_index_gives_classes_splits_boxes_and_masks(tmp_path: Path) -> None:
         "a/2.jpg,bee,val,48,40,,",
         "a/3.jpg,bee,,48,40, ; ,",
     )
-    one, three = read_dataset(tmp_path / "farm").samples
-    assert (one.key, one.class_name) == ("a/1.jpg", "ant")
-    assert one.path == tmp_path / "farm" / "a" / "1.jpg"
-    assert one.boxes_xyxy == ((1, 2, 30, 35), (3.5, 4, 5, 6))
-    assert one.mask == tmp_path / "farm" / "a" / "1_mask.png"
-    assert (three.key, three.boxes_xyxy, three.mask) == ("a/3.jpg", (), None)  # no split is train
+    first, third = read_dataset(tmp_path / "farm").samples
+    assert (first.key, first.class_name) == ("a/1.jpg", "ant")
+    assert first.path == tmp_path / "farm" / "a" / "1.jpg"
+    assert first.boxes_xyxy == ((1, 2, 30, 35), (3.5, 4, 5, 6))
+    assert first.mask == tmp_path / "farm" / "a" / "1_mask.png"
+    assert (third.key, third.boxes_xyxy, third.mask) == ("a/3.jpg", (), None)  # no split is train
     assert keys(read_dataset(tmp_path / "farm", "val")) == ["a/2.jpg"]
 
 
@@ -71,10 +71,10 @@ def test_an_index_is_read_as_spreadsheets_write_it(tmp_path: Path, way: str) -> 
         picture("red", 0).save(tmp_path / "imgs" / f"{name}.jpg")
     (tmp_path / "index.csv").write_bytes(WAYS[way])
     images = read_dataset(tmp_path, "val")
-    assert [(one.key, one.class_name) for one in images.samples] == [
+    assert [(sample.key, sample.class_name) for sample in images.samples] == [
         ("imgs/a.jpg", "Egyptian cat"), ("imgs/b.jpg", "p\u00e2querette"),
     ]  # fmt: skip
-    assert {one.open().size for one in images.samples} == {(48, 40)}
+    assert {sample.open().size for sample in images.samples} == {(48, 40)}
     guess = ("index.csv is not UTF-8 and is read as Windows-1252.",)
     assert images.left_out == (guess if way == "Windows-1252" else ())
 
@@ -89,7 +89,7 @@ def test_boxes_and_sizes_are_read_in_the_ways_that_people_write_them(tmp_path: P
         tmp_path / "farm",
         'a.jpg,ant,,48.0,40.0,"1,2,30,35",', 'b.jpg,ant,,"48,0","40,0","1,5 2 30,5 35",', 'c.jpg,ant,,,,"1, 2, 3, 4",',
     )  # fmt: skip
-    assert [(one.listed_size_wh, one.boxes_xyxy) for one in read_dataset(folder).samples] == [
+    assert [(sample.listed_size_wh, sample.boxes_xyxy) for sample in read_dataset(folder).samples] == [
         ((48, 40), ((1, 2, 30, 35),)), ((48, 40), ((1.5, 2, 30.5, 35),)), (None, ((1, 2, 3, 4),)),
     ]  # fmt: skip
     assert "two corners, not a corner, width and height" in refusal(
@@ -100,7 +100,7 @@ def test_boxes_and_sizes_are_read_in_the_ways_that_people_write_them(tmp_path: P
 def test_several_classes_of_a_picture_are_a_list(tmp_path: Path) -> None:
     folder = write_index(tmp_path / "farm", "a.jpg,ant ; bee;ant", "b.jpg,bee|cow", "c.jpg,ant", header="file,class")
     images = read_dataset(folder)
-    assert [one.class_names for one in images.samples] == [("ant", "bee"), ("bee", "cow"), ("ant",)]
+    assert [sample.class_names for sample in images.samples] == [("ant", "bee"), ("bee", "cow"), ("ant",)]
     assert images.counts() == {"ant": 2, "bee": 2, "cow": 1}
     assert images.renamed({"bee": "ant"}).samples[0].class_names == ("ant",)
 
@@ -108,10 +108,10 @@ def test_several_classes_of_a_picture_are_a_list(tmp_path: Path) -> None:
 def test_boxes_go_with_the_first_class_and_not_with_another(tmp_path: Path) -> None:
     (sample,) = read_dataset(write_index(tmp_path / "farm", "a.jpg,ant;bee,,48,40,1 2 3 4,m.png")).samples
     assert sample.of_classes({"ant", "bee"}) is sample
-    kept, other = sample.of_classes({"ant"}), sample.of_classes({"bee"})
-    assert kept is not None
+    part, other = sample.of_classes({"ant"}), sample.of_classes({"bee"})
+    assert part is not None
     assert other is not None
-    assert (kept.class_names, kept.boxes_xyxy, kept.mask) == (("ant",), ((1, 2, 3, 4),), sample.mask)
+    assert (part.class_names, part.boxes_xyxy, part.mask) == (("ant",), ((1, 2, 3, 4),), sample.mask)
     assert (other.class_names, other.boxes_xyxy, other.mask) == (("bee",), (), None)
     assert sample.of_classes({"cow"}) is None
 
@@ -166,9 +166,9 @@ def test_a_picture_listed_twice_is_refused_by_name(tmp_path: Path) -> None:
     assert "several classes as 'cat;dog'" in text
 
 
-@pytest.mark.parametrize(("header", "missing"), [("file,label", "class"), ("path,class", "file"), ("", "class")])
-def test_a_missing_column_is_refused_by_name(tmp_path: Path, header: str, missing: str) -> None:
-    assert f"lacks the column '{missing}'" in refusal(write_index(tmp_path / "farm", "a,b", header=header))
+@pytest.mark.parametrize(("header", "column"), [("file,label", "class"), ("path,class", "file"), ("", "class")])
+def test_a_missing_column_is_refused_by_name(tmp_path: Path, header: str, column: str) -> None:
+    assert f"lacks the column '{column}'" in refusal(write_index(tmp_path / "farm", "a,b", header=header))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def read_or_refused(folder: Path) -> None:
 def test_an_index_with_cells_too_many_too_few_or_too_long(tmp_path: Path) -> None:
     index = tmp_path / "index.csv"
     index.write_text("file,class,width,height\na.png,tench,4,3,,\nb.png,tench\n")
-    assert [(one.key, one.listed_size_wh) for one in read_dataset(tmp_path).samples] == [
+    assert [(sample.key, sample.listed_size_wh) for sample in read_dataset(tmp_path).samples] == [
         ("a.png", (4, 3)),
         ("b.png", None),
     ]
@@ -244,9 +244,9 @@ def test_lines_of_one_picture_give_each_class_its_own_boxes_and_mask(tmp_path: P
     assert (bee.class_names, bee.boxes_xyxy, bee.masks) == (("bee", "ant", "cow"), (), (folder / "m.png",))
     assert bee.listed_size_wh == both.listed_size_wh == (48, 40)
     assert bee.of_class("ant") == both
-    kept = both.of_classes({"cow", "bee"})
-    assert kept is not None
-    assert (kept.class_names, kept.masks, kept.boxes_xyxy) == (("bee", "cow"), (folder / "m.png",), ())
+    part = both.of_classes({"cow", "bee"})
+    assert part is not None
+    assert (part.class_names, part.masks, part.boxes_xyxy) == (("bee", "cow"), (folder / "m.png",), ())
     merged = both.renamed({"cow": "bee"})
     assert (merged.class_names, merged.of_class("bee").masks) == (("ant", "bee"), (folder / "m.png", folder / "n.png"))
     assert merged.boxes_xyxy == both.boxes_xyxy

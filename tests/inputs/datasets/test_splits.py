@@ -95,10 +95,10 @@ def test_of_small_classes_nothing_is_held_out_and_that_is_said(tmp_path: Path) -
 
 def test_a_named_split_or_none_is_held_out_as_asked(tmp_path: Path) -> None:
     folder = split_folders(tmp_path / "data", train=6, val=2, test=5)
-    named = train_and_held_out(folder, 0, held_out="test")
-    assert named.held_out is not None
-    assert (len(named.train.samples), named.held_out.split) == (18, "test")
-    assert named.sentence == "The split 'test' is held out, as asked."
+    splits = train_and_held_out(folder, 0, held_out="test")
+    assert splits.held_out is not None
+    assert (len(splits.train.samples), splits.held_out.split) == (18, "test")
+    assert splits.sentence == "The split 'test' is held out, as asked."
     nothing = train_and_held_out(folder, 0, held_out="none")
     assert (len(nothing.train.samples), nothing.held_out) == (18, None)
     assert nothing.sentence == "Nothing is held out, as asked."
@@ -156,8 +156,8 @@ def test_a_tenth_of_each_class_is_set_aside_and_nothing_is_in_both(tmp_path: Pat
     assert held_out is not None
     assert Counter(sample.class_name for sample in held_out.samples) == dict.fromkeys(sorted(NAMES), 1)
     assert sorted(keys(train) + keys(held_out)) == keys(images)
-    again, other = held_out_part(images, seed=0)[1], held_out_part(images, seed=1)[1]
-    assert again == held_out != other
+    second, other = held_out_part(images, seed=0)[1], held_out_part(images, seed=1)[1]
+    assert second == held_out != other
 
 
 def test_small_classes_keep_all_their_pictures(tmp_path: Path) -> None:

@@ -24,20 +24,20 @@ def wsol(tmp_path: Path) -> Path:
 def test_wsol_metadata_gives_labels_and_several_boxes(wsol: Path, tmp_path: Path) -> None:
     for address in (wsol, wsol.parent):  # the split's own folder, or the one above
         images = read_dataset(address, "val", tmp_path / "pictures")
-        one, two = images.samples
-        assert (one.key, one.class_name) == ("birds/1.jpg", "3")
-        assert one.path == tmp_path / "pictures" / "birds" / "1.jpg"
-        assert one.boxes_xyxy == ((1, 2, 30, 35), (4, 5, 6, 7))
-        assert two.boxes_xyxy == ((0, 0, 9, 9),)
-        assert one.mask is None
+        first, second = images.samples
+        assert (first.key, first.class_name) == ("birds/1.jpg", "3")
+        assert first.path == tmp_path / "pictures" / "birds" / "1.jpg"
+        assert first.boxes_xyxy == ((1, 2, 30, 35), (4, 5, 6, 7))
+        assert second.boxes_xyxy == ((0, 0, 9, 9),)
+        assert first.mask is None
 
 
 def test_wsol_metadata_gives_masks_with_their_ignore_regions(wsol: Path, tmp_path: Path) -> None:
     (wsol / "localization.txt").write_text("birds/1.jpg,masks/1.png,masks/1_ignore.png\nbirds/2.jpg,masks/2.png,\n")
-    one, two = read_dataset(wsol, "val", tmp_path).samples
-    assert (one.mask, one.ignore_mask) == (tmp_path / "masks/1.png", tmp_path / "masks/1_ignore.png")
-    assert (two.mask, two.ignore_mask) == (tmp_path / "masks/2.png", None)
-    assert one.boxes_xyxy == ()
+    first, second = read_dataset(wsol, "val", tmp_path).samples
+    assert (first.mask, first.ignore_mask) == (tmp_path / "masks/1.png", tmp_path / "masks/1_ignore.png")
+    assert (second.mask, second.ignore_mask) == (tmp_path / "masks/2.png", None)
+    assert first.boxes_xyxy == ()
 
 
 def test_several_masks_of_a_picture_all_count(wsol: Path, tmp_path: Path) -> None:
@@ -45,15 +45,15 @@ def test_several_masks_of_a_picture_all_count(wsol: Path, tmp_path: Path) -> Non
     (wsol / "localization.txt").write_text(
         "birds/1.jpg,masks/1a.png,masks/1_ignore.png\nbirds/2.jpg,masks/2.png,\nbirds/1.jpg,masks/1b.png,\n"
     )
-    one, two = read_dataset(wsol, "val", tmp_path).samples
-    assert one.masks == (tmp_path / "masks/1a.png", tmp_path / "masks/1b.png")
-    assert one.ignore_mask == tmp_path / "masks/1_ignore.png"
-    assert two.masks == (tmp_path / "masks/2.png",)
+    first, second = read_dataset(wsol, "val", tmp_path).samples
+    assert first.masks == (tmp_path / "masks/1a.png", tmp_path / "masks/1b.png")
+    assert first.ignore_mask == tmp_path / "masks/1_ignore.png"
+    assert second.masks == (tmp_path / "masks/2.png",)
 
 
 def test_sizes_of_the_index_travel_with_the_boxes(wsol: Path, tmp_path: Path) -> None:
-    one, _ = read_dataset(wsol, "val", tmp_path).samples
-    assert one.listed_size_wh == (48, 40)
+    first, _ = read_dataset(wsol, "val", tmp_path).samples
+    assert first.listed_size_wh == (48, 40)
 
 
 def test_wsol_metadata_without_localization_is_classification_data(wsol: Path, tmp_path: Path) -> None:

@@ -26,5 +26,5 @@ def small_model(default_classifier: Classifier) -> DualBranch:
 
 
 @pytest.fixture
-def saved(small_model: DualBranch, tmp_path: Path) -> Path:
+def checkpoint_folder(small_model: DualBranch, tmp_path: Path) -> Path:
     return save_checkpoint(small_model, tmp_path / "small", training={"epochs": 3})

@@ -27,7 +27,9 @@ def test_the_list_holds_every_shipped_checkpoint() -> None:
         assert rows[name]["sha256"] == entries_of(CHECKPOINTS_FOLDER / name)["tensors_sha256"]
 
 
-def test_a_broken_folder_stays_in_the_list_with_its_reason_and_hides_no_other(saved: Path, tmp_path: Path) -> None:
+def test_a_broken_folder_stays_in_the_list_with_its_reason_and_hides_no_other(
+    checkpoint_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "notes.txt").write_text("not a folder")
@@ -38,13 +40,13 @@ def test_a_broken_folder_stays_in_the_list_with_its_reason_and_hides_no_other(sa
 
 
 def test_a_checkpoint_whose_weights_are_not_installed_needs_a_command_and_hides_no_other(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(saved, tmp_path / "whole")
-    change_entries(saved, tensors={})
+    shutil.copytree(checkpoint_folder, tmp_path / "whole")
+    change_entries(checkpoint_folder, tensors={})
     change_entries(tmp_path / "whole", tensors={"encoder.conv_stem.weight": [[1], "torch.float32"]})
     assert not any("needs" in row for row in list_checkpoints(tmp_path))
-    backbone = entries_of(saved)["backbone"]["name"]
+    backbone = entries_of(checkpoint_folder)["backbone"]["name"]
     command = without_weights_of(backbone, monkeypatch)
     rows = {row["name"]: row for row in list_checkpoints(tmp_path)}
     assert rows["small"]["needs"] == command
@@ -57,7 +59,9 @@ def test_a_checkpoint_whose_weights_are_not_installed_needs_a_command_and_hides_
     "name",
     ["nowhere", "../x", "../../etc/passwd", "", "~nobody-of-that-name/x", "x" * 5000, "a\0b", "/", "..", "C:\\x"],
 )
-def test_a_name_that_is_no_checkpoint_is_refused_with_those_that_are(saved: Path, tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_no_checkpoint_is_refused_with_those_that_are(
+    checkpoint_folder: Path, tmp_path: Path, name: str
+) -> None:
     with pytest.raises(InputError) as caught:
         load_checkpoint(name, folder=tmp_path)
     assert name.replace("\0", " ") in str(caught.value)
@@ -65,11 +69,11 @@ def test_a_name_that_is_no_checkpoint_is_refused_with_those_that_are(saved: Path
 
 
 def test_a_model_can_be_loaded_by_name_by_path_and_from_another_folder(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load_checkpoint("small", folder=tmp_path).name == "small"
-    assert load_checkpoint(str(saved)).name == "small"
-    monkeypatch.chdir(saved)
+    assert load_checkpoint(str(checkpoint_folder)).name == "small"
+    monkeypatch.chdir(checkpoint_folder)
     assert load_checkpoint(".").name == "small"
     monkeypatch.chdir(tmp_path)
     assert load_checkpoint("./small").name == "small"

@@ -42,10 +42,10 @@ def test_the_default_checkpoints_softmax_branch_is_the_packaged_one_bit_for_bit(
     assert not same(model.sigmoid_head, default_classifier.head)
 
 
-def test_a_file_cut_short_is_refused_by_its_hash(saved: Path) -> None:
-    content = (saved / TENSORS).read_bytes()
-    (saved / TENSORS).write_bytes(content[: len(content) // 2])
-    assert "cut short or changed; copy it again" in refusal(saved)
+def test_a_file_cut_short_is_refused_by_its_hash(checkpoint_folder: Path) -> None:
+    content = (checkpoint_folder / TENSORS).read_bytes()
+    (checkpoint_folder / TENSORS).write_bytes(content[: len(content) // 2])
+    assert "cut short or changed; copy it again" in refusal(checkpoint_folder)
 
 
 HUGE = json.dumps({"sigmoid_head.linear.weight": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4]}})
@@ -61,68 +61,68 @@ HUGE = json.dumps({"sigmoid_head.linear.weight": {"dtype": "F32", "shape": [10**
     ],
 )  # fmt: skip
 def test_a_damaged_file_with_a_matching_hash_is_refused_by_its_header(
-    saved: Path, damaged: Callable[[bytes], bytes]
+    checkpoint_folder: Path, damaged: Callable[[bytes], bytes]
 ) -> None:
-    (saved / TENSORS).write_bytes(damaged((saved / TENSORS).read_bytes()))
-    rehash(saved)
-    assert "not a whole safetensors file" in refusal(saved)
+    (checkpoint_folder / TENSORS).write_bytes(damaged((checkpoint_folder / TENSORS).read_bytes()))
+    rehash(checkpoint_folder)
+    assert "not a whole safetensors file" in refusal(checkpoint_folder)
 
 
-def test_one_changed_byte_is_refused(saved: Path) -> None:
-    content = bytearray((saved / TENSORS).read_bytes())
+def test_one_changed_byte_is_refused(checkpoint_folder: Path) -> None:
+    content = bytearray((checkpoint_folder / TENSORS).read_bytes())
     content[-5] ^= 1
-    (saved / TENSORS).write_bytes(content)
-    assert "SHA-256" in refusal(saved)
+    (checkpoint_folder / TENSORS).write_bytes(content)
+    assert "SHA-256" in refusal(checkpoint_folder)
 
 
-def test_a_pickle_is_refused_unopened(saved: Path) -> None:
+def test_a_pickle_is_refused_unopened(checkpoint_folder: Path) -> None:
     class Harm:
         def __reduce__(self) -> tuple[Callable, tuple]:
-            return Path.write_text, (saved / "harm", "done")
+            return Path.write_text, (checkpoint_folder / "harm", "done")
 
-    torch.save({"sigmoid_head.linear.weight": Harm()}, saved / TENSORS)
-    rehash(saved)
-    assert "not a whole safetensors file" in refusal(saved)
-    assert not (saved / "harm").exists()
+    torch.save({"sigmoid_head.linear.weight": Harm()}, checkpoint_folder / TENSORS)
+    rehash(checkpoint_folder)
+    assert "not a whole safetensors file" in refusal(checkpoint_folder)
+    assert not (checkpoint_folder / "harm").exists()
 
 
 @pytest.mark.parametrize("shape", [(3, 1279), (4, 1280), (1280, 3), (3840,), (3, 1280, 1)])
-def test_a_tensor_of_another_shape_is_refused_with_both_shapes(saved: Path, shape: tuple[int, ...]) -> None:
-    change_tensors(saved, sigmoid_head__linear__weight=torch.zeros(shape))
-    text = refusal(saved)
+def test_a_tensor_of_another_shape_is_refused_with_both_shapes(checkpoint_folder: Path, shape: tuple[int, ...]) -> None:
+    change_tensors(checkpoint_folder, sigmoid_head__linear__weight=torch.zeros(shape))
+    text = refusal(checkpoint_folder)
     assert f"has the shape {shape}" in text
     assert "(3, 1280)" in text
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("key", ["sigmoid_head__linear__bias", "softmax_head__linear__bias"])
-def test_weights_that_are_not_finite_are_refused(saved: Path, key: str, value: float) -> None:
-    change_tensors(saved, **{key: torch.tensor([0.0, value, 0.0])})
-    assert "NaN or infinite" in refusal(saved)
+def test_weights_that_are_not_finite_are_refused(checkpoint_folder: Path, key: str, value: float) -> None:
+    change_tensors(checkpoint_folder, **{key: torch.tensor([0.0, value, 0.0])})
+    assert "NaN or infinite" in refusal(checkpoint_folder)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.uint8])
-def test_weights_that_are_whole_numbers_are_refused(saved: Path, dtype: torch.dtype) -> None:
-    change_tensors(saved, sigmoid_head__linear__bias=torch.zeros(3, dtype=dtype))
-    assert "not floating-point" in refusal(saved)
+def test_weights_that_are_whole_numbers_are_refused(checkpoint_folder: Path, dtype: torch.dtype) -> None:
+    change_tensors(checkpoint_folder, sigmoid_head__linear__bias=torch.zeros(3, dtype=dtype))
+    assert "not floating-point" in refusal(checkpoint_folder)
 
 
 @pytest.mark.parametrize("key", ["sigmoid_head__linear__weight", "softmax_head__linear__bias"])
-def test_a_missing_tensor_is_refused_by_name(saved: Path, key: str) -> None:
-    change_tensors(saved, **{key: None})
-    assert f"lacks the tensor '{key.replace('__', '.')}'" in refusal(saved)
+def test_a_missing_tensor_is_refused_by_name(checkpoint_folder: Path, key: str) -> None:
+    change_tensors(checkpoint_folder, **{key: None})
+    assert f"lacks the tensor '{key.replace('__', '.')}'" in refusal(checkpoint_folder)
 
 
-def test_a_branch_of_the_other_kind_is_refused(saved: Path) -> None:
-    change_entries(saved, branch="shift")
-    assert "lacks the tensor 'sigmoid_shift.vector'" in refusal(saved)
+def test_a_branch_of_the_other_kind_is_refused(checkpoint_folder: Path) -> None:
+    change_entries(checkpoint_folder, branch="shift")
+    assert "lacks the tensor 'sigmoid_shift.vector'" in refusal(checkpoint_folder)
 
 
 def test_a_wrong_class_count_is_refused_with_both_counts(
-    perturbed_model: DualBranch, saved: Path, tmp_path: Path
+    perturbed_model: DualBranch, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
-    change_entries(saved, class_names=["ant", "bee"], class_ids=["n1", "n2"])
-    text = refusal(saved)
+    change_entries(checkpoint_folder, class_names=["ant", "bee"], class_ids=["n1", "n2"])
+    text = refusal(checkpoint_folder)
     assert "(3, 1280)" in text
     assert "(2, 1280)" in text
     path = save_checkpoint(perturbed_model, tmp_path / "thousand")
@@ -132,10 +132,10 @@ def test_a_wrong_class_count_is_refused_with_both_counts(
     assert "1000 classes" in text
 
 
-def test_another_encoder_is_refused_with_both_hashes(saved: Path) -> None:
-    backbone = entries_of(saved)["backbone"]
-    change_entries(saved, backbone={**backbone, "encoder_sha256": "0" * 64})
-    text = refusal(saved)
+def test_another_encoder_is_refused_with_both_hashes(checkpoint_folder: Path) -> None:
+    backbone = entries_of(checkpoint_folder)["backbone"]
+    change_entries(checkpoint_folder, backbone={**backbone, "encoder_sha256": "0" * 64})
+    text = refusal(checkpoint_folder)
     assert "000000000000…" in text
     assert backbone["encoder_sha256"][:12] in text
 
@@ -159,18 +159,18 @@ def test_a_backbone_that_timm_does_not_know_is_refused(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("file", [DESCRIPTION, TENSORS])
-def test_a_missing_file_is_refused_by_name(saved: Path, file: str) -> None:
-    (saved / file).unlink()
+def test_a_missing_file_is_refused_by_name(checkpoint_folder: Path, file: str) -> None:
+    (checkpoint_folder / file).unlink()
     with pytest.raises(InputError) as caught:
-        load_checkpoint(saved)
+        load_checkpoint(checkpoint_folder)
     assert "small" in str(caught.value)
     if file == TENSORS:
         assert str(caught.value) == "checkpoint 'small': has no checkpoint.safetensors; copy the whole folder."
 
 
-def test_a_device_that_is_not_here_is_refused(saved: Path) -> None:
+def test_a_device_that_is_not_here_is_refused(checkpoint_folder: Path) -> None:
     with pytest.raises(InputError, match=r"`device` .* must be one that torch finds here: auto, cpu"):
-        load_checkpoint(saved, device="tpu")
+        load_checkpoint(checkpoint_folder, device="tpu")
 
 
 def test_a_hub_address_without_network_is_refused_in_a_sentence(

@@ -37,42 +37,42 @@ def test_the_default_models_checkpoint_holds_only_what_is_not_published(
 ) -> None:
     path = save_checkpoint(perturbed_model, tmp_path / "perturbed")
     assert sorted(load_file(path / TENSORS)) == ["sigmoid_head.linear.bias", "sigmoid_head.linear.weight"]
-    loaded = load_checkpoint(path)
-    assert same(loaded.sigmoid_head, perturbed_model.sigmoid_head)
-    assert same(loaded.softmax_head, perturbed_model.softmax_head)
-    assert same(loaded.encoder, perturbed_model.encoder)
-    assert loaded.class_names == perturbed_model.class_names
-    assert loaded.class_ids == perturbed_model.class_ids
-    assert loaded.preprocessing == perturbed_model.preprocessing
-    assert (loaded.name, loaded.branch_kind) == ("perturbed", "full")
+    from_disk = load_checkpoint(path)
+    assert same(from_disk.sigmoid_head, perturbed_model.sigmoid_head)
+    assert same(from_disk.softmax_head, perturbed_model.softmax_head)
+    assert same(from_disk.encoder, perturbed_model.encoder)
+    assert from_disk.class_names == perturbed_model.class_names
+    assert from_disk.class_ids == perturbed_model.class_ids
+    assert from_disk.preprocessing == perturbed_model.preprocessing
+    assert (from_disk.name, from_disk.branch_kind) == ("perturbed", "full")
     inputs = torch.randn(1, 3, 64, 64)
-    features = loaded.features(inputs)
+    features = from_disk.features(inputs)
     assert torch.equal(features, perturbed_model.features(inputs))
-    assert torch.equal(loaded.sigmoid_logits(features), perturbed_model.sigmoid_logits(features))
+    assert torch.equal(from_disk.sigmoid_logits(features), perturbed_model.sigmoid_logits(features))
 
 
-def test_a_fitted_softmax_head_comes_back_bit_for_bit(small_model: DualBranch, saved: Path) -> None:
-    loaded = load_checkpoint(saved)
-    assert same(loaded.softmax_head, small_model.softmax_head)
-    assert same(loaded.sigmoid_head, small_model.sigmoid_head)
-    assert (loaded.class_names, loaded.class_ids) == (("ant", "bee", "cow"), ("n1", "n2", "n3"))
-    assert loaded.metadata["training"] == {"epochs": 3}
-    assert not any(parameter.requires_grad for parameter in loaded.softmax_head.parameters())
-    assert not any(module.training for module in loaded.modules())
+def test_a_fitted_softmax_head_comes_back_bit_for_bit(small_model: DualBranch, checkpoint_folder: Path) -> None:
+    from_disk = load_checkpoint(checkpoint_folder)
+    assert same(from_disk.softmax_head, small_model.softmax_head)
+    assert same(from_disk.sigmoid_head, small_model.sigmoid_head)
+    assert (from_disk.class_names, from_disk.class_ids) == (("ant", "bee", "cow"), ("n1", "n2", "n3"))
+    assert from_disk.metadata["training"] == {"epochs": 3}
+    assert not any(parameter.requires_grad for parameter in from_disk.softmax_head.parameters())
+    assert not any(module.training for module in from_disk.modules())
 
 
 def test_a_shift_branch_comes_back_as_k_plus_one_numbers(default_classifier: Classifier, tmp_path: Path) -> None:
     shift = FittedShift(torch.randn(1280), torch.randn(()))
     model = DualBranch(default_classifier, shift=shift)
     path = save_checkpoint(model, tmp_path / "shift", half_precision=True)
-    stored = load_file(path / TENSORS)
-    assert sum(tensor.numel() for tensor in stored.values()) == 1281
-    loaded = load_checkpoint(path)
-    assert loaded.branch_kind == "shift"
-    assert torch.equal(loaded.shift.vector, shift.vector)
-    assert torch.equal(loaded.shift.bias, shift.bias)
-    assert same(loaded.sigmoid_head, model.sigmoid_head)
-    assert same(loaded.softmax_head, default_classifier.head)
+    tensors = load_file(path / TENSORS)
+    assert sum(tensor.numel() for tensor in tensors.values()) == 1281
+    from_disk = load_checkpoint(path)
+    assert from_disk.branch_kind == "shift"
+    assert torch.equal(from_disk.shift.vector, shift.vector)
+    assert torch.equal(from_disk.shift.bias, shift.bias)
+    assert same(from_disk.sigmoid_head, model.sigmoid_head)
+    assert same(from_disk.softmax_head, default_classifier.head)
 
 
 CALIBRATION = PresenceCalibration(
@@ -81,25 +81,25 @@ CALIBRATION = PresenceCalibration(
 
 
 def test_a_calibration_comes_back_and_no_tensor_changes_where_it_is_recorded(
-    small_model: DualBranch, saved: Path, tmp_path: Path
+    small_model: DualBranch, checkpoint_folder: Path, tmp_path: Path
 ) -> None:
-    tensors = (saved / TENSORS).read_bytes()
-    record_presence(saved, CALIBRATION)
-    loaded = load_checkpoint(saved)
-    assert loaded.presence == CALIBRATION
-    assert (saved / TENSORS).read_bytes() == tensors
-    assert loaded.metadata["training"] == {"epochs": 3}
-    assert load_checkpoint(save_checkpoint(loaded, tmp_path / "again")).presence == CALIBRATION
+    tensors = (checkpoint_folder / TENSORS).read_bytes()
+    record_presence(checkpoint_folder, CALIBRATION)
+    from_disk = load_checkpoint(checkpoint_folder)
+    assert from_disk.presence == CALIBRATION
+    assert (checkpoint_folder / TENSORS).read_bytes() == tensors
+    assert from_disk.metadata["training"] == {"epochs": 3}
+    assert load_checkpoint(save_checkpoint(from_disk, tmp_path / "again")).presence == CALIBRATION
 
 
 def test_half_precision_rounds_the_sigmoid_head_and_leaves_the_softmax_head_exact(
     small_model: DualBranch, tmp_path: Path
 ) -> None:
-    loaded = load_checkpoint(save_checkpoint(small_model, tmp_path / "half", half_precision=True))
-    assert same(loaded.softmax_head, small_model.softmax_head)
+    from_disk = load_checkpoint(save_checkpoint(small_model, tmp_path / "half", half_precision=True))
+    assert same(from_disk.softmax_head, small_model.softmax_head)
     expected = small_model.sigmoid_head.linear.weight.detach().half().float()
-    assert torch.equal(loaded.sigmoid_head.linear.weight, expected)
-    assert loaded.sigmoid_head.linear.weight.dtype == torch.float32
+    assert torch.equal(from_disk.sigmoid_head.linear.weight, expected)
+    assert from_disk.sigmoid_head.linear.weight.dtype == torch.float32
 
 
 def test_an_encoder_of_its_own_is_stored_batch_norm_statistics_included(tmp_path: Path) -> None:
@@ -110,18 +110,18 @@ def test_an_encoder_of_its_own_is_stored_batch_norm_statistics_included(tmp_path
                 module.running_mean.normal_()
                 module.num_batches_tracked += 7
     model = DualBranch(classifier)
-    loaded = load_checkpoint(save_checkpoint(model, tmp_path / "own"))
-    assert same(loaded.encoder, model.encoder)
-    assert same(loaded.softmax_head, model.softmax_head)
-    assert not any(parameter.requires_grad for parameter in loaded.encoder.parameters())
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "own"))
+    assert same(from_disk.encoder, model.encoder)
+    assert same(from_disk.softmax_head, model.softmax_head)
+    assert not any(parameter.requires_grad for parameter in from_disk.encoder.parameters())
 
 
-def test_saving_what_was_loaded_keeps_its_description(saved: Path, tmp_path: Path) -> None:
-    again = save_checkpoint(load_checkpoint(saved), tmp_path / "again", note="a copy")
-    one, other = entries_of(saved), entries_of(again)
-    assert other["note"] == "a copy"
+def test_saving_what_was_loaded_keeps_its_description(checkpoint_folder: Path, tmp_path: Path) -> None:
+    second_folder = save_checkpoint(load_checkpoint(checkpoint_folder), tmp_path / "again", note="a copy")
+    first, second = entries_of(checkpoint_folder), entries_of(second_folder)
+    assert second["note"] == "a copy"
     for key in ("training", "tensors_sha256", "class_names", "backbone", "preprocessing"):
-        assert one[key] == other[key]
+        assert first[key] == second[key]
 
 
 def test_a_doctored_model_says_so_in_its_json_and_keeps_saying_so(default_model: DualBranch, tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_a_doctored_model_says_so_in_its_json_and_keeps_saying_so(default_model:
 
 
 def test_the_description_says_where_the_weights_are_from_and_what_made_them(
-    saved: Path, small_model: DualBranch
+    checkpoint_folder: Path, small_model: DualBranch
 ) -> None:
-    entries = entries_of(saved)
+    entries = entries_of(checkpoint_folder)
     assert entries["format_version"] == 1
     assert entries["backbone"]["name"] == "tf_efficientnet_lite0"
     assert entries["backbone"]["encoder_sha256"] == state_sha256(small_model.encoder)
@@ -192,16 +192,18 @@ def test_a_crash_half_way_leaves_the_old_checkpoint_or_none_and_no_litter(
         assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
-def test_a_new_checkpoint_takes_the_old_ones_place_whole(saved: Path, small_model: DualBranch, tmp_path: Path) -> None:
-    changed = copy.deepcopy(small_model.sigmoid_head)
+def test_a_new_checkpoint_takes_the_old_ones_place_whole(
+    checkpoint_folder: Path, small_model: DualBranch, tmp_path: Path
+) -> None:
+    new_head = copy.deepcopy(small_model.sigmoid_head)
     with torch.no_grad():
-        changed.linear.bias += 1
-    small = load_checkpoint(saved)
-    small.sigmoid_head.load_state_dict(changed.state_dict())
-    save_checkpoint(small, saved, note="the new one")
+        new_head.linear.bias += 1
+    small = load_checkpoint(checkpoint_folder)
+    small.sigmoid_head.load_state_dict(new_head.state_dict())
+    save_checkpoint(small, checkpoint_folder, note="the new one")
     assert names_in(tmp_path) == ["small"]
-    assert load_checkpoint(saved).metadata["note"] == "the new one"
-    assert same(load_checkpoint(saved).sigmoid_head, changed)
+    assert load_checkpoint(checkpoint_folder).metadata["note"] == "the new one"
+    assert same(load_checkpoint(checkpoint_folder).sigmoid_head, new_head)
 
 
 def test_a_folder_of_pictures_is_never_replaced(small_model: DualBranch, tmp_path: Path) -> None:
@@ -240,8 +242,8 @@ def test_recording_adds_figures_and_leaves_the_tensors(tmp_path: Path) -> None:
     recorded = read_description(folder)["results"]["images/train"]
     expected = results["tables"][0]["columns"]["sigmoid"]["metrics"]["absent_area"]
     assert recorded["tables"][0]["sigmoid"]["absent_area"] == expected
-    again = load_checkpoint(folder)
-    assert torch.equal(again.sigmoid_head.last_linear.weight, model.sigmoid_head.last_linear.weight)
+    from_disk = load_checkpoint(folder)
+    assert torch.equal(from_disk.sigmoid_head.last_linear.weight, model.sigmoid_head.last_linear.weight)
     assert (folder / "checkpoint.safetensors").read_bytes() == (DEFAULT / "checkpoint.safetensors").read_bytes()
 
 

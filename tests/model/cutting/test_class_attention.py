@@ -97,12 +97,12 @@ def test_a_checkpoint_of_such_a_network_gives_the_same_maps(tmp_path: Path) -> N
     file = weights_file(randomised(NETWORKS["CaiT"]()), tmp_path)
     settings = ModelSettings(model_kwargs=tuple(sorted(SMALL.items())))
     model = new_model("cait_xxs24_224", file, settings=settings)
-    loaded = load_checkpoint(save_checkpoint(model, tmp_path / "cait"))
+    from_disk = load_checkpoint(save_checkpoint(model, tmp_path / "cait"))
     picture = Image.effect_noise((SIDE, SIDE), 80).convert("RGB")
-    own, again = (Explainer(each).encode(picture).explain(2) for each in (model, loaded))
+    own, second = (Explainer(each).encode(picture).explain(2) for each in (model, from_disk))
     assert own.method == "hires-cam"
     assert own.softmax.map.shape == (4, 4)
-    assert_close(again.sigmoid.map, own.softmax.map, FLOAT32)
+    assert_close(second.sigmoid.map, own.softmax.map, FLOAT32)
     assert not any("pos_embed" in key for key in model.softmax_head.state_dict()), "the head holds what it uses"
 
 

@@ -47,7 +47,7 @@ def published_tensors(network: PublishedNetwork) -> dict[str, Tensor]:
     shapes = dict(classifier.encoder.state_dict())
     head = classifier.head.state_dict()
     for branch in (network.softmax_head, network.sigmoid_head):
-        shapes |= {theirs: head[ours] for ours, theirs in network.head_names(branch).items()}
+        shapes |= {published: head[own] for own, published in network.head_names(branch).items()}
     tensors = {}
     for key, value in shapes.items():
         if not value.is_floating_point():
@@ -232,16 +232,16 @@ def test_the_grid_at_224_pixels_is_the_published_one(network: PublishedNetwork) 
     assert tuple(features.shape[2:]) == classifier.grid_hw == network.grid_hw
 
 
-@pytest.mark.parametrize("network", NETWORKS[:1] + NETWORKS[2:3] + NETWORKS[4:5], ids=lambda one: one.name)
+@pytest.mark.parametrize("network", NETWORKS[:1] + NETWORKS[2:3] + NETWORKS[4:5], ids=lambda network: network.name)
 def test_published_cam_maps_are_these_maps_divided_by_the_channels(network: PublishedNetwork, tmp_path: Path) -> None:
     model = import_published(written(network, tmp_path / "best.pth.tar"), network)
     assert isinstance(model.softmax_head, PooledLinearHead)
     with torch.no_grad():
         features = model.features(torch.randn(1, 3, SIDE, SIDE))
     rows = published_tensors(network)[f"{network.sigmoid_head[0]}.weight"].flatten(1)
-    theirs = (rows[2][:, None, None] * features[0]).mean(dim=0)
-    ours = torch.einsum("k,khw->hw", model.sigmoid_head.last_linear.weight[2].detach(), features[0])
-    assert_close(ours / features.shape[1], theirs, FLOAT32)
+    published = (rows[2][:, None, None] * features[0]).mean(dim=0)
+    own = torch.einsum("k,khw->hw", model.sigmoid_head.last_linear.weight[2].detach(), features[0])
+    assert_close(own / features.shape[1], published, FLOAT32)
 
 
 def test_an_import_is_stored_with_encoder_and_both_heads_and_loads_again(tmp_path: Path) -> None:

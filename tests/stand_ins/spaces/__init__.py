@@ -19,26 +19,26 @@ if torch.cuda.is_initialized():
     raise RuntimeError("CUDA has been initialized before importing the `spaces` package.")
 
 
-def _write_down(**said: Any) -> None:
+def _write_down(**entries: Any) -> None:
     with open(os.environ["BSIG_TEST_SPACES_CALLS"], "a", encoding="utf-8") as file:
-        file.write(json.dumps(said) + "\n")
+        file.write(json.dumps(entries) + "\n")
 
 
 def GPU(task: Callable | None = None, *, duration: Any = None, size: str | None = None) -> Any:
     """The decorator."""
     if task is None:
-        return lambda one: GPU(one, duration=duration, size=size)
+        return lambda function: GPU(function, duration=duration, size=size)
     _write_down(decorated=task.__name__)
 
     def on_gpu(*arguments: Any, **named: Any) -> Any:
         seconds = duration(*arguments, **named) if callable(duration) else duration
-        asked = pickle.dumps((arguments, named))
+        content = pickle.dumps((arguments, named))
         context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_forked, args=(task, asked, theirs))
+        own_end, other_end = context.Pipe()
+        process = context.Process(target=_forked, args=(task, content, other_end))
         process.start()
-        theirs.close()
-        answer = ours.recv_bytes()
+        other_end.close()
+        answer = own_end.recv_bytes()
         process.join()
         _write_down(
             called=task.__name__, arguments=list(arguments), seconds=seconds, pid=process.pid, parent=os.getpid(),
@@ -54,6 +54,6 @@ def gradio_auto_wrap(task: Any) -> Any:
     return task
 
 
-def _forked(task: Callable, asked: bytes, answer: Any) -> None:
-    arguments, named = pickle.loads(asked)
+def _forked(task: Callable, content: bytes, answer: Any) -> None:
+    arguments, named = pickle.loads(content)
     answer.send_bytes(pickle.dumps(task(*arguments, **named)))

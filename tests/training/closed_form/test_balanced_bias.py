@@ -21,15 +21,15 @@ def test_no_other_number_has_a_smaller_class_balanced_loss() -> None:
     head, labels = _head(7, 5), torch.arange(23) % 7
     features = PooledFeatures(torch.randn(23, 1, 5).double().float(), labels, ())
     head = PooledLinearHead(head.linear.float())
-    found = balanced_bias(head, features)
+    bias = balanced_bias(head, features)
     logits = head.logits(features.pooled[:, 0]).detach().double()
 
     def loss(value: float) -> float:
         return float(class_balanced_loss(logits + value, labels))
 
-    slope = (loss(found + 1e-4) - loss(found - 1e-4)) / 2e-4
+    slope = (loss(bias + 1e-4) - loss(bias - 1e-4)) / 2e-4
     assert_close(torch.tensor(slope), torch.tensor(0.0), FINITE_DIFFERENCE)
-    assert loss(found) < min(loss(found - 0.05), loss(found + 0.05))
+    assert loss(bias) < min(loss(bias - 0.05), loss(bias + 0.05))
 
 
 def test_of_two_classes_a_picture_all_positives_weigh_as_much_as_all_negatives() -> None:
@@ -48,5 +48,5 @@ def test_where_all_logits_are_alike_yes_and_no_are_equally_likely(classes: int, 
     torch.nn.init.zeros_(linear.weight)
     torch.nn.init.constant_(linear.bias, level)
     # C - 1 negatives of weight 1 and one positive of weight C - 1 pull alike: sigmoid(level + t) = 1/2.
-    found = balanced_bias(PooledLinearHead(linear), PooledFeatures(torch.rand(6, 1, 4), torch.zeros(6).long(), ()))
-    assert found == pytest.approx(-level, abs=1e-5)
+    bias = balanced_bias(PooledLinearHead(linear), PooledFeatures(torch.rand(6, 1, 4), torch.zeros(6).long(), ()))
+    assert bias == pytest.approx(-level, abs=1e-5)

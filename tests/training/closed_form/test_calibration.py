@@ -32,10 +32,10 @@ def pictures(count: int, temperature: float, offset: float, seed: int = 1) -> tu
 
 def test_the_line_that_pictures_were_drawn_by_is_found_again_whatever_its_scale() -> None:
     reference_fit = fit_presence(*pictures(997, 1.0, 0.0))
-    moved = fit_presence(*pictures(997, 3.0, -7.0))
+    fit = fit_presence(*pictures(997, 3.0, -7.0))
     # s = 3 x - 7 for the same pictures: T is three times as large, and t lies where it lay.
-    assert moved.temperature == pytest.approx(3 * reference_fit.temperature, rel=1e-6)
-    assert moved.offset == pytest.approx(3 * reference_fit.offset - 7, rel=1e-6)
+    assert fit.temperature == pytest.approx(3 * reference_fit.temperature, rel=1e-6)
+    assert fit.offset == pytest.approx(3 * reference_fit.offset - 7, rel=1e-6)
 
 
 def test_the_fit_is_the_minimum_of_the_loss_written_as_loops() -> None:
@@ -114,6 +114,6 @@ def test_the_sentence_names_pictures_numbers_and_how_well_they_hold() -> None:
 def test_the_order_of_the_pictures_plays_no_part() -> None:
     logits, labels = pictures(200, 1.0, 0.0)
     order = torch.from_numpy(np.random.default_rng(2).permutation(200))
-    one, other = fit_presence(logits, labels), fit_presence(logits[order], labels[order])
-    assert other.temperature == pytest.approx(one.temperature, rel=1e-9)
-    assert other.offset == pytest.approx(one.offset, rel=1e-9)
+    first, second = fit_presence(logits, labels), fit_presence(logits[order], labels[order])
+    assert second.temperature == pytest.approx(first.temperature, rel=1e-9)
+    assert second.offset == pytest.approx(first.offset, rel=1e-9)

@@ -157,11 +157,11 @@ def test_the_shared_encoding_damps_as_pictures_read_one_after_the_other(
         read_directly(direct, default_model, images, index_of)
         assert grids.present == direct.present
         assert len(grids.present) == (16 if most == 4000 else 6)
-        one, other = (damped_head(each, softmax, trained, config) for each in (grids, direct))
+        first, second = (damped_head(each, softmax, trained, config) for each in (grids, direct))
         # A batch of another size rounds otherwise, and directions of little spread make more of it.
-        difference = one.last_linear.weight - other.last_linear.weight
-        assert difference.norm() < 5e-3 * other.last_linear.weight.norm()
-        assert torch.equal(one.last_linear.bias, trained.last_linear.bias)
+        difference = first.last_linear.weight - second.last_linear.weight
+        assert difference.norm() < 5e-3 * second.last_linear.weight.norm()
+        assert torch.equal(first.last_linear.bias, trained.last_linear.bias)
 
 
 def test_a_shift_branch_and_no_pictures_are_refused(default_model: DualBranch) -> None:

@@ -137,16 +137,16 @@ def test_on_the_default_model_it_is_the_same_classifier_with_a_flat_map(
         return FlatShiftCells(head.last_linear.in_features, config)
 
     fit = fit_flat_shift(shown(cells(), default_model, images, index_of), head, config)
-    again = fit_flat_shift(shown(cells(), default_model, images, index_of, size=6), head, config)
+    second = fit_flat_shift(shown(cells(), default_model, images, index_of, size=6), head, config)
     direct = fit_flat_shift(read_directly(cells(), default_model, images, index_of), head, config)
     assert (fit.pictures, float(fit.shift.bias)) == (8, 0)
     assert fit.level > 0
-    for other in (again, direct):
+    for other in (second, direct):
         assert_close(other.shift.vector, fit.shift.vector, PROBABILITY._replace(absolute=1e-4))
         assert (other.level, other.flatness) == pytest.approx((fit.level, fit.flatness), rel=1e-4)
     features = torch.rand(2, 1280, 7, 7, generator=torch.Generator().manual_seed(0))
-    shifted = default_model.softmax_head.shifted(fit.shift.vector, fit.shift.bias)
-    assert_close(shifted(features).softmax(1), default_model.softmax_logits(features).softmax(1), PROBABILITY)
+    shifted_head = default_model.softmax_head.shifted(fit.shift.vector, fit.shift.bias)
+    assert_close(shifted_head(features).softmax(1), default_model.softmax_logits(features).softmax(1), PROBABILITY)
 
 
 def test_fewer_than_two_pictures_or_classes_are_refused(default_model: DualBranch) -> None:
@@ -167,9 +167,9 @@ def test_finetune_writes_it_as_a_shift_branch_or_trains_a_full_one_from_it(branc
     finetune(images, tmp_path / "flat", config, cache_folder=None)
     model = load_checkpoint(tmp_path / "flat")
     assert model.branch_kind == branch
-    said = model.metadata["training"]["flat_shift"]
-    assert said["absent_area"] == 0.2
-    assert min(said["level"], said["held_out_flatness"]) > 0
-    moved = (model.sigmoid_head.last_linear.weight - model.softmax_head.last_linear.weight).detach()
-    assert moved.abs().max() > 1e-3
-    torch.testing.assert_close(moved, moved.mean(dim=0).expand_as(moved), rtol=0, atol=1e-5)  # one vector for all
+    description = model.metadata["training"]["flat_shift"]
+    assert description["absent_area"] == 0.2
+    assert min(description["level"], description["held_out_flatness"]) > 0
+    change = (model.sigmoid_head.last_linear.weight - model.softmax_head.last_linear.weight).detach()
+    assert change.abs().max() > 1e-3
+    torch.testing.assert_close(change, change.mean(dim=0).expand_as(change), rtol=0, atol=1e-5)  # one vector for all

@@ -47,17 +47,17 @@ def pictures(count: int = 12) -> tuple[Tensor, Tensor]:
 
 def test_a_picture_is_asked_for_its_class_and_for_absent_ones_whatever_the_batch() -> None:
     labels = torch.arange(12) % CLASSES
-    asked = asked_classes(labels, CLASSES)
-    assert asked[:, 0].tolist() == labels.tolist()
-    assert (asked[:, 1:] != labels[:, None]).all()
-    assert torch.equal(asked_classes(labels[5:], CLASSES, first=5), asked[5:])
+    classes = asked_classes(labels, CLASSES)
+    assert classes[:, 0].tolist() == labels.tolist()
+    assert (classes[:, 1:] != labels[:, None]).all()
+    assert torch.equal(asked_classes(labels[5:], CLASSES, first=5), classes[5:])
 
 
 def test_no_class_that_is_in_the_picture_counts_as_absent() -> None:
     labels = torch.tensor([[0, 3, 4], [2, NO_CLASS, NO_CLASS]])
-    asked = asked_classes(labels, CLASSES)
-    assert asked.shape == (2, 1 + CLASSES - 3)
-    assert (set(asked[0].tolist()), int(asked[1, 0])) == ({0, 1, 2, 5}, 2)
+    classes = asked_classes(labels, CLASSES)
+    assert classes.shape == (2, 1 + CLASSES - 3)
+    assert (set(classes[0].tolist()), int(classes[1, 0])) == ({0, 1, 2, 5}, 2)
     with pytest.raises(InputError, match="all 3 classes of the model, and none is absent"):
         asked_classes(torch.tensor([[0, 1, 2]]), 3)
 

@@ -61,10 +61,10 @@ def test_similar_classes_by_hand_in_blocks_of_any_size(monkeypatch: pytest.Monke
 def test_a_vector_that_softmax_cannot_see_passes_through_unchanged() -> None:
     head, vector = random_head(), torch.arange(CHANNELS, dtype=torch.float64) - 1.7
     config = SimilarClassesConfig(0.6, 2)
-    shifted = mixed_with_similar(head.shifted(vector, torch.tensor(0.3, dtype=torch.float64)), config).last_linear
+    shifted_layer = mixed_with_similar(head.shifted(vector, torch.tensor(0.3, dtype=torch.float64)), config).last_linear
     mixed = mixed_with_similar(head, config).last_linear
-    assert_close(shifted.weight, mixed.weight + vector, IDENTITY)
-    assert_close(shifted.bias, mixed.bias + 0.3, IDENTITY)
+    assert_close(shifted_layer.weight, mixed.weight + vector, IDENTITY)
+    assert_close(shifted_layer.bias, mixed.bias + 0.3, IDENTITY)
 
 
 def test_classes_that_are_all_alike_stay_as_they_are() -> None:

@@ -39,12 +39,12 @@ def test_what_is_written_is_read_back_to_half_precision(
 ) -> None:
     held_out = PooledFeatures(features.pooled[:3, :1], features.labels[:3], ())
     path = save_bundle(tmp_path / "x.safetensors", default_model, features, held_out, {"name": "seven"})
-    found = load_bundle(path, default_model)
-    assert torch.equal(found.features.pooled, features.pooled.half().float())
-    assert torch.equal(found.features.labels, features.labels)
-    assert found.held_out is not None
-    assert torch.equal(found.held_out.labels, held_out.labels)
-    assert found.description == {"images": 7, "classes": 6, "held_out_images": 3, "name": "seven"}
+    bundle = load_bundle(path, default_model)
+    assert torch.equal(bundle.features.pooled, features.pooled.half().float())
+    assert torch.equal(bundle.features.labels, features.labels)
+    assert bundle.held_out is not None
+    assert torch.equal(bundle.held_out.labels, held_out.labels)
+    assert bundle.description == {"images": 7, "classes": 6, "held_out_images": 3, "name": "seven"}
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 
 
@@ -58,15 +58,15 @@ def test_another_encoder_other_classes_and_another_crop_are_refused_by_name(
         "preprocessing": replace(default_classifier, preprocessing=crop),
         "class ids": replace(default_classifier, class_ids=tuple(reversed(default_classifier.class_ids))),
     }
-    for what, classifier in others.items():
+    for part, classifier in others.items():
         model = DualBranch(classifier)
         assert not bundle_fits(path, model)
-        assert f"made with another {what} than" in refusal(path, model)
+        assert f"made with another {part} than" in refusal(path, model)
 
 
 def damaged(path: Path, change: dict[str, Tensor]) -> None:
-    with safe_open(path, framework="pt") as stored:
-        metadata = stored.metadata()
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
     save_file({**load_file(path), **change}, path, metadata=metadata)
 
 
@@ -102,20 +102,22 @@ def test_a_cut_file_text_and_nothing_are_refused(
 
 
 def test_the_shipped_features_are_of_the_default_model_and_teach_it_to_say_no(default_model: DualBranch) -> None:
-    stored = load_bundle(BUNDLED_FEATURES, default_model)
+    bundle = load_bundle(BUNDLED_FEATURES, default_model)
     assert BUNDLED_FEATURES.stat().st_size < 6e6
-    assert stored.description["images"] == stored.description["classes"] == 1000
-    assert {"name", "made_by", "licence", "source"} <= set(stored.description)
-    assert stored.held_out is not None
-    seen = []
+    assert bundle.description["images"] == bundle.description["classes"] == 1000
+    assert {"name", "made_by", "licence", "source"} <= set(bundle.description)
+    assert bundle.held_out is not None
+    epochs = []
     trained = train_sigmoid_branch(
         default_model.softmax_head,
-        stored.features,
+        bundle.features,
         TrainingConfig(epochs=2, learning_rate=0.2),
-        held_out=stored.held_out,
-        on_epoch=lambda epoch, _: seen.append(epoch),
+        held_out=bundle.held_out,
+        on_epoch=lambda epoch, _: epochs.append(epoch),
     )
     assert trained.stopped is None
-    assert seen[1].held_out_loss < seen[0].held_out_loss
-    assert seen[1].absent_probability < seen[0].absent_probability < 0.4  # from one half, where the loss is balanced
-    assert seen[1].held_out_softmax_accuracy == seen[0].held_out_softmax_accuracy > 0.65
+    assert epochs[1].held_out_loss < epochs[0].held_out_loss
+    assert (
+        epochs[1].absent_probability < epochs[0].absent_probability < 0.4
+    )  # from one half, where the loss is balanced
+    assert epochs[1].held_out_softmax_accuracy == epochs[0].held_out_softmax_accuracy > 0.65

@@ -32,8 +32,8 @@ from bsig.training.features.pooled import PooledFeatures
 INDEX_OF = {"a": 0, "b": 1}
 
 
-def equal(one: PooledFeatures, other: PooledFeatures) -> bool:
-    return torch.equal(one.pooled, other.pooled) and torch.equal(one.labels, other.labels)
+def equal(first: PooledFeatures, second: PooledFeatures) -> bool:
+    return torch.equal(first.pooled, second.pooled) and torch.equal(first.labels, second.labels)
 
 
 @pytest.mark.parametrize("views", [Views(), Views(3, seed=5)])
@@ -42,15 +42,15 @@ def test_cached_features_are_the_fresh_ones_bit_for_bit_and_cost_no_forward_pass
 ) -> None:
     fresh = pooled_features(model, images, INDEX_OF, views, cache_folder=None)
     assert not cache.exists()
-    stored = pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
-    done = len(encodings)
-    found = pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
-    assert len(encodings) == done
-    assert equal(stored, fresh)
-    assert equal(found, fresh)
-    assert found.pooled.shape[:2] == (6, views.count)
-    assert found.pooled.dtype == torch.float32
-    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    first = pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
+    count = len(encodings)
+    second = pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
+    assert len(encodings) == count
+    assert equal(first, fresh)
+    assert equal(second, fresh)
+    assert second.pooled.shape[:2] == (6, views.count)
+    assert second.pooled.dtype == torch.float32
+    assert second.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_the_default_backbones_features_come_back_bit_for_bit_and_are_those_of_explaining(
@@ -67,29 +67,34 @@ def test_the_default_backbones_features_come_back_bit_for_bit_and_are_those_of_e
 def test_the_first_view_is_the_evaluation_crop_whatever_the_number_of_views(
     model: DualBranch, images: LabelledImages
 ) -> None:
-    one = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(1))
+    single = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(1))
     for index, sample in enumerate(images.samples):
         crop = crop_image(sample.open(), model.preprocessing)
         direct = model.softmax_head.pooled(model.features(input_tensor(crop, model.preprocessing)))
-        torch.testing.assert_close(one.pooled[index], direct, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(single.pooled[index], direct, rtol=1e-5, atol=1e-6)
     three = pooled_features(model, images, INDEX_OF, Views(3), cache_folder=None)
-    torch.testing.assert_close(three.pooled[:, :1], one.pooled, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(three.pooled[:, :1], single.pooled, rtol=1e-5, atol=1e-6)
 
 
 def test_samples_of_classes_that_the_model_does_not_have_are_left_out(
     model: DualBranch, images: LabelledImages
 ) -> None:
-    found = pooled_features(model, images, {"b": 7}, cache_folder=None)
-    assert found.labels.tolist() == [7, 7, 7]
-    assert torch.equal(found.pooled, pooled_features(model, images, INDEX_OF, cache_folder=None).pooled[3:])
+    features = pooled_features(model, images, {"b": 7}, cache_folder=None)
+    assert features.labels.tolist() == [7, 7, 7]
+    assert torch.equal(features.pooled, pooled_features(model, images, INDEX_OF, cache_folder=None).pooled[3:])
 
 
 def test_progress_counts_every_picture(model: DualBranch, images: LabelledImages) -> None:
-    seen: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     pooled_features(
-        model, images, INDEX_OF, encoding=EncodingConfig(4), cache_folder=None, progress=lambda *done: seen.append(done)
+        model,
+        images,
+        INDEX_OF,
+        encoding=EncodingConfig(4),
+        cache_folder=None,
+        progress=lambda *step: steps.append(step),
     )
-    assert seen == [(4, 6), (6, 6)]
+    assert steps == [(4, 6), (6, 6)]
 
 
 def key_of(model: DualBranch, images: LabelledImages, views: Views | None = None) -> str:
@@ -112,17 +117,17 @@ def test_the_key_changes_with_a_single_weight_or_batch_norm_statistic_of_the_enc
 
 
 @pytest.mark.parametrize(
-    "changed",
+    "changes",
     [
         {"input_size_hw": (96, 96)}, {"resize_to": 80}, {"mean": (0.1, 0.5, 0.5)}, {"std": (0.1, 0.5, 0.5)},
         {"interpolation": "nearest"}, {"crop_mode": "squash"},
     ],
 )  # fmt: skip
 def test_the_key_changes_with_each_part_of_the_preprocessing(
-    model: DualBranch, images: LabelledImages, changed: dict, monkeypatch: pytest.MonkeyPatch
+    model: DualBranch, images: LabelledImages, changes: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = key_of(model, images)
-    monkeypatch.setattr(model, "preprocessing", replace(model.preprocessing, **changed))
+    monkeypatch.setattr(model, "preprocessing", replace(model.preprocessing, **changes))
     assert key_of(model, images) != before
 
 
@@ -156,10 +161,10 @@ def test_the_key_does_not_change_with_the_heads_or_with_which_index_a_class_has(
     other = DualBranch(classifier_from_timm("test_resnet", pretrained=False))
     other.encoder, other.preprocessing = model.encoder, model.preprocessing
     assert key_of(other, images) == key_of(model, images)
-    done = len(encodings)
-    found = pooled_features(model, images, {"a": 5, "b": 2}, cache_folder=cache)
-    assert len(encodings) == done
-    assert found.labels.tolist() == [5, 5, 5, 2, 2, 2]
+    count = len(encodings)
+    features = pooled_features(model, images, {"a": 5, "b": 2}, cache_folder=cache)
+    assert len(encodings) == count
+    assert features.labels.tolist() == [5, 5, 5, 2, 2, 2]
 
 
 def test_a_changed_picture_is_encoded_again(model: DualBranch, images: LabelledImages, cache: Path) -> None:
@@ -173,24 +178,24 @@ def test_a_changed_picture_is_encoded_again(model: DualBranch, images: LabelledI
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "fewer", "longer", "no list", "bad list"])
 def test_damaged_files_are_made_again(model: DualBranch, images: LabelledImages, cache: Path, damage: str) -> None:
     fresh = pooled_features(model, images, INDEX_OF, cache_folder=cache)
-    (stored,), (said,) = cache.glob("*.npy"), cache.glob("*.json")
+    (rows_file,), (notes_file,) = cache.glob("*.npy"), cache.glob("*.json")
     if damage == "cut":
-        stored.write_bytes(stored.read_bytes()[:200])
+        rows_file.write_bytes(rows_file.read_bytes()[:200])
     elif damage == "empty":
-        stored.write_bytes(b"")
+        rows_file.write_bytes(b"")
     elif damage == "other":
-        stored.write_bytes(b"not an array")
+        rows_file.write_bytes(b"not an array")
     elif damage == "fewer":
-        np.save(stored, np.load(stored)[:3])
+        np.save(rows_file, np.load(rows_file)[:3])
     elif damage == "longer":
-        stored.write_bytes(stored.read_bytes() + b"1234")
+        rows_file.write_bytes(rows_file.read_bytes() + b"1234")
     elif damage == "no list":
-        said.unlink()
+        notes_file.unlink()
     else:
-        said.write_text("{")
+        notes_file.write_text("{")
     assert equal(pooled_features(model, images, INDEX_OF, cache_folder=cache), fresh)
     assert equal(pooled_features(model, images, INDEX_OF, cache_folder=cache), fresh)
-    assert np.load(stored).shape[:2] == (6, 1)
+    assert np.load(rows_file).shape[:2] == (6, 1)
 
 
 def test_unreadable_files_are_left_out_and_listed_also_from_the_cache(
@@ -201,11 +206,11 @@ def test_unreadable_files_are_left_out_and_listed_also_from_the_cache(
     for sample in bad:
         sample.path.write_bytes(b"not a picture")
     for _ in range(2):
-        found = pooled_features(model, images, INDEX_OF, cache_folder=cache)
-        assert found.labels.tolist() == [0, 0, 1, 1]
-        torch.testing.assert_close(found.pooled, whole.pooled[[0, 2, 4, 5]], rtol=1e-5, atol=1e-6)
-        assert len(found.unreadable) == 2
-        for sample, sentence in zip(bad, found.unreadable, strict=True):
+        features = pooled_features(model, images, INDEX_OF, cache_folder=cache)
+        assert features.labels.tolist() == [0, 0, 1, 1]
+        torch.testing.assert_close(features.pooled, whole.pooled[[0, 2, 4, 5]], rtol=1e-5, atol=1e-6)
+        assert len(features.unreadable) == 2
+        for sample, sentence in zip(bad, features.unreadable, strict=True):
             assert sample.key in sentence
 
 
@@ -230,7 +235,7 @@ def test_runs_that_share_a_cache_folder_give_the_same_features(
         return pooled_features(model, images, INDEX_OF, views, cache_folder=cache)
 
     with ThreadPoolExecutor(6) as pool:
-        assert all(equal(found, fresh) for found in pool.map(run, range(12)))
+        assert all(equal(features, fresh) for features in pool.map(run, range(12)))
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
 
 
@@ -254,10 +259,10 @@ def test_a_full_disk_is_told_in_one_sentence_and_features_stay_in_memory(
     fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(2))
     notes: list[str] = []
     with no_file_above(128 + 4 * 96 * 3):
-        found = pooled_features(
+        features = pooled_features(
             model, images, INDEX_OF, cache_folder=cache, encoding=EncodingConfig(2), on_note=notes.append
         )
-    assert equal(found, fresh)
+    assert equal(features, fresh)
     (note,) = notes
     assert "File too large" in note
     assert "BSIG_CACHE" in note
@@ -270,8 +275,8 @@ def test_a_cache_folder_that_cannot_be_made_is_told_with_the_remedy(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     notes: list[str] = []
-    found = pooled_features(model, images, INDEX_OF, cache_folder=tmp_path / "file", on_note=notes.append)
-    assert equal(found, pooled_features(model, images, INDEX_OF, cache_folder=None))
+    features = pooled_features(model, images, INDEX_OF, cache_folder=tmp_path / "file", on_note=notes.append)
+    assert equal(features, pooled_features(model, images, INDEX_OF, cache_folder=None))
     assert "BSIG_CACHE" in notes[0]
 
 
@@ -302,18 +307,18 @@ def test_a_list_of_unreadable_files_that_cannot_be_written_leaves_no_features_th
 
     monkeypatch.setattr(feature_file, "write_json", no_list)
     notes: list[str] = []
-    found = pooled_features(model, images, INDEX_OF, cache_folder=cache, on_note=notes.append)
+    features = pooled_features(model, images, INDEX_OF, cache_folder=cache, on_note=notes.append)
     assert "No space left" in notes[0]
     assert list(cache.iterdir()) == []
-    assert equal(found, pooled_features(model, images, INDEX_OF, cache_folder=None))
+    assert equal(features, pooled_features(model, images, INDEX_OF, cache_folder=None))
 
 
 def test_stopping_ends_extraction_at_the_next_batch(model: DualBranch, images: LabelledImages, cache: Path) -> None:
-    seen: list[int] = []
+    counts: list[int] = []
     with pytest.raises(StoppedEarly, match="after 4 of 6 pictures were encoded"):
         pooled_features(
             model, images, INDEX_OF, encoding=EncodingConfig(2), cache_folder=cache,
-            progress=lambda done, _total: seen.append(done), should_stop=lambda: bool(seen) and seen[-1] == 4,
+            progress=lambda count, _total: counts.append(count), should_stop=lambda: bool(counts) and counts[-1] == 4,
         )  # fmt: skip
     assert list(cache.iterdir()) == []
 

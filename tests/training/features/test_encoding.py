@@ -23,8 +23,8 @@ INDEX_OF = {"a": 0, "b": 1}
 class SmallMemory:
     """An encoder whose device holds so many pictures at a time."""
 
-    def __init__(self, model: DualBranch, holds: int) -> None:
-        self.encode, self.holds, self.sizes = model.features, holds, []
+    def __init__(self, model: DualBranch, most: int) -> None:
+        self.encode, self.holds, self.sizes = model.features, most, []
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(inputs))
@@ -39,10 +39,10 @@ def test_out_of_memory_halves_the_batch_and_goes_on_saying_so(
     fresh = pooled_features(model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(5))
     small, notes = SmallMemory(model, 2), []
     monkeypatch.setattr(model, "features", small)
-    found = pooled_features(
+    features = pooled_features(
         model, images, INDEX_OF, cache_folder=None, encoding=EncodingConfig(5), on_note=notes.append
     )
-    torch.testing.assert_close(found.pooled, fresh.pooled, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(features.pooled, fresh.pooled, rtol=1e-5, atol=1e-6)
     assert notes == ["out of memory with 5 pictures at a time: going on with 2."]
     assert small.sizes == [5, 2, 2, 1, 1]  # once learnt, it is not tried again
     small.holds = 0
@@ -59,17 +59,17 @@ def test_pixels_are_normalised_as_for_explaining_bit_for_bit(images: LabelledIma
 
 
 def test_pictures_come_in_order_whatever_the_threads_and_none_runs_far_ahead() -> None:
-    started: list[int] = []
+    starts: list[int] = []
 
     def decode(index: int) -> np.ndarray | str:
-        started.append(index)
+        starts.append(index)
         time.sleep(0.002 * (index % 3))
         return f"{index} is bad" if index % 5 == 0 else np.full((1, 2, 3, 3), index, np.uint8)
 
-    seen: list[int] = []
-    for kept, crops, failed in decoded_batches(range(3, 40), decode, 4, threads=3):
-        assert max(started) <= 3 + len(seen) + 4 * 3  # this batch and two ahead
-        assert crops[:, 0, 0, 0].tolist() == kept
+    indices: list[int] = []
+    for numbers, crops, failed in decoded_batches(range(3, 40), decode, 4, threads=3):
+        assert max(starts) <= 3 + len(indices) + 4 * 3  # this batch and two ahead
+        assert crops[:, 0, 0, 0].tolist() == numbers
         assert failed == {index: f"{index} is bad" for index in failed}
-        seen += sorted([*kept, *failed])
-    assert seen == list(range(3, 40))
+        indices += sorted([*numbers, *failed])
+    assert indices == list(range(3, 40))

@@ -71,8 +71,8 @@ def test_rows_written_in_parts_are_numpys_file_bit_for_bit(tmp_path: Path) -> No
         assert read_features(tmp_path / "x.npy", 1000, 2) is None  # not there before it is whole
         file.publish({3: "broken", 9: "gone", 11: "cut", 12: "cut"})
     assert np.array_equal(np.load(tmp_path / "x.npy"), rows(996))
-    found, unreadable = read_features(tmp_path / "x.npy", 1000, 2)
-    assert np.array_equal(found, rows(996))
+    content, unreadable = read_features(tmp_path / "x.npy", 1000, 2)
+    assert np.array_equal(content, rows(996))
     assert unreadable == {3: "broken", 9: "gone", 11: "cut", 12: "cut"}
     assert names_in(tmp_path) == ["x.json", "x.npy"]
 
@@ -91,10 +91,10 @@ def test_a_large_file_is_mapped_and_never_changed_through_the_map(
 ) -> None:
     path = stored(tmp_path / "x.npy")
     monkeypatch.setattr(feature_file, "IN_MEMORY_BYTES", 10)
-    found, _ = read_features(path, 7, 2)
-    assert not found.flags.owndata
+    content, _ = read_features(path, 7, 2)
+    assert not content.flags.owndata
     before = path.read_bytes()
-    found[0] = 9
+    content[0] = 9
     assert path.read_bytes() == before
 
 
@@ -116,9 +116,9 @@ def test_a_file_in_use_stays_until_it_is_let_go(tmp_path: Path, monkeypatch: pyt
     size = path.stat().st_size
     monkeypatch.setattr(feature_file, "IN_MEMORY_BYTES", 10)
     monkeypatch.setenv("BSIG_CACHE_GB", str(1.5 * size / 1e9))
-    found, _ = read_features(path, 7, 2)
-    view = found[2:4]
-    del found
+    content, _ = read_features(path, 7, 2)
+    view = content[2:4]
+    del content
     make_room(tmp_path, size)
     assert path.exists()
     assert np.array_equal(view, rows(7)[2:4])

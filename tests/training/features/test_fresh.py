@@ -43,7 +43,7 @@ def images(tmp_path: Path) -> LabelledImages:
 def test_a_fresh_crop_is_a_window_of_the_squashed_picture_or_its_mirror() -> None:
     source, preprocessing = picture("red", 0, (120, 90)), Preprocessing((56, 28), 64, interpolation="bilinear")
     squashed = np.asarray(source.resize((32, 64), Image.Resampling.BILINEAR))
-    seen = set()
+    windows = set()
     for epoch in range(40):
         crop = np.asarray(fresh_view(source, preprocessing, 3, epoch, 5))
         places = [
@@ -54,20 +54,20 @@ def test_a_fresh_crop_is_a_window_of_the_squashed_picture_or_its_mirror() -> Non
             if np.array_equal(squashed[top : top + 56, left : left + 28][:, :: -1 if mirrored else 1], crop)
         ]
         assert len(places) == 1
-        seen.add(places[0])
-    assert len(seen) > 20
-    assert {mirrored for _, _, mirrored in seen} == {False, True}
-    assert {0, 8} <= {top for top, _, _ in seen}
+        windows.add(places[0])
+    assert len(windows) > 20
+    assert {mirrored for _, _, mirrored in windows} == {False, True}
+    assert {0, 8} <= {top for top, _, _ in windows}
 
 
 def test_each_epoch_sees_other_crops_and_the_same_seed_the_same_ones(model: DualBranch, images: LabelledImages) -> None:
-    features, again = FreshFeatures(model, images, INDEX_OF), FreshFeatures(model, images, INDEX_OF)
-    chosen = torch.tensor([7, 2, 4])
-    pooled, labels = features.batch(chosen, 0)
+    features, second = FreshFeatures(model, images, INDEX_OF), FreshFeatures(model, images, INDEX_OF)
+    numbers = torch.tensor([7, 2, 4])
+    pooled, labels = features.batch(numbers, 0)
     assert labels.tolist() == [1, 0, 0]
-    assert torch.equal(again.batch(chosen, 0)[0], pooled)
-    assert not torch.equal(features.batch(chosen, 1)[0], pooled)
-    assert not torch.equal(FreshFeatures(model, images, INDEX_OF, seed=1).batch(chosen, 0)[0], pooled)
+    assert torch.equal(second.batch(numbers, 0)[0], pooled)
+    assert not torch.equal(features.batch(numbers, 1)[0], pooled)
+    assert not torch.equal(FreshFeatures(model, images, INDEX_OF, seed=1).batch(numbers, 0)[0], pooled)
     crop = fresh_view(images.samples[2].open(), model.preprocessing, 0, 0, 2)
     inputs = normalised(torch.from_numpy(np.array(crop)[None]), model.preprocessing)
     direct = model.softmax_head.pooled(model.features(inputs))
@@ -84,17 +84,17 @@ def test_figures_are_those_of_the_evaluation_crop(model: DualBranch, images: Lab
 def test_a_run_broken_off_goes_on_to_the_unbroken_one(
     model: DualBranch, images: LabelledImages, tmp_path: Path
 ) -> None:
-    config, asked = TrainingConfig(epochs=3, batch_size=4), []
+    config, calls = TrainingConfig(epochs=3, batch_size=4), []
 
     def stop() -> bool:
-        asked.append(1)
-        return len(asked) > 5
+        calls.append(1)
+        return len(calls) > 5
 
     def run(**options: object) -> torch.Tensor:
         features = FreshFeatures(model, images, INDEX_OF)
         state_file = tmp_path / "state.safetensors"
-        found = train_sigmoid_branch(model.softmax_head, features, config, state_file=state_file, **options)
-        return found.head.last_linear.weight
+        result = train_sigmoid_branch(model.softmax_head, features, config, state_file=state_file, **options)
+        return result.head.last_linear.weight
 
     whole = run()
     run(should_stop=stop)
@@ -111,7 +111,7 @@ def test_pictures_that_cannot_be_read_are_left_out_of_their_step_and_listed(
     assert len(pooled) == 2
     assert features.batch(torch.tensor([2]), 0)[0].shape == (0, pooled.shape[1])
     assert len(features.unreadable) == 1
-    found = train_sigmoid_branch(model.softmax_head, features, TrainingConfig(epochs=1, batch_size=1))
-    assert torch.isfinite(found.head.last_linear.weight).all()
+    result = train_sigmoid_branch(model.softmax_head, features, TrainingConfig(epochs=1, batch_size=1))
+    assert torch.isfinite(result.head.last_linear.weight).all()
     with pytest.raises(InputError, match="none of the 0 pictures"):
         FreshFeatures(model, images, {})

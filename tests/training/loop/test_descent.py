@@ -39,9 +39,9 @@ def test_two_steps_are_nesterovs_by_hand() -> None:
             bias[c], bias_velocity[c] = reference.nesterov_step(
                 bias[c], bias_gradient[c], bias_velocity[c], 0.1, 0.9, 0.01
             )
-    found = train_sigmoid_branch(head, features, config).head.linear
-    assert_close(found.weight.double(), weight, FLOAT32)
-    assert_close(found.bias.double(), bias, FLOAT32)
+    result = train_sigmoid_branch(head, features, config).head.linear
+    assert_close(result.weight.double(), weight, FLOAT32)
+    assert_close(result.bias.double(), bias, FLOAT32)
 
 
 def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_falls_as_a_cosine() -> None:
@@ -49,13 +49,13 @@ def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_f
     config = TrainingConfig(epochs=4, learning_rate=0.2, batch_size=4, seed=9)
     rates, orders = [], []
     for epoch in range(4):
-        seen: list[Tensor] = []
+        batches: list[Tensor] = []
         for step in steps_of(features.count, config, epoch):
             pooled, labels = features.batch(step.pictures, epoch)
             rates.append(step.rate)
-            seen.append(pooled)
+            batches.append(pooled)
             assert len(pooled) == len(labels) <= 4
-        rows = torch.cat(seen)
+        rows = torch.cat(batches)
         view = features.pooled[:, epoch % 3]
         order = [int((view == row).all(dim=1).nonzero()) for row in rows]
         assert sorted(order) == list(range(11))
@@ -67,8 +67,8 @@ def test_every_epoch_sees_every_picture_once_in_its_turn_of_views_and_the_rate_f
 def test_a_loss_that_is_not_finite_in_the_first_epoch_is_refused_with_step_and_rate() -> None:
     features = toy_features()
     features = replace(features, pooled=1e38 * features.pooled)
-    said = r"the loss is (nan|inf) in epoch 1, step 1 of 8, at `learning_rate` 99; choose a smaller one\."
-    with pytest.raises(InputError, match=said):
+    sentence = r"the loss is (nan|inf) in epoch 1, step 1 of 8, at `learning_rate` 99; choose a smaller one\."
+    with pytest.raises(InputError, match=sentence):
         train_sigmoid_branch(toy_head(), features, TrainingConfig(epochs=20, learning_rate=99.0, batch_size=4))
 
 

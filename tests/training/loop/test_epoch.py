@@ -55,9 +55,9 @@ def test_very_large_logits_give_a_finite_loss() -> None:
 
 def test_the_figures_are_those_of_the_trained_head_on_the_first_view() -> None:
     head, features = toy_head(), toy_features()
-    found = train_sigmoid_branch(head, features, TrainingConfig(learning_rate=0.3))
-    weight = found.head.linear.weight.detach().double().numpy()
-    bias = found.head.linear.bias.detach().double().numpy()
+    result = train_sigmoid_branch(head, features, TrainingConfig(learning_rate=0.3))
+    weight = result.head.linear.weight.detach().double().numpy()
+    bias = result.head.linear.bias.detach().double().numpy()
     pooled, labels = features.pooled[:, 0].double().numpy(), features.labels.tolist()
     own, absent, hits = [], [], 0
     for row, label in zip(pooled, labels, strict=True):
@@ -65,7 +65,7 @@ def test_the_figures_are_those_of_the_trained_head_on_the_first_view() -> None:
         hits += int(logits.argmax() == label)
         for c, logit in enumerate(logits):
             (own if c == label else absent).append(1 / (1 + math.exp(-logit)))
-    last = found.history[-1]
+    last = result.history[-1]
     assert_close(last.sigmoid_accuracy, hits / len(labels), FLOAT32)
     assert_close(last.own_probability, sum(own) / len(own), FLOAT32)
     assert_close(last.absent_probability, sum(absent) / len(absent), FLOAT32)
@@ -77,16 +77,16 @@ def test_the_figures_are_those_of_the_trained_head_on_the_first_view() -> None:
 
 def test_held_out_pictures_are_measured_and_change_nothing() -> None:
     config, held_out = TrainingConfig(epochs=2, learning_rate=0.3), toy_features(images=11, views=1, seed=8)
-    found = trained(config, held_out=held_out)
-    assert torch.equal(found.head.linear.weight, trained(config).head.linear.weight)
-    logits = found.head.logits(held_out.pooled[:, 0]).detach()
-    last = found.history[-1]
+    result = trained(config, held_out=held_out)
+    assert torch.equal(result.head.linear.weight, trained(config).head.linear.weight)
+    logits = result.head.logits(held_out.pooled[:, 0]).detach()
+    last = result.history[-1]
     loss = reference.class_balanced_loss(logits.double().numpy(), held_out.labels[:, None].tolist(), CLASSES - 1)
     assert_close(last.held_out_loss, loss, FLOAT32)
     assert_close(last.held_out_sigmoid_accuracy, float((logits.argmax(1) == held_out.labels).sum()) / 11, FLOAT32)
     softmax = toy_head().logits(held_out.pooled[:, 0]).argmax(1)
     assert_close(last.held_out_softmax_accuracy, float((softmax == held_out.labels).sum()) / 11, FLOAT32)
-    assert len({epoch.held_out_softmax_accuracy for epoch in found.history}) == 1
+    assert len({epoch.held_out_softmax_accuracy for epoch in result.history}) == 1
     assert trained(config).history[-1].held_out_loss is None
 
 

@@ -20,8 +20,8 @@ from bsig.training.loop.epoch import Epoch
 from bsig.training.loop.train import train_sigmoid_branch
 
 
-def numbers_into(seen: list[int]) -> OnEpoch:
-    return lambda epoch, _head: seen.append(epoch.number)
+def numbers_into(numbers: list[int]) -> OnEpoch:
+    return lambda epoch, _head: numbers.append(epoch.number)
 
 
 class PowerCut(BaseException):
@@ -29,8 +29,8 @@ class PowerCut(BaseException):
 
 
 def run_until(epoch: int, config: TrainingConfig, state_file: Path) -> None:
-    def stop(done: Epoch, _head: PooledLinearHead) -> None:
-        if done.number == epoch:
+    def stop(end: Epoch, _head: PooledLinearHead) -> None:
+        if end.number == epoch:
             raise PowerCut
 
     with pytest.raises(PowerCut):
@@ -47,10 +47,10 @@ def test_a_run_broken_off_and_resumed_is_the_unbroken_one_bit_for_bit(
     for epoch in (1, 3, 5):
         state_file = tmp_path / str(epoch) / "state.safetensors"
         run_until(epoch, config, state_file)
-        seen: list[int] = []
-        found = trained(config, state_file=state_file, resume=True, on_epoch=numbers_into(seen))
-        assert same(found, expected)
-        assert seen == list(range(epoch + 1, 6))
+        numbers: list[int] = []
+        result = trained(config, state_file=state_file, resume=True, on_epoch=numbers_into(numbers))
+        assert same(result, expected)
+        assert numbers == list(range(epoch + 1, 6))
 
 
 def test_a_run_that_dies_while_keeping_its_state_goes_on_from_the_epoch_before(
@@ -84,7 +84,7 @@ def test_without_resume_an_old_state_plays_no_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "named"),
+    ("other", "name"),
     [
         ({"learning_rate": 0.2}, r"`learning_rate` (=0.03)"), ({"epochs": 9}, "`epochs` (=3)"),
         ({"branch": "shift"}, "`branch` (=full)"), ({"seed": 1}, "`seed` (=0)"),
@@ -92,26 +92,26 @@ def test_without_resume_an_old_state_plays_no_part(tmp_path: Path) -> None:
         ({"positive_weight": 2.0}, "`positive_weight` (=None)"),
     ],
 )  # fmt: skip
-def test_resuming_with_another_setting_is_refused_with_the_one_it_had(tmp_path: Path, other: dict, named: str) -> None:
+def test_resuming_with_another_setting_is_refused_with_the_one_it_had(tmp_path: Path, other: dict, name: str) -> None:
     state_file = tmp_path / "run" / "state.safetensors"
     run_until(1, TrainingConfig(), state_file)
     text = refusal(replace(TrainingConfig(), **other), state_file=state_file, resume=True)
-    assert named in text
+    assert name in text
     assert "--resume" in text
 
 
-@pytest.mark.parametrize("changed", ["softmax_head", "start", "pictures", "labels"])
-def test_resuming_on_another_head_or_other_pictures_is_refused(tmp_path: Path, changed: str) -> None:
+@pytest.mark.parametrize("part", ["softmax_head", "start", "pictures", "labels"])
+def test_resuming_on_another_head_or_other_pictures_is_refused(tmp_path: Path, part: str) -> None:
     state_file, config = tmp_path / "run" / "state.safetensors", TrainingConfig()
     run_until(1, config, state_file)
-    head = toy_head(5) if changed == "softmax_head" else toy_head()
+    head = toy_head(5) if part == "softmax_head" else toy_head()
     features = toy_features()
-    if changed == "pictures":
+    if part == "pictures":
         features.pooled[3, 0, 2] += 1e-3
-    if changed == "labels":
+    if part == "labels":
         features.labels[[0, 1]] = features.labels[[1, 0]]  # the same number of each
-    start = toy_head(5) if changed == "start" else None
-    with pytest.raises(InputError, match=f"`{changed}`"):
+    start = toy_head(5) if part == "start" else None
+    with pytest.raises(InputError, match=f"`{part}`"):
         train_sigmoid_branch(head, features, config, start=start, state_file=state_file, resume=True)
 
 
@@ -124,17 +124,17 @@ def test_a_damaged_state_is_refused_with_the_remedy(tmp_path: Path, damage: str)
     elif damage == "empty":
         state_file.write_bytes(b"")
     else:
-        told = {"settings": "{}", "history": json.dumps([{"number": 1}])} if damage == "bad history" else None
-        save_file(load_file(state_file), state_file, metadata=told)
+        metadata = {"settings": "{}", "history": json.dumps([{"number": 1}])} if damage == "bad history" else None
+        save_file(load_file(state_file), state_file, metadata=metadata)
     assert "is damaged" in refusal(config, state_file=state_file, resume=True)
 
 
 def test_a_state_of_a_version_before_held_out_figures_is_still_read(tmp_path: Path) -> None:
     state_file, config = tmp_path / "state.safetensors", TrainingConfig(epochs=3, learning_rate=0.1)
     run_until(2, config, state_file)
-    with safe_open(state_file, framework="pt") as stored:
-        told = stored.metadata()
+    with safe_open(state_file, framework="pt") as file:
+        metadata = file.metadata()
     old = [{key: value for key, value in epoch.items() if not key.startswith("held_out")} for epoch in
-           json.loads(told["history"])]  # fmt: skip
-    save_file(load_file(state_file), state_file, metadata={**told, "history": json.dumps(old)})
+           json.loads(metadata["history"])]  # fmt: skip
+    save_file(load_file(state_file), state_file, metadata={**metadata, "history": json.dumps(old)})
     assert same(trained(config, state_file=state_file, resume=True), trained(config))

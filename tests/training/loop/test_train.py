@@ -23,12 +23,12 @@ def test_training_leaves_the_softmax_head_and_the_features_bit_identical(branch:
     head, features = toy_head(), toy_features()
     before = {key: value.clone() for key, value in head.state_dict().items()}
     pooled = features.pooled.clone()
-    found = train_sigmoid_branch(head, features, TrainingConfig(branch=branch, learning_rate=0.3))
+    result = train_sigmoid_branch(head, features, TrainingConfig(branch=branch, learning_rate=0.3))
     assert all(torch.equal(value, before[key]) for key, value in head.state_dict().items())
     assert not any(parameter.requires_grad for parameter in head.parameters())
     assert torch.equal(features.pooled, pooled)
-    assert not torch.equal(found.head.linear.weight, head.linear.weight)
-    assert found.head.linear.weight.data_ptr() != head.linear.weight.data_ptr()
+    assert not torch.equal(result.head.linear.weight, head.linear.weight)
+    assert result.head.linear.weight.data_ptr() != head.linear.weight.data_ptr()
 
 
 @pytest.mark.parametrize("branch", ["full", "shift"])
@@ -71,11 +71,11 @@ def test_a_stopped_run_is_that_of_its_finished_epochs_and_goes_on_to_the_unbroke
     whole = trained(config, on_epoch=lambda _epoch, head: heads.append(head))
     for steps, finished in ((8, 1), (11, 1), (15, 1), (16, 2), (39, 4)):
         state_file = tmp_path / f"{steps}.safetensors"
-        found = trained(config, state_file=state_file, should_stop=AskedAfter(steps))
-        assert found.stopped == f"stopped on request before epoch {finished + 1}, step {steps % 8 + 1} of 8."
-        assert found.history == whole.history[:finished]
-        assert torch.equal(found.head.linear.weight, heads[finished - 1].linear.weight)
-        assert torch.equal(found.head.linear.bias, heads[finished - 1].linear.bias)
+        result = trained(config, state_file=state_file, should_stop=AskedAfter(steps))
+        assert result.stopped == f"stopped on request before epoch {finished + 1}, step {steps % 8 + 1} of 8."
+        assert result.history == whole.history[:finished]
+        assert torch.equal(result.head.linear.weight, heads[finished - 1].linear.weight)
+        assert torch.equal(result.head.linear.bias, heads[finished - 1].linear.bias)
         assert same(trained(config, state_file=state_file, resume=True), whole)
     assert trained(config, should_stop=AskedAfter(40)).stopped is None
 
@@ -97,31 +97,31 @@ class DamagedFrom:
         self.count, self.unreadable, self.processes = self.toy.count, (), ALONE
         self.first_views, self.identity = self.toy.first_views, self.toy.identity
 
-    def batch(self, chosen: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        pooled, labels = self.toy.batch(chosen, epoch)
-        return (pooled + (math.nan if epoch + 1 >= self.epoch and 3 in chosen else 0), labels)
+    def batch(self, numbers: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        pooled, labels = self.toy.batch(numbers, epoch)
+        return (pooled + (math.nan if epoch + 1 >= self.epoch and 3 in numbers else 0), labels)
 
 
 def test_a_loss_that_is_not_finite_later_keeps_the_last_good_epoch_and_says_where_it_broke() -> None:
     config = TrainingConfig(epochs=5, learning_rate=0.1, batch_size=4)
     whole, heads = toy_features(), []
     train_sigmoid_branch(toy_head(), whole, config, on_epoch=lambda _epoch, head: heads.append(head))
-    found = train_sigmoid_branch(toy_head(), DamagedFrom(3), config)
-    assert torch.equal(found.head.linear.weight, heads[1].linear.weight)
-    assert [epoch.number for epoch in found.history] == [1, 2]
+    result = train_sigmoid_branch(toy_head(), DamagedFrom(3), config)
+    assert torch.equal(result.head.linear.weight, heads[1].linear.weight)
+    assert [epoch.number for epoch in result.history] == [1, 2]
     order = torch.randperm(31, generator=torch.Generator().manual_seed(2)).tolist()
     step = order.index(3) // 4
     rate = 0.1 * (1 + math.cos(math.pi * (16 + step) / 40)) / 2
-    assert found.stopped == (
+    assert result.stopped == (
         f"the loss is nan in epoch 3, step {step + 1} of 8, at `learning_rate` {rate:.3g}; choose a smaller one."
     )
 
 
 def test_the_head_of_each_epoch_is_a_frozen_copy() -> None:
     heads: list[PooledLinearHead] = []
-    found = trained(TrainingConfig(epochs=3, learning_rate=0.1), on_epoch=lambda _epoch, head: heads.append(head))
+    result = trained(TrainingConfig(epochs=3, learning_rate=0.1), on_epoch=lambda _epoch, head: heads.append(head))
     assert not any(parameter.requires_grad for head in heads for parameter in head.parameters())
-    assert torch.equal(heads[2].linear.weight, found.head.linear.weight)
+    assert torch.equal(heads[2].linear.weight, result.head.linear.weight)
     assert not torch.equal(heads[0].linear.weight, heads[1].linear.weight)
 
 
@@ -140,9 +140,9 @@ def test_a_softmax_head_from_zero_has_no_shared_component() -> None:
 
 
 def test_a_softmax_head_is_the_same_for_the_same_seed() -> None:
-    one, other, third = (fit_softmax_head(toy_features(), CLASSES, epochs=3, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(one.linear.weight, other.linear.weight)
-    assert not torch.equal(one.linear.weight, third.linear.weight)
+    first, second, third = (fit_softmax_head(toy_features(), CLASSES, epochs=3, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.linear.weight, second.linear.weight)
+    assert not torch.equal(first.linear.weight, third.linear.weight)
 
 
 def test_a_softmax_head_whose_loss_is_not_finite_is_refused() -> None:

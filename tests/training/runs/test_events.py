@@ -50,9 +50,9 @@ def test_events_are_read_once_and_those_of_another_run_of_the_name_are_its_own(t
     assert [event["text"] for event in runs.read("x").events] == ["one\u2028line", "two", "three"]
     change_state(folder, standing="stopped")
     runs.delete("x")
-    again = runs.create("x", REQUESTS[0])
+    second = runs.create("x", REQUESTS[0])
     for number in range(9):
-        add_event(again, "note", text=f"longer than before {number}")
+        add_event(second, "note", text=f"longer than before {number}")
     assert len(runs.read("x").events) == 9
 
 

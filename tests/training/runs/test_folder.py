@@ -82,16 +82,16 @@ def test_a_folder_of_the_version_before_still_opens(runs: RunFolder) -> None:
 
 def test_settings_that_break_a_rule_are_refused_when_read(runs: RunFolder) -> None:
     folder = runs.create("mine", REQUESTS[0])
-    said = json.loads((folder / REQUEST).read_text())
-    said["config"]["training"]["epochs"] = 0
-    (folder / REQUEST).write_text(json.dumps(said))
+    request = json.loads((folder / REQUEST).read_text())
+    request["config"]["training"]["epochs"] = 0
+    (folder / REQUEST).write_text(json.dumps(request))
     with pytest.raises(InputError, match=r"run 'mine' is damaged .*epochs"):
         runs.read("mine")
     assert runs.read_all() == []
 
 
 @pytest.mark.parametrize(
-    ("wanted", "name"),
+    ("wish", "name"),
     [
         ("my run", "my-run"),
         ("../../etc/passwd", "etc-passwd"),
@@ -100,18 +100,18 @@ def test_settings_that_break_a_rule_are_refused_when_read(runs: RunFolder) -> No
         ("é!", "finetune"),
     ],
 )
-def test_any_wish_becomes_a_name_inside_the_folder(runs: RunFolder, wanted: str, name: str) -> None:
-    folder = runs.create(wanted, REQUESTS[0])
+def test_any_wish_becomes_a_name_inside_the_folder(runs: RunFolder, wish: str, name: str) -> None:
+    folder = runs.create(wish, REQUESTS[0])
     assert folder == runs.runs / name
-    assert runs.create(wanted, REQUESTS[0]).name == f"{name}-2"
+    assert runs.create(wish, REQUESTS[0]).name == f"{name}-2"
     (runs.checkpoints / f"{name}-3").mkdir(parents=True)
-    assert runs.create(wanted, REQUESTS[0]).name == f"{name}-4"
+    assert runs.create(wish, REQUESTS[0]).name == f"{name}-4"
 
 
 @given(wanted=st.text(max_size=60))
-def test_no_wish_escapes(tmp_path_factory: pytest.TempPathFactory, wanted: str) -> None:
+def test_no_wish_escapes(tmp_path_factory: pytest.TempPathFactory, wish: str) -> None:
     runs = RunFolder(tmp_path_factory.mktemp("runs"))
-    assert runs.create(wanted, REQUESTS[0]).parent == runs.runs
+    assert runs.create(wish, REQUESTS[0]).parent == runs.runs
 
 
 def test_a_taken_name_is_not_given_again(runs: RunFolder) -> None:
@@ -152,15 +152,15 @@ def test_threads_that_change_a_state_at_once_lose_none_of_it(runs: RunFolder) ->
     changes = [{"epochs_done": 7}, {"sentence": "seven"}, {"phase": "saving"}, {"ended": 7.0}]
     start, failed = threading.Barrier(len(changes)), []
 
-    def change(wanted: dict[str, object]) -> None:
+    def change(values: dict[str, object]) -> None:
         start.wait()
         try:
             for _ in range(60):
-                change_state(folder, **wanted)
+                change_state(folder, **values)
         except OSError as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=change, args=(wanted,)) for wanted in changes]
+    threads = [threading.Thread(target=change, args=(values,)) for values in changes]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -217,8 +217,8 @@ def test_the_mark_to_stop(runs: RunFolder) -> None:
 
 def test_a_lock_is_held_while_its_block_runs(tmp_path: Path) -> None:
     assert not is_locked(tmp_path)
-    with locked(tmp_path) as mine:
-        assert mine
+    with locked(tmp_path) as is_mine:
+        assert is_mine
         assert is_locked(tmp_path)
         with locked(tmp_path) as second:
             assert not second

@@ -33,9 +33,9 @@ def test_the_probes_map_is_the_explainers(
         (perturbed_model.sigmoid_head, explanation.sigmoid),
         (perturbed_model.softmax_head, explanation.softmax),
     ):
-        found = probe.picture_map(head)
-        assert found is not None
-        assert_close(found, evidence.map, FLOAT32)
+        probe_map = probe.picture_map(head)
+        assert probe_map is not None
+        assert_close(probe_map, evidence.map, FLOAT32)
 
 
 def test_areas_are_the_mean_over_pictures_and_classes_of_cells_above_zero(
@@ -52,8 +52,8 @@ def test_areas_are_the_mean_over_pictures_and_classes_of_cells_above_zero(
         areas = [encoded.explain(index).sigmoid.positive_area for index in classes]
         own.append(areas[0])
         absent.append(sum(areas[1:]) / ABSENT_PER_PICTURE)
-    found = probe.areas(perturbed_model.sigmoid_head)
-    assert_close(torch.tensor([found.own, found.absent]), torch.tensor([sum(own) / 3, sum(absent) / 3]), FLOAT32)
+    result = probe.areas(perturbed_model.sigmoid_head)
+    assert_close(torch.tensor([result.own, result.absent]), torch.tensor([sum(own) / 3, sum(absent) / 3]), FLOAT32)
 
 
 def test_few_classes_a_class_that_is_not_there_and_no_picture_at_all(

@@ -25,14 +25,14 @@ def test_the_probes_pictures_share_one_scale_over_all_epochs(tmp_path: Path) -> 
         np.save(folder / MAPS / f"{name}.npy", grid)
     run = runs.read("probe")
     assert probe_epochs(run) == [0, 1, 2]
-    drawn = [pictures for epoch in (0, 1, 2, 99) if (pictures := probe_pictures(run, epoch))]
-    assert [pictures.epoch for pictures in drawn] == [0, 1, 2, 2]  # beyond the last: the last
-    assert [pictures.limit for pictures in drawn] == [drawn[0].limit] * 4
-    assert drawn[2].sigmoid.tobytes() == drawn[3].sigmoid.tobytes()
-    brightness = [np.asarray(pictures.sigmoid, float)[224, 224].sum() for pictures in drawn[:3]]
+    answers = [pictures for epoch in (0, 1, 2, 99) if (pictures := probe_pictures(run, epoch))]
+    assert [pictures.epoch for pictures in answers] == [0, 1, 2, 2]  # beyond the last: the last
+    assert [pictures.limit for pictures in answers] == [answers[0].limit] * 4
+    assert answers[2].sigmoid.tobytes() == answers[3].sigmoid.tobytes()
+    brightness = [np.asarray(pictures.sigmoid, float)[224, 224].sum() for pictures in answers[:3]]
     assert brightness[1] > brightness[2] > brightness[0]
-    assert "after epoch 2: positive evidence on 2 %" in drawn[2].sigmoid_text
-    assert len({pictures.softmax.tobytes() for pictures in drawn}) == 1
+    assert "after epoch 2: positive evidence on 2 %" in answers[2].sigmoid_text
+    assert len({pictures.softmax.tobytes() for pictures in answers}) == 1
 
 
 def test_a_run_without_a_probe_has_no_pictures(tmp_path: Path) -> None:

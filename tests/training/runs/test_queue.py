@@ -38,13 +38,13 @@ LONG = 4000  # epochs: minutes, so that a run is surely still going when it is s
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunQueue]:
     """One line, and one worker that these tests share."""
-    made = queue_of(tmp_path_factory.mktemp("app"))
-    made.warm_up()
-    yield made
-    made.close()
+    new_queue = queue_of(tmp_path_factory.mktemp("app"))
+    new_queue.warm_up()
+    yield new_queue
+    new_queue.close()
 
 
-def asked(
+def submit_run(
     queue: RunQueue, name: str, epochs: int, *, data: str = "bundled", address: str = "shipped", **settings: Any
 ) -> str:
     """A run in line; with the cat as its probe."""
@@ -56,11 +56,11 @@ def asked(
     return folder.name
 
 
-def until(queue: RunQueue, name: str, holds: Callable[[Run], bool]) -> Run:
+def until(queue: RunQueue, name: str, condition: Callable[[Run], bool]) -> Run:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         run = queue.folder.read(name)
-        if holds(run):
+        if condition(run):
             return run
         time.sleep(0.02)
     raise AssertionError(f"run '{name}' is still {queue.folder.read(name).state}")
@@ -82,7 +82,7 @@ def test_a_run_leaves_a_checkpoint_curves_and_the_probe_after_every_epoch(
     queue: RunQueue, default_classifier: Classifier
 ) -> None:
     before = state_sha256(default_classifier.head)
-    run = ended(queue, asked(queue, "short", 3, learning_rate=0.2))
+    run = ended(queue, submit_run(queue, "short", 3, learning_rate=0.2))
     assert (run.state.standing, run.state.epochs_done, run.state.checkpoint) == ("finished", 3, "short")
     assert [epoch["number"] for epoch in run.epochs()] == [0, 1, 2, 3]
     areas = [epoch["absent_area"] for epoch in run.epochs()]
@@ -98,8 +98,8 @@ def test_a_run_leaves_a_checkpoint_curves_and_the_probe_after_every_epoch(
 
 
 def test_two_at_once_are_made_one_after_the_other_and_the_second_says_its_place(queue: RunQueue) -> None:
-    first = asked(queue, "first", LONG)
-    second = asked(queue, "second", 1)
+    first = submit_run(queue, "first", LONG)
+    second = submit_run(queue, "second", 1)
     until(queue, first, lambda run: run.state.standing == "running")
     assert (queue.position(first), queue.position(second)) == (0, 1)
     assert queue.folder.read(second).state.standing == "queued"
@@ -113,7 +113,7 @@ def test_two_at_once_are_made_one_after_the_other_and_the_second_says_its_place(
 
 
 def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> None:
-    name = asked(queue, "stopped", LONG)
+    name = submit_run(queue, "stopped", LONG)
     until(queue, name, lambda run: run.state.epochs_done >= 2)
     asked_at = time.time()
     queue.stop(name)
@@ -122,14 +122,14 @@ def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> 
     assert run.state.ended - asked_at < 30  # type: ignore[operator]
     assert run.state.standing == "stopped"
     model = load_checkpoint(queue.folder.checkpoints / name)
-    done = run.state.epochs_done
-    assert model.metadata["training"]["finished_epochs"] == done == len(model.metadata["history"]) >= 2
+    epochs = run.state.epochs_done
+    assert model.metadata["training"]["finished_epochs"] == epochs == len(model.metadata["history"]) >= 2
 
 
 def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
     queue: RunQueue, tmp_path: Path
 ) -> None:
-    name = asked(queue, "zip", LONG, data="zip", address="later", batch_size=4)
+    name = submit_run(queue, "zip", LONG, data="zip", address="later", batch_size=4)
     queue.stop(name)
     ended(queue, name)
     folder = queue.folder.folder(name)
@@ -143,7 +143,7 @@ def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
     assert run.state.standing == "stopped"
     assert (folder / "data").is_dir()
     queue.resume(name)
-    until(queue, name, lambda again: again.state.epochs_done > run.state.epochs_done)
+    until(queue, name, lambda second: second.state.epochs_done > run.state.epochs_done)
     queue.stop(name)
     assert ended(queue, name).state.standing == "stopped"
 
@@ -162,14 +162,14 @@ def test_a_run_that_is_stopped_before_it_is_in_line_does_not_begin(queue: RunQue
     queue.stop("early")  # while its pictures are still unpacked, say
     queue.submit("early")
     assert queue.position("early") is None
-    asked(queue, "later", 1)
+    submit_run(queue, "later", 1)
     until(queue, "later", lambda run: run.state.standing in ENDED)
     early = queue.folder.read("early").state
     assert (early.standing, early.started) == ("stopped", None)
 
 
 def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
-    first, second = asked(queue, "goes", LONG), asked(queue, "waits", 1)
+    first, second = submit_run(queue, "goes", LONG), submit_run(queue, "waits", 1)
     queue.stop(second)
     assert queue.folder.read(second).state.standing == "stopped"
     assert queue.position(second) is None
@@ -179,9 +179,9 @@ def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
 
 @pytest.mark.nightly
 def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothing_had_happened(queue: RunQueue) -> None:
-    whole = ended(queue, asked(queue, "whole", 40))
+    whole = ended(queue, submit_run(queue, "whole", 40))
     assert whole.state.standing == "finished"
-    name = asked(queue, "killed", 40)
+    name = submit_run(queue, "killed", 40)
     until(queue, name, lambda run: run.state.epochs_done >= 2)
     os.kill(worker_pid(queue), signal.SIGKILL)
     run = ended(queue, name)
@@ -192,32 +192,32 @@ def test_killed_in_the_middle_it_is_interrupted_and_resumed_it_ends_as_if_nothin
     queue.resume(name)
     run = ended(queue, name)
     assert (run.state.standing, run.state.epochs_done) == ("finished", 40)
-    expected, found = tensors(queue, "whole"), tensors(queue, name)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    expected, actual = tensors(queue, "whole"), tensors(queue, name)
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[key], actual[key]) for key in expected)
     assert [epoch["number"] for epoch in run.epochs()] == list(range(41))
 
 
 @pytest.mark.nightly
 def test_a_loss_that_is_no_number_keeps_the_last_good_epoch_and_says_when(queue: RunQueue) -> None:
     # One step an epoch; each multiplies the weights by about -80, until float32 ends.
-    run = ended(queue, asked(queue, "explodes", 200, learning_rate=90.0, weight_decay=0.9, batch_size=1000))
+    run = ended(queue, submit_run(queue, "explodes", 200, learning_rate=90.0, weight_decay=0.9, batch_size=1000))
     assert run.state.standing == "failed"
     assert "learning_rate" in run.state.sentence
-    kept = load_checkpoint(queue.folder.checkpoints / "explodes")
-    assert kept.metadata["training"]["finished_epochs"] == run.state.epochs_done >= 1
-    after = ended(queue, asked(queue, "after", 1))
+    checkpoint = load_checkpoint(queue.folder.checkpoints / "explodes")
+    assert checkpoint.metadata["training"]["finished_epochs"] == run.state.epochs_done >= 1
+    after = ended(queue, submit_run(queue, "after", 1))
     assert after.state.standing == "finished"
 
 
 def test_bad_data_fails_in_one_sentence_and_the_next_run_is_made(queue: RunQueue, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    run = ended(queue, asked(queue, "empty", 1, data="folder", address=str(tmp_path / "empty")))
+    run = ended(queue, submit_run(queue, "empty", 1, data="folder", address=str(tmp_path / "empty")))
     assert run.state.standing == "failed"
     assert "no labelled pictures" in run.state.sentence
     folders = class_folders(tmp_path / "data", {"n01440764": "red", "n03445777": "green", "unicorn": "blue"}, count=6)
     (folders / "n01440764" / "broken.png").write_text("no picture")
-    run = ended(queue, asked(queue, "pictures", 2, data="folder", address=str(folders)))
+    run = ended(queue, submit_run(queue, "pictures", 2, data="folder", address=str(folders)))
     assert run.state.standing == "finished"
     assert any("broken.png" in note for note in run.notes())
     assert any("unicorn" in note for note in run.notes())
@@ -240,7 +240,7 @@ def test_a_run_that_takes_longer_than_it_may_is_stopped_and_keeps_its_epochs(que
 
 def test_runs_of_two_folders_stand_in_one_line(queue: RunQueue, tmp_path: Path) -> None:
     other = queue.beside(RunFolder(tmp_path))
-    first, second = asked(queue, "same name", LONG), asked(other, "same name", 1)
+    first, second = submit_run(queue, "same name", LONG), submit_run(other, "same name", 1)
     assert first == second
     until(queue, first, lambda run: run.state.standing == "running")
     assert (queue.position(first), other.position(second)) == (0, 1)
@@ -255,11 +255,11 @@ def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cu
     first = queue_of(tmp_path)
     second = queue_of(tmp_path)
     try:
-        left = first.folder.create("left", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START))).name
+        name = first.folder.create("left", RunRequest("bundled", "shipped", FinetuneConfig(start_from=START))).name
         time.sleep(1.2)  # the second looks once a second
-        assert second.folder.read(left).state.standing == "queued"
+        assert second.folder.read(name).state.standing == "queued"
         first.close()
-        assert until(second, left, lambda run: run.state.standing == "interrupted")
+        assert until(second, name, lambda run: run.state.standing == "interrupted")
     finally:
         second.close()
 
@@ -267,7 +267,7 @@ def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cu
 def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(tmp_path: Path) -> None:
     queue = queue_of(tmp_path)
     try:
-        name = asked(queue, "orphan", LONG)
+        name = submit_run(queue, "orphan", LONG)
         until(queue, name, lambda run: run.state.epochs_done >= 1)
         process = queue._lanes["cpu"]._worker._process  # type: ignore[union-attr]
         process.stdin.close()  # what the kernel does when the app dies  # type: ignore[union-attr]

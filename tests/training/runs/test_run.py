@@ -50,8 +50,8 @@ def test_a_request_without_later_entries_gets_their_defaults() -> None:
 def test_epochs_are_in_order_and_notes_are_said_once() -> None:
     events = [{"kind": "epoch", "number": number} for number in (2, 0, 1)]
     notes = [{"kind": "note", "text": text} for text in ("one", "two", "one")]
-    made = run(RunState(), *events, *notes)
-    assert [epoch["number"] for epoch in made.epochs()] == [0, 1, 2]
-    assert made.notes() == ["one", "two"]
-    assert made.last("note") == {"kind": "note", "text": "one"}
-    assert made.last("start") is None
+    result = run(RunState(), *events, *notes)
+    assert [epoch["number"] for epoch in result.epochs()] == [0, 1, 2]
+    assert result.notes() == ["one", "two"]
+    assert result.last("note") == {"kind": "note", "text": "one"}
+    assert result.last("start") is None

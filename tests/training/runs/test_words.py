@@ -30,8 +30,8 @@ def test_remaining_time_of_training_counts_epochs_of_this_turn_alone() -> None:
 
 
 def test_a_resumed_run_goes_on_from_what_is_kept_not_from_zero() -> None:
-    resumed = RunState("running", phase="training", epochs_done=2)
-    at = progress(run(resumed, {"kind": "phase", "at": 0.0}, {"kind": "epoch", "at": 1.0, "number": 0}))
+    state = RunState("running", phase="training", epochs_done=2)
+    at = progress(run(state, {"kind": "phase", "at": 0.0}, {"kind": "epoch", "at": 1.0, "number": 0}))
     assert (at.share, at.words, at.seconds_left) == (2 / 3, "epoch 2 of 3", None)
 
 

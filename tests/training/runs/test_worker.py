@@ -97,13 +97,13 @@ def test_a_worker_leaves_a_run_that_another_is_making(tmp_path: Path, monkeypatc
 def test_a_worker_waits_for_those_who_only_look_whether_the_run_is_being_made(tmp_path: Path) -> None:
     runs = RunFolder(tmp_path)
     folder = runs.create("run", RunRequest("folder", str(tmp_path / "none"), REQUESTS[0].config))
-    has_lock, seen = threading.Event(), []
+    has_lock, answers = threading.Event(), []
 
     def look() -> None:
         with locked(folder):
             has_lock.set()
             time.sleep(0.1)
-        seen.append(is_locked(folder))
+        answers.append(is_locked(folder))
 
     looking = threading.Thread(target=look)
     looking.start()

@@ -40,29 +40,31 @@ PATIENCE_S = 240.0
 @pytest.fixture(scope="module")
 def front_matter() -> dict[str, Any]:
     """The lines between the first two `---` of the README: `key: value`, and lists."""
-    said: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     key = ""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.startswith("---\n")
     for line in text.split("---\n", 2)[1].splitlines():
         if line.startswith("  - "):
-            said[key].append(line.removeprefix("  - "))
+            entries[key].append(line.removeprefix("  - "))
         else:
             key, _, value = line.partition(":")
-            said[key] = value.strip().strip('"') or []
-    return said
+            entries[key] = value.strip().strip('"') or []
+    return entries
 
 
 def requirements(name: str, python: str) -> list[Requirement]:
     """The lines of requirements.txt for a package that count on a Python."""
     lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
-    found = [one for line in lines if line and (one := Requirement(line)).name == name]
+    matches = [requirement for line in lines if line and (requirement := Requirement(line)).name == name]
     environment = {"python_version": python, "python_full_version": f"{python}.12"}
-    return [one for one in found if one.marker is None or one.marker.evaluate(environment)]
+    return [
+        requirement for requirement in matches if requirement.marker is None or requirement.marker.evaluate(environment)
+    ]
 
 
 def allowed(name: str, version: str, python: str) -> bool:
-    return all(one.specifier.contains(version) for one in requirements(name, python))
+    return all(requirement.specifier.contains(version) for requirement in requirements(name, python))
 
 
 # --- what the Space is told -------------------------------------------------------------------------------------------
@@ -158,10 +160,10 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
         "SPACE_HOST": "someone-bsig.hf.space", "SPACE_AUTHOR_NAME": "someone", "PYTHONPATH": str(STAND_INS),
         "BSIG_TEST_SPACES_CALLS": str(folder / "calls.jsonl"), "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
-    made = Space(f"http://127.0.0.1:{port}/", folder / "work", folder / "calls.jsonl")
+    app = Space(f"http://127.0.0.1:{port}/", folder / "work", folder / "calls.jsonl")
     log = folder / "app.log"
     with log.open("w") as output:
-        command = [sys.executable, "app.py", "--port", str(port), "--work-folder", str(made.work)]
+        command = [sys.executable, "app.py", "--port", str(port), "--work-folder", str(app.work)]
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
@@ -171,11 +173,11 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             try:
-                with urllib.request.urlopen(made.url, timeout=5):
+                with urllib.request.urlopen(app.url, timeout=5):
                     break
             except OSError:
                 time.sleep(0.1)
-        yield made
+        yield app
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()
@@ -190,12 +192,12 @@ def test_a_space_is_public_and_a_finetune_gets_the_gpu_and_gives_the_weights_bac
     assert COOKIE in visitor.cookies
     *_, before = visitor.predict(handle_file(str(CAT)), START, "golf ball", "cam", "signed", api_name="/compare")
     assert len(space.calls()) == 1  # looking costs no GPU time
-    said = visitor.predict(
+    answer = visitor.predict(
         data=None, name="mine", start=START, labels="own", branch="full", epochs=2, learning_rate=0.2, batch_size=128,
         seed=0, api_name="/finetune",
     )  # fmt: skip
-    assert said["standing"] == "finished", said["status"]
-    assert [epoch["number"] for epoch in said["epochs"]] == [0, 1, 2]
+    assert answer["standing"] == "finished", answer["status"]
+    assert [epoch["number"] for epoch in answer["epochs"]] == [0, 1, 2]
     _, called = space.calls()
     assert called["called"] == "made_on_gpu"
     assert called["pid"] != called["parent"]
@@ -204,6 +206,6 @@ def test_a_space_is_public_and_a_finetune_gets_the_gpu_and_gives_the_weights_bac
     *_, after = visitor.predict(handle_file(str(CAT)), "mine", "golf ball", "cam", "signed", api_name="/compare")
     assert after["softmax"]["map"] == before["softmax"]["map"]
     assert after["sigmoid"]["map"] != before["sigmoid"]["map"]
-    (stored,) = space.work.glob("public/*/visitors/*/checkpoints/mine")
-    assert {"checkpoint.safetensors", "checkpoint.json"} <= {file.name for file in stored.iterdir()}
+    (checkpoint,) = space.work.glob("public/*/visitors/*/checkpoints/mine")
+    assert {"checkpoint.safetensors", "checkpoint.json"} <= {file.name for file in checkpoint.iterdir()}
     assert Client(space.url, verbose=False).predict(api_name="/runs") == []

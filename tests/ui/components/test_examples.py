@@ -94,11 +94,13 @@ def test_class_names_and_indices_are_the_default_models(example):
 
 @pytest.mark.parametrize("example", of_kind("two classes"))
 def test_choosing_the_other_class_moves_the_map_to_the_other_half(example):
-    right, left = (softmax_map(example["file"], example[field]) for field in ("class_name", "second_class_name"))
-    middle = right.shape[1] // 2
-    assert column_of_maximum(left) < middle < column_of_maximum(right)
-    assert right[:, middle + 1 :].mean() > 2 * right[:, :middle].mean().clamp(min=0) + 5
-    assert left[:, :middle].mean() > 2 * left[:, middle + 1 :].mean().clamp(min=0) + 5
+    right_map, left_map = (
+        softmax_map(example["file"], example[field]) for field in ("class_name", "second_class_name")
+    )
+    middle = right_map.shape[1] // 2
+    assert column_of_maximum(left_map) < middle < column_of_maximum(right_map)
+    assert right_map[:, middle + 1 :].mean() > 2 * right_map[:, :middle].mean().clamp(min=0) + 5
+    assert left_map[:, :middle].mean() > 2 * left_map[:, middle + 1 :].mean().clamp(min=0) + 5
 
 
 @pytest.mark.parametrize("example", of_kind("two classes"))

@@ -85,8 +85,8 @@ def test_html_is_not_escaped_again_and_a_text_beside_it_is() -> None:
 
 
 def test_attributes_have_their_names_and_empty_ones_are_left_out() -> None:
-    made = element("i", class_="a", data_x="1", hidden=True, title="", role=None, data_epochs=0)
-    assert made == '<i class="a" data-x="1" hidden data-epochs="0"></i>'
+    text = element("i", class_="a", data_x="1", hidden=True, title="", role=None, data_epochs=0)
+    assert text == '<i class="a" data-x="1" hidden data-epochs="0"></i>'
 
 
 def test_nothing_to_say_is_no_element() -> None:
@@ -100,8 +100,8 @@ def test_a_long_list_says_how_many_more_there_are() -> None:
 
 
 def test_a_table_has_titles_that_explain_and_numbers_below_each_other() -> None:
-    made = table(["Class", number("logit")], [["cat", number("2")]], kind="bsig-all", scrolls=True, id="t")
-    tags = _Parts(made).tags
+    text = table(["Class", number("logit")], [["cat", number("2")]], kind="bsig-all", scrolls=True, id="t")
+    tags = _Parts(text).tags
     assert [tag for tag, _ in tags] == [
         "div", "table", "thead", "tr", "th", "th", "button", "tbody", "tr", "td", "td",
     ]  # fmt: skip
@@ -114,8 +114,8 @@ def test_a_table_has_titles_that_explain_and_numbers_below_each_other() -> None:
 
 
 def test_a_bar_says_its_share_or_only_that_work_goes_on() -> None:
-    (known,) = _Parts(progress_bar(2 / 5, "2 of 5")).tags
-    assert known == ("progress", {"class": "bsig-progress", "max": "1", "value": "0.4000", "aria-label": "2 of 5"})
+    (tag,) = _Parts(progress_bar(2 / 5, "2 of 5")).tags
+    assert tag == ("progress", {"class": "bsig-progress", "max": "1", "value": "0.4000", "aria-label": "2 of 5"})
     (unknown,) = _Parts(progress_bar(None)).tags
     assert "value" not in unknown[1]
     (start,) = _Parts(progress_bar(0.0)).tags
@@ -139,9 +139,9 @@ def test_style_and_script_are_files_that_name_no_other_host() -> None:
 
 
 def test_waiting_says_what_is_known_and_no_more() -> None:
-    known = waiting("Measuring 32 pictures", 0.4, 50.0)
-    assert "Measuring 32 pictures, 40 %, about 50 s left." in known
-    assert 'value="0.4000"' in known
+    text = waiting("Measuring 32 pictures", 0.4, 50.0)
+    assert "Measuring 32 pictures, 40 %, about 50 s left." in text
+    assert 'value="0.4000"' in text
     unknown = waiting("Loading", None, None)
     assert "Loading." in unknown
     assert "value=" not in unknown  # a bar that only says that work goes on

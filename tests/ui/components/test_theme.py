@@ -17,7 +17,7 @@ SIZE = re.compile(r"(?<![\w.-])-?\d*\.?\d+(?:px|rem|pt)\b")
 LARGE_ENOUGH_WCAG, LINES_WCAG = 4.5, 3.0
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(first: str, second: str) -> float:
     """The contrast ratio of two colours, 1 to 21 (WCAG 2.2, relative luminance)."""
 
     def luminance(colour: str) -> float:
@@ -25,7 +25,7 @@ def contrast(one: str, other: str) -> float:
         red, green, blue = (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    darker, lighter = sorted((luminance(one), luminance(other)))
+    darker, lighter = sorted((luminance(first), luminance(second)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
@@ -70,9 +70,9 @@ def test_the_style_sheet_has_no_colour_and_no_size_beside_the_system() -> None:
 @pytest.mark.parametrize("kind", ["py", "js", "html", "css"])
 def test_no_other_file_of_the_package_has_a_colour_of_its_own(kind: str) -> None:
     strays = {
-        str(file.relative_to(ROOT)): found
+        str(file.relative_to(ROOT)): colours
         for file in sorted((ROOT / "bsig").rglob(f"*.{kind}"))
-        if file.name not in ("colours.py", STARTING) and (found := COLOUR.findall(file.read_text(encoding="utf-8")))
+        if file.name not in ("colours.py", STARTING) and (colours := COLOUR.findall(file.read_text(encoding="utf-8")))
     }
     assert not strays
 

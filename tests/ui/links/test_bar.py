@@ -44,14 +44,14 @@ def test_the_first_comparison_is_made_once_and_equals_one_that_is_computed(
     bench: Workbench, compare: CompareScreen
 ) -> None:
     computed, notes = compare.restore(View())
-    counted = Counted(compare.layout, compare.bench, compare.done)
+    counting_screen = Counted(compare.layout, compare.bench, compare.ready_event)
     for _ in range(3):
-        answers, said = opening_of(bench, counted, View())
-        assert (answers, said) == (encoded_updates(computed), notes)
+        answers, sentences = opening_of(bench, counting_screen, View())
+        assert (answers, sentences) == (encoded_updates(computed), notes)
         for update in answers.values():
             if is_update(update):
                 update.pop("value", None)  # as gradio does
-    assert counted.views == [View()]
+    assert counting_screen.views == [View()]
 
 
 def test_its_pictures_are_drawn_again_where_somebody_has_deleted_them(bench: Workbench, compare: CompareScreen) -> None:
@@ -59,8 +59,8 @@ def test_its_pictures_are_drawn_again_where_somebody_has_deleted_them(bench: Wor
     files = picture_files(answers.values())
     assert len(files) >= 4
     files[0].unlink()
-    again, _ = opening_of(bench, compare, View())
-    assert again == answers
+    second, _ = opening_of(bench, compare, View())
+    assert second == answers
     assert all(file.is_file() for file in files)
 
 

@@ -89,7 +89,7 @@ def test_nothing_in_a_link_is_an_error(pairs: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pair", "said"),
+    ("pair", "sentence"),
     [
         (("opacity", "300"), "opacity (='300') must be a whole number from 10 to 100; '80' is shown"),
         (("opacity", "nan"), "opacity (='nan')"),
@@ -115,11 +115,11 @@ def test_nothing_in_a_link_is_an_error(pairs: list[tuple[str, str]]) -> None:
         (("bias", "1"), "bias (='1') must be yes or no; 'no' is shown"),
     ],
 )
-def test_a_wrong_part_falls_back_with_one_sentence(pair: tuple[str, str], said: str) -> None:
+def test_a_wrong_part_falls_back_with_one_sentence(pair: tuple[str, str], sentence: str) -> None:
     view, notes = view_of([pair])
     assert view == View()
     (note,) = notes
-    assert said in note
+    assert sentence in note
 
 
 def test_the_pages_own_parts_pass_and_the_last_of_two_counts() -> None:

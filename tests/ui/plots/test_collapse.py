@@ -29,16 +29,16 @@ SHARE = np.array([0.64, 0.16, 0.04, 0.16, 0.0], dtype=np.float32)
 LABELS = ["for in both", "against in both", "for to against", "against to for"]
 
 
-def scatter(**changed: Any) -> go.Figure:
-    asked: dict[str, Any] = {
+def scatter(**changes: Any) -> go.Figure:
+    arguments: dict[str, Any] = {
         "softmax_weights": SOFTMAX,
         "sigmoid_weights": SIGMOID,
         "evidence_share": SHARE,
         "quadrant": QUADRANT,
         "labels": LABELS,
-        **changed,
+        **changes,
     }
-    return weights_scatter(**asked)
+    return weights_scatter(**arguments)
 
 
 def test_every_channel_is_a_dot_at_its_two_weights_coloured_by_what_its_sign_does() -> None:
@@ -95,17 +95,17 @@ def test_weights_of_zero_still_have_axes() -> None:
     assert figure.layout.xaxis.range[1] > 0
 
 
-def curve(**changed: Any) -> go.Figure:
-    asked: dict[str, Any] = {
+def curve(**changes: Any) -> go.Figure:
+    arguments: dict[str, Any] = {
         "branch": "softmax",
         "deltas": [0.0, 0.1, 0.2],
         "evidence_left": [1.0, 0.5, 0.1],
         "positive_area": [0.8, 0.6, 0.2],
         "probability": [0.3, 0.3, 0.3],
         "margin": 0.1,
-        **changed,
+        **changes,
     }
-    return collapse_figure(**asked)
+    return collapse_figure(**arguments)
 
 
 def test_a_branchs_curve_has_evidence_area_and_probability_each_with_a_dash_of_its_own() -> None:
@@ -121,9 +121,9 @@ def test_the_margin_is_marked_where_half_is_left_and_said_in_a_number() -> None:
     assert [note.text for note in figure.layout.annotations] == ["half gone<br>at 0.1"]
 
 
-@pytest.mark.parametrize("changed", [{"margin": None}, {"evidence_left": None}, {"margin": 0.3}])
-def test_no_mark_where_there_is_no_margin_or_it_lies_outside(changed: dict[str, Any]) -> None:
-    assert not curve(**changed).layout.annotations
+@pytest.mark.parametrize("changes", [{"margin": None}, {"evidence_left": None}, {"margin": 0.3}])
+def test_no_mark_where_there_is_no_margin_or_it_lies_outside(changes: dict[str, Any]) -> None:
+    assert not curve(**changes).layout.annotations
 
 
 def test_a_probability_that_is_not_known_is_not_drawn() -> None:
@@ -158,5 +158,5 @@ def test_figures_are_transparent_have_no_title_and_let_a_finger_scroll_the_page(
 
 def test_figures_use_the_two_traces_that_every_plotly_draws_and_are_plain_json() -> None:
     for figure in every_figure():
-        said = json.loads(figure.to_json())
-        assert {trace["type"] for trace in said["data"]} <= {"scatter", "bar"}
+        content = json.loads(figure.to_json())
+        assert {trace["type"] for trace in content["data"]} <= {"scatter", "bar"}

@@ -29,7 +29,7 @@ def bench() -> Workbench:
 @pytest.fixture
 def screen() -> DoctorScreen:
     """The screen's parts outside of any page."""
-    kinds = {"method": gr.Dropdown, "asked": gr.Image, "stretched": gr.Image, "mends": gr.Gallery}
+    kinds = {"method": gr.Dropdown, "question_map": gr.Image, "stretched_map": gr.Image, "mends": gr.Gallery}
     return DoctorScreen(**{part.name: kinds.get(part.name, gr.HTML)() for part in fields(DoctorScreen)})
 
 
@@ -39,7 +39,7 @@ def test_the_screen_says_and_draws_the_diagnosis(bench: Workbench, screen: Docto
     diagnosis = blank_map_diagnosis(bench.encode(PICTURE, None), "golf ball", "cam", branch=branch)
     assert set(answers) == set(screen.outputs())
     assert answers[screen.finding] == finding_html(diagnosis)
-    assert answers[screen.asked]["value"].tobytes() == asked_picture(diagnosis).tobytes()
+    assert answers[screen.question_map]["value"].tobytes() == asked_picture(diagnosis).tobytes()
     assert [text for _, text in answers[screen.mends]] == [text for _, text in mend_pictures(diagnosis)]
     assert answers[screen.facts] == facts_html(diagnosis.facts)
 
@@ -59,7 +59,7 @@ def test_a_method_that_the_next_model_lacks_gives_way_and_the_control_shows_it(
 def test_without_a_picture_the_screen_says_where_to_choose_one(bench: Workbench, screen: DoctorScreen) -> None:
     answers = doctor_answers(screen, bench, DoctorInputs(None, None, None, None, "signed", "softmax"))
     assert "Choose a picture in Compare" in answers[screen.finding]
-    assert answers[screen.asked] is None
+    assert answers[screen.question_map] is None
 
 
 @pytest.mark.nightly  # building the page takes seconds

@@ -50,13 +50,13 @@ def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
 ) -> None:
     model = load_model(bench, ModelRequest(name, weights_of(name, tmp_path)))
     assert model.name in bench.checkpoint_names()
-    *pictures, said = compare_answer(bench, PICTURE, model.name, None, "", "signed")
+    *pictures, answer = compare_answer(bench, PICTURE, model.name, None, "", "signed")
     assert len(pictures) == 3
-    assert said["grid_hw"] == list(model.grid_hw or ())
+    assert answer["grid_hw"] == list(model.grid_hw or ())
     keys = [key for _, key in method_choices(model)]
-    assert said["method"] in keys
-    assert ("cam" in keys) == model.softmax_head.cam_is_exact == (said["method"] == "cam")
-    assert said["softmax"]["map"] == said["sigmoid"]["map"], "the branch is still the clone"
+    assert answer["method"] in keys
+    assert ("cam" in keys) == model.softmax_head.cam_is_exact == (answer["method"] == "cam")
+    assert answer["softmax"]["map"] == answer["sigmoid"]["map"], "the branch is still the clone"
     facts = facts_html(model)
     assert "not fine-tuned yet" in facts
     assert ("CAM needs average pooling" in facts) == (not model.softmax_head.cam_is_exact)
@@ -76,9 +76,9 @@ def test_a_model_that_left_memory_is_made_again(bench: Workbench, tmp_path: Path
     first = load_model(bench, ModelRequest("test_resnet", file))
     for name in ("imagenet1k-efficientnet_lite0", "birds10-efficientnet_lite0"):
         bench.model(name)
-    again = bench.model(first.name)
-    assert again is not first
-    assert torch.equal(again.softmax_head.last_linear.weight, first.softmax_head.last_linear.weight)
+    second = bench.model(first.name)
+    assert second is not first
+    assert torch.equal(second.softmax_head.last_linear.weight, first.softmax_head.last_linear.weight)
 
 
 def test_a_checkpoint_whose_weights_are_not_installed_is_no_choice_and_its_row_says_what_to_install(
@@ -145,8 +145,8 @@ def test_class_embeddings_make_a_zero_shot_model_and_are_refused_in_a_public_app
         "adds the bias -12.5",
     ):
         assert words in facts
-    *_, said = compare_answer(bench, PICTURE, model.name, "bee", "", "signed")
-    assert "A bias is all that the sigmoid branch adds" in said["finding"]
+    *_, answer = compare_answer(bench, PICTURE, model.name, "bee", "", "signed")
+    assert "A bias is all that the sigmoid branch adds" in answer["finding"]
     assert finetune_start(bench, request) == model.name
     assert "full, zero-shot" in models_html(bench)
     with pytest.raises(InputError, match="a public app reads no files"):
@@ -170,8 +170,10 @@ def test_the_installed_backbone_comes_first_and_timms_names_follow() -> None:
 def test_class_names_and_preprocessing_are_taken_as_typed_and_shown(bench: Workbench, tmp_path: Path) -> None:
     file = weights_of("test_resnet", tmp_path)
     plain = load_model(bench, ModelRequest("test_resnet", file))
-    asked = ModelRequest("test_resnet", file, class_names="a\nb\nc\nd\ne", input_size="96x128", mean="0.5", std="0.5")
-    model = load_model(bench, asked)
+    request_ = ModelRequest(
+        "test_resnet", file, class_names="a\nb\nc\nd\ne", input_size="96x128", mean="0.5", std="0.5"
+    )
+    model = load_model(bench, request_)
     assert model.name != plain.name, "answers are kept by name"
     assert model.class_names == ("a", "b", "c", "d", "e")
     assert (model.preprocessing.input_size_hw, model.preprocessing.mean) == ((96, 128), (0.5, 0.5, 0.5))

@@ -68,8 +68,8 @@ def test_labels_of_the_corners_hold_count_and_share(report: CollapseReport) -> N
 
 
 def test_a_class_name_cannot_bring_markup_into_the_page(report: CollapseReport) -> None:
-    named = replace(report, explanation=replace(report.explanation, class_name="<img src=x>"))
-    assert "<img" not in finding_html(named)
+    hostile = replace(report, explanation=replace(report.explanation, class_name="<img src=x>"))
+    assert "<img" not in finding_html(hostile)
 
 
 def test_a_treatment_that_clamps_weights_is_spoken_of(report: CollapseReport) -> None:
@@ -121,7 +121,7 @@ def test_thumbnails_are_the_strongest_flipped_channels_with_both_weights(report:
 
 def test_the_scatter_can_zoom_to_the_channels_that_change_sign(report: CollapseReport) -> None:
     whole, near = (scatter_figure(report, near_zero=near).layout.xaxis.range[1] for near in (False, True))
-    turned = max(max(abs(one.softmax_weight), abs(one.sigmoid_weight)) for one in report.flipped)
+    turned = max(max(abs(channel.softmax_weight), abs(channel.sigmoid_weight)) for channel in report.flipped)
     assert turned <= near < whole
 
 
@@ -155,7 +155,7 @@ def test_the_answer_holds_the_librarys_numbers(answer: dict, report: CollapseRep
         quadrant.count for quadrant in report.quadrants.values()
     ]
     assert sum(quadrant["count"] for quadrant in answer["quadrants"].values()) == len(report.features)
-    assert [channel["channel"] for channel in answer["flipped_channels"]] == [one.channel for one in report.flipped]
+    assert [channel["channel"] for channel in answer["flipped_channels"]] == [flip.channel for flip in report.flipped]
     for branch in TRAINED:
         margin = collapse_margin(report.features, report.weights[branch]).delta
         assert answer["margins"][branch]["cells"]["delta"] == pytest.approx(margin)

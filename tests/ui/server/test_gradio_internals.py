@@ -143,8 +143,8 @@ def test_an_event_without_pre_and_postprocessing_is_handed_and_answers_the_same(
     payload = ImageData(path=str(tmp_path / "picture.jpg"), orig_name="picture.jpg")
     assert received_picture(payload.model_dump()) == payload, "gradio hands over pictures in another form now"
     assert received_picture(None) is None
-    drawn = MapImage(format="png").postprocess(Image.new("RGB", (4, 3)))
-    assert sent_picture(Path(drawn.path)) == drawn.model_dump(), "gradio answers with another form now"
+    data = MapImage(format="png").postprocess(Image.new("RGB", (4, 3)))
+    assert sent_picture(Path(data.path)) == data.model_dump(), "gradio answers with another form now"
 
 
 def test_an_update_is_told_from_a_handlers_own_dict() -> None:
@@ -261,9 +261,9 @@ def visitor(page: Any) -> Iterator[Visitor]:
     page.requests.clear()
     page.errors.clear()
     Noted.steps.clear()
-    one = Visitor(page.address)
-    yield one
-    one.close()
+    client = Visitor(page.address)
+    yield client
+    client.close()
 
 
 def test_process_api_is_around_all_of_a_request(page: Any, visitor: Visitor) -> None:
@@ -404,8 +404,8 @@ def _check_turns() -> None:
     line.queue.append(_event("other"))
     assert turn_of(queue.get_events()[0][0]) == "other"
     body = PredictBodyInternal(data=[], fn_index=next(iter(demo.fns)))
-    said = asyncio.run(queue.push(body, _event("greedy").request, None))
-    assert said == (False, str(FairTurns(4).refusal(4)), "queue_full"), "gradio's queue takes questions otherwise"
+    answer = asyncio.run(queue.push(body, _event("greedy").request, None))
+    assert answer == (False, str(FairTurns(4).refusal(4)), "queue_full"), "gradio's queue takes questions otherwise"
     assert len(queue) == 4
 
 

@@ -27,9 +27,9 @@ def test_own_names_and_addresses_in_digits_are_taken(host: str | None) -> None:
 )  # fmt: skip
 def test_a_name_that_strangers_let_stand_for_this_machine_is_refused(host: str) -> None:
     for method in ("GET", "POST", "OPTIONS"):
-        said = OwnHosts(["gpu-box.example"]).refusal(method, host, f"http://{host}")
-        assert said is not None
-        assert "--allow-host" in said
+        sentence = OwnHosts(["gpu-box.example"]).refusal(method, host, f"http://{host}")
+        assert sentence is not None
+        assert "--allow-host" in sentence
 
 
 @pytest.mark.parametrize(

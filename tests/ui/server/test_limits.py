@@ -72,15 +72,17 @@ def test_a_space_is_public_and_nothing_else_is_unless_asked() -> None:
     assert not Limits.for_app(public=True, environment={PASSWORD_VARIABLE: ""}).asks_password
 
 
-@pytest.mark.parametrize(("given", "said"), [(None, "is missing"), ("", "is missing"), ("sesam", "not the right one")])
-def test_without_the_password_nothing_is_trained(given: str | None, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("password", "sentence"), [(None, "is missing"), ("", "is missing"), ("sesam", "not the right one")]
+)
+def test_without_the_password_nothing_is_trained(password: str | None, sentence: str, tmp_path: Path) -> None:
     spaces = VisitorSpaces(Limits.public("sesame"), tmp_path)
     bench = Workbench(visitor_spaces=spaces)
-    form = Form(start=START, password=given)
+    form = Form(start=START, password=password)
     assert "sesam" not in repr(form)
     runs = bench.visitor_space.runs
     assert runs
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=sentence) as caught:
         create_run(form, bench, runs, "x", None, None)
     assert "sesam" not in str(caught.value)
     assert runs.names() == []
@@ -102,9 +104,9 @@ def test_guessing_is_slow_however_many_visitors_guess_and_holds_up_nobody_who_kn
     spaces = VisitorSpaces(Limits.public("sesame"))
     spaces.check_password("sesame")
 
-    def words(given: str | None) -> str:
+    def words(password: str | None) -> str:
         with pytest.raises(InputError) as caught:
-            spaces.check_password(given)
+            spaces.check_password(password)
         assert "sesam" not in str(caught.value)
         return str(caught.value)
 
@@ -115,12 +117,12 @@ def test_guessing_is_slow_however_many_visitors_guess_and_holds_up_nobody_who_kn
     assert "try again in 5 s" in words("sesame")  # right, and not told so
     visitor[0] = "0" * 32
     spaces.check_password("sesame")
-    tried = 0
+    count = 0
     for number in range(1000):
         now[0] += 1.0
         visitor[0] = f"{number + 100:032x}"
-        tried += "not the right one" in words("sesam")
-    assert tried == 200
+        count += "not the right one" in words("sesam")
+    assert count == 200
     now[0] += 60.0
     spaces.check_password("sesame")
 
@@ -165,10 +167,10 @@ def test_the_cookie_is_for_this_site_alone_and_in_a_frame_only_over_https() -> N
 
 
 def test_what_is_left_of_a_killed_app_goes_with_the_next_start(tmp_path: Path) -> None:
-    left = tmp_path / "public" / "0123" / "visitors" / "someone"
-    left.mkdir(parents=True)
+    rest = tmp_path / "public" / "0123" / "visitors" / "someone"
+    rest.mkdir(parents=True)
     alive = VisitorSpaces(Limits.public(), tmp_path)
-    assert not left.exists()
+    assert not rest.exists()
     other = VisitorSpaces(Limits.public(), tmp_path)
     assert len(list((tmp_path / "public").iterdir())) == 2  # nothing of the app that still runs
     for spaces in (alive, other):
@@ -239,16 +241,16 @@ def refusal(ask: Callable[[], Any]) -> str:
     return words
 
 
-def finetuned(visitor: Client, name: str, **changed: Any) -> dict[str, Any]:
-    return visitor.predict(data=None, name=name, api_name="/finetune", **{**SHORT, **changed})
+def finetuned(visitor: Client, name: str, **changes: Any) -> dict[str, Any]:
+    return visitor.predict(data=None, name=name, api_name="/finetune", **{**SHORT, **changes})
 
 
 @pytest.fixture(scope="module")
-def made(alice: Client) -> dict[str, Any]:
+def first_run(alice: Client) -> dict[str, Any]:
     """A fine-tune of Alice's."""
-    said = finetuned(alice, "mine")
-    assert said["standing"] == "finished", said["status"]
-    return said
+    answer = finetuned(alice, "mine")
+    assert answer["standing"] == "finished", answer["status"]
+    return answer
 
 
 def test_a_visitor_has_an_unguessable_key_and_a_made_up_header_is_not_it(app: App, alice: Client, bob: Client) -> None:
@@ -257,17 +259,19 @@ def test_a_visitor_has_an_unguessable_key_and_a_made_up_header_is_not_it(app: Ap
     assert all(len(key) == 32 for key in keys)
     answer = httpx.get(app.url, headers={"x-forwarded-proto": "https"})
     assert "Partitioned" in answer.headers["set-cookie"]
-    again = httpx.get(app.url, cookies={COOKIE: "a" * 32})
-    assert "set-cookie" not in again.headers
+    second = httpx.get(app.url, cookies={COOKIE: "a" * 32})
+    assert "set-cookie" not in second.headers
     assert "set-cookie" in httpx.get(app.url, cookies={COOKIE: "../../etc"}).headers
 
 
-def test_what_one_visitor_makes_does_not_exist_for_another(alice: Client, bob: Client, made: dict[str, Any]) -> None:
+def test_what_one_visitor_makes_does_not_exist_for_another(
+    alice: Client, bob: Client, first_run: dict[str, Any]
+) -> None:
     assert [run["name"] for run in alice.predict(api_name="/runs")] == ["mine"]
     assert "mine" in [row["name"] for row in alice.predict(api_name="/checkpoints")]
     picture = handle_file(str(CAT))
-    *_, said = alice.predict(picture, made["checkpoint"], "", "cam", "signed", api_name="/compare")
-    assert said["class_name"] == "Egyptian cat"
+    *_, answer = alice.predict(picture, first_run["checkpoint"], "", "cam", "signed", api_name="/compare")
+    assert answer["class_name"] == "Egyptian cat"
     assert bob.predict(api_name="/runs") == []
     assert "mine" not in [row["name"] for row in bob.predict(api_name="/checkpoints")]
     asks: dict[str, Callable[[str], Any]] = {
@@ -279,13 +283,13 @@ def test_what_one_visitor_makes_does_not_exist_for_another(alice: Client, bob: C
         "evaluate": lambda name: bob.predict(name, "shipped", None, "cam", "signed", 9, api_name="/evaluate"),
         "finetune": lambda name: finetuned(bob, "x", start=name),
     }
-    for what, ask in asks.items():
-        existing, missing = (refusal(lambda name=name, ask=ask: ask(name)) for name in ("mine", "nothing"))  # type: ignore[misc]
-        assert existing == missing.replace("nothing", "mine"), what
+    for door, ask in asks.items():
+        real, fake = (refusal(lambda name=name, ask=ask: ask(name)) for name in ("mine", "nothing"))  # type: ignore[misc]
+        assert real == fake.replace("nothing", "mine"), door
     assert bob.predict(api_name="/runs") == []
 
 
-def test_anothers_session_or_a_forged_header_shows_nothing(app: App, alice: Client, made: dict[str, Any]) -> None:
+def test_anothers_session_or_a_forged_header_shows_nothing(app: App, alice: Client, first_run: dict[str, Any]) -> None:
     key = alice.cookies[COOKIE]
     mallory = app.visitor(headers={HEADER: hashed(key)})  # the name of Alice's folder, should it ever be seen
     assert mallory.predict(api_name="/runs") == []
@@ -301,10 +305,10 @@ def test_anothers_session_or_a_forged_header_shows_nothing(app: App, alice: Clie
     assert mallory.predict(api_name="/runs") == []
 
 
-def test_a_page_that_may_keep_no_cookie_is_known_by_its_own_key(app: App, made: dict[str, Any]) -> None:
+def test_a_page_that_may_keep_no_cookie_is_known_by_its_own_key(app: App, first_run: dict[str, Any]) -> None:
     def runs(headers: dict[str, str]) -> list[str]:
-        joined = httpx.post(f"{app.url}gradio_api/call/runs", json={"data": []}, headers=headers).json()
-        answer = httpx.get(f"{app.url}gradio_api/call/runs/{joined['event_id']}", headers=headers, timeout=60).text
+        event = httpx.post(f"{app.url}gradio_api/call/runs", json={"data": []}, headers=headers).json()
+        answer = httpx.get(f"{app.url}gradio_api/call/runs/{event['event_id']}", headers=headers, timeout=60).text
         return [run["name"] for run in json.loads(answer.split("data: ", 1)[1].splitlines()[0])[0]]
 
     own = {HEADER: "c" * 32}
@@ -321,24 +325,24 @@ def submitted_on(app: App, space: Any, name: str) -> str:
     return space.runs.create(name, RunRequest("bundled", "x", Form(start=START).config(app.bench))).name
 
 
-def test_two_visitors_may_use_one_name(app: App, alice: Client, bob: Client, made: dict[str, Any]) -> None:
-    said = finetuned(bob, "mine", seed=1)
-    assert (said["name"], said["standing"]) == ("mine", "finished")
+def test_two_visitors_may_use_one_name(app: App, alice: Client, bob: Client, first_run: dict[str, Any]) -> None:
+    answer = finetuned(bob, "mine", seed=1)
+    assert (answer["name"], answer["standing"]) == ("mine", "finished")
     for visitor, seed in ((alice, 0), (bob, 1)):
         folder = app.bench.visitor_spaces._space_named(hashed(visitor.cookies[COOKIE])).folder
         assert folder
         assert json.loads((folder / "checkpoints" / "mine" / "checkpoint.json").read_text())["training"]["seed"] == seed
-    *_, hers = alice.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
-    *_, his = bob.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
-    assert hers["softmax"]["map"] == his["softmax"]["map"]
-    assert hers["sigmoid"]["map"] != his["sigmoid"]["map"]  # each sees the own one, also from memory
+    *_, first = alice.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
+    *_, second = bob.predict(handle_file(str(CAT)), "mine", "zebra", "cam", "signed", api_name="/compare")
+    assert first["softmax"]["map"] == second["softmax"]["map"]
+    assert first["sigmoid"]["map"] != second["sigmoid"]["map"]  # each sees the own one, also from memory
 
 
 # --- limits, over the web ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changes", "sentence"),
     [
         ({"epochs": 51}, "`epochs` (=51) must be at most 50"),
         ({"start": "timm: local-dir:/etc"}, "must be one of timm's own names"),
@@ -347,8 +351,8 @@ def test_two_visitors_may_use_one_name(app: App, alice: Client, bob: Client, mad
         ({"start": str(CHECKPOINTS_FOLDER / START)}, "must be one of"),
     ],
 )
-def test_a_finetune_beyond_the_limits_is_refused_in_words(bob: Client, changed: dict[str, Any], said: str) -> None:
-    assert said in refusal(lambda: finetuned(bob, "beyond", **changed))
+def test_a_finetune_beyond_the_limits_is_refused_in_words(bob: Client, changes: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal(lambda: finetuned(bob, "beyond", **changes))
 
 
 def zip_of(folder: Path, file: Path) -> str:
@@ -361,9 +365,9 @@ def zip_of(folder: Path, file: Path) -> str:
 def test_too_many_pictures_and_too_large_files_are_refused(app: App, tmp_path: Path) -> None:
     visitor = app.visitor()
     folders = class_folders(tmp_path / "data", {"tench": "red", "goldfish": "green"}, count=510)
-    many = zip_of(folders, tmp_path / "many.zip")
-    assert Path(many).stat().st_size < 6 * UPLOAD_LIMIT
-    form = Form(kind="zip", zip_file=many, start=START)
+    file = zip_of(folders, tmp_path / "many.zip")
+    assert Path(file).stat().st_size < 6 * UPLOAD_LIMIT
+    form = Form(kind="zip", zip_file=file, start=START)
     with pytest.raises(InputError, match=r"`pictures` \(=1,020\) must be at most 1,000 in this public app"):
         create_run(form, app.bench, app.bench.visitor_space.runs, "many", None, None)  # type: ignore[arg-type]
     assert app.bench.visitor_space.runs.names() == []  # type: ignore[union-attr]
@@ -382,22 +386,22 @@ def test_a_run_that_takes_too_long_is_stopped_in_words_and_a_third_in_line_is_re
 ) -> None:
     monkeypatch.setattr(app.bench, "limits", replace(app.bench.limits, finetune_seconds=6.0))
     visitor = app.visitor()
-    asked = {**SHORT, "data": None, "batch_size": 1, "epochs": 50}
-    first = visitor.submit(name="long", api_name="/finetune", **asked)
+    settings = {**SHORT, "data": None, "batch_size": 1, "epochs": 50}
+    first = visitor.submit(name="long", api_name="/finetune", **settings)
     until(lambda: len(visitor.predict(api_name="/runs")) == 1)
-    second = visitor.submit(name="waits", api_name="/finetune", **asked)
+    second = visitor.submit(name="waits", api_name="/finetune", **settings)
     until(lambda: len(visitor.predict(api_name="/runs")) == 2)
     assert "you have 2 runs in line" in refusal(lambda: finetuned(visitor, "third"))
     assert visitor.predict("waits", api_name="/stop_run")["standing"] == "stopped"
-    said = first.result(timeout=PATIENCE_S)
-    assert said["standing"] == "stopped", said["status"]
-    assert said["status"].startswith("Stopped after 6 s, the limit of a run here")
+    answer = first.result(timeout=PATIENCE_S)
+    assert answer["standing"] == "stopped", answer["status"]
+    assert answer["status"].startswith("Stopped after 6 s, the limit of a run here")
     second.cancel()
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -412,8 +416,8 @@ def test_no_path_of_the_server_is_taken_anywhere(app: App, bob: Client, tmp_path
             "finetune": [crafted, "x", START, "own", "full", 1, 0.1, 32, 0],
             "evaluate": [START, "own", crafted, "cam", "signed", 3],
         }.items():
-            joined = httpx.post(f"{app.url}gradio_api/call/{name}", json={"data": data}).json()
-            answer = httpx.get(f"{app.url}gradio_api/call/{name}/{joined['event_id']}", timeout=60).text
+            event = httpx.post(f"{app.url}gradio_api/call/{name}", json={"data": data}).json()
+            answer = httpx.get(f"{app.url}gradio_api/call/{name}/{event['event_id']}", timeout=60).text
             assert "event: error" in answer, (name, answer[:500])
             assert "Traceback" not in answer
         assert httpx.get(f"{app.url}gradio_api/file={path}").status_code == 403
@@ -460,8 +464,8 @@ def test_what_a_visitor_made_goes_when_the_visitor_has_gone(app: App) -> None:
 
 def _own_picture() -> Path:
     """A picture that nobody else has sent, so that no cache knows it."""
-    with Image.open(CAT) as opened:
-        picture = opened.convert("RGB").rotate(11).resize((301, 263))
+    with Image.open(CAT) as image:
+        picture = image.convert("RGB").rotate(11).resize((301, 263))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     file = Path(tempfile.mkdtemp(prefix="bsig-test-")) / "mine.png"

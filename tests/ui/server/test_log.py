@@ -52,7 +52,7 @@ def test_a_message_stays_one_line_whatever_it_quotes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "left"),
+    ("sentence", "rest"),
     [
         ("cannot be kept ([Errno 28] No space left: '/srv/app/store/my run/x.npy'); free space.",
          "cannot be kept ([Errno 28] No space left: 'x.npy'); free space."),
@@ -64,8 +64,8 @@ def test_a_message_stays_one_line_whatever_it_quotes(name: str) -> None:
         ("1/2 of 3 / 4 epochs.", "1/2 of 3 / 4 epochs."),
     ],
 )  # fmt: skip
-def test_a_stranger_reads_no_folder_of_this_machine(sentence: str, left: str) -> None:
-    assert without_folders(sentence) == left
+def test_a_stranger_reads_no_folder_of_this_machine(sentence: str, rest: str) -> None:
+    assert without_folders(sentence) == rest
 
 
 def test_that_no_connection_can_be_taken_is_said_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,16 +73,16 @@ def test_that_no_connection_can_be_taken_is_said_once_a_minute(monkeypatch: pyte
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     rule = NoRoomForVisitors()
 
-    def said(words: str) -> str | None:
+    def sentence_for(words: str) -> str | None:
         record = logging.LogRecord("asyncio", logging.ERROR, "", 0, words, (), (OSError, OSError(24), None))
         return logging.Formatter().format(record) if rule.filter(record) else None
 
     flood = "socket.accept() out of system resource\nsocket: <asyncio.TransportSocket fd=14>"
-    assert said(flood) == "no file is left for another connection; visitors wait."
-    assert [said(flood) for _ in range(100)] == [None] * 100
-    assert "OSError" in str(said("another fault"))
+    assert sentence_for(flood) == "no file is left for another connection; visitors wait."
+    assert [sentence_for(flood) for _ in range(100)] == [None] * 100
+    assert "OSError" in str(sentence_for("another fault"))
     now[0] += 60.0
-    assert said(flood) is not None
+    assert sentence_for(flood) is not None
 
 
 def test_a_rule_keeps_numbers() -> None:
@@ -140,7 +140,7 @@ def test_a_refusal_is_one_line_that_names_the_rule_and_not_the_file(client: Clie
 def test_a_defect_is_told_without_its_words_and_logged_with_its_place(
     client: Client, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*arguments: Any, **named: Any) -> Any:
+    def broken(*arguments: Any, **keywords: Any) -> Any:
         raise KeyError("secret")
 
     monkeypatch.setattr("bsig.ui.api.compare_answer", broken)

@@ -42,14 +42,14 @@ def test_every_open_route_is_one_of_gradios(gradio_routes: set[tuple[str, str]])
         if "/health" in route.pattern:  # bsig's own
             continue
         for method in route.methods.split():
-            assert any(route.allows(method, path) for asked, path in gradio_routes if asked == method), (
+            assert any(route.allows(method, path) for own_method, path in gradio_routes if own_method == method), (
                 f"gradio has no route {method} {route.pattern} any more ({route.reason}); find what took its place"
             )
 
 
 def test_the_routes_of_gradio_that_are_open_are_these(gradio_routes: set[tuple[str, str]]) -> None:
-    opened = {f"{method} {path.rstrip('/') or '/'}" for method, path in gradio_routes if is_open(method, path)}
-    assert opened == {
+    routes = {f"{method} {path.rstrip('/') or '/'}" for method, path in gradio_routes if is_open(method, path)}
+    assert routes == {
         "GET /", "HEAD /", "GET /config", "GET /static/x", "GET /assets/x", "GET /svelte/x", "GET /theme.css",
         "GET /favicon.ico", "GET /robots.txt", "GET /manifest.json", "GET /pwa_icon", "GET /pwa_icon/x",
         f"GET {API}/theme.css", f"GET {API}/info", f"POST {API}/queue/join", f"GET {API}/queue/data",

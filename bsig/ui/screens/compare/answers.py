@@ -92,10 +92,10 @@ def explanation_of(
         class_index: another class than the one that is asked for.
     """
 
-    def on_channel(done: int, total: int) -> None:
-        leave_off_if_left(done, total)
+    def on_channel(count: int, total: int) -> None:
+        leave_off_if_left(count, total)
         if progress is not None:
-            progress((done, total), desc="Score-CAM", unit="channels")
+            progress((count, total), desc="Score-CAM", unit="channels")
 
     method, reading = method_of(encoded, inputs), reading_key(encoded, inputs)
     return encoded.explain(
@@ -116,8 +116,8 @@ def reading_key(encoded: EncodedImage, inputs: CompareInputs) -> str:
     "Why A and not B" is never the reading of the rows: it has maps of its own.
     """
     method = method_of(encoded, inputs)
-    allowed = inputs.reading in readings_of(encoded.model, method, inputs.weights)
-    if allowed and not READINGS[inputs.reading].needs_other_class:
+    is_exact = inputs.reading in readings_of(encoded.model, method, inputs.weights)
+    if is_exact and not READINGS[inputs.reading].needs_other_class:
         return inputs.reading
     return default_reading(encoded.model, method, inputs.weights)
 
@@ -144,9 +144,9 @@ def more_of(
     encoded: EncodedImage, explanations: Sequence[Explanation | None], inputs: CompareInputs
 ) -> list[Explanation]:
     """The same question for the classes that were added; those that are shown already are not shown twice."""
-    shown = {explanation.class_index for explanation in explanations if explanation is not None}
-    wanted = dict.fromkeys(encoded.model.class_index(name) for name in known_classes(encoded.model, inputs))
-    return [explanation_of(encoded, inputs, class_index=index) for index in wanted if index not in shown]
+    first_indices = {explanation.class_index for explanation in explanations if explanation is not None}
+    known_indices = dict.fromkeys(encoded.model.class_index(name) for name in known_classes(encoded.model, inputs))
+    return [explanation_of(encoded, inputs, class_index=index) for index in known_indices if index not in first_indices]
 
 
 def known_classes(model: DualBranch, inputs: CompareInputs) -> list[str]:
@@ -170,10 +170,10 @@ def map_answers(
     scales = _scales(explanations, drawing, is_shared=bool(more))
     pictures = branch_pictures(explanation, drawing, scales[0].limit)
     answers: Answers = {
-        **_row_answers(layout.asked, explanation, pictures, _scale_html(explanation, drawing, scales[0])),
+        **_row_answers(layout.class_row, explanation, pictures, _scale_html(explanation, drawing, scales[0])),
         **_further_answers(layout, in_rows[1:], drawing, iter(scales[1:])),
-        layout.asked.verdict: finding(finding_of(explanation), prediction(encoded, explanation)),
-        layout.asked.head: sigmoid_heading(explanation),
+        layout.class_row.verdict: finding(finding_of(explanation), prediction(encoded, explanation)),
+        layout.class_row.head: sigmoid_heading(explanation),
         layout.finetune: gr.update(visible=not encoded.model.is_trained),
         layout.numbers: number_table(explanations),
         layout.cells: cells_html(encoded, in_rows),
@@ -208,9 +208,9 @@ def map_answers(
 
 def other_class_of(encoded: EncodedImage, explanation: Explanation, inputs: CompareInputs) -> int | None:
     """The class that the asked one is compared with: as chosen, else the likeliest other one by softmax."""
-    chosen = encoded.class_or_predicted(inputs.other_class) if inputs.other_class else explanation.class_index
-    if chosen != explanation.class_index:
-        return chosen
+    other_index = encoded.class_or_predicted(inputs.other_class) if inputs.other_class else explanation.class_index
+    if other_index != explanation.class_index:
+        return other_index
     return next((index for index in encoded.top_classes(count=2) if index != explanation.class_index), None)
 
 
@@ -221,11 +221,11 @@ def _why_answers(row: WhyRow, encoded: EncodedImage, explanation: Explanation, i
     if other is None or reason:
         words = f"Not available here: {reason or 'the model has one class.'}"
         return {row.words: note(words), **{picture: gr.update(value=None) for picture in row.pictures}}
-    asked = (explanation.method, explanation.weights)
+    settings = (explanation.method, explanation.weights)
     explanations = [
-        encoded.explain(explanation.class_index, *asked),
-        encoded.explain(other, *asked),
-        encoded.explain(explanation.class_index, *asked, reading="pairwise", other_class=other),
+        encoded.explain(explanation.class_index, *settings),
+        encoded.explain(other, *settings),
+        encoded.explain(explanation.class_index, *settings, reading="pairwise", other_class=other),
     ]
     drawing = replace(inputs.drawing(), view="signed", threshold_share=None)
     limit = shared_limit(*(each.softmax.map for each in explanations), view="signed")
@@ -309,7 +309,7 @@ def _difference_answers(layout: CompareLayout, explanation: Explanation, drawing
     ends = ("softmax claims more", "sigmoid claims more")
     return {
         layout.single: gr.update(value=picture, visible=True, alt_text=DIFFERENCE, label=DIFFERENCE),
-        layout.asked.scale: scale_bar(limit, replace(drawing, view="signed"), explanation.method, ends),
+        layout.class_row.scale: scale_bar(limit, replace(drawing, view="signed"), explanation.method, ends),
     }
 
 
@@ -319,7 +319,7 @@ def question_answers(
     """The choices of class and method that the checkpoint allows, with those that are explained."""
     return layout.fields.answers(
         class_name=gr.update(choices=class_choices(encoded), value=explanation.class_name),
-        other_class=gr.update(choices=class_choices(encoded), value=_known(encoded.model, inputs.other_class)),
+        other_class=gr.update(choices=class_choices(encoded), value=_known_choice(encoded.model, inputs.other_class)),
         more_classes=gr.update(choices=class_choices(encoded), value=known_classes(encoded.model, inputs)),
         method=gr.update(choices=method_choices(encoded.model), value=explanation.method),
         finer_grid=finer_grid_choice((encoded.coarse or encoded).model),
@@ -333,19 +333,19 @@ def finer_grid_choice(model: DualBranch) -> Any:
     return gr.update(visible=True, label="Finer grid: {} x {} cells".format(*finer_grid_hw(model)))
 
 
-def _known(model: DualBranch, name: str | None) -> str | None:
+def _known_choice(model: DualBranch, name: str | None) -> str | None:
     return name if name in model.class_names else None
 
 
 def empty_answers(layout: CompareLayout) -> Answers:
     """The screen without a picture."""
-    pictures = (layout.crop, *layout.asked.pictures.values())
-    words = (layout.numbers, layout.cells, layout.asked.scale, layout.note)
+    pictures = (layout.crop, *layout.class_row.pictures.values())
+    words = (layout.numbers, layout.cells, layout.class_row.scale, layout.note)
     return {
         layout.fields.class_name: gr.update(choices=[], value=None),
         **{row.box: gr.update(visible=False) for row in (layout.contrast, *layout.more)},
         layout.finetune: gr.update(visible=False),
-        layout.asked.verdict: finding(NO_PICTURE),
+        layout.class_row.verdict: finding(NO_PICTURE),
         layout.wipe: gr.update(value=None),
         layout.single: gr.update(value=None),
         **{picture: gr.update(value=None, alt_text="") for picture in pictures},

@@ -62,8 +62,8 @@ class CompareView:
         """The same name for all views that differ in their sliders alone."""
         return self._digest(**dict.fromkeys(SLIDERS, 0))
 
-    def _digest(self, **changed: int) -> str:
-        values = replace(self.inputs, image=None, **changed)  # type: ignore[arg-type]
+    def _digest(self, **changes: int) -> str:
+        values = replace(self.inputs, image=None, **changes)  # type: ignore[arg-type]
         return hashlib.sha256(repr((self.example, self.picture, values)).encode()).hexdigest()
 
     @property

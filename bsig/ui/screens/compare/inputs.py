@@ -59,7 +59,7 @@ class CompareInputs:
 
     @classmethod
     def of_view(cls, view: View, image: Path) -> CompareInputs:
-        """What a link asks for, on its picture."""
+        """The inputs that a link asks for, on its picture."""
         shared = {field.name: getattr(view, field.name) for field in fields(cls) if field.name != "image"}
         return cls(**{**shared, "image": str(image), "class_name": view.class_name or None,
                       "other_class": view.other_class or None,

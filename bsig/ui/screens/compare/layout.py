@@ -91,7 +91,7 @@ class HistoryControls:
 
     @property
     def components(self) -> list[Any]:
-        """Whatever a new view changes."""
+        """The parts that a new view changes."""
         return [self.row, self.earlier, self.views]
 
 
@@ -101,7 +101,7 @@ class CompareLayout:
 
     Attributes:
         fields: the controls.
-        asked: the class that is asked for.
+        class_row: the class that is asked for.
         contrast: a class that is not there beside one that is, or the other way round.
         more: further classes that were added.
         finetune: opens Fine-tune for a model whose sigmoid branch is still the clone.
@@ -114,10 +114,10 @@ class CompareLayout:
         ready: counts the answers, so that other screens draw theirs when it changes.
         history: the views before this one.
         sharpening: another value whenever maps are drawn that finer ones are to follow; None where none are.
-        sharpened: counts the pictures that have been encoded on the finer grid since.
+        finer_count: counts the pictures that have been encoded on the finer grid since.
     """
 
-    asked: MapRow
+    class_row: MapRow
     contrast: MapRow
     more: tuple[MapRow, ...]
     finetune: gr.Button
@@ -139,13 +139,13 @@ class CompareLayout:
     ready: gr.State
     history: HistoryControls
     sharpening: gr.State
-    sharpened: gr.State
+    finer_count: gr.State
 
     @property
-    def drawn(self) -> list[Any]:
-        """Whatever an explanation changes."""
+    def answer_parts(self) -> list[Any]:
+        """The parts that an explanation changes."""
         return [
-            *(part for row in (self.asked, self.contrast, *self.more) for part in row.components),
+            *(part for row in (self.class_row, self.contrast, *self.more) for part in row.components),
             *self.why.components, self.finetune, self.numbers, self.cells, self.single, self.wipe, self.wipe_at,
             self.maps, self.crop, self.note, self.fields.weights, self.fields.view, self.fields.budget,
             self.fields.reading, self.fields.strength, self.sharpening,
@@ -153,10 +153,10 @@ class CompareLayout:
 
     @property
     def outputs(self) -> list[Any]:
-        """Whatever another picture or checkpoint changes."""
+        """The parts that another picture or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn,
+            *self.answer_parts,
             fields.class_name,
             fields.method,
             fields.other_class,
@@ -204,7 +204,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
             files = _files()
     return CompareLayout(
         why=why,
-        asked=MapRow(box, verdict, head, pictures, scale),
+        class_row=MapRow(box, verdict, head, pictures, scale),
         contrast=contrast,
         more=more,
         finetune=finetune,
@@ -225,7 +225,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
         ready=gr.State(0),
         history=history,
         sharpening=gr.State(None),
-        sharpened=gr.State(0),
+        finer_count=gr.State(0),
     )  # fmt: skip
 
 
@@ -299,7 +299,7 @@ def _centred() -> tuple[gr.Image, gr.Image]:
 
 
 def _large_pictures() -> dict[str, Any]:
-    """What stands in place of the maps: the difference, and the wipe with its slider."""
+    """The pictures in place of the maps: the difference, and the wipe with its slider."""
     single = MapImage(
         label="Sigmoid less softmax", format="png", visible=False, elem_classes="bsig-map",
         buttons=["download", "fullscreen"], height=520, interactive=False,
@@ -339,7 +339,7 @@ def _picture() -> tuple[gr.Image, gr.Dropdown, gr.HTML]:
 
 
 def _settings(bench: Workbench) -> dict[str, Any]:
-    """Which checkpoint is asked, and how its maps are made."""
+    """The controls of the checkpoint and of how its maps are made."""
     return {
         "checkpoint": Choice(
             bench.checkpoint_names(), value=bench.default_checkpoint, label="Checkpoint", elem_id="checkpoint",

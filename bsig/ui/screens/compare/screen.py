@@ -40,17 +40,17 @@ from bsig.ui.workbench import Workbench
 
 @dataclass(frozen=True)
 class CompareScreen:
-    """What other screens and links need of Compare: its controls, and the ways to draw it anew.
+    """The parts of Compare that other screens and links need: its controls, and the ways to draw it anew.
 
     Attributes:
         layout: its components.
         bench: models and pictures.
-        done: arguments of the event that tells the other screens to draw theirs.
+        ready_event: arguments of the event that tells the other screens to draw theirs.
     """
 
     layout: CompareLayout
     bench: Workbench
-    done: dict[str, Any]
+    ready_event: dict[str, Any]
 
     @property
     def fields(self) -> Fields[CompareInputs]:
@@ -89,7 +89,7 @@ class CompareScreen:
 
     @property
     def restored(self) -> list[Any]:
-        """Whatever a link sets."""
+        """The parts that a link sets."""
         controls = [control for control in self.fields if control not in self.layout.outputs]
         return [*self.layout.outputs, *controls, self.layout.example, self.layout.reason]
 
@@ -100,7 +100,7 @@ class CompareScreen:
         def on_picture(values: InputValues) -> Answers:
             return picture_answers(self.bench, self.layout, self.fields.read(values))
 
-        event.then(on_picture, self.fields.components, self.layout.outputs, **PRIVATE).then(**self.done)
+        event.then(on_picture, self.fields.components, self.layout.outputs, **PRIVATE).then(**self.ready_event)
 
     def restore(self, view: View) -> tuple[Answers, list[str]]:
         """The screen as a link has it, and one sentence for each part of the link that cannot be had."""
@@ -116,16 +116,16 @@ class CompareScreen:
             self.layout.example: example,
             self.layout.reason: example_reason(example_by_key(example)) if example else "",
         }
-        drawn = picture_answers(self.bench, self.layout, inputs)
-        return {**answers, **_with_values(drawn, answers)}
+        pictures = picture_answers(self.bench, self.layout, inputs)
+        return {**answers, **_with_values(pictures, answers)}
 
 
 def build_compare(bench: Workbench) -> CompareScreen:
     """Lays out the screen and connects it."""
     layout = lay_out_compare(bench)
     ready = layout.ready
-    done = {"fn": lambda count: count + 1, "inputs": ready, "outputs": ready, "api_visibility": "private"}
-    screen = CompareScreen(layout, bench, done)
+    ready_event = {"fn": lambda count: count + 1, "inputs": ready, "outputs": ready, "api_visibility": "private"}
+    screen = CompareScreen(layout, bench, ready_event)
     _connect_pictures(screen)
     _connect_choices(screen)
     _connect_files(screen)
@@ -216,16 +216,16 @@ def _connect_pictures(screen: CompareScreen) -> None:
             **picture_answers(bench, layout, inputs),
         }
 
-    loaded = [layout.example, fields.image, layout.reason, *layout.outputs]
-    shown = layout.gallery.select(on_example, fields.components, loaded, **PRIVATE)
-    shown.success(None, js=SHOW_MAPS_JS, api_visibility="private")
-    shown.then(**screen.done)
+    outputs = [layout.example, fields.image, layout.reason, *layout.outputs]
+    opening = layout.gallery.select(on_example, fields.components, outputs, **PRIVATE)
+    opening.success(None, js=SHOW_MAPS_JS, api_visibility="private")
+    opening.then(**screen.ready_event)
     for event in (fields.image.upload, fields.image.clear):
         # Also where the picture is refused: the words of an example must not stay beside it.
         event(on_new_picture, fields.components, layout.outputs, **PRIVATE).then(
             on_own_picture, None, [layout.reason, layout.example], api_visibility="private"
-        ).then(**screen.done)
-    fields.checkpoint.input(on_picture, fields.components, layout.outputs, **PRIVATE).then(**screen.done)
+        ).then(**screen.ready_event)
+    fields.checkpoint.input(on_picture, fields.components, layout.outputs, **PRIVATE).then(**screen.ready_event)
 
 
 def _connect_choices(screen: CompareScreen) -> None:
@@ -256,23 +256,23 @@ def _connect_choices(screen: CompareScreen) -> None:
         return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
 
     for control in (fields.method, fields.weights):
-        control.input(on_method, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
-            **screen.done
+        control.input(on_method, fields.components, layout.answer_parts, trigger_mode="always_last", **PRIVATE).then(
+            **screen.ready_event
         )
-    fields.reading.input(on_reading, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
-        **screen.done
-    )
+    fields.reading.input(
+        on_reading, fields.components, layout.answer_parts, trigger_mode="always_last", **PRIVATE
+    ).then(**screen.ready_event)
     for control in fields:
         if control in (fields.image, fields.checkpoint, fields.reading, fields.method, fields.weights):
             continue
         # A slider's `input` misses its reset button, and `release` the keyboard. `change` has both, but is also sent
         # where a link or Undo sets the slider, with the other controls as they were before. Score-CAM's budget waits
         # for the release: every value in between would run the network.
-        triggers = [control.input]
+        events = [control.input]
         if isinstance(control, gr.Slider):
-            triggers = [control.release] if control is fields.budget else [control.input, control.release]
-        gr.on(triggers, on_choice, fields.components, layout.drawn, trigger_mode="always_last", **PRIVATE).then(
-            **screen.done
+            events = [control.release] if control is fields.budget else [control.input, control.release]
+        gr.on(events, on_choice, fields.components, layout.answer_parts, trigger_mode="always_last", **PRIVATE).then(
+            **screen.ready_event
         )
     _connect_finer_grid(screen, on_choice)
     layout.wipe_at.change(
@@ -282,7 +282,7 @@ def _connect_choices(screen: CompareScreen) -> None:
 
 
 def _connect_finer_grid(screen: CompareScreen, on_choice: Callable[[InputValues], Answers]) -> None:
-    """Where maps of the model's own grid stand in for finer ones, encodes the picture anew and then draws those.
+    """Encodes the picture on the finer grid where coarse maps stand in for finer ones, and then draws those.
 
     Two events, since the second asks with the controls as they are when the first has ended: a visitor who has chosen
     another class meanwhile does not see the maps of the one before.
@@ -295,50 +295,50 @@ def _connect_finer_grid(screen: CompareScreen, on_choice: Callable[[InputValues]
         if values[layout.sharpening] is None or not wants_finer(bench, inputs):
             return gr.skip()
         bench.encode(inputs.image, inputs.checkpoint, finer_grid=True)
-        return values[layout.sharpened] + 1
+        return values[layout.finer_count] + 1
 
     hidden = {**PRIVATE, "show_progress": "hidden", "trigger_mode": "always_last"}
-    asked = {layout.sharpening, layout.sharpened, *fields}
-    layout.sharpening.change(on_sharpening, asked, layout.sharpened, **hidden)
-    layout.sharpened.change(on_choice, fields.components, layout.drawn, **hidden)
+    finer_inputs = {layout.sharpening, layout.finer_count, *fields}
+    layout.sharpening.change(on_sharpening, finer_inputs, layout.finer_count, **hidden)
+    layout.finer_count.change(on_choice, fields.components, layout.answer_parts, **hidden)
 
 
 def _connect_files(screen: CompareScreen) -> None:
     """The buttons that make a file and hand it out."""
     bench, layout, fields = screen.bench, screen.layout, screen.fields
 
-    def explained(values: InputValues) -> tuple[CompareInputs, EncodedImage, Explanation]:
+    def explanation_for(values: InputValues) -> tuple[CompareInputs, EncodedImage, Explanation]:
         inputs = fields.read(values)
         encoded = bench.encode(inputs.image, inputs.checkpoint, finer_grid=wants_finer(bench, inputs))
         return inputs, encoded, explanation_of(encoded, inputs)
 
     @in_words
     def on_download(values: InputValues) -> str:
-        inputs, encoded, explanation = explained(values)
+        inputs, encoded, explanation = explanation_for(values)
         return str(zip_file(encoded, explanation, inputs.drawing()))
 
     @in_words
     def on_report(values: InputValues) -> str:
-        inputs, encoded, explanation = explained(values)
+        inputs, encoded, explanation = explanation_for(values)
         return str(report_file(encoded, explanation, inputs.drawing(), Path(inputs.image or "").name))
 
     @in_words
     def on_card(values: InputValues) -> str:
-        inputs, _, explanation = explained(values)
+        inputs, _, explanation = explanation_for(values)
         return str(card_file(explanation, inputs.drawing()))
 
     handlers: dict[str, Callable[[InputValues], str]] = {"download": on_download, "report": on_report, "card": on_card}
     for key, handler in handlers.items():
-        made = layout.prepare[key].click(handler, fields.components, layout.downloads[key], **PRIVATE)
+        event = layout.prepare[key].click(handler, fields.components, layout.downloads[key], **PRIVATE)
         # On success alone: a refusal must not hand out the file of the time before.
-        made.success(None, js=press_js(key), api_visibility="private")
+        event.success(None, js=press_js(key), api_visibility="private")
 
 
 def _connect_history(screen: CompareScreen) -> None:
     """Remembers every view that is answered, and leads back to it."""
     layout, fields, history = screen.layout, screen.fields, screen.layout.history
 
-    def remembered(views: list[CompareView]) -> Answers:
+    def history_answers(views: list[CompareView]) -> Answers:
         return {
             history.views: views,
             history.row: gr.update(visible=len(views) > 1),
@@ -353,24 +353,24 @@ def _connect_history(screen: CompareScreen) -> None:
             "destination": values[history.destination],
         }  # fmt: skip
         views = with_view(values[history.views], view)
-        return {**remembered(views), history.entry: json.dumps(entry), history.destination: None}
+        return {**history_answers(views), history.entry: json.dumps(entry), history.destination: None}
 
     @in_words
     def on_back(values: InputValues) -> Answers:
-        """To the view that was chosen from the list, which then is the last; by Undo to the one before this one."""
+        """Goes back to the view from the list, which then is the last; Undo goes to the one before this one."""
         views, place = values[history.views], values[history.earlier]
         if len(views) < 2:
-            return remembered(views)  # gradio takes no empty answer
-        is_chosen = isinstance(place, int) and 0 <= place < len(views)
-        view = views[place] if is_chosen else views[-2]
-        views = [*views, view][-MOST_VIEWS:] if is_chosen else views[:-1]
-        return {**remembered(views), **screen.answers_of(view.example, view.inputs)}
+            return history_answers(views)  # gradio takes no empty answer
+        is_from_list = isinstance(place, int) and 0 <= place < len(views)
+        view = views[place] if is_from_list else views[-2]
+        views = [*views, view][-MOST_VIEWS:] if is_from_list else views[:-1]
+        return {**history_answers(views), **screen.answers_of(view.example, view.inputs)}
 
-    known: set[Any] = {layout.example, history.views, history.earlier}
+    inputs: set[Any] = {layout.example, history.views, history.earlier}
     entered = [*history.components, history.entry, history.destination]
     hidden = {**PRIVATE, "show_progress": "hidden"}
-    viewed = layout.ready.change(on_ready, {*known, history.destination, *fields}, entered, **hidden)
-    viewed.success(None, history.entry, None, js="(entry) => bsig.viewed(entry)", api_visibility="private")
+    view_event = layout.ready.change(on_ready, {*inputs, history.destination, *fields}, entered, **hidden)
+    view_event.success(None, history.entry, None, js="(entry) => bsig.viewed(entry)", api_visibility="private")
     outputs = [*history.components, *screen.restored]
     for event in (history.undo.click, history.earlier.input):
-        event(on_back, known, outputs, **PRIVATE).then(**screen.done)
+        event(on_back, inputs, outputs, **PRIVATE).then(**screen.ready_event)

@@ -91,12 +91,12 @@ def _number_row(explanation: Explanation, branch: Branch, *, explains: bool) -> 
     """Softmax's probability is a share among the classes, the sigmoid branch's that the class is in the picture."""
     evidence = explanation.evidence(branch)
     presence = evidence.calibrated_probability
-    of_what = "among the classes" if branch == "softmax" else "in the picture"
+    scope = "among the classes" if branch == "softmax" else "in the picture"
     probability = f"rank {evidence.rank:,}" if presence is None else percent(presence)
     return [
         joined(
             explained(TITLES[branch][0]) if explains else TITLES[branch][0],
-            element("small", of_what),
+            element("small", scope),
             between=Html(" "),
         ),
         number(percent(evidence.probability) if branch == "softmax" else probability),
@@ -199,8 +199,8 @@ def cells_html(encoded: EncodedImage, in_rows: Sequence[Explanation | None]) -> 
         ]
     }
     if cells is not None:
-        shown = sorted({*cells.softmax_classes.flatten().tolist(), *cells.sigmoid_classes.flatten().tolist()})
-        content["names"] = {index: names[index] for index in shown}
+        indices = sorted({*cells.softmax_classes.flatten().tolist(), *cells.sigmoid_classes.flatten().tolist()})
+        content["names"] = {index: names[index] for index in indices}
         content["softmax"], content["sigmoid"] = cells.softmax_classes.tolist(), cells.sigmoid_classes.tolist()
     return Html(f'<script type="application/json">{_json_in_html(content)}</script>')
 
@@ -215,7 +215,7 @@ def _json_in_html(content: dict[str, Any]) -> str:
 
 
 def wipe_label(explanation: Explanation) -> str:
-    """What lies on either side of the wipe's line."""
+    """The maps on either side of the wipe's line, in words."""
     softmax, sigmoid = area_text(explanation.softmax), area_text(explanation.sigmoid)
     return f"Left: softmax branch, evidence on {softmax} of the picture. Right: sigmoid branch, on {sigmoid}."
 
@@ -245,14 +245,14 @@ def class_choices(encoded: EncodedImage) -> list[tuple[str, str]]:
 
 def method_choices(model: DualBranch) -> list[tuple[str, str]]:
     """(label, key) of the methods that this model's head allows, in the order of `CAM_METHODS`."""
-    allowed = methods_of(model.softmax_head)
-    return [(method_label(key), key) for key in CAM_METHODS if key in allowed]
+    methods = methods_of(model.softmax_head)
+    return [(method_label(key), key) for key in CAM_METHODS if key in methods]
 
 
 def reading_choices(model: DualBranch, explanation: Explanation) -> list[tuple[str, str]]:
     """(title, key) of the readings that are exact here; "why A and not B" has a place of its own."""
-    allowed = readings_of(model, explanation.method, explanation.weights)
-    return [(READINGS[key].title, key) for key in allowed if not READINGS[key].needs_other_class]
+    readings = readings_of(model, explanation.method, explanation.weights)
+    return [(READINGS[key].title, key) for key in readings if not READINGS[key].needs_other_class]
 
 
 def why_titles(explanation: Explanation, other: str) -> tuple[str, str, str]:

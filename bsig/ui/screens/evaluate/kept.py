@@ -77,10 +77,10 @@ class KeptEvaluations:
             titles = itertools.chain([wish], (f"{wish} ({number})" for number in itertools.count(2)))
             title = next(title for title in titles if title not in self._by_title)
             self._by_title[title] = evaluation
-            removed = []
+            old_evaluations = []
             while len(self._by_title) > self._capacity:
-                removed.append(self._by_title.pop(next(iter(self._by_title))))
-        for old in removed:
+                old_evaluations.append(self._by_title.pop(next(iter(self._by_title))))
+        for old in old_evaluations:
             shutil.rmtree(old.folder, ignore_errors=True)
         return title
 

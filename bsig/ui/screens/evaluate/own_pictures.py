@@ -37,7 +37,7 @@ QUICK_METHODS = tuple(key for key, method in CAM_METHODS.items() if not method.i
 
 @dataclass(frozen=True)
 class OwnPictures:
-    """What a visitor wants measured.
+    """The pictures of a visitor, and how they are to be measured.
 
     Attributes:
         checkpoint: by name; None for the default one.
@@ -55,7 +55,7 @@ class OwnPictures:
 
     @property
     def name(self) -> str:
-        """What the pictures are called: the zip as it was uploaded, not where it is unpacked."""
+        """The name of the pictures: the zip as it was uploaded, not where it is unpacked."""
         return Path(self.zip_file).stem if self.zip_file else Path(self.folder.strip()).expanduser().name
 
 
@@ -68,19 +68,19 @@ class Pace:
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
 
-    def seconds_left(self, now: float, done: int, total: int) -> float | None:
+    def seconds_left(self, now: float, count: int, total: int) -> float | None:
         """The estimate at a time in seconds; None for less than `PACE_FROM_S` of work."""
-        if not done:
+        if not count:
             return None
         if self._first is None:
-            self._first = (now, done)
-        began, before = self._first
-        if done == before or now - began < PACE_FROM_S:
+            self._first = (now, count)
+        start, start_count = self._first
+        if count == start_count or now - start < PACE_FROM_S:
             return None
-        return (now - began) / (done - before) * max(0, total - done)
+        return (now - start) / (count - start_count) * max(0, total - count)
 
 
-def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
+def evaluation_steps(bench: Workbench, evaluations: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
     """The progress while the evaluation runs, and at last the title under which its results are kept.
 
     Raises:
@@ -93,34 +93,38 @@ def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Itera
     limit = _picture_limit(bench, own.limit)
     with _named_as_uploaded(bench, own) as data:
         split = images_to_measure(data)
-        folder = kept.new_folder()
+        folder = evaluations.new_folder()
         config = EvaluationConfig(methods=tuple(own.methods), weights=tuple(own.treatments), limit=limit)
         job = EvaluationJob.start(data, checkpoint, folder, config, split=split.images.split)
         title = None
         try:
-            yield from _progress(bench, job, kept, min(len(split.images.samples), limit or len(split.images.samples)))
+            yield from _progress(
+                bench, job, evaluations, min(len(split.images.samples), limit or len(split.images.samples))
+            )
             results = {**job.results(), "data": own.name, "split_sentence": split.sentence}
-            title = kept.add(KeptEvaluation(results, folder, small_copies(results, split.images, folder)))
+            title = evaluations.add(KeptEvaluation(results, folder, small_copies(results, split.images, folder)))
         finally:
-            kept.progress = None
+            evaluations.progress = None
             job.stop()
             if title is None:
                 shutil.rmtree(folder, ignore_errors=True)
         yield title
 
 
-def _progress(bench: Workbench, job: EvaluationJob, kept: KeptEvaluations, pictures: int) -> Iterator[JobProgress]:
-    """The progress now and then, so that it is noticed when the visitor has left; `kept` always has the newest."""
-    started, pace, next_step = time.monotonic(), Pace(), 0.0
+def _progress(
+    bench: Workbench, job: EvaluationJob, evaluations: KeptEvaluations, pictures: int
+) -> Iterator[JobProgress]:
+    """The progress now and then, so that a visitor who has left is noticed; `evaluations` always has the newest."""
+    start, pace, next_step = time.monotonic(), Pace(), 0.0
     while job.is_running:
         now = time.monotonic()
-        _check_seconds(bench, now - started, pictures)
-        done, total = job.done, job.total
-        share = done / total if total and done else None
-        kept.progress = JobProgress(job, pictures, share, pace.seconds_left(now, done, total))
+        _check_seconds(bench, now - start, pictures)
+        count, total = job.count, job.total
+        share = count / total if total and count else None
+        evaluations.progress = JobProgress(job, pictures, share, pace.seconds_left(now, count, total))
         if now >= next_step:
             next_step = now + STEP_EVERY_S
-            yield kept.progress
+            yield evaluations.progress
         time.sleep(LOOK_EVERY_S)
 
 
@@ -139,13 +143,13 @@ def _named_as_uploaded(bench: Workbench, own: OwnPictures) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class PicturesCheck:
-    """What a visitor's pictures are, before anything is measured.
+    """A check of a visitor's pictures, before anything is measured.
 
     Attributes:
         pictures: how many there are of the split that is measured.
         measured: how many of them would be, at most: of classes that the checkpoint has, and not above the limit.
         is_drawn: whether the limit draws some of all; which of them have a class of the checkpoint is not known yet.
-        known: classes of the data that the checkpoint has.
+        known_classes: classes of the data that the checkpoint has.
         unmatched: pictures of each class that it does not have; they are left out.
         split_sentence: which split is measured, and why.
     """
@@ -153,15 +157,19 @@ class PicturesCheck:
     pictures: int
     measured: int
     is_drawn: bool
-    known: int
+    known_classes: int
     unmatched: Mapping[str, int]
     split_sentence: str
 
     @property
     def words(self) -> str:
         """The check in a sentence or three."""
-        classes = self.known + len(self.unmatched)
-        names = f"{self.known} of {classes} classes are the checkpoint's" if self.unmatched else f"{classes} classes"
+        classes = self.known_classes + len(self.unmatched)
+        names = (
+            f"{self.known_classes} of {classes} classes are the checkpoint's"
+            if self.unmatched
+            else f"{classes} classes"
+        )
         at_most = "at most " if self.is_drawn and self.unmatched else ""
         parts = [f"{self.pictures} pictures, {names}; {at_most}{self.measured} are measured.", self.split_sentence]
         if self.measured < FEW_PICTURES:
@@ -203,7 +211,7 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
         pictures=total,
         measured=min(len(usable), limit) if is_drawn and limit else len(usable),
         is_drawn=is_drawn,
-        known=len(match.index_of),
+        known_classes=len(match.index_of),
         unmatched=_left_out_of_class(split.images, match),
         split_sentence=split.sentence,
     )
@@ -218,21 +226,21 @@ def _left_out_of_class(images: LabelledImages, match: ClassMatch) -> dict[str, i
 
 def _picture_limit(bench: Workbench, limit: int | float | None) -> int | None:
     """How many pictures at most; an empty field is the limit of a public app, or none."""
-    allowed = bench.limits.evaluation_pictures
+    most = bench.limits.evaluation_pictures
     if not limit:
-        return allowed
+        return most
     if not 1 <= limit < float("inf"):
         raise InputError(f"`limit` (={limit}) must be a whole number of pictures, at least 1.")
-    bench.limits.check("limit", limit, allowed, "measure fewer", "pictures")
+    bench.limits.check("limit", limit, most, "measure fewer", "pictures")
     return int(limit)
 
 
 def _check_seconds(bench: Workbench, seconds: float, pictures: int) -> None:
-    allowed = bench.limits.evaluation_seconds
-    if allowed is not None and seconds > allowed:
+    most = bench.limits.evaluation_seconds
+    if most is not None and seconds > most:
         raise InputError(
             f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
-            f"{duration(allowed)}; measure fewer than {pictures} pictures, or fewer CAM variants."
+            f"{duration(most)}; measure fewer than {pictures} pictures, or fewer CAM variants."
         )
 
 
@@ -244,8 +252,8 @@ def pictures_folder(bench: Workbench, zip_file: str | None, folder: str) -> Iter
         InputError: neither is given, the zip is refused, or a folder is asked for in a public app.
     """
     if zip_file:
-        with extracted_zip(zip_file, bench.limits.zip_limits) as unpacked:
-            yield unpacked
+        with extracted_zip(zip_file, bench.limits.zip_limits) as pictures:
+            yield pictures
         return
     text = folder.strip()
     if text and not bench.limits.takes_paths:
@@ -300,13 +308,13 @@ def evaluate_answer(
 
 def _measured_once(bench: Workbench, own: OwnPictures) -> dict[str, Any]:
     """The results alone; nothing is kept of the pictures."""
-    kept = KeptEvaluations()
+    evaluations = KeptEvaluations()
     try:
-        *_, title = measured(bench, kept, own)
-        evaluation = kept.get(str(title))
+        *_, title = evaluation_steps(bench, evaluations, own)
+        evaluation = evaluations.get(str(title))
         return evaluation.results if evaluation else {}
     finally:
-        kept.clear()
+        evaluations.clear()
 
 
 def _with_tables(run: dict[str, Any], methods: Sequence[str], treatments: Sequence[str]) -> dict[str, Any]:
@@ -315,8 +323,8 @@ def _with_tables(run: dict[str, Any], methods: Sequence[str], treatments: Sequen
     return {**run, "tables": tables}
 
 
-def _listed(text: str | None, known: Sequence[str], name: str) -> list[str]:
+def _listed(text: str | None, allowed_keys: Sequence[str], name: str) -> list[str]:
     keys = [part.strip() for part in (text or "").split(",") if part.strip()]
-    if not keys or any(key not in known for key in keys):
-        raise InputError(f"`{name}` (='{text}') must be some of {', '.join(known)}, with commas.")
+    if not keys or any(key not in allowed_keys for key in keys):
+        raise InputError(f"`{name}` (='{text}') must be some of {', '.join(allowed_keys)}, with commas.")
     return keys

@@ -42,13 +42,13 @@ def published_html(results: Mapping[str, Any] | None) -> html.Html:
 def _line(
     alike: Sequence[RowBeside], treatments: Mapping[str, str], counts: Mapping[str, Any]
 ) -> list[str | html.Cell]:
-    measured = {cell.treatment: cell for cell in alike[0].measured}
-    published = [[cell for row in alike for cell in row.published if cell.network == network] for network in NETWORKS]
+    own_cells = {cell.treatment: cell for cell in alike[0].measured}
+    columns = [[cell for row in alike for cell in row.published if cell.network == network] for network in NETWORKS]
     return [
         html.bold(row_title(alike, counts)),
-        *(html.number(_published(cells), data_name=name) for name, cells in zip(NETWORKS, published, strict=True)),
+        *(html.number(_published(cells), data_name=name) for name, cells in zip(NETWORKS, columns, strict=True)),
         *(
-            html.cell(_measured(measured.get(key)), class_="number wide", data_name=title)
+            html.cell(_measured(own_cells.get(key)), class_="number wide", data_name=title)
             for key, title in treatments.items()
         ),
     ]

@@ -65,7 +65,7 @@ PLOTS = {
 
 @dataclass(frozen=True)
 class Results:
-    """What the screen shows of one method and treatment.
+    """The parts of the screen on one method and treatment.
 
     Attributes:
         finding: the sentence, as HTML.

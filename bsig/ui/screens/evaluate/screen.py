@@ -27,7 +27,7 @@ from bsig.ui.components.handlers import PRIVATE, in_words, steps_in_words
 from bsig.ui.components.inputs import OPEN_COMPARE_JS, press_js
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
-from bsig.ui.screens.evaluate.own_pictures import OwnPictures, checked_pictures, measured
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, checked_pictures, evaluation_steps
 from bsig.ui.screens.evaluate.results_panel import Results, build_results_panel, results_answers, shown_results
 from bsig.ui.screens.evaluate.tables import check_html, gallery_rows, progress_html, table_of
 from bsig.ui.workbench import Workbench
@@ -38,7 +38,7 @@ WEIGHTS = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the pa
 
 @dataclass(frozen=True)
 class Choice:
-    """Which results are shown.
+    """The choice of the results that are shown.
 
     Attributes:
         data: the title of the results; None where there are none.
@@ -52,10 +52,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class EvaluateScreen:
-    """What a link says of this screen.
+    """The parts of the screen that a link sets.
 
     Attributes:
-        opened: the arguments of the event that draws the screen.
+        open_event: the arguments of the event that draws the screen.
         titles: of a checkpoint's shipped results.
     """
 
@@ -63,7 +63,7 @@ class EvaluateScreen:
     data: gr.Dropdown
     method: gr.Dropdown
     weights: gr.Radio
-    opened: dict[str, Any]
+    open_event: dict[str, Any]
     titles: Callable[[str | None], list[str]]
 
 
@@ -93,7 +93,7 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
         own = _own_part(bench, fields.checkpoint)
     panel = build_results_panel()
     _connect_download(bench, fields)
-    opened = _connect_choice(bench, fields, panel, tab)
+    open_event = _connect_choice(bench, fields, panel, tab)
     _connect_own(bench, fields, panel, own)
     _connect_gallery(bench, fields, panel, compare)
     return EvaluateScreen(
@@ -101,8 +101,8 @@ def build_evaluate(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Eva
         fields.data,
         fields.method,
         fields.weights,
-        opened,
-        lambda name: [result_title(run) for run in _shipped(bench, name)],
+        open_event,
+        lambda name: [result_title(run) for run in _shipped_results(bench, name)],
     )
 
 
@@ -160,7 +160,7 @@ def _connect_choice(bench: Workbench, fields: Fields[Choice], panel: Fields[Resu
 
     @in_words
     def on_choice(values: InputValues) -> Answers:
-        return _drawn(bench, panel, fields.read(values))
+        return _result_answers(bench, panel, fields.read(values))
 
     @in_words
     def on_checkpoint(values: InputValues) -> Answers:
@@ -185,14 +185,14 @@ def _connect_choice(bench: Workbench, fields: Fields[Choice], panel: Fields[Resu
     fields.checkpoint.input(
         on_checkpoint, fields.components, [fields.data, *panel], show_progress_on=panel.finding, **PRIVATE
     )
-    opened = {
+    open_event = {
         "fn": on_open,
         "inputs": fields.components,
         "outputs": [fields.checkpoint, fields.data, *panel],
         **PRIVATE,
     }
-    tab.select(**opened)
-    return opened
+    tab.select(**open_event)
+    return open_event
 
 
 def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], own: _OwnPart) -> None:
@@ -207,13 +207,13 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
         # Only the line of progress is an output: gradio redraws every output at every step, and plots take long.
         yield {own.title: None}
         try:
-            for step in measured(bench, bench.visitor_space.evaluations, own.fields.read(values)):
+            for step in evaluation_steps(bench, bench.visitor_space.evaluations, own.fields.read(values)):
                 if isinstance(step, str):
                     yield {own.job: None, own.title: step, own.progress: _end_words(bench, step)}
                 else:
                     yield {own.job: step.job, own.progress: progress_html(step)}
-        except StoppedEarly as stopped:
-            yield {own.job: None, own.progress: html.note(str(stopped), role="status")}
+        except StoppedEarly as stop:
+            yield {own.job: None, own.progress: html.note(str(stop), role="status")}
         except InputError as error:
             yield {own.job: None, own.progress: html.problem(str(error))}
 
@@ -238,9 +238,9 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
     def on_failure() -> Answers:
         return {own.job: None, own.progress: ""}
 
-    checked = {"inputs": own.fields.components, "outputs": [own.check, own.progress], "show_progress_on": own.check}
+    check_event = {"inputs": own.fields.components, "outputs": [own.check, own.progress], "show_progress_on": own.check}
     for event in (own.fields.zip_file.change, own.fields.folder.submit, own.fields.checkpoint.input):
-        event(on_check, **checked, **PRIVATE)
+        event(on_check, **check_event, **PRIVATE)
     running = own.start.click(
         on_start, own.fields.components, [own.job, own.title, own.progress], api_visibility="private",
         show_progress="hidden", concurrency_limit=1, concurrency_id="evaluate-own",
@@ -251,7 +251,7 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
 
 
 def _check_answer(bench: Workbench, pictures: OwnPictures) -> html.Html:
-    """What is known of the chosen pictures, or in its place why they cannot be measured."""
+    """The check of the chosen pictures, or the reason why they cannot be measured."""
     try:
         check = checked_pictures(bench, pictures)
     except InputError as error:
@@ -260,7 +260,7 @@ def _check_answer(bench: Workbench, pictures: OwnPictures) -> html.Html:
 
 
 def _end_words(bench: Workbench, title: str) -> html.Html:
-    """What was measured: how many pictures, and which split they are."""
+    """The number of pictures that were measured, and their split."""
     evaluation = bench.visitor_space.evaluations.get(title)
     if evaluation is None:
         return html.note("Done.", role="status")
@@ -283,8 +283,8 @@ def _connect_download(bench: Workbench, fields: Fields[Choice]) -> None:
         return str(results_file(results))
 
     # On success alone: a refusal must not hand out the file of the time before.
-    made = make.click(on_download, fields.components, hidden, **PRIVATE)
-    made.success(None, None, None, js=press_js("evaluate-file"))
+    event = make.click(on_download, fields.components, hidden, **PRIVATE)
+    event.success(None, None, None, js=press_js("evaluate-file"))
 
 
 def results_file(results: Mapping[str, Any] | None) -> Path:
@@ -318,11 +318,11 @@ def _connect_gallery(bench: Workbench, fields: Fields[Choice], panel: Fields[Res
             compare.class_name: gr.Dropdown(choices=list(names), value=names[row["class_index"]]),
         }
 
-    opened = panel.pictures.select(
+    opening = panel.pictures.select(
         on_picture, fields.components, [compare.image, compare.checkpoint, compare.class_name], **PRIVATE
     )
-    compare.redraw(opened)
-    opened.success(None, None, None, js=OPEN_COMPARE_JS)
+    compare.redraw(opening)
+    opening.success(None, None, None, js=OPEN_COMPARE_JS)
 
 
 def _with_data(
@@ -336,11 +336,11 @@ def _with_data(
     """The list of results with one of them chosen, and that one drawn."""
     return {
         fields.data: gr.Dropdown(choices=titles, value=title),
-        **_drawn(bench, panel, replace(choice, data=title)),
+        **_result_answers(bench, panel, replace(choice, data=title)),
     }
 
 
-def _drawn(bench: Workbench, panel: Fields[Results], choice: Choice) -> Answers:
+def _result_answers(bench: Workbench, panel: Fields[Results], choice: Choice) -> Answers:
     results, evaluation = _results(bench, choice.checkpoint, choice.data)
     return results_answers(panel, shown_results(results, choice.method, choice.weights, evaluation))
 
@@ -352,7 +352,7 @@ def _titles(bench: Workbench, checkpoint: str | None) -> list[str]:
         for title in bench.visitor_space.evaluations.titles()
         if _is_of(bench.visitor_space.evaluations.get(title), checkpoint)
     ]
-    return [*own, *(result_title(run) for run in _shipped(bench, checkpoint))]
+    return [*own, *(result_title(run) for run in _shipped_results(bench, checkpoint))]
 
 
 def _is_of(evaluation: KeptEvaluation | None, checkpoint: str | None) -> bool:
@@ -366,10 +366,10 @@ def _results(
     evaluation = bench.visitor_space.evaluations.get(title)
     if evaluation:
         return evaluation.results, evaluation
-    return next((run for run in _shipped(bench, checkpoint) if result_title(run) == title), None), None
+    return next((run for run in _shipped_results(bench, checkpoint) if result_title(run) == title), None), None
 
 
-def _shipped(bench: Workbench, checkpoint: str | None) -> list[dict[str, Any]]:
+def _shipped_results(bench: Workbench, checkpoint: str | None) -> list[dict[str, Any]]:
     try:
         return read_results(bench.checkpoint_path(checkpoint or bench.default_checkpoint))
     except InputError:  # a registered model has no folder; a damaged file is said by the endpoint

@@ -54,8 +54,8 @@ def first_table_html(table: Mapping[str, Any]) -> html.Html:
         "taken from every softmax weight. Gated: softmax map times sigmoid probability. Without looking: best of "
         "full picture, a centred box, a centred blob and noise."
     )
-    made = html.table(["Measure", *titles], rows, kind="bsig-measured")
-    return html.joined(made, html.note(words))
+    measures = html.table(["Measure", *titles], rows, kind="bsig-measured")
+    return html.joined(measures, html.note(words))
 
 
 def _first_row(row: Row, baselines: Mapping[str, str], table: Mapping[str, Any]) -> list[str | html.Cell]:
@@ -145,5 +145,5 @@ def progress_words(step: JobProgress) -> html.Html:
 
 
 def check_html(check: PicturesCheck) -> html.Html:
-    """What own pictures are, before they are measured: a sentence, and a line for each class that is left out."""
+    """A check of own pictures, before they are measured: a sentence, and a line for each class that is left out."""
     return html.joined(html.note(check.words, role="status"), html.bullets(check.remarks))

@@ -17,7 +17,7 @@ from bsig.model.checkpoints.names import DESCRIPTION, TENSORS
 from bsig.training.runs.folder import RunFolder
 from bsig.ui.components.downloads import download_folder
 from bsig.ui.server.limits import Limits
-from bsig.ui.workbench import Workbench, written
+from bsig.ui.workbench import Workbench, file_stamp
 
 CHECKPOINT_LIMITS = ZipLimits(files=10, file_bytes=4 * 2**30, total_bytes=4 * 2**30)
 
@@ -26,7 +26,7 @@ def checkpoint_zip(path: Path) -> Path:
     """The checkpoint folder as a zip, made once, ready to be downloaded and loaded elsewhere."""
     # The folder's place and moment in the name: a checkpoint that was written again, and another visitor's checkpoint
     # of the same name, have zips of their own.
-    place = hashlib.sha256(f"{path.absolute()} {written(path / DESCRIPTION)}".encode()).hexdigest()[:32]
+    place = hashlib.sha256(f"{path.absolute()} {file_stamp(path / DESCRIPTION)}".encode()).hexdigest()[:32]
     file = download_folder(place) / f"{path.name}.zip"
     if file.is_file():
         return file

@@ -37,7 +37,7 @@ class FormPart:
 
 @dataclass(frozen=True)
 class CheckedData:
-    """What is known of the data before anything starts.
+    """A check of the data before anything starts.
 
     Attributes:
         words: as HTML; where the data cannot be used, why.
@@ -109,23 +109,23 @@ def _start_fields(bench: Workbench) -> dict[str, Any]:
 
 
 def _further_fields(bench: Workbench) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     with gr.Row():
-        made["schedule"] = _choice("schedule")
-        made["batch_size"] = _number("batch_size")
+        fields["schedule"] = _choice("schedule")
+        fields["batch_size"] = _number("batch_size")
     with gr.Row():
-        made["weight_decay"] = _number("weight_decay")
-        made["positive_weight"] = _number("positive_weight", elem_id="positive-weight")
+        fields["weight_decay"] = _number("weight_decay")
+        fields["positive_weight"] = _number("positive_weight", elem_id="positive-weight")
     with gr.Row():
-        made["initialisation"] = _choice("initialisation")
-        made["views"] = _number("views")
+        fields["initialisation"] = _choice("initialisation")
+        fields["views"] = _number("views")
     with gr.Row():
-        made["device"] = gr.Dropdown(
+        fields["device"] = gr.Dropdown(
             list(DEVICES), value=DEFAULT.device, label=SETTINGS["device"].label, min_width=120,
             info="auto: the best that is there.", visible=not bench.is_public,
         )  # fmt: skip
-        made["seed"] = _number("seed")
-    return made
+        fields["seed"] = _number("seed")
+    return fields
 
 
 def _number(name: str, *, info: str | None = None, elem_id: str | None = None) -> gr.Number:
@@ -152,7 +152,7 @@ def starts(bench: Workbench) -> list[str]:
 
 
 def checked_data(form: Form, bench: Workbench) -> CheckedData:
-    """What is known of the data; what is wrong with it is said there, and not thrown at the visitor."""
+    """The check of the data; a fault of the data is a sentence in it, not an error."""
     try:
         return _known_data(form, bench)
     except UnmatchedClassesError as error:
@@ -162,7 +162,7 @@ def checked_data(form: Form, bench: Workbench) -> CheckedData:
 
 
 def _known_data(form: Form, bench: Workbench) -> CheckedData:
-    """As `checked_data`.
+    """The check of data that can be read.
 
     Raises:
         InputError: as `form_check`; nothing to say where a zip or a folder is still to be chosen.

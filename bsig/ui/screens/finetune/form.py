@@ -44,7 +44,7 @@ Number = float | int | None  # what an emptied field gives
 
 @dataclass(frozen=True)
 class Form:
-    """What a visitor has filled in; it starts as a short run on the shipped features that shows what training does."""
+    """The fields that a visitor fills in; they start as a short run on the shipped features, to show training."""
 
     kind: DataKind = "bundled"
     zip_file: str | None = None

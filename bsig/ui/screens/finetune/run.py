@@ -67,7 +67,7 @@ def runs_html(runs: list[Run]) -> html.Html:
         training = run.request.config.training
         rows.append([
             run.name, run.state.standing, html.number(f"{run.state.epochs_done} of {training.epochs}"), training.branch,
-            html.number(f"{training.learning_rate:g}"), html.number(_time_taken(run)),
+            html.number(f"{training.learning_rate:g}"), html.number(_duration(run)),
         ])  # fmt: skip
     columns: list[str | html.Cell] = [
         "Run",
@@ -80,7 +80,7 @@ def runs_html(runs: list[Run]) -> html.Html:
     return html.table(columns, rows, scrolls=True)
 
 
-def _time_taken(run: Run) -> str:
+def _duration(run: Run) -> str:
     if run.state.started is None or run.state.ended is None:
         return ""
     return duration(run.state.ended - run.state.started)

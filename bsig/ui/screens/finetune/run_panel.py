@@ -124,7 +124,7 @@ def run_answers(
     position: int | None,
     view: View,
     epoch: int | None,
-    drawn: str,
+    stamp: str,
 ) -> Answers:
     """Every part of the panel for a run as it stands now.
 
@@ -135,32 +135,32 @@ def run_answers(
         position: of the run in line.
         view: how the probe's maps are drawn.
         epoch: of the probe's sigmoid map; None for the newest.
-        drawn: the state of the run in which it is drawn, `Seen.stamp`.
+        stamp: the state of the run in which it is drawn, `Seen.stamp`.
     """
     answers = {panel.all_runs: runs_html(runs)}
     if run is None:
         return answers | _empty_answers(panel)
     possible = can(run)
-    kept = probe_epochs(run)
-    newest = kept[-1] if kept else 0
-    shown = newest if epoch is None else epoch
+    epochs = probe_epochs(run)
+    newest = epochs[-1] if epochs else 0
+    number = newest if epoch is None else epoch
     return {
         **answers,
-        panel.status: run_html(run, position, drawn),
+        panel.status: run_html(run, position, stamp),
         **{button: gr.Button(interactive=possible[NEEDS.get(key, key)]) for key, button in panel.buttons.items()},
-        panel.probe_row: gr.Row(visible=bool(kept)),
-        panel.epoch_row: gr.Row(visible=bool(kept)),
-        panel.epoch: gr.Slider(maximum=max(1, newest), value=shown, visible=bool(kept)),
-        **probe_answers(panel, run, shown, view),
+        panel.probe_row: gr.Row(visible=bool(epochs)),
+        panel.epoch_row: gr.Row(visible=bool(epochs)),
+        panel.epoch: gr.Slider(maximum=max(1, newest), value=number, visible=bool(epochs)),
+        **probe_answers(panel, run, number, view),
         **_plot_answers(panel, run),
         panel.settings: settings_html(run),
     }
 
 
-def run_html(run: Run, position: int | None, drawn: str) -> html.Html:
-    """Where the run stands; the page follows it as long as it goes on."""
+def run_html(run: Run, position: int | None, stamp: str) -> html.Html:
+    """The status of the run; the page follows it as long as it goes on."""
     words = status_html(run, position)
-    return words if run.state.standing in ENDED else html.followed(words, f"{RUN} {run.name}", drawn, NEWS)
+    return words if run.state.standing in ENDED else html.followed(words, f"{RUN} {run.name}", stamp, NEWS)
 
 
 def _plot_answers(panel: RunPanel, run: Run) -> Answers:
@@ -237,7 +237,7 @@ def menu(runs: list[Run], name: str | None) -> Any:
 
 @dataclass(frozen=True)
 class Seen:
-    """What of a run is on the page; another value says that there is something new to draw.
+    """The state of a run on the page; another value means that there is something new to draw.
 
     Attributes:
         stamps: when the run's state and events were written.
@@ -264,5 +264,5 @@ class Seen:
         folder = queue.folder.folder(name)
         files = [folder / part for part in (STATE, EVENTS)]
         stamps = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
-        kept = probe_epochs(queue.folder.read(name))
-        return cls(name, 0, stamps, queue.position(name), kept[-1] if kept else 0)
+        epochs = probe_epochs(queue.folder.read(name))
+        return cls(name, 0, stamps, queue.position(name), epochs[-1] if epochs else 0)

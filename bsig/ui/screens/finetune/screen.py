@@ -39,14 +39,14 @@ class FinetuneScreen:
         name: what it is to be called.
         start_button: starts it.
         panel: the run that is shown.
-        seen: what of it is on the page.
+        page_state: what of it is on the page.
     """
 
     form: FormPart
     name: gr.Textbox
     start_button: gr.Button
     panel: RunPanel
-    seen: gr.State
+    page_state: gr.State
 
     @property
     def start(self) -> gr.Dropdown:
@@ -142,13 +142,13 @@ def _connect_panel(
 
     @in_words
     def on_news(values: InputValues) -> Any:
-        name, seen, epoch = values[panel.run_name], values[screen.seen], int(values[panel.epoch])
-        follows = seen is None or epoch >= seen.newest  # else the visitor has gone back to an earlier epoch
-        return _drawn(screen, bench, line(), compare, name, values[panel.view], None if follows else epoch)
+        name, page_state, epoch = values[panel.run_name], values[screen.page_state], int(values[panel.epoch])
+        follows = page_state is None or epoch >= page_state.newest  # else the visitor has gone back to an earlier epoch
+        return _run_now(screen, bench, line(), compare, name, values[panel.view], None if follows else epoch)
 
     @in_words
     def on_choose(values: InputValues) -> Answers:
-        return _drawn(screen, bench, line(), compare, values[panel.run_name], values[panel.view], None)
+        return _run_now(screen, bench, line(), compare, values[panel.run_name], values[panel.view], None)
 
     @in_words
     def on_epoch(values: InputValues) -> Answers:
@@ -156,9 +156,13 @@ def _connect_panel(
         return probe_answers(panel, run, int(values[panel.epoch]), values[panel.view])
 
     # Gradio counts seconds at every output that waits, also unseen, at every frame: one is enough.
-    outputs = _drawn_parts(screen, compare)
+    outputs = _run_parts(screen, compare)
     panel.news.click(
-        on_news, {panel.run_name, screen.seen, panel.view, panel.epoch}, outputs, show_progress_on=panel.status, **QUIET
+        on_news,
+        {panel.run_name, screen.page_state, panel.view, panel.epoch},
+        outputs,
+        show_progress_on=panel.status,
+        **QUIET,
     )
     panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, show_progress_on=panel.status, **QUIET)
     for control in (panel.epoch, panel.view):
@@ -168,12 +172,12 @@ def _connect_panel(
         )  # fmt: skip
 
 
-def _drawn_parts(screen: FinetuneScreen, compare: CompareScreen) -> list[Any]:
+def _run_parts(screen: FinetuneScreen, compare: CompareScreen) -> list[Any]:
     """Every part that `_drawn` fills."""
-    return [screen.seen, screen.panel.run_name, compare.checkpoint, *screen.panel.outputs()]
+    return [screen.page_state, screen.panel.run_name, compare.checkpoint, *screen.panel.outputs()]
 
 
-def _drawn(
+def _run_now(
     screen: FinetuneScreen,
     bench: Workbench,
     queue: RunQueue,
@@ -183,11 +187,11 @@ def _drawn(
     epoch: int | None,
 ) -> Answers:
     """The run of that name as it stands now; no run where there is none of that name."""
-    panel, seen = screen.panel, Seen.of(queue, name)
+    panel, page_state = screen.panel, Seen.of(queue, name)
     runs = queue.folder.read_all()
     run = queue.folder.read(name) if name in queue.folder.names() else None
     position = None if run is None else queue.position(run.name)
-    answers = {screen.seen: seen, **run_answers(panel, run, runs, position, view, epoch, seen.stamp)}
+    answers = {screen.page_state: page_state, **run_answers(panel, run, runs, position, view, epoch, page_state.stamp)}
     if run is None or run.state.standing in ENDED:  # nothing new to choose from before
         answers[compare.checkpoint] = gr.Dropdown(choices=bench.checkpoint_names())
     return {**answers, panel.run_name: gr.Dropdown(choices=menu_rows(runs))}
@@ -204,8 +208,8 @@ def _connect_actions(
         def on_action(values: InputValues) -> Answers:
             queue, name = line(), values[panel.run_name]
             action(queue, name or "")
-            drawn = _drawn(screen, bench, queue, compare, name, values[panel.view], None)
-            return {**drawn, panel.run_name: menu(queue.folder.read_all(), name)}
+            answers = _run_now(screen, bench, queue, compare, name, values[panel.view], None)
+            return {**answers, panel.run_name: menu(queue.folder.read_all(), name)}
 
         return on_action
 
@@ -225,16 +229,16 @@ def _connect_actions(
     }
     for key, action in actions.items():
         panel.buttons[key].click(
-            acting(action), {panel.run_name, panel.view}, _drawn_parts(screen, compare), show_progress_on=panel.status,
+            acting(action), {panel.run_name, panel.view}, _run_parts(screen, compare), show_progress_on=panel.status,
             **QUIET,
         )  # fmt: skip
     # On success alone: a refusal must not hand out the file of the time before.
     panel.buttons["prepare"].click(on_download, panel.run_name, panel.download, **QUIET).success(
         None, None, None, js=press_js("run-download")
     )
-    used = panel.buttons["use"].click(on_use, panel.run_name, compare.checkpoint, **QUIET)
-    used.success(None, None, None, js=OPEN_COMPARE_JS)
-    compare.redraw(used)
+    event = panel.buttons["use"].click(on_use, panel.run_name, compare.checkpoint, **QUIET)
+    event.success(None, None, None, js=OPEN_COMPARE_JS)
+    compare.redraw(event)
 
 
 def _connect_opening(

@@ -50,7 +50,7 @@ class TwoMaps:
     scale: gr.HTML
 
     def outputs(self) -> list[Any]:
-        """All parts."""
+        """All parts that an answer fills."""
         return [self.finding, self.row, *self.pictures.values(), self.scale]
 
 
@@ -85,8 +85,8 @@ def build_two_checkpoints(bench: Workbench, runs: Callable[[], RunFolder], compa
 
     ask.click(on_ask, fields.components, maps.outputs(), **QUIET)
     _build_upload(bench, runs, compare, before, after)
-    for opened in (tab.select, after.focus, before.focus):
-        opened(on_open, None, [before, after], **QUIET)
+    for event in (tab.select, after.focus, before.focus):
+        event(on_open, None, [before, after], **QUIET)
 
 
 def _maps_part() -> TwoMaps:
@@ -113,7 +113,7 @@ def _build_upload(
             label="Zip of a checkpoint folder (safetensors and JSON only)", file_types=[".zip"], height=120,
             elem_id="checkpoint-zip",
         )  # fmt: skip
-        kept = gr.HTML(elem_id="checkpoint-taken")
+        answer = gr.HTML(elem_id="checkpoint-taken")
 
     @in_words
     def on_upload(file: str | None) -> Answers:
@@ -121,13 +121,13 @@ def _build_upload(
         choices = bench.checkpoint_names()
         words = html.joined("Taken in as ", html.bold(name), "; it can be chosen now.")
         return {
-            kept: html.note(words, role="status"),
+            answer: html.note(words, role="status"),
             before: gr.Dropdown(choices=choices),
             after: gr.Dropdown(choices=choices, value=name),
             compare.checkpoint: gr.Dropdown(choices=choices),
         }
 
-    upload.upload(on_upload, upload, [kept, before, after, compare.checkpoint], **QUIET)
+    upload.upload(on_upload, upload, [answer, before, after, compare.checkpoint], **QUIET)
 
 
 def two_answers(

@@ -95,6 +95,6 @@ class Uploads:
 
 
 def _key(zip_file: str) -> tuple[str, int]:
-    """What tells an upload from another one: its place and, where a file was written again, its moment."""
+    """The key of an upload: its place and, where a file was written again, its moment."""
     path = Path(zip_file)
     return str(path), path.stat().st_mtime_ns if path.is_file() else 0

@@ -64,22 +64,22 @@ def shift_answers(
     head = encoded.model.softmax_head
     request = possible_request(request, head)
     method, why = shift_method(method, head)
-    shifted = shifted_picture(encoded, class_index, method, request)
-    maps = _maps(shifted)
-    limit, drawing = shared_limit(shifted.before.softmax.map, shifted.before.sigmoid.map), Drawing()
+    picture = shifted_picture(encoded, class_index, method, request)
+    maps = _maps(picture)
+    limit, drawing = shared_limit(picture.before.softmax.map, picture.before.sigmoid.map), Drawing()
     names = encoded.model.class_names
     answers: Answers = {
-        layout.finding: shift_finding_html(shifted, why),
-        layout.painted: _painted(shifted, request) if head.cam_is_exact else "",
+        layout.finding: shift_finding_html(picture, why),
+        layout.painted_map: _painted(picture, request) if head.cam_is_exact else "",
         layout.scale: scale_bar(limit, drawing, method),
-        layout.softmax_table: probability_table(shifted, names, "softmax"),
-        layout.sigmoid_table: probability_table(shifted, names, "sigmoid"),
+        layout.softmax_table: probability_table(picture, names, "softmax"),
+        layout.sigmoid_table: probability_table(picture, names, "sigmoid"),
         layout.thumbnail: gr.update(visible=False),
     }
     for pane, values in maps.items():
         answers[layout.pictures[pane]] = gr.update(
-            value=map_picture(shifted.before, values, limit, drawing),
-            alt_text=map_description(pane, values, shifted.before.class_name),
+            value=map_picture(picture.before, values, limit, drawing),
+            alt_text=map_description(pane, values, picture.before.class_name),
         )
     if request.kind == "channel" and head.cam_is_exact:
         channel = strongest_channels_of(encoded, class_index)[0] if request.channel is None else request.channel
@@ -87,17 +87,17 @@ def shift_answers(
     return answers
 
 
-def drag_answers(layout: ShiftLayout, encoded: EncodedImage, class_index: int, asked: str | None) -> Answers:
+def drag_answers(layout: ShiftLayout, encoded: EncodedImage, class_index: int, text: str | None) -> Answers:
     """The heatmap that follows the pointer, and whose it can be.
 
     Args:
         layout: the screen's components.
         encoded: the picture.
         class_index: the class whose heatmap it is.
-        asked: the class that Compare asks for.
+        text: the class that Compare asks for.
     """
     names = encoded.model.class_names
-    predicted, other = names[encoded.predicted_index], names[encoded.class_or_predicted(asked)]
+    predicted, other = names[encoded.predicted_index], names[encoded.class_or_predicted(text)]
     choices = [(f"{SUBJECTS[key]}: {name}", key) for key, name in (("predicted", predicted), ("asked", other))]
     answers: Answers = {layout.fields.subject: gr.update(choices=choices, visible=predicted != other)}
     if not encoded.model.softmax_head.cam_is_exact:
@@ -111,20 +111,20 @@ def drag_answers(layout: ShiftLayout, encoded: EncodedImage, class_index: int, a
     return {**answers, layout.drag: block}
 
 
-def _painted(shifted: ShiftedPicture, request: ShiftRequest) -> Html:
+def _painted(picture: ShiftedPicture, request: ShiftRequest) -> Html:
     """CAM of the shifted head, whatever the method of Compare: it is what a drag draws."""
-    if shifted.after.method != "cam":
-        shifted = shifted_picture(shifted.encoded, shifted.before.class_index, "cam", request)
-    return painted_html(shifted.after.softmax.map, "shift-drag")
+    if picture.after.method != "cam":
+        picture = shifted_picture(picture.encoded, picture.before.class_index, "cam", request)
+    return painted_html(picture.after.softmax.map, "shift-drag")
 
 
-def _maps(shifted: ShiftedPicture) -> dict[str, np.ndarray]:
+def _maps(picture: ShiftedPicture) -> dict[str, np.ndarray]:
     """The map of each pane."""
     return {
-        "before": shifted.before.softmax.map,
-        "after": shifted.after.softmax.map,
-        "sigmoid": shifted.after.sigmoid.map,
-        "centred": shifted.after.centred.map,
+        "before": picture.before.softmax.map,
+        "after": picture.after.softmax.map,
+        "sigmoid": picture.after.sigmoid.map,
+        "centred": picture.after.centred.map,
     }
 
 
@@ -136,8 +136,8 @@ def _thumbnail(encoded: EncodedImage, channel: int) -> Any:
 
 
 def survey_answers(layout: ShiftLayout, bench: Workbench, encoded: EncodedImage, class_index: int) -> Answers:
-    """What holds for every shift of this picture: the sentence, the table of zeros, the plots."""
-    fitted, title = fitted_shift_of(bench, encoded)
+    """The answers that hold for every shift of this picture: the sentence, the table of zeros, the plots."""
+    vector, title = fitted_shift_of(bench, encoded)
     model = encoded.model
     shares = {
         key: shared_share(encoded, class_index, head)
@@ -146,10 +146,10 @@ def survey_answers(layout: ShiftLayout, bench: Workbench, encoded: EncodedImage,
     movement = overlap = area = None
     if model.softmax_head.cam_is_exact:
         curves = delta_curves(encoded, class_index)
-        movement, overlap, area = movement_figures(curves, delta_of_shift(encoded, fitted))
+        movement, overlap, area = movement_figures(curves, delta_of_shift(encoded, vector))
     return {
         layout.actual: note(possible_and_actual(encoded, class_index)),
-        layout.zero_table: zero_table(encoded, class_index, fitted, title),
+        layout.zero_table: zero_table(encoded, class_index, vector, title),
         layout.plots["movement"]: movement,
         layout.plots["overlap"]: overlap,
         layout.plots["area"]: area,

@@ -35,7 +35,7 @@ class ShiftLayout:
         plots: by key of `PLOTS`.
         fields: the controls.
         drag: the heatmap that follows the pointer.
-        painted: the map that it shows until it is dragged.
+        painted_map: the map that it shows until it is dragged.
         dragged: pressed by the page when the heatmap has come to rest.
         dragged_to: where that is, answered by the browser.
         painted_for: picture, checkpoint and class that the cell and the channel were chosen for; None while nothing has
@@ -45,7 +45,7 @@ class ShiftLayout:
 
     finding: gr.HTML
     drag: gr.HTML
-    painted: gr.HTML
+    painted_map: gr.HTML
     dragged: gr.Button
     dragged_to: gr.Textbox
     pictures: dict[str, gr.Image]
@@ -67,19 +67,19 @@ class ShiftLayout:
     is_shown: gr.Textbox
 
     @property
-    def drawn(self) -> list[Any]:
-        """Whatever a shift changes."""
+    def answer_parts(self) -> list[Any]:
+        """The parts that a shift changes."""
         return [
-            self.finding, self.painted, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
+            self.finding, self.painted_map, *self.pictures.values(), self.scale, self.softmax_table, self.sigmoid_table,
             self.thumbnail,
         ]  # fmt: skip
 
     @property
     def outputs(self) -> list[Any]:
-        """Whatever another picture, class or checkpoint changes."""
+        """The parts that another picture, class or checkpoint changes."""
         fields = self.fields
         return [
-            *self.drawn, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
+            *self.answer_parts, self.drag, fields.subject, fields.target, fields.channel, fields.cell, self.painted_for,
             self.actual, self.proof, self.exported, self.animation, self.zero_table, *self.plots.values(),
         ]  # fmt: skip
 
@@ -89,7 +89,7 @@ def lay_out_logit_shift() -> ShiftLayout:
     finding = gr.HTML(elem_id="shift-finding")
     with gr.Row(elem_classes="bsig-main"):
         with gr.Column(scale=4, min_width=320):
-            drag, painted = gr.HTML(elem_id="shift-drag"), gr.HTML(elem_id="shift-painted")
+            drag, painted_map = gr.HTML(elem_id="shift-drag"), gr.HTML(elem_id="shift-painted")
             dragged = gr.Button("Heatmap at rest", elem_id="shift-dragged", elem_classes="bsig-offscreen")
             actual = gr.HTML(elem_id="shift-actual")
         with gr.Column(scale=1, min_width=260):
@@ -119,7 +119,7 @@ def lay_out_logit_shift() -> ShiftLayout:
     return ShiftLayout(
         finding=finding,
         drag=drag,
-        painted=painted,
+        painted_map=painted_map,
         dragged=dragged,
         dragged_to=page_question("dragged to", "shift-drag"),
         pictures=pictures,
@@ -152,7 +152,7 @@ def _pictures() -> dict[str, gr.Image]:
 
 
 def _painting() -> dict[str, Any]:
-    """Whose heatmap, which kind of shift, and where the heatmap is painted."""
+    """The controls of the heatmap, the kind of shift, and the place that the heatmap is painted at."""
     subject = gr.Radio(
         [(title, key) for key, title in SUBJECTS.items()], value=next(iter(SUBJECTS)), label="Whose heatmap",
         elem_id="shift-subject",
@@ -168,7 +168,7 @@ def _painting() -> dict[str, Any]:
 
 
 def _adding() -> dict[str, Any]:
-    """What is added to all channels, or to one; seen where that kind of shift is chosen."""
+    """The controls of the number that all channels or one get; visible where that kind of shift is chosen."""
     return {
         "delta": gr.Slider(
             -LARGEST_DELTA, LARGEST_DELTA, DEFAULT.delta, step=0.001, label="delta, added to every channel weight",

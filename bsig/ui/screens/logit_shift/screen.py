@@ -25,7 +25,7 @@ from bsig.ui.workbench import Workbench
 
 @dataclass(frozen=True)
 class ShiftScreen:
-    """What links need of this screen, and what its own events share."""
+    """The parts of the screen that links need and that its own events share."""
 
     layout: ShiftLayout
     bench: Workbench
@@ -42,17 +42,17 @@ class ShiftScreen:
         return self.compare.fields.components | self.fields.components
 
     def question(self, values: InputValues) -> tuple[CompareInputs, EncodedImage, int]:
-        """What is asked in Compare, its picture encoded, and the index of the class whose heatmap is moved."""
-        asked = self.compare.fields.read(values)
-        encoded = self.bench.encode(asked.image, asked.checkpoint)
-        name = asked.class_name if self.fields.read(values).subject == "asked" else None
-        return asked, encoded, encoded.class_or_predicted(name)
+        """The inputs of Compare, its encoded picture, and the index of the class to move."""
+        inputs = self.compare.fields.read(values)
+        encoded = self.bench.encode(inputs.image, inputs.checkpoint)
+        name = inputs.class_name if self.fields.read(values).subject == "asked" else None
+        return inputs, encoded, encoded.class_or_predicted(name)
 
     def answers(self, values: InputValues, inputs: ShiftInputs | None = None) -> Answers:
         """Maps and tables for the controls as they are, or for the inputs that are given."""
-        asked, encoded, index = self.question(values)
+        question, encoded, index = self.question(values)
         request = (inputs or self.fields.read(values)).request()
-        return shift_answers(self.layout, encoded, index, asked.method, request)
+        return shift_answers(self.layout, encoded, index, question.method, request)
 
     def restore(self, view: View) -> Answers:
         """The controls as a link has them."""
@@ -90,12 +90,12 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
     def on_source(values: InputValues) -> Any:
         if not values[compare.ready]:  # Compare has not answered yet; it will say so when it has
             return gr.skip()
-        asked = compare.fields.read(values)
-        if not asked.image:
+        question = compare.fields.read(values)
+        if not question.image:
             raise InputError("no picture is chosen; go to Compare and upload one or click an example.")
         _, encoded, index = screen.question(values)
         inputs = fields.read(values)
-        source = [asked.image, asked.checkpoint, index]
+        source = [question.image, question.checkpoint, index]
         channels = strongest_channels_of(encoded, index)
         is_same = values[layout.painted_for] in (None, source)
         channel = inputs.channel if is_same and inputs.channel is not None else channels[0]
@@ -109,7 +109,7 @@ def _connect_question(screen: ShiftScreen, tab: gr.Tab) -> None:
             layout.proof: "",
             layout.exported: gr.update(visible=False),
             layout.animation: gr.update(visible=False),
-            **drag_answers(layout, encoded, index, asked.class_name),
+            **drag_answers(layout, encoded, index, question.class_name),
             **screen.answers(values, inputs),
             **survey_answers(layout, screen.bench, encoded, index),
         }
@@ -142,10 +142,10 @@ def _connect_painting(screen: ShiftScreen) -> None:
         answers = screen.answers(values, replace(fields.read(values), kind="paint", cell=cell))
         return {**fields.answers(cell=cell, kind="paint", target=None), **answers}
 
-    fields.target.input(on_target, screen.inputs, [fields.cell, *layout.drawn], **PRIVATE)
+    fields.target.input(on_target, screen.inputs, [fields.cell, *layout.answer_parts], **PRIVATE)
     # The block itself is no output: it is in the visitor's hand, and would lose the pointer and the focus.
     layout.dragged.click(
-        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.drawn],
+        on_drag, {*screen.inputs, layout.dragged_to}, [fields.cell, fields.kind, fields.target, *layout.answer_parts],
         js=ANSWERED_JS, trigger_mode="always_last", **PRIVATE,
     )  # fmt: skip
 
@@ -172,9 +172,9 @@ def _connect_kinds(screen: ShiftScreen) -> None:
     controls = [fields.target, fields.delta, fields.channel, fields.channel_delta, layout.thumbnail]
     fields.kind.change(on_kind, fields.kind, controls, **PRIVATE)
     for control in (fields.kind, fields.channel):
-        control.input(on_wish, screen.inputs, layout.drawn, **PRIVATE)
+        control.input(on_wish, screen.inputs, layout.answer_parts, **PRIVATE)
     for slider in (fields.delta, fields.channel_delta):
-        slider.change(on_wish, screen.inputs, layout.drawn, trigger_mode="always_last", **PRIVATE)
+        slider.change(on_wish, screen.inputs, layout.answer_parts, trigger_mode="always_last", **PRIVATE)
 
 
 def _connect_files(screen: ShiftScreen) -> None:
@@ -182,16 +182,16 @@ def _connect_files(screen: ShiftScreen) -> None:
     layout, fields = screen.layout, screen.fields
 
     def vector_of(values: InputValues) -> tuple[CompareInputs, EncodedImage, Any, str]:
-        asked, encoded, index = screen.question(values)
+        inputs, encoded, index = screen.question(values)
         request = possible_request(fields.read(values).request(), encoded.model.softmax_head)
         vector, description = shift_vector(encoded, index, request)
-        return asked, encoded, vector, description
+        return inputs, encoded, vector, description
 
     @in_words
     def on_prove(values: InputValues) -> str:
-        asked, encoded, vector, _ = vector_of(values)
-        method, _ = shift_method(asked.method, encoded.model.softmax_head)
-        return proof_table(screen.bench, asked.checkpoint, vector, method)
+        inputs, encoded, vector, _ = vector_of(values)
+        method, _ = shift_method(inputs.method, encoded.model.softmax_head)
+        return proof_table(screen.bench, inputs.checkpoint, vector, method)
 
     @in_words
     def on_export(values: InputValues) -> Any:

@@ -28,16 +28,16 @@ OWN_AREA_NOTE = (
 )
 
 
-def probability_table(shifted: ShiftedPicture, class_names: tuple[str, ...], branch: TrainedBranch) -> Html:
+def probability_table(picture: ShiftedPicture, class_names: tuple[str, ...], branch: TrainedBranch) -> Html:
     """The likeliest classes before and after, and the largest change of any class."""
-    before, after = shifted.probabilities("softmax") if branch == "softmax" else shifted.presence()
+    before, after = picture.probabilities("softmax") if branch == "softmax" else picture.presence()
     change = float((after - before).abs().max())
-    is_calibrated = branch == "sigmoid" and shifted.encoded.model.presence is not None
+    is_calibrated = branch == "sigmoid" and picture.encoded.model.presence is not None
     title = "Probability that it is there (sigmoid)" if is_calibrated else f"{branch.title()} probability"
     top = before.topk(min(CLASSES_SHOWN, len(before))).indices.tolist()
     rows = [
         (class_names[index], *(number(f"{100 * float(values[index]):.3f} %") for values in (before, after)))
-        for index in dict.fromkeys([*top, shifted.before.class_index])
+        for index in dict.fromkeys([*top, picture.before.class_index])
     ]
     largest = element("b", _change(change), id=f"largest-change-{branch}", data_value=f"{change:.3e}")
     return joined(
@@ -51,12 +51,12 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: torch.Tensor, 
     rows, changes, unchanged = [], [], 0
     for path in dict.fromkeys(example.path for example in bundled_examples()):
         encoded = bench.encode(path, checkpoint)
-        shifted = shifted_image(encoded, vector)
-        change = float((shifted.probabilities()[0] - encoded.probabilities()[0]).abs().max())
+        encoded_after = shifted_image(encoded, vector)
+        change = float((encoded_after.probabilities()[0] - encoded.probabilities()[0]).abs().max())
         index = encoded.predicted_index
-        maps = (torch.from_numpy(picture.explain(index, method).softmax.map) for picture in (encoded, shifted))
+        maps = (torch.from_numpy(picture.explain(index, method).softmax.map) for picture in (encoded, encoded_after))
         movement = map_movement(*maps)
-        is_same = shifted.predicted_index == index
+        is_same = encoded_after.predicted_index == index
         changes.append(change)
         unchanged += is_same
         rows.append(
@@ -76,18 +76,18 @@ def proof_table(bench: Workbench, checkpoint: str | None, vector: torch.Tensor, 
     return joined(finding(proof_words(len(rows), unchanged, max(changes))), table(columns, rows, scrolls=True))
 
 
-def zero_table(encoded: EncodedImage, class_index: int, fitted: torch.Tensor, fitted_title: str) -> Html:
+def zero_table(encoded: EncodedImage, class_index: int, vector: torch.Tensor, fitted_title: str) -> Html:
     """The absent-class test on this picture: positive area by head and kind of class.
 
     Args:
         encoded: the picture.
         class_index: the class that is explained.
-        fitted: the shift that labels chose.
+        vector: the shift that labels chose.
         fitted_title: what that shift is.
     """
     if not encoded.model.softmax_head.cam_is_exact:
         return note(NOT_EXACT)
-    survey = zero_survey(encoded, class_index, fitted, fitted_title)
+    survey = zero_survey(encoded, class_index, vector, fitted_title)
     name = encoded.model.class_names[class_index]
     columns = [
         "Head",

@@ -27,15 +27,15 @@ VISIBLY_DISTORTED = 0.05
 """Share of a map from which the shared component is said to distort it."""
 
 
-def shift_finding_html(shifted: ShiftedPicture, why: str) -> Html:
+def shift_finding_html(picture: ShiftedPicture, why: str) -> Html:
     """What the shift did, and below it which shift it was and why the map is drawn as it is."""
-    description = f"{shifted.description[0].upper()}{shifted.description[1:]}."
-    said, moved = shift_sentences(shifted)
-    return finding(said, f"{moved} {description} {why}".strip())
+    description = f"{picture.description[0].upper()}{picture.description[1:]}."
+    probabilities, movement = shift_sentences(picture)
+    return finding(probabilities, f"{movement} {description} {why}".strip())
 
 
 def map_description(pane: str, values: np.ndarray, class_name: str) -> str:
-    """What a pane shows, with the strongest cell, for those who do not see it."""
+    """A pane in words, with its strongest cell, for those who do not see it."""
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return (
         f"{DESCRIPTIONS[pane]} for {class_name}: maximum {values.max():.2f} in row {row + 1}, column {column + 1} of "

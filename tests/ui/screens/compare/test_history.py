@@ -19,9 +19,9 @@ INPUTS = replace(CompareInputs.of_view(View(method="cam"), CAT.path), class_name
 
 
 def view(**changes: object) -> CompareView:
-    made = CompareView.of("cat", replace(INPUTS, **changes))
-    assert made is not None
-    return made
+    result = CompareView.of("cat", replace(INPUTS, **changes))
+    assert result is not None
+    return result
 
 
 def test_the_same_view_is_not_remembered_twice_in_a_row(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_the_oldest_views_go_and_the_newest_is_first_in_the_list() -> None:
 @pytest.mark.parametrize("slider", SLIDERS)
 def test_a_moved_slider_changes_the_last_view_and_adds_none(slider: str) -> None:
     views = with_view([view(class_name="zebra")], view())
-    moved = view(**{slider: 11})
-    assert with_view(views, moved) == [views[0], moved]
-    assert moved.key != view().key
-    assert moved.key_without_sliders == view().key_without_sliders
+    last = view(**{slider: 11})
+    assert with_view(views, last) == [views[0], last]
+    assert last.key != view().key
+    assert last.key_without_sliders == view().key_without_sliders
 
 
 @pytest.mark.parametrize("change", [{"class_name": "zebra"}, {"method": "grad-cam"}, {"finer_grid": True},
@@ -64,17 +64,17 @@ def test_any_other_choice_is_a_view_of_its_own_with_a_key_and_a_link(change: dic
     other = view(**change)
     assert with_view([view()], other) == [view(), other]
     assert other.key_without_sliders != view().key_without_sliders
-    linked, notes = view_of(parse_qsl(other.query))
+    target, notes = view_of(parse_qsl(other.query))
     assert notes == []
-    assert CompareInputs.of_view(linked, CAT.path) == other.inputs
+    assert CompareInputs.of_view(target, CAT.path) == other.inputs
 
 
 def test_a_picture_of_ones_own_is_in_no_link(tmp_path: Path) -> None:
     own = tmp_path / "own.jpg"
     own.write_bytes(CAT.path.read_bytes() + b"\0")
-    made = CompareView.of("", replace(INPUTS, image=str(own)))
-    assert made is not None
-    assert made.query == ""
+    entry = CompareView.of("", replace(INPUTS, image=str(own)))
+    assert entry is not None
+    assert entry.query == ""
 
 
 def test_a_view_is_listed_by_its_class_picture_and_method() -> None:

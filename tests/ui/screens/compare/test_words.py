@@ -78,8 +78,8 @@ def test_the_number_table_has_a_block_a_class_with_the_numbers_of_both_maps(enco
     evidences = [evidence for each in explanations for evidence in (each.softmax, each.sigmoid)]
     for row, evidence in zip(numbers, evidences, strict=True):
         assert row[3] == f"{100 * evidence.positive_area:.0f} %"
-        printed = [float(cell.replace("−", "-")) for cell in (row[2], *row[4:])]
-        assert printed == pytest.approx([evidence.logit, evidence.map.min(), evidence.map.max()], abs=0.0051)
+        values = [float(cell.replace("−", "-")) for cell in (row[2], *row[4:])]
+        assert values == pytest.approx([evidence.logit, evidence.map.min(), evidence.map.max()], abs=0.0051)
     assert numbers[1][1] == f"rank {explanations[0].sigmoid.rank:,}", "nothing is calibrated here"
 
 

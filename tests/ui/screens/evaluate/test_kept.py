@@ -14,14 +14,14 @@ RESULTS: dict[str, Any] = {"data": "pets", "split": "val", "counts": COUNTS}
 
 def test_two_that_end_in_the_same_second_are_both_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.strftime", lambda _: "12:00:00")
-    kept = KeptEvaluations(2)
-    evaluations = [KeptEvaluation({**RESULTS, "number": number}, kept.new_folder()) for number in range(2)]
-    titles = [kept.add(evaluation) for evaluation in evaluations]
+    store = KeptEvaluations(2)
+    evaluations = [KeptEvaluation({**RESULTS, "number": number}, store.new_folder()) for number in range(2)]
+    titles = [store.add(evaluation) for evaluation in evaluations]
     assert len(set(titles)) == 2
-    assert [kept.get(title) for title in titles] == evaluations
+    assert [store.get(title) for title in titles] == evaluations
     assert all(evaluation.folder.is_dir() for evaluation in evaluations)
-    third = kept.add(KeptEvaluation(RESULTS, kept.new_folder()))
-    assert kept.get(titles[0]) is None
+    third = store.add(KeptEvaluation(RESULTS, store.new_folder()))
+    assert store.get(titles[0]) is None
     assert not evaluations[0].folder.exists()
-    assert kept.get(third) is not None
-    kept.clear()
+    assert store.get(third) is not None
+    store.clear()

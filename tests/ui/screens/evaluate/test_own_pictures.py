@@ -17,7 +17,7 @@ from bsig.ui.screens.evaluate.own_pictures import (
     Pace,
     checked_pictures,
     evaluate_answer,
-    measured,
+    evaluation_steps,
     pictures_folder,
 )
 from bsig.ui.screens.evaluate.results_panel import shown_results
@@ -48,13 +48,13 @@ def own_pictures(zip_file: Path, limit: int) -> OwnPictures:
 
 
 def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Workbench, pictures_zip: Path) -> None:
-    kept = KeptEvaluations()
-    steps = list(measured(bench, kept, own_pictures(pictures_zip, 50)))
+    evaluations = KeptEvaluations()
+    steps = list(evaluation_steps(bench, evaluations, own_pictures(pictures_zip, 50)))
     assert all(isinstance(step, JobProgress) for step in steps[:-1])
     assert isinstance(steps[-1], str)
     assert {step.pictures for step in steps[:-1] if isinstance(step, JobProgress)} == {8}  # not forward passes
-    assert kept.titles() == [steps[-1]]
-    evaluation = kept.get(steps[-1])
+    assert evaluations.titles() == [steps[-1]]
+    evaluation = evaluations.get(steps[-1])
     assert evaluation is not None
     assert evaluation.results["counts"]["used"] == 8
     (table,) = evaluation.results["tables"]
@@ -74,29 +74,29 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
 
 def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(pictures_zip: Path) -> None:
     public = Workbench(limits=replace(Limits.public(), evaluation_seconds=0.0))
-    kept = KeptEvaluations()
+    evaluations = KeptEvaluations()
     with pytest.raises(InputError, match="the evaluation was stopped after"):
-        list(measured(public, kept, own_pictures(pictures_zip, 8)))
-    steps = measured(Workbench(), kept, own_pictures(pictures_zip, 8))
+        list(evaluation_steps(public, evaluations, own_pictures(pictures_zip, 8)))
+    steps = evaluation_steps(Workbench(), evaluations, own_pictures(pictures_zip, 8))
     assert isinstance(next(steps), JobProgress)
     steps.close()  # type: ignore[attr-defined]  as when the visitor closes the page
-    folder = kept.new_folder()
+    folder = evaluations.new_folder()
     assert list(folder.parent.iterdir()) == [folder]
     with pytest.raises(InputError, match=r"`limit` \(=301 pictures\) must be at most 300"):
-        list(measured(public, kept, own_pictures(pictures_zip, 301)))
-    kept.clear()
+        list(evaluation_steps(public, evaluations, own_pictures(pictures_zip, 301)))
+    evaluations.clear()
     assert not folder.parent.exists()
 
 
 def test_a_stop_is_no_error_and_leaves_nothing(bench: Workbench, pictures_zip: Path) -> None:
-    kept = KeptEvaluations()
-    steps = measured(bench, kept, own_pictures(pictures_zip, 8))
+    evaluations = KeptEvaluations()
+    steps = evaluation_steps(bench, evaluations, own_pictures(pictures_zip, 8))
     step = next(steps)
     assert isinstance(step, JobProgress)
     step.job.stop()
     with pytest.raises(StoppedEarly, match="was stopped; nothing of it is kept"):
         list(steps)
-    assert kept.titles() == []
+    assert evaluations.titles() == []
 
 
 def test_the_check_counts_pictures_and_names_the_classes_that_the_checkpoint_lacks(
@@ -106,12 +106,12 @@ def test_the_check_counts_pictures_and_names_the_classes_that_the_checkpoint_lac
     own = OwnPictures(CHECKPOINT, None, str(data), ["cam"], ["signed"], None)
     check = checked_pictures(bench, own)
     assert check is not None
-    assert (check.pictures, check.measured, check.known, dict(check.unmatched)) == (6, 4, 2, {"unicorn": 2})
+    assert (check.pictures, check.measured, check.known_classes, dict(check.unmatched)) == (6, 4, 2, {"unicorn": 2})
     assert check.words.startswith("6 pictures, 2 of 3 classes are the checkpoint's; 4 are measured.")
     assert check.remarks == ["'unicorn' is no class of this checkpoint: 2 pictures left out."]
-    drawn = checked_pictures(bench, replace(own, limit=3))
-    assert drawn is not None
-    assert "at most 3 are measured" in drawn.words
+    small = checked_pictures(bench, replace(own, limit=3))
+    assert small is not None
+    assert "at most 3 are measured" in small.words
     assert checked_pictures(bench, replace(own, folder=" ")) is None
 
 
@@ -122,7 +122,7 @@ def test_a_picture_of_several_classes_is_counted_once_and_kept_for_the_known_one
     (tmp_path / "index.csv").write_text("\n".join(lines), encoding="utf-8")
     check = checked_pictures(bench, OwnPictures(CHECKPOINT, None, str(tmp_path), ["cam"], ["signed"], None))
     assert check is not None
-    assert (check.pictures, check.measured, check.known) == (4, 3, 2)
+    assert (check.pictures, check.measured, check.known_classes) == (4, 3, 2)
     assert check.unmatched == {"faun": 1, "unicorn": 1}
 
 
@@ -154,7 +154,7 @@ def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:
 def test_a_zip_that_is_none_is_refused(bench: Workbench, tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"set\.zip"):
-        list(measured(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5)))
+        list(evaluation_steps(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5)))
 
 
 @pytest.mark.parametrize(

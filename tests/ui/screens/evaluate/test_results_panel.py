@@ -26,8 +26,8 @@ def test_shipped_results_have_tables_and_plots_and_name_their_files() -> None:
     assert results.all_rows.count("<tr>") == len(rows_of(table, list(METRICS))) + 1
     assert results.delta is not None
     assert results.frontier is not None
-    shown = {name for trace in results.frontier.data for name in trace.hovertemplate.split("<br>")}
-    assert {"softmax", "sigmoid", "softmax map x sigmoid probability"} <= shown
+    names = {name for trace in results.frontier.data for name in trace.hovertemplate.split("<br>")}
+    assert {"softmax", "sigmoid", "softmax map x sigmoid probability"} <= names
     assert "Sigmoid branch less softmax" in results.published
     assert "may not be passed on" in results.files
     assert not results.pictures

@@ -30,9 +30,9 @@ def test_a_checkpoint_goes_out_as_a_zip_and_comes_in_again_with_the_same_answers
     name = keep_checkpoint(str(file), runs, bench)
     assert name == f"{BIRDS}-2"  # a shipped one has the name: neither hides the other
     assert {path.name for path in (runs.checkpoints / name).iterdir()} == {TENSORS, DESCRIPTION}
-    encoded, again = Explainer(load_checkpoint(BIRDS)).encode(PICTURE), bench.encode(PICTURE, name)
-    assert torch.equal(encoded.softmax_logits, again.softmax_logits)
-    assert torch.equal(encoded.sigmoid_logits, again.sigmoid_logits)
+    encoded, second = Explainer(load_checkpoint(BIRDS)).encode(PICTURE), bench.encode(PICTURE, name)
+    assert torch.equal(encoded.softmax_logits, second.softmax_logits)
+    assert torch.equal(encoded.sigmoid_logits, second.sigmoid_logits)
     assert keep_checkpoint(str(file), runs, bench) == f"{BIRDS}-3"
     assert checkpoint_zip(CHECKPOINTS_FOLDER / BIRDS) == file  # made once
 

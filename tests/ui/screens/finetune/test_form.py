@@ -19,7 +19,7 @@ BIRDS = "birds10-efficientnet_lite0"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "sentence"),
     [
         ({"epochs": 0}, "`epochs` (=0) must be from 1"),
         ({"epochs": 2.5}, "`epochs` (=2.5) must be a whole number"),
@@ -47,16 +47,16 @@ BIRDS = "birds10-efficientnet_lite0"
     ],
 )
 def test_what_cannot_be_trained_is_said_before_anything_starts(
-    bench: Workbench, runs: RunFolder, change: dict[str, Any], said: str
+    bench: Workbench, runs: RunFolder, change: dict[str, Any], sentence: str
 ) -> None:
     form = replace(Form(), **change)
-    with pytest.raises(InputError) as looked:
+    with pytest.raises(InputError) as check_error:
         form_check(form, bench)
-    assert said in str(looked.value)
-    assert "\n" not in str(looked.value)
-    with pytest.raises(InputError) as started:
+    assert sentence in str(check_error.value)
+    assert "\n" not in str(check_error.value)
+    with pytest.raises(InputError) as start_error:
         create_run(form, bench, runs, "bad")
-    assert str(started.value) == str(looked.value)
+    assert str(start_error.value) == str(check_error.value)
     assert runs.names() == []
 
 

@@ -76,9 +76,9 @@ def test_a_zip_is_unpacked_and_listed_once_for_check_counts_and_run(
     run = runs.read(create_run(form, bench, runs, "once"))
     assert calls == ["extract_zip", "train_and_held_out"]
     assert sorted(path.name for path in (run.folder / DATA).iterdir()) == ["green", "red"]
-    again = runs.read(create_run(form, bench, runs, "again"))  # the first run has taken the pictures over
+    second = runs.read(create_run(form, bench, runs, "again"))  # the first run has taken the pictures over
     assert calls == ["extract_zip", "train_and_held_out"] * 2
-    assert sorted(path.name for path in Path(again.request.address).iterdir()) == ["green", "red"]
+    assert sorted(path.name for path in Path(second.request.address).iterdir()) == ["green", "red"]
 
 
 def test_own_pictures_are_watched_on_one_of_their_own_with_its_class_named(
@@ -94,11 +94,11 @@ def test_own_pictures_are_watched_on_one_of_their_own_with_its_class_named(
 
 
 def test_data_without_the_models_classes_is_offered_a_new_label_set(bench: Workbench, pictures_zip: str) -> None:
-    refused = checked_data(Form("zip", pictures_zip), bench)
-    assert refused.offers_new_labels
-    assert refused.classes is None
-    assert 'role="alert"' in refused.words
-    taken = checked_data(Form("zip", pictures_zip, labels="new"), bench)
-    assert (taken.classes, taken.offers_new_labels) == (2, False)
+    plain = checked_data(Form("zip", pictures_zip), bench)
+    assert plain.offers_new_labels
+    assert plain.classes is None
+    assert 'role="alert"' in plain.words
+    with_new_labels = checked_data(Form("zip", pictures_zip, labels="new"), bench)
+    assert (with_new_labels.classes, with_new_labels.offers_new_labels) == (2, False)
     wrong = checked_data(Form("zip", pictures_zip, labels="new", learning_rate=-1), bench)
     assert (wrong.classes, wrong.offers_new_labels) == (None, False)

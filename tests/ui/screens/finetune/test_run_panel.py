@@ -14,14 +14,14 @@ from bsig.ui.workbench import Workbench
 def test_a_long_run_is_drawn_by_few_epochs_its_first_and_last_among_them() -> None:
     for count in (0, 1, 2, POINTS_DRAWN, POINTS_DRAWN + 1, 5003):
         epochs = [{"number": number} for number in range(count)]
-        drawn = thinned(epochs)
-        assert len(drawn) <= POINTS_DRAWN + 1
-        assert drawn[:1] == epochs[:1]
-        assert drawn[-1:] == epochs[-1:]
-        numbers = [epoch["number"] for epoch in drawn]
+        points = thinned(epochs)
+        assert len(points) <= POINTS_DRAWN + 1
+        assert points[:1] == epochs[:1]
+        assert points[-1:] == epochs[-1:]
+        numbers = [epoch["number"] for epoch in points]
         assert numbers == sorted(set(numbers))
         if count <= POINTS_DRAWN:
-            assert drawn == epochs
+            assert points == epochs
 
 
 def test_a_run_without_a_checkpoint_has_no_calibration(bench: Workbench, runs: RunFolder) -> None:
@@ -34,8 +34,8 @@ def test_the_page_follows_a_run_as_long_as_it_goes_on(bench: Workbench, runs: Ru
     assert run.state.standing == "queued"
     words = run_html(run, 1, "abc")
     assert words.startswith('<div data-follows="run followed" data-drawn="abc" data-press="run-news">')
-    ended = replace(run, state=replace(run.state, standing="stopped"))
-    assert "data-follows" not in run_html(ended, None, "abc")
+    end = replace(run, state=replace(run.state, standing="stopped"))
+    assert "data-follows" not in run_html(end, None, "abc")
 
 
 def test_the_stamp_of_a_run_changes_with_anything_that_there_is_to_draw() -> None:
@@ -47,5 +47,5 @@ def test_the_stamp_of_a_run_changes_with_anything_that_there_is_to_draw() -> Non
         Seen("a", position=2),
         Seen("a", runs=3),
     ]
-    assert len({seen.stamp for seen in states}) == len(states)
+    assert len({state.stamp for state in states}) == len(states)
     assert Seen("a", stamps=(1,)).stamp == states[3].stamp

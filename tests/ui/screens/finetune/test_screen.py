@@ -32,19 +32,19 @@ def client(bench: Workbench, runs: RunFolder) -> Iterator[Client]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_over_the_web_a_zip_becomes_a_checkpoint_that_compare_takes(client: Client, pictures_zip: str) -> None:
     arguments: dict[str, Any] = {"labels": "new", "branch": "full", "epochs": 2, "learning_rate": 0.05}
-    said = client.predict(
+    run_ = client.predict(
         data=handle_file(pictures_zip), name="colours", start="imagenet1k-efficientnet_lite0", batch_size=4, seed=0,
         api_name="/finetune", **arguments,
     )  # fmt: skip
-    assert said["standing"] == "finished", said["status"]
-    assert [epoch["number"] for epoch in said["epochs"]] == [0, 1, 2]
+    assert run_["standing"] == "finished", run_["status"]
+    assert [epoch["number"] for epoch in run_["epochs"]] == [0, 1, 2]
     *_, answer = client.predict(
-        handle_file(str(PICTURE)), said["checkpoint"], "red", "cam", "signed", api_name="/compare"
+        handle_file(str(PICTURE)), run_["checkpoint"], "red", "cam", "signed", api_name="/compare"
     )
     assert answer["class_name"] == "red"
     assert "colours" in [row["name"] for row in client.predict(api_name="/checkpoints")]
     assert "colours" in [row["name"] for row in client.predict(api_name="/runs")]
-    assert client.predict("colours", api_name="/run") == said
+    assert client.predict("colours", api_name="/run") == run_
     with pytest.raises(AppError, match="must be one of"):
         client.predict("no such run", api_name="/stop_run")
     with pytest.raises(AppError, match="epochs"):

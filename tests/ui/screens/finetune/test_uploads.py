@@ -15,8 +15,8 @@ LIMITS = ZipLimits()
 
 def test_one_upload_is_kept_and_another_takes_its_place(pictures_zip: str, tmp_path: Path) -> None:
     uploads = Uploads()
-    with uploads.unpacked(pictures_zip, LIMITS) as first, uploads.unpacked(pictures_zip, LIMITS) as again:
-        assert again is first
+    with uploads.unpacked(pictures_zip, LIMITS) as first, uploads.unpacked(pictures_zip, LIMITS) as same:
+        assert same is first
         assert first.splits(0) is first.splits(0)
     other = tmp_path / "other.zip"
     other.write_bytes(Path(pictures_zip).read_bytes())
@@ -36,8 +36,8 @@ def test_what_a_run_takes_over_lies_there_whole_and_is_unpacked_anew_for_the_nex
     assert sorted(path.name for path in root.iterdir()) == ["green", "red"]
     uploads.clear()
     assert root.is_dir()
-    with uploads.unpacked(pictures_zip, LIMITS) as again:
-        assert again.root != root
+    with uploads.unpacked(pictures_zip, LIMITS) as second:
+        assert second.root != root
     uploads.clear()
 
 
