@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from bsig.cli.arguments.shared import add_engine_argument
-from bsig.inputs.errors import InputError
+from bsig.inputs.errors import InputError, disk_sentence
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.ui.server.headers import ON_SPACES_VARIABLE
@@ -41,6 +41,12 @@ def main() -> int:
             serve(options, server)
     except InputError as error:
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except OSError as error:
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"bsig: {sentence}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 

@@ -89,7 +89,8 @@ def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Pro
     folder = checkpoint_path(name, options.checkpoints)
     model = load_checkpoint(name, chosen_device(options.device), options.checkpoints)
     runs = shipped_runs(model)
-    partial = {run.data: PARTS_FOLDER / f"shipped-{name}-{run.data}" for run in runs}
+    kind = "shipped-quick" if options.quick else "shipped"
+    partial = {run.data: PARTS_FOLDER / f"{kind}-{name}-{run.data}" for run in runs}
     evaluations = []
     for run in runs:
         if processes.is_first:
@@ -97,7 +98,7 @@ def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Pro
         results = evaluate(
             model,
             read_dataset(options.data / run.data, "val"),
-            run.config,
+            run.quick_config if options.quick else run.config,
             processes=processes,
             progress=ProgressLine(PROGRESS_OF),
             partial=partial[run.data],
@@ -107,7 +108,7 @@ def _evaluate_one_shipped(name: str, options: argparse.Namespace, processes: Pro
             record_results(folder, short_results(results))
     if not evaluations:
         return
-    made_by = "python -m bsig evaluate-shipped --data DATA"
+    made_by = f"python -m bsig evaluate-shipped --data DATA{' --quick' * options.quick}"
     text = results_text([compact(results) for results in evaluations], evaluations[0]["metrics"], made_by)
     try:
         write_whole(folder / RESULTS, text)

@@ -39,6 +39,7 @@ from bsig.explain.methods import cam_method
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
+from bsig.inputs.files import temporary_place
 from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.training.processes import ALONE, Processes
@@ -84,7 +85,11 @@ def evaluate(
     with ExitStack() as stack:
 
         def open_parts() -> PartialResults:
-            folder = partial or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsig-"))) / "parts"
+            folder = (
+                partial
+                or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsig-", dir=temporary_place())))
+                / "parts"
+            )
             return PartialResults(folder, work.fingerprint())
 
         measurements = measure(work, open_parts, processes, progress)

@@ -5,6 +5,7 @@
     write_whole(path, content), write_json(path, entries)
     with whole_folder(path) as temporary:    the same for a folder, replacing the one that is there
     with locked(folder) as is_mine:          held while the block runs; the system lets go when the holder dies
+    temporary_place()                        where temporary files lie
 
 So a crash leaves the old file or none. A killed writer's file is hidden and ends in `.partial`.
 """
@@ -63,6 +64,17 @@ def write_json(path: Path, entries: Any, *, indent: int | None = None, durable: 
     """Writes JSON, with a line break at its end where it is indented; raises OSError where the disk refuses."""
     text = json.dumps(entries, ensure_ascii=False, indent=indent)
     write_whole(path, text if indent is None else text + "\n", durable=durable)
+
+
+def temporary_place() -> Path:
+    """The folder of temporary files: the `dir` of `tempfile`'s functions. It is made again if a cleaner removed it.
+
+    Raises:
+        OSError: no temporary folder can be written.
+    """
+    place = Path(tempfile.gettempdir())
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from bsig.inputs.datasets.split_names import split_named
 from bsig.inputs.errors import InputError, megabytes
+from bsig.inputs.files import temporary_place
 from bsig.inputs.names import composed, is_companion
 from bsig.inputs.paths import CACHE_FOLDER
 
@@ -52,7 +53,7 @@ def extracted_zip(file: Path | str, limits: ZipLimits = ZipLimits()) -> Iterator
     Raises:
         InputError: as of `extract_zip`.
     """
-    with tempfile.TemporaryDirectory(prefix="bsig-zip-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bsig-zip-", dir=temporary_place()) as folder:
         yield extract_zip(file, Path(folder), limits)
 
 

@@ -91,6 +91,17 @@ def full_disk() -> Iterator[None]:
         tempfile.tempdir = folder
 
 
+@contextlib.contextmanager
+def no_temporary_folder(missing: Path) -> Iterator[None]:
+    """No place where Python looks for a temporary folder exists."""
+    kept = tempfile.tempdir, tempfile._candidate_tempdir_list
+    tempfile.tempdir, tempfile._candidate_tempdir_list = None, lambda: [str(missing)]
+    try:
+        yield
+    finally:
+        tempfile.tempdir, tempfile._candidate_tempdir_list = kept
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_on_a_full_disk_says_so_and_leaves_nothing(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -114,6 +125,81 @@ def test_output_that_a_full_disk_does_not_take_is_said() -> None:
     assert process.returncode == 2
     check_refused(process.stderr)
     assert process.stderr.count("\n") == 1
+
+
+# --- no temporary folder ----------------------------------------------------------------------------------------------
+
+NEEDS_TEMPORARY_FOLDER = {"explain, a zip"}
+WITHOUT_TEMPORARY_FOLDER = "tests/support/without_temporary_folder.py"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_without_a_temporary_folder_works_or_says_that_it_needs_one(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsig.cli.evaluate.PARTS_FOLDER", folder / "parts")
+    monkeypatch.setenv("BSIG_CACHE", str(folder / "cache"))
+    with no_temporary_folder(folder / "missing"):
+        code = main(command(name, folder, folder / "out"))
+    words = capsys.readouterr().err
+    if name in NEEDS_TEMPORARY_FOLDER:
+        assert code == 2, words
+        check_refused(words)
+        assert "TMPDIR" in words
+        assert not (folder / "out").exists()
+    else:
+        assert code == 0, words
+
+
+@pytest.mark.parametrize("kind", ["missing", "read-only"])
+def test_where_tmpdir_cannot_be_written_the_system_s_own_folder_is_taken(
+    kind: str, folder: Path, nobody: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    temporary = folder / "temporary"
+    if kind == "read-only":
+        temporary.mkdir(mode=0o555)
+    arguments = command("evaluate, kept nowhere", folder, folder / "out")
+    environment = {**os.environ, "TMPDIR": str(temporary), "BSIG_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    (folder / "cache").mkdir(mode=0o777)
+    (folder / "cache").chmod(0o777)
+    done = run_forked("-c", MANY, json.dumps([arguments]), env=environment, timeout=600)
+    assert "ENDED 0" in done.stderr, done.stderr
+
+
+def test_an_app_without_a_temporary_folder_says_so_and_a_public_one_has_its_own(folder: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(folder / "missing"), "BSIG_CACHE": str(folder / "cache")}
+    environment.pop("GRADIO_TEMP_DIR", None)
+    done = run_forked(
+        WITHOUT_TEMPORARY_FOLDER, "app.py", "--port", 0, "--work-folder", folder / "work", env=environment
+    )
+    assert done.returncode == 2
+    check_refused(done.stderr)
+    assert "TMPDIR" in done.stderr
+    with running_app(folder / "app", "--public", program=(WITHOUT_TEMPORARY_FOLDER, "app.py")) as (url, _):
+        visitor = Visitor(url)
+        assert visitor.compare(CAT.read_bytes(), "zebra")[-1]["class_name"] == "zebra"
+        visitor.close()
+
+
+@pytest.mark.parametrize("profile", ["local", "public"])
+def test_an_app_whose_temporary_folders_are_removed_while_it_runs_makes_them_again(profile: str, folder: Path) -> None:
+    """A system's cleaner takes what nobody has touched for days."""
+    app = folder / "app"
+    with running_app(app, *(["--public"] if profile == "public" else [])) as (url, _):
+        visitor = Visitor(url)
+        for name in ("zebra", "golf ball"):
+            assert visitor.compare(CAT.read_bytes(), name)[-1]["class_name"] == name
+            places = [app / "gradio", *app.glob("work/public/*/temporary")]
+            for place in [*places, app / "tmp"]:
+                shutil.rmtree(place, ignore_errors=True)
+        assert visitor.compare(CAT.read_bytes(), "espresso")[-1]["class_name"] == "espresso"
+        pictures = visitor.upload(
+            zip_of({f"{name}/{n}.png": small_picture() for name in "ab" for n in range(4)}), "a.zip"
+        )
+        run = visitor.ask("finetune", pictures, "own", CHECKPOINT, "new", "full", 1, 0.1, 8, 0)[0]
+        assert (run["standing"], run["epochs_done"]) == ("finished", 1), run
+        visitor.close()
+    assert "Traceback" not in (app / "log").read_text()
 
 
 # --- a user without rights --------------------------------------------------------------------------------------------

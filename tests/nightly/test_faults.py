@@ -22,7 +22,7 @@ from hostile_files import small_picture, zip_of
 from http_visitor import CHECKPOINT, RefusedError, Visitor, running_app, wait_until_healthy
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.paths import CHECKPOINTS_FOLDER, ROOT
+from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES, ROOT
 from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.training.runs.folder import RunFolder
@@ -87,6 +87,46 @@ def test_a_run_on_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> N
 # --- little of everything ---------------------------------------------------------------------------------------------
 
 
+def bare_environment(temporary: Path) -> dict[str, str]:
+    """No language, no home, and only one place for temporary files."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
+    return {**kept, "LANG": "C", "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": str(temporary)}
+
+
+def limit_process() -> None:
+    """64 open files, 4 GB of memory, one core."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    resource.setrlimit(resource.RLIMIT_DATA, (4 * GIGABYTE, 4 * GIGABYTE))  # not libraries' read-only files
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+@pytest.mark.nightly
+def test_commands_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_path: Path) -> None:
+    """`python -O`, another working directory, no language, no home; data and results named with umlauts."""
+    place = tmp_path / "a path with blanks"
+    for kind, example in {"Kätzchen": "cat.jpg", "Kaffee": "coffee.jpg"}.items():
+        (place / "Bilder" / kind).mkdir(parents=True)
+        for number in range(4):
+            content = (EXAMPLES / example).read_bytes() + bytes([number])
+            (place / "Bilder" / kind / f"{number}.jpg").write_bytes(content)
+    environment = {**bare_environment(tmp_path), "PYTHONPATH": str(ROOT), "BSIG_CACHE": str(tmp_path / "cache")}
+    class_map = "Kätzchen=Egyptian cat,Kaffee=espresso"
+    for arguments in (
+        ["explain", "Bilder/Kätzchen/0.jpg", "--class", "golf ball", "--out", "Erklärung"],
+        ["finetune", "Bilder", "--out", "mein-Zweig", "--fit-softmax-head", "--epochs", "1"],
+        ["evaluate", "Bilder", "--class-map", class_map, "--mosaics", "4", "--out", "Maße.json"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-O", "-m", "bsig", *arguments], cwd=place, env=environment, capture_output=True,
+            encoding="utf-8", preexec_fn=limit_process, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    explanation = json.loads((place / "Erklärung" / "explanation.json").read_text(encoding="utf-8"))
+    assert explanation["class_name"] == "golf ball"
+    assert load_checkpoint(place / "mein-Zweig").class_names == ("Kaffee", "Kätzchen")
+    assert json.loads((place / "Maße.json").read_text(encoding="utf-8"))["counts"]["used"] == 8
+
+
 @pytest.mark.nightly
 def test_an_app_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_path: Path) -> None:
     """`python -O`, another working directory, no language, no home, 64 open files, 4 GB of memory."""
@@ -99,23 +139,15 @@ def test_an_app_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_path:
     writable = tmp_path / "work"
     writable.mkdir()
     port = free_port()
-    variables = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
-    environment = {**variables, "LANG": "C", "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": str(writable)}
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        resource.setrlimit(resource.RLIMIT_DATA, (4 * GIGABYTE, 4 * GIGABYTE))  # not libraries' read-only files
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
     command = [sys.executable, "-O", str(app / "app.py"), "--public", "--port", str(port), "--work-folder", "work"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=environment,
+            env=bare_environment(writable),
             stdout=log,
             stderr=log,
-            preexec_fn=limited,
+            preexec_fn=limit_process,
         )
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}", process, tmp_path / "log", 300)  # type: ignore[arg-type]

@@ -38,4 +38,9 @@ def add_evaluate_shipped_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds imagenet20, shapes5 and birds10")
     add_checkpoints_folder_argument(parser)
     parser.add_argument("--only", default=None, help="this checkpoint alone")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="signed CAM alone, without average drop and faithfulness: minutes, not hours",
+    )
     add_device_argument(parser)

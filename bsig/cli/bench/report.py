@@ -117,7 +117,11 @@ def _page_rows(figures: Results) -> list[SummaryRow]:
     if ratios := figures.get("against_bare_forward_on_one_core"):  # not in results of before
         answers = (
             "`/compare` over HTTP, new picture, in bare forward passes on one core; known picture",
-            f"{ratios['never seen']:.2f} ({new_ms:.0f} ms); {known_ms:.0f} ms",
+            judged(
+                f"{ratios['never seen']:.2f} ({new_ms:.0f} ms); {known_ms:.0f} ms",
+                ratios["never seen"] <= 1.6,
+                known_ms <= 15,
+            ),
             "1.6; 15 ms",
         )
     return [
@@ -161,7 +165,7 @@ def _finetune_rows(figures: Results) -> list[SummaryRow]:
     return [
         (
             "extraction against the bare encoder's best rate; 3 epochs on 2,000 pictures, cached",
-            f"{extraction:.2f}; {three_epochs:.2f} s",
+            judged(f"{extraction:.2f}; {three_epochs:.2f} s", extraction >= 0.9, three_epochs <= 5),
             "0.9; 5 s",
         ),
         (

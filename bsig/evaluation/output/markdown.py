@@ -15,7 +15,7 @@ ROWS = (
     "cell_precision_own", "inside_auc", "box_iou", "mosaic", "mosaic_quarter", "mosaic_precision", "gt_known",
     "top1_loc", "max_box_acc_v2", "pxap",
 )  # fmt: skip
-DROP_ROWS = ("average_drop", "increase_in_confidence")
+PAGE_ROWS = (*ROWS, "average_drop", "increase_in_confidence")
 COLUMNS = (
     "softmax", "sigmoid", "softmax*levelled", "softmax+fitted", "delta-0.01", "softmax*sigmoid", "competition",
     "window-log-p", "sigmoid-window",
@@ -42,28 +42,25 @@ def results_markdown(checkpoints: Sequence[Path]) -> str:
     return "\n\n".join(_section(run) for folder in checkpoints for run in read_results(folder))
 
 
-def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS, *, on_page: bool = False) -> str:
-    """The table of signed CAM: rows of `ROWS`, a column a head, and the sigmoid branch's paired difference.
-
-    On the page of all tables the first column says which question a row answers, and average drop is a row.
-    """
+def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS, rows: Sequence[str] = ROWS) -> str:
+    """The table of signed CAM: which question a row answers, a column a head, the branch's paired difference."""
     by_key = table_of(run, "cam", "signed")["columns"]
     keys = [key for key in columns if key in by_key]
     head = [*keys[:2], "sigmoid − softmax [95 %]", *keys[2:]]
-    titles = [*["question"] * on_page, *(TITLES.get(key, key) for key in head)]
+    titles = ["question", *(TITLES.get(key, key) for key in head)]
     lines = [_row(f"{counts_text(run['counts'])}, `cam`, signed", titles), _row("---", ["---"] * len(titles))]
-    for key in (*ROWS, *DROP_ROWS) if on_page else ROWS:
+    for key in rows:
         if key not in by_key["softmax"]["metrics"]:
             continue
         cells = [_value(by_key[column]["metrics"].get(key)) for column in keys]
         cells.insert(2, _difference(by_key["sigmoid"]["metrics"].get(key)))
         metric = METRICS[key]
-        lines.append(_row(f"{metric.title} {ARROWS[metric.better]}".rstrip(), [*[metric.question] * on_page, *cells]))
+        lines.append(_row(f"{metric.title} {ARROWS[metric.better]}".rstrip(), [metric.question, *cells]))
     if "softmax+fitted" in keys:  # not below baselines that are no classifiers
         accuracy = run["accuracy"]
         cells = [_value(accuracy["softmax_top1"]), _value(accuracy["sigmoid_top1"]), _difference(accuracy)]
         cells += ["as softmax"] * (len(head) - 3)
-        lines.append(_row("top-1 of the branch as a classifier ↑", [*[""] * on_page, *cells]))
+        lines.append(_row("top-1 of the branch as a classifier ↑", ["", *cells]))
     return "\n".join(lines)
 
 
@@ -75,11 +72,11 @@ def _section(run: Mapping[str, Any]) -> str:
     table = table_of(run, "cam", "signed")
     tables = [
         f"## {run['checkpoint']} on {run['data']} ({run['split']})",
-        main_table(run, on_page=True),
+        main_table(run, rows=PAGE_ROWS),
         *filter(None, [beyond_untrained(table), drop_warning(table)]),
         *_readings(run, table),
         "Baselines, the same rows:",
-        main_table(run, ("softmax", "sigmoid", *BASELINES), on_page=True),
+        main_table(run, ("softmax", "sigmoid", *BASELINES), PAGE_ROWS),
     ]
     return "\n\n".join(tables)
 
@@ -88,7 +85,7 @@ def _readings(run: Mapping[str, Any], table: Mapping[str, Any]) -> list[str]:
     """The table of the other readings, with its heading; nothing for results that were measured before them."""
     if not set(READINGS) & set(table["columns"]):
         return []
-    return ["Other readings, the same rows:", main_table(run, ("softmax", "sigmoid", *READINGS), on_page=True)]
+    return ["Other readings, the same rows:", main_table(run, ("softmax", "sigmoid", *READINGS), PAGE_ROWS)]
 
 
 def _value(estimate: Mapping[str, Any] | None) -> str:

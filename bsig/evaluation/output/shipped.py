@@ -69,6 +69,11 @@ class ShippedRun:
             class_map=self.class_map,
         )
 
+    @property
+    def quick_config(self) -> EvaluationConfig:
+        """Signed CAM alone, without the scores that run the network again for each map."""
+        return EvaluationConfig(class_map=self.class_map)
+
 
 SHIPPED_RUNS = (
     ShippedRun("imagenet20", "n02123045", faithfulness=16),

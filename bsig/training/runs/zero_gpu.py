@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from bsig.inputs.files import locked, whole_folder
+from bsig.inputs.files import locked, temporary_place, whole_folder
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.worker import LOCK_PATIENCE_S, attempt, begin, end
 
@@ -66,7 +66,7 @@ def made_on_gpu(folder: str, checkpoints: str) -> tuple[dict[str, Any], Files]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # The time that was asked for is what there is: it is stopped in time to hand over what it has.
     seconds = min(request.seconds or LONGEST_S, gpu_seconds(folder, checkpoints) - 0.5 * GETTING_READY_S)
-    with tempfile.TemporaryDirectory(prefix="bsig-gpu-") as place:
+    with tempfile.TemporaryDirectory(prefix="bsig-gpu-", dir=temporary_place()) as place:
         out = Path(place) / path.name
         for folder_to_copy in (runs.checkpoints / path.name, runs.checkpoints / f".{path.name}.training"):
             if folder_to_copy.is_dir():  # of a turn before: it goes on from there

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bsig.inputs.errors import disk_sentence, megabytes, without_folders
+from bsig.inputs.files import temporary_place
 from bsig.inputs.version import __version__
 from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.training.runs.queue import RunQueue
@@ -257,11 +258,9 @@ class _Answer:
 
 
 def _check_disk(body: _Body) -> None:
-    folder = cache_folder()
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError:  # it is made with the first upload
-        free = shutil.disk_usage(tempfile.gettempdir()).free
+    temporary_place()  # where gradio writes what is being uploaded
+    folder = Path(cache_folder())  # made with the first upload, and with the next one if a cleaner removed it
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.is_dir())).free
     if free < DISK_LEFT_BYTES:
         body.refused = (507, "the disk of this app is full; try again later.")
         raise MultiPartException("the disk is full.")

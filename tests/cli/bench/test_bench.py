@@ -141,12 +141,18 @@ def test_the_page_part_divides_an_answer_into_all_of_its_parts(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not SHIPPED.is_file(), reason="no results of a bench run are committed")
-def test_readme_and_performance_page_hold_what_the_committed_results_say() -> None:
+def test_the_readme_holds_what_the_committed_results_say() -> None:
     results = json.loads(SHIPPED.read_text())
     rows_with_an_aim = [row for row in report.summary_rows(results) if row[2]]
     assert rows_with_an_aim
     readme_table = report.markdown_table(("what", "measured", "aim"), rows_with_an_aim)
     assert readme_table in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.nightly
+def test_the_performance_page_holds_what_the_committed_results_say() -> None:
+    """Nightly, because the page simulates hours of visitors."""
+    results = json.loads(SHIPPED.read_text())
     plots = sorted(path.name for path in SHIPPED.parent.glob("performance-*.png"))
     assert sorted(map(report.plot_name, report.PLOTS)) == plots
     assert (SHIPPED.parent / "performance.md").read_text(encoding="utf-8") == report.page(results)

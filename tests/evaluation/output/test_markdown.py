@@ -27,7 +27,8 @@ def test_a_tables_cells_are_the_files_numbers(name: str) -> None:
             "columns"
         ]
         rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in main_table(run).splitlines()[2:]}
-        softmax, sigmoid, difference, *_ = rows["positive area, absent class ↓"]
+        question, softmax, sigmoid, difference, *_ = rows["positive area, absent class ↓"]
+        assert question.strip() == "whether"
         number = columns["sigmoid"]["metrics"]["absent_area"]
         assert float(softmax) == pytest.approx(columns["softmax"]["metrics"]["absent_area"]["value"], abs=5.1e-4)
         assert float(sigmoid) == pytest.approx(number["value"], abs=5.1e-4)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.words import result_title
+from bsig.inputs.files import temporary_place
 
 EVALUATIONS_KEPT = 8
 
@@ -63,8 +64,8 @@ class KeptEvaluations:
     def new_folder(self) -> Path:
         """An empty folder for one evaluation."""
         with self._lock:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="bsig-evaluate-"))
+            if self._folder is None or not self._folder.is_dir():
+                self._folder = Path(tempfile.mkdtemp(prefix="bsig-evaluate-", dir=temporary_place()))
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)  # at the latest with the app
             return Path(tempfile.mkdtemp(dir=self._folder))
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bsig.inputs.datasets.splits import TrainingSplits, train_and_held_out
+from bsig.inputs.files import temporary_place
 from bsig.inputs.zips import ZipLimits, extract_zip
 
 
@@ -27,7 +28,7 @@ class UnpackedZip:
 
     def __init__(self, zip_file: str, limits: ZipLimits) -> None:
         self.key = _key(zip_file)
-        self._folder = Path(tempfile.mkdtemp(prefix="bsig-upload-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="bsig-upload-", dir=temporary_place()))
         self._splits: dict[int, TrainingSplits] = {}
         # At the latest with the app; a folder that a run has taken over is no longer there.
         self.remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -36,6 +37,11 @@ class UnpackedZip:
         except BaseException:
             self.remove()
             raise
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its pictures still lie where they were unpacked: a run may have taken them, or a cleaner."""
+        return self.remove.alive and self.root.is_dir()
 
     def splits(self, seed: int) -> TrainingSplits:
         """The pictures to train on and those held out, listed once a seed.
@@ -74,10 +80,11 @@ class Uploads:
             InputError: as `extract_zip`.
         """
         with self._lock:
-            if self._current is None or not self._current.remove.alive or self._current.key != _key(zip_file):
+            upload = self._current
+            if upload is None or not upload.is_there or upload.key != _key(zip_file):
                 self.clear()
-                self._current = UnpackedZip(zip_file, limits)
-            yield self._current
+                upload = self._current = UnpackedZip(zip_file, limits)
+            yield upload
 
     def clear(self) -> None:
         """Removes what is unpacked."""

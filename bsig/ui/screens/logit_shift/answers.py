@@ -29,6 +29,7 @@ from bsig.explain.drawing.drag_animation import drag_gif
 from bsig.explain.drawing.heatmaps import overlay, shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import default_method
+from bsig.inputs.files import temporary_place
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.drag import drag_html, painted_html
@@ -177,7 +178,7 @@ def doctored_zip(encoded: EncodedImage, vector: torch.Tensor, description: str) 
     """The shifted head as a checkpoint folder in a zip; its JSON says that it is doctored."""
     model, doctored = doctored_model(encoded.model, vector, description)
     name = f"{encoded.model.name}-doctored"
-    with tempfile.TemporaryDirectory(prefix="bsig-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bsig-", dir=temporary_place()) as folder:
         save_checkpoint(model, Path(folder) / name, doctored=doctored)
         return Path(shutil.make_archive(str(new_download_folder() / name), "zip", folder, name))
 
