@@ -273,7 +273,7 @@ def test_no_address_is_fetched_for_a_visitor(attacker: Visitor, listener: Any) -
     attacker.ask("compare", {**upload, "url": address}, CHECKPOINT, "", "cam", "signed")
     for route in ("/gradio_api/file=", "/gradio_api/proxy="):
         assert attacker.http.get(f"{route}{address}").status_code == 404
-    assert listener.asked == []
+    assert listener.paths == []
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def listener() -> Iterator[Any]:
 
     class Asked(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            server.asked.append(self.path)  # type: ignore[attr-defined]
+            server.paths.append(self.path)  # type: ignore[attr-defined]
             self.send_error(404)
 
         do_HEAD = do_GET  # noqa: N815
@@ -293,7 +293,7 @@ def listener() -> Iterator[Any]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
-    server.asked = []  # type: ignore[attr-defined]
+    server.paths = []  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()

@@ -57,7 +57,7 @@ def test_an_address_that_is_none_is_refused_before_anything_is_asked(
     monkeypatch.setattr(hub, "HfApi", lambda: client)
     with pytest.raises(InputError, match="hf:owner"):
         hub.hub_folder(address, [DESCRIPTION])
-    assert client.asked == []
+    assert client.patterns == []
 
 
 def test_a_repository_that_is_not_there_and_a_refusing_hub_are_one_sentence(

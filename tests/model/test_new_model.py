@@ -102,7 +102,7 @@ def test_a_timm_repository_on_the_hub_is_built_from_its_json_and_safetensors_alo
     monkeypatch.setattr(hub, "HfApi", lambda: client)
     model = new_model("hf:owner/birds@v2")
     assert model.class_names == tuple(names)
-    assert client.asked == [["config.json", "model.safetensors"]]
+    assert client.patterns == [["config.json", "model.safetensors"]]
     inputs = torch.randn(1, 3, 160, 160)
     with torch.no_grad():
         assert torch.allclose(model.softmax_logits(model.features(inputs)), network(inputs), atol=1e-5)

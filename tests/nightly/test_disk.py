@@ -94,12 +94,12 @@ def full_disk() -> Iterator[None]:
 @contextlib.contextmanager
 def no_temporary_folder(missing: Path) -> Iterator[None]:
     """No place where Python looks for a temporary folder exists."""
-    kept = tempfile.tempdir, tempfile._candidate_tempdir_list
+    places = tempfile.tempdir, tempfile._candidate_tempdir_list
     tempfile.tempdir, tempfile._candidate_tempdir_list = None, lambda: [str(missing)]
     try:
         yield
     finally:
-        tempfile.tempdir, tempfile._candidate_tempdir_list = kept
+        tempfile.tempdir, tempfile._candidate_tempdir_list = places
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -162,19 +162,19 @@ def test_where_tmpdir_cannot_be_written_the_system_s_own_folder_is_taken(
     environment = {**os.environ, "TMPDIR": str(temporary), "BSIG_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     (folder / "cache").mkdir(mode=0o777)
     (folder / "cache").chmod(0o777)
-    done = run_forked("-c", MANY, json.dumps([arguments]), env=environment, timeout=600)
-    assert "ENDED 0" in done.stderr, done.stderr
+    process = run_forked("-c", MANY, json.dumps([arguments]), env=environment, timeout=600)
+    assert "ENDED 0" in process.stderr, process.stderr
 
 
 def test_an_app_without_a_temporary_folder_says_so_and_a_public_one_has_its_own(folder: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(folder / "missing"), "BSIG_CACHE": str(folder / "cache")}
     environment.pop("GRADIO_TEMP_DIR", None)
-    done = run_forked(
+    process = run_forked(
         WITHOUT_TEMPORARY_FOLDER, "app.py", "--port", 0, "--work-folder", folder / "work", env=environment
     )
-    assert done.returncode == 2
-    check_refused(done.stderr)
-    assert "TMPDIR" in done.stderr
+    assert process.returncode == 2
+    check_refused(process.stderr)
+    assert "TMPDIR" in process.stderr
     with running_app(folder / "app", "--public", program=(WITHOUT_TEMPORARY_FOLDER, "app.py")) as (url, _):
         visitor = Visitor(url)
         assert visitor.compare(CAT.read_bytes(), "zebra")[-1]["class_name"] == "zebra"

@@ -89,8 +89,8 @@ def test_a_run_on_a_full_disk_is_refused_and_leaves_nothing(tmp_path: Path) -> N
 
 def bare_environment(temporary: Path) -> dict[str, str]:
     """No language, no home, and only one place for temporary files."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
-    return {**kept, "LANG": "C", "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": str(temporary)}
+    variables = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV") if name in os.environ}
+    return {**variables, "LANG": "C", "LC_ALL": "C", "HOME": "/nonexistent", "TMPDIR": str(temporary)}
 
 
 def limit_process() -> None:
@@ -116,11 +116,11 @@ def test_commands_with_few_files_and_little_memory_in_a_path_with_blanks(tmp_pat
         ["finetune", "Bilder", "--out", "mein-Zweig", "--fit-softmax-head", "--epochs", "1"],
         ["evaluate", "Bilder", "--class-map", class_map, "--mosaics", "4", "--out", "Maße.json"],
     ):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-O", "-m", "bsig", *arguments], cwd=place, env=environment, capture_output=True,
             encoding="utf-8", preexec_fn=limit_process, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
     explanation = json.loads((place / "Erklärung" / "explanation.json").read_text(encoding="utf-8"))
     assert explanation["class_name"] == "golf ball"
     assert load_checkpoint(place / "mein-Zweig").class_names == ("Kaffee", "Kätzchen")

@@ -12,7 +12,7 @@ class FolderHub:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.asked: list[list[str]] = []
+        self.patterns: list[list[str]] = []
         self.private: dict[str, bool] = {}
 
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool, repo_type: str) -> None:
@@ -31,7 +31,7 @@ class FolderHub:
         return SimpleNamespace(oid="c0ffee")
 
     def snapshot_download(self, repo_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        self.asked.append(allow_patterns)
+        self.patterns.append(allow_patterns)
         source = self.root / repo_id / (revision or "main")
         if not source.is_dir():
             raise FileNotFoundError(repo_id)

@@ -72,11 +72,11 @@ def fuzz(strategy: st.SearchStrategy[Any], check: Callable[[Any], None], cases: 
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(strategy)
-    def one(value: Any) -> None:
+    def case(value: Any) -> None:
         with no_longer_than(LONGEST_CASE_S):
             check(value)
 
-    one()
+    case()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert grown < MOST_MEMORY_BYTES
 

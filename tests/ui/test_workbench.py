@@ -246,7 +246,7 @@ def ask(bench: Workbench) -> Iterator[Ask]:
                 handlers.setdefault(block.fn.__name__, block)
         controls = {part.elem_id: part for part in handlers["on_choice"].inputs}
 
-        def asked(name: str, **changes: Any) -> Any:
+        def answer_of(name: str, **changes: Any) -> Any:
             values = {
                 "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
                 "weights": "signed", "reading": "", "strength": OWN_STRENGTH, "other-class": None, "more-classes": [],
@@ -256,7 +256,7 @@ def ask(bench: Workbench) -> Iterator[Ask]:
             assert set(changes) <= set(values) == set(controls)
             return handlers[name].fn({controls[key]: value for key, value in {**values, **changes}.items()})
 
-        yield asked
+        yield answer_of
 
 
 def test_a_choice_is_answered_from_the_stored_features(ask: Ask, forwards: list[int]) -> None:
@@ -439,19 +439,19 @@ def test_two_checkpoints_of_one_name_and_the_same_tensors_do_not_answer_for_each
         space.folder = tmp_path / str(space.number)
         _copy_of_the_default(space.folder / "checkpoints" / "mine", **entry)
 
-    def asked(space: VisitorSpace) -> EncodedImage:
+    def encoding_in(space: VisitorSpace) -> EncodedImage:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(VisitorSpaces, "current", lambda _: space)
             return bench.encode(PICTURE, "mine")
 
     for space in (first, second, first):
-        encoded = asked(space)
+        encoded = encoding_in(space)
         own = load_checkpoint(space.folder / "checkpoints" / "mine") if space.folder else None
         assert own is not None
         assert encoded.model.class_names == own.class_names
         assert encoded.preprocessing == own.preprocessing
-        assert asked(space) is encoded
-    assert np.array_equal(asked(first).crop, asked(second).crop) is (part == "class_names")
+        assert encoding_in(space) is encoded
+    assert np.array_equal(encoding_in(first).crop, encoding_in(second).crop) is (part == "class_names")
     bench.visitor_spaces.close()
 
 
