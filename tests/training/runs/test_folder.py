@@ -108,7 +108,7 @@ def test_any_wish_becomes_a_name_inside_the_folder(runs: RunFolder, wish: str, n
     assert runs.create(wish, REQUESTS[0]).name == f"{name}-4"
 
 
-@given(wanted=st.text(max_size=60))
+@given(wish=st.text(max_size=60))
 def test_no_wish_escapes(tmp_path_factory: pytest.TempPathFactory, wish: str) -> None:
     runs = RunFolder(tmp_path_factory.mktemp("runs"))
     assert runs.create(wish, REQUESTS[0]).parent == runs.runs
