@@ -14,6 +14,7 @@ from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.ui.server.headers import ON_SPACES_VARIABLE
 from bsig.ui.server.memory import limit_heaps
+from bsig.ui.server.opening import prepared_comparison
 from bsig.ui.server.starting import StartingServer
 
 
@@ -35,7 +36,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
     limit_heaps()
     try:
-        with StartingServer(options.host, options.port) as server:
+        comparison = prepared_comparison(options.checkpoint, options.checkpoints)
+        with StartingServer(options.host, options.port, comparison) as server:
             from bsig.ui.serving import serve  # only now: it imports gradio and torch
 
             serve(options, server)

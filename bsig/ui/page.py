@@ -31,6 +31,7 @@ from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
+from bsig.ui.server.opening import overlay, prepared_comparison
 from bsig.ui.server.sending import CompressedPage, DrawnPictures
 from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
@@ -133,7 +134,11 @@ def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()
     server = server_arguments(limits.upload_bytes, hosts=None if limits.is_public else OwnHosts(hosts))
     if bench and bench.is_public:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
-    server["app_kwargs"]["middleware"] += [Middleware(CompressedPage), Middleware(DrawnPictures)]  # inside the guards
+    comparison = prepared_comparison(bench.default_checkpoint, bench.folder) if bench else ""
+    server["app_kwargs"]["middleware"] += [  # inside the guards
+        Middleware(CompressedPage, overlay=overlay(comparison)),
+        Middleware(DrawnPictures),
+    ]
     return {
         "theme": THEME,
         "css": style_sheet(),
