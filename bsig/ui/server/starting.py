@@ -5,9 +5,10 @@
             demo.launch(...)                          the page takes over
         server.note_ready()                           the model is loaded
 
-Until the page takes over, a browser is shown a page of words that opens the real one by itself, with the comparison that
-the app opens with where that was drawn beforehand (`opening.py`); everything else waits and is then answered. `/health`
-says "loading", with status 503, until the model is loaded. Importing this file costs neither gradio nor torch.
+Until the page takes over, a browser is shown a page of words that opens the real one by itself, with the comparison
+that the app opens with where that was drawn beforehand (`opening.py`); everything else waits and is then answered.
+`/health` says "loading", with status 503, until the model is loaded. Importing this file costs neither gradio nor
+torch.
 """
 
 from __future__ import annotations

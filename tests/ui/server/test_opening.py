@@ -112,9 +112,11 @@ def _answer(query: bytes, path: str = "/") -> str:
     return gzip.decompress(messages[1]["body"]).decode()
 
 
-@pytest.mark.parametrize(("query", "path", "is_there"), [(b"", "/", True), (b"__theme=dark", "/", True),
-                                                        (b"tab=batch", "/", False), (b"", "/config", False)])  # fmt: skip
-def test_the_live_page_begins_with_it_where_nothing_else_is_asked_for(query: bytes, path: str, is_there: bool) -> None:
+@pytest.mark.parametrize(
+    ("query", "path", "is_there"),
+    [(b"", "/", True), (b"__theme=dark", "/", True), (b"tab=batch", "/", False), (b"", "/config", False)],
+)
+def test_the_live_page_begins_with_it_where_nothing_is_asked_for(query: bytes, path: str, is_there: bool) -> None:
     over = "<p>over</p>" if is_there else ""
     assert _answer(query, path) == f"<html><head><script>'<body>'</script></head>\n<body a>{over}x"
 

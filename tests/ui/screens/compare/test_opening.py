@@ -40,13 +40,15 @@ def _pictures(page: str) -> list[np.ndarray]:
     return [np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=np.float32) for content in contents]
 
 
+def _numbers(page: str) -> list[float]:
+    return [float(number.replace(",", "").replace("−", "-")) for number in NUMBER.findall(page)]
+
+
 def test_its_words_and_numbers_are_those_that_the_app_writes_now(drawn: str, shipped: str) -> None:
     now, then = (PICTURE.sub("", page) for page in (drawn, shipped))
     again = f"run `{COMMAND}`: the shipped comparison is not the one that the app draws"
     assert NUMBER.sub("#", then) == NUMBER.sub("#", now), again
-    values = [
-        [float(number.replace(",", "").replace("−", "-")) for number in NUMBER.findall(page)] for page in (then, now)
-    ]
+    values = [_numbers(page) for page in (then, now)]
     np.testing.assert_allclose(*values, rtol=2e-3, atol=0.011, err_msg=again)
 
 
