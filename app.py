@@ -13,7 +13,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.ui.server.headers import ON_SPACES_VARIABLE
-from bsig.ui.server.memory import limit_heaps
+from bsig.ui.server.memory import leave_start_alone, limit_heaps, put_off_garbage
 from bsig.ui.server.opening import prepared_comparison
 from bsig.ui.server.starting import StartingServer
 
@@ -35,6 +35,7 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
     limit_heaps()
+    put_off_garbage()
     try:
         comparison = prepared_comparison(options.checkpoint, options.checkpoints)
         with StartingServer(options.host, options.port, comparison) as server:
@@ -44,6 +45,8 @@ def main() -> int:
     except InputError as error:
         print(f"bsig: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    finally:
+        leave_start_alone()
     return 0
 
 

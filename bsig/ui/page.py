@@ -26,7 +26,7 @@ from bsig.ui.screens.models import build_models, connect_finetune
 from bsig.ui.screens.quiz import build_quiz
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour
-from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns
+from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns, without_idle_applications
 from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
@@ -43,6 +43,7 @@ CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 TITLE = "bsig: can I trust this heatmap?"
 
 
+@without_idle_applications()
 def build_demo(bench: Workbench, queue: RunQueue) -> LoggedBlocks:
     """The whole page, not yet launched."""
     with LoggedBlocks(title=TITLE, analytics_enabled=False, delete_cache=cache_times(bench.limits)) as demo:
@@ -86,8 +87,8 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
             evaluate = build_evaluate(bench, compare, tab)
         with _tab("Fine-tune", "finetune") as tab:
             finetune = build_finetune(bench, queue, compare, tab, demo)
-        with _tab("Models", "models"):
-            models = build_models(bench, compare)
+        with _tab("Models", "models") as tab:
+            models = build_models(bench, compare, tab)
         with _tab("Guided tour", "tour") as tab:
             tour = build_tour(bench, compare, tab)
         with _tab("Blind quiz", "quiz"):
