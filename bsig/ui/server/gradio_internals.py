@@ -245,7 +245,7 @@ def without_idle_applications() -> Iterator[None]:
     try:
         yield
     finally:
-        App.create_app = staticmethod(make)  # type: ignore[assignment]
+        App.create_app = staticmethod(make)  # type: ignore[method-assign]
 
 
 @runtime_checkable
