@@ -79,7 +79,7 @@ def build_finetune(
 
     build_two_checkpoints(bench, lambda: line().folder, compare, tab)
     screen = FinetuneScreen(form, name, start_button, panel, gr.State(None))
-    _connect_check(screen, bench, demo)
+    _connect_check(screen, bench, tab)
     _connect_start(screen, bench, line, compare)
     _connect_panel(screen, bench, line, compare)
     _connect_actions(screen, bench, line, compare)
@@ -87,8 +87,8 @@ def build_finetune(
     return screen
 
 
-def _connect_check(screen: FinetuneScreen, bench: Workbench, demo: gr.Blocks) -> None:
-    """Says what is known of the data whenever it or what is trained on it changes."""
+def _connect_check(screen: FinetuneScreen, bench: Workbench, tab: gr.Tab) -> None:
+    """Says what is known of the data when the tab is opened, and whenever it or what is trained on it changes."""
     fields, check, new_labels = screen.form.fields, screen.form.check, screen.form.new_labels
 
     @in_words
@@ -111,7 +111,7 @@ def _connect_check(screen: FinetuneScreen, bench: Workbench, demo: gr.Blocks) ->
     fields.folder.submit(on_check, **event)
     fields.kind.change(on_kind, fields.kind, [fields.zip_file, fields.folder, fields.dataset], **QUIET)
     new_labels.click(lambda: "new", None, fields.labels, **QUIET)  # which asks for the check anew
-    demo.load(on_check, **event)
+    tab.select(on_check, **event)
 
 
 def _connect_start(
