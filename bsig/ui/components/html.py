@@ -19,6 +19,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,15 +238,25 @@ def waiting(words: str, share: float | None, seconds_left: float | None) -> Html
 
 
 def followed(content: str, job: str, drawn: str = "", press: str = "") -> Html:
-    """What is said of a long job that goes on: the page's script asks `/progress` for it anew each second.
+    """What shows a long job that goes on: the page's script asks `/progress` for it anew each second.
 
     Args:
         content: as it stands now.
         job: which job, as `/progress` knows it.
-        drawn: the state of the job in which everything else of it has been drawn.
-        press: id of the button that draws that anew; pressed seldom, when the state is another.
+        drawn: the standing of the job in which everything else of it has been drawn.
+        press: id of the button that draws that anew, when the standing is another.
     """
     return element("div", content, data_follows=job, data_drawn=drawn, data_press=press)
+
+
+def sent_picture(file: Path, text: str) -> Html:
+    """A picture of gradio's cache within HTML; the page's script knows the address that the cache is sent from.
+
+    Args:
+        file: the picture there.
+        text: what it shows, for who does not see it.
+    """
+    return element("img", data_file=str(file), alt=text)
 
 
 def scale_bar(

@@ -22,11 +22,10 @@ from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
 from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation, KeptEvaluations
+from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import Workbench
 
 LOOK_EVERY_S = 0.5
-STEP_EVERY_S = 5.0
-"""A step of the event costs the browser some 40 ms; the words of progress come without one (`html.followed`)."""
 PACE_FROM_S = 2.0
 FEW_PICTURES = 30
 NAMES_SHOWN = 5
@@ -81,10 +80,14 @@ class Pace:
 
 
 def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
-    """The progress while the evaluation runs, and at last the title under which its results are kept.
+    """The progress as the evaluation starts, and at last the title under which its results are kept.
+
+    Nothing in between: `kept.progress` has the newest progress, and the page's script asks for it (`html.followed`). At
+    each step of an event gradio would copy what every component of the page holds, some 40 ms in which nothing moves.
 
     Raises:
         StoppedEarly: the visitor stopped it; nothing is kept then.
+        VisitorLeftError: the visitor has closed the page; nothing is kept then.
         InputError: a setting or the pictures cannot be used, or a limit of this app is reached; nothing is kept then.
     """
     if not own.methods or not own.treatments:
@@ -110,16 +113,17 @@ def measured(bench: Workbench, kept: KeptEvaluations, own: OwnPictures) -> Itera
 
 
 def _progress(bench: Workbench, job: EvaluationJob, kept: KeptEvaluations, pictures: int) -> Iterator[JobProgress]:
-    """The progress now and then, so that it is noticed when the visitor has left; `kept` always has the newest."""
-    started, pace, next_step = time.monotonic(), Pace(), 0.0
+    """The progress once; `kept` always has the newest."""
+    started, pace, has_started = time.monotonic(), Pace(), False
     while job.is_running:
         now = time.monotonic()
         _check_seconds(bench, now - started, pictures)
+        leave_off_if_left(0, 1)
         done, total = job.done, job.total
         share = done / total if total and done else None
         kept.progress = JobProgress(job, pictures, share, pace.seconds_left(now, done, total))
-        if now >= next_step:
-            next_step = now + STEP_EVERY_S
+        if not has_started:
+            has_started = True
             yield kept.progress
         time.sleep(LOOK_EVERY_S)
 
