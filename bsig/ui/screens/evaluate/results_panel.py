@@ -14,7 +14,7 @@ from bsig.evaluation.frontier import frontier_of
 from bsig.evaluation.output.words import claim_and_rest, left_out, result_title
 from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
-from bsig.model.presence import ReliabilityBin
+from bsig.model.presence import PresenceCalibration, ReliabilityBin
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.components.figure import figure
@@ -91,7 +91,11 @@ class Results:
 
 
 def shown_results(
-    results: Mapping[str, Any] | None, method: str, weights: str, evaluation: KeptEvaluation | None
+    results: Mapping[str, Any] | None,
+    method: str,
+    weights: str,
+    evaluation: KeptEvaluation | None,
+    calibration: PresenceCalibration | None = None,
 ) -> Results:
     """The parts for one method and treatment of the results; a sentence alone where there are none.
 
@@ -100,6 +104,7 @@ def shown_results(
         method: a key of `CAM_METHODS`.
         weights: a key of `TREATMENTS`.
         evaluation: the results' evaluation where they are of own pictures.
+        calibration: of the checkpoint; None where it is not calibrated.
     """
     if results is None:
         words = "No results ship with this checkpoint: measure your own pictures above, or run evaluate-shipped."
@@ -123,7 +128,7 @@ def shown_results(
         localization=localization_figure(table),
         delta=delta_figure(table),
         frontier=frontier_figure(frontier_of(table)),
-        reliability=calibration_figure(results),
+        reliability=calibration_figure(results, calibration),
         classes=classes_figure(table["by_class"]),
         pictures=pictures,
         files=numbers if pictures else differing_html(table, evaluation is not None),
@@ -131,17 +136,21 @@ def shown_results(
     )
 
 
-def calibration_figure(results: Mapping[str, Any]) -> go.Figure | None:
+def calibration_figure(results: Mapping[str, Any], calibration: PresenceCalibration | None) -> go.Figure | None:
     """The reliability diagram of the branch's probabilities: calibrated where they are, else class-balanced.
 
-    None for results without calibration rows: those measured before there were any.
+    Results that were measured before there were calibration rows have the diagram of the pictures on which the
+    checkpoint was calibrated; None without either. The axis says which pictures they are.
     """
     rows = results.get("calibration") or {}
     kind = next((kind for kind in PROBABILITIES if kind in rows), None)
-    if kind is None:
+    if kind:
+        bins = [ReliabilityBin(row["probability"], row["share"], row["count"]) for row in rows[kind]["reliability"]]
+        return reliability_figure(bins, PROBABILITIES[kind])
+    if calibration is None:
         return None
-    bins = [ReliabilityBin(row["probability"], row["share"], row["count"]) for row in rows[kind]["reliability"]]
-    return reliability_figure(bins, PROBABILITIES[kind])
+    title = f"{PROBABILITIES['calibrated']}<br>(on the {calibration.pictures:,} pictures of its calibration)"
+    return reliability_figure(calibration.reliability, title)
 
 
 def _thumbnail(file: Path) -> Image.Image:
