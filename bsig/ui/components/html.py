@@ -120,12 +120,12 @@ def problem(text: str, **attributes: Any) -> Html:
     return element("p", text, class_="bsig-problem", role="alert", **attributes) if text else Html()
 
 
-def bullets(lines: Sequence[str], most: int | None = None) -> Html:
+def bullets(lines: Sequence[str], most: int | None = None, kind: str = "bsig-notes") -> Html:
     """A list of remarks, at most so many and then how many more there are; nothing for no line."""
     shown = list(lines[:most])
     if len(lines) > len(shown):
         shown.append(f"and {len(lines) - len(shown)} more")
-    return element("ul", *(element("li", line) for line in shown), class_="bsig-notes") if shown else Html()
+    return element("ul", *(element("li", line) for line in shown), class_=kind) if shown else Html()
 
 
 def heading(title: str, text: str = "") -> Html:

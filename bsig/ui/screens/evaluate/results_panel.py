@@ -19,7 +19,7 @@ from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.components.figure import figure
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
-from bsig.ui.plots.frontier import frontier_figure
+from bsig.ui.plots.frontier import frontier_figure, frontier_key
 from bsig.ui.plots.look import go
 from bsig.ui.plots.presence import reliability_figure
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
@@ -72,6 +72,7 @@ class Results:
         table: the rows that answer the question, as HTML.
         all_rows: every metric and column, as HTML.
         localization, delta, frontier, reliability, classes: the plots; None where there is nothing to draw.
+        frontier_names: what the marks of the frontier are, as HTML.
         pictures: those that differ most, with words, where they may be shown.
         files: the same by name, or what the numbers of the pictures mean, as HTML.
         published: the paper's tables beside the results, as HTML.
@@ -83,6 +84,7 @@ class Results:
     localization: go.Figure | None = None
     delta: go.Figure | None = None
     frontier: go.Figure | None = None
+    frontier_names: str = ""
     reliability: go.Figure | None = None
     classes: go.Figure | None = None
     pictures: Sequence[tuple[Image.Image, str]] = ()
@@ -120,6 +122,7 @@ def shown_results(
         f"{100 * accuracy['softmax_top1']['value']:.1f} %, sigmoid branch "
         f"{100 * accuracy['sigmoid_top1']['value']:.1f} %. {TREATMENTS[weights]} " + " ".join(left_out(results))
     )
+    frontier = frontier_of(table)
     numbers = html.note(f"Numbers: {difference_words(table)}, softmax → sigmoid.")
     return Results(
         finding=html.finding(claim, small.strip()),
@@ -127,7 +130,8 @@ def shown_results(
         all_rows=all_rows_html(table),
         localization=localization_figure(table),
         delta=delta_figure(table),
-        frontier=frontier_figure(frontier_of(table)),
+        frontier=frontier_figure(frontier),
+        frontier_names=frontier_key(frontier),
         reliability=calibration_figure(results, calibration),
         classes=classes_figure(table["by_class"]),
         pictures=pictures,
@@ -149,7 +153,7 @@ def calibration_figure(results: Mapping[str, Any], calibration: PresenceCalibrat
         return reliability_figure(bins, PROBABILITIES[kind])
     if calibration is None:
         return None
-    title = f"{PROBABILITIES['calibrated']}<br>(on the {calibration.pictures:,} pictures of its calibration)"
+    title = f"{PROBABILITIES['calibrated']}<br>({calibration.pictures:,} calibration pictures)"
     return reliability_figure(calibration.reliability, title)
 
 
@@ -165,7 +169,8 @@ def build_results_panel() -> Fields[Results]:
     table = gr.HTML(elem_id="evaluate-table", elem_classes="bsig-scroll")
     with gr.Accordion("All rows and columns", open=False):
         all_rows = gr.HTML(elem_id="evaluate-all", elem_classes="bsig-scroll")
-    frontier, delta, localization = _plot("frontier"), _plot("delta"), _plot("localization")
+    frontier, frontier_names = _frontier()
+    delta, localization = _plot("delta"), _plot("localization")
     with gr.Accordion(PLOTS["reliability"][0], open=False, elem_id="evaluate-reliability-part"):
         reliability = _plot("reliability", is_titled=False)
     with figure(
@@ -185,7 +190,8 @@ def build_results_panel() -> Fields[Results]:
         published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
         Results, finding=finding_part, table=table, all_rows=all_rows, localization=localization, delta=delta,
-        frontier=frontier, reliability=reliability, classes=classes, pictures=gallery, files=files, published=published,
+        frontier=frontier, frontier_names=frontier_names, reliability=reliability, classes=classes, pictures=gallery,
+        files=files, published=published,
     )  # fmt: skip
 
 
@@ -194,6 +200,15 @@ def _plot(key: str, *, is_titled: bool = True) -> gr.Plot:
     title, text = PLOTS[key]
     with figure(title if is_titled else "", text):
         return gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
+
+
+def _frontier() -> tuple[gr.Plot, gr.HTML]:
+    """The plot, and the names of its marks below it."""
+    with figure(*PLOTS["frontier"]):
+        return (
+            gr.Plot(show_label=False, elem_id="evaluate-plot-frontier", elem_classes="bsig-plot"),
+            gr.HTML(elem_id="evaluate-frontier-names"),
+        )
 
 
 def results_answers(panel: Fields[Results], results: Results) -> Answers:

@@ -8,6 +8,7 @@ from bsig.evaluation.output.words import first_rows, rows_of
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.model.presence import PresenceCalibration, ReliabilityBin
+from bsig.ui.plots.frontier import OTHER_SYMBOLS
 from bsig.ui.screens.evaluate.results_panel import calibration_figure, shown_results
 from bsig.ui.screens.evaluate.tables import table_of
 
@@ -43,12 +44,16 @@ def test_the_reliability_diagram_is_of_the_results_else_of_the_calibration_and_i
         return figure.layout.xaxis.title.text, figure.data[1].y
 
     assert diagram(measured, fitted) == ("calibrated probability", (0.1,))
-    assert diagram({}, fitted) == ("calibrated probability<br>(on the 2,000 pictures of its calibration)", (0.8,))
+    assert diagram({}, fitted) == ("calibrated probability<br>(2,000 calibration pictures)", (0.8,))
     assert calibration_figure({}, None) is None
 
 
-def test_every_point_of_the_frontier_has_a_mark_of_its_own_and_its_name_in_the_legend() -> None:
+def test_every_point_of_the_frontier_has_a_mark_of_its_own_and_its_name_in_the_legend_or_below() -> None:
     results = shown_results(read_results(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT)[0], "cam", "signed", None)
+    assert results.frontier is not None
     points = [trace for trace in results.frontier.data if trace.mode == "markers"]
     assert len({trace.marker.symbol for trace in points}) == len(points) > 4
-    assert len({trace.name for trace in points}) == len(points)
+    others = [trace for trace in points if not trace.showlegend]
+    assert {trace.name for trace in points} - {trace.name for trace in others} == {"Softmax", "Sigmoid"}
+    for trace in others:
+        assert f"<li>{OTHER_SYMBOLS[trace.marker.symbol]} {trace.name}</li>" in results.frontier_names
