@@ -366,7 +366,7 @@ def models_html(bench: Workbench) -> html.Html:
     """All checkpoints with backbone, grid and whether their sigmoid branch has been fine-tuned."""
     checkpoints = bench.checkpoint_rows()
     names = {row["name"] for row in checkpoints}
-    rows = [
+    lines = [
         *(_checkpoint_row(row) for row in checkpoints),
         *(
             [name, "loaded here, not saved", "", "still the clone"]
@@ -374,7 +374,13 @@ def models_html(bench: Workbench) -> html.Html:
             if name not in names
         ),
     ]
-    return html.table(["Checkpoint", "Backbone", "Features", "Sigmoid branch"], rows, scrolls=True)
+    titles = ("Backbone", "Features", "Sigmoid branch")
+    rows = [
+        [html.cell(name, class_="main"), *(html.cell(text, data_name=title if text else None)
+                                           for title, text in zip(titles, texts, strict=True))]
+        for name, *texts in lines
+    ]  # fmt: skip
+    return html.table(["Checkpoint", *titles], rows, kind="bsig-measured", scrolls=True)
 
 
 def _checkpoint_row(row: dict[str, Any]) -> list[str]:
