@@ -13,7 +13,8 @@ from bsig.inputs.errors import InputError, disk_sentence
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.ui.server.headers import ON_SPACES_VARIABLE
-from bsig.ui.server.memory import limit_heaps
+from bsig.ui.server.memory import leave_start_alone, limit_heaps, put_off_garbage
+from bsig.ui.server.opening import prepared_comparison
 from bsig.ui.server.starting import StartingServer
 
 
@@ -34,8 +35,10 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left goes with the app
     limit_heaps()
+    put_off_garbage()
     try:
-        with StartingServer(options.host, options.port) as server:
+        comparison = prepared_comparison(options.checkpoint, options.checkpoints)
+        with StartingServer(options.host, options.port, comparison) as server:
             from bsig.ui.serving import serve  # only now: it imports gradio and torch
 
             serve(options, server)
@@ -48,6 +51,8 @@ def main() -> int:
             raise
         print(f"bsig: {sentence}", file=sys.stderr)  # noqa: T201
         return 2
+    finally:
+        leave_start_alone()
     return 0
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from setuptools.build_meta import *  # noqa: F403  a build backend is a module with setuptools' functions
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("app.py", "checkpoints/*/*", "assets/llms.txt", "assets/docs/*", "assets/examples/*", "assets/training/*")
+SHIPPED = (
+    "app.py",
+    "checkpoints/*/*",
+    "assets/llms.txt",
+    "assets/opening.html",
+    "assets/docs/*",
+    "assets/examples/*",
+    "assets/training/*",
+)
 
 
 class BuildWithShippedFiles(build_py):

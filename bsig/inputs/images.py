@@ -27,6 +27,9 @@ from bsig.inputs.errors import InputError, first_line
 
 CropMode = Literal["center", "squash"]
 Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+"""Of the pixels of ImageNet's training pictures, R G B: what most published networks expect."""
 
 # All that Pillow reads whose size stands in the header and whose pixels its C code decodes. Left out are formats that
 # run another program (EPS), hide a picture of another size (ICO), or are decoded in Python, for minutes (QOI, DDS).

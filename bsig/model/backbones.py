@@ -16,10 +16,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import timm
 import torch
-from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
-from timm.models import get_pretrained_cfg
 from torch import nn
 
 from bsig.inputs.errors import InputError, first_line
@@ -205,6 +202,8 @@ def timm_network(
     Raises:
         InputError: timm does not know the name, cannot build it with these options, or the weights cannot be had.
     """
+    import timm
+
     stem = name.split(".")[0]
     if not timm.is_model(stem):
         close = ", ".join(difflib.get_close_matches(stem, timm.list_models(), n=3, cutoff=0))
@@ -252,6 +251,8 @@ def classifier_names(network: Any) -> tuple[str, ...]:
 
 def can_be_built(name: str, **settings: Any) -> bool:
     """Whether timm has such a network at all, weights aside; no memory is taken for any."""
+    import timm
+
     try:
         with torch.device("meta"):
             timm.create_model(name, pretrained=False, **settings)
@@ -269,6 +270,8 @@ def _cached_weights(name: str) -> dict[str, Any]:
     Raises:
         huggingface_hub.errors.LocalEntryNotFoundError: the weights are not in the cache.
     """
+    from timm.models import get_pretrained_cfg
+
     config = get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id or hub_has_address():
         return {}
@@ -298,6 +301,8 @@ def take_apart(
         InputError: the network cannot be taken apart there, its parts do not give the logits of the whole, its grid has
             one cell, or it has one output.
     """
+    from timm.data import resolve_model_data_config
+
     model.eval()
     if model.num_classes == 1:
         raise InputError(ONE_OUTPUT)
@@ -368,6 +373,8 @@ def class_labels(model: Any, class_names: tuple[str, ...] | None = None) -> tupl
     Raises:
         InputError: there are not as many names as the network has classes.
     """
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
     if class_names is not None:
         if len(class_names) != model.num_classes:
             raise InputError(

@@ -6,8 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-
-from timm.data import ImageNetInfo
+from typing import Any
 
 HINTS = 5
 
@@ -57,5 +56,7 @@ def _wordnet(class_id: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _imagenet() -> ImageNetInfo:
+def _imagenet() -> Any:
+    from timm.data import ImageNetInfo
+
     return ImageNetInfo()

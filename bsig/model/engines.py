@@ -25,7 +25,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bsig.inputs.errors import InputError, first_line
-from bsig.model.folding import fold_batch_norm, foldable_pairs
 
 ENGINES = ("torch", "onnxruntime")
 ONNX_PACKAGES = ("onnxruntime", "onnx")
@@ -136,6 +135,8 @@ def _folded(encoder: nn.Module, example: Tensor) -> tuple[nn.Module | None, floa
 
     That is a network without BatchNorm behind a convolution, or one whose features would move too far.
     """
+    from bsig.model.folding import fold_batch_norm, foldable_pairs
+
     try:
         pairs = foldable_pairs(encoder, example)
         if pairs:

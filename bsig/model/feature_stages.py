@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.data import resolve_model_data_config
 
 from bsig.model.backbones import STRIDES, can_be_built, timm_network
 from bsig.model.cutting.cut import LAST
@@ -43,6 +42,8 @@ def feature_stages(backbone: str) -> list[FeatureStage]:
     Raises:
         InputError: timm does not know the name.
     """
+    from timm.data import resolve_model_data_config
+
     with torch.device("meta"):
         network: Any = timm_network(backbone, pretrained=False)
     rows, columns = resolve_model_data_config(network)["input_size"][-2:]

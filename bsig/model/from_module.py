@@ -9,12 +9,11 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, resolve_model_data_config
 from torch import nn
 
 from bsig.inputs.errors import InputError
+from bsig.inputs.images import IMAGENET_MEAN, IMAGENET_STD
 from bsig.model.backbones import (
     ONE_OUTPUT,
     OWN_OPTIONS,
@@ -34,7 +33,7 @@ from bsig.model.weights import channels_last, frozen, state_sha256
 # A backbone's name where no timm name builds the network again.
 IN_MEMORY = "module/"
 SOURCE = "a module in memory"
-USUAL_CONFIG = {"input_size": (3, 224, 224), "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD,
+USUAL_CONFIG = {"input_size": (3, 224, 224), "mean": IMAGENET_MEAN, "std": IMAGENET_STD,
                 "interpolation": "bicubic", "crop_pct": 0.875, "crop_mode": "center"}  # fmt: skip
 TIMM_ATTRIBUTES = ("forward_features", "forward_head", "get_classifier", "pretrained_cfg", "num_classes")
 
@@ -46,6 +45,8 @@ def classifier_from_module(module: nn.Module, settings: ModelSettings) -> Classi
         InputError: it cannot be cut in two exactly, it has one output, or another number of class names is given than
             it has outputs.
     """
+    from timm.data import resolve_model_data_config
+
     try:
         model: Any = copy.deepcopy(module).cpu().float().eval()
     except (RuntimeError, TypeError) as error:
@@ -92,6 +93,8 @@ def _rebuilt_as(model: Any) -> tuple[str, BackboneOptions]:
 
     Where none does, a name that says so: such a model lives in memory only.
     """
+    import timm
+
     name = str(model.pretrained_cfg.get("architecture") or "")
     if timm.is_model(name):
         pool = getattr(model, "global_pool", None)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from bsig.inputs.datasets.classes import match_classes
 from bsig.inputs.datasets.read import available_splits, read_dataset
 from bsig.inputs.datasets.samples import Sample
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import CropMode, Preprocessing, crop_image, read_image
+from bsig.inputs.images import IMAGENET_MEAN, IMAGENET_STD, CropMode, Preprocessing, crop_image, read_image
 from bsig.inputs.tensors import input_batch
 from bsig.model.dual_branch import DualBranch
 
@@ -28,7 +27,7 @@ TOP = 5
 PREVIEWED = ("cat.jpg", "coffee.jpg")
 MAX_PICTURES = 200
 AT_ONCE = 16
-IMAGENET = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+IMAGENET = (IMAGENET_MEAN, IMAGENET_STD)
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 

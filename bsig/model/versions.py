@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 
-import timm
 import torch
 
 
 def library_versions() -> dict[str, str]:
     """Version numbers by name: python, torch, timm."""
+    import timm
+
     return {"python": platform.python_version(), "torch": torch.__version__, "timm": timm.__version__}

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import timm
 import torch
 from torch.nn import functional
 
@@ -122,6 +121,8 @@ def _notes(tower: Classifier, embeddings: ClassEmbeddings, scale: float) -> tupl
 
 def activation_note(name: str) -> str:
     """Where timm has the same published weights for the network with the activation that they were trained with."""
+    import timm
+
     twin = name.replace("_clip_", "_clip_quickgelu_")
     if twin == name or not timm.is_model_pretrained(twin):
         return ""

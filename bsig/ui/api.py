@@ -12,6 +12,7 @@ from typing import Any, no_type_check
 
 import gradio as gr
 
+from bsig.explain.drawing.colours import View
 from bsig.explain.methods import TREATMENTS
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
@@ -23,7 +24,7 @@ from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
 from bsig.ui.screens.evaluate.tables import progress_html
 from bsig.ui.screens.finetune.form import Form, Number
 from bsig.ui.screens.finetune.new_run import start_run
-from bsig.ui.screens.finetune.run_panel import RUN, Seen, run_html
+from bsig.ui.screens.finetune.run_panel import RUN, RUN_PICTURES, live_html, run_html
 from bsig.ui.screens.logit_shift.answers import shift_answer
 from bsig.ui.screens.sign_collapse import sign_collapse_answer
 from bsig.ui.server.gradio_internals import received_picture, sent_picture
@@ -210,16 +211,20 @@ def _add_progress(bench: Workbench, queue: RunQueue) -> None:
 
 
 def progress_answer(bench: Workbench, own_queue: RunQueue, job: str) -> dict[str, Any]:
-    """The words of a job as HTML, the state that they are of, and whether the job has ended, as far as it is known."""
-    kind, _, name = job.partition(" ")
+    """What shows a job as HTML, its standing, and whether it has ended, as far as it is known."""
+    kind, *details = job.split(" ")
+    name = details[-1] if details else ""
     evaluation = bench.visitor_space.evaluations.progress
-    if kind == RUN and name in own_queue.folder.names():
+    if kind in (RUN, RUN_PICTURES) and name in own_queue.folder.names():
         run = own_queue.folder.read(name)
-        words, stamp = run_html(run, own_queue.position(name), ""), Seen.of(own_queue, name).stamp
-        return {"html": words, "stamp": stamp, "has_ended": run.state.standing in ENDED}
+        standing, has_ended = run.state.standing, run.state.standing in ENDED
+        if kind == RUN:
+            return {"html": run_html(run, own_queue.position(name), ""), "standing": standing, "has_ended": has_ended}
+        view: View = "signed" if "signed" in details else "positive"
+        return {"html": "" if has_ended else live_html(run, view), "standing": standing, "has_ended": has_ended}
     if kind == "evaluation" and evaluation:
-        return {"html": progress_html(evaluation), "stamp": "", "has_ended": False}
-    return {"html": "", "stamp": "", "has_ended": True}
+        return {"html": progress_html(evaluation), "standing": "running", "has_ended": False}
+    return {"html": "", "standing": "", "has_ended": True}
 
 
 def run_json(run: Run, position: int | None) -> dict[str, Any]:

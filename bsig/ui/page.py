@@ -26,11 +26,12 @@ from bsig.ui.screens.models import build_models, connect_finetune
 from bsig.ui.screens.quiz import build_quiz
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour
-from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns
+from bsig.ui.server.gradio_internals import WITHOUT_ASKING_ITSELF, take_fair_turns, without_idle_applications
 from bsig.ui.server.guard import health_of, server_arguments
 from bsig.ui.server.hosts import OwnHosts
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import LoggedBlocks
+from bsig.ui.server.opening import overlay, prepared_comparison
 from bsig.ui.server.sending import CompressedPage, DrawnPictures
 from bsig.ui.server.visitors import VisitorMiddleware, key_script
 from bsig.ui.workbench import Workbench
@@ -42,6 +43,7 @@ CACHE_CHECKED_EVERY_S, CACHE_KEPT_S = 3600, 3600
 TITLE = "bsig: can I trust this heatmap?"
 
 
+@without_idle_applications()
 def build_demo(bench: Workbench, queue: RunQueue) -> LoggedBlocks:
     """The whole page, not yet launched."""
     with LoggedBlocks(title=TITLE, analytics_enabled=False, delete_cache=cache_times(bench.limits)) as demo:
@@ -85,8 +87,8 @@ def _screens(bench: Workbench, queue: RunQueue, demo: gr.Blocks) -> Screens:
             evaluate = build_evaluate(bench, compare, tab)
         with _tab("Fine-tune", "finetune") as tab:
             finetune = build_finetune(bench, queue, compare, tab, demo)
-        with _tab("Models", "models"):
-            models = build_models(bench, compare)
+        with _tab("Models", "models") as tab:
+            models = build_models(bench, compare, tab)
         with _tab("Guided tour", "tour") as tab:
             tour = build_tour(bench, compare, tab)
         with _tab("Blind quiz", "quiz"):
@@ -133,7 +135,11 @@ def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()
     server = server_arguments(limits.upload_bytes, hosts=None if limits.is_public else OwnHosts(hosts))
     if bench and bench.is_public:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
-    server["app_kwargs"]["middleware"] += [Middleware(CompressedPage), Middleware(DrawnPictures)]  # inside the guards
+    comparison = prepared_comparison(bench.default_checkpoint, bench.folder) if bench else ""
+    server["app_kwargs"]["middleware"] += [  # inside the guards
+        Middleware(CompressedPage, overlay=overlay(comparison)),
+        Middleware(DrawnPictures),
+    ]
     return {
         "theme": THEME,
         "css": style_sheet(),

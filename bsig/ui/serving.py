@@ -20,7 +20,7 @@ from bsig.ui.page import build_demo, launch_arguments
 from bsig.ui.server.gradio_internals import launched_on
 from bsig.ui.server.limits import Limits
 from bsig.ui.server.log import log_requests
-from bsig.ui.server.memory import check_address_space
+from bsig.ui.server.memory import check_address_space, leave_start_alone
 from bsig.ui.server.starting import StartingServer
 from bsig.ui.server.visitor_space import VisitorSpaces
 from bsig.ui.workbench import Workbench
@@ -59,4 +59,5 @@ def serve(options: argparse.Namespace, server: StartingServer) -> None:
         with suppress(InputError):  # the page says it where it opens
             demo.answer_opening()
         server.note_ready()
+        leave_start_alone()
         demo.block_thread()

@@ -146,7 +146,7 @@ def test_a_request_that_was_written_before_the_finer_grid_is_answered_on_the_mod
 def test_the_pages_script_asks_for_progress_without_the_queue(client: Client) -> None:
     """Gradio's address of an endpoint and the settings that the page's script reads it from (`static/page.js`)."""
     answer = httpx.post(f"{client.src}gradio_api/run/progress", json={"data": ["run no-such-run"]}).json()
-    assert answer["data"] == [{"html": "", "stamp": "", "has_ended": True}]
+    assert answer["data"] == [{"html": "", "standing": "", "has_ended": True}]
     page = httpx.get(client.src).text
     assert "window.gradio_config" in page
     assert '"api_prefix":"/gradio_api"' in page

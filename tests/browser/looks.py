@@ -133,11 +133,22 @@ def _evaluate(page: Any) -> None:
     page.locator("#evaluate-table table").wait_for()
     _unfold(page)
     page.locator("#evaluate-published table").wait_for()
+    page.locator("#evaluate-plot-reliability .js-plotly-plot").wait_for()
+
+
+def _finetune_running(page: Any) -> None:
+    open_tab(page, "Fine-tune")
+    page.locator("#data-check [role=status]").wait_for()
+    page.locator("#epochs input").fill("5000")
+    page.locator("#run-start").click()
+    page.locator("#run-status [data-epochs]:not([data-epochs='0'])").wait_for(timeout=PATIENCE_MS)
+    page.locator("#run-live .bsig-chart").first.wait_for()
 
 
 def _finetune(page: Any) -> None:
-    open_tab(page, "Fine-tune")
-    page.locator("#data-check [role=status]").wait_for()
+    page.locator("#run-stop").click()
+    page.locator("#run-status [data-standing=stopped]").wait_for(timeout=PATIENCE_MS)
+    page.locator("#epochs input").fill("10")
     page.locator("#run-start").click()
     page.locator("#run-status [data-standing=finished]").wait_for(timeout=PATIENCE_MS)
     page.locator("#run-plot-branch .js-plotly-plot").wait_for()
@@ -199,6 +210,7 @@ STATES: dict[str, Callable[[Any], None]] = {
     "quiz": _quiz,
     "quiz-result": _quiz_result,
     "models": _models,
+    "fine-tune-running": _finetune_running,
     "fine-tune": _finetune,
 }
 """How each screen is brought into the state in which it is looked at, in the order of one walk."""

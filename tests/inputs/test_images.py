@@ -14,10 +14,10 @@ import pytest
 import torch
 from hostile_files import jpeg_of_scans, sixteen_bit_png
 from PIL import Image
-from timm.data import create_transform
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_transform
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.images import FORMATS, Preprocessing, crop_image, read_image
+from bsig.inputs.images import FORMATS, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, crop_image, read_image
 from bsig.inputs.tensors import input_tensor
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -375,3 +375,7 @@ def test_cropping_leaves_the_picture_as_it_was() -> None:
     original = picture.copy()
     crop_image(picture, Preprocessing())
     assert pixels(picture) == pixels(original)
+
+
+def test_the_usual_mean_and_deviation_are_those_that_timm_states() -> None:
+    assert (IMAGENET_MEAN, IMAGENET_STD) == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)

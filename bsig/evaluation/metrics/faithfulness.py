@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from bsig.evaluation.metrics.road import road
 from bsig.inputs.errors import InputError
@@ -83,6 +82,8 @@ def first_pixels(ranks: Int[Tensor, "H W"], steps: int) -> Bool[Tensor, "s H W"]
 
 def blurred(inputs: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:
     """The picture out of focus: a Gaussian of 5 pixels, as in RISE."""
+    from torchvision.transforms.functional import gaussian_blur
+
     return gaussian_blur(inputs, [BLUR_PIXELS, BLUR_PIXELS], [BLUR_SIGMA, BLUR_SIGMA])
 
 

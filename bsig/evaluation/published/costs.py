@@ -28,7 +28,6 @@ from bsig.inputs.paths import ASSETS
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
-from bsig.model.published.networks import PREPROCESSING
 
 TEST_PICTURES = {"ILSVRC": 50_000, "OpenImages": 5_000, "CUB": 5_794, "CARS": 8_041}
 """Folder of the WSOL metadata -> pictures of its split `test`."""
@@ -140,6 +139,8 @@ def map_counts(method: str) -> MapCounts:
 
 def _smallest_model() -> DualBranch:
     """A head of one channel and two classes: which maps are distinct depends on the head's kind alone."""
+    from bsig.model.published.networks import PREPROCESSING
+
     head, classes = PooledLinearHead(nn.Linear(1, 2)), ("0", "1")
     sigmoid_head = PooledLinearHead(nn.Linear(1, 2))  # another than softmax's, since some columns need a trained branch
     return DualBranch(Classifier("smallest", nn.Identity(), head, PREPROCESSING, classes, classes, {}), sigmoid_head)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -34,7 +33,6 @@ from bsig.model.devices import chosen_device
 from bsig.model.dual_branch import DualBranch, FittedShift
 from bsig.model.engines import check_engine
 from bsig.model.heads import ClassificationHead, with_classes
-from bsig.model.published.networks import empty_published_classifier, published_network
 from bsig.model.weights import Module, file_sha256, shared_encoder, state_sha256
 
 SMALLEST_NETWORK = 20_000_000  # below this nothing is worth refusing
@@ -187,6 +185,8 @@ def _softmax_head(own_head: ClassificationHead, classes: int, tensors: StoredTen
 
 def _base_classifier(description: CheckpointDescription, tensors: StoredTensors, device: str) -> Classifier:
     """Encoder and published head of the backbone, the encoder from the file where it is stored there."""
+    from bsig.model.published.networks import empty_published_classifier, published_network
+
     backbone = description.backbone
     network = published_network(backbone.name)
     stores_encoder = tensors.has("encoder.")
@@ -219,6 +219,8 @@ def _base_classifier(description: CheckpointDescription, tensors: StoredTensors,
 def _check_encoder_is_whole(name: str, options: BackboneOptions, tensors: StoredTensors) -> None:
     """Refuses a file that names a network far larger than what it stores, before that network takes memory."""
     stem = name.split(".")[0]
+    import timm
+
     if not timm.is_model(stem):
         return  # which timm is asked to say
     with torch.device("meta"):

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torchvision.transforms import RandomResizedCrop
 
 from bsig.inputs.images import RESAMPLING, Preprocessing, crop_image
 from bsig.training.config import Views
@@ -19,6 +18,8 @@ PUBLISHED_RESIZE = 256 / 224
 
 def view_of(picture: Image.Image, preprocessing: Preprocessing, views: Views, sample: int, view: int) -> Image.Image:
     """Returns one version of a picture as the model's crop; the same for the same seed, sample and view."""
+    from torchvision.transforms import RandomResizedCrop
+
     if view == 0:
         return crop_image(picture, preprocessing)
     # torchvision draws from torch's global generator: one thread at a time, or two would draw from each other's seed.

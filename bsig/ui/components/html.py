@@ -19,6 +19,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,12 +120,12 @@ def problem(text: str, **attributes: Any) -> Html:
     return element("p", text, class_="bsig-problem", role="alert", **attributes) if text else Html()
 
 
-def bullets(lines: Sequence[str], most: int | None = None) -> Html:
+def bullets(lines: Sequence[str], most: int | None = None, kind: str = "bsig-notes") -> Html:
     """A list of remarks, at most so many and then how many more there are; nothing for no line."""
     items = list(lines[:most])
     if len(lines) > len(items):
         items.append(f"and {len(lines) - len(items)} more")
-    return element("ul", *(element("li", line) for line in items), class_="bsig-notes") if items else Html()
+    return element("ul", *(element("li", line) for line in items), class_=kind) if items else Html()
 
 
 def heading(title: str, text: str = "") -> Html:
@@ -236,16 +237,26 @@ def waiting(words: str, share: float | None, seconds_left: float | None) -> Html
     return joined(note(f"{', '.join(parts)}."), progress_bar(share, words))
 
 
-def followed(content: str, job: str, stamp: str = "", press: str = "") -> Html:
-    """The words on a long job: the page's script asks `/progress` for them anew each second.
+def followed(content: str, job: str, standing: str = "", press: str = "") -> Html:
+    """What shows a long job that goes on: the page's script asks `/progress` for it anew each second.
 
     Args:
         content: as it stands now.
         job: which job, as `/progress` knows it.
-        stamp: the state of the job in which everything else of it has been drawn.
-        press: id of the button that draws that anew; pressed seldom, when the state is another.
+        standing: the standing of the job in which everything else of it has been drawn.
+        press: id of the button that draws that anew, when the standing is another.
     """
-    return element("div", content, data_follows=job, data_drawn=stamp, data_press=press)
+    return element("div", content, data_follows=job, data_drawn=standing, data_press=press)
+
+
+def sent_picture(file: Path, text: str) -> Html:
+    """A picture of gradio's cache within HTML; the page's script knows the address that the cache is sent from.
+
+    Args:
+        file: the picture there.
+        text: what it shows, for who does not see it.
+    """
+    return element("img", data_file=str(file), alt=text)
 
 
 def scale_bar(

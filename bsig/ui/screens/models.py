@@ -148,8 +148,8 @@ class ModelsScreen:
     finetune: gr.Button
 
 
-def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
-    """Lays out the tab and connects it."""
+def build_models(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> ModelsScreen:
+    """Lays out the tab and connects it; timm is imported when it is opened."""
     gr.HTML(html.heading(
         "A model of your choice",
         "Any picture classifier of the timm library, or weights of your own. Its head is copied into a sigmoid branch, "
@@ -168,6 +168,16 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
             model_list = gr.HTML(models_html(bench), elem_id="model-list")
 
     @refused_in_words
+    def on_open(values: InputValues) -> Answers:
+        request = fields.read(values)
+        titles = _stage_titles(bench, str(request.backbone or ""))
+        stage = next((title for title in titles if stage_of(title) == stage_of(str(request.stage))), titles[0])
+        return {
+            fields.backbone: gr.Dropdown(choices=pretrained_names()),
+            fields.stage: gr.Dropdown(choices=titles, value=stage),
+        }
+
+    @refused_in_words
     def on_backbone(name: str | float | None) -> Answers:  # what comes over HTTP may be a number
         titles = _stage_titles(bench, str(name or ""))
         return {fields.stage: gr.Dropdown(choices=titles, value=titles[0]), facts: NO_MODEL}
@@ -181,6 +191,7 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
             compare.checkpoint: gr.Dropdown(choices=bench.checkpoint_names(), value=model.name),
         }
 
+    tab.select(on_open, fields.components, [fields.backbone, fields.stage], **QUIET)
     fields.backbone.change(on_backbone, fields.backbone, [fields.stage, facts], **QUIET)
     event = load.click(
         on_load, fields.components, [facts, model_list, compare.checkpoint], show_progress_on=facts, **QUIET
@@ -192,10 +203,9 @@ def build_models(bench: Workbench, compare: CompareScreen) -> ModelsScreen:
 
 def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
     or_hub = "" if bench.is_public else ", or hf:owner/repo"
-    titles = _stage_titles(bench, DEFAULT_BACKBONE)
     main = {
         "backbone": gr.Dropdown(
-            pretrained_names(), value=DEFAULT_BACKBONE, label="Backbone", filterable=True, allow_custom_value=True,
+            [DEFAULT_BACKBONE], value=DEFAULT_BACKBONE, label="Backbone", filterable=True, allow_custom_value=True,
             elem_id="model-backbone", info=f"Type to search timm's names with published weights{or_hub}.",
         ),
         "weights": gr.Textbox(
@@ -208,7 +218,7 @@ def _model_fields(bench: Workbench) -> Fields[ModelRequest]:
             info="For a zero-shot model of a CLIP or SigLIP tower: path of a file with a text embedding a class.",
         ),
         "stage": gr.Dropdown(
-            titles, value=titles[0], label="Features taken at", elem_id="model-stage",
+            [LAST], value=LAST, label="Features taken at", elem_id="model-stage",
             info="A finer grid, or an earlier layer.",
         ),
     }  # fmt: skip
@@ -356,7 +366,7 @@ def models_html(bench: Workbench) -> html.Html:
     """All checkpoints with backbone, grid and whether their sigmoid branch has been fine-tuned."""
     checkpoints = bench.checkpoint_rows()
     names = {row["name"] for row in checkpoints}
-    rows = [
+    lines = [
         *(_checkpoint_row(row) for row in checkpoints),
         *(
             [name, "loaded here, not saved", "", "still the clone"]
@@ -364,7 +374,13 @@ def models_html(bench: Workbench) -> html.Html:
             if name not in names
         ),
     ]
-    return html.table(["Checkpoint", "Backbone", "Features", "Sigmoid branch"], rows, scrolls=True)
+    titles = ("Backbone", "Features", "Sigmoid branch")
+    rows = [
+        [html.cell(name, class_="main"), *(html.cell(text, data_name=title if text else None)
+                                           for title, text in zip(titles, texts, strict=True))]
+        for name, *texts in lines
+    ]  # fmt: skip
+    return html.table(["Checkpoint", *titles], rows, kind="bsig-measured", scrolls=True)
 
 
 def _checkpoint_row(row: dict[str, Any]) -> list[str]:

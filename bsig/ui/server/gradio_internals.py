@@ -41,6 +41,7 @@ from gradio.context import LocalContext  # noqa: E402
 from gradio.data_classes import ImageData  # noqa: E402
 from gradio.exceptions import InvalidPathError  # noqa: E402, F401  for `bsig.ui.server.log`
 from gradio.route_utils import FnIndexInferError  # noqa: E402
+from gradio.routes import App  # noqa: E402
 from gradio.state_holder import SessionState, StateHolder  # noqa: E402
 from gradio.utils import LRUCache, get_upload_folder  # noqa: E402
 
@@ -232,6 +233,21 @@ class ObservedBlocks(gr.Blocks):
 # Gradio asks its own page before it goes on, and ends the app where no answer has come after three seconds or a proxy
 # stands between: an app on a busy machine ended right after it had begun to answer. Needless once it asks longer.
 WITHOUT_ASKING_ITSELF = {"_frontend": False}
+
+
+@contextlib.contextmanager
+def without_idle_applications() -> Iterator[None]:
+    """Keeps gradio from making web applications for a page that is being built: only that of `launch` is ever asked.
+
+    It makes one when a page begins, one when it ends and one with its queue, each with a description of the whole page.
+    Needless once gradio makes its application in `launch` alone.
+    """
+    make = App.create_app
+    App.create_app = staticmethod(lambda *_, **__: None)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        App.create_app = staticmethod(make)  # type: ignore[method-assign]
 
 
 @runtime_checkable

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, fields
 from functools import cache, lru_cache
 from typing import Any
 
-import timm
 import torch
 
 from bsig.explain.wording import duration
@@ -280,6 +279,8 @@ class Guesses:
 @cache
 def pretrained_names() -> list[str]:
     """Timm's names with published weights, the installed ones first."""
+    import timm
+
     return [*installed_backbones(), *timm.list_pretrained()]
 
 
@@ -290,6 +291,8 @@ def weights_of(name: str) -> int:
     Raises:
         InputError: timm cannot make the network without its parameters.
     """
+    import timm
+
     try:
         with torch.device("meta"):
             network = timm.create_model(name, pretrained=False)

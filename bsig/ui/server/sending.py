@@ -17,6 +17,7 @@ from typing import Any
 from isal import igzip
 
 from bsig.ui.server.gradio_internals import cache_folder
+from bsig.ui.server.opening import asks_for_nothing, with_overlay
 from bsig.ui.server.routes import API
 
 DRAWN = re.compile(r"/[0-9a-f]{64}/image\.png")
@@ -70,31 +71,43 @@ def _drawn_picture(scope: Any) -> bytes | None:
 
 
 class CompressedPage:
-    """Middleware that compresses the page and its description for whoever takes gzip."""
+    """Middleware that compresses the page and its description for whoever takes gzip.
 
-    def __init__(self, app: Any) -> None:
+    Args:
+        app: what answers.
+        overlay: what lies over the page that the app opens with, until its first maps are drawn (`opening.py`).
+    """
+
+    def __init__(self, app: Any, overlay: str = "") -> None:
         self._app = app
+        self._overlay = overlay.encode()
 
     async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
         """Answers one request."""
         if _takes_compressed_page(scope):
-            send = _Compressed(send)
+            is_opening = _path(scope) == "/" and asks_for_nothing(scope)
+            send = _Compressed(send, self._overlay if is_opening else b"")
         await self._app(scope, receive, send)
 
 
 def _takes_compressed_page(scope: Any) -> bool:
     if scope["type"] != "http" or scope["method"] != "GET":
         return False
-    if scope["path"].removeprefix(scope.get("root_path", "")) not in PAGE_PATHS:
+    if _path(scope) not in PAGE_PATHS:
         return False
     return any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
+
+
+def _path(scope: Any) -> str:
+    return scope["path"].removeprefix(scope.get("root_path", ""))
 
 
 class _Compressed:
     """`send` for an answer that is compressed once all of it has come."""
 
-    def __init__(self, send: Callable) -> None:
+    def __init__(self, send: Callable, overlay: bytes) -> None:
         self._send = send
+        self._overlay = overlay
         self._start: dict[str, Any] = {}
         self._body = b""
 
@@ -108,7 +121,7 @@ class _Compressed:
         self._body += message.get("body", b"")
         if message.get("more_body"):
             return
-        body = igzip.compress(self._body)
+        body = igzip.compress(with_overlay(self._body, self._overlay))
         own_names = (b"content-length", b"content-encoding")
         headers: Headers = [pair for pair in self._start.get("headers", []) if pair[0].lower() not in own_names]
         headers += [

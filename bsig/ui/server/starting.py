@@ -5,9 +5,10 @@
             demo.launch(...)                          the page takes over
         server.note_ready()                           the model is loaded
 
-Until the page takes over, a browser is shown a page of words that opens the real one by itself; everything else waits
-and is then answered. `/health` says "loading", with status 503, until the model is loaded. Importing this file costs
-neither gradio nor torch.
+Until the page takes over, a browser is shown a page of words that opens the real one by itself, with the comparison
+that the app opens with where that was drawn beforehand (`opening.py`); everything else waits and is then answered.
+`/health` says "loading", with status 503, until the model is loaded. Importing this file costs neither gradio nor
+torch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +29,7 @@ from bsig.inputs.errors import InputError
 from bsig.inputs.version import __version__
 from bsig.ui.server.assets import asset
 from bsig.ui.server.headers import SECURITY_HEADERS
+from bsig.ui.server.opening import asks_for_nothing, starting_page
 
 CLOSES_WITHIN_S = 5.0
 HEALTH_PATH = "/health"
@@ -37,17 +38,21 @@ HEALTH_PATH = "/health"
 class StartingApp:
     """An ASGI application that answers for another one until that one is there.
 
+    Args:
+        comparison: what its page shows meanwhile, as of `prepared_comparison`.
+
     Attributes:
         is_ready: whether `/health` is the other one's to answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, comparison: str = "") -> None:
         self.is_ready = False
         self._app: Any = None
         self._arrival = asyncio.Event()
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._lifespan = contextlib.AsyncExitStack()
-        self._page = Path(__file__).with_name("starting.html").read_bytes()
+        self._words = starting_page().encode()
+        self._page = starting_page(comparison).encode()
 
     def admit(self, app: Any) -> None:
         """Hands all requests to an application, those that wait first; returns when its start is done.
@@ -65,7 +70,8 @@ class StartingApp:
             body = {"status": "loading", "version": __version__}
             await _answer(send, 503, {"content-type": "application/json"}, json.dumps(body).encode())
         elif self._app is None and _is_for_eyes(scope):
-            await _answer(send, 200, {"content-type": "text/html; charset=utf-8"}, self._page)
+            page = self._page if asks_for_nothing(scope) else self._words
+            await _answer(send, 200, {"content-type": "text/html; charset=utf-8"}, page)
         elif file := asset(scope):
             await _answer(send, 200, *file)
         else:
@@ -94,13 +100,14 @@ class StartingServer(uvicorn.Server):
     Args:
         host: a name or an address, an IPv6 one also in brackets.
         port: 0 for any that is free.
+        comparison: what its page shows until the app is there, as of `prepared_comparison`.
 
     Raises:
         InputError: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self.starting = StartingApp()
+    def __init__(self, host: str, port: int, comparison: str = "") -> None:
+        self.starting = StartingApp(comparison)
         self.host = host.removeprefix("[").removesuffix("]")
         self._socket = _listening_socket(self.host, port)
         self.port = self._socket.getsockname()[1]

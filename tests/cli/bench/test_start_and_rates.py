@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bsig.cli.bench.imagenet import imagenet_rows, read_rates, waiting_for
-from bsig.cli.bench.report import judged
+from bsig.cli.bench.report import judged, summary_rows
 from bsig.cli.bench.start import SHOWN_PACKAGES, package_times
 from bsig.inputs.errors import InputError
 
@@ -66,3 +66,14 @@ def test_a_file_that_holds_no_rates_is_refused(tmp_path: Path, wrong: object) ->
 
 def test_a_figure_outside_of_its_aim_says_so() -> None:
     assert (judged("1.2", True, True), judged("1.2", True, False)) == ("1.2", "1.2 (misses its aim)")
+
+
+def test_the_page_has_one_time_to_what_was_drawn_beforehand_and_one_to_the_live_comparison() -> None:
+    opening = {"requests": 90, "kilobytes": 1500}
+    seconds = {"words on the page": 0.4, "a prepared comparison on the page": 0.5, "first comparison": 7.25}
+    (what, figure, aim), _ = summary_rows({"browser": {"seconds": seconds, "rows": [opening]}})
+    assert "to one drawn beforehand; to the live page's own" in what
+    assert (figure, aim) == ("0.5 s; 7.2 s (misses its aim)", "1 s; 4 s")
+    (what, figure, _), _ = summary_rows({"browser": {"seconds": {"words on the page": 0.4, "first comparison": 7.25},
+                                                     "rows": [opening]}})  # fmt: skip
+    assert (what.split("; ")[1], figure) == ("to words on the page", "7.2 s; 0.4 s"), "results of before"

@@ -12,7 +12,7 @@ from bsig.explain.diagnostics.catalogue import DIAGNOSTICS
 from bsig.explain.diagnostics.sign_collapse import QUADRANTS
 from bsig.explain.report.glossary import TERMS, terms_in
 from bsig.ui.components.html import explained, glossary
-from bsig.ui.plots.training import FIGURES
+from bsig.ui.plots.training import CHARTS
 from bsig.ui.screens.evaluate.results_panel import PLOTS
 from bsig.ui.screens.evaluate.tables import SHOWN_COLUMNS
 from bsig.ui.screens.sign_collapse import QUADRANT_TITLES
@@ -27,7 +27,7 @@ HEADINGS = [
     *(row.title for row in METRICS.values()),
     *SHOWN_COLUMNS.values(),
     *(title for title, _ in PLOTS.values()),
-    *(title for title, _ in FIGURES.values()),
+    *(chart.title for chart in CHARTS.values()),
     *QUADRANT_TITLES.values(),
 ]
 

@@ -96,7 +96,7 @@ def test_every_variable_that_is_used_is_declared() -> None:
 
 def test_the_page_on_the_looks_states_every_colour_and_size() -> None:
     text = (ASSETS / "docs" / "looks.md").read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 80
+    assert len(text.splitlines()) < 100
     for name, (light, dark) in PAGE.items():
         assert f"| `--{name}` | `{light}` | `{dark}` |" in text
     for name, colour in MARKS.items():

@@ -60,7 +60,7 @@ def test_a_model_of_each_head_family_is_loaded_and_compared_with_its_own_method(
     facts = facts_html(model)
     assert "not fine-tuned yet" in facts
     assert ("CAM needs average pooling" in facts) == (not model.softmax_head.cam_is_exact)
-    assert f"{model.name}</td><td>loaded here" in models_html(bench)
+    assert f'{model.name}</td><td data-name="Backbone">loaded here' in models_html(bench)
 
 
 def test_cam_asked_for_by_name_is_refused_in_one_sentence_where_it_is_not_exact(

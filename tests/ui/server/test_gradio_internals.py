@@ -21,6 +21,7 @@ from gradio.blocks import Blocks
 from gradio.data_classes import ImageData, PredictBody, PredictBodyInternal
 from gradio.queueing import Event, EventQueue
 from gradio.route_utils import get_fn
+from gradio.routes import App
 from gradio.state_holder import SessionState
 from http_visitor import RefusedError, Visitor, file_data, wait_until
 from in_process import loops_closed
@@ -54,6 +55,7 @@ from bsig.ui.server.gradio_internals import (
     take_fair_turns,
     turn_of,
     uploaded_path,
+    without_idle_applications,
 )
 from bsig.ui.server.guard import server_arguments
 from bsig.ui.server.starting import StartingServer
@@ -159,6 +161,27 @@ def test_gradio_serves_what_lies_in_its_cache(monkeypatch: pytest.MonkeyPatch, t
 
 
 # --- the start ------------------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_is_built_makes_no_application_and_launch_makes_the_one_that_answers() -> None:
+    make, numbers = App.create_app, []
+    with warnings.catch_warnings(), loops_closed():
+        warnings.simplefilter("ignore")
+        with without_idle_applications():
+            with gr.Blocks(analytics_enabled=False) as demo:
+                gr.Button().click(lambda: "here", None, gr.Textbox(), api_name="here")
+            demo.queue()
+        assert App.create_app is make
+        assert demo.app is None, "gradio makes its application in another way now"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(App, "create_app", staticmethod(lambda *a, **k: numbers.append(1) or make(*a, **k)))
+            demo.launch(prevent_thread_lock=True, quiet=True, **WITHOUT_ASKING_ITSELF)
+        assert len(numbers) == 1
+        visitor = Visitor(demo.local_url)
+        assert visitor.ask("here") == ["here"]
+        visitor.close()
+        demo.close(verbose=False)
+        gc.collect()
 
 
 def test_launch_hands_its_application_to_a_server_that_listens_already() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
+import weakref
 
 import psutil
 import pytest
@@ -85,3 +87,24 @@ def test_a_limit_on_addresses_that_leaves_no_room_is_refused_at_the_start() -> N
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
     memory.check_address_space()
+
+
+def test_what_the_start_has_made_is_no_longer_looked_through_and_later_garbage_is_found() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    try:
+        memory.put_off_garbage()
+        assert not gc.isenabled()
+        early, before = [Ring()], gc.get_freeze_count()
+        memory.leave_start_alone()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+        assert not any(made is early for made in gc.get_objects())
+        gone = weakref.ref(Ring())
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -428,10 +428,10 @@
 
   // --- long jobs -----------------------------------------------------------------------------------------------------
 
-  // At each step of an event Gradio copies what every component holds, some 40 ms of the page's time. So the words of a
-  // long job come without one: once a second they are asked for, and only what differs in them is written. Maps and
-  // plots of a run are drawn by an event, a few times a minute.
-  const LOOK_EVERY_MS = 1000, DRAW_EVERY_MS = 10000;
+  // At each step of an event Gradio copies what every component holds, some 40 ms in which nothing moves. So what shows
+  // a long job comes without one: once a second it is asked for, and only what differs in it is written. The rest of a
+  // run is drawn by an event when it starts and when it ends.
+  const LOOK_EVERY_MS = 1000, PRESS_EVERY_MS = 2000;
   let pressedAt = -Infinity;
   const renew = (old, fresh) => {
     if (old.nodeName !== fresh.nodeName || old.childNodes.length !== fresh.childNodes.length) return old.replaceWith(fresh);
@@ -441,22 +441,29 @@
     const parts = [...fresh.childNodes];
     [...old.childNodes].forEach((part, place) => renew(part, parts[place]));
   };
+  const served = (path) => window.gradio_config.root + window.gradio_config.api_prefix + path;
   const progressOf = async (job) => {
-    const { root, api_prefix: prefix } = window.gradio_config;
     const asked = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ data: [job] }) };
-    const answer = await fetch(`${root}${prefix}/run/progress`, asked);
+    const answer = await fetch(served("/run/progress"), asked);
     return answer.ok ? (await answer.json()).data[0] : null;
   };
-  const follow = async (part) => {
-    const { html, stamp, has_ended: hasEnded } = (await progressOf(part.dataset.follows)) ?? {};
-    if (html === undefined || !part.isConnected) return;
+  const followedPart = (html, drawn) => {
     const template = document.createElement("template");
     template.innerHTML = html;
-    if (!hasEnded) renew(part, template.content.firstElementChild);
-    const now = performance.now(), isDue = now - pressedAt > DRAW_EVERY_MS || hasEnded;
-    if (!part.dataset.press || stamp === part.dataset.drawn || !isDue) return;
+    const part = template.content.firstElementChild;
+    if (drawn) part.dataset.drawn = drawn;
+    for (const image of part.querySelectorAll("img[data-file]")) image.src = served("/file=" + image.dataset.file);
+    return part;
+  };
+  const follow = async (part) => {
+    const { html, standing, has_ended: hasEnded } = (await progressOf(part.dataset.follows)) ?? {};
+    if (html === undefined || !part.isConnected) return;
+    const { press, drawn } = part.dataset;
+    if (!hasEnded) renew(part, followedPart(html, drawn));
+    const now = performance.now();
+    if (!press || standing === drawn || now - pressedAt < PRESS_EVERY_MS) return;
     pressedAt = now;
-    document.getElementById(part.dataset.press).click();
+    document.getElementById(press).click();
   };
   const look = async () => {
     const parts = [...document.querySelectorAll("[data-follows]")];

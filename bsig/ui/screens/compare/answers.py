@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import gradio as gr
-from PIL import Image
 
-from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.absent_classes import most_claimed_absent_class
 from bsig.explain.drawing.colours import VIEWS
 from bsig.explain.drawing.comparison import (
@@ -21,7 +19,6 @@ from bsig.explain.drawing.comparison import (
     branch_picture,
     branch_pictures,
     difference_picture,
-    shared_limit_of,
 )
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage, can_add_bias
@@ -35,22 +32,21 @@ from bsig.explain.wording import reading_text
 from bsig.model.dual_branch import DualBranch
 from bsig.model.finer_grid import finer_grid_hw, why_not_finer
 from bsig.ui.components.fields import Answers
-from bsig.ui.components.html import Html, finding, note, scale_bar
+from bsig.ui.components.html import finding, heading, note, scale_bar
 from bsig.ui.components.inputs import png_file
 from bsig.ui.screens.compare.inputs import BUDGET, CompareInputs
 from bsig.ui.screens.compare.layout import CROP_SIZE, CompareLayout, MapRow, WhyRow
+from bsig.ui.screens.compare.rows import ClassRow, class_rows
 from bsig.ui.screens.compare.words import (
     DIFFERENCE,
     NO_PICTURE,
-    TWO_BRANCHES,
     cells_html,
     class_choices,
     method_choices,
     number_table,
-    prediction,
     reading_choices,
     reading_note,
-    sigmoid_heading,
+    sigmoid_title,
     why_titles,
     why_words,
     wipe_label,
@@ -167,13 +163,12 @@ def map_answers(
     more = more_of(encoded, [explanation, contrast], inputs)
     in_rows = [explanation, contrast, *more, *[None] * (len(layout.more) - len(more))]
     explanations = [each for each in in_rows if each is not None]
-    scales = _scales(explanations, drawing, is_shared=bool(more))
-    pictures = branch_pictures(explanation, drawing, scales[0].limit)
+    rows = class_rows(encoded, explanations, drawing, is_shared=bool(more))
+    pictures = rows[0].pictures
     answers: Answers = {
-        **_row_answers(layout.class_row, explanation, pictures, _scale_html(explanation, drawing, scales[0])),
-        **_further_answers(layout, in_rows[1:], drawing, iter(scales[1:])),
-        layout.class_row.verdict: finding(finding_of(explanation), prediction(encoded, explanation)),
-        layout.class_row.head: sigmoid_heading(explanation),
+        **_row_answers(layout.class_row, rows[0]),
+        **_further_answers(layout, in_rows[1:], iter(rows[1:])),
+        layout.class_row.head: heading(*sigmoid_title(explanation)),
         layout.finetune: gr.update(visible=not encoded.model.is_trained),
         layout.numbers: number_table(explanations),
         layout.cells: cells_html(encoded, in_rows),
@@ -252,53 +247,25 @@ def strength_slider(explanation: Explanation) -> Any:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """The end of a row's colour scale, in the method's unit, and which maps share it."""
-
-    limit: float
-    shared_by: str = "both maps"
-
-
-def _scales(explanations: list[Explanation], drawing: Drawing, *, is_shared: bool) -> list[_Scale]:
-    """The scale of each row: its own, or with more classes side by side the same for all."""
-    limits = [shared_limit_of(explanation, drawing) for explanation in explanations]
-    return [_Scale(max(limits), "all maps")] * len(limits) if is_shared else [_Scale(limit) for limit in limits]
-
-
-def _scale_html(explanation: Explanation, drawing: Drawing, scale: _Scale) -> Html:
-    """A row's colour bar; it says so where a map goes on below its end."""
-    if drawing.own_scale:
-        return Html()
-    lowest = min(float(explanation.evidence(branch).map.min()) for branch in TWO_BRANCHES)
-    against = "against the class, and below" if lowest < -scale.limit else "against the class"
-    ends = (against, "for the class") if drawing.view == "signed" else None
-    return scale_bar(scale.limit, drawing, explanation.method, ends, scale.shared_by)
-
-
 def _further_answers(
-    layout: CompareLayout, explanations: Sequence[Explanation | None], drawing: Drawing, scales: Iterator[_Scale]
+    layout: CompareLayout, explanations: Sequence[Explanation | None], rows: Iterator[ClassRow]
 ) -> Answers:
     """The rows below the first; one that has nothing to show is hidden."""
     answers: Answers = {}
     for row, explanation in zip((layout.contrast, *layout.more), explanations, strict=True):
-        if explanation is None:
-            answers[row.box] = gr.update(visible=False)
-            continue
-        scale = next(scales)
-        pictures = branch_pictures(explanation, drawing, scale.limit)
-        answers.update(_row_answers(row, explanation, pictures, _scale_html(explanation, drawing, scale)))
-        answers[row.box] = gr.update(visible=True)
+        if explanation is not None:
+            answers.update(_row_answers(row, next(rows)))
+        answers[row.box] = gr.update(visible=explanation is not None)
     return answers
 
 
-def _row_answers(row: MapRow, explanation: Explanation, pictures: dict[Branch, Image.Image], scale: Html) -> Answers:
+def _row_answers(row: MapRow, content: ClassRow) -> Answers:
     """The verdict, the maps and the colour bar of one class."""
     return {
-        row.verdict: finding(finding_of(explanation)),
-        row.scale: scale,
+        row.verdict: content.verdict,
+        row.scale: content.scale,
         **{
-            picture: gr.update(value=pictures[branch], alt_text=alt_text(explanation, branch))
+            picture: gr.update(value=content.pictures[branch], alt_text=alt_text(content.explanation, branch))
             for branch, picture in row.pictures.items()
         },
     }

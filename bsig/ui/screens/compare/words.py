@@ -20,7 +20,8 @@ from bsig.explain.wording import area_text, percent, reading_text, signed, small
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
 from bsig.ui.components.examples import Example
-from bsig.ui.components.html import Cell, Html, bold, element, explained, folded, heading, joined, note, number, table
+from bsig.ui.components.html import Cell, Html, bold, element, explained, folded, joined, note, number, table
+from bsig.ui.server.opening import LOADING as LOADING_WORDS
 
 TITLES: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax", "the classifier as published: it decides the class"),
@@ -32,7 +33,7 @@ RANGE = {"class_": "number bsig-range"}
 """Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
 DIFFERENCE = "Sigmoid less softmax: red where the sigmoid branch claims more, blue where softmax does"
-LOADING = note("Loading the model. The first comparison follows in a few seconds.", role="status")
+LOADING = note(LOADING_WORDS, role="status")
 NO_PICTURE = "Choose a picture: upload, paste, use the camera, or click an example."
 
 
@@ -52,11 +53,11 @@ def prediction(encoded: EncodedImage, explanation: Explanation) -> str:
     )
 
 
-def sigmoid_heading(explanation: Explanation) -> Html:
-    """The title of the sigmoid branch's map, with the reading that it is drawn in."""
+def sigmoid_title(explanation: Explanation) -> tuple[str, str]:
+    """The title of the sigmoid branch's map, and the line below it with the reading that it is drawn in."""
     title, text = TITLES["sigmoid"]
     reading = READINGS[explanation.sigmoid.reading]
-    return heading(title, text if reading.kind == "plain" else f"yes or no for each class, {reading.title.lower()}")
+    return title, text if reading.kind == "plain" else f"yes or no for each class, {reading.title.lower()}"
 
 
 def number_table(explanations: Sequence[Explanation]) -> Html:

@@ -22,11 +22,10 @@ from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
 from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation, KeptEvaluations
+from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import Workbench
 
 LOOK_EVERY_S = 0.5
-STEP_EVERY_S = 5.0
-"""A step of the event costs the browser some 40 ms; the words of progress come without one (`html.followed`)."""
 PACE_FROM_S = 2.0
 FEW_PICTURES = 30
 NAMES_SHOWN = 5
@@ -81,10 +80,15 @@ class Pace:
 
 
 def evaluation_steps(bench: Workbench, evaluations: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
-    """The progress while the evaluation runs, and at last the title under which its results are kept.
+    """The progress as the evaluation starts, and at last the title under which its results are kept.
+
+    Nothing in between: `evaluations.progress` has the newest progress, and the page's script asks for it
+    (`html.followed`). At each step of an event gradio would copy what every component of the page holds, some 40 ms in
+    which nothing moves.
 
     Raises:
         StoppedEarly: the visitor stopped it; nothing is kept then.
+        VisitorLeftError: the visitor has closed the page; nothing is kept then.
         InputError: a setting or the pictures cannot be used, or a limit of this app is reached; nothing is kept then.
     """
     if not own.methods or not own.treatments:
@@ -114,16 +118,17 @@ def evaluation_steps(bench: Workbench, evaluations: KeptEvaluations, own: OwnPic
 def _progress(
     bench: Workbench, job: EvaluationJob, evaluations: KeptEvaluations, pictures: int
 ) -> Iterator[JobProgress]:
-    """The progress now and then, so that a visitor who has left is noticed; `evaluations` always has the newest."""
-    start, pace, next_step = time.monotonic(), Pace(), 0.0
+    """The progress once; `evaluations` always has the newest."""
+    start, pace, is_told = time.monotonic(), Pace(), False
     while job.is_running:
         now = time.monotonic()
         _check_seconds(bench, now - start, pictures)
+        leave_off_if_left(0, 1)
         count, total = job.count, job.total
         share = count / total if total and count else None
         evaluations.progress = JobProgress(job, pictures, share, pace.seconds_left(now, count, total))
-        if now >= next_step:
-            next_step = now + STEP_EVERY_S
+        if not is_told:
+            is_told = True
             yield evaluations.progress
         time.sleep(LOOK_EVERY_S)
 

@@ -14,12 +14,12 @@ from bsig.evaluation.frontier import frontier_of
 from bsig.evaluation.output.words import claim_and_rest, left_out, result_title
 from bsig.explain.methods import TREATMENTS
 from bsig.inputs.images import read_image
-from bsig.model.presence import ReliabilityBin
+from bsig.model.presence import PresenceCalibration, ReliabilityBin
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields
 from bsig.ui.components.figure import figure
 from bsig.ui.plots.evaluation import classes_figure, delta_figure, localization_figure
-from bsig.ui.plots.frontier import frontier_figure
+from bsig.ui.plots.frontier import frontier_figure, frontier_key
 from bsig.ui.plots.look import go
 from bsig.ui.plots.presence import reliability_figure
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
@@ -72,6 +72,7 @@ class Results:
         table: the rows that answer the question, as HTML.
         all_rows: every metric and column, as HTML.
         localization, delta, frontier, reliability, classes: the plots; None where there is nothing to draw.
+        frontier_names: what the marks of the frontier are, as HTML.
         pictures: those that differ most, with words, where they may be shown.
         files: the same by name, or what the numbers of the pictures mean, as HTML.
         published: the paper's tables beside the results, as HTML.
@@ -83,6 +84,7 @@ class Results:
     localization: go.Figure | None = None
     delta: go.Figure | None = None
     frontier: go.Figure | None = None
+    frontier_names: str = ""
     reliability: go.Figure | None = None
     classes: go.Figure | None = None
     pictures: Sequence[tuple[Image.Image, str]] = ()
@@ -91,7 +93,11 @@ class Results:
 
 
 def shown_results(
-    results: Mapping[str, Any] | None, method: str, weights: str, evaluation: KeptEvaluation | None
+    results: Mapping[str, Any] | None,
+    method: str,
+    weights: str,
+    evaluation: KeptEvaluation | None,
+    calibration: PresenceCalibration | None = None,
 ) -> Results:
     """The parts for one method and treatment of the results; a sentence alone where there are none.
 
@@ -100,6 +106,7 @@ def shown_results(
         method: a key of `CAM_METHODS`.
         weights: a key of `TREATMENTS`.
         evaluation: the results' evaluation where they are of own pictures.
+        calibration: of the checkpoint; None where it is not calibrated.
     """
     if results is None:
         words = "No results ship with this checkpoint: measure your own pictures above, or run evaluate-shipped."
@@ -115,6 +122,7 @@ def shown_results(
         f"{100 * accuracy['softmax_top1']['value']:.1f} %, sigmoid branch "
         f"{100 * accuracy['sigmoid_top1']['value']:.1f} %. {TREATMENTS[weights]} " + " ".join(left_out(results))
     )
+    frontier = frontier_of(table)
     numbers = html.note(f"Numbers: {difference_words(table)}, softmax → sigmoid.")
     return Results(
         finding=html.finding(claim, small.strip()),
@@ -122,8 +130,9 @@ def shown_results(
         all_rows=all_rows_html(table),
         localization=localization_figure(table),
         delta=delta_figure(table),
-        frontier=frontier_figure(frontier_of(table)),
-        reliability=calibration_figure(results),
+        frontier=frontier_figure(frontier),
+        frontier_names=frontier_key(frontier),
+        reliability=calibration_figure(results, calibration),
         classes=classes_figure(table["by_class"]),
         pictures=pictures,
         files=numbers if pictures else differing_html(table, evaluation is not None),
@@ -131,17 +140,21 @@ def shown_results(
     )
 
 
-def calibration_figure(results: Mapping[str, Any]) -> go.Figure | None:
+def calibration_figure(results: Mapping[str, Any], calibration: PresenceCalibration | None) -> go.Figure | None:
     """The reliability diagram of the branch's probabilities: calibrated where they are, else class-balanced.
 
-    None for results without calibration rows: those measured before there were any.
+    Results that were measured before there were calibration rows have the diagram of the pictures on which the
+    checkpoint was calibrated; None without either. The axis says which pictures they are.
     """
     rows = results.get("calibration") or {}
     kind = next((kind for kind in PROBABILITIES if kind in rows), None)
-    if kind is None:
+    if kind:
+        bins = [ReliabilityBin(row["probability"], row["share"], row["count"]) for row in rows[kind]["reliability"]]
+        return reliability_figure(bins, PROBABILITIES[kind])
+    if calibration is None:
         return None
-    bins = [ReliabilityBin(row["probability"], row["share"], row["count"]) for row in rows[kind]["reliability"]]
-    return reliability_figure(bins, PROBABILITIES[kind])
+    title = f"{PROBABILITIES['calibrated']}<br>({calibration.pictures:,} calibration pictures)"
+    return reliability_figure(calibration.reliability, title)
 
 
 def _thumbnail(file: Path) -> Image.Image:
@@ -156,7 +169,8 @@ def build_results_panel() -> Fields[Results]:
     table = gr.HTML(elem_id="evaluate-table", elem_classes="bsig-scroll")
     with gr.Accordion("All rows and columns", open=False):
         all_rows = gr.HTML(elem_id="evaluate-all", elem_classes="bsig-scroll")
-    frontier, delta, localization = _plot("frontier"), _plot("delta"), _plot("localization")
+    frontier, frontier_names = _frontier()
+    delta, localization = _plot("delta"), _plot("localization")
     with gr.Accordion(PLOTS["reliability"][0], open=False, elem_id="evaluate-reliability-part"):
         reliability = _plot("reliability", is_titled=False)
     with figure(
@@ -176,7 +190,8 @@ def build_results_panel() -> Fields[Results]:
         published = gr.HTML(elem_id="evaluate-published", elem_classes="bsig-scroll")
     return Fields(
         Results, finding=finding_part, table=table, all_rows=all_rows, localization=localization, delta=delta,
-        frontier=frontier, reliability=reliability, classes=classes, pictures=gallery, files=files, published=published,
+        frontier=frontier, frontier_names=frontier_names, reliability=reliability, classes=classes, pictures=gallery,
+        files=files, published=published,
     )  # fmt: skip
 
 
@@ -185,6 +200,15 @@ def _plot(key: str, *, is_titled: bool = True) -> gr.Plot:
     title, text = PLOTS[key]
     with figure(title if is_titled else "", text):
         return gr.Plot(show_label=False, elem_id=f"evaluate-plot-{key}", elem_classes="bsig-plot")
+
+
+def _frontier() -> tuple[gr.Plot, gr.HTML]:
+    """The plot, and the names of its marks below it."""
+    with figure(*PLOTS["frontier"]):
+        return (
+            gr.Plot(show_label=False, elem_id="evaluate-plot-frontier", elem_classes="bsig-plot"),
+            gr.HTML(elem_id="evaluate-frontier-names"),
+        )
 
 
 def results_answers(panel: Fields[Results], results: Results) -> Answers:

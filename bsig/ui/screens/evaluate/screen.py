@@ -20,6 +20,8 @@ from bsig.evaluation.output.words import counts_text, result_title
 from bsig.explain.methods import CAM_METHODS
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.files import write_whole
+from bsig.model.checkpoints.description import CheckpointDescription
+from bsig.model.presence import PresenceCalibration
 from bsig.ui.components import html
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.fields import Answers, Fields, InputValues
@@ -342,7 +344,17 @@ def _with_data(
 
 def _result_answers(bench: Workbench, panel: Fields[Results], choice: Choice) -> Answers:
     results, evaluation = _results(bench, choice.checkpoint, choice.data)
-    return results_answers(panel, shown_results(results, choice.method, choice.weights, evaluation))
+    calibration = _calibration(bench, choice.checkpoint)
+    return results_answers(panel, shown_results(results, choice.method, choice.weights, evaluation, calibration))
+
+
+def _calibration(bench: Workbench, checkpoint: str | None) -> PresenceCalibration | None:
+    """How the checkpoint's probabilities were fitted; None where they were not."""
+    try:
+        presence = CheckpointDescription.read(bench.checkpoint_path(checkpoint or bench.default_checkpoint)).presence
+    except InputError:  # a registered model has no folder
+        return None
+    return presence.calibration if presence else None
 
 
 def _titles(bench: Workbench, checkpoint: str | None) -> list[str]:

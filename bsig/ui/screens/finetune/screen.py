@@ -1,8 +1,7 @@
 """The Fine-tune screen: what to train on, settings, runs in line, and evidence that forms epoch by epoch.
 
 A run lives in a worker process and a folder (`bsig.training.runs`), never in a tab: this screen only asks for runs and
-reads their folders. While one goes on, the page's script asks for its words (`html.followed`), and now and then
-presses the button that draws the rest anew.
+reads their folders.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bsig.ui.screens.finetune.checkpoints import checkpoint_zip
 from bsig.ui.screens.finetune.fields import FormPart, build_form, checked_data, starts
 from bsig.ui.screens.finetune.new_run import resume_run, start_run
 from bsig.ui.screens.finetune.run import menu_rows
-from bsig.ui.screens.finetune.run_panel import RunPanel, Seen, build_run_panel, menu, probe_answers, run_answers
+from bsig.ui.screens.finetune.run_panel import RunPanel, build_run_panel, menu, probe_answers, run_answers
 from bsig.ui.screens.finetune.two_checkpoints import build_two_checkpoints
 from bsig.ui.workbench import Workbench
 
@@ -39,14 +38,12 @@ class FinetuneScreen:
         name: what it is to be called.
         start_button: starts it.
         panel: the run that is shown.
-        page_state: what of it is on the page.
     """
 
     form: FormPart
     name: gr.Textbox
     start_button: gr.Button
     panel: RunPanel
-    page_state: gr.State
 
     @property
     def start(self) -> gr.Dropdown:
@@ -78,8 +75,8 @@ def build_finetune(
         return bench.visitor_space.own_queue(queue)
 
     build_two_checkpoints(bench, lambda: line().folder, compare, tab)
-    screen = FinetuneScreen(form, name, start_button, panel, gr.State(None))
-    _connect_check(screen, bench, demo)
+    screen = FinetuneScreen(form, name, start_button, panel)
+    _connect_check(screen, bench, tab)
     _connect_start(screen, bench, line, compare)
     _connect_panel(screen, bench, line, compare)
     _connect_actions(screen, bench, line, compare)
@@ -87,8 +84,8 @@ def build_finetune(
     return screen
 
 
-def _connect_check(screen: FinetuneScreen, bench: Workbench, demo: gr.Blocks) -> None:
-    """Says what is known of the data whenever it or what is trained on it changes."""
+def _connect_check(screen: FinetuneScreen, bench: Workbench, tab: gr.Tab) -> None:
+    """Says what is known of the data when the tab is opened, and whenever it or what is trained on it changes."""
     fields, check, new_labels = screen.form.fields, screen.form.check, screen.form.new_labels
 
     @in_words
@@ -111,7 +108,7 @@ def _connect_check(screen: FinetuneScreen, bench: Workbench, demo: gr.Blocks) ->
     fields.folder.submit(on_check, **event)
     fields.kind.change(on_kind, fields.kind, [fields.zip_file, fields.folder, fields.dataset], **QUIET)
     new_labels.click(lambda: "new", None, fields.labels, **QUIET)  # which asks for the check anew
-    demo.load(on_check, **event)
+    tab.select(on_check, **event)
 
 
 def _connect_start(
@@ -137,18 +134,12 @@ def _connect_start(
 def _connect_panel(
     screen: FinetuneScreen, bench: Workbench, line: Callable[[], RunQueue], compare: CompareScreen
 ) -> None:
-    """Draws the chosen run, and draws it anew when the page finds that there is something new."""
+    """Draws the chosen run, and draws it anew when the page finds that it has started or ended."""
     panel = screen.panel
 
     @in_words
-    def on_news(values: InputValues) -> Any:
-        name, page_state, epoch = values[panel.run_name], values[screen.page_state], int(values[panel.epoch])
-        follows = page_state is None or epoch >= page_state.newest  # else the visitor has gone back to an earlier epoch
-        return _run_now(screen, bench, line(), compare, name, values[panel.view], None if follows else epoch)
-
-    @in_words
     def on_choose(values: InputValues) -> Answers:
-        return _run_now(screen, bench, line(), compare, values[panel.run_name], values[panel.view], None)
+        return _run_now(screen, bench, line(), compare, values[panel.run_name], values[panel.view])
 
     @in_words
     def on_epoch(values: InputValues) -> Answers:
@@ -157,14 +148,8 @@ def _connect_panel(
 
     # Gradio counts seconds at every output that waits, also unseen, at every frame: one is enough.
     outputs = _run_parts(screen, compare)
-    panel.news.click(
-        on_news,
-        {panel.run_name, screen.page_state, panel.view, panel.epoch},
-        outputs,
-        show_progress_on=panel.status,
-        **QUIET,
-    )
-    panel.run_name.change(on_choose, {panel.run_name, panel.view}, outputs, show_progress_on=panel.status, **QUIET)
+    for event in (panel.news.click, panel.run_name.change):
+        event(on_choose, {panel.run_name, panel.view}, outputs, show_progress_on=panel.status, **QUIET)
     for control in (panel.epoch, panel.view):
         control.input(
             on_epoch, {panel.run_name, panel.epoch, panel.view}, panel.probe_outputs(), trigger_mode="always_last",
@@ -173,8 +158,8 @@ def _connect_panel(
 
 
 def _run_parts(screen: FinetuneScreen, compare: CompareScreen) -> list[Any]:
-    """Every part that `_drawn` fills."""
-    return [screen.page_state, screen.panel.run_name, compare.checkpoint, *screen.panel.outputs()]
+    """Every part that `_run_now` fills."""
+    return [screen.panel.run_name, compare.checkpoint, *screen.panel.outputs()]
 
 
 def _run_now(
@@ -184,14 +169,13 @@ def _run_now(
     compare: CompareScreen,
     name: str | None,
     view: Any,
-    epoch: int | None,
 ) -> Answers:
     """The run of that name as it stands now; no run where there is none of that name."""
-    panel, page_state = screen.panel, Seen.of(queue, name)
+    panel = screen.panel
     runs = queue.folder.read_all()
     run = queue.folder.read(name) if name in queue.folder.names() else None
     position = None if run is None else queue.position(run.name)
-    answers = {screen.page_state: page_state, **run_answers(panel, run, runs, position, view, epoch, page_state.stamp)}
+    answers = run_answers(panel, run, runs, position, view)
     if run is None or run.state.standing in ENDED:  # nothing new to choose from before
         answers[compare.checkpoint] = gr.Dropdown(choices=bench.checkpoint_names())
     return {**answers, panel.run_name: gr.Dropdown(choices=menu_rows(runs))}
@@ -208,7 +192,7 @@ def _connect_actions(
         def on_action(values: InputValues) -> Answers:
             queue, name = line(), values[panel.run_name]
             action(queue, name or "")
-            answers = _run_now(screen, bench, queue, compare, name, values[panel.view], None)
+            answers = _run_now(screen, bench, queue, compare, name, values[panel.view])
             return {**answers, panel.run_name: menu(queue.folder.read_all(), name)}
 
         return on_action

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import gradio as gr
+from in_process import loops_closed
+
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
+from bsig.ui.plots.training import CHARTS
 from bsig.ui.screens.finetune.form import Form
-from bsig.ui.screens.finetune.run_panel import POINTS_DRAWN, Seen, run_html, run_presence, thinned
+from bsig.ui.screens.finetune.run_panel import (
+    POINTS_DRAWN,
+    build_run_panel,
+    epoch_drawn,
+    live_html,
+    run_answers,
+    run_html,
+    run_presence,
+    thinned,
+)
 from bsig.ui.workbench import Workbench
 
 
@@ -32,20 +45,34 @@ def test_a_run_without_a_checkpoint_has_no_calibration(bench: Workbench, runs: R
 def test_the_page_follows_a_run_as_long_as_it_goes_on(bench: Workbench, runs: RunFolder) -> None:
     run = runs.read(runs.create("followed", RunRequest("bundled", "x", Form().config(bench))).name)
     assert run.state.standing == "queued"
-    words = run_html(run, 1, "abc")
-    assert words.startswith('<div data-follows="run followed" data-drawn="abc" data-press="run-news">')
-    end = replace(run, state=replace(run.state, standing="stopped"))
-    assert "data-follows" not in run_html(end, None, "abc")
+    words = run_html(run, 1, "queued")
+    assert words.startswith('<div data-follows="run followed" data-drawn="queued" data-press="run-news">')
+    ended = replace(run, state=replace(run.state, standing="stopped"))
+    assert "data-follows" not in run_html(ended, None, "stopped")
 
 
-def test_the_stamp_of_a_run_changes_with_anything_that_there_is_to_draw() -> None:
-    states = [
-        Seen("a"),
-        Seen("b"),
-        Seen("a", newest=1),
-        Seen("a", stamps=(1,)),
-        Seen("a", position=2),
-        Seen("a", runs=3),
-    ]
-    assert len({state.stamp for state in states}) == len(states)
-    assert Seen("a", stamps=(1,)).stamp == states[3].stamp
+def test_a_run_that_goes_on_shows_its_charts_and_no_plot_and_an_ended_one_the_reverse(
+    bench: Workbench, runs: RunFolder
+) -> None:
+    queued = runs.read(runs.create("shown", RunRequest("bundled", "x", Form().config(bench))).name)
+    epochs = tuple({"kind": "epoch", "number": number, "loss": 1 / (1 + number)} for number in range(3))
+    running = replace(queued, state=replace(queued.state, standing="running"), events=epochs)
+    live = live_html(running, "signed")
+    assert live.startswith('<div data-follows="run-pictures signed shown">')
+    assert live.count("bsig-chart") == len(CHARTS)
+    assert "<b>0.3333</b>" in live
+    assert "data-file" not in live  # this run watches no picture
+    ended = replace(running, state=replace(running.state, standing="finished"))
+    with loops_closed(), gr.Blocks():
+        panel = build_run_panel(is_public=False)
+        shown = [run_answers(panel, run, [], None, "signed") for run in (running, ended)]
+    assert [bool(answers[panel.live]) for answers in shown] == [True, False]
+    assert [answers[panel.plot_row].visible for answers in shown] == [False, True]
+    assert [answers[panel.plots["loss"]] is None for answers in shown] == [True, False]
+
+
+def test_a_long_run_draws_few_pictures_and_never_one_that_is_still_to_come() -> None:
+    drawn = [epoch_drawn(newest) for newest in range(5001)]
+    assert drawn[:50] == list(range(50))
+    assert all(epoch <= newest < epoch * 1.05 + 1 for newest, epoch in enumerate(drawn))
+    assert len(set(drawn)) < 50 + 25 * 7
