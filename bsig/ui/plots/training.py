@@ -178,7 +178,7 @@ def chart_html(chart: Chart, epochs: Epochs, start: Mapping[str, Any] | None) ->
     values = [value for _, points in lines for _, value in points] or [0.0]
     low, high = (end if end is not None else choose(values) for end, choose in zip(chart.span, (min, max), strict=True))
     last = max(1, *(epoch["number"] for epoch in epochs))
-    drawn = (
+    polylines = (
         html.element(
             "polyline", points=_svg_points(points, last, low, high), stroke=line.colour,
             stroke_dasharray=DASHES[line.dash],
@@ -193,7 +193,7 @@ def chart_html(chart: Chart, epochs: Epochs, start: Mapping[str, Any] | None) ->
         for line, points in lines
     ]  # fmt: skip
     side = f"0 0 {SVG_SIZE} {SVG_SIZE}"
-    svg = html.element("svg", *drawn, viewBox=side, preserveAspectRatio="none", aria_hidden="true")
+    svg = html.element("svg", *polylines, viewBox=side, preserveAspectRatio="none", aria_hidden="true")
     ends = [html.element("span", _value_text(end, chart).replace(".0 %", " %")) for end in (high, low)]
     epochs_shown = [html.element("span", f"epoch {number}") for number in (0, last)]
     return html.element(

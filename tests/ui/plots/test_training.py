@@ -34,10 +34,10 @@ def test_few_epochs_have_a_tick_each_and_many_have_few(key: str) -> None:
 @pytest.mark.parametrize("key", CHARTS)
 def test_a_running_chart_has_the_lines_of_the_plot_with_their_newest_values(key: str) -> None:
     chart, epochs = CHARTS[key], measures(3)
-    drawn = chart_html(chart, epochs, START)
+    page = chart_html(chart, epochs, START)
     for line, values in ((trace.name, trace.y) for trace in training_figure(chart, epochs, START).data):
-        assert f"<span>{line}</span> <b>{format(values[-1], chart.number).replace('%', ' %')}</b>" in drawn
-    assert len(re.findall("<li>", drawn)) == len(training_figure(chart, epochs, START).data) > 0
+        assert f"<span>{line}</span> <b>{format(values[-1], chart.number).replace('%', ' %')}</b>" in page
+    assert len(re.findall("<li>", page)) == len(training_figure(chart, epochs, START).data) > 0
 
 
 def test_a_point_of_a_running_chart_stands_where_its_epoch_and_value_say() -> None:

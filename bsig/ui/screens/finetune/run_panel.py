@@ -165,12 +165,12 @@ def run_html(run: Run, position: int | None, standing: str) -> html.Html:
 def live_html(run: Run, view: View) -> html.Html:
     """The newest maps of the probe and the charts so far; the page follows them as long as the run goes on."""
     charts = charts_html(thinned(run.epochs()), run.last("start"))
-    pictures = probe_pictures(run, epoch_drawn(max(probe_epochs(run), default=0)), view)
+    pictures = probe_pictures(run, picture_epoch(max(probe_epochs(run), default=0)), view)
     content = html.joined(_probe_html(run, pictures, view) if pictures else "", charts)
     return html.followed(content, f"{RUN_PICTURES} {view} {run.name}")
 
 
-def epoch_drawn(newest: int) -> int:
+def picture_epoch(newest: int) -> int:
     """The epoch whose maps are shown: the newest at first, later every second, fourth, eighth one.
 
     Each picture is a file, which stays as long as the visit; so a long run leaves `EPOCHS_DRAWN` for each doubling.
@@ -201,15 +201,15 @@ def _live_answers(panel: RunPanel, run: Run, view: View) -> Answers:
 
 def _ended_answers(panel: RunPanel, run: Run, view: View) -> Answers:
     """The newest maps with a slider over all of them, the plots, and how well the branch's probabilities hold."""
-    kept, epochs, start = probe_epochs(run), thinned(run.epochs()), run.last("start")
-    newest = max(kept, default=0)
+    probe, epochs, start = probe_epochs(run), thinned(run.epochs()), run.last("start")
+    newest = max(probe, default=0)
     presence = run_presence(run)
     reliability = reliability_figure(presence.reliability) if presence else None
     return {
         panel.live: "",
-        panel.probe_row: gr.Row(visible=bool(kept)),
-        panel.epoch_row: gr.Row(visible=bool(kept)),
-        panel.epoch: gr.Slider(maximum=max(1, newest), value=newest, visible=bool(kept)),
+        panel.probe_row: gr.Row(visible=bool(probe)),
+        panel.epoch_row: gr.Row(visible=bool(probe)),
+        panel.epoch: gr.Slider(maximum=max(1, newest), value=newest, visible=bool(probe)),
         **probe_answers(panel, run, newest, view),
         panel.plot_row: gr.Row(visible=bool(epochs)),
         **{panel.plots[key]: training_figure(chart, epochs, start) for key, chart in CHARTS.items()},

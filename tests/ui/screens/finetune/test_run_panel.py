@@ -14,8 +14,8 @@ from bsig.ui.screens.finetune.form import Form
 from bsig.ui.screens.finetune.run_panel import (
     POINTS_DRAWN,
     build_run_panel,
-    epoch_drawn,
     live_html,
+    picture_epoch,
     run_answers,
     run_html,
     run_presence,
@@ -47,8 +47,8 @@ def test_the_page_follows_a_run_as_long_as_it_goes_on(bench: Workbench, runs: Ru
     assert run.state.standing == "queued"
     words = run_html(run, 1, "queued")
     assert words.startswith('<div data-follows="run followed" data-drawn="queued" data-press="run-news">')
-    ended = replace(run, state=replace(run.state, standing="stopped"))
-    assert "data-follows" not in run_html(ended, None, "stopped")
+    end = replace(run, state=replace(run.state, standing="stopped"))
+    assert "data-follows" not in run_html(end, None, "stopped")
 
 
 def test_a_run_that_goes_on_shows_its_charts_and_no_plot_and_an_ended_one_the_reverse(
@@ -62,17 +62,17 @@ def test_a_run_that_goes_on_shows_its_charts_and_no_plot_and_an_ended_one_the_re
     assert live.count("bsig-chart") == len(CHARTS)
     assert "<b>0.3333</b>" in live
     assert "data-file" not in live  # this run watches no picture
-    ended = replace(running, state=replace(running.state, standing="finished"))
+    end = replace(running, state=replace(running.state, standing="finished"))
     with loops_closed(), gr.Blocks():
         panel = build_run_panel(is_public=False)
-        shown = [run_answers(panel, run, [], None, "signed") for run in (running, ended)]
-    assert [bool(answers[panel.live]) for answers in shown] == [True, False]
-    assert [answers[panel.plot_row].visible for answers in shown] == [False, True]
-    assert [answers[panel.plots["loss"]] is None for answers in shown] == [True, False]
+        both = [run_answers(panel, run, [], None, "signed") for run in (running, end)]
+    assert [bool(answers[panel.live]) for answers in both] == [True, False]
+    assert [answers[panel.plot_row].visible for answers in both] == [False, True]
+    assert [answers[panel.plots["loss"]] is None for answers in both] == [True, False]
 
 
 def test_a_long_run_draws_few_pictures_and_never_one_that_is_still_to_come() -> None:
-    drawn = [epoch_drawn(newest) for newest in range(5001)]
-    assert drawn[:50] == list(range(50))
-    assert all(epoch <= newest < epoch * 1.05 + 1 for newest, epoch in enumerate(drawn))
-    assert len(set(drawn)) < 50 + 25 * 7
+    epochs = [picture_epoch(newest) for newest in range(5001)]
+    assert epochs[:50] == list(range(50))
+    assert all(epoch <= newest < epoch * 1.05 + 1 for newest, epoch in enumerate(epochs))
+    assert len(set(epochs)) < 50 + 25 * 7
