@@ -1,6 +1,6 @@
 """Damaged files of every kind: a valid result or one sentence; nothing else, no hang, nothing written elsewhere.
 
-A few hundred cases each here; 4,000 new ones each in the nightly lane, or as many as BSIG_FUZZ_CASES says:
+A hundred cases each here; 4,000 new ones each in the nightly lane, or as many as BSIG_FUZZ_CASES says:
 `BSIG_FUZZ_CASES=10000 python -m pytest tests/nightly/test_fuzz.py -m nightly`.
 """
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 CASES_VARIABLE = "BSIG_FUZZ_CASES"
-GATE_CASES, NIGHTLY_CASES = 300, int(os.environ.get(CASES_VARIABLE, "4000"))
+GATE_CASES, NIGHTLY_CASES = 100, int(os.environ.get(CASES_VARIABLE, "4000"))
 LONGEST_CASE_S = 20
 MOST_MEMORY_BYTES = 2 * 2**30
 TELLING_NUMBERS = (0, 1, 2, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1)

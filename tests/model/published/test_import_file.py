@@ -208,7 +208,11 @@ def assert_same_size(actual: Tensor, expected: Tensor) -> None:
     assert_close(actual / size, expected / size, FLOAT32)
 
 
-@pytest.mark.parametrize("network", [*NETWORKS, VGG_GRADCAM], ids=[*NAMES, VGG_GRADCAM.name])
+@pytest.mark.parametrize(
+    "network",
+    [*NETWORKS, pytest.param(VGG_GRADCAM, marks=pytest.mark.nightly)],  # its layers hold 130 million numbers
+    ids=[*NAMES, VGG_GRADCAM.name],
+)
 def test_an_imported_file_gives_the_published_codes_features_and_both_logits(
     network: PublishedNetwork, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_run_leaves_a_checkpoint_curves_and_the_probe_after_every_epoch(
     assert model.metadata["training"]["epochs"] == 3
 
 
+@pytest.mark.nightly
 def test_two_at_once_are_made_one_after_the_other_and_the_second_says_its_place(queue: RunQueue) -> None:
     first = submit_run(queue, "first", LONG)
     second = submit_run(queue, "second", 1)
@@ -126,6 +127,7 @@ def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> 
     assert model.metadata["training"]["finished_epochs"] == epochs == len(model.metadata["history"]) >= 2
 
 
+@pytest.mark.nightly
 def test_a_run_of_an_uploaded_zip_that_was_stopped_is_resumed_from_its_pictures(
     queue: RunQueue, tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_run_that_takes_longer_than_it_may_is_stopped_and_keeps_its_epochs(que
         assert load_checkpoint(queue.folder.checkpoints / folder.name).metadata["training"]["finished_epochs"] >= 1
 
 
+@pytest.mark.nightly
 def test_runs_of_two_folders_stand_in_one_line(queue: RunQueue, tmp_path: Path) -> None:
     other = queue.beside(RunFolder(tmp_path))
     first, second = submit_run(queue, "same name", LONG), submit_run(other, "same name", 1)
@@ -264,6 +267,7 @@ def test_an_app_that_outlives_another_on_its_work_folder_says_which_runs_were_cu
         second.close()
 
 
+@pytest.mark.nightly
 def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(tmp_path: Path) -> None:
     queue = queue_of(tmp_path)
     try:

@@ -36,7 +36,7 @@ def bench() -> Workbench:
 @pytest.fixture
 def screen() -> BatchScreen:
     """The screen's parts outside of any page."""
-    kinds = {"kept": gr.State, "gallery": gr.Gallery, "page": gr.DownloadButton, "table": gr.DownloadButton}
+    kinds = {"sheet_pictures": gr.State, "gallery": gr.Gallery, "page": gr.DownloadButton, "table": gr.DownloadButton}
     return BatchScreen(**{part.name: kinds.get(part.name, gr.HTML)() for part in fields(BatchScreen)})
 
 

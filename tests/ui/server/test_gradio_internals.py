@@ -62,7 +62,20 @@ from bsig.ui.server.starting import StartingServer
 
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 # Classes that bsig's own markup and plotly's plots use in bsig's style sheet, beside those that begin with `bsig-`.
-OWN_CLASSES = {"better", "worse", "main", "wide", "number", "ramp", "ticks", "words", "step-label"}
+OWN_CLASSES = {
+    "better",
+    "ends",
+    "epochs",
+    "main",
+    "number",
+    "ramp",
+    "sample",
+    "step-label",
+    "ticks",
+    "wide",
+    "words",
+    "worse",
+}
 PLOTLY_CLASSES = {"bartext", "hoverlayer", "js-plotly-plot", "modebar", "modebar-btn--logo"}
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 

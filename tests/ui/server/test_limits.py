@@ -325,6 +325,7 @@ def submitted_on(app: App, space: Any, name: str) -> str:
     return space.runs.create(name, RunRequest("bundled", "x", Form(start=START).config(app.bench))).name
 
 
+@pytest.mark.nightly
 def test_two_visitors_may_use_one_name(app: App, alice: Client, bob: Client, first_run: dict[str, Any]) -> None:
     answer = finetuned(bob, "mine", seed=1)
     assert (answer["name"], answer["standing"]) == ("mine", "finished")

@@ -29,6 +29,7 @@ def client(bench: Workbench, runs: RunFolder) -> Iterator[Client]:
         queue.close()
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_over_the_web_a_zip_becomes_a_checkpoint_that_compare_takes(client: Client, pictures_zip: str) -> None:
     arguments: dict[str, Any] = {"labels": "new", "branch": "full", "epochs": 2, "learning_rate": 0.05}
