@@ -113,6 +113,7 @@ def test_two_at_once_are_made_one_after_the_other_and_the_second_says_its_place(
     assert queue.position(second) is None
 
 
+@pytest.mark.nightly
 def test_stop_keeps_the_last_finished_epoch_as_a_checkpoint(queue: RunQueue) -> None:
     name = submit_run(queue, "stopped", LONG)
     until(queue, name, lambda run: run.state.epochs_done >= 2)
