@@ -1,6 +1,7 @@
 """Starts the web app: `python app.py`. It listens at once; what takes seconds to import is imported behind that."""
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from bsig.inputs.errors import InputError, disk_sentence
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT
 from bsig.ui.server.headers import ON_SPACES_VARIABLE
-from bsig.ui.server.memory import leave_start_alone, limit_heaps, put_off_garbage
+from bsig.ui.server.memory import limit_heaps, put_off_garbage
 from bsig.ui.server.opening import prepared_comparison
 from bsig.ui.server.starting import StartingServer
 
@@ -52,7 +53,7 @@ def main() -> int:
         print(f"bsig: {sentence}", file=sys.stderr)  # noqa: T201
         return 2
     finally:
-        leave_start_alone()
+        gc.enable()
     return 0
 
 

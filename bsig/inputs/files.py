@@ -73,7 +73,7 @@ def temporary_place() -> Path:
         OSError: no temporary folder can be written.
     """
     place = Path(tempfile.gettempdir())
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)  # nobody else reads what visitors upload
     return place
 
 

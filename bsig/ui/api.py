@@ -220,7 +220,7 @@ def progress_answer(bench: Workbench, own_queue: RunQueue, job: str) -> dict[str
         standing, has_ended = run.state.standing, run.state.standing in ENDED
         if kind == RUN:
             return {"html": run_html(run, own_queue.position(name), ""), "standing": standing, "has_ended": has_ended}
-        view: View = "signed" if "signed" in details else "positive"
+        view: View = "signed" if details[0] == "signed" else "positive"
         return {"html": "" if has_ended else live_html(run, view), "standing": standing, "has_ended": has_ended}
     if kind == "evaluation" and evaluation:
         return {"html": progress_html(evaluation), "standing": "running", "has_ended": False}

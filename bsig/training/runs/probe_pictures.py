@@ -41,14 +41,24 @@ def probe_epochs(run: Run) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdigit())
 
 
-def probe_pictures(run: Run, epoch: int, view: View = "positive") -> ProbePictures | None:
-    """Returns the probe's pictures after an epoch, or after the nearest one that is kept; None without a probe."""
+def probe_pictures(
+    run: Run, epoch: int, view: View = "positive", *, last_epoch: int | None = None
+) -> ProbePictures | None:
+    """Returns the probe's pictures after an epoch, or after the nearest one that is kept; None without a probe.
+
+    Args:
+        run: what the maps belong to.
+        epoch: whose sigmoid map is drawn.
+        view: how the maps are drawn.
+        last_epoch: the scale holds the maps of all epochs up to this one; of all where it is None.
+    """
     epochs, maps = probe_epochs(run), run.folder / MAPS
     if not epochs or not (maps / "softmax.npy").is_file():
         return None
     epoch = min(max(epoch, epochs[0]), epochs[-1])
     softmax, sigmoid = np.load(maps / "softmax.npy"), np.load(_file(maps, epoch))
-    files = (maps / "softmax.npy", *(_file(maps, number) for number in epochs))
+    scaled = [number for number in epochs if last_epoch is None or number <= max(last_epoch, epochs[0])]
+    files = (maps / "softmax.npy", *(_file(maps, number) for number in scaled))
     limit = max(_limit(file, file.stat().st_mtime_ns, view) for file in files)  # as `shared_limit` of all of them
     with Image.open(maps / "crop.png") as image:
         crop = image.convert("RGB").resize(PICTURE_SIZE, Image.Resampling.BICUBIC)
@@ -72,7 +82,7 @@ def _area(values: np.ndarray) -> str:
 
 @lru_cache(maxsize=20_000)
 def _limit(file: Path, change_time: int, view: View) -> float:  # noqa: ARG001  of the file as it is now
-    """`shared_limit` of one map: a page that is redrawn twice a second reads only the newest."""
+    """`shared_limit` of one map: a page that is drawn anew every second reads only the newest."""
     return shared_limit(np.load(file), view=view)
 
 

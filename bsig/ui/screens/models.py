@@ -169,11 +169,14 @@ def build_models(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> Model
 
     @refused_in_words
     def on_open(values: InputValues) -> Answers:
-        request = fields.read(values)
-        titles = _stage_titles(bench, str(request.backbone or ""))
+        request, backbones = fields.read(values), gr.Dropdown(choices=pretrained_names())
+        try:
+            titles = _stage_titles(bench, str(request.backbone or ""))
+        except InputError:  # a name that is not known stands there until another one is chosen
+            return {fields.backbone: backbones}
         stage = next((title for title in titles if stage_of(title) == stage_of(str(request.stage))), titles[0])
         return {
-            fields.backbone: gr.Dropdown(choices=pretrained_names()),
+            fields.backbone: backbones,
             fields.stage: gr.Dropdown(choices=titles, value=stage),
         }
 

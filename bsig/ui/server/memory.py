@@ -69,6 +69,10 @@ def put_off_garbage() -> None:
 
 
 def leave_start_alone() -> None:
-    """Lets Python search for garbage again, among what is made from now on; what the start has made stays anyway."""
+    """Lets Python search for garbage again, among what is made from now on; what the start has made stays anyway.
+
+    What is garbage by now goes first: an import that fails midway may still hold the model that asked for it.
+    """
+    gc.collect()
     gc.freeze()
     gc.enable()

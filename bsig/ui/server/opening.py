@@ -21,7 +21,9 @@ FILE = ASSETS / "opening.html"
 DRAWN_WITH = re.compile(r'data-checkpoint="(\w+)"')
 BEGINNING = re.compile(rb"</head>\s*<body[^>]*>")
 LOADING = "Loading the model. The first comparison follows in a few seconds."
-DRAWN_BEFOREHAND = "Drawn beforehand with the shipped checkpoint. In a few seconds the live page takes its place."
+DRAWN_BEFOREHAND = (
+    "Drawn in advance with the model that comes with this app. The live page takes its place in a few seconds."
+)
 HERE = Path(__file__).parent
 STYLE_SHEET = HERE.parent / "components" / "static" / "style.css"
 

@@ -33,6 +33,9 @@ def test_the_probes_pictures_share_one_scale_over_all_epochs(tmp_path: Path) -> 
     assert brightness[1] > brightness[2] > brightness[0]
     assert "after epoch 2: positive evidence on 2 %" in answers[2].sigmoid_text
     assert len({pictures.softmax.tobytes() for pictures in answers}) == 1
+    early = [pictures for last in (0, 1, 2) if (pictures := probe_pictures(run, 0, last_epoch=last))]
+    # While a run goes on, the scale grows with the epochs that are drawn and not with those to come.
+    assert early[0].limit < early[1].limit == early[2].limit == answers[0].limit
 
 
 def test_a_run_without_a_probe_has_no_pictures(tmp_path: Path) -> None:

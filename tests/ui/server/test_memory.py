@@ -98,7 +98,9 @@ def test_what_the_start_has_made_is_no_longer_looked_through_and_later_garbage_i
         memory.put_off_garbage()
         assert not gc.isenabled()
         early, before = [Ring()], gc.get_freeze_count()
+        early_garbage = weakref.ref(Ring())
         memory.leave_start_alone()
+        assert early_garbage() is None
         assert gc.isenabled()
         assert gc.get_freeze_count() > before
         assert not any(made is early for made in gc.get_objects())

@@ -456,8 +456,10 @@
     return part;
   };
   const follow = async (part) => {
-    const { html, standing, has_ended: hasEnded } = (await progressOf(part.dataset.follows)) ?? {};
-    if (html === undefined || !part.isConnected) return;
+    const job = part.dataset.follows;
+    const { html, standing, has_ended: hasEnded } = (await progressOf(job)) ?? {};
+    // Gradio keeps the element when another run is chosen: an answer on the run before comes too late.
+    if (html === undefined || !part.isConnected || part.dataset.follows !== job) return;
     const { press, drawn } = part.dataset;
     if (!hasEnded) renew(part, followedPart(html, drawn));
     const now = performance.now();

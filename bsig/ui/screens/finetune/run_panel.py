@@ -165,7 +165,8 @@ def run_html(run: Run, position: int | None, standing: str) -> html.Html:
 def live_html(run: Run, view: View) -> html.Html:
     """The newest maps of the probe and the charts so far; the page follows them as long as the run goes on."""
     charts = charts_html(thinned(run.epochs()), run.last("start"))
-    pictures = probe_pictures(run, picture_epoch(max(probe_epochs(run), default=0)), view)
+    epoch = picture_epoch(max(probe_epochs(run), default=0))
+    pictures = probe_pictures(run, epoch, view, last_epoch=epoch)  # so that nothing changes until the next one is drawn
     content = html.joined(_probe_html(run, pictures, view) if pictures else "", charts)
     return html.followed(content, f"{RUN_PICTURES} {view} {run.name}")
 
@@ -173,7 +174,7 @@ def live_html(run: Run, view: View) -> html.Html:
 def picture_epoch(newest: int) -> int:
     """The epoch whose maps are shown: the newest at first, later every second, fourth, eighth one.
 
-    Each picture is a file, which stays as long as the visit; so a long run leaves `EPOCHS_DRAWN` for each doubling.
+    Each picture is a file of the app's cache; so a long run leaves `EPOCHS_DRAWN` for each doubling.
     """
     step = 1 << max(0, (newest // EPOCHS_DRAWN).bit_length() - 1)
     return newest - newest % step
