@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from browser.looks import settle
 from bsig import Explainer, load_checkpoint
 from bsig.explain.explanation import Explanation
 from bsig.explain.readings import comparison_readings
@@ -229,6 +230,7 @@ def test_a_list_closes_on_tab_and_on_a_click_elsewhere(page: Any) -> None:
     lists = page.locator("ul[role=listbox]")
     page.locator("#class input").click()
     expect(lists).to_have_count(1)
+    settle(page)  # as a hand does: within 50 ms of the click Tab finds nowhere to go
     page.keyboard.press("Tab")
     expect(lists).to_have_count(0)
     assert page.evaluate("document.activeElement !== document.body")
