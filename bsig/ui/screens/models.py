@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of, why_not_cam
+from bsig.explain.wording import percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import RESAMPLING, Triple
 from bsig.inputs.paths import EXAMPLES
@@ -339,7 +340,7 @@ def facts_html(model: DualBranch) -> html.Html:
         "Shown first": CAM_METHODS[default_method(head)].title,
         "Methods": ", ".join(CAM_METHODS[key].title for key in methods_of(head)),
         "Preprocessing": ", ".join(in_words(model.preprocessing).values()),
-        **{f"Top classes of {name}": _top(model, name) for name in PREVIEWED},
+        **{f"Top classes of {name}, by softmax probability": _top(model, name) for name in PREVIEWED},
         **_zero_shot_facts(model),
         "Sigmoid branch": model.training_state if model.is_trained else "still the clone: not fine-tuned yet",
     }
@@ -362,7 +363,7 @@ def _zero_shot_facts(model: DualBranch) -> dict[str, str]:
 
 def _top(model: DualBranch, picture: str) -> str:
     """The most probable classes of an example, by which a wrong mean or order of classes is seen."""
-    return ", ".join(f"{name} {probability:.2f}" for name, probability in top_classes(model, EXAMPLES / picture))
+    return ", ".join(f"{name} {percent(probability)}" for name, probability in top_classes(model, EXAMPLES / picture))
 
 
 def models_html(bench: Workbench) -> html.Html:
