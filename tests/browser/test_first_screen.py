@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browser.looks import settle
 from bsig import Explainer, load_checkpoint
 from bsig.explain.explanation import Explanation
 from bsig.explain.readings import comparison_readings
@@ -19,6 +18,7 @@ from bsig.ui.components.examples import bundled_examples, example_by_key
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 from playwright.sync_api import expect
 
+from browser.looks import settle
 from browser.screens import (
     beyond_the_edge,
     choose,
