@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from browser.screens import open_tab
+from browser.screens import choose, open_tab
 from bsig.evaluation.quiz import QUESTIONS
 from bsig.inputs.paths import EXAMPLES
 
@@ -131,6 +131,7 @@ def _batch(page: Any) -> None:
 def _evaluate(page: Any) -> None:
     open_tab(page, "Evaluate")
     page.locator("#evaluate-table table").wait_for()
+    choose(page, "evaluate-data", "imagenet20")  # the screen opens with what was measured last on this app
     _unfold(page)
     page.locator("#evaluate-published table").wait_for()
     page.locator("#evaluate-plot-reliability .js-plotly-plot").wait_for()

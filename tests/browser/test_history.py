@@ -65,6 +65,31 @@ def test_back_and_forward_lead_through_classes_settings_and_tabs(visit: Callable
     expect(page.locator("#model-list")).to_be_visible()
 
 
+@pytest.mark.parametrize("pause_ms", [0, 40, 150, 400])
+def test_however_quickly_one_goes_back_and_forth_maps_and_address_agree(
+    visit: Callable[..., Any], pause_ms: int
+) -> None:
+    page = visit("?example=cat-golf-ball")
+    for name in ("zebra", "teapot"):
+        choose(page, "class", name)
+        _expect_address(page, "class", name)
+    for step in (-1, -1, 1, -1, 1, 1, -1):
+        page.evaluate("step => history.go(step)", step)
+        page.wait_for_timeout(pause_ms)
+    _class_is(page, "zebra")
+    _expect_address(page, "class", "zebra")
+    page.wait_for_timeout(2000)  # nothing that was under way changes it afterwards
+    _class_is(page, "zebra")
+    assert _query(page)["class"] == "zebra"
+    page.go_forward()
+    _class_is(page, "teapot")
+    _expect_address(page, "class", "teapot")
+    length = page.evaluate("history.length")
+    choose(page, "class", "golf ball")  # the page goes on writing entries
+    _expect_address(page, "class", "golf ball")
+    assert page.evaluate("history.length") == length + 1
+
+
 def test_a_reload_keeps_the_view_and_the_way_back(visit: Callable[..., Any]) -> None:
     page = visit("?example=cat-golf-ball")
     first = map_sources(page)

@@ -243,7 +243,7 @@ def _connect_browser_history(bar: LinkBar, screens: Screens) -> None:
     @in_words
     def on_go(values: InputValues) -> Answers:
         notes: list[str]
-        key, query, tab = _entry(values[bar.entry])
+        key, query, tab, press = _entry(values[bar.entry])
         view = next((view for view in reversed(values[history.views]) if view.key == key), None)
         if view:
             answers, notes = compare.answers_of(view.example, view.inputs), []
@@ -255,9 +255,9 @@ def _connect_browser_history(bar: LinkBar, screens: Screens) -> None:
             answers, notes = {}, [GONE]
         if tab in TABS:
             answers[screens.tabs] = gr.update(selected=tab)
-        return {bar.notes: _notes(notes), history.destination: key, **answers}
+        return {bar.notes: _notes(notes), history.press: press, **answers}
 
-    outputs = [screens.tabs, bar.notes, history.destination, *compare.restored]
+    outputs = [screens.tabs, bar.notes, history.press, *compare.restored]
     event = bar.go.click(
         on_go, {bar.entry, history.views}, outputs, js=ANSWERED_JS, trigger_mode="always_last",
         **{**PRIVATE, "show_progress": "hidden"},
@@ -267,15 +267,15 @@ def _connect_browser_history(bar: LinkBar, screens: Screens) -> None:
     screens.tabs.change(None, None, None, js="() => bsig.tabOpened()")
 
 
-def _entry(text: str) -> tuple[str, str, str]:
-    """Key, query and tab of the entry as the browser sent it; each is empty where it is no text."""
+def _entry(text: str) -> tuple[str, str, str, str]:
+    """Key, query, tab and press of the entry as the browser sent it; each is empty where it is no text."""
     try:
         entry = json.loads(text)
     except (TypeError, ValueError, RecursionError):  # anything may be sent
-        return "", "", ""
-    parts = [entry.get(name) if isinstance(entry, dict) else None for name in ("key", "query", "tab")]
-    key, query, tab = (part[:LONGEST_QUERY] if isinstance(part, str) else "" for part in parts)
-    return key, query, tab
+        return "", "", "", ""
+    parts = [entry.get(name) if isinstance(entry, dict) else None for name in ("key", "query", "tab", "press")]
+    key, query, tab, press = (part[:LONGEST_QUERY] if isinstance(part, str) else "" for part in parts)
+    return key, query, tab, press
 
 
 def _evaluate_controls(evaluate: EvaluateScreen) -> tuple[Any, ...]:

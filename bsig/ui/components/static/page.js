@@ -483,7 +483,7 @@
     "is shown": (id) => isShown(id) ? "yes" : "no",
     "open tab": (keys) => firstShown("bsig-tab-", keys.split(","), "compare"),
     "dragged to": draggedTo,
-    "history entry": () => JSON.stringify(history.state?.bsig ?? {}),
+    "history entry": () => JSON.stringify({ ...history.state?.bsig, press: awaited }),
     "open step": (keys) => firstShown("tour-control-", keys.split(","), "0"),
   };
   const answer = (value) => {
@@ -526,7 +526,8 @@
   // Each view of Compare and each tab that is opened is an entry, with the view's key and the tab; its address is the
   // view's link, so that a reload keeps the view. The first entry keeps the address that the page was opened with. Where
   // a frame forbids entries the page works without.
-  let shownKey = null, awaitedKey = null;  // of the view that was answered last, and of the one that Back has asked for
+  let shownKey = null;  // of the view that was answered last
+  let presses = 0, awaited = null;  // how often Back or Forward was pressed, and which of these is not answered yet
   const openTab = () => [...document.querySelectorAll(".tabitem[id^=bsig-tab-]")].find((tab) => tab.offsetParent)
     ?.id.slice("bsig-tab-".length);
   const addressOf = (query, tab) => {
@@ -549,10 +550,10 @@
     const entry = { key: view.key, stem: view.stem, query: view.query, tab: openTab(), before: at?.before };
     shownKey = view.key;
     if (isFirst || !at) return enter(entry, { pushes: false, address: location.href });
-    if (awaitedKey !== null) {
+    if (awaited !== null) {
       // The answer to Back or Forward; what was under way before it, or was asked by pressing them before, is no entry.
-      if (view.destination !== awaitedKey) return;
-      awaitedKey = null;
+      if (view.press !== awaited) return;
+      awaited = null;
       enter({ ...entry, tab: at.tab }, { pushes: false });
     } else if (view.key === at.key) return;  // drawn once more
     else if (view.stem === at.stem) enter(entry, { pushes: false });  // a slider has moved
@@ -569,8 +570,8 @@
     const isOpen = to.tab === openTab(), buttons = [...document.querySelectorAll("[data-tab-id]")];
     const button = buttons.find((each) => each.dataset.tabId === to.tab && !each.closest("[aria-hidden=true]"));
     if (!isOpen) button?.click();  // on a narrow page it may lie in a menu, and the server opens the tab
-    if (to.key === shownKey && awaitedKey === null && (isOpen || button)) return;
-    awaitedKey = to.key;
+    if (to.key === shownKey && awaited === null && (isOpen || button)) return;
+    awaited = String(++presses);
     document.getElementById("go-view").click();
   });
 
@@ -602,7 +603,7 @@
     openCompare,
     press: (id) => document.getElementById(id).click(),
     showMaps,
-    stopWaiting: () => { awaitedKey = null; },
+    stopWaiting: () => { awaited = null; },
     tabOpened,
     viewed,
   };

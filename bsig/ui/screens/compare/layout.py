@@ -79,7 +79,8 @@ class HistoryControls:
         earlier: leads to any of the views before.
         views: all views of this visit, the one that is shown last.
         entry: not seen: the view that is shown, for the browser's own history, as JSON.
-        destination: the key of the view that Back or Forward has just asked for; None after any other event.
+        press: not seen: which press of Back or Forward, counted by the page, was answered last. It is a component and no
+            state, so that an event sends it together with the controls that the answer has set.
     """
 
     row: gr.Row
@@ -87,7 +88,7 @@ class HistoryControls:
     earlier: gr.Dropdown
     views: gr.State
     entry: gr.Textbox
-    destination: gr.State
+    press: gr.Textbox
 
     @property
     def components(self) -> list[Any]:
@@ -266,7 +267,7 @@ def _history() -> HistoryControls:
         undo = gr.Button("Undo", size="sm", min_width=64, scale=0, elem_id="undo")
         earlier = Choice([], show_label=False, container=False, filterable=False, label="Earlier views",
                          min_width=120, elem_id="earlier")  # fmt: skip
-    return HistoryControls(row, undo, earlier, gr.State([]), gr.Textbox(visible=False), gr.State(None))
+    return HistoryControls(row, undo, earlier, gr.State([]), gr.Textbox(visible=False), gr.Textbox(visible=False))
 
 
 def _map_image(element_id: str, *, is_named: bool = False) -> MapImage:

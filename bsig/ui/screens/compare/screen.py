@@ -350,10 +350,10 @@ def _connect_history(screen: CompareScreen) -> None:
         view = CompareView.of(values[layout.example], fields.read(values))
         entry = view and {
             "key": view.key, "stem": view.key_without_sliders, "query": view.query,
-            "destination": values[history.destination],
+            "press": values[history.press],
         }  # fmt: skip
         views = with_view(values[history.views], view)
-        return {**history_answers(views), history.entry: json.dumps(entry), history.destination: None}
+        return {**history_answers(views), history.entry: json.dumps(entry)}
 
     @in_words
     def on_back(values: InputValues) -> Answers:
@@ -367,9 +367,9 @@ def _connect_history(screen: CompareScreen) -> None:
         return {**history_answers(views), **screen.answers_of(view.example, view.inputs)}
 
     inputs: set[Any] = {layout.example, history.views, history.earlier}
-    entered = [*history.components, history.entry, history.destination]
+    entered = [*history.components, history.entry]
     hidden = {**PRIVATE, "show_progress": "hidden"}
-    view_event = layout.ready.change(on_ready, {*inputs, history.destination, *fields}, entered, **hidden)
+    view_event = layout.ready.change(on_ready, {*inputs, history.press, *fields}, entered, **hidden)
     view_event.success(None, history.entry, None, js="(entry) => bsig.viewed(entry)", api_visibility="private")
     outputs = [*history.components, *screen.restored]
     for event in (history.undo.click, history.earlier.input):
