@@ -7,6 +7,7 @@ import gc
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hostile_files import hostile_checkpoints, loadable_checkpoints
 from http_visitor import AttackedApp, Visitor, attacked_app_in
 from hypothesis import settings
 from tolerances import FLOAT32, assert_close
+from xdist.scheduler import LoadFileScheduling
 
 from bsig import Explainer, load_checkpoint
 from bsig.explain.drawing.comparison import BRANCHES
@@ -26,9 +28,27 @@ from bsig.ui.components.examples import bundled_examples
 CAT = next(example.path for example in bundled_examples() if example.key == "cat")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+ONE_APP = ("tests/app/test_attacks", "tests/browser/")
+"""The beginnings of the names of files whose tests ask the same app."""
+
+gc.disable()  # what imports and collection make stays; the search goes on when the tests begin
 torch.set_num_threads(1)  # the cores are shared by the workers of pytest-xdist
 settings.register_profile("bsig", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("bsig")
+
+
+class _FilesWithOneApp(LoadFileScheduling):
+    """A worker a file, as `--dist loadfile`, and one for all files that ask the same app: it is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((group for group in ONE_APP if file.startswith(group)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """The nightly lane has most of the browser's tests, too many for one worker."""
+    is_nightly = "nightly" in (config.getoption("-m") or "")
+    return None if is_nightly else _FilesWithOneApp(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,6 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """What importing and collecting made stays to the end, so the collector need not look through it for garbage."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

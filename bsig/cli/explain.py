@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argument, add_engine_argument
+from bsig.cli.imports import long_imports
 from bsig.explain.names import METHODS, READINGS, WEIGHTS
 from bsig.inputs.errors import InputError
 
@@ -85,7 +86,10 @@ def run_explain(options: argparse.Namespace) -> None:
             check_picture(files.pictures[0].path)
         if not options.checkpoint.startswith("hf:"):
             check_description(options.checkpoint, options.checkpoints)
-        from bsig.cli.explain_pictures import explain_pictures  # only now: torch takes seconds
+        with long_imports():  # only now: torch takes seconds
+            import timm  # noqa: F401  loading the checkpoint would import it
+
+            from bsig.cli.explain_pictures import explain_pictures
 
         explain_pictures(options, files)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import NoReturn
 
+from bsig.cli.imports import long_imports
 from bsig.cli.streams import write_any_letter
 from bsig.inputs.errors import InputError, StoppedEarly, disk_sentence
 from bsig.inputs.names import check_utf8
@@ -79,7 +80,9 @@ class Command:
 
     def run(self, options: argparse.Namespace) -> None:
         """Runs the command."""
-        resolve_name(self.run_at)(options)
+        with long_imports():
+            run = resolve_name(self.run_at)
+        run(options)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Adds the command's arguments."""

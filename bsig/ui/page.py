@@ -135,9 +135,13 @@ def launch_arguments(bench: Workbench | None = None, hosts: Collection[str] = ()
     server = server_arguments(limits.upload_bytes, hosts=None if limits.is_public else OwnHosts(hosts))
     if bench and bench.is_public:
         server["app_kwargs"]["middleware"].append(Middleware(VisitorMiddleware, visits=bench.visitor_spaces))
-    comparison = prepared_comparison(bench.default_checkpoint, bench.folder) if bench else ""
+
+    def opening_overlay() -> str:
+        """Asked for every opening: the checkpoint may have been written anew since the app started."""
+        return overlay(prepared_comparison(bench.default_checkpoint, bench.folder)) if bench else ""
+
     server["app_kwargs"]["middleware"] += [  # inside the guards
-        Middleware(CompressedPage, overlay=overlay(comparison)),
+        Middleware(CompressedPage, overlay=opening_overlay),
         Middleware(DrawnPictures),
     ]
     return {

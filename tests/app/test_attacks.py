@@ -108,9 +108,9 @@ def test_the_largest_pictures_at_once_on_every_endpoint_take_the_memory_of_two(
 
 @pytest.mark.parametrize("name", ZIPS)
 def test_a_hostile_zip_of_pictures(attacker: Visitor, attacked_app: AttackedApp, name: str) -> None:
-    content, words = ZIPS[name]
+    make, words = ZIPS[name]
     before = {path for path in attacked_app.files() if path.suffix == ".png"}
-    file = attacker.upload(content, "pets.zip")
+    file = attacker.upload(make(), "pets.zip")
     sentence = refusal(lambda: attacker.ask("evaluate", CHECKPOINT, "own", file, "cam", "signed", 10))
     assert words in sentence
     assert {path for path in attacked_app.files() if path.suffix == ".png"} == before

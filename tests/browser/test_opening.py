@@ -78,6 +78,8 @@ def test_it_lies_over_the_page_until_the_live_comparison_is_there_in_its_place(h
     expect(page.locator("#class")).not_to_be_visible()
     prepared = page.locator(FIRST_MAP).bounding_box()
     words = page.locator(".bsig-opening .bsig-finding").all_inner_texts()
+    said = page.get_by_role("status").filter(has_text="live page is ready")
+    expect(said).to_have_count(0)
     release()
     expect(page.locator("#map-sigmoid img")).to_be_visible()
     expect(page.locator("#bsig-opening")).to_have_count(0)
@@ -86,6 +88,7 @@ def test_it_lies_over_the_page_until_the_live_comparison_is_there_in_its_place(h
     assert live["x"] == pytest.approx(prepared["x"], abs=8)
     assert live["width"] == pytest.approx(prepared["width"], abs=8)
     assert [page.locator(f"#{name} .bsig-finding").inner_text() for name in ("finding", "contrast-finding")] == words
+    expect(said).to_contain_text(words[0].split(".")[0])
 
 
 @pytest.mark.parametrize("width", [400, 1440])

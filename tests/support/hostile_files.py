@@ -10,6 +10,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,29 +129,29 @@ def with_name(name: bytes, flag: int = 0) -> bytes:
     return bytes(content)
 
 
-def hostile_zips() -> dict[str, tuple[bytes, str]]:
-    """Zip by name, and words of its refusal."""
+def hostile_zips() -> dict[str, tuple[Callable[[], bytes], str]]:
+    """What makes the zip, by name, and words of its refusal."""
     picture = small_picture()
     whole = zip_of({"a/1.png": picture, "b/2.png": picture})
     return {
-        "words": (b"these are words\n" * 30, "not a whole zip"),
-        "truncated": (whole[: len(whole) // 2], "not a whole zip"),
-        "upwards": (zip_of({"../../evil.png": picture, "a/1.png": picture}), "outside its folder"),
-        "absolute": (zip_of({"/bsig-evil.png": picture}), "outside its folder"),
-        "windows": (zip_of({"..\\..\\evil.png": picture, "C:\\evil.png": picture}), "outside its folder"),
-        "link": (zip_of({"a/1.png": picture}, {"b/2.png": "/etc/passwd"}), "a link or special file"),
-        "bomb": (bomb(), "the limit is 64 MB a file"),
-        "empty": (zip_of({"a/": b"", "b/": b""}), "holds no files"),
-        "nothing": (zip_of({}), "holds no files"),
-        "no pictures": (zip_of({"a/notes.txt": b"x", "b/notes.txt": b"x"}), "holds no labelled pictures"),
-        "file and folder": (zip_of({"a": picture, "a/1.png": picture}), "as a file and as a folder"),
-        "100,000 entries": (many_entries(100_000), "the limit is 5000"),
-        "100,000 entries, said to be 3": (many_entries(100_000, count_in_file=3), "the limit is 5000"),
-        "overlapping entries": (overlapping(), "holds 'a/1.png' twice"),
-        "overlapping contents": (overlapping(names=("a/1.png", "b/2.png")), "not a whole zip"),
-        "name of no letters": (with_name(b"a/\xff\xfe.png", flag=0x800), "cannot be unpacked"),
+        "words": (lambda: b"these are words\n" * 30, "not a whole zip"),
+        "truncated": (lambda: whole[: len(whole) // 2], "not a whole zip"),
+        "upwards": (lambda: zip_of({"../../evil.png": picture, "a/1.png": picture}), "outside its folder"),
+        "absolute": (lambda: zip_of({"/bsig-evil.png": picture}), "outside its folder"),
+        "windows": (lambda: zip_of({"..\\..\\evil.png": picture, "C:\\evil.png": picture}), "outside its folder"),
+        "link": (lambda: zip_of({"a/1.png": picture}, {"b/2.png": "/etc/passwd"}), "a link or special file"),
+        "bomb": (bomb, "the limit is 64 MB a file"),
+        "empty": (lambda: zip_of({"a/": b"", "b/": b""}), "holds no files"),
+        "nothing": (lambda: zip_of({}), "holds no files"),
+        "no pictures": (lambda: zip_of({"a/notes.txt": b"x", "b/notes.txt": b"x"}), "holds no labelled pictures"),
+        "file and folder": (lambda: zip_of({"a": picture, "a/1.png": picture}), "as a file and as a folder"),
+        "100,000 entries": (lambda: many_entries(100_000), "the limit is 5000"),
+        "100,000 entries, said to be 3": (lambda: many_entries(100_000, count_in_file=3), "the limit is 5000"),
+        "overlapping entries": (overlapping, "holds 'a/1.png' twice"),
+        "overlapping contents": (lambda: overlapping(names=("a/1.png", "b/2.png")), "not a whole zip"),
+        "name of no letters": (lambda: with_name(b"a/\xff\xfe.png", flag=0x800), "cannot be unpacked"),
         "index outside": (
-            zip_of({"index.csv": b"file,class\n../../../../etc/passwd,a\n1.png,b\n", "1.png": picture}),
+            lambda: zip_of({"index.csv": b"file,class\n../../../../etc/passwd,a\n1.png,b\n", "1.png": picture}),
             "must lie inside the folder",
         ),
     }  # fmt: skip

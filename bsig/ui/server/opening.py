@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -58,6 +59,7 @@ def starting_page(comparison: str = "") -> str:
     return page.replace("<!-- comparison -->", f"{style_sheet}\n{comparison}").replace(LOADING, DRAWN_BEFOREHAND)
 
 
+@lru_cache(maxsize=2)
 def overlay(comparison: str) -> str:
     """What lies over the live page until it has drawn its first maps: the starting page, apart from the live one.
 

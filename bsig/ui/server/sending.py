@@ -75,18 +75,18 @@ class CompressedPage:
 
     Args:
         app: what answers.
-        overlay: what lies over the page that the app opens with, until its first maps are drawn (`opening.py`).
+        overlay: gives what lies over the page that the app opens with, until its first maps are drawn (`opening.py`).
     """
 
-    def __init__(self, app: Any, overlay: str = "") -> None:
+    def __init__(self, app: Any, overlay: Callable[[], str] = str) -> None:
         self._app = app
-        self._overlay = overlay.encode()
+        self._overlay = overlay
 
     async def __call__(self, scope: Any, receive: Callable, send: Callable) -> None:
         """Answers one request."""
         if _takes_compressed_page(scope):
             is_opening = _path(scope) == "/" and asks_for_nothing(scope)
-            send = _Compressed(send, self._overlay if is_opening else b"")
+            send = _Compressed(send, self._overlay().encode() if is_opening else b"")
         await self._app(scope, receive, send)
 
 

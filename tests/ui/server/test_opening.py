@@ -15,6 +15,7 @@ import pytest
 
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION
+from bsig.ui.page import launch_arguments
 from bsig.ui.server.opening import (
     DRAWN_BEFOREHAND,
     FILE,
@@ -27,6 +28,7 @@ from bsig.ui.server.opening import (
 )
 from bsig.ui.server.sending import CompressedPage
 from bsig.ui.server.starting import StartingServer
+from bsig.ui.workbench import Workbench
 
 BROWSER = {"accept": "text/html"}
 ALL_CHECKPOINTS = {path.parent.name for path in CHECKPOINTS_FOLDER.glob(f"*/{DESCRIPTION}")}
@@ -55,6 +57,17 @@ def test_nor_one_whose_checkpoint_of_that_name_was_trained_or_calibrated_again(t
     assert prepared_comparison(DEFAULT_CHECKPOINT, tmp_path)
     (folder / DESCRIPTION).write_text((folder / DESCRIPTION).read_text(encoding="utf-8") + " ", encoding="utf-8")
     assert prepared_comparison(DEFAULT_CHECKPOINT, tmp_path) == ""
+
+
+def test_nor_an_app_whose_checkpoint_was_written_anew_since_it_started(tmp_path: Path) -> None:
+    description = tmp_path / DEFAULT_CHECKPOINT / DESCRIPTION
+    description.parent.mkdir()
+    shutil.copyfile(CHECKPOINTS_FOLDER / DEFAULT_CHECKPOINT / DESCRIPTION, description)
+    layers = launch_arguments(Workbench(folder=tmp_path))["app_kwargs"]["middleware"]
+    (opening_overlay,) = (layer.kwargs["overlay"] for layer in layers if layer.cls is CompressedPage)
+    assert COMPARISON in opening_overlay()
+    description.write_text(description.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    assert opening_overlay() == ""
 
 
 @pytest.mark.parametrize(
@@ -108,7 +121,7 @@ def _answer(query: bytes, path: str = "/") -> str:
 
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query,
              "headers": [(b"accept-encoding", b"gzip")]}  # fmt: skip
-    asyncio.run(CompressedPage(page, overlay="<p>over</p>")(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(CompressedPage(page, overlay=lambda: "<p>over</p>")(scope, None, send))  # type: ignore[arg-type]
     return gzip.decompress(messages[1]["body"]).decode()
 
 

@@ -79,8 +79,8 @@ class HistoryControls:
         earlier: leads to any of the views before.
         views: all views of this visit, the one that is shown last.
         entry: not seen: the view that is shown, for the browser's own history, as JSON.
-        press: not seen: which press of Back or Forward, counted by the page, was answered last. It is a component and no
-            state, so that an event sends it together with the controls that the answer has set.
+        press: not seen: which press of Back or Forward, counted by the page, was answered last. It is a component and
+            no state, so that an event sends it together with the controls that the answer has set.
     """
 
     row: gr.Row
