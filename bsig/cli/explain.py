@@ -12,6 +12,7 @@ from pathlib import Path
 from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argument, add_engine_argument
 from bsig.cli.imports import long_imports
 from bsig.explain.names import METHODS, READINGS, WEIGHTS
+from bsig.explain.setting_text import reading_settings_from
 from bsig.inputs.errors import InputError
 
 CONTACT_SHEET, TABLE, MANIFEST = "contact-sheet.png", "explanations.csv", "manifest.json"
@@ -36,6 +37,15 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     own = "as on the screen: the sigmoid branch's map levelled by presence where that is calibrated, softmax's plain"
     parser.add_argument(
         "--reading", default=None, help=f"what is made of the maps: {', '.join(READINGS)} (default: {own})"
+    )
+    parser.add_argument(
+        "--reading-settings",
+        default=None,
+        metavar="KEY=NUMBER,...",
+        help="numbers of the reading, such as lambda=2 (default: the checkpoint's own)",
+    )
+    parser.add_argument(
+        "--other-class", default=None, help="the class B of 'why A and not B', for the reading pairwise: name or index"
     )
     parser.add_argument(
         "--finer-grid",
@@ -81,6 +91,7 @@ def run_explain(options: argparse.Namespace) -> None:
     check_setting("method", options.method, METHODS)
     check_setting("weights", options.weights, WEIGHTS)
     check_setting("reading", options.reading, READINGS)
+    reading_settings_from(options.reading_settings)
     with picture_files(options.image, reserved=(CONTACT_SHEET, TABLE, MANIFEST)) as files:
         if len(files.pictures) == 1:
             check_picture(files.pictures[0].path)

@@ -22,6 +22,7 @@ from bsig.explain.output.folder import crop_words, explanation_numbers, write_ex
 from bsig.explain.output.manifest import BundleEntry, write_manifest
 from bsig.explain.output.table import ExplanationTable
 from bsig.explain.readings import comparison_readings
+from bsig.explain.setting_text import reading_settings_from
 from bsig.explain.verdict import finding
 from bsig.explain.wording import whole_percent
 from bsig.inputs.errors import InputError
@@ -40,6 +41,7 @@ class ExplainedPictures:
     options: argparse.Namespace
     model: DualBranch
     class_indices: list[int | None]
+    other_index: int | None
     is_single: bool
     table: ExplanationTable = field(default_factory=ExplanationTable)
     entries: list[BundleEntry] = field(default_factory=list)
@@ -55,12 +57,17 @@ class ExplainedPictures:
             "weights": self.options.weights,
             "with_bias": self.options.bias,
             "score_cam_channels": self.options.channels,
+            "reading_settings": reading_settings_from(self.options.reading_settings),
+            "other_class": self.other_index,
             **comparison_readings(self.model, self.options.method, self.options.weights, self.options.reading),
         }
 
     def add(self, encoded: EncodedImage, picture: PictureFile) -> None:
         """Explains a picture for each class, and writes and notes what comes out."""
         for class_index in self.class_indices:
+            if class_index is None and not self.is_single and encoded.predicted_index == self.other_index:
+                self.left_out.append(f"'{picture.path.name}' is predicted to be `--other-class` itself.")
+                continue
             start = time.perf_counter()
             is_slow = self.is_single and self.options.method in CAM_METHODS and CAM_METHODS[self.options.method].is_slow
             progress = ProgressLine("channels") if is_slow else None
@@ -153,7 +160,10 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
     names = options.classes.split(",") if options.classes else [options.class_name]
     indices = list(dict.fromkeys(None if name is None else model.class_index(name) for name in names))
     is_single = len(files.pictures) == len(indices) == 1
-    output = ExplainedPictures(options, model, indices, is_single, left_out=list(files.left_out))
+    other_index = None if options.other_class is None else model.class_index(options.other_class)
+    if other_index is not None and other_index in indices:
+        raise InputError(f"`--other-class` (='{options.other_class}') must be another class than the one asked for.")
+    output = ExplainedPictures(options, model, indices, other_index, is_single, left_out=list(files.left_out))
     if files.skipped:
         print(f"skipped {files.skipped} files that are no pictures", file=sys.stderr)
     progress = ProgressLine("pictures") if len(files.pictures) > 1 else None

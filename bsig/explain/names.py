@@ -7,6 +7,5 @@ METHODS = ("cam", "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam
            "eigen-cam")  # fmt: skip
 WEIGHTS = ("signed", "nonnegative", "paper")
 READINGS = ("plain", "levelled", "window", "window-log-p", "sigmoid-logit", "log-odds", "competition", "cell-log-odds",
-            "finer", "probability-gradient")  # fmt: skip
-"""Less those that need a second class."""
+            "pairwise", "finer", "probability-gradient")  # fmt: skip
 BRANCHES = ("softmax", "sigmoid")

@@ -52,6 +52,8 @@ def reading_text(explanation: Explanation) -> str:
     subject = "Both maps" if explanation.softmax.reading == explanation.reading else "Sigmoid map"
     settings = ", ".join(f"{key} = {value:g}" for key, value in explanation.reading_settings.items())
     title = f"{reading.title} ({settings})" if settings else reading.title
+    if explanation.other_name is not None:
+        title = f"Why {explanation.class_name} and not {explanation.other_name}"
     return f"{subject}: {title}. {reading.sentence} {explanation.reading_note}".rstrip()
 
 

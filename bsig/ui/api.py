@@ -18,7 +18,7 @@ from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
 from bsig.ui.components.handlers import in_words
-from bsig.ui.components.inputs import LaterCheckbox, MapImage, PictureInput
+from bsig.ui.components.inputs import LaterCheckbox, LaterTextbox, MapImage, PictureInput
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
 from bsig.ui.screens.evaluate.tables import progress_html
@@ -52,6 +52,9 @@ def _add_explanations(bench: Workbench) -> None:
     method = gr.Textbox(label="method", value="")  # empty: the model's own, CAM wherever it is exact
     weights = gr.Textbox(label="weights", value=next(iter(TREATMENTS)))
     finer_grid = LaterCheckbox(False, label="finer_grid")
+    reading = LaterTextbox(label="reading", value="")  # empty: the checkpoint's own
+    reading_settings = LaterTextbox(label="reading_settings", value="")  # "lambda=2,cells=5"
+    other_class = LaterTextbox(label="other_class", value="")
     maps = [MapImage(format="png", label=name) for name in ("softmax", "sigmoid", "centred")]
     explanation, shift, collapse = (gr.JSON(label=name) for name in ("explanation", "shift", "sign collapse"))
     delta = gr.Number(label="delta", value=0.0)
@@ -59,12 +62,15 @@ def _add_explanations(bench: Workbench) -> None:
 
     @in_words
     def on_compare(
-        image: Any, checkpoint: Any, class_name: Any, method: Any, weights: Any, finer_grid: Any
-    ) -> tuple[Any, ...]:
+        image: Any, checkpoint: Any, class_name: Any, method: Any, weights: Any, finer_grid: Any, reading: Any,
+        reading_settings: Any, other_class: Any,
+    ) -> tuple[Any, ...]:  # fmt: skip
         # Values come and go as they are sent: gradio would take each of them through a thread of its own.
-        texts = [None if text is None else str(text) for text in (checkpoint, class_name, method, weights)]
         file = picture.preprocess(received_picture(image))
-        *files, numbers = compare_answer(bench, file, *texts, finer_grid=bool(finer_grid))
+        *files, numbers = compare_answer(
+            bench, file, *map(_text, (checkpoint, class_name, method, weights)), finer_grid=bool(finer_grid),
+            reading=_text(reading), reading_settings=_text(reading_settings), other_class=_text(other_class),
+        )  # fmt: skip
         return *(sent_picture(file) for file in files), numbers
 
     @in_words
@@ -77,12 +83,16 @@ def _add_explanations(bench: Workbench) -> None:
 
     question = [picture, checkpoint, class_name]
     gr.Button("compare").click(
-        on_compare, [*question, method, weights, finer_grid], [*maps, explanation], api_name="compare",
-        concurrency_limit=2, preprocess=False, postprocess=False,
+        on_compare, [*question, method, weights, finer_grid, reading, reading_settings, other_class],
+        [*maps, explanation], api_name="compare", concurrency_limit=2, preprocess=False, postprocess=False,
     )  # fmt: skip
 
     gr.Button("logit shift").click(on_shift, [*question, delta, target], shift, api_name="logit_shift")
     gr.Button("sign collapse").click(on_collapse, [*question, method], collapse, api_name="sign_collapse")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _add_evaluation(bench: Workbench) -> None:

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_the_names_of_the_api(client: Client) -> None:
     assert {"/compare", "/checkpoints", "/logit_shift", "/sign_collapse", "/evaluate"} <= set(endpoints)
     names = [parameter["parameter_name"] for parameter in endpoints["/compare"]["parameters"]]
     assert names[:2] == ["image", "checkpoint"]
-    assert names[3:] == ["method", "weights", "finer_grid"]
+    assert names[3:] == ["method", "weights", "finer_grid", "reading", "reading_settings", "other_class"]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,36 @@ def test_compare_on_the_finer_grid_answers_what_the_library_says(client: Client,
     encoded = Explainer(model).encode(CAT).finer_grid()
     _assert_same(answer, encoded.explain("golf ball", "cam", **comparison_readings(model, "cam", "signed")))
     assert (answer["grid_hw"], answer["logits_grid_hw"]) == ([14, 14], [7, 7])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "question"),
+    [({"reading": "plain"}, {"reading": "plain"}),
+     ({"reading_settings": "lambda=3"}, {"reading": "levelled", "reading_settings": {"lambda": 3}}),
+     ({"reading": "pairwise", "other_class": "tabby"}, {"reading": "pairwise", "other_class": "tabby"}),
+     ({"reading": "pairwise", "other_class": "zebra"}, {"reading": "pairwise", "other_class": "zebra"})],
+)  # fmt: skip
+def test_compare_reads_the_maps_as_asked(
+    client: Client, bench: Workbench, parameters: dict[str, str], question: dict[str, Any]
+) -> None:
+    """One picture and one class, so that an answer kept for another reading, number or second class would show."""
+    request = (handle_file(str(CAT)), CHECKPOINT, "golf ball", "cam", "signed")
+    *_, answer = client.predict(*request, **parameters, api_name="/compare")
+    explanation = Explainer(bench.model(None)).encode(CAT).explain("golf ball", "cam", **question)
+    assert_close(np.array(answer["sigmoid"]["map"], dtype=np.float32), explanation.sigmoid.map, FLOAT32)
+    assert answer["other_name"] == explanation.other_name
+
+
+def test_a_reading_that_does_not_fit_is_refused_in_a_sentence(client: Client) -> None:
+    request = (handle_file(str(CAT)), CHECKPOINT, "golf ball", "cam", "signed")
+    for parameters, part in (
+        ({"reading": "sideways"}, "`reading` (='sideways') must be one of plain"),
+        ({"reading_settings": "lambda=99"}, "`lambda` (=99.0) of the reading 'levelled' must be a number from 0 to 16"),
+        ({"reading_settings": "lambda=nan"}, "`lambda` (=nan)"),
+        ({"reading": "pairwise"}, "must name a class other than 'golf ball'"),
+    ):
+        ask = partial(client.predict, *request, **parameters, api_name="/compare")
+        assert part in _refusal(ask)
 
 
 def test_a_request_that_was_written_before_the_finer_grid_is_answered_on_the_models_own(client: Client) -> None:

@@ -162,7 +162,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(
 def test_the_keys_that_help_names_are_the_librarys() -> None:
     assert tuple(CAM_METHODS) == names.METHODS
     assert tuple(TREATMENTS) == names.WEIGHTS
-    assert tuple(key for key, reading in READINGS.items() if not reading.needs_other_class) == names.READINGS
+    assert tuple(READINGS) == names.READINGS
     assert names.BRANCHES == TRAINED
     assert manifest.MANIFEST == MANIFEST
 
@@ -229,6 +229,39 @@ def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
     maps = [np.load(tmp_path / name / "sigmoid.npy") for name in ("own", "plain")]
     assert np.abs(maps[0] - own["sigmoid"]["level"] - maps[1]).max() < 1e-4
     assert "Levelled by presence" in (tmp_path / "own" / "report.html").read_text()
-    capsys.readouterr()
-    sentence = refusal(capsys, *command, "--reading", "pairwise", "--out", tmp_path / "no")
-    assert "`reading` (='pairwise') must be one of plain, levelled" in sentence
+
+
+def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoded = Explainer(load_checkpoint()).encode(CAT)
+    command = ["explain", str(CAT), "--class", "golf ball"]
+    questions = {
+        "--reading levelled --reading-settings lambda=2": {"reading": "levelled", "reading_settings": {"lambda": 2}},
+        "--reading pairwise --other-class tabby": {"reading": "pairwise", "other_class": "tabby"},
+    }
+    for number, (words, question) in enumerate(questions.items()):
+        folder = tmp_path / str(number)
+        assert main([*command, *words.split(), "--bundle", "--out", str(folder)]) == 0
+        expected = encoded.explain("golf ball", **question).sigmoid.map
+        assert np.abs(np.load(folder / "sigmoid.npy") - expected).max() < 1e-5
+        assert main(["check-bundle", str(folder)]) == 0
+    answer = json.loads((tmp_path / "1" / "explanation.json").read_text())
+    assert answer["other_name"] == "tabby"
+    assert answer["reading_text"].startswith("Both maps: Why golf ball and not tabby.")
+
+
+def test_settings_and_second_classes_that_fit_no_reading_are_refused(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["explain", CAT, "--class", "tabby", "--out", out]
+    for words, sentence in {
+        "--reading-settings lambda": "`reading_settings` (='lambda') must be a setting and its number",
+        "--reading-settings lambda=1,lambda=2": "`reading_settings` (='lambda') must give each setting once",
+        "--reading-settings mu=1": "`reading_settings` (='mu') is no setting of the reading 'levelled'",
+        "--reading pairwise": "`other_class` (='None') must name a class other than 'tabby'",
+        "--reading pairwise --other-class tabby": "`--other-class` (='tabby') must be another class",
+        "--other-class zebra": "does not go with the reading 'levelled'",
+    }.items():
+        assert sentence in refusal(capsys, *command, *words.split())
+    assert not out.exists()

@@ -70,6 +70,12 @@ class LaterCheckbox(gr.Checkbox, ShownAsParent):
     may_be_left_out = True
 
 
+class LaterTextbox(gr.Textbox, ShownAsParent):
+    """The same for a text."""
+
+    may_be_left_out = True
+
+
 class MapImage(gr.Image, ShownAsParent):
     """A picture that is shown, encoded once, as PNG, because people download and measure it.
 

@@ -25,6 +25,7 @@ from bsig.explain.explainer import EncodedImage, can_add_bias
 from bsig.explain.explanation import Explanation, summary
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, default_method, methods_of
 from bsig.explain.readings import READINGS, comparison_readings, default_reading, readings_of, why_not_reading
+from bsig.explain.setting_text import reading_settings_from
 from bsig.explain.timing import part
 from bsig.explain.verdict import Claims
 from bsig.explain.verdict import finding as finding_of
@@ -329,22 +330,36 @@ def compare_answer(
     weights: str | None,
     *,
     finer_grid: bool = False,
+    reading: str | None = None,
+    reading_settings: str | None = None,
+    other_class: str | None = None,
 ) -> tuple[Path, Path, Path, dict[str, Any]]:
-    """What the `/compare` endpoint answers: the three overlays' files and all numbers, maps included."""
+    """What the `/compare` endpoint answers: the three overlays' files and all numbers, maps included.
+
+    Args:
+        bench, image, checkpoint, class_name, method, weights, finer_grid: the picture and the question.
+        reading: a key of `READINGS`; empty for the checkpoint's own.
+        reading_settings: such as 'lambda=2,cells=5'; empty for the checkpoint's own.
+        other_class: the class B of the reading `pairwise`; empty for none.
+    """
+    settings = reading_settings_from(reading_settings)
     encoded = bench.encode(image, checkpoint, finer_grid=finer_grid)
-    class_index = encoded.model.class_index(class_name) if class_name else None  # names may be written in many ways
+    # Names may be written in many ways.
+    class_index, other_index = (encoded.model.class_index(name) if name else None for name in (class_name, other_class))
+    readings = comparison_readings(encoded.model, method, weights or "signed", reading)
 
     def make() -> tuple[tuple[Path, Path, Path, dict[str, Any]], list[Path]]:
         explanation = encoded.explain(
             class_index, method or None, weights or "signed", score_cam_channels=BUDGET,
-            progress=leave_off_if_left, **comparison_readings(encoded.model, method or "", weights or "signed"),
+            progress=leave_off_if_left, reading_settings=settings, other_class=other_index, **readings,
         )  # fmt: skip
         with part("png"):
             files = {branch: png_file(picture) for branch, picture in branch_pictures(explanation, Drawing()).items()}
         answer = (files["softmax"], files["sigmoid"], files["centred"], _all_numbers(explanation))
         return answer, [*files.values()]
 
-    return bench.answer(encoded, ("/compare", class_index, method, weights), make)
+    question = (class_index, method, weights, readings["reading"], *sorted(settings.items()), other_index)
+    return bench.answer(encoded, ("/compare", *question), make)
 
 
 def _all_numbers(explanation: Explanation) -> dict[str, Any]:
