@@ -15,7 +15,6 @@ from bsig.evaluation.frontier import Frontier, frontier_sentence, frontiers
 from bsig.evaluation.metrics.catalogue import ARROWS, METRICS
 from bsig.evaluation.output.frontier_svg import frontier_file
 from bsig.evaluation.output.words import counts_text
-from bsig.evaluation.passes.work import PASSES_A_SCORE
 from bsig.evaluation.published.beside import (
     SHOWN_TREATMENTS,
     MeasuredCell,
@@ -76,8 +75,7 @@ def paper_page(runs: Sequence[Mapping[str, Any]], rates: Rates, maps: Mapping[st
         cores=str(rates.cores),
         pictures_rate=f"{rates.pictures_a_second:,.0f}",
         passes=", ".join(f"{name} {rates.passes_a_second[key]:,.0f}" for name, key in NETWORKS.items()),
-        scored=str(maps["cam"].scored),
-        score_passes=str(PASSES_A_SCORE),
+        masking=str(maps["cam"].masking),
         decode=f"{decode_ms:.1f}",
         arithmetic=_arithmetic(rows[0], rates, maps[rows[0].method]),
         commands=_commands(rows, rates, maps),
@@ -254,12 +252,12 @@ def _arithmetic(row: PublishedRow, rates: Rates, maps: MapCounts) -> str:
 def _commands(rows: Sequence[PublishedRow], rates: Rates, maps: Mapping[str, MapCounts]) -> str:
     lines = [
         _line(["row (NAME)", "OPTIONS of the published code's file", "command", "pictures", "boxes, one core",
-               "decoding and encoder, GPU", "faithfulness, GPU", "together"]),
+               "decoding and encoder, GPU", "average drop, GPU", "together"]),
         _rule(8),
     ]  # fmt: skip
     for row in rows:
         counts = maps[row.method]
-        seconds = (row.box_seconds(rates, counts), row.encoder_seconds(rates), row.score_seconds(rates, counts))
+        seconds = (row.box_seconds(rates, counts), row.encoder_seconds(rates), row.drop_seconds(rates, counts))
         title = f"{row.network}, {CAM_METHODS[row.method].title}, {DATASETS[row.data]} (`{row.name}`)"
         times = [duration(part) if part else "" for part in (*seconds, sum(seconds))]
         lines.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,16 +77,8 @@ class Work:
     @cached_property
     def drop_sources(self) -> dict[tuple[str, str | None], MapSource]:
         """The maps whose average drop is measured over `config.drop_pictures`, by key and gate."""
-        if not self.config.drop_pictures:
-            return {}
-        return {
-            (source.key, column.gate): source
-            for request in self.requests
-            if request.method.key in self.faithful_methods
-            for key, column in request.columns.items()
-            if key in DROP_COLUMNS
-            for source in [request.source(key)]
-        }
+        requests = [request for request in self.requests if request.method.key in self.faithful_methods]
+        return drop_sources(requests) if self.config.drop_pictures else {}
 
     @cached_property
     def drop_positions(self) -> set[int]:
@@ -150,6 +143,17 @@ class Work:
             "versions": library_versions(),
         }  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def drop_sources(requests: Sequence[TableRequest]) -> dict[tuple[str, str | None], MapSource]:
+    """The distinct maps of these tables whose average drop is measured, by key and gate: a forward pass each."""
+    return {
+        (source.key, column.gate): source
+        for request in requests
+        for key, column in request.columns.items()
+        if key in DROP_COLUMNS
+        for source in [request.source(key)]
+    }
 
 
 def _content(sample: Sample) -> list[Any]:

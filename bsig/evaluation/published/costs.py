@@ -2,7 +2,7 @@
 
     seconds of boxes   = pictures * maps a picture / maps a second     one core
     seconds of encoder = pictures / pictures a second                  files read and decoded by the machine's cores
-    seconds of scores  = pictures * scored maps * passes a map / passes a second    faithfulness alone; no file is read
+    seconds of drops   = pictures * masked maps / passes a second   average drop alone: a pass a map, no file is read
 
 The rates are those of `assets/docs/performance.json` (`python -m bsig bench`); its `rates` come from one GPU
 (`python tests/benchmarks/bench_gpu.py`). PxAP draws no contours; its pixels are counted as
@@ -21,7 +21,7 @@ from torch import nn
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import table_requests
 from bsig.evaluation.map_sources import distinct_sources
-from bsig.evaluation.passes.work import FAITHFUL_COLUMNS, PASSES_A_SCORE
+from bsig.evaluation.passes.work import drop_sources
 from bsig.evaluation.published.beside import SHOWN_TREATMENTS
 from bsig.evaluation.published.tables import FAITHFULNESS, LOCALIZATION, NETWORKS
 from bsig.inputs.paths import ASSETS
@@ -59,10 +59,15 @@ class Rates:
 
 @dataclass(frozen=True)
 class MapCounts:
-    """Distinct maps of a picture's class that a method needs in all treatments: with boxes, and with faithfulness."""
+    """Distinct maps of a picture's class that a method needs in all treatments.
+
+    Attributes:
+        boxed: those that boxes are searched in.
+        masking: those that mask the picture for average drop.
+    """
 
     boxed: int
-    scored: int
+    masking: int
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,10 @@ class PublishedRow:
 
     def command(self) -> str:
         """The command that measures the row."""
-        faithfulness = f" --faithfulness {self.pictures}" if self.is_faithfulness else ""
+        drops = f" --drop-pictures {self.pictures}" if self.is_faithfulness else ""
         return (
             f"python -m bsig evaluate metadata/{self.data} --images ROOT --split test --checkpoint {self.name} "
-            f"--methods {self.method} --weights {','.join(SHOWN_TREATMENTS)} --mosaics 0{faithfulness} "
+            f"--methods {self.method} --weights {','.join(SHOWN_TREATMENTS)} --mosaics 0{drops} "
             f"--out {self.name}.json"
         )
 
@@ -110,14 +115,14 @@ class PublishedRow:
         """Seconds for one forward pass a picture, decoded by the cores beside the GPU."""
         return self.pictures / min(rates.pictures_a_second, rates.passes_a_second[NETWORKS[self.network]])
 
-    def score_seconds(self, rates: Rates, maps: MapCounts) -> float:
-        """Seconds of the GPU for the faithfulness of all pictures; 0 for a row of boxes or masks."""
-        scores = maps.scored * PASSES_A_SCORE if self.is_faithfulness else 0
-        return self.pictures * scores / rates.passes_a_second[NETWORKS[self.network]]
+    def drop_seconds(self, rates: Rates, maps: MapCounts) -> float:
+        """Seconds of the GPU for the average drop of all pictures; 0 for a row of boxes or masks."""
+        passes = maps.masking if self.is_faithfulness else 0
+        return self.pictures * passes / rates.passes_a_second[NETWORKS[self.network]]
 
     def seconds(self, rates: Rates, maps: MapCounts) -> float:
         """The seconds of all parts, one after the other."""
-        return self.box_seconds(rates, maps) + self.encoder_seconds(rates) + self.score_seconds(rates, maps)
+        return self.box_seconds(rates, maps) + self.encoder_seconds(rates) + self.drop_seconds(rates, maps)
 
 
 def published_rows() -> list[PublishedRow]:
@@ -134,7 +139,7 @@ def map_counts(method: str) -> MapCounts:
     requests = table_requests(_smallest_model(), EvaluationConfig(methods=(method,), weights=SHOWN_TREATMENTS))
     # and the random map of the baselines; those without a picture are searched once
     boxed = 1 + sum(source.is_localized for source in distinct_sources(requests).values())
-    return MapCounts(boxed, len(distinct_sources(requests, FAITHFUL_COLUMNS)))
+    return MapCounts(boxed, len(drop_sources(requests)))
 
 
 def _smallest_model() -> DualBranch:

@@ -11,7 +11,6 @@ from bsig.cli.main import _parser
 from bsig.evaluation.config import EvaluationConfig
 from bsig.evaluation.evaluate import table_requests
 from bsig.evaluation.map_sources import distinct_sources
-from bsig.evaluation.passes.work import PASSES_A_SCORE
 from bsig.evaluation.published.costs import (
     MapCounts,
     PublishedRow,
@@ -37,7 +36,8 @@ def test_seconds_by_hand() -> None:
     slower_than_decoding = PublishedRow("ResNet-50", "cam", "ILSVRC")
     assert slower_than_decoding.encoder_seconds(RATES) == 50_000 / 50
     drop = PublishedRow("VGG-16", "cam", "CUB")
-    assert drop.score_seconds(RATES, MapCounts(15, 9)) == 5_794 * 9 * PASSES_A_SCORE / 500
+    assert drop.drop_seconds(RATES, MapCounts(15, 9)) == 5_794 * 9 / 500
+    assert boxes.drop_seconds(RATES, MapCounts(15, 9)) == 0
 
 
 def test_the_rates_are_those_of_the_performance_page() -> None:
@@ -63,7 +63,8 @@ def test_commands_are_understood(row: PublishedRow) -> None:
     options = _parser(words).parse_args(words)
     config = EvaluationConfig.from_arguments(options)
     assert (config.methods, config.weights) == ((row.method,), ("paper", "signed", "nonnegative"))
-    assert config.faithfulness == (row.pictures if row.data in ("CUB", "CARS") else 0)
+    assert config.drop_pictures == (row.pictures if row.data in ("CUB", "CARS") else 0)
+    assert config.faithfulness == 0
     words = ["import-checkpoint", "FILE", *row.import_options().split(), "--out", row.name]
     arguments = _parser(words).parse_args(words)
     PublishedNetwork(
