@@ -73,8 +73,11 @@ def test_commands_are_understood(row: PublishedRow) -> None:
 
 
 def test_maps_are_counted_as_the_evaluation_makes_them(perturbed_model: DualBranch) -> None:
-    """Softmax, centred, sigmoid, random head: each signed and clamped; features; for boxes the random map beside."""
-    assert map_counts("grad-cam") == MapCounts(boxed=10, scored=9)
+    """Softmax, centred, sigmoid, random head: each signed and clamped; features.
+
+    For boxes the random map beside; as masks also the signed maps of both branches, levelled.
+    """
+    assert map_counts("grad-cam") == MapCounts(boxed=10, masking=11)
     config = EvaluationConfig(methods=("cam",), weights=("paper", "signed", "nonnegative"))
     sources = distinct_sources(table_requests(perturbed_model, config)).values()
     assert map_counts("cam").boxed == 1 + sum(source.is_localized for source in sources)
