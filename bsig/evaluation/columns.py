@@ -48,7 +48,7 @@ TRAINED_COLUMNS = (
 )  # fmt: skip
 UNTRAINED_COLUMNS = (
     "softmax", "centred", *(f"delta{delta:+g}" for delta in DELTAS), "softmax*softmax", "centred*log-odds",
-    "softmax*log-p", "competition", "window-log-p", "softmax+bias", "softmax+fitted",
+    "softmax*log-p", "competition", "window-log-p", "softmax+bias", "softmax+fitted", "features",
 )  # fmt: skip
 """The columns that need the trained branch, and those without it that it has to beat."""
 

@@ -120,7 +120,8 @@ METRICS: dict[str, Metric] = {
     for family, metrics in FAMILIES.items()
     for key, (title, better, note) in metrics.items()
 }
-BEYOND = ("absent_area_at_own_70", "inside_auc", "mosaic_quarter", "mosaic_precision", "cell_precision")
+BEYOND = ("absent_area_at_own_70", "inside_auc", "cell_precision_own", "mosaic_quarter", "mosaic_precision",
+          "cell_precision")  # fmt: skip
 """The metrics by which a trained branch is compared with the best reading without one: whether, where, both."""
 IN_THE_MAPS_UNIT = ("own_mass", "absent_mass")
 """The metrics that are multiplied by a number when their map is."""

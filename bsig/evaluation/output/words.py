@@ -12,7 +12,8 @@ from bsig.explain.wording import signed, whole_percent
 
 BEYOND_WORDS = {
     "absent_area_at_own_70": "telling absent classes apart",
-    "inside_auc": "the order of places in one object's picture",
+    "inside_auc": "the order of places within one object by AUC",
+    "cell_precision_own": "the order of places within one object by cell precision",
     "mosaic_quarter": "several objects in one picture, at equal area",
     "mosaic_precision": "several objects in one picture, all levels",
     "cell_precision": "both questions at once (class-aware precision)",
