@@ -10,6 +10,7 @@ competition                     softmax's cells less a quarter of what all other
 window-log-p                    softmax's map + log of softmax's probability in a window around each cell: no training,
                                 the baseline that any answer about a window has to beat
 softmax-window, sigmoid-window  either map + log q of the sigmoid branch in that window
+softmax-finer, ...              either map in another of `READINGS`, where that is asked for
 features                        the sum of all features: what a picture stands out by, for every class the same
 random-head                     a head of random weights: the sanity check (Adebayo et al., NeurIPS 2018)
 """
@@ -17,7 +18,7 @@ random-head                     a head of random weights: the sanity check (Adeb
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,12 +30,15 @@ from bsig.evaluation.gates import GATES, gates_of
 from bsig.explain.cams import Branch
 from bsig.explain.readings import (
     LINEAR_METHODS,
+    READINGS,
+    ReadingInputs,
     cell_logits_of,
+    dissimilar,
     log_presence,
     settings_of,
     why_not_reading,
-    window_means,
 )
+from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
@@ -42,37 +46,69 @@ DELTAS = (-0.01, -0.02, -0.04)
 CURVE_DELTAS = (0.01, 0.005, 0.0, -0.0025, -0.005, -0.01, -0.015, -0.02, -0.03, -0.04, -0.06)
 RANDOM_HEAD_SEED = 0
 UNTRAINED_COMPETITION = 0.25
+FURTHER_READINGS = tuple(
+    key
+    for key, reading in READINGS.items()
+    if reading.kind in ("cells", "score") and "window" not in key and not reading.needs_other_class
+)
+"""Readings that are measured where they are asked for (`EvaluationConfig.readings`): each adds maps to search."""
 TRAINED_COLUMNS = (
     "sigmoid", "sigmoid*sigmoid", "softmax*sigmoid", "softmax*presence", "softmax*levelled", "sigmoid*levelled",
     "centred*sigmoid-logit", "softmax-window", "sigmoid-window", "sigmoid+bias",
+    *(f"sigmoid-{key}" for key in FURTHER_READINGS),
+    *(f"softmax-{key}" for key in FURTHER_READINGS if READINGS[key].needs_presence),
 )  # fmt: skip
 UNTRAINED_COLUMNS = (
     "softmax", "centred", *(f"delta{delta:+g}" for delta in DELTAS), "softmax*softmax", "centred*log-odds",
     "softmax*log-p", "competition", "window-log-p", "softmax+bias", "softmax+fitted", "features",
+    *(f"softmax-{key}" for key in FURTHER_READINGS if not READINGS[key].needs_presence),
 )  # fmt: skip
 """The columns that need the trained branch, and those without it that it has to beat."""
 
 
 @dataclass(frozen=True)
-class Window:
-    """What is added to each cell of a map: `lambda log` of the probability that a class is in the cells around it.
+class ColumnReading:
+    """What a column makes of its maps: a reading that compares cells or classes, with its settings.
 
     Attributes:
-        head: whose probability.
-        log_probability: of its logits of all classes in each cell, (b, c, h, w).
-        cells: the side of the window, odd.
-        weight: lambda.
+        model: average pool + linear heads.
+        key: in `READINGS`.
     """
 
-    head: ClassificationHead = field(repr=False)
-    log_probability: Callable[[Tensor], Tensor] = field(repr=False)
-    cells: int
-    weight: float
+    model: DualBranch = field(repr=False)
+    key: str
+    settings: Mapping[str, float]
 
-    def added(self, features: Float[Tensor, "b k h w"], classes: Int[Tensor, "b m"]) -> Float[Tensor, "b m h w"]:
-        """The term of `m` classes of each picture, in logits."""
-        logits = self.log_probability(window_means(cell_logits_of(self.head, features), self.cells))
-        return self.weight * logits[torch.arange(len(classes), device=classes.device)[:, None], classes]
+    def maps(
+        self,
+        branch: Branch,
+        maps: Float[Tensor, "b m h w"],
+        features: Float[Tensor, "b k h w"],
+        classes: Int[Tensor, "b m"],
+    ) -> Float[Tensor, "b m h w"]:
+        """CAM's signed maps of `m` classes of each picture as the reading has them."""
+        model = self.model
+        inputs = ReadingInputs(
+            branch, maps, classes, model.softmax_logits(features), model.sigmoid_logits(features), cells=1,
+            cell_logits=partial(self._cell_logits, features), score_maps=partial(self._score_maps, branch, features),
+            log_presence=partial(log_presence, model),
+            rivals=partial(dissimilar, model.softmax_head.last_linear.weight.detach(), classes),
+            settings=self.settings,
+        )  # fmt: skip
+        return READINGS[self.key].read(inputs)
+
+    def _head(self, branch: Branch) -> ClassificationHead:
+        return self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
+
+    def _cell_logits(self, features: Float[Tensor, "b k h w"], branch: Branch) -> Float[Tensor, "b c h w"]:
+        return cell_logits_of(self._head(branch), features)
+
+    def _score_maps(
+        self, branch: Branch, features: Float[Tensor, "b k h w"], scores: Float[Tensor, "b m c"], with_bias: bool
+    ) -> Float[Tensor, "b m h w"]:
+        linear = self._head(branch).last_linear
+        maps = torch.einsum("bmk,bkhw->bmhw", scores @ linear.weight.detach(), features)
+        return maps + (scores @ linear.bias.detach())[:, :, None, None] if with_bias else maps
 
 
 @dataclass(frozen=True)
@@ -85,8 +121,7 @@ class Column:
         gate: the key in `GATES` of the number that is put on the map, or None.
         delta: added to every weight of the softmax head, or None.
         with_bias: the head's bias of the class is added to every cell: another zero, the same order of places.
-        competition: `mu` of the competition between all classes in each cell (`bsig.explain.readings`), or None.
-        window: what is added to each cell, or None.
+        reading: what is made of the maps, or None.
     """
 
     key: str
@@ -96,22 +131,25 @@ class Column:
     gate: str | None = None
     delta: float | None = None
     with_bias: bool = False
-    competition: float | None = None
-    window: Window | None = None
+    reading: ColumnReading | None = None
 
     def fits(self, method: str, treatment: str) -> bool:
         """Whether the column stands in the table of a method and a treatment.
 
-        A delta, a bias, a competition or a window changes CAM's signed map; a gate in logits needs a map in logits.
+        A delta, a bias or a reading changes CAM's signed map; a gate in logits needs a map in logits.
         """
         if self.gate and GATES[self.gate].is_in_logits:
             return treatment == "signed" and method in LINEAR_METHODS
-        is_of_cam = self.with_bias or any(part is not None for part in (self.delta, self.competition, self.window))
+        is_of_cam = self.with_bias or self.delta is not None or self.reading is not None
         return not is_of_cam or (method == "cam" and treatment == "signed")
 
 
-def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str, Column]:
-    """All columns by key, in the order of the table; columns without a gate come before those that gate them."""
+def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS, readings: Sequence[str] = ()) -> dict[str, Column]:
+    """All columns by key, in the order of the table; columns without a gate come before those that gate them.
+
+    Raises:
+        InputError: one of `readings` is not exact for the model.
+    """
     softmax, sigmoid = model.softmax_head, model.sigmoid_head
     learned = "fitted shift" if model.branch_kind == "shift" else "sigmoid"
     columns = [
@@ -125,6 +163,7 @@ def columns_of(model: DualBranch, deltas: Sequence[float] = DELTAS) -> dict[str,
         *_gated(model, learned),
         *_competing(model),
         *_windowed(model, learned),
+        *_further(model, learned, readings),
         *_with_bias(model, learned),
         Column("features", "sum of all features, no class", _head_of(softmax, torch.ones_like), "softmax"),
         Column("random-head", "a head of random weights", _head_of(softmax, _random_like), "softmax"),
@@ -155,35 +194,51 @@ def _competing(model: DualBranch) -> list[Column]:
     if not model.softmax_head.cam_is_exact or model.num_classes < 2:
         return []
     title = f"softmax, competition {UNTRAINED_COMPETITION:g} between all classes"
-    return [Column("competition", title, model.softmax_head, "softmax", competition=UNTRAINED_COMPETITION)]
+    reading = ColumnReading(model, "competition", {"mu": UNTRAINED_COMPETITION, "presence": 0.0, "cosine": 1.0})
+    return [Column("competition", title, model.softmax_head, "softmax", reading=reading)]
 
 
 def _windowed(model: DualBranch, learned: str) -> list[Column]:
     """Maps levelled in a window, by softmax alone and by the sigmoid branch, where a window has logits."""
     columns, softmax, sigmoid = [], model.softmax_head, model.sigmoid_head
     if not why_not_reading(model, "window-log-p", "cam", "signed"):
-        window = _window(model, "window-log-p", softmax, log_softmax)
-        columns = [Column("window-log-p", "softmax + log p in a window", softmax, "softmax", window=window)]
+        reading = _reading(model, "window-log-p")
+        columns = [Column("window-log-p", "softmax + log p in a window", softmax, "softmax", reading=reading)]
     if not why_not_reading(model, "window", "cam", "signed"):
-        window = _window(model, "window", sigmoid, partial(log_presence, model))
+        reading = _reading(model, "window")
         columns += [
-            Column("softmax-window", "softmax, levelled in a window", softmax, "softmax", window=window),
-            Column("sigmoid-window", f"{learned}, levelled in a window", sigmoid, "sigmoid", window=window),
+            Column("softmax-window", "softmax, levelled in a window", softmax, "softmax", reading=reading),
+            Column("sigmoid-window", f"{learned}, levelled in a window", sigmoid, "sigmoid", reading=reading),
         ]
     return columns
 
 
-def _window(
-    model: DualBranch, reading: str, head: ClassificationHead, log_probability: Callable[[Tensor], Tensor]
-) -> Window:
-    """The window of a reading with the model's own settings."""
-    settings = settings_of(model, reading)
-    return Window(head, log_probability, int(settings["cells"]), settings["lambda"])
+def _further(model: DualBranch, learned: str, readings: Sequence[str]) -> list[Column]:
+    """Both branches in those of `FURTHER_READINGS` that are asked for.
+
+    Raises:
+        InputError: a reading that is asked for is not exact for the model.
+    """
+    branches: tuple[tuple[Branch, str, ClassificationHead], ...] = (
+        ("softmax", "softmax", model.softmax_head), ("sigmoid", learned, model.sigmoid_head),
+    )  # fmt: skip
+    for key in readings:
+        reason = why_not_reading(model, key, "cam", "signed")
+        if not reason and not model.softmax_head.cam_is_exact:
+            reason = "it needs a head of average pool and one linear layer."
+        if reason:
+            raise InputError(f"`readings` (='{key}') cannot be measured with checkpoint '{model.name}': {reason}")
+    return [
+        Column(f"{branch}-{key}", f"{name}, {READINGS[key].title}", head, branch, reading=_reading(model, key))
+        for key in FURTHER_READINGS
+        if key in readings
+        for branch, name, head in branches
+    ]
 
 
-def log_softmax(logits: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """The log of the softmax over the classes, in each cell."""
-    return logits.log_softmax(dim=1)
+def _reading(model: DualBranch, key: str) -> ColumnReading:
+    """A reading with the model's own settings."""
+    return ColumnReading(model, key, settings_of(model, key))
 
 
 def _with_bias(model: DualBranch, learned: str) -> list[Column]:

@@ -16,11 +16,13 @@ from copy import copy
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
 
-from bsig.explain.names import METHODS, WEIGHTS
+from bsig.explain.names import METHODS, READINGS, WEIGHTS
 from bsig.inputs.datasets.classes import class_map_from
 from bsig.inputs.errors import InputError
 
 ABSENT_FROM = ("model", "data")
+NEEDS_OTHER_CLASS = "pairwise"
+MEASURABLE_READINGS = tuple(key for key in READINGS if key != NEEDS_OTHER_CLASS)
 RESAMPLES = 1000
 
 
@@ -57,6 +59,10 @@ class EvaluationConfig:
 
     methods: tuple[str, ...] = _setting(("cam",), f"some of {', '.join(METHODS)}, with commas", names_from, ",".join)
     weights: tuple[str, ...] = _setting(("signed",), f"some of {', '.join(WEIGHTS)}, with commas", names_from, ",".join)
+    # Those that only add a number to a map, and those of a window, are columns of every table.
+    readings: tuple[str, ...] = _setting(
+        (), f"further columns: some of {', '.join(MEASURABLE_READINGS)}, with commas", names_from, ",".join
+    )
     class_map: dict[str, str] = _setting(  # noqa: RUF009  a copy for each
         {},
         "data class=model class, with commas, where names do not match; or a JSON file",
@@ -91,6 +97,14 @@ class EvaluationConfig:
             raise InputError("`methods` and `weights` must each name at least one, e.g. 'cam' and 'signed'.")
         if self.absent_from not in ABSENT_FROM:
             raise InputError(f"`absent_from` (='{self.absent_from}') must be one of {', '.join(ABSENT_FROM)}.")
+        if NEEDS_OTHER_CLASS in self.readings:
+            raise InputError(
+                f"`readings` (='{NEEDS_OTHER_CLASS}') compares two classes, and labels name no class B of 'why A and "
+                "not B'; leave it out."
+            )
+        for key in self.readings:
+            if key not in READINGS:
+                raise InputError(f"`readings` (='{key[:60]}') must be among {', '.join(MEASURABLE_READINGS)}.")
         strangers = set(self.faithfulness_methods or ()) - set(self.methods)
         if strangers:
             raise InputError(

@@ -140,7 +140,7 @@ def table_requests(model: DualBranch, config: EvaluationConfig) -> tuple[TableRe
         InputError: one of them is unknown, or cannot be evaluated with this head.
     """
     deltas = tuple(dict.fromkeys([*DELTAS, *(delta for delta in CURVE_DELTAS if delta)]))
-    columns = columns_of(model, deltas)  # heads are copies: made once, shared by all tables
+    columns = columns_of(model, deltas, config.readings)  # heads are copies: made once, shared by all tables
     requests = []
     for key, treatment in itertools.product(dict.fromkeys(config.methods), dict.fromkeys(config.weights)):
         fitting = {name: column for name, column in columns.items() if column.fits(key, treatment)}

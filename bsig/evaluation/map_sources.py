@@ -24,7 +24,6 @@ from bsig.evaluation.columns import DELTAS, Column
 from bsig.evaluation.gates import GATES
 from bsig.explain.cams import class_scores_of, grad_cam_plus_plus_alpha, head_score, relative_drop
 from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
-from bsig.explain.readings import cell_logits_of, competition
 from bsig.inputs.errors import InputError
 
 Array = np.ndarray
@@ -110,11 +109,8 @@ def class_maps(
     if source.column.head.cam_is_exact and source.method.key in ("cam", "grad-cam++", "ablation-cam"):
         weights = pooled_head_weights(source, features, class_index)
         maps = torch.einsum("bmk,bkhw->bmhw", weights.clamp(min=0) if source.clamped else weights, features)
-        if source.column.competition is not None:
-            cells = cell_logits_of(source.column.head, features)
-            return competition(cells, class_index, source.column.competition)
-        if source.column.window is not None:
-            return maps + source.column.window.added(features, class_index)
+        if source.column.reading is not None:
+            return source.column.reading.maps(source.column.branch, maps, features, class_index)
         if source.column.with_bias:
             maps = maps + source.column.head.last_linear.bias.detach()[class_index][:, :, None, None]
         return maps

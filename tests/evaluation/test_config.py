@@ -12,7 +12,8 @@ from bsig.evaluation.config import EvaluationConfig
 from bsig.inputs.errors import InputError
 
 OTHER = EvaluationConfig(
-    methods=("cam", "grad-cam"), weights=("signed", "paper"), class_map={"airplane": "404", "my car": "817"}, limit=7,
+    methods=("cam", "grad-cam"), weights=("signed", "paper"), readings=("finer", "cell-log-odds"),
+    class_map={"airplane": "404", "my car": "817"}, limit=7,
     absent_from="data", absent_per_image=3, siblings_per_image=4, faithfulness=2, faithfulness_methods=("cam",),
     drop_pictures=6, mosaics=0, resamples=20,
     seed=5, batch_size=4,
@@ -53,6 +54,8 @@ def test_all_settings_are_ready_for_json() -> None:
     ("settings", "sentence"),
     [
         ({"limit": 0}, "`limit` (=0) must be at least 1 picture."),
+        ({"readings": ("finer", "pairwise")}, "`readings` (='pairwise') compares two classes, and labels name no"),
+        ({"readings": ("sideways",)}, "`readings` (='sideways') must be among plain, levelled"),
         ({"resamples": 0}, "`resamples` (=0) must be at least 1."),
         ({"batch_size": -2}, "`batch_size` (=-2) must be at least 1."),
         ({"absent_per_image": 0}, "`absent_per_image` (=0) must be at least 1."),

@@ -7,12 +7,14 @@ import pytest
 import torch
 from tolerances import FLOAT32, assert_close
 
-from bsig.evaluation.columns import TRAINED_COLUMNS, UNTRAINED_COLUMNS, columns_of
+from bsig.evaluation.columns import FURTHER_READINGS, TRAINED_COLUMNS, UNTRAINED_COLUMNS, columns_of
 from bsig.evaluation.gates import GATES, Answers, gates_of
-from bsig.evaluation.map_sources import TableRequest, class_maps, gated
+from bsig.evaluation.map_sources import TableRequest, class_maps, gated, source_of
 from bsig.explain.cams import Branch
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.methods import CAM_METHODS
+from bsig.explain.readings import READINGS
+from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 
 CLASSES = torch.tensor([[285, 574, 3]])
@@ -24,12 +26,13 @@ WINDOW_COLUMNS: dict[str, tuple[Branch, str]] = {
     "window-log-p": ("softmax", "window-log-p"), "softmax-window": ("softmax", "window"),
     "sigmoid-window": ("sigmoid", "window"),
 }  # fmt: skip
+BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
 
 
 def column_maps(encoded: EncodedImage, key: str, method: str = "cam") -> np.ndarray:
     """(3, h, w): a column's maps, as an evaluation makes them from its stored arrays."""
     model = encoded.model
-    request = TableRequest(CAM_METHODS[method], "signed", columns_of(model, ()))
+    request = TableRequest(CAM_METHODS[method], "signed", columns_of(model, (), FURTHER_READINGS))
     source, answers = request.source(key), Answers(
         model, encoded.softmax_logits[None], encoded.sigmoid_logits[None], CLASSES
     )  # fmt: skip
@@ -73,16 +76,41 @@ def test_a_window_column_is_its_reading(encoded: EncodedImage, column: str) -> N
         assert_close(one_map, encoded.explain(index, reading=reading).evidence(branch).map, FLOAT32)
 
 
+@pytest.mark.parametrize("reading", FURTHER_READINGS)
+def test_a_further_column_is_its_reading_of_each_branch(encoded: EncodedImage, reading: str) -> None:
+    for branch in BRANCHES:
+        maps = column_maps(encoded, f"{branch}-{reading}")
+        for one_map, index in zip(maps, CLASSES[0].tolist(), strict=True):
+            assert_close(one_map, encoded.explain(index, reading=reading).evidence(branch).map, FLOAT32)
+
+
+def test_every_reading_that_needs_no_second_class_is_a_column(perturbed_model: DualBranch) -> None:
+    columns = columns_of(perturbed_model, (), FURTHER_READINGS)
+    in_columns = {column.reading.key for column in columns.values() if column.reading}
+    in_columns |= {column.gate for column in columns.values() if column.gate}
+    wanted = {key for key, reading in READINGS.items() if reading.kind != "plain" and not reading.needs_other_class}
+    assert wanted <= in_columns
+    assert set(columns_of(perturbed_model, ())) == {key for key in columns if not key.endswith(FURTHER_READINGS)} | {
+        "competition"
+    }
+
+
+def test_a_reading_that_is_not_exact_is_no_column(default_model: DualBranch) -> None:
+    with pytest.raises(InputError, match=r"`readings` \(='competition'\) cannot be measured .* is not trained"):
+        columns_of(default_model, (), ["finer", "competition"])
+
+
 def test_a_mosaic_keeps_the_window_of_one_picture(perturbed_model: DualBranch) -> None:
     """Four pictures side by side have twice the grid; a window deep in one of them sees that one alone."""
-    window = columns_of(perturbed_model, ())["softmax-window"].window
-    assert window is not None
-    assert window.cells == 7
+    window = columns_of(perturbed_model, ())["softmax-window"]
+    assert window.reading is not None
+    assert window.reading.settings["cells"] == 7
+    source = source_of(window, CAM_METHODS["cam"], "signed")
     draw = torch.Generator().manual_seed(0)
     channels = perturbed_model.softmax_head.last_linear.in_features
     tile, *others = (torch.rand(1, channels, 7, 7, generator=draw) for _ in range(4))
     mosaic = torch.cat([torch.cat([tile, others[0]], dim=3), torch.cat(others[1:], dim=3)], dim=2)
-    alone, together = (window.added(features, CLASSES)[0] for features in (tile, mosaic))
+    alone, together = (class_maps(source, features, CLASSES)[0] for features in (tile, mosaic))
     assert_close(together[:, :4, :4], alone[:, :4, :4], FLOAT32)
     assert (together[:, 4:7, 4:7] - alone[:, 4:, 4:]).abs().min() > 0
 
@@ -98,9 +126,9 @@ def test_a_branch_that_was_never_trained_says_nothing_of_presence(default_model:
 def test_columns_are_trained_or_untrained_and_fit_where_their_number_has_the_maps_unit(
     perturbed_model: DualBranch,
 ) -> None:
-    columns = columns_of(perturbed_model)
+    columns = columns_of(perturbed_model, readings=FURTHER_READINGS)
     assert not set(TRAINED_COLUMNS) & set(UNTRAINED_COLUMNS)
-    assert set(columns) - {"features", "random-head"} <= {*TRAINED_COLUMNS, *UNTRAINED_COLUMNS}
+    assert set(columns) - {"random-head"} <= {*TRAINED_COLUMNS, *UNTRAINED_COLUMNS}
     assert columns["softmax*levelled"].fits("hires-cam", "signed")
     assert not columns["softmax*levelled"].fits("cam", "paper")
     assert not columns["softmax*levelled"].fits("ablation-cam", "signed")

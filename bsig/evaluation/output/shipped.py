@@ -33,7 +33,7 @@ ESTIMATE = ("value", "low", "high", "n")
 TABLE_NAMES = ("method", "weights", "treatment", "unit")
 TABLE_ADDED = ("beyond_untrained",)
 """What tables of older files lack."""
-OF_CAM_ALONE = ("delta", "competition", "window")
+OF_CAM_ALONE = ("delta", "competition", "window", "softmax-", "sigmoid-")
 TABLE_KEPT = ("columns", "localization_curves", "delta_curve", "by_class", "differ_most")
 
 
@@ -212,7 +212,7 @@ def _without_unit(body: dict[str, Any]) -> dict[str, Any]:
     columns = {
         key: {name: numbers for name, numbers in column["metrics"].items() if name not in IN_THE_MAPS_UNIT}
         for key, column in body["columns"].items()
-        if not key.startswith(OF_CAM_ALONE) and not key.endswith("-window") and "+" not in key
+        if not key.startswith(OF_CAM_ALONE) and "+" not in key
     }
     return {"columns": columns, "curves": body["localization_curves"].get("sigmoid"), "by_class": body["by_class"]}
 

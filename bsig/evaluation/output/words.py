@@ -12,8 +12,8 @@ from bsig.explain.wording import signed, whole_percent
 
 BEYOND_WORDS = {
     "absent_area_at_own_70": "telling absent classes apart",
-    "inside_auc": "the order of places within one object by AUC",
-    "cell_precision_own": "the order of places within one object by cell precision",
+    "inside_auc": "places within one object (AUC)",
+    "cell_precision_own": "places within one object (cell precision)",
     "mosaic_quarter": "several objects in one picture, at equal area",
     "mosaic_precision": "several objects in one picture, all levels",
     "cell_precision": "both questions at once (class-aware precision)",

@@ -134,7 +134,7 @@ class Work:
             "samples": [_content(sample) for sample in self.images.samples],
             "labels": self.labels,
             "sources": list(self.sources),
-            "windows": [repr(source.column.window) for source in self.sources.values() if source.column.window],
+            "column readings": [repr(source.column.reading) for source in self.sources.values()],
             "gates": [gate.key for gate in gates_of(self.model)],
             "readings": [self.model.metadata.get("readings"), repr(self.model.presence)],
             "siblings": [self.sibling_count, list(self.sibling_pool)],

@@ -149,16 +149,16 @@ def beyond(**gains: tuple[float, float, float]) -> dict[str, Any]:
 
 def test_what_the_branch_adds_is_named_with_its_rival_and_nothing_is_called_nothing() -> None:
     results = beyond(
-        inside_auc=(-0.01, -0.02, -0.005), mosaic_quarter=(0.02, 0.01, 0.03), cell_precision=(0.1, -0.1, 0.2)
-    )
+        inside_auc=(-0.01, -0.02, -0.005), cell_precision_own=(0.005, 0.002, 0.009), mosaic_quarter=(0.02, 0.01, 0.03),
+        cell_precision=(0.1, -0.1, 0.2),
+    )  # fmt: skip
     assert beyond_untrained(results) == (
-        "Beyond the best untrained reading the trained branch adds +0.020 in several objects in one picture, at equal "
-        "area (against softmax, competition); nothing in the order of places in one object's picture and both "
-        "questions at once (class-aware precision)."
+        "Beyond the best untrained reading the trained branch adds +0.005 in places within one object (cell precision) "
+        "(against softmax, competition) and +0.020 in several objects in one picture, at equal area (against softmax, "
+        "competition); nothing in places within one object (AUC) and both questions at once (class-aware precision)."
     )
     assert beyond_untrained(beyond(inside_auc=(0.01, -0.01, 0.02))) == (
-        "Beyond the best untrained reading the trained branch adds nothing in the order of places in one object's "
-        "picture."
+        "Beyond the best untrained reading the trained branch adds nothing in places within one object (AUC)."
     )
     assert beyond_untrained(results) in finding(results)
     assert beyond_untrained(BETTER) == ""  # measured before there was such an entry
