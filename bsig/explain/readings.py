@@ -71,6 +71,11 @@ class Setting:
         return self.low <= value <= self.high and is_of_kind
 
     @property
+    def step(self) -> float:
+        """From one value of a slider to the next."""
+        return 2.0 if self.is_window else 1.0 if self.is_whole else 0.05
+
+    @property
     def kind_of_number(self) -> str:
         """`a number`, with what else it has to be."""
         return "an odd number" if self.is_window else "a whole number" if self.is_whole else "a number"

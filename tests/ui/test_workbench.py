@@ -28,7 +28,7 @@ from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.dual_branch import DualBranch
 from bsig.model.engines import fast_encoder
 from bsig.ui.components.examples import example_by_key
-from bsig.ui.screens.compare.inputs import OWN_STRENGTH
+from bsig.ui.links.view import OWN_SETTING
 from bsig.ui.screens.compare.screen import saved_checkpoint
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.server.limits import Limits
@@ -249,7 +249,8 @@ def ask(bench: Workbench) -> Iterator[Ask]:
         def answer_of(name: str, **changes: Any) -> Any:
             values = {
                 "picture": str(PICTURE), "checkpoint": None, "class": "Egyptian cat", "method": "cam",
-                "weights": "signed", "reading": "", "strength": OWN_STRENGTH, "other-class": None, "more-classes": [],
+                "weights": "signed", "reading": "", "strength": OWN_SETTING,
+                "second-setting": OWN_SETTING, "third-setting": OWN_SETTING, "other-class": None, "more-classes": [],
                 "finer-grid": False, "budget": 8, "bias": False, "show": "overlay", "view": "positive", "grid": False,
                 "contour": False, "threshold": 50.0, "opacity": 80.0, "colormap": "inferno", "own-scale": False,
             }  # fmt: skip
@@ -318,6 +319,21 @@ def test_a_method_that_allows_only_the_plain_reading_does_not_leave_it_behind(as
 
     assert reading(method="layer-cam", reading="levelled") == "plain"
     assert reading(method="cam", reading="plain") == "levelled"
+
+
+def test_each_setting_of_a_reading_has_a_slider_with_the_number_that_is_drawn(ask: Ask) -> None:
+    sliders = ("strength", "second-setting", "third-setting")
+
+    def shown(handler: str, **changes: Any) -> list[Any]:
+        updates = {part.elem_id: update for part, update in ask(handler, **changes).items() if part.elem_id in sliders}
+        return [updates[name]["value"] if updates[name]["visible"] else None for name in sliders]
+
+    assert shown("on_choice", reading="competition") == [0.25, 1.0, 1.0]
+    moved = {"strength": 0.5, "second-setting": 0.0, "third-setting": 0.05}
+    assert shown("on_choice", reading="competition", **moved) == [0.5, 0.0, 0.05]
+    assert shown("on_choice", reading="window", **{"second-setting": 3.0}) == [1.0, 3.0, None]
+    assert shown("on_choice", reading="plain", **moved) == [None, None, None]
+    assert shown("on_reading", reading="finer", **moved) == [0.6, 3.0, None]
 
 
 def _answer_texts(answers: dict[Any, Any]) -> tuple[dict[str, str], Any]:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from bsig.explain.explainer import can_add_bias
 from bsig.explain.methods import CAM_METHODS, default_method, methods_of
+from bsig.explain.readings import READINGS
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
 from bsig.model.finer_grid import why_not_finer
 from bsig.ui.components.examples import bundled_examples, example_by_key
-from bsig.ui.links.view import BETWEEN_CLASSES, View
+from bsig.ui.links.view import BETWEEN_CLASSES, OWN_SETTING, SETTINGS, View
 from bsig.ui.workbench import Workbench
 
 
@@ -40,7 +41,7 @@ def possible_view(bench: Workbench, view: View) -> tuple[View, list[str]]:
         method=method,
         bias=bias,
     )
-    return _on_the_grid(bench, view, model, notes), notes
+    return _on_the_grid(bench, _with_settings(view, notes), model, notes), notes
 
 
 def _checkpoint(bench: Workbench, name: str, notes: list[str]) -> tuple[str, DualBranch]:
@@ -79,6 +80,20 @@ def _further(model: DualBranch, names: list[str], part: str, notes: list[str]) -
         if name and name not in model.class_names
     ]
     return BETWEEN_CLASSES.join(name for name in names if name in model.class_names)
+
+
+def _with_settings(view: View, notes: list[str]) -> View:
+    """The view with the checkpoint's own settings where the link's break the rule of its reading."""
+    settings = READINGS[view.reading].settings if view.reading else ()
+    for name, setting in zip(SETTINGS, settings, strict=False):
+        value = getattr(view, name)
+        if value != OWN_SETTING and not setting.holds(value):
+            notes.append(
+                f"The link's {name.replace('_', '-')} (={value:g}) must be {setting.kind_of_number} from "
+                f"{setting.low:g} to {setting.high:g} for the reading '{view.reading}'; the checkpoint's own is taken."
+            )
+            view = replace(view, **{name: OWN_SETTING})
+    return view
 
 
 def _on_the_grid(bench: Workbench, view: View, model: DualBranch, notes: list[str]) -> View:

@@ -35,6 +35,10 @@ LONGEST = 200
 """Letters of one value: class names are shorter, and a longer one is no name."""
 MOST_PAIRS = 60
 BETWEEN_CLASSES = "|"
+SETTINGS = ("strength", "second_setting", "third_setting")
+"""The parts that hold a reading's settings, in their order; no reading has more."""
+OWN_SETTING = -9.0
+"""Stands for the checkpoint's own setting of a reading; below the range of every one."""
 DECIMAL = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20})([eE][+-]?[0-9]{1,3})?")
 
 
@@ -47,7 +51,7 @@ class View:
         example: key of a bundled picture.
         class_name: in the link `class`; empty for the example's own, else the predicted one.
         reading: of the maps; empty for the checkpoint's own.
-        strength: the reading's first setting; -9 for the checkpoint's own.
+        strength, second_setting, third_setting: the reading's settings in their order; -9 for the checkpoint's own.
         other_class: in the link `other-class`: the class that "why A and not B" compares with.
         more_classes: in the link `more-classes`: further classes, with a bar between them.
         finer_grid: in the link `finer-grid`: maps of twice as many rows and columns, where the model has them.
@@ -69,7 +73,9 @@ class View:
     method: str = ""
     weights: str = "signed"
     reading: str = ""
-    strength: float = -9.0
+    strength: float = OWN_SETTING
+    second_setting: float = OWN_SETTING
+    third_setting: float = OWN_SETTING
     other_class: str = ""
     more_classes: str = ""
     finer_grid: bool = False
@@ -219,6 +225,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "weights": (_one_of(TREATMENTS), _listed(TREATMENTS)),
     "reading": (_one_of(("", *OF_ONE_CLASS)), _listed(OF_ONE_CLASS)),
     "strength": (_number(16.0), "a number from -16 to 16"),
+    "second_setting": (_number(63.0), "a number from -63 to 63"),
     "budget": (_whole(8, 1280), "a whole number from 8 to 1280"),
     "bias": (_yes_no, "yes or no"),
     "show": (_one_of(SHOWS), _listed(SHOWS)),
@@ -237,6 +244,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Any], str]] = {
     "step": (_whole(1, TOUR_STEPS), f"a whole number from 1 to {TOUR_STEPS}"),
 }
 _LIKE = {
+    "third_setting": "second_setting",
     "finer_grid": "bias",
     "grid": "bias",
     "contour": "bias",

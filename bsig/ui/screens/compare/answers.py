@@ -35,6 +35,7 @@ from bsig.model.finer_grid import finer_grid_hw, why_not_finer
 from bsig.ui.components.fields import Answers
 from bsig.ui.components.html import finding, heading, note, scale_bar
 from bsig.ui.components.inputs import png_file
+from bsig.ui.links.view import SETTINGS
 from bsig.ui.screens.compare.inputs import BUDGET, CompareInputs
 from bsig.ui.screens.compare.layout import CROP_SIZE, CompareLayout, MapRow, WhyRow
 from bsig.ui.screens.compare.rows import ClassRow, class_rows
@@ -194,7 +195,7 @@ def map_answers(
             choices=reading_choices(encoded.model, explanation), value=explanation.reading,
             info=READINGS[explanation.reading].sentence,
         ),
-        fields.strength: strength_slider(explanation),
+        **dict(zip(layout.setting_sliders, setting_sliders(explanation), strict=True)),
         **_why_answers(layout.why, encoded, explanation, inputs),
     }  # fmt: skip
     if inputs.show == "difference":
@@ -236,16 +237,17 @@ def _why_answers(row: WhyRow, encoded: EncodedImage, explanation: Explanation, i
     }
 
 
-def strength_slider(explanation: Explanation) -> Any:
-    """The slider of the reading's first setting, with its range; hidden where the reading has none."""
+def setting_sliders(explanation: Explanation) -> list[Any]:
+    """A slider for each of the reading's settings, with its range; those left over are hidden."""
     settings = READINGS[explanation.reading].settings
-    if not settings:
-        return gr.update(visible=False)
-    first = settings[0]
-    return gr.update(
-        visible=True, minimum=first.low, maximum=first.high, step=1 if first.is_whole else 0.05,
-        value=explanation.reading_settings[first.key], label=f"{first.key}: {first.title}",
-    )  # fmt: skip
+    shown = [
+        gr.update(
+            visible=True, minimum=setting.low, maximum=setting.high, step=setting.step,
+            value=explanation.reading_settings[setting.key], label=f"{setting.key}: {setting.title}",
+        )
+        for setting in settings
+    ]  # fmt: skip
+    return [*shown, *[gr.update(visible=False)] * (len(SETTINGS) - len(shown))]
 
 
 def _further_answers(

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from bsig.explain.methods import CAM_METHODS
 from bsig.ui.components.examples import example_by_key, example_of
-from bsig.ui.links.view import View, query_of
+from bsig.ui.links.view import SETTINGS, View, query_of
 from bsig.ui.screens.compare.inputs import CompareInputs
 
 MOST_VIEWS = 12
-SLIDERS = ("strength", "budget", "threshold", "opacity")
+SLIDERS = (*SETTINGS, "budget", "threshold", "opacity")
 """Values that pass through many on their way: a view that differs in these alone takes the place of the one before."""
 
 

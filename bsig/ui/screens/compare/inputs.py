@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bsig.explain.drawing.colours import View as MapView
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.readings import READINGS
-from bsig.ui.links.view import BETWEEN_CLASSES, View
+from bsig.ui.links.view import BETWEEN_CLASSES, OWN_SETTING, SETTINGS, View
 
-OWN_STRENGTH = -9.0
-"""Stands for the checkpoint's own setting of a reading; below the range of every one."""
 MOST_MORE = 2
 """Rows of maps below the two that are always there."""
 BUDGET = 64
@@ -28,7 +26,8 @@ class CompareInputs:
         image: path of the picture; None where there is none.
         class_name: None for the predicted class.
         reading: of the sigmoid branch's maps, a key of `READINGS`; empty for the checkpoint's own.
-        strength: the first setting of the reading; below every range for the checkpoint's own.
+        strength, second_setting, third_setting: the settings of the reading in their order; below every range for the
+            checkpoint's own.
         other_class: the class B of "why A and not B"; None for the runner-up.
         more_classes: further classes with a row of maps each; at most `MOST_MORE` count.
         finer_grid: maps of twice as many rows and columns, where the model has them.
@@ -43,6 +42,8 @@ class CompareInputs:
     weights: str
     reading: str
     strength: int | float
+    second_setting: int | float
+    third_setting: int | float
     other_class: str | None
     more_classes: Sequence[str]
     finer_grid: bool
@@ -75,10 +76,16 @@ class CompareInputs:
                 "more_classes": BETWEEN_CLASSES.join(self.more_classes)}  # fmt: skip
 
     def reading_settings(self, reading: str) -> dict[str, float]:
-        """The setting that the slider stands for, where the reading is the one that the slider was moved for."""
-        settings = READINGS[reading].settings
-        is_set = reading == self.reading and self.strength != OWN_STRENGTH
-        return {settings[0].key: self.strength} if settings and is_set else {}
+        """The settings that the sliders stand for, where the reading is the one that they were moved for."""
+        if reading != self.reading:
+            return {}
+        values = (getattr(self, name) for name in SETTINGS)
+        settings = zip(READINGS[reading].settings, values, strict=False)  # what is left over is hidden
+        return {setting.key: value for setting, value in settings if value != OWN_SETTING}
+
+    def with_own_settings(self) -> CompareInputs:
+        """The same with the checkpoint's own settings of the reading."""
+        return replace(self, strength=OWN_SETTING, second_setting=OWN_SETTING, third_setting=OWN_SETTING)
 
     def drawing(self) -> Drawing:
         """How the maps are drawn."""

@@ -14,8 +14,8 @@ from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.fields import Fields
 from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput
-from bsig.ui.links.view import SHOWS
-from bsig.ui.screens.compare.inputs import BUDGET, MOST_MORE, OWN_STRENGTH, CompareInputs
+from bsig.ui.links.view import OWN_SETTING, SETTINGS, SHOWS
+from bsig.ui.screens.compare.inputs import BUDGET, MOST_MORE, CompareInputs
 from bsig.ui.screens.compare.words import LOADING, TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
 from bsig.ui.workbench import Workbench
 
@@ -143,13 +143,18 @@ class CompareLayout:
     finer_count: gr.State
 
     @property
+    def setting_sliders(self) -> list[gr.Slider]:
+        """The sliders of the reading's settings, in their order."""
+        return [getattr(self.fields, name) for name in SETTINGS]
+
+    @property
     def answer_parts(self) -> list[Any]:
         """The parts that an explanation changes."""
         return [
             *(part for row in (self.class_row, self.contrast, *self.more) for part in row.components),
             *self.why.components, self.finetune, self.numbers, self.cells, self.single, self.wipe, self.wipe_at,
             self.maps, self.crop, self.note, self.fields.weights, self.fields.view, self.fields.budget,
-            self.fields.reading, self.fields.strength, self.sharpening,
+            self.fields.reading, *self.setting_sliders, self.sharpening,
         ]  # fmt: skip
 
     @property
@@ -358,10 +363,13 @@ def _settings(bench: Workbench) -> dict[str, Any]:
             False, label="Finer grid", elem_id="finer-grid",
             info="Twice as many rows and columns, in 2.5 times the time. Probabilities stay as they are.",
         ),
-        "strength": gr.Slider(
-            OWN_STRENGTH, 16, OWN_STRENGTH, step=0.05, label="Strength", visible=False, elem_id="strength",
-            info="How strongly the reading works; the checkpoint has a value of its own.",
-        ),
+        **{
+            name: gr.Slider(
+                OWN_SETTING, 16, OWN_SETTING, step=0.05, label="Strength", visible=False,
+                elem_id=name.replace("_", "-"), info="It starts with the checkpoint's own value." if at == 0 else None,
+            )
+            for at, name in enumerate(SETTINGS)
+        },
         "budget": gr.Slider(
             8, 1280, BUDGET, step=8, label="Score-CAM: strongest channels", visible=False, elem_id="budget",
             info="One run of the network each; 64 take some seconds.",

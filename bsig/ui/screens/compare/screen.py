@@ -31,7 +31,7 @@ from bsig.ui.screens.compare.answers import (
 )
 from bsig.ui.screens.compare.downloads import card_file, report_file, zip_file
 from bsig.ui.screens.compare.history import MOST_VIEWS, CompareView, earlier_titles, with_view
-from bsig.ui.screens.compare.inputs import OWN_STRENGTH, CompareInputs
+from bsig.ui.screens.compare.inputs import CompareInputs
 from bsig.ui.screens.compare.layout import CompareLayout, lay_out_compare
 from bsig.ui.screens.compare.words import example_reason
 from bsig.ui.screens.finetune.fields import starts
@@ -242,15 +242,15 @@ def _connect_choices(screen: CompareScreen) -> None:
 
     @in_words
     def on_reading(values: InputValues) -> Answers:
-        """The slider belongs to the reading before; the new one starts with its own setting."""
-        inputs = replace(fields.read(values), strength=OWN_STRENGTH)
+        """The sliders belong to the reading before; the new one starts with its own settings."""
+        inputs = fields.read(values).with_own_settings()
         encoded = encoded_of(bench, inputs)
         return map_answers(layout, encoded, explanation_of(encoded, inputs), inputs)
 
     @in_words
     def on_method(values: InputValues) -> Answers:
         """The reading goes back to the checkpoint's own: a method that allows only the plain one must not leave it."""
-        inputs = replace(fields.read(values), reading="", strength=OWN_STRENGTH)
+        inputs = replace(fields.read(values).with_own_settings(), reading="")
         encoded = encoded_of(bench, inputs)
         progress = gr.Progress() if inputs.method == "score-cam" else None
         return map_answers(layout, encoded, explanation_of(encoded, inputs, progress), inputs)
