@@ -40,7 +40,7 @@ BASELINES = ("centred", "features", "random-head", *BLIND_TITLES)
 
 def results_markdown(checkpoints: Sequence[Path]) -> str:
     """All tables of signed CAM as Markdown: a section for each checkpoint and data set."""
-    return "\n\n".join(_section(run) for folder in checkpoints for run in read_results(folder))
+    return "\n\n".join(section(run) for folder in checkpoints for run in read_results(folder))
 
 
 def main_table(run: Mapping[str, Any], columns: Sequence[str] = COLUMNS, rows: Sequence[str] = ROWS) -> str:
@@ -69,7 +69,8 @@ def _row(title: str, cells: Iterable[str]) -> str:
     return f"| {' | '.join([title, *cells])} |"
 
 
-def _section(run: Mapping[str, Any]) -> str:
+def section(run: Mapping[str, Any]) -> str:
+    """One run with its heading: the main table, what the branch adds, other readings, baselines."""
     table = table_of(run, "cam", "signed")
     tables = [
         f"## {run['checkpoint']} on {run['data']} ({run['split']})",

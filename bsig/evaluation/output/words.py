@@ -13,7 +13,7 @@ from bsig.explain.wording import signed, whole_percent
 BEYOND_WORDS = {
     "absent_area_at_own_70": "telling absent classes apart",
     "inside_auc": "places within one object (AUC)",
-    "cell_precision_own": "places within one object (cell precision)",
+    "cell_precision_own": "cells of one object over all pictures (cell precision)",
     "mosaic_quarter": "several objects in one picture, at equal area",
     "mosaic_precision": "several objects in one picture, all levels",
     "cell_precision": "both questions at once (class-aware precision)",

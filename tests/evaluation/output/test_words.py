@@ -153,9 +153,10 @@ def test_what_the_branch_adds_is_named_with_its_rival_and_nothing_is_called_noth
         cell_precision=(0.1, -0.1, 0.2),
     )  # fmt: skip
     assert beyond_untrained(results) == (
-        "Beyond the best untrained reading the trained branch adds +0.005 in places within one object (cell precision) "
-        "(against softmax, competition) and +0.020 in several objects in one picture, at equal area (against softmax, "
-        "competition); nothing in places within one object (AUC) and both questions at once (class-aware precision)."
+        "Beyond the best untrained reading the trained branch adds +0.005 in cells of one object over all pictures "
+        "(cell precision) (against softmax, competition) and +0.020 in several objects in one picture, at equal area "
+        "(against softmax, competition); nothing in places within one object (AUC) and both questions at once "
+        "(class-aware precision)."
     )
     assert beyond_untrained(beyond(inside_auc=(0.01, -0.01, 0.02))) == (
         "Beyond the best untrained reading the trained branch adds nothing in places within one object (AUC)."
