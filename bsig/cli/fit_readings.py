@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.cli.arguments.fits import FITTED_READINGS
 from bsig.cli.progress import ProgressLine
+from bsig.evaluation.config import names_from
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
@@ -18,13 +20,15 @@ from bsig.model.checkpoints.listing import checkpoint_path
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import record_readings
 from bsig.model.devices import chosen_device
-from bsig.training.closed_form.reading_settings import fitted_settings
+from bsig.training.closed_form.reading_settings import setting_fits
 from bsig.training.data_check import check_match, class_match
 from bsig.training.features.cache import show_grids
 from bsig.training.features.labels import label_tensor
 from bsig.training.processes import ALONE
 
 PICTURES = 500
+MOSAIC_SCORE = "class-aware precision in mosaics"
+SCORES = {"levelled": "balanced accuracy of zero", "finer": "precision within maps of mosaics"}
 
 
 @dataclass
@@ -44,6 +48,10 @@ def run_fit_readings(options: argparse.Namespace) -> None:
     Raises:
         InputError: the checkpoint or the data cannot be used, or no reading of the checkpoint has a setting to fit.
     """
+    readings = names_from(options.readings)
+    for key in readings:
+        if key not in FITTED_READINGS:
+            raise InputError(f"`--readings` (='{key[:60]}') must be among {', '.join(FITTED_READINGS)}.")
     if options.checkpoint.startswith("hf:"):
         raise InputError(f"`CHECKPOINT` (='{options.checkpoint}') must be a folder here, which can be written to.")
     folder = checkpoint_path(options.checkpoint, options.checkpoints)
@@ -60,14 +68,18 @@ def run_fit_readings(options: argparse.Namespace) -> None:
         raise InputError(f"none of the pictures of '{images.name}' can be read; choose others.")
     maps, present = zip(*(grids.pictures[position] for position in sorted(grids.pictures)), strict=True)
     features, labels = torch.stack(maps), label_tensor(present).to(maps[0].device)
-    settings = fitted_settings(model, features, labels)
-    if not settings:
+    fits = setting_fits(model, features, labels, readings)
+    if not fits:
         raise InputError(
-            f"checkpoint '{model.name}' has no setting to fit: it needs a trained branch and a head of average pool "
-            "and one linear layer."
+            f"checkpoint '{model.name}' has no setting to fit: it needs a trained branch, a head of average pool and "
+            "one linear layer, and pictures of two classes."
         )
-    record_readings(folder, settings)
-    values = ", ".join(
-        f"{reading}: {key} {value:g}" for reading, each in settings.items() for key, value in each.items()
+    record_readings(
+        folder, {**model.metadata.get("readings", {}), **{fit.reading: {fit.key: fit.value} for fit in fits}}
     )
-    print(f"{values}, fitted on {len(labels)} pictures of '{images.name}' ({images.split})")
+    for fit in fits:
+        print(
+            f"{fit.reading}: {fit.key} {fit.value:g}, {SCORES.get(fit.reading, MOSAIC_SCORE)} {fit.score:.3f}; "
+            f"{fit.default_score:.3f} at {fit.default:g}, the reading's own"
+        )
+    print(f"fitted on {len(labels)} pictures of '{images.name}' ({images.split})")

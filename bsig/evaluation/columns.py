@@ -18,23 +18,18 @@ random-head                     a head of random weights: the sanity check (Adeb
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from bsig.evaluation.gates import GATES, gates_of
 from bsig.explain.cams import Branch
+from bsig.explain.pooled_reading import PooledReading
 from bsig.explain.readings import (
     LINEAR_METHODS,
     READINGS,
-    ReadingInputs,
-    cell_logits_of,
-    dissimilar,
-    log_presence,
     settings_of,
     why_not_reading,
 )
@@ -67,51 +62,6 @@ UNTRAINED_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class ColumnReading:
-    """What a column makes of its maps: a reading that compares cells or classes, with its settings.
-
-    Attributes:
-        model: average pool + linear heads.
-        key: in `READINGS`.
-    """
-
-    model: DualBranch = field(repr=False)
-    key: str
-    settings: Mapping[str, float]
-
-    def maps(
-        self,
-        branch: Branch,
-        maps: Float[Tensor, "b m h w"],
-        features: Float[Tensor, "b k h w"],
-        classes: Int[Tensor, "b m"],
-    ) -> Float[Tensor, "b m h w"]:
-        """CAM's signed maps of `m` classes of each picture as the reading has them."""
-        model = self.model
-        inputs = ReadingInputs(
-            branch, maps, classes, model.softmax_logits(features), model.sigmoid_logits(features), cells=1,
-            cell_logits=partial(self._cell_logits, features), score_maps=partial(self._score_maps, branch, features),
-            log_presence=partial(log_presence, model),
-            rivals=partial(dissimilar, model.softmax_head.last_linear.weight.detach(), classes),
-            settings=self.settings,
-        )  # fmt: skip
-        return READINGS[self.key].read(inputs)
-
-    def _head(self, branch: Branch) -> ClassificationHead:
-        return self.model.sigmoid_head if branch == "sigmoid" else self.model.softmax_head
-
-    def _cell_logits(self, features: Float[Tensor, "b k h w"], branch: Branch) -> Float[Tensor, "b c h w"]:
-        return cell_logits_of(self._head(branch), features)
-
-    def _score_maps(
-        self, branch: Branch, features: Float[Tensor, "b k h w"], scores: Float[Tensor, "b m c"], with_bias: bool
-    ) -> Float[Tensor, "b m h w"]:
-        linear = self._head(branch).last_linear
-        maps = torch.einsum("bmk,bkhw->bmhw", scores @ linear.weight.detach(), features)
-        return maps + (scores @ linear.bias.detach())[:, :, None, None] if with_bias else maps
-
-
-@dataclass(frozen=True)
 class Column:
     """One way to get a map.
 
@@ -131,7 +81,7 @@ class Column:
     gate: str | None = None
     delta: float | None = None
     with_bias: bool = False
-    reading: ColumnReading | None = None
+    reading: PooledReading | None = None
 
     def fits(self, method: str, treatment: str) -> bool:
         """Whether the column stands in the table of a method and a treatment.
@@ -194,7 +144,7 @@ def _competing(model: DualBranch) -> list[Column]:
     if not model.softmax_head.cam_is_exact or model.num_classes < 2:
         return []
     title = f"softmax, competition {UNTRAINED_COMPETITION:g} between all classes"
-    reading = ColumnReading(model, "competition", {"mu": UNTRAINED_COMPETITION, "presence": 0.0, "cosine": 1.0})
+    reading = PooledReading(model, "competition", {"mu": UNTRAINED_COMPETITION, "presence": 0.0, "cosine": 1.0})
     return [Column("competition", title, model.softmax_head, "softmax", reading=reading)]
 
 
@@ -236,9 +186,9 @@ def _further(model: DualBranch, learned: str, readings: Sequence[str]) -> list[C
     ]
 
 
-def _reading(model: DualBranch, key: str) -> ColumnReading:
+def _reading(model: DualBranch, key: str) -> PooledReading:
     """A reading with the model's own settings."""
-    return ColumnReading(model, key, settings_of(model, key))
+    return PooledReading(model, key, settings_of(model, key))
 
 
 def _with_bias(model: DualBranch, learned: str) -> list[Column]:

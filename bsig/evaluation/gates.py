@@ -30,6 +30,10 @@ class Answers(NamedTuple):
     classes: Int[Tensor, "b m"]
 
 
+def _one(_model: DualBranch) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Gate:
     """One number and how it is put on a map.
@@ -38,6 +42,7 @@ class Gate:
         numbers: of the asked classes, (b, m).
         put_on: the maps (n, m, h, w) with the numbers (n, m, 1, 1) on them.
         is_in_logits: the number is in logits, as the map must be.
+        factor: what the map is multiplied by before.
         needs: the reading without which there is no such number; empty for none.
     """
 
@@ -46,6 +51,7 @@ class Gate:
     put_on: Callable[[Array, Array], Array]
     is_in_logits: bool = True
     needs: str = ""
+    factor: Callable[[DualBranch], float] = _one
 
 
 def times(maps: Float[Array, "n m h w"], numbers: Float[Array, "n m 1 1"]) -> Float[Array, "n m h w"]:
@@ -91,6 +97,10 @@ def _log_odds(answers: Answers) -> Tensor:
     return log_odds(answers.softmax_logits, answers.classes)
 
 
+def _spread(model: DualBranch) -> float:
+    return settings_of(model, "sigmoid-logit")["a"]
+
+
 def _sigmoid_logit(answers: Answers) -> Tensor:
     return answers.sigmoid_logits.gather(1, answers.classes)
 
@@ -102,7 +112,7 @@ GATES: dict[str, Gate] = {
         Gate("sigmoid", _sigmoid, times, is_in_logits=False),
         Gate("presence", _presence, times, is_in_logits=False, needs="levelled"),
         Gate("levelled", _levelled, plus, needs="levelled"),
-        Gate("sigmoid-logit", _sigmoid_logit, moved_to),
+        Gate("sigmoid-logit", _sigmoid_logit, moved_to, factor=_spread),
         Gate("log-odds", _log_odds, moved_to, needs="log-odds"),
         Gate("log-p", _log_probability, plus),
     )

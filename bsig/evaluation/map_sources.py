@@ -25,6 +25,7 @@ from bsig.evaluation.gates import GATES
 from bsig.explain.cams import class_scores_of, grad_cam_plus_plus_alpha, head_score, relative_drop
 from bsig.explain.methods import CAM_METHODS, CamMethod, clamps_weights, signed_map
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
 
 Array = np.ndarray
 MAPS_AT_ONCE = 64
@@ -127,7 +128,9 @@ def class_maps(
     return torch.cat(parts).unflatten(0, (count, classes))
 
 
-def gated(source: MapSource, gate: str | None, array: Callable[[str], Array]) -> Float[Array, "n m h w"]:
+def gated(
+    model: DualBranch, source: MapSource, gate: str | None, array: Callable[[str], Array]
+) -> Float[Array, "n m h w"]:
     """The maps of a source by its key, with the number `gate` on them where there is one.
 
     A number in logits is divided by the number of cells where the maps are in logits per cell.
@@ -137,6 +140,7 @@ def gated(source: MapSource, gate: str | None, array: Callable[[str], Array]) ->
         return maps
     numbers = array(f"gate {gate}")[:, :, None, None]
     is_per_cell = GATES[gate].is_in_logits and source.method.key != "cam"
+    maps = maps * np.float32(GATES[gate].factor(model))
     return GATES[gate].put_on(maps, numbers / (maps.shape[2] * maps.shape[3]) if is_per_cell else numbers)
 
 

@@ -134,7 +134,8 @@ class Tables:
 
     def _gated_maps(self, rows: Callable[[str], Array], key: str, gate: str | None) -> Float[Array, "n m h w"]:
         """The maps of a source, with the number `gate` on them where there is one."""
-        return gated(self._measurements.work.sources[key], gate, rows)
+        work = self._measurements.work
+        return gated(work.model, work.sources[key], gate, rows)
 
     def _precision(self, maps: Float[Array, "n m h w"], absent: int) -> Values:
         """Class-aware precision with absent classes, with siblings and without either."""

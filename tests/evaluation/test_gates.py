@@ -38,7 +38,7 @@ def column_maps(encoded: EncodedImage, key: str, method: str = "cam") -> np.ndar
     )  # fmt: skip
     arrays = {f"gate {gate.key}": gate.numbers(answers).numpy() for gate in gates_of(model)}
     arrays[f"maps {source.key}"] = class_maps(source, encoded.features, CLASSES).detach().numpy()
-    return gated(source, request.columns[key].gate, arrays.__getitem__)[0]
+    return gated(model, source, request.columns[key].gate, arrays.__getitem__)[0]
 
 
 @pytest.mark.parametrize("column", READING_OF_COLUMN)
@@ -46,6 +46,13 @@ def test_a_level_column_is_its_reading(encoded: EncodedImage, column: str) -> No
     branch, reading = READING_OF_COLUMN[column]
     for one_map, index in zip(column_maps(encoded, column), CLASSES[0].tolist(), strict=True):
         assert_close(one_map, encoded.explain(index, reading=reading).evidence(branch).map, FLOAT32)
+
+
+def test_the_spread_that_a_checkpoint_was_given_is_the_columns_too(
+    encoded: EncodedImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(encoded.model.metadata, "readings", {"sigmoid-logit": {"a": 0.4}})
+    test_a_level_column_is_its_reading(encoded, "centred*sigmoid-logit")
 
 
 def test_grad_cam_of_a_pool_and_linear_head_is_gated_in_the_unit_of_cam(encoded: EncodedImage) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from bsig.cli.arguments.shared import DATA_HELP, add_checkpoints_folder_argument, add_device_argument
 from bsig.inputs.datasets.split_names import split_argument
 
+FITTED_READINGS = ("levelled", "sigmoid-logit", "competition", "finer")
+
 
 def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `calibrate`."""
@@ -17,6 +19,12 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 def add_fit_readings_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `fit-readings`."""
     _add_arguments(parser, "labelled pictures; never those measured on")
+    parser.add_argument(
+        "--readings",
+        default=FITTED_READINGS[0],
+        help=f"whose settings: {', '.join(FITTED_READINGS)}, with commas (default: %(default)s); those but the first "
+        "are fitted on mosaics and may cost the order of places in one object, so run `evaluate` before and after",
+    )
 
 
 def _add_arguments(parser: argparse.ArgumentParser, pictures: str) -> None:

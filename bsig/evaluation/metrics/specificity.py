@@ -27,6 +27,7 @@ from jaxtyping import Float
 
 from bsig.evaluation.metrics.intervals import Values, means_over, ratio_over
 from bsig.evaluation.metrics.regions import covered_by_boxes, inside_auc, region_scores
+from bsig.explain.diagnostics.average_precision import average_precision
 from bsig.inputs.errors import InputError
 
 Array = np.ndarray
@@ -212,18 +213,8 @@ def class_aware_precision(
         precision = np.where(every > 0, right / every, 0)
         gained = -np.diff(right, axis=1, append=0) / total[:, None]
     values = (precision * gained).sum(axis=1)
-    values[0] = _average_precision(maps.ravel(), is_right.ravel())
+    values[0] = average_precision(maps.ravel(), is_right.ravel())
     return values
-
-
-def _average_precision(values: Array, is_right: Array) -> float:
-    """The average precision of all cells, level by level; cells of equal value are one level."""
-    order = np.argsort(-values, kind="stable")
-    last_of_level = np.flatnonzero(np.diff(values[order], append=-np.inf))
-    right = is_right[order].cumsum(dtype=np.float64)[last_of_level]
-    if right[-1] == 0:
-        return math.nan
-    return float((right / (last_of_level + 1) * np.diff(right, prepend=0)).sum() / right[-1])
 
 
 def own_cells(coverage: Float[Array, "n h w"], classes: int) -> Float[Array, "n m h w"]:

@@ -44,7 +44,7 @@ def drop_arrays(
     whole = work.model.softmax_logits(features).softmax(dim=1).gather(1, labels)[:, 0]
     answers = {}
     for (key, gate), source in work.drop_sources.items():
-        maps = gated(source, gate, lambda name: arrays[name])[rows, 0]
+        maps = gated(work.model, source, gate, lambda name: arrays[name])[rows, 0]
         scores = np.full((len(positions), 2), np.nan)
         if len(rows):
             masked = work.model.fast_features(masked_by(inputs, torch.from_numpy(maps).to(inputs)))

@@ -92,7 +92,7 @@ def _with_settings(view: View, notes: list[str]) -> View:
                 f"The link's {name.replace('_', '-')} (={value:g}) must be {setting.kind_of_number} from "
                 f"{setting.low:g} to {setting.high:g} for the reading '{view.reading}'; the checkpoint's own is taken."
             )
-            view = replace(view, **{name: OWN_SETTING})
+            view = replace(view, **{name: OWN_SETTING})  # type: ignore[arg-type]
     return view
 
 

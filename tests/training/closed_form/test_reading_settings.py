@@ -9,15 +9,27 @@ import numpy as np
 import pytest
 import reference
 import torch
+from tolerances import FLOAT32, IDENTITY, assert_close
 from torch import Tensor, nn
 
+from bsig.evaluation.metrics.specificity import class_aware_precision
+from bsig.explain.pooled_reading import PooledReading
 from bsig.explain.readings import settings_of
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import PooledLinearHead
-from bsig.training.closed_form.reading_settings import LAMBDAS, asked_classes, fitted_settings, shares_above_zero
+from bsig.training.closed_form.reading_settings import (
+    LAMBDAS,
+    VALUES,
+    asked_classes,
+    fitted_settings,
+    mosaic_precision,
+    mosaics_of_two,
+    setting_fits,
+    shares_above_zero,
+)
 from bsig.training.features.labels import NO_CLASS
 
 CLASSES = 6
@@ -92,6 +104,58 @@ def test_what_is_fitted_becomes_the_default() -> None:
     assert settings_of(model, "levelled") == model.metadata["readings"]["levelled"]
 
 
-def test_an_untrained_branch_is_given_nothing() -> None:
+def test_an_untrained_branch_is_given_nothing_that_needs_its_presence() -> None:
     model = model_of(60.0)
-    assert fitted_settings(DualBranch(model.classifier()), *pictures()) == {}
+    untrained = DualBranch(model.classifier())
+    assert set(fitted_settings(untrained, *pictures())) == {"sigmoid-logit", "finer"}
+    assert fitted_settings(untrained, *pictures(), readings=["levelled"]) == {}
+
+
+def test_mosaic_precision_is_the_loop_and_knows_no_level_within_maps() -> None:
+    maps = np.random.default_rng(0).normal(size=(3, 2, 2, 6))
+    is_right = np.zeros_like(maps)
+    is_right[:, 0, :, :3] = 1
+    pooled = reference.cell_average_precision(maps, is_right)
+    assert_close(mosaic_precision(maps, within_maps=False), pooled, IDENTITY)
+    within = np.mean([
+        reference.cell_average_precision(maps[at : at + 1, :1], is_right[at : at + 1, :1]) for at in range(3)
+    ])  # fmt: skip
+    assert_close(mosaic_precision(maps, within_maps=True), within, IDENTITY)
+    moved = maps + np.arange(3.0)[:, None, None, None]
+    assert_close(mosaic_precision(moved, within_maps=True), within, IDENTITY)
+    assert abs(mosaic_precision(moved, within_maps=False) - pooled) > 0.01
+
+
+def test_a_picture_stands_beside_one_of_the_class_most_like_its_own() -> None:
+    """Rows of the classes 2 and 4 are made alike; a picture of several classes has no place by construction."""
+    model = model_of(60.0)
+    with torch.no_grad():
+        model.softmax_head.last_linear.weight[4, 2] = 3.0
+    labels = torch.tensor([[2, NO_CLASS], [4, NO_CLASS], [4, NO_CLASS], [0, NO_CLASS], [2, 4], [2, NO_CLASS]])
+    mosaics = dict(mosaics_of_two(model, labels))
+    assert set(mosaics) == {0, 1, 2, 3, 5}
+    assert (mosaics[0], mosaics[5]) == (1, 2)  # the pictures of class 4 take turns
+    assert (mosaics[1], mosaics[2]) == (0, 5)
+    assert mosaics_of_two(model, torch.tensor([3, 3])) == []
+
+
+def test_each_setting_is_the_best_that_was_tried_by_evaluates_own_score() -> None:
+    model, (features, labels) = model_of(3.0), pictures()
+    fits = {(fit.reading, fit.key): fit for fit in setting_fits(model, features, labels)}
+    assert set(fits) == set(VALUES)
+    mosaics = torch.tensor(mosaics_of_two(model, labels))
+    mosaic = torch.cat([features[mosaics[:, 0]], features[mosaics[:, 1]]], dim=3)
+    classes = asked_classes(labels[mosaics], CLASSES)
+    plain = torch.einsum("bmk,bkhw->bmhw", model.sigmoid_head.last_linear.weight[classes], mosaic)
+    for reading, key in (("sigmoid-logit", "a"), ("competition", "mu")):
+        scores = []
+        for value in VALUES[reading, key]:
+            settings = settings_of(model, reading, {key: value})
+            maps = PooledReading(model, reading, settings).maps("sigmoid", plain, mosaic, classes).detach().numpy()
+            is_right = np.zeros(maps.shape)
+            is_right[:, 0, :, :3] = 1
+            scores.append(float(class_aware_precision(maps, is_right, np.ones((1, len(maps))))[0]))
+        fit = fits[reading, key]
+        assert fit.value == VALUES[reading, key][int(np.argmax(scores))]
+        assert_close(fit.score, max(scores), FLOAT32)
+        assert_close(fit.default_score, scores[VALUES[reading, key].index(fit.default)], FLOAT32)
