@@ -231,22 +231,19 @@ def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
     assert "Levelled by presence" in (tmp_path / "own" / "report.html").read_text()
 
 
-def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    encoded = Explainer(load_checkpoint()).encode(CAT)
-    command = ["explain", str(CAT), "--class", "golf ball"]
-    questions = {
-        "--reading levelled --reading-settings lambda=2": {"reading": "levelled", "reading_settings": {"lambda": 2}},
-        "--reading pairwise --other-class tabby": {"reading": "pairwise", "other_class": "tabby"},
-    }
-    for number, (words, question) in enumerate(questions.items()):
-        folder = tmp_path / str(number)
-        assert main([*command, *words.split(), "--bundle", "--out", str(folder)]) == 0
+def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(tmp_path: Path) -> None:
+    model = load_checkpoint()
+    encoded = Explainer(model).encode(CAT)
+    options = ["explain", str(CAT), "--class", "golf ball", "--out", str(tmp_path)]
+    for words, question in {
+        "--reading-settings lambda=2": {"reading": "levelled", "reading_settings": {"lambda": 2}},
+        "--reading pairwise --other-class tabby --bundle": {"reading": "pairwise", "other_class": "tabby"},
+    }.items():
+        assert main([*options, *words.split()]) == 0
         expected = encoded.explain("golf ball", **question).sigmoid.map
-        assert np.abs(np.load(folder / "sigmoid.npy") - expected).max() < 1e-5
-        assert main(["check-bundle", str(folder)]) == 0
-    answer = json.loads((tmp_path / "1" / "explanation.json").read_text())
+        assert np.abs(np.load(tmp_path / "sigmoid.npy") - expected).max() < 1e-5
+    assert [row.agrees for row in manifest.check_bundle(tmp_path, lambda _name: model)] == [True]
+    answer = json.loads((tmp_path / "explanation.json").read_text())
     assert answer["other_name"] == "tabby"
     assert answer["reading_text"].startswith("Both maps: Why golf ball and not tabby.")
 
