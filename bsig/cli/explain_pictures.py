@@ -24,7 +24,7 @@ from bsig.explain.output.table import ExplanationTable
 from bsig.explain.readings import comparison_readings
 from bsig.explain.setting_text import reading_settings_from
 from bsig.explain.verdict import finding
-from bsig.explain.wording import whole_percent
+from bsig.explain.wording import reading_text, whole_percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_whole
 from bsig.inputs.picture_files import PictureFile, PictureFiles
@@ -114,6 +114,8 @@ class ExplainedPictures:
     def _print_single(self, explanation: Explanation) -> None:
         if not self.options.json:
             print(finding(explanation))
+            if self.options.reading:
+                print(reading_text(explanation))
             print(crop_words(explanation))
 
     def close(self) -> None:

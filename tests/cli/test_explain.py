@@ -231,7 +231,9 @@ def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
     assert "Levelled by presence" in (tmp_path / "own" / "report.html").read_text()
 
 
-def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(tmp_path: Path) -> None:
+def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = load_checkpoint()
     encoded = Explainer(model).encode(CAT)
     options = ["explain", str(CAT), "--class", "golf ball", "--out", str(tmp_path)]
@@ -242,6 +244,7 @@ def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(tmp_pat
         assert main([*options, *words.split()]) == 0
         expected = encoded.explain("golf ball", **question).sigmoid.map
         assert np.abs(np.load(tmp_path / "sigmoid.npy") - expected).max() < 1e-5
+    assert "\nBoth maps: Why golf ball and not tabby. Positive where" in capsys.readouterr().out
     assert [row.agrees for row in manifest.check_bundle(tmp_path, lambda _name: model)] == [True]
     answer = json.loads((tmp_path / "explanation.json").read_text())
     assert answer["other_name"] == "tabby"

@@ -316,3 +316,20 @@ def test_every_row_says_which_question_it_answers_and_what_the_branch_adds(
         metrics = table["columns"][column]["metrics"]
         assert_close(metrics["cell_precision_siblings"]["value"], metrics["cell_precision"]["value"], IDENTITY)
         assert metrics["cell_precision"]["value"] <= metrics["cell_precision_own"]["value"]
+
+
+def test_readings_that_are_asked_for_are_columns_of_signed_cam_and_change_no_other(
+    colours: DualBranch, squares: LabelledImages
+) -> None:
+    config = EvaluationConfig(weights=("signed", "nonnegative"), mosaics=0, resamples=5)
+    plain, further = (
+        evaluate(colours, squares, replace(config, readings=keys)) for keys in ((), ("finer", "cell-log-odds"))
+    )
+    columns = [table["columns"] for table in further["tables"]]
+    names = {f"{branch}-{key}" for branch in ("softmax", "sigmoid") for key in ("finer", "cell-log-odds")}
+    assert names <= set(columns[0])
+    assert not names & set(columns[1])
+    for before, after in zip((table["columns"] for table in plain["tables"]), columns, strict=True):
+        assert before == {key: column for key, column in after.items() if key not in names}
+    assert columns[0]["softmax-finer"]["title"] == "softmax, Finer-CAM"
+    assert further["settings"]["readings"] == ["finer", "cell-log-odds"]
