@@ -9,6 +9,8 @@ from bsig.explain.readings import READINGS
 
 MINUS = "−"
 """The typographic minus: as wide as a plus, and no line break behind it."""
+VISIBLE_CHANGE = 0.05
+"""Of a probability, from which a shift is said to show."""
 
 
 def percent(share: float) -> str:
@@ -28,9 +30,35 @@ def whole_percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def share_percent(share: float) -> str:
+    """A share that can be 0 or 1, as exact as a probability: '0 %', 'under 0.1 %', '49 %', 'over 99.9 %', '100 %'."""
+    return whole_percent(share) if share in (0, 1) else percent(share)
+
+
 def small_percent(share: float) -> str:
-    """A share that is usually far below one per cent, with two digits: '0.0034 %'."""
-    return f"{100 * share:.2g} %"
+    """A share that is usually far below one per cent, with two digits and without an exponent: '0.0034 %', '100 %'."""
+    decimals = 0 if share == 0 else max(0, 1 - math.floor(math.log10(100 * share)))
+    text = f"{100 * share:.{decimals}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def as_long_as(ratio: float) -> str:
+    """A length beside another one: '0.4 % as long as', '56 % as long as', 'as long as', '2.1 times as long as'."""
+    if 0.995 <= ratio < 1.05:
+        return "as long as"
+    if ratio < 1:
+        return f"{share_percent(ratio)} as long as"
+    return f"{ratio:.1f} times as long as" if ratio < 9.95 else f"{ratio:,.0f} times as long as"
+
+
+def change_text(before: str, after: str, moves: str = "goes", stays: str = "stays") -> str:
+    """What becomes of a number, from its words before and after; two that read the same are one number.
+
+    'goes from 49 % to 12 %', 'stays at 49 %', 'stays under 0.1 %'.
+    """
+    if before != after:
+        return f"{moves} from {before} to {after}"
+    return f"{stays} {before}" if before.startswith(("under ", "over ")) else f"{stays} at {before}"
 
 
 def area_text(evidence: Evidence) -> str:
@@ -84,7 +112,7 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "none here"
     if unit.startswith("share of "):
-        return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
+        return f"{share_percent(value)} of {unit.removeprefix('share of ')}"
     if unit in ("correlation", "IoU"):
         return f"{value:.2f} {unit}".replace("-", MINUS)
     return f"{number_text(value, signed=False)} {unit}"
