@@ -20,7 +20,8 @@ from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shar
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
-from bsig.explain.wording import area_text, percent, tiny_percent
+from bsig.explain.verdict import part_of
+from bsig.explain.wording import change_text, percent, tiny_percent
 from bsig.ui.components import html
 from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
@@ -45,6 +46,10 @@ SHOWN: dict[Branch, tuple[str, str]] = {
 }
 PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour-picture-{}-sigmoid"}
 DRAG_ID = "tour-drag-{}"
+SURE, DENIED = 0.5, 0.1
+"""Softmax probabilities: from the first the model is called sure of a class, below the second it denies it."""
+NEARLY_ALL = 0.9
+"""The share of a picture from which a heatmap does not say where."""
 NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so its heatmap cannot be dragged."
 
 
@@ -82,11 +87,34 @@ def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     softmax = explanation.softmax
     return StepAnswer(
         explanation,
-        (
-            f"The model gives '{explanation.class_name}' {percent(softmax.probability)}, and its heatmap (CAM) lights "
-            f"up on {area_text(softmax)} of the picture.",
-            "It looks right, so one trusts it. The next steps ask it questions whose answer is known.",
-        ),
+        trust_sentences(explanation.class_name, softmax.probability, softmax.positive_area),
+    )
+
+
+def trust_sentences(name: str, probability: float, area: float) -> tuple[str, str]:
+    """What softmax says of a likely class, and whether its heatmap looks like it.
+
+    Args:
+        name: of the class.
+        probability: of softmax.
+        area: share of the softmax map's cells above zero, 0 to 1.
+    """
+    place = f"on {part_of(area)} of the picture" if area else "nowhere"
+    is_sure, is_everywhere = probability >= SURE, area >= NEARLY_ALL
+    if not area:
+        judgement = "An empty heatmap beside a sure model: " if is_sure else "The model doubts it and shows nothing: "
+        judgement += "one cannot tell what it looked at."
+    elif is_sure and is_everywhere:
+        judgement = "A heatmap of nearly everything does not say where, though the model is sure."
+    elif is_sure:
+        judgement = "The model is sure and its heatmap has a place, so one trusts it."
+    elif is_everywhere:
+        judgement = "The model doubts it, yet its heatmap claims nearly everything: one should not trust it."
+    else:
+        judgement = "The model doubts it, yet its heatmap has a place as that of a sure model would."
+    return (
+        f"Softmax gives '{name}' {percent(probability)}, and its heatmap (CAM) lights up {place}.",
+        f"{judgement} The next steps ask it questions whose answer is known.",
     )
 
 
@@ -96,12 +124,35 @@ def absent_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     softmax, sigmoid = explanation.softmax, explanation.sigmoid
     return StepAnswer(
         explanation,
-        (
-            f"There is no {choice} in this picture, and the model knows it: {percent(softmax.probability)}.",
-            f"The softmax heatmap still claims evidence for '{choice}' on {area_text(softmax)} of the picture, because "
-            f"softmax leaves open where zero lies; the sigmoid branch claims {area_text(sigmoid)}.",
-        ),
+        absence_sentences(choice, softmax.probability, softmax.positive_area, sigmoid.positive_area),
     )
+
+
+def absence_sentences(name: str, probability: float, softmax: float, sigmoid: float) -> tuple[str, str]:
+    """What softmax says of a class that is not there, and how much of the picture each branch's map claims for it.
+
+    Args:
+        name: of the class.
+        probability: of softmax.
+        softmax, sigmoid: share of the branch's cells above zero, 0 to 1.
+    """
+    knows = "and the model knows it:" if probability < DENIED else "yet softmax gives it"
+    areas = part_of(softmax), part_of(sigmoid)
+    if not softmax and not sigmoid:
+        claim = f"Neither heatmap claims any evidence for '{name}'."
+    elif areas[0] == areas[1]:
+        claim = f"Both heatmaps claim evidence for '{name}' on {areas[0]} of the picture."
+    elif sigmoid < softmax:
+        claim = (
+            f"The softmax heatmap still claims evidence for '{name}' on {areas[0]} of the picture, because softmax "
+            f"leaves open where zero lies; the sigmoid branch claims {areas[1]}."
+        )
+    else:
+        claim = (
+            f"The sigmoid branch claims evidence for '{name}' on {areas[1]} of the picture, more than softmax "
+            f"({areas[0]}): here its heatmap is the worse one."
+        )
+    return f"There is no {name} in this picture, {knows} {percent(probability)}.", claim
 
 
 def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
@@ -109,15 +160,16 @@ def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
     index = encoded.predicted_index
     place = CORNER if choice == AS_IT_IS else choice
     picture = shifted_picture(encoded, index, "cam", ShiftRequest("paint", place))
+    change = picture.largest_change("softmax")
+    bound = f" by more than {tiny_percent(change)}" if change else ""
     side = picture.before if choice == AS_IT_IS else picture.after
     return StepAnswer(
         picture.before,
         (
             f"Drag the heatmap of '{side.class_name}' wherever you like: one vector, added to the weights of every "
             "class, puts it there.",
-            f"It is the same classifier. With the heatmap at '{place}' none of its {encoded.model.num_classes} "
-            f"probabilities changes by more than {tiny_percent(picture.largest_change('softmax'))}, so nothing tells "
-            "you which heatmap is the honest one.",
+            f"It is the same classifier. Under the shift '{place}' none of its {encoded.model.num_classes} "
+            f"probabilities changes{bound}, so nothing tells you which heatmap is the honest one.",
         ),
         (map_drag(encoded, index), side.softmax.map),
     )
@@ -133,9 +185,8 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
         explanation,
         (
             f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
-            "own, so the probabilities move with it. The vector "
-            f"that took the softmax heatmap to '{CORNER}' takes '{picture.before.class_name}' from {percent(before)} "
-            f"to {percent(after)}.",
+            f"own, so the probabilities move with it. Under the vector that took the softmax heatmap to '{CORNER}', "
+            f"'{picture.before.class_name}' {change_text(percent(before), percent(after))}.",
             "No logit shift moves it unseen, since each class has its own probability: one that keeps the map's mean "
             "does not show on this picture, but it does on others.",
         ),
@@ -144,7 +195,7 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
 
 
 STEPS: tuple[TourStep, ...] = (
-    TourStep("Trust", "A heatmap you would trust", "Explain the", LIKELIEST, present_class),
+    TourStep("Trust", "Would you trust this heatmap?", "Explain the", LIKELIEST, present_class),
     TourStep("Ask", "Ask for what is not there", "Ask for", ABSENT, absent_class),
     TourStep("Drag", "Drag the heatmap; the classifier stays the same", "Put it", PLACES, softmax_drag, True),
     TourStep(

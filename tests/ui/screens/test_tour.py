@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components.examples import example_by_key
 from bsig.ui.links.view import TOUR_STEPS
-from bsig.ui.screens.tour import AS_IT_IS, PICTURE, STEPS, TourStep
+from bsig.ui.screens.tour import AS_IT_IS, PICTURE, STEPS, TourStep, absence_sentences, trust_sentences
 
 # What links of before this tour say of step and choice.
 OLD_CHOICES = [
@@ -57,3 +58,31 @@ def test_the_sigmoid_drag_is_of_the_class_that_is_asked_for(encoded: EncodedImag
         assert drag
         assert (drag[0].branch, drag[0].class_name) == ("sigmoid", name)
         assert name in drag[0].class_names
+
+
+PROBABILITIES = (0.0, 0.008, 0.0999, 0.1, 0.499, 0.5, 0.953, 1.0)
+AREAS = (0.0, 0.02, 0.163, 0.161, 0.5, 0.89, 0.9, 1.0)
+
+
+def test_trust_follows_probability_and_area() -> None:
+    for probability, area in itertools.product(PROBABILITIES, AREAS):
+        text = " ".join(trust_sentences("cup", probability, area))
+        is_sure = probability >= 0.5
+        assert ("so one trusts it" in text) == (is_sure and 0 < area < 0.9)
+        assert ("The model doubts it" in text) == (not is_sure)
+        assert ("lights up nowhere" in text) == (area == 0)
+        assert ("nearly everything" in text) == (area >= 0.9)
+        assert ("should not trust" in text) <= (not is_sure and area >= 0.9)
+    assert "consomme' 0.8 %, and its heatmap (CAM) lights up on all" in trust_sentences("consomme", 0.008, 1.0)[0]
+
+
+def test_what_is_claimed_for_an_absent_class_follows_both_areas() -> None:
+    for probability, softmax, sigmoid in itertools.product(PROBABILITIES, AREAS, AREAS):
+        known, claim = absence_sentences("cup", probability, softmax, sigmoid)
+        assert ("the model knows it" in known) == (probability < 0.1)
+        assert ("still claims" in claim) <= (softmax > sigmoid)
+        assert ("more than softmax" in claim) <= (sigmoid > softmax)
+        assert ("Neither" in claim) == (softmax == sigmoid == 0)
+        areas = re.findall(r"on (.+?) of the picture|claims (?!evidence|any)(.+?)\.|softmax \((.+?)\)", claim)
+        texts = [next(filter(None, groups)) for groups in areas]
+        assert len(texts) == len(set(texts))
