@@ -41,7 +41,7 @@ from bsig.explain.diagnostics.sign_collapse import (
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, cam_method, default_method
-from bsig.explain.wording import number_text, percent
+from bsig.explain.wording import VISIBLE_CHANGE, change_text, number_text, percent, share_percent
 from bsig.inputs.errors import InputError
 
 CURVE_STEPS = 61
@@ -178,9 +178,14 @@ def finding(report: CollapseReport) -> str:
     if losses + gains == 0:
         return f"No channel changes sign between the branches: all {total:,} say the same of '{name}' in both."
     verb = "changes" if losses + gains == 1 else "change"
-    flips = f"{losses + gains:,} of {total:,} channels ({percent((losses + gains) / total)}) {verb} sign"
+    flips = f"{losses + gains:,} of {total:,} channels ({share_percent((losses + gains) / total)}) {verb} sign"
     share = flipped_share(report)
-    weight = "" if share is None else f" They hold {percent(share)} of the evidence on this picture: {_verdict(share)}."
+    subject = "It holds" if losses + gains == 1 else "They hold"
+    weight = (
+        ""
+        if share is None
+        else f" {subject} {share_percent(share)} of the evidence on this picture: {_verdict(share)}."
+    )
     return f"{flips}: {_sides(losses, gains, name)}.{weight}"
 
 
@@ -210,7 +215,15 @@ def fragility(report: CollapseReport) -> str:
     return (
         f"Take {number_text(head_delta, signed=False)} from every softmax weight{own_unit} and half of the heatmap's "
         f"positive evidence is gone, while softmax still gives the class {percent(softmax)}: no accuracy figure would "
-        f"tell. In the sigmoid branch the same step shows: {percent(sigmoid)} becomes {percent(after['sigmoid'][0])}."
+        f"tell. {sigmoid_step(sigmoid, after['sigmoid'][0])}"
+    )
+
+
+def sigmoid_step(before: float, after: float) -> str:
+    """What the step that halves the softmax heatmap does to the sigmoid branch's probability of the class."""
+    effect = "shows" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows on this picture"
+    return (
+        f"In the sigmoid branch the same step {effect}: its probability {change_text(percent(before), percent(after))}."
     )
 
 

@@ -25,7 +25,7 @@ from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.collapse import SIDES, channel_thumbnails, split_limit, split_pictures
 from bsig.explain.drawing.comparison import BRANCHES, Drawing
 from bsig.explain.methods import CAM_METHODS
-from bsig.explain.wording import percent, quantity
+from bsig.explain.wording import percent, quantity, share_percent
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.figure import figure
@@ -285,7 +285,7 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
         quadrant = report.quadrants[key]
         share = quadrant.evidence_share
         count_text = f"{quadrant.count:,} {'channel' if quadrant.count == 1 else 'channels'}"
-        share_text = "" if share is None else f"<br>{percent(share) if share else 'none'} of evidence"
+        share_text = "" if share is None else f"<br>{share_percent(share) if share else 'none'} of evidence"
         labels.append(f"<b>{title}</b><br>{count_text}{share_text}")
     return labels
 

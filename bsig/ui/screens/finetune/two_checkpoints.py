@@ -165,10 +165,10 @@ def two_words(two: BeforeAndAfter) -> html.Html:
             exact = f"softmax probabilities differ by up to {two.softmax_change:.0e}"
         change_words = f"{two.softmax_change:.3e}"
         small = html.element("small", f"Of {two.classes} classes {exact}.", data_softmax_change=change_words)
-    sentence = (
-        f"Sigmoid branch on '{two.before.class_name}': {_evidence_words(two.before.sigmoid)} with "
-        f"{two.before.checkpoint}, {_evidence_words(two.after.sigmoid)} with {two.after.checkpoint}.{change}"
-    )
+    before, after = (_evidence_words(each.sigmoid) for each in (two.before, two.after))
+    names = two.before.checkpoint, two.after.checkpoint
+    both = f"with {names[0]}, {after} with {names[1]}" if before != after else f"with both {names[0]} and {names[1]}"
+    sentence = f"Sigmoid branch on '{two.before.class_name}': {before} {both}.{change}"
     return html.finding(html.joined(sentence, small))
 
 
