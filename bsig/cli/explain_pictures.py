@@ -24,6 +24,7 @@ from bsig.explain.output.table import ExplanationTable
 from bsig.explain.readings import comparison_readings
 from bsig.explain.verdict import finding
 from bsig.explain.wording import whole_percent
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_whole
 from bsig.inputs.picture_files import PictureFile, PictureFiles
@@ -155,7 +156,10 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
     is_single = len(files.pictures) == len(indices) == 1
     output = ExplainedPictures(options, model, indices, is_single, left_out=list(files.left_out))
     if files.skipped:
-        print(f"skipped {files.skipped} files that are no pictures", file=sys.stderr)
+        print(
+            f"skipped {counted(files.skipped, 'file that is no picture', 'files that are no pictures')}",
+            file=sys.stderr,
+        )
     progress = ProgressLine("pictures") if len(files.pictures) > 1 else None
     for count, (encoded, picture) in enumerate(_encoded(model, files, output), start=1):
         output.add(encoded.finer_grid() if options.finer_grid else encoded, picture)

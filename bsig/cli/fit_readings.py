@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bsig.cli.progress import ProgressLine
+from bsig.inputs.counts import counted
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
@@ -70,4 +71,4 @@ def run_fit_readings(options: argparse.Namespace) -> None:
     values = ", ".join(
         f"{reading}: {key} {value:g}" for reading, each in settings.items() for key, value in each.items()
     )
-    print(f"{values}, fitted on {len(labels)} pictures of '{images.name}' ({images.split})")
+    print(f"{values}, fitted on {counted(len(labels), 'picture')} of '{images.name}' ({images.split})")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import hub_folder
 from bsig.model.backbones import (
@@ -182,8 +183,8 @@ def _published_classifier(backbone: str, options: BackboneOptions, device: str, 
     if settings.class_names is not None:
         if len(settings.class_names) != len(classifier.class_names):
             raise InputError(
-                f"`class_names` holds {len(settings.class_names)} names, the network has "
-                f"{len(classifier.class_names)} classes."
+                f"`class_names` holds {counted(len(settings.class_names), 'name')}, the network has "
+                f"{counted_classes(len(classifier.class_names))}."
             )
         classifier = replace(classifier, class_names=settings.class_names, class_ids=settings.class_names)
     return classifier

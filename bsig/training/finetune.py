@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bsig.inputs.counts import none_of
 from bsig.inputs.datasets.classes import ClassMatch, first_names, plain_names
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
@@ -165,8 +166,9 @@ def encoded_data(
         images, held_out = images.renamed(class_map), held_out.renamed(class_map) if held_out else None
     match = class_match(images, start, new_head=new_head, class_map=class_map)
     if not match.index_of:
+        none = none_of(len(match.unmatched), "class", "classes")
         raise InputError(
-            f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
+            f"{none} of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
             f"of '{start.name}' ({first_names(start.class_names)}); name folders by its class names, WordNet ids or "
             "indices, say which is which with --class-map, or fit a new head "
             "(--fit-softmax-head)."
@@ -216,9 +218,10 @@ def _held_out_features(
         on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
         return None
     if count < len(held_out.samples):
+        verb = "is" if count == 1 else "are"
         on_note(
-            f"{count} of {len(held_out.samples)} pictures of split '{held_out.split}' are held out: the others are of "
-            f"classes that are not trained ({', '.join(match.unmatched)[:100]})."
+            f"{count} of {len(held_out.samples)} pictures of split '{held_out.split}' {verb} held out: the others are "
+            f"of classes that are not trained ({', '.join(match.unmatched)[:100]})."
         )
     return split_features(processes, start, held_out, match.index_of, ONE_VIEW, **options)
 

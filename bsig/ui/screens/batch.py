@@ -16,6 +16,7 @@ import gradio as gr
 from bsig.explain.explainer import Explainer
 from bsig.explain.output.contact_page import ContactPage
 from bsig.explain.wording import whole_percent
+from bsig.inputs.counts import counted, none_of
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
 from bsig.inputs.picture_files import PictureFile, pictures_below
@@ -81,7 +82,7 @@ class BatchResult:
         rows = self.page.table.rows()
         worst = rows[0]
         words = (
-            f"{len(rows)} {'picture' if len(rows) == 1 else 'pictures'}. The branches disagree most on "
+            f"{counted(len(rows), 'picture')}. The branches disagree most on "
             f"{worst['picture']}: {whole_percent(worst['disagreement'])} of places."
         )
         return f"{words} {len(self.left_out)} could not be used." if self.left_out else words
@@ -180,7 +181,7 @@ def batch_answers(screen: BatchScreen, step: tuple[int, int] | BatchResult) -> A
     """The progress, during which nothing old is shown, or the contact sheet with its files."""
     if not isinstance(step, BatchResult):
         count, total = step
-        words = f"{count} of {total} pictures"
+        words = f"{count} of {counted(total, 'picture')}"
         return {
             screen.sheet_pictures: None,
             screen.status: html.joined(html.note(words), html.progress_bar(count / total, words)),
@@ -235,7 +236,7 @@ def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path) -> Iter
         page.add(explanation, picture.name)
         usable.append(BatchPicture(str(picture.path), inputs.checkpoint, explanation.class_name))
     if not usable:
-        raise InputError(f"none of the {len(pictures)} pictures could be used; {left_out[0]}")
+        raise InputError(f"{none_of(len(pictures), 'picture')} could be used; {left_out[0]}")
     yield BatchResult(page, tuple(usable[entry.number] for entry in page.entries()), tuple(left_out))
 
 

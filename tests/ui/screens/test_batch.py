@@ -98,7 +98,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_encoded(bench: Workbe
 
 def test_a_batch_of_files_that_are_no_pictures_is_refused(bench: Workbench, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("x")
-    with pytest.raises(InputError, match=r"none of the 1 pictures could be used; a\.jpg: the file"):
+    with pytest.raises(InputError, match=r"no picture could be used; a\.jpg: the file"):
         list(explained_batch(bench, BatchInputs([str(tmp_path / "a.jpg")], None, None), tmp_path))
 
 

@@ -16,6 +16,7 @@ from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
+from bsig.inputs.counts import counted, counted_classes, none_of
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.splits import images_to_measure
@@ -170,13 +171,15 @@ class PicturesCheck:
     def words(self) -> str:
         """The check in a sentence or three."""
         classes = self.known_classes + len(self.unmatched)
-        names = (
-            f"{self.known_classes} of {classes} classes are the checkpoint's"
-            if self.unmatched
-            else f"{classes} classes"
-        )
+        names = counted_classes(classes)
+        if self.unmatched:
+            names = f"{self.known_classes} of {names} {'is' if self.known_classes == 1 else 'are'} the checkpoint's"
         at_most = "at most " if self.is_drawn and self.unmatched else ""
-        parts = [f"{self.pictures} pictures, {names}; {at_most}{self.measured} are measured.", self.split_sentence]
+        verb = "is" if self.measured == 1 else "are"
+        parts = [
+            f"{counted(self.pictures, 'picture')}, {names}; {at_most}{self.measured} {verb} measured.",
+            self.split_sentence,
+        ]
         if self.measured < FEW_PICTURES:
             parts.append(f"Fewer than {FEW_PICTURES} pictures: intervals are wide, and few differences are clear.")
         return " ".join(parts)
@@ -185,7 +188,7 @@ class PicturesCheck:
     def remarks(self) -> list[str]:
         """A line for each class that is left out, the first few by name."""
         lines = [
-            f"'{name[:60]}' is no class of this checkpoint: {count} {'picture' if count == 1 else 'pictures'} left out."
+            f"'{name[:60]}' is no class of this checkpoint: {counted(count, 'picture')} left out."
             for name, count in self.unmatched.items()
         ]
         return lines if len(lines) <= NAMES_SHOWN else [*lines[:NAMES_SHOWN], f"and {len(lines) - NAMES_SHOWN} more"]
@@ -207,8 +210,8 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
     usable = [sample for sample in split.images.samples if sample.of_classes(match.index_of)]
     if not usable:
         raise InputError(
-            f"none of the {len(counts)} classes of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class of "
-            f"'{model.name}'; name the folders as its classes, or choose another checkpoint."
+            f"{none_of(len(counts), 'class', 'classes')} of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class "
+            f"of '{model.name}'; name the folders as its classes, or choose another checkpoint."
         )
     total = len(split.images.samples)
     is_drawn = limit is not None and limit < total
@@ -245,7 +248,7 @@ def _check_seconds(bench: Workbench, seconds: float, pictures: int) -> None:
     if most is not None and seconds > most:
         raise InputError(
             f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
-            f"{duration(most)}; measure fewer than {pictures} pictures, or fewer CAM variants."
+            f"{duration(most)}; measure fewer than {counted(pictures, 'picture')}, or fewer CAM variants."
         )
 
 

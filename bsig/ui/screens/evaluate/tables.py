@@ -8,6 +8,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import Row, best_blind, class_title, first_rows, rows_of
+from bsig.inputs.counts import counted
 from bsig.ui.components import html
 from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation
 from bsig.ui.screens.evaluate.own_pictures import SIDES, PicturesCheck
@@ -136,7 +137,7 @@ def progress_html(step: JobProgress) -> html.Html:
 
 def progress_words(step: JobProgress) -> html.Html:
     """How far an evaluation of own pictures is."""
-    pictures = "1 picture" if step.pictures == 1 else f"{step.pictures} pictures"
+    pictures = counted(step.pictures, "picture")
     if step.share is None:
         return html.waiting(f"Loading the model and {pictures}", None, None)
     if step.share >= 1:  # what follows is not counted

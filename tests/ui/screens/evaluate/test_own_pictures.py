@@ -15,6 +15,7 @@ from bsig.ui.screens.evaluate.own_pictures import (
     JobProgress,
     OwnPictures,
     Pace,
+    PicturesCheck,
     checked_pictures,
     evaluate_answer,
     evaluation_steps,
@@ -131,7 +132,7 @@ def test_a_zip_without_a_known_class_is_refused_by_its_own_name(bench: Workbench
     with zipfile.ZipFile(file, "w") as archive:
         for path in sorted(folder.rglob("*.*")):
             archive.write(path, path.relative_to(folder))
-    with pytest.raises(InputError, match=r"none of the 1 classes of 'beasts' \(e\.g\. 'unicorn'\)"):
+    with pytest.raises(InputError, match=r"no class of 'beasts' \(e\.g\. 'unicorn'\)"):
         checked_pictures(bench, own_pictures(file, 5))
 
 
@@ -172,3 +173,16 @@ def test_the_endpoint_refuses_what_it_does_not_know(
 ) -> None:
     with pytest.raises(InputError, match=words):
         evaluate_answer(bench, CHECKPOINT, data, None, methods, weights, 5)
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (PicturesCheck(1, 1, False, 1, {}, ""), "1 picture, 1 class; 1 is measured."),
+        (PicturesCheck(2, 1, False, 1, {"unicorn": 1}, ""), "2 pictures, 1 of 2 classes is the checkpoint's; 1 is"),
+        (PicturesCheck(40, 39, True, 2, {"unicorn": 1}, ""), "40 pictures, 2 of 3 classes are the"),
+        (PicturesCheck(0, 0, False, 0, {}, ""), "0 pictures, 0 classes; 0 are measured."),
+    ],
+)  # fmt: skip
+def test_a_check_counts_in_the_singular_too(check: PicturesCheck, words: str) -> None:
+    assert check.words.startswith(words)
