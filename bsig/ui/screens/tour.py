@@ -48,8 +48,8 @@ PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour
 DRAG_ID = "tour-drag-{}"
 SURE, DENIED = 0.5, 0.1
 """Softmax probabilities: from the first the model is called sure of a class, below the second it denies it."""
-NEARLY_ALL = 0.9
-"""The share of a picture from which a heatmap does not say where."""
+WIDE = 0.5
+"""The share of a picture above which bright cells hardly say where."""
 NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so its heatmap cannot be dragged."
 
 
@@ -85,33 +85,36 @@ def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     index = encoded.top_classes(count=len(LIKELIEST))[LIKELIEST.index(choice)]
     explanation = encoded.explain(index)
     softmax = explanation.softmax
+    peak = float(softmax.map.max())
+    bright = float((softmax.map >= peak / 2).mean()) if peak > 0 else 0.0
     return StepAnswer(
         explanation,
-        trust_sentences(explanation.class_name, softmax.probability, softmax.positive_area),
+        trust_sentences(explanation.class_name, softmax.probability, softmax.positive_area, bright),
     )
 
 
-def trust_sentences(name: str, probability: float, area: float) -> tuple[str, str]:
+def trust_sentences(name: str, probability: float, area: float, bright: float) -> tuple[str, str]:
     """What softmax says of a likely class, and whether its heatmap looks like it.
 
     Args:
         name: of the class.
         probability: of softmax.
         area: share of the softmax map's cells above zero, 0 to 1.
+        bright: share of its cells of at least half its maximum, 0 to 1; no more than `area`.
     """
-    place = f"on {part_of(area)} of the picture" if area else "nowhere"
-    is_sure, is_everywhere = probability >= SURE, area >= NEARLY_ALL
+    parts, is_sure = (part_of(area), part_of(bright)), probability >= SURE
+    place = "nowhere" if not area else f"on {parts[0]} of the picture"
+    if area and parts[0] != parts[1]:
+        place += f", brightest on {parts[1]}"
     if not area:
-        judgement = "An empty heatmap beside a sure model: " if is_sure else "The model doubts it and shows nothing: "
-        judgement += "one cannot tell what it looked at."
-    elif is_sure and is_everywhere:
-        judgement = "A heatmap of nearly everything does not say where, though the model is sure."
+        judgement = f"It is blank{', though softmax is sure' if is_sure else ''}: it does not say where."
+    elif bright > WIDE:
+        doubt = "though softmax is sure" if is_sure else "and softmax is not sure"
+        judgement = f"Most of the picture is bright: it hardly says where, {doubt}."
     elif is_sure:
-        judgement = "The model is sure and its heatmap has a place, so one trusts it."
-    elif is_everywhere:
-        judgement = "The model doubts it, yet its heatmap claims nearly everything: one should not trust it."
+        judgement = "Softmax is sure and the heatmap has a bright place, so one trusts it."
     else:
-        judgement = "The model doubts it, yet its heatmap has a place as that of a sure model would."
+        judgement = "Softmax is not sure, yet the heatmap has a bright place, as one to trust would have."
     return (
         f"Softmax gives '{name}' {percent(probability)}, and its heatmap (CAM) lights up {place}.",
         f"{judgement} The next steps ask it questions whose answer is known.",

@@ -64,16 +64,21 @@ PROBABILITIES = (0.0, 0.008, 0.0999, 0.1, 0.499, 0.5, 0.953, 1.0)
 AREAS = (0.0, 0.02, 0.163, 0.161, 0.5, 0.89, 0.9, 1.0)
 
 
-def test_trust_follows_probability_and_area() -> None:
-    for probability, area in itertools.product(PROBABILITIES, AREAS):
-        text = " ".join(trust_sentences("cup", probability, area))
+def test_trust_follows_probability_area_and_bright_cells() -> None:
+    for probability, area, bright in itertools.product(PROBABILITIES, AREAS, AREAS):
+        if bright > area or bool(area) != bool(bright):
+            continue
+        text = " ".join(trust_sentences("cup", probability, area, bright))
         is_sure = probability >= 0.5
-        assert ("so one trusts it" in text) == (is_sure and 0 < area < 0.9)
-        assert ("The model doubts it" in text) == (not is_sure)
-        assert ("lights up nowhere" in text) == (area == 0)
-        assert ("nearly everything" in text) == (area >= 0.9)
-        assert ("should not trust" in text) <= (not is_sure and area >= 0.9)
-    assert "consomme' 0.8 %, and its heatmap (CAM) lights up on all" in trust_sentences("consomme", 0.008, 1.0)[0]
+        assert ("so one trusts it" in text) == (is_sure and 0 < bright <= 0.5)
+        assert ("oftmax is not sure" in text) == (not is_sure and bool(area))
+        assert ("lights up nowhere" in text) == ("is blank" in text) == (area == 0)
+        assert ("hardly says where" in text) == (bright > 0.5)
+        pair = re.search(r"lights up on (.+) of the picture, brightest on (.+?)\. [A-Z]", text)
+        assert pair is None or pair[1] != pair[2]
+    first, second = trust_sentences("consomme", 0.008, 1.0, 0.2)
+    assert first.endswith("'consomme' 0.8 %, and its heatmap (CAM) lights up on all of the picture, brightest on 20 %.")
+    assert "trusts it" not in second
 
 
 def test_what_is_claimed_for_an_absent_class_follows_both_areas() -> None:
