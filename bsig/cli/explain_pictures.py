@@ -138,7 +138,9 @@ class ExplainedPictures:
 
     def _print_findings(self) -> None:
         rows = self.table.rows()
-        print(f"{len(rows)} explanations, a folder each in {self.options.out}; the largest disagreement first:")
+        print(
+            f"{counted(len(rows), 'explanation')}, a folder each in {self.options.out}; the largest disagreement first:"
+        )
         for row in rows[:SHOWN_FINDINGS]:
             print(f"{whole_percent(row['disagreement']):>6} of cells  {row['folder']}: {row['finding']}")
 

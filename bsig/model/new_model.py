@@ -245,7 +245,8 @@ def _fitting_names(request: ModelSettings, settings: ModelSettings, classes: int
     names = settings.class_names
     if names is None or len(names) == classes or request.class_names is not None:
         return names, ""
-    return None, f"The file's {len(names)} class names are not used: the network has {classes} classes."
+    unused = counted(len(names), "class name is", "class names are")
+    return None, f"The file's {unused} not used: the network has {counted_classes(classes)}."
 
 
 def _other_network(backbone: str, stated: ModelSettings) -> str:

@@ -373,7 +373,9 @@ class FairTurns:
         """The refusal for a visitor with that many waiting questions; None while there is room for one more."""
         if waiting < self._waiting_each:
             return None
-        return f"Queue is full: {waiting} of your questions are waiting, a visitor may have {self._waiting_each}; wait."
+        verb = "is" if waiting == 1 else "are"
+        most = self._waiting_each
+        return f"Queue is full: {waiting} of your questions {verb} waiting, a visitor may have {most}; wait."
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -325,7 +325,8 @@
     const isOwn = map.every((value, cell) => value === data.own[cell]);
     drag.words = isOwn ? "Drag the heatmap and watch these numbers."
       : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
-      : `The probabilities move, by up to ${(100 * largest).toFixed(1)} points: this shift shows.`;
+      : `The probabilities move, by up to ${(100 * largest).toFixed(largest < 0.005 ? 2 : 1)} points: this shift ${
+          largest < 0.05 ? "hardly shows" : "shows"}.`;
     const change = block.querySelector(".bsig-drag-change");
     if (change.textContent !== drag.words) change.textContent = drag.words;
   };
