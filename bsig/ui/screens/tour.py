@@ -20,8 +20,9 @@ from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shar
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
-from bsig.explain.verdict import part_of
-from bsig.explain.wording import change_text, percent, tiny_percent
+from bsig.explain.readings import comparison_readings
+from bsig.explain.verdict import capital, part_of
+from bsig.explain.wording import change_text, map_reading, percent, tiny_percent
 from bsig.ui.components import html
 from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
@@ -42,7 +43,7 @@ CORNER = "top left"
 PLACES = (AS_IT_IS, CORNER, "bottom right", "hide it", "background")
 SHOWN: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax heatmap", "the usual one (CAM)"),
-    "sigmoid": ("Sigmoid heatmap", "the branch that explains"),
+    "sigmoid": ("Sigmoid heatmap", "the branch that explains, as in Compare"),
 }
 PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour-picture-{}-sigmoid"}
 DRAG_ID = "tour-drag-{}"
@@ -83,7 +84,7 @@ class TourStep:
 def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 1: the heatmaps of a class that is there."""
     index = encoded.top_classes(count=len(LIKELIEST))[LIKELIEST.index(choice)]
-    explanation = encoded.explain(index)
+    explanation = encoded.explain(index, **comparison_readings(encoded.model, None, "signed"))
     softmax = explanation.softmax
     peak = float(softmax.map.max())
     bright = float((softmax.map >= peak / 2).mean()) if peak > 0 else 0.0
@@ -123,37 +124,41 @@ def trust_sentences(name: str, probability: float, area: float, bright: float) -
 
 def absent_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 2: the heatmaps of something that is not there."""
-    explanation = encoded.explain(encoded.model.class_index(choice))
-    softmax, sigmoid = explanation.softmax, explanation.sigmoid
+    readings = comparison_readings(encoded.model, None, "signed")
+    explanation = encoded.explain(encoded.model.class_index(choice), **readings)
+    softmax, sigmoid, reading = explanation.softmax, explanation.sigmoid, map_reading(explanation, "sigmoid")
     return StepAnswer(
         explanation,
-        absence_sentences(choice, softmax.probability, softmax.positive_area, sigmoid.positive_area),
+        absence_sentences(choice, softmax.probability, (softmax.positive_area, sigmoid.positive_area), reading),
     )
 
 
-def absence_sentences(name: str, probability: float, softmax: float, sigmoid: float) -> tuple[str, str]:
+def absence_sentences(name: str, probability: float, areas: tuple[float, float], reading: str = "") -> tuple[str, str]:
     """What softmax says of a class that is not there, and how much of the picture each branch's map claims for it.
 
     Args:
         name: of the class.
         probability: of softmax.
-        softmax, sigmoid: share of the branch's cells above zero, 0 to 1.
+        areas: share of the softmax and of the sigmoid map's cells above zero, 0 to 1.
+        reading: what the sigmoid map was turned into, as of `map_reading`.
     """
+    softmax, sigmoid = areas
+    branch = f"the sigmoid branch, {reading}," if reading else "the sigmoid branch"
     knows = "and the model knows it:" if probability < DENIED else "yet softmax gives it"
-    areas = part_of(softmax), part_of(sigmoid)
+    texts = part_of(softmax), part_of(sigmoid)
     if not softmax and not sigmoid:
         claim = f"Neither heatmap claims any evidence for '{name}'."
-    elif areas[0] == areas[1]:
-        claim = f"Both heatmaps claim evidence for '{name}' on {areas[0]} of the picture."
+    elif texts[0] == texts[1]:
+        claim = f"Both heatmaps claim evidence for '{name}' on {texts[0]} of the picture."
     elif sigmoid < softmax:
         claim = (
-            f"The softmax heatmap still claims evidence for '{name}' on {areas[0]} of the picture, because softmax "
-            f"leaves open where zero lies; the sigmoid branch claims {areas[1]}."
+            f"The softmax heatmap still claims evidence for '{name}' on {texts[0]} of the picture, because softmax "
+            f"leaves open where zero lies; {branch} claims {texts[1]}."
         )
     else:
         claim = (
-            f"The sigmoid branch claims evidence for '{name}' on {areas[1]} of the picture, more than softmax "
-            f"({areas[0]}): here its heatmap is the worse one."
+            f"{capital(branch)} claims evidence for '{name}' on {texts[1]} of the picture, more than softmax "
+            f"({texts[0]}): here its heatmap is the worse one."
         )
     return f"There is no {name} in this picture, {knows} {percent(probability)}.", claim
 

@@ -22,7 +22,6 @@ from bsig.explain.diagnostics.collapse_report import (
     head_scale_of,
     method_with_signs,
     report_json,
-    sigmoid_step,
 )
 from bsig.explain.diagnostics.sign_collapse import collapse_margin, evidence_disagreement, sign_quadrants
 from bsig.explain.explainer import EncodedImage
@@ -78,21 +77,6 @@ def test_fragility_names_the_margin_and_what_each_probability_does(report: Colla
     text = fragility(report)
     assert f"Take {margin:.3g} from every softmax weight" in text
     assert "no accuracy figure would tell" in text
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "words"),
-    [
-        (0.7, 0.2, "shows: its probability goes from 70 % to 20 %."),
-        (0.23, 0.2, "hardly shows on this picture: its probability goes from 23 % to 20 %."),
-        (0.163, 0.161, "hardly shows on this picture: its probability stays at 16 %."),
-        (0.0004, 0.0, "hardly shows on this picture: its probability stays under 0.1 %."),
-    ],
-)
-def test_a_step_that_does_not_show_in_the_sigmoid_branch_is_not_said_to(
-    before: float, after: float, words: str
-) -> None:
-    assert sigmoid_step(before, after) == f"In the sigmoid branch the same step {words}"
 
 
 def test_fragility_is_a_sentence_where_there_is_nothing_to_lose(report: CollapseReport) -> None:

@@ -82,8 +82,8 @@ def test_trust_follows_probability_area_and_bright_cells() -> None:
 
 
 def test_what_is_claimed_for_an_absent_class_follows_both_areas() -> None:
-    for probability, softmax, sigmoid in itertools.product(PROBABILITIES, AREAS, AREAS):
-        known, claim = absence_sentences("cup", probability, softmax, sigmoid)
+    for probability, softmax, sigmoid, reading in itertools.product(PROBABILITIES, AREAS, AREAS, ("", "levelled")):
+        known, claim = absence_sentences("cup", probability, (softmax, sigmoid), reading)
         assert ("the model knows it" in known) == (probability < 0.1)
         assert ("still claims" in claim) <= (softmax > sigmoid)
         assert ("more than softmax" in claim) <= (sigmoid > softmax)
