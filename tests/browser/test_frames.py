@@ -138,4 +138,4 @@ def test_a_measurement_of_own_pictures_leaves_the_page_free(visit: Callable[...,
     page.locator("#evaluate-progress progress[value]").wait_for(timeout=150_000)
     _expect_a_free_page(page, "#evaluate-progress")
     page.locator("#evaluate-stop").click()
-    expect(page.locator("#evaluate-progress")).to_contain_text("stopped", timeout=60_000)
+    expect(page.locator("#evaluate-progress")).to_contain_text("Cancelled", timeout=60_000)
