@@ -79,10 +79,11 @@ class BatchResult:
         """One sentence about all pictures, and one about those left out."""
         rows = self.page.table.rows()
         worst = rows[0]
-        words = (
-            f"{len(rows)} {'picture' if len(rows) == 1 else 'pictures'}. The branches disagree most on "
-            f"{worst['picture']}: {whole_percent(worst['disagreement'])} of places."
-        )
+        is_single, share = len(rows) == 1, worst["disagreement"]
+        words = f"The branches disagree most on {worst['picture']}: {whole_percent(share)} of places."
+        if share < 0.005:
+            words = f"The branches disagree on less than 1 % of places{'' if is_single else ' in each'}."
+        words = f"{len(rows)} {'picture' if is_single else 'pictures'}. {words}"
         return f"{words} {len(self.left_out)} could not be used." if self.left_out else words
 
 

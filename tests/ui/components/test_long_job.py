@@ -26,6 +26,7 @@ from bsig.ui.components.long_job import (
     done_answers,
     no_jobs,
 )
+from bsig.ui.server import log
 from bsig.ui.workbench import Workbench
 
 STAYS = gr.skip()
@@ -103,6 +104,16 @@ def test_a_running_job_that_is_cancelled_ends_at_its_next_note_and_says_so(parts
     assert job.has_ended
     with pytest.raises(StoppedEarly):
         job.note("going on")
+
+
+def test_a_job_whose_visitor_has_gone_ends_at_its_next_note(parts: JobParts) -> None:
+    job, token = LongJob(), log._request.set(SimpleNamespace(is_awaited=False))  # type: ignore[arg-type]
+    try:
+        with pytest.raises(log.VisitorLeftError):
+            done_answers(parts, job, never)
+    finally:
+        log._request.reset(token)
+    assert job.has_ended
 
 
 def test_a_refusal_stands_where_the_progress_stood_and_names_no_folder_to_strangers(parts: JobParts) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
 
+from bsig.explain.explainer import Explainer
+from bsig.explain.output.contact_page import ContactPage
+from bsig.explain.wording import whole_percent
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.paths import EXAMPLES
 from bsig.ui.components.long_job import CANCELLED, JobParts, LongJob
@@ -72,6 +75,21 @@ def test_pictures_and_a_zip_become_one_sheet_whose_pictures_are_those_of_compare
     assert Path(answers[screen.page]["value"]).read_text(encoding="utf-8").count("<article>") == 3
     for part in (screen.page, screen.table):
         shutil.rmtree(Path(answers[part]["value"]).parent, ignore_errors=True)
+
+
+def test_the_finding_names_a_picture_only_where_the_branches_disagree(bench: Workbench) -> None:
+    explanation = Explainer(bench.model(None)).encode(CAT).explain("golf ball")
+    same = replace(explanation, sigmoid=explanation.softmax)
+    assert (explanation.disagreement > 0.005, same.disagreement) == (True, 0)
+    for explanations, words in (
+        ([same], "1 picture. The branches disagree on less than 1 % of places."),
+        ([same, same], "2 pictures. The branches disagree on less than 1 % of places in each."),
+        ([same, explanation], f"disagree most on cat.jpg: {whole_percent(explanation.disagreement)} of places."),
+    ):
+        page = ContactPage()
+        for number, each in enumerate(explanations):
+            page.add(each, f"{number}.jpg")
+        assert BatchResult(page, (), ()).finding.endswith(words)
 
 
 def test_without_a_class_each_picture_has_its_own_predicted_one(bench: Workbench, tmp_path: Path) -> None:
