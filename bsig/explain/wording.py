@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bsig.explain.cams import Branch
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.readings import READINGS
 
@@ -36,6 +37,26 @@ def small_percent(share: float) -> str:
 def area_text(evidence: Evidence) -> str:
     """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
     return whole_percent(evidence.positive_area)
+
+
+def probability_text(explanation: Explanation, branch: Branch) -> str:
+    """How likely a branch calls the class: softmax's share among the classes, else how likely it is in the picture.
+
+    'probability 4.1 %', 'in the picture: under 0.1 %', or 'rank 12 of 1,000' where that is not calibrated. The sigmoid
+    branch's class-balanced probability is no answer to that question (method.md, section 9), and is not among them.
+    """
+    evidence = explanation.evidence(branch)
+    if branch != "sigmoid":
+        return f"probability {percent(evidence.probability)}"
+    if evidence.calibrated_probability is None:
+        return f"rank {evidence.rank:,} of {explanation.num_classes:,}"
+    return f"in the picture: {percent(evidence.calibrated_probability)}"
+
+
+def map_reading(explanation: Explanation, branch: Branch) -> str:
+    """What a branch's map was turned into, within a sentence: 'levelled by presence'; empty for the plain map."""
+    reading = READINGS[explanation.evidence(branch).reading]
+    return "" if reading.kind == "plain" else reading.title[:1].lower() + reading.title[1:]
 
 
 def grid_text(explanation: Explanation) -> str:

@@ -165,10 +165,14 @@ def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str
 
 
 def _top_rows(encoded: EncodedImage) -> list[tuple[str, str, str]]:
-    softmax, sigmoid = encoded.probabilities()
+    softmax, presence = encoded.probabilities()[0], encoded.calibrated_probabilities()
     top = dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")])
     names = encoded.model.class_names
-    return [(names[index], percent(float(softmax[index])), percent(float(sigmoid[index]))) for index in top]
+    return [
+        (names[index], percent(float(softmax[index])),
+         "not calibrated" if presence is None else percent(float(presence[index])))
+        for index in top
+    ]  # fmt: skip
 
 
 def _plots(report: CollapseReport) -> list[dict[str, str]]:

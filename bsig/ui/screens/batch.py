@@ -17,6 +17,7 @@ import gradio as gr
 
 from bsig.explain.explainer import Explainer
 from bsig.explain.output.contact_page import ContactPage
+from bsig.explain.readings import comparison_readings
 from bsig.explain.wording import whole_percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
@@ -245,7 +246,7 @@ def _explained(
         except InputError as error:
             left_out.append(f"{picture.name}: {error}")
             continue
-        explanation = encoded.explain(class_index)
+        explanation = encoded.explain(class_index, **comparison_readings(model, None, "signed"))
         page.add(explanation, picture.name)
         usable.append(BatchPicture(str(picture.path), checkpoint, explanation.class_name))
     if not usable:

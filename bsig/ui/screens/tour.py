@@ -20,7 +20,8 @@ from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shar
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
-from bsig.explain.wording import area_text, percent, tiny_percent
+from bsig.explain.readings import comparison_readings
+from bsig.explain.wording import area_text, map_reading, percent, tiny_percent
 from bsig.ui.components import html
 from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
@@ -41,7 +42,7 @@ CORNER = "top left"
 PLACES = (AS_IT_IS, CORNER, "bottom right", "hide it", "background")
 SHOWN: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax heatmap", "the usual one (CAM)"),
-    "sigmoid": ("Sigmoid heatmap", "the branch that explains"),
+    "sigmoid": ("Sigmoid heatmap", "the branch that explains, as in Compare"),
 }
 PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour-picture-{}-sigmoid"}
 DRAG_ID = "tour-drag-{}"
@@ -78,7 +79,7 @@ class TourStep:
 def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 1: the heatmaps of a class that is there."""
     index = encoded.top_classes(count=len(LIKELIEST))[LIKELIEST.index(choice)]
-    explanation = encoded.explain(index)
+    explanation = encoded.explain(index, **comparison_readings(encoded.model, None, "signed"))
     softmax = explanation.softmax
     return StepAnswer(
         explanation,
@@ -92,14 +93,16 @@ def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
 
 def absent_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 2: the heatmaps of something that is not there."""
-    explanation = encoded.explain(encoded.model.class_index(choice))
-    softmax, sigmoid = explanation.softmax, explanation.sigmoid
+    readings = comparison_readings(encoded.model, None, "signed")
+    explanation = encoded.explain(encoded.model.class_index(choice), **readings)
+    softmax, sigmoid, reading = explanation.softmax, explanation.sigmoid, map_reading(explanation, "sigmoid")
     return StepAnswer(
         explanation,
         (
             f"There is no {choice} in this picture, and the model knows it: {percent(softmax.probability)}.",
             f"The softmax heatmap still claims evidence for '{choice}' on {area_text(softmax)} of the picture, because "
-            f"softmax leaves open where zero lies; the sigmoid branch claims {area_text(sigmoid)}.",
+            f"softmax leaves open where zero lies; the sigmoid branch{f', {reading},' if reading else ''} claims "
+            f"{area_text(sigmoid)}.",
         ),
     )
 

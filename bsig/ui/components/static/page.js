@@ -216,7 +216,9 @@
     const box = cellBox();
     box.replaceChildren();
     line(box, `${of.name}, row ${y + 1}, column ${x + 1}`, true);
-    line(box, `Softmax ${signed(of.softmax[y][x])}   Sigmoid ${signed(of.sigmoid[y][x])}`);
+    const both = (values) => `softmax ${signed(values.softmax[y][x])}, sigmoid ${signed(values.sigmoid[y][x])}`;
+    if (of.logits) line(box, `Logits of this cell: ${both(of.logits)}`);
+    line(box, `On the maps: ${both(of)}${of.reading && ` (${of.reading})`}`);
     if (of.alone) line(box, `If all of the picture looked like this cell, softmax would give it ${
       (100 * of.alone[y][x]).toFixed(1)} %.`);
     if (cells.names) {
