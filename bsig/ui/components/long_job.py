@@ -127,7 +127,7 @@ class JobParts:
 
     Attributes:
         progress: how far the job is, and how it ended where it has brought no result.
-        job: the `LongJob` that goes on; None for none.
+        job: the page's newest `LongJob`; None before the first.
     """
 
     start: gr.Button
@@ -182,13 +182,16 @@ def connect_job(
     def on_cancel(job: LongJob | None) -> Any:
         return cancelled_answer(job)
 
+    def on_failure(job: LongJob | None) -> str:
+        return failed_answer(job)
+
     quiet = {**PRIVATE, "show_progress": "hidden"}
     click = parts.start.click(on_click, {*inputs, parts.job}, [parts.job, parts.progress, *outputs], **quiet)
     running = click.success(
         on_turn, parts.job, [parts.progress, *outputs], api_visibility="private", show_progress="hidden",
         concurrency_limit=1, concurrency_id=line, trigger_mode="multiple",
     )  # fmt: skip
-    running.failure(lambda: "", None, parts.progress, api_visibility="private")
+    running.failure(on_failure, parts.job, parts.progress, api_visibility="private")
     parts.cancel.click(on_cancel, parts.job, parts.progress, **quiet)
     return running
 
@@ -246,3 +249,10 @@ def cancelled_answer(job: LongJob | None) -> Any:
         return gr.skip()
     job.has_ended = True
     return html.note(CANCELLED, role="status")
+
+
+def failed_answer(job: LongJob | None) -> str:
+    """No words, for a job without an answer: a defect, or a line that was full; another may begin."""
+    if job is not None:
+        job.has_ended = True
+    return ""

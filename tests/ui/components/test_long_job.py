@@ -24,6 +24,7 @@ from bsig.ui.components.long_job import (
     begun_answers,
     cancelled_answer,
     done_answers,
+    failed_answer,
     no_jobs,
 )
 from bsig.ui.server import log
@@ -133,6 +134,13 @@ def test_a_defect_is_no_answer_and_ends_the_job_all_the_same(parts: JobParts) ->
     with pytest.raises(ZeroDivisionError):
         done_answers(parts, job, lambda *_: {parts.progress: 1 / 0})
     assert job.has_ended
+
+
+def test_a_job_that_found_no_room_in_the_line_gives_way_to_the_next(parts: JobParts) -> None:
+    first = begun_answers(no_jobs(), parts, {parts.job: None})[parts.job]
+    assert failed_answer(first) == failed_answer(None) == ""
+    assert done_answers(parts, first, never) == STAYS
+    assert begun_answers(no_jobs(), parts, {parts.job: first})[parts.job] is not first
 
 
 def test_a_job_that_no_page_holds_is_forgotten(parts: JobParts) -> None:
