@@ -6,6 +6,7 @@ page's thread ran itself, not the time that it waited for a core. Frames a secon
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -21,6 +22,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed (pip install -r .ci/requirements.txt)")
 
+from PIL import Image
 from playwright.sync_api import expect
 
 from browser.test_finetune_screen import new_name, standing, start
@@ -165,12 +167,20 @@ def test_a_page_that_is_blocked_is_seen_as_blocked(visit: Callable[..., Any]) ->
     assert thread.own_gaps()
 
 
-def _zip_of_cats(file: Path, count: int) -> Path:
+def _zip_of_cats(file: Path, count: int, picture: bytes) -> Path:
+    ending = "png" if picture.startswith(b"\x89PNG") else "jpg"
     with zipfile.ZipFile(file, "w") as archive:
         for number in range(count):  # each with bytes of its own, so that none is left out as a copy
-            content = (EXAMPLES / "cat.jpg").read_bytes() + number.to_bytes(2, "big")
-            archive.writestr(f"Egyptian cat/{number}.jpg", content)
+            archive.writestr(f"Egyptian cat/{number}.{ending}", picture + number.to_bytes(2, "big"))
     return file
+
+
+def _large_cat() -> bytes:
+    """A picture of few kilobytes that takes long to open."""
+    content = io.BytesIO()
+    with Image.open(EXAMPLES / "cat.jpg") as cat:
+        cat.quantize(16).resize((4000, 4000)).convert("RGB").save(content, "PNG")
+    return content.getvalue()
 
 
 def test_a_running_fine_tune_leaves_the_page_free(visit: Callable[..., Any]) -> None:
@@ -192,7 +202,8 @@ def test_a_running_fine_tune_leaves_the_page_free(visit: Callable[..., Any]) -> 
 def test_a_measurement_of_own_pictures_leaves_the_page_free(visit: Callable[..., Any], tmp_path: Path) -> None:
     page = visit("?tab=evaluate")
     page.locator("#evaluate-own button").first.click()
-    page.locator("#evaluate-zip input[type=file]").set_input_files(_zip_of_cats(tmp_path / "mine.zip", PICTURES))
+    file = _zip_of_cats(tmp_path / "mine.zip", PICTURES, (EXAMPLES / "cat.jpg").read_bytes())
+    page.locator("#evaluate-zip input[type=file]").set_input_files(file)
     expect(page.locator("#evaluate-check")).to_contain_text(f"{PICTURES} pictures")
     page.locator("#evaluate-limit input").fill(str(PICTURES))
     page.locator("#evaluate-start").click()
@@ -204,7 +215,8 @@ def test_a_measurement_of_own_pictures_leaves_the_page_free(visit: Callable[...,
 
 def test_a_batch_leaves_the_page_free(visit: Callable[..., Any], tmp_path: Path) -> None:
     page = visit("?tab=batch")
-    page.locator("#batch-files input[type=file]").set_input_files(_zip_of_cats(tmp_path / "cats.zip", MOST_PICTURES))
+    file = _zip_of_cats(tmp_path / "cats.zip", MOST_PICTURES, _large_cat())
+    page.locator("#batch-files input[type=file]").set_input_files(file)
     expect(page.locator("#batch-files")).to_contain_text("cats")
     page.locator("#batch-start").click()
     page.locator("#batch-status progress[value]").wait_for()
