@@ -178,19 +178,9 @@ def encoded_data(
     }  # fmt: skip
     cells, grids = _readers(start, images, match.index_of, config)
     readers = [reader for reader in (cells, grids) if reader]
-    features: TrainingFeatures
-    if config.encode_every_step:
-        features = FreshFeatures(
-            start, images, match.index_of,
-            seed=config.views.seed, encoding=config.encoding, on_note=on_note, processes=processes,
-        )  # fmt: skip
-        if readers:
-            show_grids(processes, start, images, match.index_of, readers, **options)
-    else:
-        features = split_features(
-            processes, start, images, match.index_of, config.views,
-            cache_folder=cache_folder, readers=readers, **options,
-        )  # fmt: skip
+    features = _training_features(
+        processes, start, images, match, config, readers, cache_folder=cache_folder, **options
+    )
     description: dict[str, Any] = {
         "name": images.name, "split": images.split, "images": features.count, "classes_seen": len(match.index_of),
         "classes_unmatched": list(match.unmatched), **({"class_map": class_map} if class_map else {}),
@@ -207,6 +197,25 @@ def encoded_data(
     return TrainingData(
         features, held_out_features, images.class_names, description, match, cells, grids, sum(classes) / len(classes)
     )
+
+
+def _training_features(
+    processes: Processes, start: DualBranch, images: LabelledImages, match: ClassMatch, config: FinetuneConfig,
+    readers: list[Any], *, cache_folder: Path | None, **options: Any,
+) -> TrainingFeatures:  # fmt: skip
+    """Returns the features of the pictures to train on, encoded once or at every step; `readers` see their grids."""
+    if not config.encode_every_step:
+        return split_features(
+            processes, start, images, match.index_of, config.views,
+            cache_folder=cache_folder, readers=readers, **options,
+        )  # fmt: skip
+    features = FreshFeatures(
+        start, images, match.index_of,
+        seed=config.views.seed, encoding=config.encoding, on_note=options["on_note"], processes=processes,
+    )  # fmt: skip
+    if readers:
+        show_grids(processes, start, images, match.index_of, readers, **options)
+    return features
 
 
 def _held_out_features(
@@ -301,18 +310,7 @@ def finetune_on(
     head = None if result.shift else result.head
     presence = _presence(start, data, config, result, on_note, should_stop) if config.calibrate else None
     model = DualBranch(classifier, head, shift=result.shift, presence=presence, name=out.name)
-    unreadable = data.features.unreadable
-    entries = {
-        "training": {
-            **_training_description(config, result, flat, model.num_classes, start),
-            "balanced_bias": balanced_bias(softmax_head, data.features),
-        },
-        "data": {**data.description, "unreadable": list(unreadable)},
-        "history": [asdict(epoch) for epoch in result.history],
-    }
-    if config.softmax_head is None and "doctored" in start.metadata:
-        # A doctored softmax branch stays doctored under a new sigmoid branch.
-        entries["doctored"] = start.metadata["doctored"]
+    entries = _description_entries(start, model, data, config, result, flat)
 
     def save() -> None:
         save_checkpoint(model, out, half_precision=config.half_precision, **entries)
@@ -320,7 +318,26 @@ def finetune_on(
             shutil.rmtree(state_file.parent, ignore_errors=True)
 
     processes.together(lambda: save() if processes.is_first else None)
-    return Finetuned(model, out, result.history, data.match, unreadable, result.stopped)
+    return Finetuned(model, out, result.history, data.match, data.features.unreadable, result.stopped)
+
+
+def _description_entries(
+    start: DualBranch, model: DualBranch, data: TrainingData, config: FinetuneConfig, result: TrainedHead,
+    flat: FlatShiftFit | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Returns what the checkpoint's description says of the training, its data and every epoch."""
+    entries = {
+        "training": {
+            **_training_description(config, result, flat, model.num_classes, start),
+            "balanced_bias": balanced_bias(model.softmax_head, data.features),
+        },
+        "data": {**data.description, "unreadable": list(data.features.unreadable)},
+        "history": [asdict(epoch) for epoch in result.history],
+    }
+    if config.softmax_head is None and "doctored" in start.metadata:
+        # A doctored softmax branch stays doctored under a new sigmoid branch.
+        entries["doctored"] = start.metadata["doctored"]
+    return entries
 
 
 def _trained(

@@ -97,5 +97,5 @@ def test_pictures_of_no_known_class_are_refused_at_upload_and_a_cancel_is_no_err
     page.locator("#evaluate-start").click()
     expect(page.locator("#evaluate-progress progress")).to_be_visible()
     page.locator("#evaluate-stop").click()
-    expect(page.locator("#evaluate-progress")).to_contain_text("was stopped; nothing of it is kept")
+    expect(page.locator("#evaluate-progress")).to_contain_text("Cancelled. Nothing of it is kept.")
     expect(page.locator(".bsig-problem, [data-testid=toast-body]")).to_have_count(0)
