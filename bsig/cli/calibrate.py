@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bsig.cli.progress import ProgressLine
+from bsig.inputs.counts import counted
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
@@ -36,7 +37,9 @@ def run_calibrate(options: argparse.Namespace) -> None:
     features = pooled_features(model, images, match.index_of, progress=ProgressLine("pictures encoded"))
     check_size(features.count, model.num_classes)
     logits, labels = held_out_logits(model.sigmoid_head, features)
-    source = f"{features.count} pictures of '{images.name}' ({images.split}) that the branch was not trained on"
+    source = (
+        f"{counted(features.count, 'picture')} of '{images.name}' ({images.split}) that the branch was not trained on"
+    )
     presence = fit_presence(logits, labels, source)
     record_presence(folder, presence)
     print(calibration_sentence(presence))

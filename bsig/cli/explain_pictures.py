@@ -25,6 +25,7 @@ from bsig.explain.readings import comparison_readings
 from bsig.explain.setting_text import reading_settings_from
 from bsig.explain.verdict import finding
 from bsig.explain.wording import reading_text, whole_percent
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_whole
 from bsig.inputs.picture_files import PictureFile, PictureFiles
@@ -146,7 +147,9 @@ class ExplainedPictures:
 
     def _print_findings(self) -> None:
         rows = self.table.rows()
-        print(f"{len(rows)} explanations, a folder each in {self.options.out}; the largest disagreement first:")
+        print(
+            f"{counted(len(rows), 'explanation')}, a folder each in {self.options.out}; the largest disagreement first:"
+        )
         for row in rows[:SHOWN_FINDINGS]:
             print(f"{whole_percent(row['disagreement']):>6} of cells  {row['folder']}: {row['finding']}")
 
@@ -167,7 +170,10 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
         raise InputError(f"`--other-class` (='{options.other_class}') must be another class than the one asked for.")
     output = ExplainedPictures(options, model, indices, other_index, is_single, left_out=list(files.left_out))
     if files.skipped:
-        print(f"skipped {files.skipped} files that are no pictures", file=sys.stderr)
+        print(
+            f"skipped {counted(files.skipped, 'file that is no picture', 'files that are no pictures')}",
+            file=sys.stderr,
+        )
     progress = ProgressLine("pictures") if len(files.pictures) > 1 else None
     for count, (encoded, picture) in enumerate(_encoded(model, files, output), start=1):
         output.add(encoded.finer_grid() if options.finer_grid else encoded, picture)

@@ -19,6 +19,7 @@ from typing import Any
 
 from bsig.cli.progress import ProgressLine
 from bsig.explain.wording import duration
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.datasets.classes import class_map_from
 from bsig.inputs.datasets.splits import train_and_held_out
 from bsig.inputs.errors import InputError, StoppedEarly
@@ -90,7 +91,10 @@ def _outcome(
     images, held_out = splits.train, splits.held_out
     if processes.is_first:
         more = f", {len(held_out.samples)} more to hold out" if held_out else ""
-        print(f"{len(images.samples)} pictures of {len(images.class_names)} classes{more}", file=sys.stderr)
+        print(
+            f"{counted(len(images.samples), 'picture')} of {counted_classes(len(images.class_names))}{more}",
+            file=sys.stderr,
+        )
         print(splits.sentence, file=sys.stderr)
     return finetune(
         images,

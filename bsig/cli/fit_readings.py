@@ -13,6 +13,7 @@ from torch import Tensor
 from bsig.cli.arguments.fits import FITTED_READINGS
 from bsig.cli.progress import ProgressLine
 from bsig.evaluation.config import names_from
+from bsig.inputs.counts import counted
 from bsig.inputs.datasets.read import read_dataset
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
@@ -82,4 +83,4 @@ def run_fit_readings(options: argparse.Namespace) -> None:
             f"{fit.reading}: {fit.key} {fit.value:g}, {SCORES.get(fit.reading, MOSAIC_SCORE)} {fit.score:.3f}; "
             f"{fit.default_score:.3f} at {fit.default:g}, the reading's own"
         )
-    print(f"fitted on {len(labels)} pictures of '{images.name}' ({images.split})")
+    print(f"fitted on {counted(len(labels), 'picture')} of '{images.name}' ({images.split})")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bsig.explain.methods import why_not_cam
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import publish_folder
 from bsig.inputs.paths import EXAMPLES
@@ -50,7 +51,7 @@ def run_checkpoints(options: argparse.Namespace) -> None:
             print(f"{row['name']}: needs the weights of {row['backbone']}: {row['needs']}")
         else:
             print(
-                f"{row['name']}: {row['classes']} classes, {row['backbone']}, {row['branch']} branch"
+                f"{row['name']}: {counted_classes(row['classes'])}, {row['backbone']}, {row['branch']} branch"
                 f"{'' if row['trained'] else ' (not fine-tuned yet: still the clone)'}, "
                 f"{row['megabytes']} MB, sha256 {row['sha256'][:12]}"
             )
@@ -128,7 +129,7 @@ def _print_trials(model: DualBranch, padded: DualBranch | None, folder: Path) ->
     _print_top_classes(model, [sample.path for sample, _ in pictures[:: max(1, len(pictures) - 1)][:2] if sample.path])
     own, *others = alternatives(model, pictures, padded)
     lines = [note] if note else []
-    lines.append(f"Top-1 on {own.pictures} pictures of '{folder.name}': {own.right} as it is.")
+    lines.append(f"Top-1 on {counted(own.pictures, 'picture')} of '{folder.name}': {own.right} as it is.")
     lines += [f"  {trial.right} with {trial.arguments}" for trial in others]
     if others and others[0].right > own.right:
         lines.append(f"More are right with {others[0].arguments}: give that if the network was trained so.")
@@ -168,7 +169,7 @@ def _print_summary(model: DualBranch) -> None:
     rows, columns = model.grid_hw or (0, 0)
     place = "the last feature map" if model.features_at == "last" else f"'{model.features_at}'"
     print(
-        f"{model.num_classes} classes; features at {place}, {rows} x {columns} cells; then "
+        f"{counted_classes(model.num_classes)}; features at {place}, {rows} x {columns} cells; then "
         f"{head_in_words(model.softmax_head)}. {why_not_cam(model.softmax_head)}".strip(),
         file=sys.stderr,
     )

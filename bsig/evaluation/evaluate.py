@@ -36,6 +36,7 @@ from bsig.evaluation.passes.presence import calibration_measures
 from bsig.evaluation.passes.work import Work
 from bsig.evaluation.tables import Tables
 from bsig.explain.methods import cam_method
+from bsig.inputs.counts import counted_classes
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError
@@ -127,8 +128,8 @@ def _absent_count(config: EvaluationConfig, pool: Sequence[int], present: int) -
         raise InputError(f"`absent_from` gives {len(pool)} class; at least 2 are needed to ask for one that is absent.")
     if present >= len(pool):
         raise InputError(
-            f"a picture holds {present} classes, and `absent_from` gives {len(pool)}: none of them is absent; list "
-            "fewer, or take `absent_from` (='model')."
+            f"a picture holds {counted_classes(present)}, and `absent_from` gives {len(pool)}: none of them is absent; "
+            "list fewer, or take `absent_from` (='model')."
         )
     return min(config.absent_per_image, len(pool) - present)
 

@@ -30,6 +30,7 @@ from bsig.explain.cams import TRAINED, TrainedBranch
 from bsig.explain.drawing.comparison import BRANCHES, PICTURE_SIZE
 from bsig.explain.drawing.heatmaps import heatmap, shared_limit, with_sign_marks
 from bsig.explain.explainer import EncodedImage
+from bsig.explain.readings import comparison_readings
 from bsig.explain.wording import whole_percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import EXAMPLES
@@ -164,7 +165,7 @@ def quiz_questions(model: DualBranch, encode: Callable[[Path], EncodedImage], se
 
 
 def _question(encoded: EncodedImage, file: str, name: str, is_present: bool, branch: TrainedBranch) -> QuizQuestion:
-    explanation = encoded.explain(name)
+    explanation = encoded.explain(name, **comparison_readings(encoded.model, None, "signed"))
     limit = shared_limit(explanation.softmax.map, explanation.sigmoid.map, view="signed")
     return QuizQuestion(file, name, is_present, branch, explanation.evidence(branch).map, limit)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bsig.explain.cams import TrainedBranch
 from bsig.explain.explainer import EncodedImage
 
 
@@ -34,6 +35,10 @@ class CellEvidence:
     alone: Float[Tensor, "n h w"]
     softmax_classes: Int[Tensor, "h w m"]
     sigmoid_classes: Int[Tensor, "h w m"]
+
+    def logits(self, branch: TrainedBranch) -> Float[Tensor, "n h w"]:
+        """The branch's own logits of every cell."""
+        return self.softmax_logits if branch == "softmax" else self.sigmoid_logits
 
 
 def cell_evidence(encoded: EncodedImage, classes: Sequence[int], most: int = 3) -> CellEvidence | None:

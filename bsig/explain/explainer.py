@@ -382,24 +382,29 @@ class EncodedImage:
             of_softmax = self._question(index, variant, weights, with_bias, softmax_reading, None, None)
         sigmoid = self._evidence(question, "sigmoid", masked, same)
         softmax, centred = (self._evidence(of_softmax, branch, masked, same) for branch in ("softmax", "centred"))
+        return self._explanation(question, softmax, sigmoid, centred)
+
+    def _explanation(self, question: _Question, softmax: Evidence, sigmoid: Evidence, centred: Evidence) -> Explanation:
+        """The three maps with what was asked, and of which picture and model."""
+        names = self.model.class_names
         return Explanation(
-            class_index=index,
-            class_name=self.model.class_names[index],
-            method=variant.key,
-            weights=weights,
+            class_index=question.index,
+            class_name=names[question.index],
+            method=question.variant.key,
+            weights=question.weights,
             softmax=softmax,
             sigmoid=sigmoid,
             centred=centred,
             predicted_index=self.predicted_index,
-            predicted_name=self.model.class_names[self.predicted_index],
+            predicted_name=names[self.predicted_index],
             crop=self.crop,
             checkpoint=self.model.name,
-            with_bias=with_bias,
-            reading=reading,
+            with_bias=question.with_bias,
+            reading=question.reading.key,
             reading_settings=question.settings,
             reading_note=self._reading_note(question),
             other_index=question.other,
-            other_name=None if question.other is None else self.model.class_names[question.other],
+            other_name=None if question.other is None else names[question.other],
             num_classes=self.model.num_classes,
             encoded=self,
         )

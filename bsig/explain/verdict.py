@@ -17,7 +17,7 @@ import numpy as np
 
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS
-from bsig.explain.wording import ordinal, percent, whole_percent
+from bsig.explain.wording import map_reading, ordinal, percent, whole_percent
 
 IS_HERE, UNSURE, NOT_HERE = 0.5, 0.1, 0.001
 """Calibrated probabilities: from the first a class is called present, below the last absent, and unlikely below the
@@ -48,6 +48,7 @@ class Claims:
         are_equal: whether the two maps are the same numbers.
         knows_classes: False for a method that has no class.
         by_bias: the sigmoid probability where the branches' logits differ; with equal maps, a bias sets them apart.
+        reading: what the sigmoid map was turned into, where softmax's was not: 'levelled by presence'.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Claims:
     are_equal: bool
     knows_classes: bool = True
     by_bias: float | None = None
+    reading: str = ""
 
     @classmethod
     def of(cls, explanation: Explanation) -> Claims:
@@ -79,7 +81,13 @@ class Claims:
             are_equal=bool(np.array_equal(softmax.map, sigmoid.map)) and (same_logit or bool(softmax.map.any())),
             by_bias=None if same_logit else sigmoid.probability,
             knows_classes=method.key != "eigen-cam",
+            reading="" if softmax.reading == sigmoid.reading else map_reading(explanation, "sigmoid"),
         )
+
+    @property
+    def sigmoid_branch(self) -> str:
+        """The sigmoid branch within a sentence, with the reading of its map where that is its own."""
+        return f"the sigmoid branch, {self.reading}," if self.reading else "the sigmoid branch"
 
     @property
     def likelihood(self) -> float:
@@ -118,12 +126,12 @@ CLAIMS: tuple[Rule, ...] = (
     (lambda claims: abs(claims.softmax - claims.sigmoid) <= ALIKE, lambda claims: _alike(claims)),
     (lambda claims: claims.sigmoid < claims.softmax,
      lambda claims: f"Softmax {'still ' if claims.is_absent else ''}marks {part_of(claims.softmax)} of the picture for "
-     f"it; the sigmoid branch marks {part_of(claims.sigmoid)}{_against(claims)}."),
+     f"it; {claims.sigmoid_branch} marks {part_of(claims.sigmoid)}{_against(claims)}."),
     (lambda claims: claims.is_absent,
-     lambda claims: f"Yet the sigmoid branch marks {part_of(claims.sigmoid)} of the picture for it, more than softmax "
-     f"({part_of(claims.softmax)}): here its map is the worse one."),
+     lambda claims: f"Yet {claims.sigmoid_branch} marks {part_of(claims.sigmoid)} of the picture for it, more than "
+     f"softmax ({part_of(claims.softmax)}): here its map is the worse one."),
     (lambda _: True,
-     lambda claims: f"The sigmoid branch marks {part_of(claims.sigmoid)} of the picture for it, softmax "
+     lambda claims: f"{capital(claims.sigmoid_branch)} marks {part_of(claims.sigmoid)} of the picture for it, softmax "
      f"{part_of(claims.softmax)}."),
 )  # fmt: skip
 

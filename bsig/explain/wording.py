@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+from bsig.explain.cams import Branch
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.readings import READINGS
 
 MINUS = "−"
 """The typographic minus: as wide as a plus, and no line break behind it."""
+VISIBLE_CHANGE = 0.05
+"""Of a probability, from which a shift is said to show."""
 
 
 def percent(share: float) -> str:
@@ -28,14 +31,60 @@ def whole_percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def share_percent(share: float) -> str:
+    """A share that can be 0 or 1, as exact as a probability: '0 %', 'under 0.1 %', '49 %', 'over 99.9 %', '100 %'."""
+    return whole_percent(share) if share in (0, 1) else percent(share)
+
+
 def small_percent(share: float) -> str:
-    """A share that is usually far below one per cent, with two digits: '0.0034 %'."""
-    return f"{100 * share:.2g} %"
+    """A share that is usually far below one per cent, with two digits and without an exponent: '0.0034 %', '100 %'."""
+    decimals = 0 if share == 0 else max(0, 1 - math.floor(math.log10(100 * share)))
+    text = f"{100 * share:.{decimals}f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
+
+
+def as_long_as(ratio: float) -> str:
+    """A length beside another one: '0.4 % as long as', '56 % as long as', 'as long as', '2.1 times as long as'."""
+    if 0.995 <= ratio < 1.05:
+        return "as long as"
+    if ratio < 1:
+        return f"{share_percent(ratio)} as long as"
+    return f"{ratio:.1f} times as long as" if ratio < 9.95 else f"{ratio:,.0f} times as long as"
+
+
+def change_text(before: str, after: str, moves: str = "goes", stays: str = "stays") -> str:
+    """What becomes of a number, from its words before and after; two that read the same are one number.
+
+    'goes from 49 % to 12 %', 'stays at 49 %', 'stays under 0.1 %'.
+    """
+    if before != after:
+        return f"{moves} from {before} to {after}"
+    return f"{stays} {before}" if before.startswith(("under ", "over ")) else f"{stays} at {before}"
 
 
 def area_text(evidence: Evidence) -> str:
     """Share of the picture with positive evidence, from whole grid cells: '49 %'."""
     return whole_percent(evidence.positive_area)
+
+
+def probability_text(explanation: Explanation, branch: Branch) -> str:
+    """How likely a branch calls the class: softmax's share among the classes, else how likely it is in the picture.
+
+    'probability 4.1 %', 'in the picture: under 0.1 %', or 'rank 12 of 1,000' where that is not calibrated. The sigmoid
+    branch's class-balanced probability is no answer to that question (method.md, section 9), and is not among them.
+    """
+    evidence = explanation.evidence(branch)
+    if branch != "sigmoid":
+        return f"probability {percent(evidence.probability)}"
+    if evidence.calibrated_probability is None:
+        return f"rank {evidence.rank:,} of {explanation.num_classes:,}"
+    return f"in the picture: {percent(evidence.calibrated_probability)}"
+
+
+def map_reading(explanation: Explanation, branch: Branch) -> str:
+    """What a branch's map was turned into, within a sentence: 'levelled by presence'; empty for the plain map."""
+    reading = READINGS[explanation.evidence(branch).reading]
+    return "" if reading.kind == "plain" else reading.title[:1].lower() + reading.title[1:]
 
 
 def grid_text(explanation: Explanation) -> str:
@@ -86,7 +135,7 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "none here"
     if unit.startswith("share of "):
-        return f"{percent(value) if value else '0 %'} of {unit.removeprefix('share of ')}"
+        return f"{share_percent(value)} of {unit.removeprefix('share of ')}"
     if unit in ("correlation", "IoU"):
         return f"{value:.2f} {unit}".replace("-", MINUS)
     return f"{number_text(value, signed=False)} {unit}"

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bsig.inputs.counts import counted
 from bsig.inputs.datasets.split_names import split_named
 from bsig.inputs.errors import InputError, megabytes
 from bsig.inputs.files import temporary_place
@@ -144,7 +145,7 @@ def _check_table(file: Path, name: str, limits: ZipLimits) -> None:
     if len(zip64) == ZIP64_BYTES and zip64[-20:].startswith(ZIP64_LOCATOR):  # then that of large zips counts
         entries, table_bytes = struct.unpack("<QQ", zip64[32:48])
     if entries > limits.files or table_bytes > limits.files * (46 + LONGEST_NAME):
-        raise InputError(f"'{name}' holds {entries} entries; the limit is {limits.files}.")
+        raise InputError(f"'{name}' holds {counted(entries, 'entry', 'entries')}; the limit is {limits.files}.")
 
 
 def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> list[zipfile.ZipInfo]:
@@ -156,7 +157,7 @@ def _allowed_files(archive: zipfile.ZipFile, name: str, limits: ZipLimits) -> li
     if not files:
         raise InputError(f"'{name}' holds no files; zip the folder of class folders.")
     if len(entries) > limits.files:
-        raise InputError(f"'{name}' holds {len(entries)} entries; the limit is {limits.files}.")
+        raise InputError(f"'{name}' holds {counted(len(entries), 'entry', 'entries')}; the limit is {limits.files}.")
     for entry in entries:
         _check_entry(entry, name, limits)
     total = sum(entry.file_size for entry in files)

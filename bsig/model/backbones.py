@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError, first_line
 from bsig.inputs.hub import cached_hub_file, hub_has_address
 from bsig.inputs.images import Preprocessing
@@ -378,7 +379,8 @@ def class_labels(model: Any, class_names: tuple[str, ...] | None = None) -> tupl
     if class_names is not None:
         if len(class_names) != model.num_classes:
             raise InputError(
-                f"`class_names` holds {len(class_names)} names, the network has {model.num_classes} classes."
+                f"`class_names` holds {counted(len(class_names), 'name')}, the network has "
+                f"{counted_classes(model.num_classes)}."
             )
         return class_names, class_names
     subset = infer_imagenet_subset(model)

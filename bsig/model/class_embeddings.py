@@ -22,6 +22,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError, first_line
 from bsig.model.class_names import names_of_entries
 from bsig.model.weight_files import NOT_TENSORS, read_content
@@ -72,8 +73,8 @@ class ClassEmbeddings:
         names = self.class_names
         if names is not None and len(names) != classes:
             raise InputError(
-                f"`class_names` holds {len(names)} names, `class_embeddings` ({self.source}) has {classes} rows; give "
-                "one name a row."
+                f"`class_names` holds {counted(len(names), 'name')}, `class_embeddings` ({self.source}) has {classes} "
+                "rows; give one name a row."
             )
         if names is not None and (len(set(names)) != len(names) or not all(name.strip() for name in names)):
             raise InputError(f"`class_names` of {self.source} must hold each name once, none empty.")

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bsig.inputs.counts import counted_classes
 from bsig.inputs.datasets.classes import first_names
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
@@ -290,7 +291,7 @@ class DualBranch(nn.Module):
         if not 0 <= index < self.num_classes:
             raise InputError(
                 f"`class_index` (={index}) must be from 0 to {self.num_classes - 1}: "
-                f"checkpoint '{self.name}' has {self.num_classes} classes."
+                f"checkpoint '{self.name}' has {counted_classes(self.num_classes)}."
             )
         return index
 

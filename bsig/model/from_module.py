@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import IMAGENET_MEAN, IMAGENET_STD
 from bsig.model.backbones import (
@@ -80,7 +81,9 @@ def _cut(model: nn.Module, settings: ModelSettings, notes: tuple[str, ...]) -> C
         raise InputError(one_cell(name, preprocessing))
     names = settings.class_names or tuple(str(index) for index in range(classes))
     if len(names) != classes:
-        raise InputError(f"`class_names` holds {len(names)} names, the network has {classes} classes.")
+        raise InputError(
+            f"`class_names` holds {counted(len(names), 'name')}, the network has {counted_classes(classes)}."
+        )
     weights = {"source": SOURCE, "sha256": state_sha256(parts.encoder, parts.head)}
     return Classifier(
         name, channels_last(frozen(parts.encoder)), frozen(parts.head), preprocessing, names, names, weights,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError
 from bsig.inputs.hub import hub_folder
 from bsig.model.backbones import (
@@ -182,8 +183,8 @@ def _published_classifier(backbone: str, options: BackboneOptions, device: str, 
     if settings.class_names is not None:
         if len(settings.class_names) != len(classifier.class_names):
             raise InputError(
-                f"`class_names` holds {len(settings.class_names)} names, the network has "
-                f"{len(classifier.class_names)} classes."
+                f"`class_names` holds {counted(len(settings.class_names), 'name')}, the network has "
+                f"{counted_classes(len(classifier.class_names))}."
             )
         classifier = replace(classifier, class_names=settings.class_names, class_ids=settings.class_names)
     return classifier
@@ -244,7 +245,8 @@ def _fitting_names(request: ModelSettings, settings: ModelSettings, classes: int
     names = settings.class_names
     if names is None or len(names) == classes or request.class_names is not None:
         return names, ""
-    return None, f"The file's {len(names)} class names are not used: the network has {classes} classes."
+    unused = counted(len(names), "class name is", "class names are")
+    return None, f"The file's {unused} not used: the network has {counted_classes(classes)}."
 
 
 def _other_network(backbone: str, stated: ModelSettings) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from bsig.inputs.counts import counted_classes
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import BackboneOptions, Classifier, timm_network
 from bsig.model.class_embeddings import ClassEmbeddings
@@ -112,7 +113,7 @@ def _notes(tower: Classifier, embeddings: ClassEmbeddings, scale: float) -> tupl
     )
     return (
         f"Zero-shot: logits are {scale:g}{assumed} times the cosine of a picture's embedding and that of each of "
-        f"{classes} classes from {embeddings.source}.",
+        f"{counted_classes(classes)} from {embeddings.source}.",
         of_bias,
         of_length,
         *filter(None, [activation_note(tower.name)]),

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.model.heads import ClassificationHead
 from bsig.model.presence import PresenceCalibration
@@ -55,7 +56,7 @@ def left_out_presence(
     elif held_out is not None:
         check_size(held_out.count, classes)
         logits, labels = held_out_logits(head, held_out)
-        source = f"{len(labels)} pictures held out of the training on '{name}'"
+        source = f"{counted(len(labels), 'picture')} held out of the training on '{name}'"
     else:
         raise InputError(refusal)
     return fit_presence(logits, labels, source)

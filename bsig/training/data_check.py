@@ -136,9 +136,9 @@ def check_match(images: LabelledImages, match: ClassMatch, model: DualBranch) ->
         )
     if len(match.index_of) < 2:
         raise UnmatchedClassesError(
-            f"{len(match.index_of)} of the {len(names)} classes of '{images.name}' (e.g. '{names[0]}') are classes of "
-            f"'{model.name}', at least 2 are needed; name folders by its class names, WordNet ids or indices, or "
-            "choose 'a new label set'."
+            f"{len(match.index_of) or 'none'} of the {len(names)} classes of '{images.name}' (e.g. '{names[0]}') is a "
+            f"class of '{model.name}', at least 2 are needed; name folders by its class names, WordNet ids or indices, "
+            "or choose 'a new label set'."
         )
 
 

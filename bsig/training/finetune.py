@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bsig.inputs.counts import none_of
 from bsig.inputs.datasets.classes import ClassMatch, first_names, plain_names
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.errors import InputError, StoppedEarly
@@ -165,8 +166,9 @@ def encoded_data(
         images, held_out = images.renamed(class_map), held_out.renamed(class_map) if held_out else None
     match = class_match(images, start, new_head=new_head, class_map=class_map)
     if not match.index_of:
+        none = none_of(len(match.unmatched), "class", "classes")
         raise InputError(
-            f"none of the {len(match.unmatched)} classes of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
+            f"{none} of '{images.name}' (e.g. '{match.unmatched[0]}') is a class "
             f"of '{start.name}' ({first_names(start.class_names)}); name folders by its class names, WordNet ids or "
             "indices, say which is which with --class-map, or fit a new head "
             "(--fit-softmax-head)."
@@ -176,19 +178,9 @@ def encoded_data(
     }  # fmt: skip
     cells, grids = _readers(start, images, match.index_of, config)
     readers = [reader for reader in (cells, grids) if reader]
-    features: TrainingFeatures
-    if config.encode_every_step:
-        features = FreshFeatures(
-            start, images, match.index_of,
-            seed=config.views.seed, encoding=config.encoding, on_note=on_note, processes=processes,
-        )  # fmt: skip
-        if readers:
-            show_grids(processes, start, images, match.index_of, readers, **options)
-    else:
-        features = split_features(
-            processes, start, images, match.index_of, config.views,
-            cache_folder=cache_folder, readers=readers, **options,
-        )  # fmt: skip
+    features = _training_features(
+        processes, start, images, match, config, readers, cache_folder=cache_folder, **options
+    )
     description: dict[str, Any] = {
         "name": images.name, "split": images.split, "images": features.count, "classes_seen": len(match.index_of),
         "classes_unmatched": list(match.unmatched), **({"class_map": class_map} if class_map else {}),
@@ -207,6 +199,25 @@ def encoded_data(
     )
 
 
+def _training_features(
+    processes: Processes, start: DualBranch, images: LabelledImages, match: ClassMatch, config: FinetuneConfig,
+    readers: list[Any], *, cache_folder: Path | None, **options: Any,
+) -> TrainingFeatures:  # fmt: skip
+    """Returns the features of the pictures to train on, encoded once or at every step; `readers` see their grids."""
+    if not config.encode_every_step:
+        return split_features(
+            processes, start, images, match.index_of, config.views,
+            cache_folder=cache_folder, readers=readers, **options,
+        )  # fmt: skip
+    features = FreshFeatures(
+        start, images, match.index_of,
+        seed=config.views.seed, encoding=config.encoding, on_note=options["on_note"], processes=processes,
+    )  # fmt: skip
+    if readers:
+        show_grids(processes, start, images, match.index_of, readers, **options)
+    return features
+
+
 def _held_out_features(
     processes: Processes, start: DualBranch, held_out: LabelledImages, match: ClassMatch, **options: Any
 ) -> TrainingFeatures | None:
@@ -216,9 +227,10 @@ def _held_out_features(
         on_note(f"no picture of split '{held_out.split}' has a class that is trained: nothing is held out.")
         return None
     if count < len(held_out.samples):
+        verb = "is" if count == 1 else "are"
         on_note(
-            f"{count} of {len(held_out.samples)} pictures of split '{held_out.split}' are held out: the others are of "
-            f"classes that are not trained ({', '.join(match.unmatched)[:100]})."
+            f"{count} of {len(held_out.samples)} pictures of split '{held_out.split}' {verb} held out: the others are "
+            f"of classes that are not trained ({', '.join(match.unmatched)[:100]})."
         )
     return split_features(processes, start, held_out, match.index_of, ONE_VIEW, **options)
 
@@ -298,18 +310,7 @@ def finetune_on(
     head = None if result.shift else result.head
     presence = _presence(start, data, config, result, on_note, should_stop) if config.calibrate else None
     model = DualBranch(classifier, head, shift=result.shift, presence=presence, name=out.name)
-    unreadable = data.features.unreadable
-    entries = {
-        "training": {
-            **_training_description(config, result, flat, model.num_classes, start),
-            "balanced_bias": balanced_bias(softmax_head, data.features),
-        },
-        "data": {**data.description, "unreadable": list(unreadable)},
-        "history": [asdict(epoch) for epoch in result.history],
-    }
-    if config.softmax_head is None and "doctored" in start.metadata:
-        # A doctored softmax branch stays doctored under a new sigmoid branch.
-        entries["doctored"] = start.metadata["doctored"]
+    entries = _description_entries(start, model, data, config, result, flat)
 
     def save() -> None:
         save_checkpoint(model, out, half_precision=config.half_precision, **entries)
@@ -317,7 +318,26 @@ def finetune_on(
             shutil.rmtree(state_file.parent, ignore_errors=True)
 
     processes.together(lambda: save() if processes.is_first else None)
-    return Finetuned(model, out, result.history, data.match, unreadable, result.stopped)
+    return Finetuned(model, out, result.history, data.match, data.features.unreadable, result.stopped)
+
+
+def _description_entries(
+    start: DualBranch, model: DualBranch, data: TrainingData, config: FinetuneConfig, result: TrainedHead,
+    flat: FlatShiftFit | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Returns what the checkpoint's description says of the training, its data and every epoch."""
+    entries = {
+        "training": {
+            **_training_description(config, result, flat, model.num_classes, start),
+            "balanced_bias": balanced_bias(model.softmax_head, data.features),
+        },
+        "data": {**data.description, "unreadable": list(data.features.unreadable)},
+        "history": [asdict(epoch) for epoch in result.history],
+    }
+    if config.softmax_head is None and "doctored" in start.metadata:
+        # A doctored softmax branch stays doctored under a new sigmoid branch.
+        entries["doctored"] = start.metadata["doctored"]
+    return entries
 
 
 def _trained(

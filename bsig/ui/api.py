@@ -19,9 +19,9 @@ from bsig.training.runs.run import ENDED, Run
 from bsig.training.runs.words import status
 from bsig.ui.components.handlers import in_words
 from bsig.ui.components.inputs import LaterCheckbox, LaterTextbox, MapImage, PictureInput
+from bsig.ui.components.long_job import JOB
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.evaluate.own_pictures import evaluate_answer
-from bsig.ui.screens.evaluate.tables import progress_html
 from bsig.ui.screens.finetune.form import Form, Number
 from bsig.ui.screens.finetune.new_run import start_run
 from bsig.ui.screens.finetune.run_panel import RUN, RUN_PICTURES, live_html, run_html
@@ -224,7 +224,7 @@ def progress_answer(bench: Workbench, own_queue: RunQueue, job: str) -> dict[str
     """What shows a job as HTML, its standing, and whether it has ended, as far as it is known."""
     kind, *details = job.split(" ")
     name = details[-1] if details else ""
-    evaluation = bench.visitor_space.evaluations.progress
+    long_job = bench.visitor_space.jobs.get(name)
     if kind in (RUN, RUN_PICTURES) and name in own_queue.folder.names():
         run = own_queue.folder.read(name)
         standing, has_ended = run.state.standing, run.state.standing in ENDED
@@ -232,8 +232,8 @@ def progress_answer(bench: Workbench, own_queue: RunQueue, job: str) -> dict[str
             return {"html": run_html(run, own_queue.position(name), ""), "standing": standing, "has_ended": has_ended}
         view: View = "signed" if details[0] == "signed" else "positive"
         return {"html": "" if has_ended else live_html(run, view), "standing": standing, "has_ended": has_ended}
-    if kind == "evaluation" and evaluation:
-        return {"html": progress_html(evaluation), "standing": "running", "has_ended": False}
+    if kind == JOB and long_job and not long_job.has_ended:
+        return {"html": long_job.html, "standing": "running", "has_ended": False}
     return {"html": "", "standing": "", "has_ended": True}
 
 

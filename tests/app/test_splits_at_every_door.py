@@ -24,8 +24,9 @@ from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.run import RunRequest
 from bsig.training.runs.words import check_words
 from bsig.training.runs.worker import attempt
+from bsig.ui.components.long_job import LongJob
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
-from bsig.ui.screens.evaluate.own_pictures import OwnPictures, evaluation_steps
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, measured_title
 from bsig.ui.workbench import Workbench
 
 CHECKPOINT = "imagenet1k-efficientnet_lite0"
@@ -95,7 +96,7 @@ def test_a_bad_line_of_val_is_refused_by_every_door(
         check_of(data, default_model)
     assert sentence in str(caught.value)
     with pytest.raises(InputError) as caught:
-        list(evaluation_steps(Workbench(), KeptEvaluations(), own_pictures(data, 5)))
+        measured_title(Workbench(), KeptEvaluations(), own_pictures(data, 5), LongJob())
     assert sentence in str(caught.value)
 
 
@@ -137,8 +138,7 @@ def test_without_splits_command_and_page_measure_all_pictures_and_say_so(
     )
     assert ALL_MEASURED in capsys.readouterr().err
     sets = KeptEvaluations()
-    *_, title = evaluation_steps(Workbench(), sets, own_pictures(without_val, 2))
-    own = sets.get(str(title))
+    own = sets.get(measured_title(Workbench(), sets, own_pictures(without_val, 2), LongJob()))
     assert own is not None
     assert own.results["split_sentence"] == ALL_MEASURED
     sets.clear()

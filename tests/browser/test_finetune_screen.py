@@ -125,7 +125,7 @@ def test_own_pictures_are_looked_over_before_they_are_trained_on(visit: Callable
     expect(page.locator("#data-check .bsig-problem")).to_contain_text("at least 2 are needed")  # no ImageNet classes
     page.locator("#data-new-labels").click()
     expect(page.locator("#data-check")).to_contain_text("3 classes")
-    expect(page.locator("#data-check")).to_contain_text("1 files cannot be read")
+    expect(page.locator("#data-check")).to_contain_text("1 file cannot be read")
     expect(page.locator("#data-check")).to_contain_text("broken.png")
     start(page, new_name("colours"), 2)
     standing(page, "finished")

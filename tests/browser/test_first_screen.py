@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bsig import Explainer, load_checkpoint
+from bsig.explain.cams import TRAINED
 from bsig.explain.explanation import Explanation
 from bsig.explain.readings import comparison_readings
 from bsig.ui.components.examples import bundled_examples, example_by_key
@@ -76,10 +77,15 @@ def _golf_ball() -> Explanation:
 
 
 def _cell_words(explanation: Explanation, row: int, column: int) -> str:
-    """What the box says of a cell, from the maps themselves."""
-    values = [f"{explanation.evidence(branch).map[row, column]:+.2f}" for branch in ("softmax", "sigmoid")]
-    softmax, sigmoid = (value.replace("-", "−") for value in values)
-    return f"Softmax {softmax}   Sigmoid {sigmoid}"
+    """What the box says of a cell: the logits that it has alone, and the values of both maps."""
+    encoded, lines = explanation.encoded, []
+    assert encoded is not None
+    logits = {branch: encoded.cell_logits(branch)[0, explanation.class_index, row, column] for branch in TRAINED}
+    maps = {branch: explanation.evidence(branch).map[row, column] for branch in TRAINED}
+    for title, values in (("Logits of this cell", logits), ("On the maps", maps)):
+        softmax, sigmoid = (f"{float(values[branch]):+.2f}".replace("-", "−") for branch in TRAINED)
+        lines.append(f"{title}: softmax {softmax}, sigmoid {sigmoid}")
+    return "\n".join([*lines[:-1], f"{lines[-1]} (levelled by presence)"])
 
 
 def _outlines(page: Any, *elem_ids: str) -> list[tuple[float, ...]]:

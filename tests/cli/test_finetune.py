@@ -253,7 +253,7 @@ def test_finetune_takes_a_zip_a_class_map_and_several_classes_a_picture(
             archive.writestr(f"pets/{number}.png", buffer.getvalue())
     assert main(["finetune", str(tmp_path / "pets.zip"), "--out", str(out), "--epochs", "1", *MAP]) == 0
     text = capsys.readouterr().err
-    assert "1 of 2 pictures of split 'val' are held out: the others are of classes that are not trained" in text
+    assert "1 of 2 pictures of split 'val' is held out: the others are of classes that are not trained" in text
     description = json.loads((out / "checkpoint.json").read_text())
     assert description["data"]["class_map"] == {"fish": "0", "ball": "1"}
     assert (description["data"]["images"], description["data"]["held_out"]["images"]) == (3, 1)

@@ -30,6 +30,12 @@ def claims(presence: float | None = 0.0004, softmax: float = 0.5, sigmoid: float
         (claims(sigmoid=0.0, against=1.0),
          f"{ABSENT} Softmax still marks half of the picture for it; the sigmoid branch marks none and "
          "votes against it everywhere."),
+        (replace(claims(sigmoid=0.0, against=1.0), reading="levelled by presence"),
+         f"{ABSENT} Softmax still marks half of the picture for it; the sigmoid branch, levelled by presence, marks "
+         "none and votes against it everywhere."),
+        (replace(claims(0.9, 0.2, 0.4), reading="levelled by presence"),
+         "Golf ball is here (90 %). The sigmoid branch, levelled by presence, marks 40 % of the picture for it, "
+         "softmax 20 %."),
         (claims(sigmoid=0.0),
          f"{ABSENT} Softmax still marks half of the picture for it; the sigmoid branch marks none."),
         (claims(0.87, 0.66, 0.35),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bsig.explain.wording import (
+    as_long_as,
+    change_text,
     duration,
     number_text,
     ordinal,
     percent,
     quantity,
+    share_percent,
     signed,
     small_percent,
     tiny_percent,
@@ -34,7 +37,44 @@ def test_a_share_of_cells_may_be_none_or_all() -> None:
 
 
 def test_a_small_share_keeps_two_digits() -> None:
-    assert [small_percent(share) for share in (0.000034, 0.0123, 0.5)] == ["0.0034 %", "1.2 %", "50 %"]
+    shares = (0.0, 3.4e-7, 0.000034, 0.0123, 0.5, 0.996, 1.0)
+    assert [small_percent(share) for share in shares] == [
+        "0 %", "0.000034 %", "0.0034 %", "1.2 %", "50 %", "100 %", "100 %",
+    ]  # fmt: skip
+
+
+def test_a_share_reads_as_none_or_all_only_where_it_is() -> None:
+    shares = (0.0, 0.0004, 0.163, 0.9996, 1.0)
+    assert [share_percent(share) for share in shares] == ["0 %", "under 0.1 %", "16 %", "over 99.9 %", "100 %"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (0.0, "0 % as long as"), (0.0004, "under 0.1 % as long as"), (0.004, "0.4 % as long as"),
+        (0.56, "56 % as long as"), (0.98, "98.0 % as long as"), (0.996, "as long as"), (1.0, "as long as"),
+        (1.04, "as long as"), (1.06, "1.1 times as long as"), (2.06, "2.1 times as long as"),
+        (5.11, "5.1 times as long as"), (9.97, "10 times as long as"), (1234.0, "1,234 times as long as"),
+    ],
+)  # fmt: skip
+def test_a_length_beside_another_is_no_probability(ratio: float, words: str) -> None:
+    assert as_long_as(ratio) == words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.163, 0.161, "stays at 16 %"), (0.0, 0.0004, "stays under 0.1 %"), (1.0, 0.9999, "stays over 99.9 %"),
+        (0.163, 0.154, "goes from 16 % to 15 %"), (0.0004, 0.5, "goes from under 0.1 % to 50 %"),
+    ],
+)  # fmt: skip
+def test_two_numbers_that_read_the_same_are_said_as_one(before: float, after: float, words: str) -> None:
+    assert change_text(percent(before), percent(after)) == words
+
+
+def test_a_change_takes_the_verbs_that_it_is_given() -> None:
+    assert change_text("45 %", "10 %", "fell", "stayed") == "fell from 45 % to 10 %"
+    assert change_text("45 %", "45 %", "fell", "stayed") == "stayed at 45 %"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_counts_matches_and_unreadable_files(folders: Path, default_model: DualB
     words = check_words(check, new_head=False)
     assert f"{check.usable} pictures to train on, 2 held out" in words  # the unicorn's are not counted
     assert "2 of 3 classes are the model's" in words
-    assert "1 files cannot be read" in words
+    assert "1 file cannot be read" in words
     table = check_html(check, default_model.class_names, new_head=False)
     assert table.index("unicorn") < table.index("golf ball")  # what did not match comes first
     assert "no such class: left out" in table

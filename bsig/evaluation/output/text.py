@@ -9,6 +9,7 @@ from typing import Any
 
 from bsig.evaluation.metrics.intervals import excludes_zero
 from bsig.evaluation.output.words import NO_REGIONS, beyond_untrained, counts_text, drop_warning
+from bsig.inputs.counts import counted
 from bsig.inputs.datasets.classes import first_names
 
 COLUMNS_ABREAST = 6
@@ -26,8 +27,8 @@ def _head(results: dict[str, Any]) -> list[str]:
     difference = accuracy["difference"]
     lines = [
         f"{results['checkpoint']} ({results['branch']} branch) on {results['data']} ({results['split']}): "
-        f"{counts['used']} of {counts['listed']} pictures, {_present_classes(counts)}"
-        f"{counts['with_boxes']} with boxes, {counts['with_mask']} with a mask, {counts['mosaics']} mosaics",
+        f"{counts['used']} of {counted(counts['listed'], 'picture')}, {_present_classes(counts)}"
+        f"{counts['with_boxes']} with boxes, {counts['with_mask']} with a mask, {counted(counts['mosaics'], 'mosaic')}",
     ]
     for key, text in (
         ("unreadable", "unreadable"),
@@ -44,7 +45,8 @@ def _head(results: dict[str, Any]) -> list[str]:
         *(f"  {sentence}" for sentence in counts["sentences"][:10]),
         f"top-1: softmax {_number(accuracy['softmax_top1'])}, sigmoid {_number(accuracy['sigmoid_top1'])}, "
         f"difference {difference['value']:+.3f} [{difference['low']:+.3f} {difference['high']:+.3f}]",
-        f"{settings['absent_per_image']} absent classes a picture, drawn from the {settings['absent_from']}'s; "
+        f"{counted(settings['absent_per_image'], 'absent class', 'absent classes')} a picture, drawn from the "
+        f"{settings['absent_from']}'s; "
         "pictures squashed to the input; 95 % intervals over pictures; * the difference to softmax excludes zero.",
         *_several_classes(counts),
         f"Better: {ARROWS['higher']} higher, {ARROWS['lower']} lower.",
@@ -61,7 +63,8 @@ def _table(table: dict[str, Any], results: dict[str, Any]) -> list[str]:
 
 
 def _present_classes(counts: Mapping[str, Any]) -> str:
-    return f"{counts['present_classes']} present classes, " if "present_classes" in counts else ""
+    key = "present_classes"
+    return f"{counted(counts[key], 'present class', 'present classes')}, " if key in counts else ""
 
 
 def _several_classes(counts: Mapping[str, Any]) -> list[str]:

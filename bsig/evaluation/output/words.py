@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from bsig.evaluation.metrics.catalogue import ARROWS, BLIND_TITLES, METRICS
 from bsig.evaluation.metrics.intervals import excludes_zero
 from bsig.explain.wording import signed, whole_percent
+from bsig.inputs.counts import counted
 
 BEYOND_WORDS = {
     "absent_area_at_own_70": "telling absent classes apart",
@@ -120,8 +121,9 @@ def claim_and_rest(table: Mapping[str, Any]) -> tuple[str, str]:
     for key in FIRST_ROWS:
         word = verdict(key, (sigmoid.get(key) or {}).get("difference")).word
         if word in titles and key != "absent_area":
-            before, after = softmax[key]["value"], sigmoid[key]["value"]
-            titles[word].append(f"{METRICS[key].title.split(',')[0]} ({before:.3f} to {after:.3f})")
+            before, after = f"{softmax[key]['value']:.3f}", f"{sigmoid[key]['value']:.3f}"
+            values = f"both {after}" if before == after else f"{before} to {after}"
+            titles[word].append(f"{METRICS[key].title.split(',')[0]} ({values})")
     parts = [f"{opening}: {', '.join(titles[word])}" for word, opening in openings.items() if titles[word]]
     sentence = f"Sigmoid branch against softmax, {'; '.join(parts)}." if parts else ""
     return claims, " ".join(filter(None, [f"{sentence}{_without_looking(table)}".strip(), beyond_untrained(table)]))
@@ -182,10 +184,14 @@ def _without_looking(table: Mapping[str, Any]) -> str:
 def _claim(softmax: Mapping[str, Any], sigmoid: Mapping[str, Any]) -> str:
     before, after = softmax["absent_area"]["value"], sigmoid["absent_area"]["value"]
     word = verdict("absent_area", sigmoid["absent_area"].get("difference")).word
-    adverb = {"better": "only", "worse": "even"}.get(word, "likewise")
+    claims, sigmoid_claims = whole_percent(before), whole_percent(after)
+    if claims == sigmoid_claims:
+        return f"For a class that is not there both maps claim {claims} of the picture."
+    adverb = {"better": "only ", "worse": "even "}.get(word, "")
+    doubt = f", {word}" if word == "no clear difference" else ""
     return (
-        f"For a class that is not there the softmax map claims {whole_percent(before)} of the picture, the sigmoid map "
-        f"{adverb} {whole_percent(after)}."
+        f"For a class that is not there the softmax map claims {claims} of the picture, the sigmoid map "
+        f"{adverb}{sigmoid_claims}{doubt}."
     )
 
 
@@ -203,9 +209,8 @@ def result_title(results: Mapping[str, Any]) -> str:
 
 def counts_text(counts: Mapping[str, Any]) -> str:
     """How many pictures were measured, and how many present classes where some pictures hold several."""
-    pictures = "1 picture" if counts["used"] == 1 else f"{counts['used']} pictures"
-    classes = counts.get("present_classes")
-    return f"{pictures}, {classes} present classes" if classes else pictures
+    pictures, classes = counted(counts["used"], "picture"), counts.get("present_classes")
+    return f"{pictures}, {counted(classes, 'present class', 'present classes')}" if classes else pictures
 
 
 def left_out(results: Mapping[str, Any]) -> list[str]:
@@ -214,9 +219,12 @@ def left_out(results: Mapping[str, Any]) -> list[str]:
     unreadable, unmatched = counts["unreadable"], counts["of_unmatched_classes"]
     regions, names = counts["boxes_or_masks_cut_or_left_out"], ", ".join(counts["unmatched_classes"][:5])
     sentences = (
-        (unreadable, f"{unreadable} pictures could not be used."),
-        (unmatched, f"{unmatched} pictures are of classes that the checkpoint lacks: {names}."),
-        (regions, f"{regions} boxes or masks were cut off, scaled or left out."),
+        (unreadable, f"{counted(unreadable, 'picture')} could not be used."),
+        (
+            unmatched,
+            f"{counted(unmatched, 'picture is', 'pictures are')} of classes that the checkpoint lacks: {names}.",
+        ),
+        (regions, f"{counted(regions, 'box or mask was', 'boxes or masks were')} cut off, scaled or left out."),
         (not counts["with_boxes"] + counts["with_mask"], NO_REGIONS),
         (not counts["mosaics"], "No mosaics: fewer than four classes have a picture that softmax is sure of."),
     )

@@ -20,6 +20,7 @@ from bsig.evaluation.passes.parts_on_disk import PartialResults
 from bsig.evaluation.passes.pictures import picture_part
 from bsig.evaluation.passes.regions import Notes
 from bsig.evaluation.passes.work import PASSES_A_SCORE, Work
+from bsig.inputs.counts import none_of
 from bsig.inputs.datasets.classes import first_names
 from bsig.inputs.errors import InputError
 from bsig.training.processes import Processes
@@ -101,7 +102,7 @@ def _later_passes(measurements: Measurements) -> LaterPasses | str:
 def _nothing_left(work: Work, notes: Notes) -> str:
     """Why no picture can be evaluated, in a sentence."""
     images = work.images
-    text = f"none of the {len(images.samples)} pictures of '{images.name}' ({images.split}) can be evaluated: "
+    text = f"{none_of(len(images.samples), 'picture')} of '{images.name}' ({images.split}) can be evaluated: "
     if not work.labels:
         names = first_names(work.model.class_names)
         return text + (

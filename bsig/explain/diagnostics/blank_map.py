@@ -21,16 +21,17 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from bsig.explain.cams import TRAINED, TrainedBranch
+from bsig.explain.cams import TRAINED, Branch, TrainedBranch
 from bsig.explain.diagnostics.logit_shift import shared_map_share
 from bsig.explain.diagnostics.painted_shift import painted_shift
 from bsig.explain.explainer import EncodedImage, Progress
 from bsig.explain.explanation import Evidence, Explanation
 from bsig.explain.methods import CAM_METHODS, cam_method, clamps_weights, default_method
 from bsig.explain.readings import LINEAR_METHODS, why_not_reading
-from bsig.explain.verdict import part_of
-from bsig.explain.wording import number_text, percent
+from bsig.explain.verdict import capital, part_of
+from bsig.explain.wording import as_long_as, number_text, share_percent
 from bsig.inputs.errors import InputError
+from bsig.model.dual_branch import DualBranch
 
 SMALLEST = 1e-12
 """A gradient, weight or feature up to this size is zero: float32 gradients of real networks are far above it."""
@@ -59,6 +60,8 @@ class MapFacts:
         weight_size: the largest |weight|, likewise.
         map_min, map_max: of the map, in its unit.
         positive_area: share of cells above zero, 0 to 1.
+        is_one_sided: whether negative weights or gradients, of which there are some, are left out of the map: its cells
+            above zero then do not weigh what speaks for the class against what speaks against it.
     """
 
     class_name: str
@@ -74,6 +77,23 @@ class MapFacts:
     map_min: float
     map_max: float
     positive_area: float
+    is_one_sided: bool
+
+    @property
+    def knows_class(self) -> bool:
+        """Whether the map is one of the class at all: Eigen-CAM's is not."""
+        return self.method != "eigen-cam"
+
+    @property
+    def omission(self) -> str:
+        """What a one-sided map leaves out, as the subject of a clause; empty for any other map."""
+        if not self.is_one_sided:
+            return ""
+        if self.method == "score-cam":
+            return "Score-CAM has no negative weights"
+        if self.method in POSITIVE_GRADIENTS:
+            return f"{self.title} leaves out all negative gradients"
+        return "the treatment leaves out all negative weights"
 
     @property
     def title(self) -> str:
@@ -157,6 +177,15 @@ def _is_explained(facts: MapFacts) -> bool:
     )
 
 
+def _negative_cells(facts: MapFacts) -> str:
+    """What a map without a cell above zero says."""
+    if facts.is_one_sided:
+        return f"No cell is above zero, though {facts.omission}"
+    if facts.map_max < 0:
+        return f"All evidence is negative: every cell speaks against {facts.class_name}"
+    return f"No cell speaks for {facts.class_name}, and some speak against it"
+
+
 CAUSES: tuple[_Rule, ...] = (
     _Rule(
         "no places",
@@ -201,22 +230,22 @@ CAUSES: tuple[_Rule, ...] = (
         lambda facts: facts.is_zero and _has_places(facts) and not _is_explained(facts),
         lambda facts: "The features are the same in every cell, so there is nothing to tell places apart by."
         if facts.feature_range <= SMALLEST
+        else f"What is left is zero in every cell: {facts.omission}."
+        if facts.is_one_sided
         else "What speaks for the class and against it cancels in every cell.",
         lambda _: "Take the features at another layer, or choose another method.",
     ),
     _Rule(
         "all negative",
         lambda facts: facts.is_blank and not facts.is_zero,
-        lambda facts: f"All evidence is negative: every cell speaks against {facts.class_name} "
-        f"(from {number_text(facts.map_min)} to {number_text(facts.map_max)}).",
-        lambda _: "Look at the signed view, or at a map whose zero means something: class-centred, or the sigmoid "
-        "branch.",
+        lambda facts: f"{_negative_cells(facts)} (from {number_text(facts.map_min)} to {number_text(facts.map_max)}).",
+        lambda _: "Look at the signed view, or at the class-centred map, which no shift of the classes moves.",
     ),
     _Rule(
         "nearly flat",
         lambda facts: _has_places(facts) and not facts.is_zero and facts.relative_range < NEARLY_FLAT,
-        lambda facts: f"The map is nearly flat: its range is {percent(facts.relative_range)} of its largest value, so "
-        "it hardly says where.",
+        lambda facts: f"The map is nearly flat: its range is {share_percent(facts.relative_range)} of its largest "
+        "value, so it hardly says where.",
         lambda _: "Do not stretch it: the class-centred map takes out what all classes share.",
     ),
 )  # fmt: skip
@@ -304,8 +333,16 @@ class BlankMapDiagnosis:
         facts = self.facts
         if facts.is_blank:
             return f"This heatmap is blank. {self.causes[0].sentence}"
-        start = f"This heatmap is not blank: {part_of(facts.positive_area)} of the picture speaks for "
-        return " ".join([f"{start}{facts.class_name}.", *(cause.sentence for cause in self.causes[:1])])
+        area = part_of(facts.positive_area)
+        claim = f"{area} of the picture speaks for {facts.class_name}."
+        if not facts.knows_class:
+            claim = (
+                f"{area} of the picture is above zero, which says nothing of {facts.class_name}: {facts.title} "
+                "knows no class."
+            )
+        elif facts.is_one_sided:
+            claim = f"{area} of the picture is above zero, but {facts.omission}."
+        return " ".join([f"This heatmap is not blank: {claim}", *(cause.sentence for cause in self.causes[:1])])
 
     @property
     def stretching_sentence(self) -> str:
@@ -315,8 +352,10 @@ class BlankMapDiagnosis:
         hot, against = self.stretching.hot_area, self.stretching.hot_against
         words = f"Stretched to its own minimum and maximum it would look hot on {part_of(hot)} of the picture"
         if against:
-            which = "all of that" if against == hot else f"{part_of(against)} of it"
-            return f"{words}, {which} without speaking for {self.facts.class_name}."
+            which = "nearly all of that" if part_of(against) == part_of(hot) else f"on {part_of(against)}"
+            which = "all of that" if against == hot else which
+            claim = f"speaking for {self.facts.class_name}" if self.facts.knows_class else "being above zero"
+            return f"{words}, {which} without {claim}."
         if self.stretching.contrast >= 1 / NEARLY_FLAT:
             return f"{words}, with differences {self.stretching.contrast:.0f} times as strong as they are."
         return f"{words}, and hide where zero is."
@@ -354,8 +393,8 @@ def blank_map_diagnosis(
         facts=facts,
         causes=causes,
         stretching=stretching(explanation.evidence(trained_branch).map),
-        zero=map_zero(encoded, explanation, trained_branch),
-        mends=_mends(encoded, explanation, trained_branch),
+        zero=map_zero(encoded, explanation, trained_branch, facts),
+        mends=_mends(encoded, explanation, trained_branch, facts),
     )
 
 
@@ -373,10 +412,12 @@ def map_facts(encoded: EncodedImage, explanation: Explanation, branch: TrainedBr
     takes_gradient = method.key not in ("eigen-cam", "score-cam", "ablation-cam")
     score = encoded.score(branch, explanation.class_index)
     weights = method.weights(score) if method.weights and not method.is_slow else None
+    is_clamped = clamps_weights(explanation.weights, branch)
+    signs = score.gradient if method.key in POSITIVE_GRADIENTS else weights if is_clamped else None
     return MapFacts(
         class_name=explanation.class_name,
         method=method.key,
-        is_clamped=clamps_weights(explanation.weights, branch),
+        is_clamped=is_clamped,
         grid_hw=(values.shape[0], values.shape[1]),
         feature_size=float(features.abs().max()),
         feature_range=float((features.amax(dim=(1, 2)) - features.amin(dim=(1, 2))).max()),
@@ -387,6 +428,7 @@ def map_facts(encoded: EncodedImage, explanation: Explanation, branch: TrainedBr
         map_min=float(values.min()),
         map_max=float(values.max()),
         positive_area=explanation.evidence(branch).positive_area,
+        is_one_sided=method.key == "score-cam" or (signs is not None and float(signs.min()) < 0),
     )
 
 
@@ -406,48 +448,65 @@ def stretching(values: Float[np.ndarray, "h w"]) -> Stretching | None:
     return Stretching(size / spread, float(hot.mean()), float((hot & (values <= 0)).mean()))
 
 
-def map_zero(encoded: EncodedImage, explanation: Explanation, branch: TrainedBranch) -> MapZero:
+def map_zero(encoded: EncodedImage, explanation: Explanation, branch: TrainedBranch, facts: MapFacts) -> MapZero:
     """Whether the zero of a branch's map is arbitrary, and how far a logit shift can move the map."""
     model = encoded.model
-    if explanation.method == "eigen-cam":
+    if not facts.knows_class:
         return MapZero(True, "The zero is the mean over the grid, by construction: it says nothing about the class.")
+    omission = f" {capital(facts.omission)}, so zero is not where for and against meet." if facts.is_one_sided else ""
+    balances = model.softmax_head.maps_balance and facts.method in LINEAR_METHODS and not facts.is_clamped
+    balance = " A norm behind the pool makes the map's mean zero, whatever the class." if balances else ""
     if branch == "sigmoid" and model.is_trained:
-        return MapZero(False, "The zero is not arbitrary: a shift would change the sigmoid branch's probabilities, "
-                       "so labels have fixed it.")  # fmt: skip
+        return MapZero(False, _zero_of_sigmoid(model, omission + balance))
     clone = " The sigmoid branch is still the clone of softmax." if branch == "sigmoid" else ""
     if not model.softmax_head.cam_is_exact:
-        balance = " A norm behind the pool makes the map's mean zero, whatever the class." * (
-            model.softmax_head.maps_balance
-        )
         return MapZero(True, f"The zero is arbitrary: one vector added to the weights of every class moves the map "
-                       f"and leaves every softmax probability as it is.{balance}{clone}")  # fmt: skip
-    return _zero_of_linear_head(encoded, explanation, clone)
+                       f"and leaves every softmax probability as it is.{omission}{balance}{clone}")  # fmt: skip
+    return _zero_of_linear_head(encoded, explanation, facts, omission + clone)
 
 
-def _zero_of_linear_head(encoded: EncodedImage, explanation: Explanation, clone: str) -> MapZero:
+def _zero_of_sigmoid(model: DualBranch, limits: str) -> str:
+    """The zero of a sigmoid branch of its own: labels have fixed it where they and nothing else made it."""
+    if model.is_zero_shot:
+        return (
+            "No shift moves this map unseen: it would change the sigmoid branch's probabilities. But no labels have "
+            f"fixed its zero: the model is zero-shot.{limits}"
+        )
+    if limits:
+        return (
+            "No shift moves this map unseen: it would change the sigmoid branch's probabilities. But labels alone have "
+            f"not fixed its zero.{limits}"
+        )
+    return (
+        "The zero is not arbitrary: a shift would change the sigmoid branch's probabilities, so labels have fixed it."
+    )
+
+
+def _zero_of_linear_head(encoded: EncodedImage, explanation: Explanation, facts: MapFacts, remarks: str) -> MapZero:
     """The zero of softmax's map behind an average pool and one linear layer, where a shift can be solved for."""
     features, weight = encoded.features[0], encoded.model.softmax_head.last_linear.weight.detach()
-    row, words = weight[explanation.class_index], []
+    row = weight[explanation.class_index]
+    words = ["The zero is arbitrary: softmax does not see one vector added to the weights of every class."]
     own, rank, blanking = float(row.norm()), None, None
-    is_clamped = clamps_weights(explanation.weights, "softmax")
-    if explanation.method in LINEAR_METHODS and not is_clamped:
+    is_linear = facts.method in LINEAR_METHODS
+    effect = "sets this whole map to zero"
+    if is_linear and not facts.is_clamped:
         shift = painted_shift(features, row, torch.zeros_like(features[0]))
         rank = shift.rank
         if shift.reason is None:
             blanking = float(shift.vector.norm()) / own if own else None
-        words.append(f"On {rank} of {features[0].numel()} cells a shift can put any value.")
-    elif is_clamped or explanation.method in POSITIVE_GRADIENTS:
+    elif is_linear or facts.method in POSITIVE_GRADIENTS:
         # With no positive weight left such a map is empty; this is the smallest shift that leaves none.
-        blanking = float(row.clamp(min=0).norm()) / own if own else None
-    if blanking is not None:
-        words.insert(
-            0,
-            f"A shift of {percent(blanking)} of the size of {explanation.class_name}'s weights empties this map and "
-            "leaves every softmax probability as it is.",
+        blanking, effect = float(row.clamp(min=0).norm()) / own if own else None, "empties this map"
+    if blanking:
+        words.append(
+            f"A shift {as_long_as(blanking)} {explanation.class_name}'s weights {effect} and leaves every softmax "
+            "probability as it is."
         )
-    first = "The zero is arbitrary: softmax does not see one vector added to the weights of every class."
+    if rank is not None:
+        words.append(f"On {rank} of {features[0].numel()} cells a shift can put any value.")
     share = _shared_share(encoded, explanation.class_index)
-    return MapZero(True, " ".join([first, *words]) + clone, share, rank, blanking)
+    return MapZero(True, " ".join(words) + remarks, share, rank, blanking)
 
 
 def _shared_share(encoded: EncodedImage, class_index: int) -> float | None:
@@ -458,23 +517,33 @@ def _shared_share(encoded: EncodedImage, class_index: int) -> float | None:
         return None
 
 
-def _mends(encoded: EncodedImage, explanation: Explanation, branch: TrainedBranch) -> tuple[Mend, ...]:
+def _mends(encoded: EncodedImage, explanation: Explanation, branch: TrainedBranch, facts: MapFacts) -> tuple[Mend, ...]:
     """Every other look that exists for this model, method and treatment, the cheapest first."""
     model, method, index = encoded.model, explanation.method, explanation.class_index
-    mends = [_mend("signed", "For and against", explanation.evidence(branch).map, method)]
+    both_sides = facts.knows_class and not facts.is_one_sided
+    title = "For and against" if both_sides else "Above and below zero"
+    mends = [_mend("signed", title, explanation.evidence(branch).map, method, both_sides)]
     if method != "eigen-cam":
-        mends.append(_mend("centred", "Class-centred", explanation.centred.map, method))
-    if branch == "softmax" and model.is_trained:
-        mends.append(_mend("sigmoid", "Sigmoid branch", explanation.sigmoid.map, method))
+        both_sides = _shows_both_sides(method, explanation.weights, "centred")
+        mends.append(_mend("centred", "Class-centred", explanation.centred.map, method, both_sides))
+    if branch == "softmax" and model.is_trained and method != "eigen-cam":
+        both_sides = _shows_both_sides(method, explanation.weights, "sigmoid")
+        mends.append(_mend("sigmoid", "Sigmoid branch", explanation.sigmoid.map, method, both_sides))
     if model.presence is not None and not why_not_reading(model, "levelled", method, explanation.weights):
         levelled = encoded.explain(index, method, explanation.weights, reading="levelled")
-        mends.append(_mend("levelled", "Levelled by presence", levelled.evidence(branch).map, method))
+        mends.append(_mend("levelled", "Levelled by presence", levelled.evidence(branch).map, method, True))
     other = _other_method(encoded, method)
     if other is not None or explanation.weights != "signed":
         key = other or method
         signed = encoded.explain(index, key, "signed").evidence(branch).map
-        mends.append(_mend("method", f"{CAM_METHODS[key].title}, signed weights", signed, key))
+        title = f"{CAM_METHODS[key].title}, signed weights"
+        mends.append(_mend("method", title, signed, key, _shows_both_sides(key, "signed", branch)))
     return tuple(mends)
+
+
+def _shows_both_sides(method: str, treatment: str, branch: Branch) -> bool:
+    """Whether a map weighs what speaks for the class against what speaks against it."""
+    return method != "eigen-cam" and CAM_METHODS[method].shows_negative and not clamps_weights(treatment, branch)
 
 
 def _other_method(encoded: EncodedImage, method: str) -> str | None:
@@ -486,9 +555,10 @@ def _other_method(encoded: EncodedImage, method: str) -> str | None:
     return None if head.pools_first or method == "hires-cam" else "hires-cam"
 
 
-def _mend(key: str, title: str, values: Float[np.ndarray, "h w"], method: str) -> Mend:
-    positive, negative = float((values > 0).mean()), float((values < 0).mean())
-    return Mend(key, title, f"{part_of(positive)} for, {part_of(negative)} against", values, method)
+def _mend(key: str, title: str, values: Float[np.ndarray, "h w"], method: str, both_sides: bool) -> Mend:
+    positive, negative = part_of(float((values > 0).mean())), part_of(float((values < 0).mean()))
+    words = f"{positive} for, {negative} against" if both_sides else f"{positive} above zero, {negative} below"
+    return Mend(key, title, words, values, method)
 
 
 def diagnosis_json(diagnosis: BlankMapDiagnosis) -> dict[str, object]:

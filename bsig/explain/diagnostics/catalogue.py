@@ -38,6 +38,7 @@ from bsig.explain.diagnostics.sign_collapse import (
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method, require_exact, signed_map
+from bsig.inputs.counts import counted_classes
 from bsig.inputs.errors import InputError
 
 RUN_CLASSES = 20
@@ -255,7 +256,9 @@ def _absent_maps(inputs: DiagnosticInput, branch: Branch) -> Float[Tensor, "n h 
     present = [index, *inputs.encoded.top_classes()]
     absent = absent_classes(range(count), present, 100 if inputs.cam_is_exact else RUN_CLASSES)
     if not absent:
-        raise InputError(f"the head's {count} classes leave none that can be taken to be absent (top five aside).")
+        raise InputError(
+            f"the head's {counted_classes(count)} leave none that can be taken to be absent (top five aside)."
+        )
     return inputs.maps_of(branch, [index, *absent])
 
 

@@ -41,7 +41,7 @@ from bsig.explain.diagnostics.sign_collapse import (
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, cam_method, default_method
-from bsig.explain.wording import number_text, percent
+from bsig.explain.wording import number_text, percent, share_percent
 from bsig.inputs.errors import InputError
 
 CURVE_STEPS = 61
@@ -85,6 +85,7 @@ class CollapseReport:
         curves: branch -> curve over `deltas`.
         head_scale: what a delta of one in the method's weights is in the head's; None where it is no shift of the head.
         probabilities: branch -> probability of the class over the same deltas; None where `head_scale` is.
+        presence: the sigmoid branch's calibrated probability over them; None where that is not known.
         splits: branch -> what speaks for and against.
     """
 
@@ -98,6 +99,7 @@ class CollapseReport:
     curves: dict[TrainedBranch, CollapseCurve]
     head_scale: float | None
     probabilities: dict[TrainedBranch, list[float]] | None
+    presence: list[float] | None
     splits: dict[TrainedBranch, EvidenceSplit]
 
     @property
@@ -112,6 +114,12 @@ class CollapseReport:
             return evidence_share(self.features, self.weights["softmax"], self.weights["sigmoid"])
         except InputError:
             return None
+
+    def probability(self, branch: TrainedBranch) -> list[float] | None:
+        """The probability that is shown along the curve: the sigmoid branch's calibrated one where it is known."""
+        if branch == "sigmoid" and self.presence is not None:
+            return self.presence
+        return None if self.probabilities is None else self.probabilities[branch]
 
     @property
     def deltas(self) -> list[float]:
@@ -154,6 +162,7 @@ def collapse_report(encoded: EncodedImage, class_name: int | str | None, method:
         curves={branch: collapse_curve(features, weights[branch], deltas) for branch in TRAINED},
         head_scale=scale,
         probabilities=None if scale is None else _probabilities(encoded, explanation.class_index, scale * deltas),
+        presence=None if scale is None else _presence(encoded, explanation.class_index, scale * deltas),
         splits={branch: evidence_by_channels(features, weights[branch]) for branch in TRAINED},
     )
 
@@ -178,9 +187,14 @@ def finding(report: CollapseReport) -> str:
     if losses + gains == 0:
         return f"No channel changes sign between the branches: all {total:,} say the same of '{name}' in both."
     verb = "changes" if losses + gains == 1 else "change"
-    flips = f"{losses + gains:,} of {total:,} channels ({percent((losses + gains) / total)}) {verb} sign"
+    flips = f"{losses + gains:,} of {total:,} channels ({share_percent((losses + gains) / total)}) {verb} sign"
     share = flipped_share(report)
-    weight = "" if share is None else f" They hold {percent(share)} of the evidence on this picture: {_verdict(share)}."
+    subject = "It holds" if losses + gains == 1 else "They hold"
+    weight = (
+        ""
+        if share is None
+        else f" {subject} {share_percent(share)} of the evidence on this picture: {_verdict(share)}."
+    )
     return f"{flips}: {_sides(losses, gains, name)}.{weight}"
 
 
@@ -203,14 +217,18 @@ def fragility(report: CollapseReport) -> str:
             f"of the heatmap's positive evidence is gone. {title}'s weights follow from the logit, so this is no shift "
             "of the head; choose CAM to see what the probabilities do."
         )
-    softmax, sigmoid = (report.explanation.evidence(branch).probability for branch in TRAINED)
     head_delta = margin.delta * report.head_scale
-    after = _probabilities(report.encoded, report.explanation.class_index, torch.tensor([head_delta]))
+    place, steps = report.explanation.class_index, torch.tensor([0.0, head_delta])
+    softmax, presence = report.explanation.softmax.probability, _presence(report.encoded, place, steps)
+    before, after = presence or _probabilities(report.encoded, place, steps)["sigmoid"]
+    kind = "class-balanced probability" if presence is None else "probability that the class is there"
+    start, end = percent(before), percent(after)
+    change = f"leaves its {kind} at {start}" if start == end else f"takes its {kind} from {start} to {end}"
     own_unit = "" if report.head_scale == 1 else f" ({number_text(margin.delta, signed=False)} in {title}'s unit)"
     return (
         f"Take {number_text(head_delta, signed=False)} from every softmax weight{own_unit} and half of the heatmap's "
         f"positive evidence is gone, while softmax still gives the class {percent(softmax)}: no accuracy figure would "
-        f"tell. In the sigmoid branch the same step shows: {percent(sigmoid)} becomes {percent(after['sigmoid'][0])}."
+        f"tell. Taken from the sigmoid branch's weights, the same step {change}."
     )
 
 
@@ -241,7 +259,8 @@ def report_json(report: CollapseReport) -> dict[str, Any]:
 
 def _curve_json(report: CollapseReport, branch: TrainedBranch) -> dict[str, Any]:
     curve = {key: value for key, value in asdict(report.curves[branch]).items() if key != "deltas"}
-    return {**curve, "probability": report.probabilities[branch] if report.probabilities else None}
+    calibrated = {"calibrated_probability": report.presence} if branch == "sigmoid" else {}
+    return {**curve, "probability": report.probabilities[branch] if report.probabilities else None, **calibrated}
 
 
 def _budget_json(report: CollapseReport, branch: TrainedBranch) -> dict[str, Any]:
@@ -295,3 +314,13 @@ def _probabilities(encoded: EncodedImage, class_index: int, head_deltas: Tensor)
         branch: branch_probability_curve(encoded.features[0], logits[branch], class_index, head_deltas, branch)
         for branch in TRAINED
     }
+
+
+def _presence(encoded: EncodedImage, class_index: int, head_deltas: Tensor) -> list[float] | None:
+    """The calibrated probabilities of the sigmoid branch under these shifts; None where it is not calibrated."""
+    presence = encoded.model.presence
+    if presence is None:
+        return None
+    return branch_probability_curve(
+        encoded.features[0], encoded.sigmoid_logits, class_index, head_deltas, "sigmoid", presence
+    )

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 
 BUMP_WIDTH = 0.15
@@ -150,6 +151,6 @@ def _reason(residual: float, largest_change: float, rank: int, cells: int) -> st
     if rank == 0:
         return "The features are zero everywhere: every map is zero, and no shift can paint one."
     return (
-        f"The features can paint only {rank} independent maps on {cells} cells; this is the closest one to the target, "
-        f"off by up to {residual:.3g}."
+        f"The features can paint only {counted(rank, 'independent map')} on {cells} cells; this is the closest one to "
+        f"the target, off by up to {residual:.3g}."
     )

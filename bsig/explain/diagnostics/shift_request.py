@@ -24,14 +24,12 @@ from bsig.explain.diagnostics.shifted_model import shifted_image
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, default_method, require_exact
-from bsig.explain.wording import percent, signed, tiny_percent
+from bsig.explain.wording import VISIBLE_CHANGE, as_long_as, change_text, percent, signed, tiny_percent, whole_percent
 from bsig.model.heads import ClassificationHead
 
 SHIFTS = {"paint": "Paint the map", "uniform": "All channels", "channel": "One channel"}
 LARGEST_DELTA = 0.05
 LARGEST_CHANNEL_DELTA = 1.0
-VISIBLE_CHANGE = 0.05
-"""Of a probability, from which a shift is said to show."""
 UNPAINTED_DELTA = -0.02
 """What is added to every weight of a head that cannot be painted."""
 
@@ -144,7 +142,7 @@ def shift_vector(encoded: EncodedImage, class_index: int, request: ShiftRequest)
     shift = painted_shift(features, row, target)
     place = f"row {request.cell[0] + 1:.3g}, column {request.cell[1] + 1:.3g}" if request.cell else request.target
     length = float(shift.vector.norm() / head.last_linear.weight.norm(dim=1).mean())
-    description = f"painted: {place}; the shift is {percent(length)} as long as an average class's weights"
+    description = f"painted: {place}; the shift is {as_long_as(length)} an average class's weights"
     return shift.vector.to(row), f"{description}. {shift.reason}" if shift.reason else description
 
 
@@ -195,20 +193,58 @@ def shift_sentences(picture: ShiftedPicture) -> tuple[str, str]:
     if float(picture.vector.abs().max()) == 0:
         return f"No shift yet: the softmax heatmap of '{name}' is as the model has it.", ""
     movement = picture.movement("softmax")
-    if movement.correlation is None:
-        sentence = f"The softmax map of '{name}' is flat now."
-    else:
-        sentence = (
-            f"The softmax map of '{name}' moved: correlation with the original {signed(movement.correlation, 2)}, its "
-            f"maximum by {movement.peak_move:.1f} cells."
-        )
-    before, after = picture.sigmoid_probability()
+    areas = picture.before.softmax.positive_area, picture.after.softmax.positive_area
+    return (
+        probability_sentence(
+            name, picture.largest_change("softmax"), picture.sigmoid_probability(), looks_moved(movement, areas)
+        ),
+        movement_sentence(name, movement, areas),
+    )
+
+
+def probability_sentence(name: str, largest_softmax_change: float, sigmoid: tuple[float, float], is_moved: bool) -> str:
+    """What a shift did to the probabilities of both branches.
+
+    Args:
+        name: of the class.
+        largest_softmax_change: of any class.
+        sigmoid: the class's probability in the sigmoid branch before and after.
+        is_moved: whether the class's softmax map looks moved.
+    """
+    heatmap = "another heatmap" if is_moved else "nearly the same heatmap"
+    change = f"by more than {tiny_percent(largest_softmax_change)}" if largest_softmax_change else "at all"
+    before, after = sigmoid
     effect = "shows it" if abs(after - before) >= VISIBLE_CHANGE else "hardly shows it on this picture"
     return (
-        "Same classifier, another heatmap: no softmax probability changed by more than "
-        f"{tiny_percent(picture.largest_change('softmax'))}. The same vector in the sigmoid branch {effect}: '{name}' "
-        f"goes from {percent(before)} to {percent(after)}."
-    ), sentence
+        f"Same classifier, {heatmap}: no softmax probability changed {change}. The same vector in the sigmoid branch "
+        f"{effect}: '{name}' {change_text(percent(before), percent(after))}."
+    )
+
+
+def movement_sentence(name: str, movement: MapMovement, positive_areas: tuple[float, float]) -> str:
+    """How far the softmax map of a class moved: its order of places, its maximum, and its share of cells above zero."""
+    subject = f"The softmax map of '{name}'"
+    area = f"Its positive area {change_text(*map(whole_percent, positive_areas))}."
+    if movement.correlation is None or movement.peak_move is None:
+        return subject + (movement.reason or "").removeprefix("The map")  # what is above zero is rounding
+    correlation = f"correlation with the original {signed(movement.correlation, 2)}"
+    if _keeps_places(movement):
+        return f"{subject} hardly changed its order of places: {correlation}, its maximum in the same cell. {area}"
+    if movement.peak_move == 0:
+        return f"{subject} changed: {correlation}, its maximum in the same cell. {area}"
+    cells = f"{movement.peak_move:.2g}"
+    return f"{subject} moved: {correlation}, its maximum by {cells} {'cell' if cells == '1' else 'cells'}. {area}"
+
+
+def looks_moved(movement: MapMovement, positive_areas: tuple[float, float]) -> bool:
+    """Whether anything that `movement_sentence` prints of the two maps differs."""
+    before, after = positive_areas
+    return not _keeps_places(movement) or whole_percent(before) != whole_percent(after)
+
+
+def _keeps_places(movement: MapMovement) -> bool:
+    """Whether the two maps read as one order of places: a correlation printed as +1.00, and the same maximum."""
+    return movement.peak_move == 0 and movement.correlation is not None and signed(movement.correlation, 2) == "+1.00"
 
 
 def shift_json(picture: ShiftedPicture) -> dict[str, Any]:

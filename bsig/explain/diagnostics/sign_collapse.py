@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
+from bsig.model.presence import PresenceCalibration
 
 Reading = Literal["cells", "channels"]
 READINGS: tuple[Reading, ...] = ("cells", "channels")
@@ -246,15 +247,19 @@ def branch_probability_curve(
     class_index: int,
     deltas: Float[Tensor, " n"],
     branch: Literal["softmax", "sigmoid"],
+    presence: PresenceCalibration | None = None,
 ) -> list[float]:
     """Probability of the class under `W - delta`: flat for softmax, falling for sigmoid.
 
     Every logit loses the same `delta * sum_k mean_hw F[k]`; `deltas` are in the unit of the head's own weights `W`.
-    For pool + linear heads.
+    For pool + linear heads. With `presence` the sigmoid branch's is calibrated, as it is read of the model as trained.
     """
     drop = deltas.to(logits) * features.mean(dim=(1, 2)).sum().to(logits)
     shifted_logits = logits - drop[:, None]
-    probabilities = shifted_logits.softmax(dim=1) if branch == "softmax" else shifted_logits.sigmoid()
+    if branch == "softmax":
+        probabilities = shifted_logits.softmax(dim=1)
+    else:
+        probabilities = presence.probability(shifted_logits) if presence else shifted_logits.sigmoid()
     return probabilities[:, class_index].tolist()
 
 

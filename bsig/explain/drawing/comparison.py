@@ -21,7 +21,7 @@ from bsig.explain.methods import cam_method
 from bsig.explain.readings import READINGS
 from bsig.explain.timing import part
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, grid_text, percent, signed
+from bsig.explain.wording import area_text, grid_text, probability_text, signed
 
 BRANCHES: dict[Branch, str] = {
     "softmax": "Softmax branch",
@@ -143,7 +143,7 @@ def alt_text(explanation: Explanation, branch: Branch) -> str:
     return (
         f"{branch_title(explanation, branch)}, {cam_method(explanation.method).title} for {explanation.class_name}: "
         f"positive evidence on {area_text(evidence)} of the picture, strongest ({evidence.map.max():.2f}) in the "
-        f"{_place(row, rows, column, columns)}, probability {percent(evidence.probability)}."
+        f"{_place(row, rows, column, columns)}, {probability_text(explanation, branch)}."
     )
 
 
@@ -177,7 +177,7 @@ def _column(explanation: Explanation, branch: Branch, drawing: Drawing) -> Panel
     evidence = explanation.evidence(branch)
     name = "logit less the mean of all classes" if branch == "centred" else "logit"
     logit = f"{name} {signed(evidence.logit, 2)}"
-    words = (f"probability {percent(evidence.probability)}", logit, f"positive area {area_text(evidence)}")
+    words = (probability_text(explanation, branch), logit, f"positive area {area_text(evidence)}")
     return PanelColumn(branch_title(explanation, branch), words, branch_picture(explanation, branch, drawing))
 
 

@@ -13,10 +13,10 @@ from bsig.explain.drawing.colours import INK, PAPER, QUIET, RULE, TINT
 from bsig.explain.drawing.comparison import Drawing, branch_picture, branch_title, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.text import draw_lines, fitted_lines, line_height
-from bsig.explain.explanation import Evidence, Explanation
+from bsig.explain.explanation import Explanation
 from bsig.explain.methods import cam_method
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, grid_text, percent
+from bsig.explain.wording import area_text, grid_text, probability_text
 from bsig.inputs.version import __version__
 
 SIZE_WH = (1920, 1080)
@@ -85,7 +85,7 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
     """Draws title, picture and caption of each of the three columns."""
     crop = explanation.crop.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     _picture(card, "What the model saw", crop, PLACES[0], top)
-    captions = {branch: _words(explanation.evidence(branch)) for branch in SHOWN}
+    captions = {branch: _words(explanation, branch) for branch in SHOWN}
     # One size for both columns: a smaller number would look less important.
     size = min(round(fitted_lines(words, SIDE, 1, (26, 15))[0].size) for words in captions.values())
     below = top + PICTURE_TOP + SIDE + 12
@@ -96,8 +96,9 @@ def _pictures(card: Image.Image, explanation: Explanation, drawing: Drawing, top
         _draw_fitted(card, captions[branch], (left, below), SIDE, 1, (size, 15), INK)
 
 
-def _words(evidence: Evidence) -> str:
-    return f"probability {percent(evidence.probability)} · speaks for it: {area_text(evidence)}"
+def _words(explanation: Explanation, branch: Branch) -> str:
+    area = area_text(explanation.evidence(branch))
+    return f"{probability_text(explanation, branch)} · speaks for it: {area}"
 
 
 def _picture(card: Image.Image, title: str, picture: Image.Image, left: int, top: int) -> None:

@@ -27,6 +27,7 @@ from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS
 from bsig.explain.output.table import THUMBNAIL, ExplanationTable, small_pictures
 from bsig.explain.wording import whole_percent
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.inputs.version import __version__
 
@@ -101,7 +102,7 @@ class ContactPage:
         return _template().render(
             light=css_variables(dark=False),
             dark=css_variables(dark=True),
-            title=f"{len(entries)} {'picture' if len(entries) == 1 else 'pictures'}: where the two branches disagree",
+            title=f"{counted(len(entries), 'picture')}: where the two branches disagree",
             entries=[_listed_cell(entry) for entry in entries],
             left_out=list(left_out),
             version=__version__,

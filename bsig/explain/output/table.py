@@ -15,7 +15,7 @@ from bsig.explain.drawing.comparison import Drawing, branch_picture
 from bsig.explain.drawing.text import draw_lines, font, wrapped_lines
 from bsig.explain.explanation import Explanation
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, percent, whole_percent
+from bsig.explain.wording import area_text, probability_text, whole_percent
 
 SHEET_ROWS = 50
 THUMBNAIL, GAP, WORDS_WIDTH = 144, 12, 520
@@ -112,6 +112,6 @@ def _words(explanation: Explanation, folder: str) -> str:
     return (
         f"{folder}: {explanation.class_name}{predicted}\n"
         f"disagreement {whole_percent(explanation.disagreement)} of cells\n"
-        f"softmax: evidence on {area_text(softmax)}, probability {percent(softmax.probability)}\n"
-        f"sigmoid: evidence on {area_text(sigmoid)}, probability {percent(sigmoid.probability)}"
+        f"softmax: evidence on {area_text(softmax)}, {probability_text(explanation, 'softmax')}\n"
+        f"sigmoid: evidence on {area_text(sigmoid)}, {probability_text(explanation, 'sigmoid')}"
     )

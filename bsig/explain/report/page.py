@@ -43,6 +43,7 @@ from bsig.explain.report.plots import area_svg, budget_svg, channels_svg, collap
 from bsig.explain.verdict import finding
 from bsig.explain.wording import (
     area_text,
+    change_text,
     grid_text,
     number_text,
     percent,
@@ -165,10 +166,14 @@ def _branch_rows(explanation: Explanation) -> list[tuple[str, str, str, str, str
 
 
 def _top_rows(encoded: EncodedImage) -> list[tuple[str, str, str]]:
-    softmax, sigmoid = encoded.probabilities()
+    softmax, presence = encoded.probabilities()[0], encoded.calibrated_probabilities()
     top = dict.fromkeys([*encoded.top_classes("softmax"), *encoded.top_classes("sigmoid")])
     names = encoded.model.class_names
-    return [(names[index], percent(float(softmax[index])), percent(float(sigmoid[index]))) for index in top]
+    return [
+        (names[index], percent(float(softmax[index])),
+         "not calibrated" if presence is None else percent(float(presence[index])))
+        for index in top
+    ]  # fmt: skip
 
 
 def _plots(report: CollapseReport) -> list[dict[str, str]]:
@@ -198,10 +203,11 @@ def _shift_plots(encoded: EncodedImage, explanation: Explanation) -> list[dict[s
     curves = delta_curves(encoded, explanation.class_index)
     areas, movement = curves["softmax"].positive_area, curves["softmax"].movement
     ends = f"from delta {number_text(curves['softmax'].deltas[0])} to {number_text(curves['softmax'].deltas[-1])}"
-    change = f"from {whole_percent(areas[0])} to {whole_percent(areas[-1])}"
-    area = f"softmax goes {change} {ends}; class-centred stays at its value"
+    change = change_text(whole_percent(areas[0]), whole_percent(areas[-1]))
+    area = f"softmax {change} {ends}; class-centred stays at its value"
     lowest = min((step.correlation for step in movement if step.correlation is not None), default=None)
-    order = "softmax is flat" if lowest is None else f"softmax falls to {lowest:.2f} {ends}; class-centred stays at 1"
+    verb = "stays at" if lowest is not None and f"{lowest:.2f}" == "1.00" else "falls to"
+    order = "softmax is flat" if lowest is None else f"softmax {verb} {lowest:.2f} {ends}; class-centred stays at 1"
     return _figures([("What is left of the order of places (CAM)", movement_svg(curves), order),
                      ("Share of the picture that speaks for the class (CAM)", area_svg(curves), area)])  # fmt: skip
 

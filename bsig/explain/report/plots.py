@@ -32,7 +32,7 @@ LINES = {
 def collapse_svg(report: CollapseReport, branch: TrainedBranch) -> str:
     """A plot over delta of one branch: positive evidence left, positive area, and the probability of the class."""
     curve = report.curves[branch]
-    probability = report.probabilities[branch] if report.probabilities else None
+    probability = report.probability(branch)
     figure, axes = _figure("delta, taken from every weight", "%")
     colour = LINES[branch][1]
     lines = (

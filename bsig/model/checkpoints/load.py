@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.backbones import (
@@ -177,8 +178,8 @@ def _softmax_head(own_head: ClassificationHead, classes: int, tensors: StoredTen
     rows = own_head.last_linear.out_features
     if classes != rows:
         raise InputError(
-            f"`class_names` holds {classes} names but the backbone's own head has {rows} classes, and the file stores "
-            f"no softmax head; {AGAIN}."
+            f"`class_names` holds {counted(classes, 'name')} but the backbone's own head has {counted_classes(rows)}, "
+            f"and the file stores no softmax head; {AGAIN}."
         )
     return own_head
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from bsig.inputs.counts import counted, counted_classes
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import with_preprocessing
 from bsig.model.dual_branch import DualBranch
@@ -54,7 +55,9 @@ def import_published(
     classes = int(tensors[last].shape[0]) if last in tensors and tensors[last].ndim else 1
     class_names = class_names or settings.class_names
     if class_names is not None and len(class_names) != classes:
-        raise InputError(f"`class_names` holds {len(class_names)} names, '{path.name}' has {classes} classes.")
+        raise InputError(
+            f"`class_names` holds {counted(len(class_names), 'name')}, '{path.name}' has {counted_classes(classes)}."
+        )
     if classes == 1:
         raise InputError(f"'{path.name}' has one class: softmax over it is 1 on every picture; give one with more.")
     classifier = empty_published_classifier(network, classes)

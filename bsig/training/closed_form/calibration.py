@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.model.presence import (
     PresenceCalibration,
@@ -61,7 +62,8 @@ def fit_presence(
         )
     if count < fewest:
         raise InputError(
-            f"{count} pictures are too few to calibrate presence, which needs {fewest}; use more pictures."
+            f"{counted(count, 'picture is', 'pictures are')} too few to calibrate presence, which needs {fewest}; use "
+            "more pictures."
         )
     logits, labels = logits.detach().double().cpu(), labels.cpu()
     temperature, offset = _temperature_and_offset(logits, labels)

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bsig.inputs.counts import counted, none_of
 from bsig.inputs.datasets.samples import LabelledImages, Sample
 from bsig.inputs.errors import InputError, StoppedEarly
 from bsig.inputs.images import Preprocessing, crop_image
@@ -135,7 +136,7 @@ def refuse_nothing(readable: int, samples: int, name: str) -> None:
         InputError: none is left.
     """
     if not readable:
-        raise InputError(f"none of the {samples} pictures of '{name}' can be used for these classes.")
+        raise InputError(f"{none_of(samples, 'picture')} of '{name}' can be used for these classes.")
 
 
 def cache_key(model: DualBranch, samples: Sequence[Sample], views: Views, first: int = 0) -> str:
@@ -211,7 +212,7 @@ class _Extraction:
     def _share(self, samples: list[Sample], own: range) -> tuple[Tensor, dict[int, str]]:
         """Returns features (n, v, ...) of the readable samples in `own`, and why others cannot be read, by number."""
         if self.should_stop():
-            raise StoppedEarly(f"stopped on request after 0 of {len(own)} pictures were encoded.")
+            raise StoppedEarly(f"stopped on request after 0 of {counted(len(own), 'picture')} were encoded.")
         path = self._path(samples, own)
         features = self._cached(samples, own, path) if path else None
         if features:
@@ -262,7 +263,7 @@ class _Extraction:
         count = 0
         for readable, crops, failed in decoded_batches(own, decode, batch_size, self.encoding.threads()):
             if self.should_stop():
-                raise StoppedEarly(f"stopped on request after {count} of {len(own)} pictures were encoded.")
+                raise StoppedEarly(f"stopped on request after {count} of {counted(len(own), 'picture')} were encoded.")
             unreadable.update(failed)
             if crops is not None:
                 pooled = self._read(encoder, samples, readable, crops, views) if with_whole else encoder.pooled(crops)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from bsig.inputs.counts import counted
 from bsig.inputs.decoding import decoded_ahead
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
@@ -83,7 +84,7 @@ class Encoder:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.largest = size // 2
-        self.on_note(f"out of memory with {size} pictures at a time: going on with {self.largest}.")
+        self.on_note(f"out of memory with {counted(size, 'picture')} at a time: going on with {self.largest}.")
         return self.largest
 
 

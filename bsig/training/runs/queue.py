@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import is_locked, locked
 from bsig.training.runs.folder import STOP, RunFolder, ask_to_stop, change_state, change_state_if
@@ -79,7 +80,9 @@ class RunQueue:
                 return
             waiting = sum(lane.waiting() for lane in self._lanes.values())
             if waiting >= MAX_WAITING:
-                raise InputError(f"{waiting} runs are waiting, the limit is {MAX_WAITING}; try again later.")
+                raise InputError(
+                    f"{counted(waiting, 'run is', 'runs are')} waiting, the limit is {MAX_WAITING}; try again later."
+                )
             self._lane(run.request.config.device).put(run.folder)
 
     def resume(self, name: str) -> None:

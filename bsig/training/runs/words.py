@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bsig.explain.wording import duration, percent
+from bsig.explain.wording import change_text, duration, share_percent
+from bsig.inputs.counts import counted, counted_classes
 from bsig.training.data_check import DataCheck
 from bsig.training.runs.run import ENDED, Run
 
@@ -73,7 +74,7 @@ def status(run: Run, position: int | None) -> str:
         seconds = f" in {duration((run.state.ended or 0) - (run.state.started or 0))}" if both else ""
         config = run.request.config
         is_solved = config.flat_shift is not None and config.training.branch == "shift"
-        work = "the flat shift, which takes no epochs," if is_solved else f"{epochs} epochs"
+        work = "the flat shift, which takes no epochs," if is_solved else counted(epochs, "epoch")
         return f"Finished: {work}{seconds}. {effect(run)}".rstrip()
     words = {"stopped": "Stopped", "failed": "Failed", "interrupted": "Interrupted"}[standing]
     sentence = run.state.sentence or "nothing more is known."
@@ -103,10 +104,10 @@ def effect(run: Run) -> str:
     if len(epochs) < 2:
         return ""
     first, last = epochs[0]["absent_area"], epochs[-1]["absent_area"]
-    verb = "fell" if last < first else "rose" if last > first else "stayed"
+    change = change_text(share_percent(first), share_percent(last), "fell" if last < first else "rose", "stayed")
     return (
-        f"Positive area for classes that are not there {verb} from {percent(first)} to {percent(last)} of the watched "
-        "pictures; the softmax branch is as it was."
+        f"Positive area for classes that are not there {change} of the watched pictures; the softmax branch is as it "
+        "was."
     )
 
 
@@ -120,10 +121,11 @@ def held_out_rise(run: Run) -> str:
     if not losses:
         return ""
     (lowest, best), (last, number) = min(losses), losses[-1]
-    if number - best < 2 or last < lowest * (1 + CLEAR_RISE):
+    low, high = f"{lowest:.3f}", f"{last:.3f}"
+    if number - best < 2 or last < lowest * (1 + CLEAR_RISE) or low == high:
         return ""
     return (
-        f"The held-out loss was lowest after epoch {best} ({lowest:.3f}) and has risen to {last:.3f}: the branch "
+        f"The held-out loss was lowest after epoch {best} ({low}) and has risen to {high}: the branch "
         "learns its training pictures by heart; fewer epochs or a lower learning rate may do better."
     )
 
@@ -164,7 +166,9 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
         share, count = config.similar_classes.share, config.similar_classes.count
         rows.append(("Similar classes", f"{count} a class, mixed in with a share of {share:g}"))
     if config.flat_shift:
-        rows.append(("Flat shift", f"absent classes positive on {percent(config.flat_shift.absent_area)} of the cells"))
+        rows.append(
+            ("Flat shift", f"absent classes positive on {share_percent(config.flat_shift.absent_area)} of the cells")
+        )
     if config.damping:
         rows.append(("Damping", f"strength {config.damping.strength:g}"))
     if config.encode_every_step:
@@ -175,13 +179,14 @@ def settings_rows(run: Run) -> list[tuple[str, str]]:
 def check_words(check: DataCheck, *, new_head: bool) -> str:
     """Returns the check of the data in a sentence or two."""
     classes = len(check.counts)
-    text = f"{check.usable} pictures to train on"
+    text = f"{counted(check.usable, 'picture')} to train on"
     if check.held_out:
         text += f", {check.held_out} held out"
-    known_classes = len(check.match.index_of)
-    text += f"; {classes} classes" if new_head else f"; {known_classes} of {classes} classes are the model's"
+    known_classes, class_text = len(check.match.index_of), counted_classes(classes)
+    verb = "is" if known_classes == 1 else "are"
+    text += f"; {class_text}" if new_head else f"; {known_classes} of {class_text} {verb} the model's"
     if check.unreadable:
-        text += f"; {len(check.unreadable)} files cannot be read and will be skipped"
+        text += f"; {counted(len(check.unreadable), 'file')} cannot be read and will be skipped"
     seconds = check.seconds_encoding + check.seconds_training
     time = f"About {duration(seconds)} ({duration(check.seconds_encoding)} to encode, once)."
     return f"{text}. {check.held_out_sentence} {time}"

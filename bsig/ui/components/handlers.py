@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +47,6 @@ def in_words(handler: Callable) -> Callable:
                 raise
             logger.exception("defect in %s", handler.__name__)
             raise defect() from error
-
-    return wrapped
-
-
-def steps_in_words(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """`in_words` for a handler that yields."""
-
-    @functools.wraps(handler)
-    def wrapped(*arguments: Any) -> Iterator[Any]:
-        steps = handler(*arguments)
-        following = in_words(lambda: next(steps, None))
-        try:
-            while (step := following()) is not None:
-                yield step
-        finally:
-            steps.close()  # type: ignore[attr-defined]
 
     return wrapped
 

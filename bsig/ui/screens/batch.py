@@ -6,7 +6,9 @@ by `bsig.explain.output.contact_page`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,26 +17,25 @@ import gradio as gr
 
 from bsig.explain.explainer import Explainer
 from bsig.explain.output.contact_page import ContactPage
+from bsig.explain.readings import comparison_readings
 from bsig.explain.wording import whole_percent
+from bsig.inputs.counts import counted, none_of
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
 from bsig.inputs.picture_files import PictureFile, pictures_below
 from bsig.inputs.zips import extract_zip
+from bsig.model.dual_branch import DualBranch
 from bsig.ui.components import html
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.fields import Answers, Fields, InputValues
-from bsig.ui.components.handlers import PRIVATE, in_words, steps_in_words
+from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import OPEN_COMPARE_JS
+from bsig.ui.components.long_job import JobParts, LongJob, connect_job
 from bsig.ui.screens.compare.screen import CompareScreen
-from bsig.ui.server.log import leave_off_if_left
 from bsig.ui.workbench import MAX_FILE_BYTES, Workbench
 
 MOST_PICTURES = 200
-TOLD_EVERY = 4
 PAGE, TABLE = "contact-sheet.html", "explanations.csv"
-ONE_AT_A_TIME: dict[str, Any] = {
-    "api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 1, "concurrency_id": "batch",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,27 +81,32 @@ class BatchResult:
         """One sentence about all pictures, and one about those left out."""
         rows = self.page.table.rows()
         worst = rows[0]
-        words = (
-            f"{len(rows)} {'picture' if len(rows) == 1 else 'pictures'}. The branches disagree most on "
-            f"{worst['picture']}: {whole_percent(worst['disagreement'])} of places."
-        )
+        share = worst["disagreement"]
+        words = f"The branches disagree most on {worst['picture']}: {whole_percent(share)} of places."
+        if share < 0.005:
+            words = f"The branches disagree on less than 1 % of places{'' if len(rows) == 1 else ' in each'}."
+        words = f"{counted(len(rows), 'picture')}. {words}"
         return f"{words} {len(self.left_out)} could not be used." if self.left_out else words
 
 
 @dataclass(frozen=True)
 class BatchScreen:
-    """The parts of the screen."""
+    """The parts of the screen.
 
+    Attributes:
+        job: starts and cancels the work, and says how far it is and what came out.
+    """
+
+    job: JobParts
     sheet_pictures: gr.State
-    status: gr.HTML
     gallery: gr.Gallery
     left_out: gr.HTML
     page: gr.DownloadButton
     table: gr.DownloadButton
 
     def outputs(self) -> list[Any]:
-        """Every part that an answer fills."""
-        return list(vars(self).values())
+        """Every part that the contact sheet fills, but the words of the job."""
+        return [self.sheet_pictures, self.gallery, self.left_out, self.page, self.table]
 
 
 def build_batch(bench: Workbench, compare: CompareScreen) -> None:
@@ -122,13 +128,13 @@ def build_batch(bench: Workbench, compare: CompareScreen) -> None:
             )  # fmt: skip
             with gr.Row():
                 start = gr.Button("Explain all", variant="primary", elem_id="batch-start")
-                stop = gr.Button("Stop", elem_id="batch-stop")
-    screen = _laid_out()
+                cancel = gr.Button("Cancel", elem_id="batch-cancel")
+    screen = _laid_out(start, cancel)
     fields = Fields(BatchInputs, files=files, checkpoint=compare.checkpoint, class_name=class_name)
-    _connect(screen, fields, bench, compare, start, stop)
+    _connect(screen, fields, bench, compare)
 
 
-def _laid_out() -> BatchScreen:
+def _laid_out(start: gr.Button, cancel: gr.Button) -> BatchScreen:
     status = gr.HTML(elem_id="batch-status")
     gallery = gr.Gallery(
         label="Contact sheet", show_label=False, columns=3, height="auto", object_fit="contain", format="jpeg",
@@ -139,17 +145,12 @@ def _laid_out() -> BatchScreen:
     with gr.Row():
         page = gr.DownloadButton("Download as HTML", visible=False, elem_id="batch-html")
         table = gr.DownloadButton("Download as CSV", visible=False, elem_id="batch-csv")
-    return BatchScreen(gr.State(None), status, gallery, left_out, page, table)
+    return BatchScreen(JobParts(start, cancel, status, gr.State(None)), gr.State(None), gallery, left_out, page, table)
 
 
-def _connect(
-    screen: BatchScreen, fields: Fields[BatchInputs], bench: Workbench, compare: CompareScreen, start: gr.Button,
-    stop: gr.Button,
-) -> None:  # fmt: skip
-    @steps_in_words
-    def on_start(values: InputValues) -> Iterator[Answers]:
-        for step in explained_batch(bench, fields.read(values), new_download_folder()):
-            yield batch_answers(screen, step)
+def _connect(screen: BatchScreen, fields: Fields[BatchInputs], bench: Workbench, compare: CompareScreen) -> None:
+    def work(values: InputValues, job: LongJob) -> Answers:
+        return sheet_answers(screen, explained_batch(bench, fields.read(values), new_download_folder(), job))
 
     @in_words
     def on_picture(event: gr.SelectData, values: InputValues) -> Answers:
@@ -167,8 +168,9 @@ def _connect(
             compare.layout.example: "",
         }
 
-    running = start.click(on_start, fields.components, screen.outputs(), **ONE_AT_A_TIME)
-    stop.click(lambda: html.note("Stopped."), None, screen.status, cancels=[running], api_visibility="private")
+    connect_job(
+        bench, screen.job, work, fields.components, screen.outputs(), "batch", functools.partial(no_sheet, screen)
+    )
     layout = compare.layout
     outputs = [compare.image, compare.checkpoint, compare.class_name, layout.reason, layout.example]
     opening = screen.gallery.select(on_picture, {screen.sheet_pictures}, outputs, **PRIVATE)
@@ -176,54 +178,68 @@ def _connect(
     opening.success(None, None, None, js=OPEN_COMPARE_JS)
 
 
-def batch_answers(screen: BatchScreen, step: tuple[int, int] | BatchResult) -> Answers:
-    """The progress, during which nothing old is shown, or the contact sheet with its files."""
-    if not isinstance(step, BatchResult):
-        count, total = step
-        words = f"{count} of {total} pictures"
-        return {
-            screen.sheet_pictures: None,
-            screen.status: html.joined(html.note(words), html.progress_bar(count / total, words)),
-            screen.gallery: gr.update(value=[]),
-            screen.left_out: "",
-            screen.page: gr.update(visible=False),
-            screen.table: gr.update(visible=False),
-        }
-    folder = new_download_folder()
-    (folder / PAGE).write_text(step.page.html(step.left_out), encoding="utf-8")
-    (folder / TABLE).write_text(step.page.table.csv_text(), encoding="utf-8")
+def no_sheet(screen: BatchScreen) -> Answers:
+    """What the parts show while a batch goes on: nothing old."""
     return {
-        screen.sheet_pictures: step.pictures,
-        screen.status: html.finding(step.finding),
-        screen.gallery: gr.update(value=[(entry.picture(), entry.caption) for entry in step.page.entries()]),
-        screen.left_out: html.bullets(list(step.left_out), most=10),
+        screen.sheet_pictures: None,
+        screen.gallery: gr.update(value=[]),
+        screen.left_out: "",
+        screen.page: gr.update(visible=False),
+        screen.table: gr.update(visible=False),
+    }
+
+
+def sheet_answers(screen: BatchScreen, result: BatchResult) -> Answers:
+    """The contact sheet with its files."""
+    folder = new_download_folder()
+    (folder / PAGE).write_text(result.page.html(result.left_out), encoding="utf-8")
+    (folder / TABLE).write_text(result.page.table.csv_text(), encoding="utf-8")
+    return {
+        screen.job.progress: html.finding(result.finding),
+        screen.sheet_pictures: result.pictures,
+        screen.gallery: gr.update(value=[(entry.picture(), entry.caption) for entry in result.page.entries()]),
+        screen.left_out: html.bullets(list(result.left_out), most=10),
         screen.page: gr.update(value=str(folder / PAGE), visible=True),
         screen.table: gr.update(value=str(folder / TABLE), visible=True),
     }
 
 
-def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path) -> Iterator[tuple[int, int] | BatchResult]:
-    """(done, total) pictures while they are explained, and at last the contact sheet.
+def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path, job: LongJob) -> BatchResult:
+    """The contact sheet of what was uploaded.
 
     Args:
         bench: models and limits.
         inputs: what is explained.
-        folder: where zips are unpacked; it stays, because Compare opens the pictures from there.
+        folder: where zips are unpacked; it stays, because Compare opens the pictures from there, and goes where there
+            is no sheet.
+        job: is told how far the work is.
 
     Raises:
         InputError: no picture, too many, a zip that is refused, an unknown class, or no picture that can be used.
+        StoppedEarly: the visitor has cancelled it.
+        VisitorLeftError: the visitor has closed the page.
     """
-    model = bench.model(inputs.checkpoint)
-    name = (inputs.class_name or "").strip()
-    class_index = model.class_index(name) if name else None
-    pictures = uploaded_pictures(bench, inputs.files or (), folder)
+    try:
+        model = bench.model(inputs.checkpoint)
+        name = (inputs.class_name or "").strip()
+        class_index = model.class_index(name) if name else None
+        pictures = uploaded_pictures(bench, inputs.files or (), folder)
+        return _explained(bench, model, class_index, inputs.checkpoint, pictures, job)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _explained(
+    bench: Workbench, model: DualBranch, class_index: int | None, checkpoint: str | None,
+    pictures: Sequence[PictureFile], job: LongJob,
+) -> BatchResult:  # fmt: skip
     explainer, page = Explainer(model), ContactPage()
     usable: list[BatchPicture] = []
     left_out: list[str] = []
+    words = f"Explaining {counted(len(pictures), 'picture')}"
     for count, picture in enumerate(pictures):
-        leave_off_if_left(count, len(pictures))
-        if count % TOLD_EVERY == 0:
-            yield count, len(pictures)
+        job.note(words, count, len(pictures))
         try:
             _check_size(picture)
             with bench.decoding:
@@ -231,12 +247,12 @@ def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path) -> Iter
         except InputError as error:
             left_out.append(f"{picture.name}: {error}")
             continue
-        explanation = encoded.explain(class_index)
+        explanation = encoded.explain(class_index, **comparison_readings(model, None, "signed"))
         page.add(explanation, picture.name)
-        usable.append(BatchPicture(str(picture.path), inputs.checkpoint, explanation.class_name))
+        usable.append(BatchPicture(str(picture.path), checkpoint, explanation.class_name))
     if not usable:
-        raise InputError(f"none of the {len(pictures)} pictures could be used; {left_out[0]}")
-    yield BatchResult(page, tuple(usable[entry.number] for entry in page.entries()), tuple(left_out))
+        raise InputError(f"{none_of(len(pictures), 'picture')} could be used; {left_out[0]}")
+    return BatchResult(page, tuple(usable[entry.number] for entry in page.entries()), tuple(left_out))
 
 
 def uploaded_pictures(bench: Workbench, files: Sequence[str], folder: Path) -> list[PictureFile]:

@@ -79,7 +79,7 @@ def build_doctor(bench: Workbench, compare: CompareScreen, tab: gr.Tab) -> None:
     method, weights, branch = _controls()
     question_map, stretched_map, words = _pictures()
     with figure(
-        "The mend", "The same evidence in other ways: red speaks for the class, blue against it, each on its own scale."
+        "The mend", "The same evidence in other ways: red above zero, blue below it, each on its own scale."
     ):  # fmt: skip
         mends = gr.Gallery(
             label="The mend", show_label=False, columns=4, height="auto", object_fit="contain", format="jpeg",
@@ -118,7 +118,7 @@ def _controls() -> tuple[Choice, gr.Radio, gr.Radio]:
 def _pictures() -> tuple[gr.Image, gr.Image, gr.HTML]:
     pictures = []
     titles = (
-        ("As asked", "The heatmap from zero up: blank where nothing speaks for the class."),
+        ("As asked", "The heatmap from zero up: blank where nothing is above zero."),
         ("Stretched", "Rescaled to its own minimum and maximum, as many libraries draw every map."),
     )
     with figure("The heatmap", "One map, drawn in the two ways that are usual."):

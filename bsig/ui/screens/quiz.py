@@ -44,7 +44,8 @@ RULES = (
 )
 COLUMNS = (
     "How many answers were right, with the 95 % interval (Wilson). The map's sign answers yes where the map's mean is "
-    "above zero."
+    "above zero. Both branches' maps are read as in Compare: where presence is calibrated, the sigmoid branch's is "
+    "levelled by it."
 )
 NOT_STORED = "Your answers are not stored."
 STORED = "This app's host stores the answers, with the maps they are about: no name, no address, no time."

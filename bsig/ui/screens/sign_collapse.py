@@ -25,7 +25,7 @@ from bsig.explain.diagnostics.sign_collapse import FLIPPED, quadrant_of_channels
 from bsig.explain.drawing.collapse import SIDES, channel_thumbnails, split_limit, split_pictures
 from bsig.explain.drawing.comparison import BRANCHES, Drawing
 from bsig.explain.methods import CAM_METHODS
-from bsig.explain.wording import percent, quantity
+from bsig.explain.wording import probability_text, quantity, share_percent
 from bsig.ui.components import html
 from bsig.ui.components.fields import Answers, Fields, InputValues
 from bsig.ui.components.figure import figure
@@ -268,11 +268,11 @@ def finding_html(report: CollapseReport, treatment: str = "signed") -> str:
 def curves_text(report: CollapseReport) -> str:
     """How to read the curves, and what they leave out."""
     explanation = report.explanation
+    softmax, sigmoid = (probability_text(explanation, branch) for branch in TRAINED)
     reasons = {curve.reason for curve in report.curves.values() if curve.reason}
     ranges = (
         "Positive evidence is the sum of the map's cells above zero, as a share of what it was; positive area counts "
-        f"those cells. Softmax gives '{explanation.class_name}' {percent(explanation.softmax.probability)}, the "
-        f"sigmoid branch {percent(explanation.sigmoid.probability)}."
+        f"those cells. Of '{explanation.class_name}': softmax, {softmax}; sigmoid branch, {sigmoid}."
     )
     note = "" if report.probabilities else "No probability is drawn: this method's weights are not the head's own."
     return " ".join([*sorted(reasons), ranges, note]).strip()
@@ -285,7 +285,7 @@ def quadrant_labels(report: CollapseReport) -> list[str]:
         quadrant = report.quadrants[key]
         share = quadrant.evidence_share
         count_text = f"{quadrant.count:,} {'channel' if quadrant.count == 1 else 'channels'}"
-        share_text = "" if share is None else f"<br>{percent(share) if share else 'none'} of evidence"
+        share_text = "" if share is None else f"<br>{share_percent(share) if share else 'none'} of evidence"
         labels.append(f"<b>{title}</b><br>{count_text}{share_text}")
     return labels
 
@@ -316,12 +316,12 @@ def scatter_figure(report: CollapseReport, *, near_zero: bool = False) -> go.Fig
 
 def curve_figure(report: CollapseReport, branch: TrainedBranch) -> go.Figure:
     """The collapse curve of one branch."""
-    curve, probabilities = report.curves[branch], report.probabilities
+    curve = report.curves[branch]
     return collapse_figure(
         branch,
         curve.deltas,
         curve.cells_left,
         curve.positive_area,
-        probabilities[branch] if probabilities else None,
+        report.probability(branch),
         report.margins[branch]["cells"].delta,
     )

@@ -20,7 +20,9 @@ from bsig.explain.drawing.comparison import Drawing, alt_text, map_picture, shar
 from bsig.explain.drawing.heatmaps import shared_limit
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
-from bsig.explain.wording import area_text, percent, tiny_percent
+from bsig.explain.readings import comparison_readings
+from bsig.explain.verdict import capital, part_of
+from bsig.explain.wording import change_text, map_reading, percent, tiny_percent
 from bsig.ui.components import html
 from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
@@ -41,10 +43,14 @@ CORNER = "top left"
 PLACES = (AS_IT_IS, CORNER, "bottom right", "hide it", "background")
 SHOWN: dict[Branch, tuple[str, str]] = {
     "softmax": ("Softmax heatmap", "the usual one (CAM)"),
-    "sigmoid": ("Sigmoid heatmap", "the branch that explains"),
+    "sigmoid": ("Sigmoid heatmap", "the branch that explains, as in Compare"),
 }
 PICTURE_IDS: dict[Branch, str] = {"softmax": "tour-picture-{}", "sigmoid": "tour-picture-{}-sigmoid"}
 DRAG_ID = "tour-drag-{}"
+SURE, DENIED = 0.5, 0.1
+"""Softmax probabilities: from the first the model is called sure of a class, below the second it denies it."""
+WIDE = 0.5
+"""The share of a picture above which bright cells hardly say where."""
 NO_DRAG = "This checkpoint's head is not average pool and one linear layer, so its heatmap cannot be dragged."
 
 
@@ -78,30 +84,83 @@ class TourStep:
 def present_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 1: the heatmaps of a class that is there."""
     index = encoded.top_classes(count=len(LIKELIEST))[LIKELIEST.index(choice)]
-    explanation = encoded.explain(index)
+    explanation = encoded.explain(index, **comparison_readings(encoded.model, None, "signed"))
     softmax = explanation.softmax
+    peak = float(softmax.map.max())
+    bright = float((softmax.map >= peak / 2).mean()) if peak > 0 else 0.0
     return StepAnswer(
         explanation,
-        (
-            f"The model gives '{explanation.class_name}' {percent(softmax.probability)}, and its heatmap (CAM) lights "
-            f"up on {area_text(softmax)} of the picture.",
-            "It looks right, so one trusts it. The next steps ask it questions whose answer is known.",
-        ),
+        trust_sentences(explanation.class_name, softmax.probability, softmax.positive_area, bright),
+    )
+
+
+def trust_sentences(name: str, probability: float, area: float, bright: float) -> tuple[str, str]:
+    """What softmax says of a likely class, and whether its heatmap looks like it.
+
+    Args:
+        name: of the class.
+        probability: of softmax.
+        area: share of the softmax map's cells above zero, 0 to 1.
+        bright: share of its cells of at least half its maximum, 0 to 1; no more than `area`.
+    """
+    parts, is_sure = (part_of(area), part_of(bright)), probability >= SURE
+    place = "nowhere" if not area else f"on {parts[0]} of the picture"
+    if area and parts[0] != parts[1]:
+        place += f", brightest on {parts[1]}"
+    if not area:
+        judgement = f"It is blank{', though softmax is sure' if is_sure else ''}: it does not say where."
+    elif bright > WIDE:
+        doubt = "though softmax is sure" if is_sure else "and softmax is not sure"
+        judgement = f"Most of the picture is bright: it hardly says where, {doubt}."
+    elif is_sure:
+        judgement = "Softmax is sure and the heatmap has a bright place, so one trusts it."
+    else:
+        judgement = "Softmax is not sure, yet the heatmap has a bright place, as one to trust would have."
+    return (
+        f"Softmax gives '{name}' {percent(probability)}, and its heatmap (CAM) lights up {place}.",
+        f"{judgement} The next steps ask it questions whose answer is known.",
     )
 
 
 def absent_class(encoded: EncodedImage, choice: str) -> StepAnswer:
     """Step 2: the heatmaps of something that is not there."""
-    explanation = encoded.explain(encoded.model.class_index(choice))
-    softmax, sigmoid = explanation.softmax, explanation.sigmoid
+    readings = comparison_readings(encoded.model, None, "signed")
+    explanation = encoded.explain(encoded.model.class_index(choice), **readings)
+    softmax, sigmoid, reading = explanation.softmax, explanation.sigmoid, map_reading(explanation, "sigmoid")
     return StepAnswer(
         explanation,
-        (
-            f"There is no {choice} in this picture, and the model knows it: {percent(softmax.probability)}.",
-            f"The softmax heatmap still claims evidence for '{choice}' on {area_text(softmax)} of the picture, because "
-            f"softmax leaves open where zero lies; the sigmoid branch claims {area_text(sigmoid)}.",
-        ),
+        absence_sentences(choice, softmax.probability, (softmax.positive_area, sigmoid.positive_area), reading),
     )
+
+
+def absence_sentences(name: str, probability: float, areas: tuple[float, float], reading: str = "") -> tuple[str, str]:
+    """What softmax says of a class that is not there, and how much of the picture each branch's map claims for it.
+
+    Args:
+        name: of the class.
+        probability: of softmax.
+        areas: share of the softmax and of the sigmoid map's cells above zero, 0 to 1.
+        reading: what the sigmoid map was turned into, as of `map_reading`.
+    """
+    softmax, sigmoid = areas
+    branch = f"the sigmoid branch, {reading}," if reading else "the sigmoid branch"
+    knows = "and the model knows it:" if probability < DENIED else "yet softmax gives it"
+    texts = part_of(softmax), part_of(sigmoid)
+    if not softmax and not sigmoid:
+        claim = f"Neither heatmap claims any evidence for '{name}'."
+    elif texts[0] == texts[1]:
+        claim = f"Both heatmaps claim evidence for '{name}' on {texts[0]} of the picture."
+    elif sigmoid < softmax:
+        claim = (
+            f"The softmax heatmap still claims evidence for '{name}' on {texts[0]} of the picture, because softmax "
+            f"leaves open where zero lies; {branch} claims {texts[1]}."
+        )
+    else:
+        claim = (
+            f"{capital(branch)} claims evidence for '{name}' on {texts[1]} of the picture, more than softmax "
+            f"({texts[0]}): here its heatmap is the worse one."
+        )
+    return f"There is no {name} in this picture, {knows} {percent(probability)}.", claim
 
 
 def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
@@ -109,15 +168,16 @@ def softmax_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
     index = encoded.predicted_index
     place = CORNER if choice == AS_IT_IS else choice
     picture = shifted_picture(encoded, index, "cam", ShiftRequest("paint", place))
+    change = picture.largest_change("softmax")
+    bound = f" by more than {tiny_percent(change)}" if change else ""
     side = picture.before if choice == AS_IT_IS else picture.after
     return StepAnswer(
         picture.before,
         (
             f"Drag the heatmap of '{side.class_name}' wherever you like: one vector, added to the weights of every "
             "class, puts it there.",
-            f"It is the same classifier. With the heatmap at '{place}' none of its {encoded.model.num_classes} "
-            f"probabilities changes by more than {tiny_percent(picture.largest_change('softmax'))}, so nothing tells "
-            "you which heatmap is the honest one.",
+            f"It is the same classifier. Under the shift '{place}' none of its {encoded.model.num_classes} "
+            f"probabilities changes{bound}, so nothing tells you which heatmap is the honest one.",
         ),
         (map_drag(encoded, index), side.softmax.map),
     )
@@ -133,9 +193,8 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
         explanation,
         (
             f"Now drag the sigmoid branch's heatmap of '{explanation.class_name}': each class has a probability of its "
-            "own, so the probabilities move with it. The vector "
-            f"that took the softmax heatmap to '{CORNER}' takes '{picture.before.class_name}' from {percent(before)} "
-            f"to {percent(after)}.",
+            f"own, so the probabilities move with it. Under the vector that took the softmax heatmap to '{CORNER}', "
+            f"'{picture.before.class_name}' {change_text(percent(before), percent(after))}.",
             "No logit shift moves it unseen, since each class has its own probability: one that keeps the map's mean "
             "does not show on this picture, but it does on others.",
         ),
@@ -144,7 +203,7 @@ def sigmoid_drag(encoded: EncodedImage, choice: str) -> StepAnswer:
 
 
 STEPS: tuple[TourStep, ...] = (
-    TourStep("Trust", "A heatmap you would trust", "Explain the", LIKELIEST, present_class),
+    TourStep("Trust", "Would you trust this heatmap?", "Explain the", LIKELIEST, present_class),
     TourStep("Ask", "Ask for what is not there", "Ask for", ABSENT, absent_class),
     TourStep("Drag", "Drag the heatmap; the classifier stays the same", "Put it", PLACES, softmax_drag, True),
     TourStep(

@@ -81,8 +81,21 @@ DOM_CLASSES = {
     "thumbnail-item": "a picture of a gallery: the script names it by what stands below it",
     "thumbnail-lg": "a large picture of a gallery",
 }
-# Gradio's page asks its server through `window.fetch`, which `visitor_key.js` wraps to add the visitor's key as a
-# header. Needless once gradio's page takes headers of its own.
+DOM_ATTRIBUTES = {
+    "aria-dropeffect": "the field that files are dropped on: its border",
+    "data-tab-id": "the button of a tab: Back and Forward open the tab that the entry names",
+    "data-testid=block-label": "the label in a picture's corner: away above the upload, in line above a map",
+    "data-testid=status-tracker": "what says how an event of an output goes: its pill of an error is away",
+    "role=combobox": "the field of a dropdown that is typed into: its words, and Tab, which closes its list",
+    "role=listbox": "the field of another dropdown, and the list of options, which is no stop for Tab",
+    "role=tab": "the first button of the strip: a jump to Compare presses it",
+}
+WINDOW_NAMES = {
+    "fetch": "gradio's page asks its server through it: `visitor_key.js` wraps it to add the visitor's key as a header",
+    "gradio_config.api_prefix": "where gradio's routes begin: the script asks `/progress` and fetches pictures itself",
+    "gradio_config.root": "the address of the page, behind a path prefix too: for the same",
+}
+# Needless once gradio's client takes headers from the page, and tells the page's script the addresses of its routes.
 
 
 # --- components -------------------------------------------------------------------------------------------------------
@@ -373,7 +386,9 @@ class FairTurns:
         """The refusal for a visitor with that many waiting questions; None while there is room for one more."""
         if waiting < self._waiting_each:
             return None
-        return f"Queue is full: {waiting} of your questions are waiting, a visitor may have {self._waiting_each}; wait."
+        verb = "is" if waiting == 1 else "are"
+        most = self._waiting_each
+        return f"Queue is full: {waiting} of your questions {verb} waiting, a visitor may have {most}; wait."
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

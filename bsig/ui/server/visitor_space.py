@@ -21,7 +21,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from bsig.model.dual_branch import DualBranch
 from bsig.training.runs.folder import RunFolder
 from bsig.training.runs.queue import RunQueue
 from bsig.training.runs.run import ENDED
+from bsig.ui.components.long_job import LongJob, no_jobs
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.screens.finetune.uploads import Uploads
 from bsig.ui.server.limits import Guesses, Limits
@@ -51,6 +52,7 @@ class VisitorSpace:
         evaluations: the visitor's own data sets, measured.
         registered: models that are in no folder, by name.
         uploads: the zip of pictures that was uploaded last, unpacked.
+        jobs: what the visitor's pages wait for, by key.
         uses: keys of models and encodings that the app holds in memory for this visitor.
         files: uploads, and the files of answers that were fetched.
         pages: number of open pages.
@@ -64,6 +66,7 @@ class VisitorSpace:
     evaluations: KeptEvaluations
     registered: dict[str, Callable[[], DualBranch]] = field(default_factory=dict)
     uploads: Uploads = field(default_factory=Uploads)
+    jobs: MutableMapping[str, LongJob] = field(default_factory=no_jobs)
     uses: set[Hashable] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
     pages: int = 0

@@ -88,6 +88,21 @@ def test_the_finding_says_where_it_is_better() -> None:
     assert "worse" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((0.4, 0.1, -0.3, -0.31, -0.29), "the softmax map claims 40 % of the picture, the sigmoid map only 10 %."),
+        ((0.4, 0.5, 0.1, 0.05, 0.15), "the softmax map claims 40 % of the picture, the sigmoid map even 50 %."),
+        ((0.4, 0.38, -0.02, -0.1, 0.06), "claims 40 % of the picture, the sigmoid map 38 %, no clear difference."),
+        ((0.163, 0.161, -0.002, -0.003, -0.001), "both maps claim 16 % of the picture."),
+    ],
+)  # fmt: skip
+def test_a_claim_follows_the_numbers_as_they_are_printed(change: tuple[float, ...], words: str) -> None:
+    claim = finding(table(absent_area=change, inside_auc=(0.9001, 0.9003, 0.0002, 0.0001, 0.0003)))  # type: ignore[arg-type]
+    assert words in claim
+    assert "clearly better: AUC inside against outside (both 0.900)" in claim
+
+
 def test_rows_come_in_order_and_without_what_was_not_measured() -> None:
     rows = first_rows(WORSE)
     assert [row.key for row in rows] == ["absent_area", "inside_auc", "gt_known"]
@@ -112,7 +127,7 @@ def test_what_was_left_out_is_said() -> None:
         "2 pictures",
         "4 pictures",
         "unicorn",
-        "1 boxes",
+        "1 box or mask was cut off",
         "localization is not measured",
         "No mosaics",
         "a.png",

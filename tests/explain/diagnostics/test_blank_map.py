@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bsig.explain.cams import TRAINED
 from bsig.explain.diagnostics.blank_map import (
     CAUSES,
     blank_map_diagnosis,
@@ -20,7 +22,7 @@ from bsig.explain.diagnostics.blank_map import (
 )
 from bsig.explain.diagnostics.painted_shift import painted_shift
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.methods import CAM_METHODS
+from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
 from bsig.model.backbones import Classifier
@@ -177,6 +179,90 @@ def test_every_method_has_a_diagnosis_and_eigen_cam_has_no_gradient(method: str)
     diagnosis = blank_map_diagnosis(pooled(POSITIVE, [[1.0, -1.0], [0.0, 1.0]]), "a", method)
     assert diagnosis.zero.is_arbitrary
     assert (diagnosis.facts.gradient_size is None) == (method in ("eigen-cam", "ablation-cam"))
+
+
+QUICK = [key for key, entry in CAM_METHODS.items() if not entry.is_slow]
+
+
+def leaves_something_out(encoded: EncodedImage, branch: str, method: str, weights: str) -> bool:
+    """By hand, for a pooled linear head and features that are not negative: whether negative weights are dropped."""
+    head = encoded.model.sigmoid_head if branch == "sigmoid" else encoded.model.softmax_head
+    row, means = head.last_linear.weight[0].tolist(), encoded.features[0].mean(dim=(1, 2)).tolist()
+    has_negative = any(w * (mean if method == "ablation-cam" else 1) < 0 for w, mean in zip(row, means, strict=True))
+    is_clamped = weights == "nonnegative" or (weights == "paper" and branch == "sigmoid")
+    return method != "eigen-cam" and has_negative and (is_clamped or method in ("grad-cam++", "layer-cam"))
+
+
+@pytest.mark.parametrize("method", QUICK)
+@pytest.mark.parametrize("state", ["clone", "trained", "without a negative weight"])
+def test_every_sentence_is_true_of_its_method_treatment_and_branch(method: str, state: str) -> None:
+    rows = [[1.0, 0.5], [0.0, 1.0]] if state == "without a negative weight" else [[1.0, -1.0], [0.0, 1.0]]
+    head = PooledLinearHead(linear(rows))
+    encoded = picture(POSITIVE, head, None if state == "clone" else head.shifted(torch.tensor([0.1, 0.2])))
+    for weights, branch in itertools.product(TREATMENTS, TRAINED):
+        diagnosis = blank_map_diagnosis(encoded, "a", method, weights, branch=branch)
+        zero, headline, omits = diagnosis.zero, diagnosis.headline, diagnosis.facts.is_one_sided
+        assert omits == leaves_something_out(encoded, branch, method, weights)
+        speaks = not omits and method != "eigen-cam"
+        assert ("of the picture speaks for a" in headline) == speaks
+        assert ("knows no class" in headline) == (method == "eigen-cam")
+        assert ("leaves out all negative" in headline) == omits == ("for and against meet" in zero.sentence)
+        has_own_branch = branch == "sigmoid" and state != "clone"
+        assert ("labels have fixed it" in zero.sentence) == (has_own_branch and speaks)
+        assert zero.is_arbitrary == (not has_own_branch or method == "eigen-cam")
+        assert (" a shift can put any value" in zero.sentence) <= speaks
+        assert diagnosis.mends[0].title == ("For and against" if speaks else "Above and below zero")
+        texts = [
+            headline,
+            zero.sentence,
+            diagnosis.stretching_sentence,
+            *(cause.sentence for cause in diagnosis.causes),
+        ]
+        assert method != "eigen-cam" or not any("speaking for" in text or "speak for" in text for text in texts)
+
+
+def test_a_clamped_map_whose_kept_channels_are_silent_is_not_said_to_cancel() -> None:
+    silent = torch.stack([torch.zeros(1, 3), POSITIVE[1]])
+    for method, weights in (("cam", "nonnegative"), ("grad-cam++", "signed"), ("layer-cam", "signed")):
+        diagnosis = blank_map_diagnosis(pooled(silent, [[1.0, -1.0], [0.0, 1.0]]), "a", method, weights)
+        assert "leaves out all negative" in diagnosis.headline
+        assert "cancels" not in diagnosis.headline
+
+
+def test_a_map_at_zero_or_below_speaks_against_some_places_alone() -> None:
+    diagnosis = blank_map_diagnosis(pooled(POSITIVE, [[0.0, -1.0], [0.0, 1.0]]), "a")
+    assert "No cell speaks for a, and some speak against it" in diagnosis.headline
+
+
+def test_a_shift_is_measured_in_lengths_of_the_weights_and_an_empty_one_is_not_spoken_of() -> None:
+    whole = blank_map_diagnosis(pooled(POSITIVE, [[1.0, -1.0], [0.0, 1.0]]), "a").zero
+    assert "A shift as long as a's weights sets this whole map to zero" in whole.sentence
+    none = blank_map_diagnosis(pooled(POSITIVE, [[-1.0, -1.0], [0.0, 1.0]]), "a", "grad-cam++").zero
+    assert none.blanking_shift == 0
+    assert "A shift" not in none.sentence
+
+
+def test_a_clone_under_the_papers_treatment_is_clamped_and_cannot_be_painted() -> None:
+    encoded = pooled(POSITIVE, [[1.0, -1.0], [0.0, 1.0]])
+    softmax, clone = (blank_map_diagnosis(encoded, "a", "cam", "paper", branch=branch).zero for branch in TRAINED)
+    assert (softmax.paintable_cells, clone.paintable_cells) == (2, None)
+
+
+def test_no_labels_fix_the_zero_of_a_zero_shot_model() -> None:
+    head = PooledLinearHead(linear([[1.0, -1.0], [0.0, 1.0]]))
+    encoded = picture(POSITIVE, head, head.shifted(0.5))
+    encoded.model.metadata["zero_shot"] = {"scale": 1.0}
+    zero = blank_map_diagnosis(encoded, "a", branch="sigmoid").zero
+    assert "no labels have fixed its zero: the model is zero-shot" in zero.sentence
+
+
+def test_hot_cells_that_do_not_speak_for_the_class_are_a_part_of_the_picture() -> None:
+    diagnosis = blank_map_diagnosis(pooled(POSITIVE, [[1.0, -0.4], [0.0, 1.0]]), "a")  # 1, 0.3, -0.8
+    assert diagnosis.stretching_sentence.endswith(
+        "it would look hot on two thirds of the picture, and hide where zero is."
+    )
+    mixed = blank_map_diagnosis(pooled(POSITIVE, [[0.2, -0.6], [0.0, 1.0]]), "a")  # 0.2, -0.2, -1.2
+    assert mixed.stretching_sentence.endswith("hot on two thirds of the picture, on a third without speaking for a.")
 
 
 def test_the_real_model_agrees_with_its_explanation(encoded: EncodedImage) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +15,15 @@ from tolerances import FLOAT32, PROBABILITY, assert_close
 
 from bsig import Explainer, InputError
 from bsig.explain.diagnostics.absent_classes import positive_area
-from bsig.explain.diagnostics.logit_shift import shared_energy_share
+from bsig.explain.diagnostics.logit_shift import MapMovement, shared_energy_share
 from bsig.explain.diagnostics.painted_shift import TARGETS
 from bsig.explain.diagnostics.shift_request import (
     UNPAINTED_DELTA,
     ShiftRequest,
+    looks_moved,
+    movement_sentence,
     possible_request,
+    probability_sentence,
     shift_finding,
     shift_json,
     shift_method,
@@ -99,6 +104,53 @@ def test_no_shift_says_so_and_a_shift_says_how_far(encoded: EncodedImage) -> Non
     correlation = f"{picture.movement('softmax').correlation:+.2f}".replace("-", "−")
     assert f"correlation with the original {correlation}" in shift_finding(picture)
     assert picture.movement("centred").correlation == pytest.approx(1, abs=1e-4)
+
+
+MOVEMENTS = [
+    *(MapMovement(correlation, 0.5, move)
+      for correlation, move in itertools.product((-0.32, 0.0, 0.97, 0.994, 0.996, 1.0), (0.0, 1.0, 2**0.5, 8.5))),
+    MapMovement(None, None, None, "The map after the shift is flat: it has no maximum left."),
+]  # fmt: skip
+AREAS = list(itertools.product((0.0, 0.163, 0.161, 1.0), repeat=2))
+
+
+def test_no_sentence_on_a_shifted_map_says_what_its_numbers_do_not() -> None:
+    for movement, areas in itertools.product(MOVEMENTS, AREAS):
+        text = movement_sentence("cat", movement, areas)
+        same = text == movement_sentence("cat", MapMovement(1.0, 1.0, 0.0), areas)
+        assert ("flat" in text) == (movement.correlation is None)
+        assert (" moved: " in text) == bool(movement.peak_move)
+        assert ("maximum in the same cell" in text) == (movement.peak_move == 0)
+        assert "0 cells" not in text.replace("10 cells", "")
+        assert (" 1 cell." in text) == (movement.peak_move == 1)
+        assert ("hardly changed its order of places" in text) == same
+        pair = re.search(r"goes from (.+) to (.+)\.", text)
+        assert pair is None or pair[1] != pair[2]
+        # Another heatmap is spoken of only where something that is printed of the two differs.
+        assert looks_moved(movement, areas) == (not same or pair is not None)
+
+
+def test_no_sentence_on_shifted_probabilities_says_what_its_numbers_do_not() -> None:
+    numbers = (0.0, 0.0004, 0.161, 0.163, 0.209, 0.214, 0.9995, 1.0)
+    for before, after, change, is_moved in itertools.product(numbers, numbers, (0.0, 3e-8), (True, False)):
+        text = probability_sentence("cat", change, (before, after), is_moved)
+        pair = re.search(r"goes from (.+) to (.+)\.", text)
+        assert pair is None or pair[1] != pair[2]
+        assert ("branch shows it" in text) == (abs(after - before) >= 0.05)
+        assert ("goes from" in text) >= ("branch shows it" in text)
+        assert ("another heatmap" in text) == is_moved
+        assert ("by more than" in text) == (change > 0)
+
+
+def test_a_small_uniform_shift_moves_no_maximum_and_a_long_one_is_some_times_as_long(encoded: EncodedImage) -> None:
+    small = shift_finding(shifted_picture(encoded, CLASS, "cam", ShiftRequest("uniform", delta=-1e-5)))
+    assert "nearly the same heatmap" in small
+    assert "its maximum in the same cell" in small
+    weight = encoded.model.softmax_head.last_linear.weight
+    vector, words = shift_vector(encoded, CLASS, ShiftRequest(cell=(6, 0)))
+    ratio = float(vector.norm() / weight.norm(dim=1).mean())
+    length = f"{100 * ratio:.0f} % as long as" if ratio < 0.9 else f"{ratio:.1f} times as long as"
+    assert length in words
 
 
 def test_presence_is_calibrated_where_the_model_is(encoded: EncodedImage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -31,6 +32,7 @@ from bsig.explain.diagnostics.sign_collapse import (
     strongest_flipped_channels,
 )
 from bsig.inputs.errors import InputError
+from bsig.model.presence import PresenceCalibration
 
 DOUBLE = torch.float64
 CHANNELS, ROWS, COLUMNS = 23, 3, 7
@@ -146,6 +148,14 @@ class TestAgainstLoops:
         for delta, probability in zip(deltas.tolist(), curve, strict=True):
             probabilities = shifted_probabilities(pooled, weight, bias, uniform_shift(CHANNELS, -delta), branch)[1]
             assert_close(probability, float(probabilities[0, 1]), IDENTITY)
+
+    def test_the_calibrated_curve_is_the_calibration_of_the_shifted_logit(self) -> None:
+        presence = PresenceCalibration(temperature=0.5, offset=2.0, pictures=1)
+        deltas = torch.tensor([0.0, 0.5, 1.0], dtype=DOUBLE)
+        logits, drop = torch.tensor([0.3, 1.2], dtype=DOUBLE), float(self.features.mean(dim=(1, 2)).sum())
+        curve = branch_probability_curve(self.features, logits, 1, deltas, "sigmoid", presence)
+        expected = [1 / (1 + math.exp(-(1.2 - delta * drop - 2.0) / 0.5)) for delta in deltas.tolist()]
+        assert_close(torch.tensor(curve, dtype=DOUBLE), torch.tensor(expected, dtype=DOUBLE), IDENTITY)
 
 
 class TestIdentities:

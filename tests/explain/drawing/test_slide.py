@@ -10,6 +10,7 @@ from drawing_inputs import DrawnText, recorded_texts
 from PIL import Image
 
 from bsig import CAM_METHODS, Explainer, __version__, load_checkpoint
+from bsig.explain.cams import TRAINED
 from bsig.explain.drawing.comparison import Drawing, branch_picture, shared_limit_of
 from bsig.explain.drawing.panels import BAR_PAD, color_bar
 from bsig.explain.drawing.slide import GAP, PICTURE_TOP, PLACES, SHOWN, SIDE, TREATMENT_WORDS, slide_card
@@ -18,7 +19,7 @@ from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import TREATMENTS
 from bsig.explain.verdict import finding
-from bsig.explain.wording import area_text, percent
+from bsig.explain.wording import area_text, probability_text
 from bsig.ui.components.examples import example_by_key
 
 LONG = ("a very long class name " * 6)[:120]
@@ -91,8 +92,8 @@ def test_the_words_are_on_it(encoded: EncodedImage, words: list[DrawnText]) -> N
         "Evidence for 'golf ball'", "CAM", "negative weights set to zero", "Softmax branch", "Sigmoid branch",
         "What the model saw", f"predicted: {explanation.predicted_name}", finding(explanation), f"bsig {__version__}",
         f"checkpoint {explanation.checkpoint}", "grid 7 x 7 cells", "one scale for both", "arXiv 2511.05590",
-        *(f"probability {percent(evidence.probability)} · speaks for it: {area_text(evidence)}"
-          for evidence in (explanation.softmax, explanation.sigmoid)),
+        *(f"{probability_text(explanation, branch)} · speaks for it: {area_text(explanation.evidence(branch))}"
+          for branch in TRAINED),
     ):  # fmt: skip
         assert line in text, line
 

@@ -8,7 +8,7 @@ from run_requests import REQUESTS, run
 from bsig.explain.wording import duration
 from bsig.training.config import DampingConfig, FinetuneConfig, FlatShiftConfig, SimilarClassesConfig, TrainingConfig
 from bsig.training.runs.run import ENDED, RunRequest, RunState
-from bsig.training.runs.words import can, held_out_rise, progress, settings_rows, status
+from bsig.training.runs.words import can, effect, held_out_rise, progress, settings_rows, status
 
 
 def test_remaining_time_of_encoding_is_what_is_left_at_the_rate_so_far() -> None:
@@ -61,6 +61,19 @@ def test_a_finished_run_says_what_it_did_to_the_maps() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (0.45, 0.1, "fell from 45 % to 10 %"), (0.1, 0.45, "rose from 10 % to 45 %"), (0.163, 0.161, "stayed at 16 %"),
+        (0.0, 0.0, "stayed at 0 %"), (0.0004, 0.0002, "stayed under 0.1 %"), (1.0, 1.0, "stayed at 100 %"),
+        (0.0004, 0.0, "fell from under 0.1 % to 0 %"),
+    ],
+)  # fmt: skip
+def test_areas_that_read_the_same_are_said_as_one(first: float, last: float, words: str) -> None:
+    epochs = [{"kind": "epoch", "at": 0, "number": n, "absent_area": area} for n, area in [(0, first), (3, last)]]
+    assert f"for classes that are not there {words} of the watched pictures" in effect(run(RunState(), *epochs))
+
+
 def test_what_may_be_done_follows_from_how_it_stands() -> None:
     for standing in ("queued", "running", *ENDED):
         may = can(run(RunState(standing)))  # type: ignore[arg-type]
@@ -108,6 +121,9 @@ def test_closed_forms_are_listed_and_a_flat_shift_takes_no_epochs() -> None:
         ([0.9, 0.5, 0.6], ""),  # one epoch may be chance
         ([0.9, 0.5, 0.6, 0.505], ""),  # by a hundredth
         ([0.9, 0.8, 0.7, 0.6], ""),
+        ([0.0, 0.0, 0.0, 0.0], ""),
+        ([0.0, 0.0, 0.0, 0.0004], ""),  # both read 0.000
+        ([0.5, 0.001, 0.0011, 0.0014], ""),  # both read 0.001
         ([], ""),
     ],
 )

@@ -187,7 +187,7 @@ def test_class_names_and_preprocessing_are_taken_as_typed_and_shown(bench: Workb
 def test_a_public_app_reads_no_names_from_its_machine_and_takes_no_network_options(tmp_path: Path) -> None:
     public = Workbench(is_public=True)
     (tmp_path / "names.txt").write_text("a\nb\n")
-    with pytest.raises(InputError, match="holds 1 names, the network has 1000"):
+    with pytest.raises(InputError, match="holds 1 name, the network has 1000"):
         load_model(public, ModelRequest(DEFAULT_BACKBONE, class_names=str(tmp_path / "names.txt")))
     with pytest.raises(InputError, match="must be left out here"):
         load_model(public, ModelRequest(DEFAULT_BACKBONE, model_kwargs="pad_type=same"))

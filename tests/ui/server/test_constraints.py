@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,8 @@ def test_the_constraints_name_no_host_and_nothing_but_releases() -> None:
     lines = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pin = re.compile(r'[a-z0-9-]+==[0-9a-z.]+(; python_version == "3\.\d+"( or python_version == "3\.\d+")*)?')
     assert all(line.startswith("#") or pin.fullmatch(line) for line in lines)
+
+
+def test_the_header_is_the_one_that_its_maker_writes() -> None:
+    text = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8")
+    assert text.startswith(runpy.run_path(str(ROOT / ".ci" / "make_constraints"))["HEADER"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import re
 import threading
 import warnings
@@ -32,9 +33,11 @@ from bsig.ui.components.inputs import Choice, MapImage, PictureInput
 from bsig.ui.page import launch_arguments
 from bsig.ui.server import gradio_internals
 from bsig.ui.server.gradio_internals import (
+    DOM_ATTRIBUTES,
     DOM_CLASSES,
     TURN,
     UNKNOWN_NAME_ERRORS,
+    WINDOW_NAMES,
     WITHOUT_ASKING_ITSELF,
     FairTurns,
     InvalidPathError,
@@ -59,7 +62,9 @@ from bsig.ui.server.gradio_internals import (
 )
 from bsig.ui.server.guard import server_arguments
 from bsig.ui.server.starting import StartingServer
+from bsig.ui.server.visitors import key_script
 
+OPENING = Path(gradio_internals.__file__).with_name("opening.html")
 FRONTEND = Path(gr.__file__).parent / "templates" / "frontend"
 # Classes that bsig's own markup and plotly's plots use in bsig's style sheet, beside those that begin with `bsig-`.
 OWN_CLASSES = {
@@ -76,6 +81,29 @@ OWN_CLASSES = {
     "words",
     "worse",
 }
+# Attributes that bsig sets itself, or that any element of HTML may have.
+OWN_ATTRIBUTES = {
+    "aria-describedby=term-centred",
+    "aria-describedby=term-sigmoid",
+    "aria-describedby=term-softmax",
+    "aria-hidden",
+    "aria-hidden=true",
+    "aria-label",
+    "data-better",
+    "data-drawn",
+    "data-file",
+    "data-follows",
+    "data-for",
+    "data-name",
+    "data-of",
+    "data-press",
+    "hidden",
+    "id^=bsig-tab-",
+    "role",
+    "role=status",
+    "tabindex",
+}
+OWN_WINDOW_NAMES = {"bsig"}
 PLOTLY_CLASSES = {"bartext", "hoverlayer", "js-plotly-plot", "modebar", "modebar-btn--logo"}
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -112,16 +140,86 @@ def test_gradios_page_has_the_classes_that_bsig_looks_for(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("selector", sorted(DOM_ATTRIBUTES))
+def test_gradios_page_has_the_attributes_that_bsig_looks_for(selector: str) -> None:
+    name, _, value = selector.partition("=")
+    pattern = rf"""{name}["'`]?\s*[=:,]\s*["'`]{value}["'`]""" if value else rf"""\b{name}["'`]?\s*[=:,]"""
+    assert re.search(pattern, frontend()), (
+        f"gradio's page has no `[{selector}]` any more; bsig used it for: {DOM_ATTRIBUTES[selector]}"
+    )
+
+
+def scripts() -> str:
+    """The page's own scripts, also those of a public app and of what is shown until the page is there."""
+    return launch_arguments()["head"] + key_script() + OPENING.read_text(encoding="utf-8")
+
+
+def selectors() -> list[str]:
+    """Every selector of the style sheet and of the scripts."""
+    rules = re.sub(r"/\*.*?\*/", "", launch_arguments()["css"], flags=re.DOTALL)
+    calls = re.findall(r"\b(?:querySelector(?:All)?|closest|matches)\((['\"`])(.*?)\1", scripts())
+    return re.findall(r"([^{}]+)\{", rules) + [text for _, text in calls]
+
+
+def attributes_in(texts: list[str]) -> set[str]:
+    """The attributes that selectors name, as `name` or `name=value`."""
+    return {re.sub("[\"']", "", text) for selector in texts for text in re.findall(r"\[([^\]]+)\]", selector)}
+
+
+def data_attributes_in(script: str) -> set[str]:
+    """The attributes that a script reads and writes as `dataset.name`."""
+    names = re.findall(r"\bdataset\.(\w+)", script)
+    for inside in re.findall(r"\{([\w\s,]+)\}\s*=\s*[\w.]+\.dataset\b", script):
+        names += re.split(r"\s*,\s*", inside.strip())
+    return {"data-" + re.sub("[A-Z]", lambda letter: "-" + letter[0].lower(), name) for name in names}
+
+
+def window_names_in(script: str) -> set[str]:
+    """What a script takes of `window`, one level into gradio's configuration."""
+    names = re.findall(r"\bwindow\.(gradio_config\.\w+|\w+)", script)
+    return set(names) | {f"[{text}]" for text in re.findall(r"\bwindow\[([^\]]+)\]", script)}
+
+
 def test_the_style_sheet_and_the_script_use_no_other_class_of_gradios() -> None:
-    arguments = launch_arguments()
-    rules = re.sub(r"/\*.*?\*/", "", arguments["css"], flags=re.DOTALL)
-    selectors = re.findall(r"([^{}]+)\{", rules)
-    selectors += [
-        text for _, text in re.findall(r"(?:querySelector(?:All)?|closest)\((['\"`])(.*?)\1", arguments["head"])
-    ]
-    names = {name for selector in selectors for name in re.findall(r"\.([a-zA-Z][\w-]*)", selector)}
+    names = {name for selector in selectors() for name in re.findall(r"\.([a-zA-Z][\w-]*)", selector)}
     foreign = {name for name in names if not name.startswith("bsig-")} - OWN_CLASSES - PLOTLY_CLASSES
     assert foreign == set(DOM_CLASSES), "name it in gradio_internals.DOM_CLASSES with its reason, or take it out there"
+
+
+def test_the_style_sheet_and_the_script_use_no_other_attribute_of_gradios() -> None:
+    script = scripts()
+    names = attributes_in(selectors()) | data_attributes_in(script)
+    assert names - OWN_ATTRIBUTES == set(DOM_ATTRIBUTES), (
+        "name it in gradio_internals.DOM_ATTRIBUTES with its reason, or take it out there"
+    )
+    roles = {f"role={role}" for role in re.findall(r"""getAttribute\(["']role["']\)\s*[!=]==\s*["'](\w+)""", script)}
+    assert roles <= set(DOM_ATTRIBUTES)
+
+
+def test_the_scripts_take_nothing_else_of_the_window() -> None:
+    names = window_names_in(scripts())
+    assert names - OWN_WINDOW_NAMES == set(WINDOW_NAMES), (
+        "name it in gradio_internals.WINDOW_NAMES with its reason, or take it out there"
+    )
+
+
+def test_what_is_not_declared_is_seen() -> None:
+    assert attributes_in(['div[data-new="a b"] > p:not([hidden])', "#plain"]) == {"data-new=a b", "hidden"}
+    assert data_attributes_in("part.dataset.tabId; const { press, drawnBy } = part.dataset;") == {
+        "data-tab-id", "data-press", "data-drawn-by",
+    }  # fmt: skip
+    assert window_names_in("window.gradio_config.root + window.gradio_x + window['odd']") == {
+        "gradio_config.root", "gradio_x", "['odd']",
+    }  # fmt: skip
+
+
+def test_gradios_page_tells_its_script_where_its_routes_are(page: Any, visitor: Visitor) -> None:
+    text = visitor.http.get("/").text
+    match = re.search(r"window\.gradio_config\s*=\s*(\{.*?\});", text)
+    assert match, "gradio's page has its configuration under another name: see WINDOW_NAMES"
+    config = json.loads(match[1])
+    assert config["root"].rstrip("/") == page.address
+    assert config["api_prefix"] == "/gradio_api"
 
 
 def test_gradios_page_asks_its_server_through_windows_fetch() -> None:

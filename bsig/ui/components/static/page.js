@@ -216,7 +216,9 @@
     const box = cellBox();
     box.replaceChildren();
     line(box, `${of.name}, row ${y + 1}, column ${x + 1}`, true);
-    line(box, `Softmax ${signed(of.softmax[y][x])}   Sigmoid ${signed(of.sigmoid[y][x])}`);
+    const both = (values) => `softmax ${signed(values.softmax[y][x])}, sigmoid ${signed(values.sigmoid[y][x])}`;
+    if (of.logits) line(box, `Logits of this cell: ${both(of.logits)}`);
+    line(box, `On the maps: ${both(of)}${of.reading && ` (${of.reading})`}`);
     if (of.alone) line(box, `If all of the picture looked like this cell, softmax would give it ${
       (100 * of.alone[y][x]).toFixed(1)} %.`);
     if (cells.names) {
@@ -325,7 +327,8 @@
     const isOwn = map.every((value, cell) => value === data.own[cell]);
     drag.words = isOwn ? "Drag the heatmap and watch these numbers."
       : largest < 5e-5 ? "No probability moves: the largest change of these is 0.00 %."
-      : `The probabilities move, by up to ${(100 * largest).toFixed(1)} points: this shift shows.`;
+      : `The probabilities move, by up to ${(100 * largest).toFixed(largest < 0.005 ? 2 : 1)} points: this shift ${
+          largest < 0.05 ? "hardly shows" : "shows"}.`;
     const change = block.querySelector(".bsig-drag-change");
     if (change.textContent !== drag.words) change.textContent = drag.words;
   };

@@ -194,11 +194,7 @@ def lay_out_compare(bench: Workbench) -> CompareLayout:
                 scale = gr.HTML(elem_id="scale")
             contrast = _further_row("contrast")
             more = tuple(_further_row(f"more-{number}") for number in range(1, MOST_MORE + 1))
-            more_classes = Choice(
-                [], label="More classes", multiselect=True, max_choices=MOST_MORE, filterable=True, value=[],
-                elem_id="more-classes",
-                info=f"Up to {MOST_MORE} more rows, then all on one scale.",
-            )  # fmt: skip
+            more_classes = _more_classes()
             numbers, cells = gr.HTML(elem_id="numbers"), gr.HTML(elem_id="cells", elem_classes="bsig-offscreen")
             with gr.Accordion("Why this class and not another?", open=False, elem_id="why"):
                 other_class, why = _why()
@@ -264,6 +260,14 @@ def _further_row(prefix: str) -> MapRow:
         with gr.Row(equal_height=False, elem_classes="bsig-grid"):
             head, pictures = _two_maps(prefix, with_lines=False)
         return MapRow(box, verdict, head, pictures, gr.HTML(elem_id=f"{prefix}-scale"))
+
+
+def _more_classes() -> gr.Dropdown:
+    """The classes of further rows."""
+    return Choice(
+        [], label="More classes", multiselect=True, max_choices=MOST_MORE, filterable=True, value=[],
+        elem_id="more-classes", info=f"Up to {MOST_MORE} more rows, then all on one scale.",
+    )  # fmt: skip
 
 
 def _history() -> HistoryControls:

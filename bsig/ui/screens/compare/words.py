@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from bsig.explain.cams import Branch
-from bsig.explain.cells import cell_evidence
+from bsig.explain.cams import Branch, TrainedBranch
+from bsig.explain.cells import CellEvidence, cell_evidence
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, TREATMENTS, methods_of, why_not_cam
 from bsig.explain.readings import READINGS, readings_of
-from bsig.explain.wording import area_text, percent, reading_text, signed, small_percent
+from bsig.explain.wording import area_text, map_reading, percent, reading_text, signed, small_percent
 from bsig.model.dual_branch import DualBranch
 from bsig.model.new_model import not_trained
 from bsig.ui.components.examples import Example
@@ -28,7 +27,7 @@ TITLES: dict[Branch, tuple[str, str]] = {
     "sigmoid": ("Sigmoid", "fine-tuned to say yes or no for each class"),
     "centred": ("Class-centred", "softmax less the mean of all classes: no shift moves it"),
 }
-TWO_BRANCHES: tuple[Branch, ...] = ("softmax", "sigmoid")
+TWO_BRANCHES: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
 RANGE = {"class_": "number bsig-range"}
 """Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
@@ -56,8 +55,8 @@ def prediction(encoded: EncodedImage, explanation: Explanation) -> str:
 def sigmoid_title(explanation: Explanation) -> tuple[str, str]:
     """The title of the sigmoid branch's map, and the line below it with the reading that it is drawn in."""
     title, text = TITLES["sigmoid"]
-    reading = READINGS[explanation.sigmoid.reading]
-    return title, text if reading.kind == "plain" else f"yes or no for each class, {reading.title.lower()}"
+    reading = map_reading(explanation, "sigmoid")
+    return title, text if not reading else f"yes or no for each class, {reading}"
 
 
 def number_table(explanations: Sequence[Explanation]) -> Html:
@@ -72,7 +71,11 @@ def number_table(explanations: Sequence[Explanation]) -> Html:
     for place, explanation in enumerate(explanations):
         rows.append([Cell(explanation.class_name, {"colspan": len(columns), "scope": "rowgroup"}, is_title=True)])
         rows += [_number_row(explanation, branch, explains=place == 0) for branch in TWO_BRANCHES]
-    return table(columns, rows, kind="bsig-numbers", scrolls=True)
+    reading = map_reading(explanations[0], "sigmoid")
+    numbers = table(columns, rows, kind="bsig-numbers", scrolls=True)
+    if not reading:
+        return numbers
+    return joined(numbers, note(f"In the sigmoid rows area, lowest and highest are those of the map, {reading}."))
 
 
 def _grids(explanations: Sequence[Explanation]) -> tuple[str, str]:
@@ -179,31 +182,37 @@ def _finer_prediction(encoded: EncodedImage) -> str:
 def cells_html(encoded: EncodedImage, in_rows: Sequence[Explanation | None]) -> Html:
     """What the page's script says of a cell under the pointer: a script element of JSON, sent once with the maps.
 
-    For each row of maps both branches' values by cell; where the head has them, the cell's own softmax probability of
-    the class and the classes that are loudest in the cell. None stands for a row that is hidden.
+    For each row of maps both branches' values by cell, and the reading of the sigmoid map; where the head has them, the
+    cell's own logits, its softmax probability of the class, and the classes that are loudest in the cell. None stands
+    for a row that is hidden.
     """
     explanations = [explanation for explanation in in_rows if explanation is not None]
     cells = cell_evidence(encoded, [explanation.class_index for explanation in explanations])
-    alone: Iterator[Tensor] = iter(() if cells is None else cells.alone)
-    names = encoded.model.class_names
-    content: dict[str, Any] = {
-        "rows": [
-            None
-            if explanation is None
-            else {
-                "name": explanation.class_name,
-                "softmax": _rounded(explanation.softmax.map),
-                "sigmoid": _rounded(explanation.sigmoid.map),
-                "alone": None if cells is None else _rounded(next(alone).numpy(), 4),
-            }
-            for explanation in in_rows
-        ]
-    }
+    places = iter(range(len(explanations)))
+    rows = [None if each is None else _cells_of_row(each, cells, next(places)) for each in in_rows]
+    content: dict[str, Any] = {"rows": rows}
     if cells is not None:
+        names = encoded.model.class_names
         indices = sorted({*cells.softmax_classes.flatten().tolist(), *cells.sigmoid_classes.flatten().tolist()})
         content["names"] = {index: names[index] for index in indices}
         content["softmax"], content["sigmoid"] = cells.softmax_classes.tolist(), cells.sigmoid_classes.tolist()
     return Html(f'<script type="application/json">{_json_in_html(content)}</script>')
+
+
+def _cells_of_row(explanation: Explanation, cells: CellEvidence | None, place: int) -> dict[str, Any]:
+    """What the script needs of one row of maps; `place` is that of its class among the `cells`."""
+    row = {
+        "name": explanation.class_name,
+        "reading": map_reading(explanation, "sigmoid"),
+        "softmax": _rounded(explanation.softmax.map),
+        "sigmoid": _rounded(explanation.sigmoid.map),
+        "logits": None,
+        "alone": None,
+    }
+    if cells is None:
+        return row
+    logits = {branch: _rounded(cells.logits(branch)[place].numpy()) for branch in TWO_BRANCHES}
+    return {**row, "logits": logits, "alone": _rounded(cells.alone[place].numpy(), 4)}
 
 
 def _rounded(values: np.ndarray, decimals: int = 2) -> list[list[float]]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.words import result_title
 from bsig.inputs.files import temporary_place
 
@@ -34,22 +33,6 @@ class KeptEvaluation:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class JobProgress:
-    """How far a visitor's evaluation is.
-
-    Attributes:
-        pictures: how many are measured.
-        share: of the work that is done, 0 to 1; None while the process reads and loads.
-        seconds_left: from the pace since the first picture was done; None while that says too little.
-    """
-
-    job: EvaluationJob
-    pictures: int
-    share: float | None
-    seconds_left: float | None
-
-
 class KeptEvaluations:
     """The last few evaluations of one visitor, by title; their pictures go with them."""
 
@@ -58,8 +41,6 @@ class KeptEvaluations:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._folder: Path | None = None
-        self.progress: JobProgress | None = None
-        """Of the evaluation that goes on."""
 
     def new_folder(self) -> Path:
         """An empty folder for one evaluation."""

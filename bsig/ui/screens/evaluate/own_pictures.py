@@ -16,17 +16,17 @@ from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.wording import duration
+from bsig.inputs.counts import counted, counted_classes, none_of
 from bsig.inputs.datasets.classes import ClassMatch, match_classes
 from bsig.inputs.datasets.samples import LabelledImages
 from bsig.inputs.datasets.splits import images_to_measure
 from bsig.inputs.errors import InputError
 from bsig.inputs.zips import extracted_zip
-from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation, KeptEvaluations
-from bsig.ui.server.log import leave_off_if_left
+from bsig.ui.components.long_job import LongJob
+from bsig.ui.screens.evaluate.kept import KeptEvaluation, KeptEvaluations
 from bsig.ui.workbench import Workbench
 
 LOOK_EVERY_S = 0.5
-PACE_FROM_S = 2.0
 FEW_PICTURES = 30
 NAMES_SHOWN = 5
 THUMBNAIL_SIZE = (1024, 1024)
@@ -58,33 +58,14 @@ class OwnPictures:
         return Path(self.zip_file).stem if self.zip_file else Path(self.folder.strip()).expanduser().name
 
 
-class Pace:
-    """How long counted work still takes, from the time since it was first seen to move.
+def measured_title(bench: Workbench, evaluations: KeptEvaluations, own: OwnPictures, job: LongJob) -> str:
+    """Measures a visitor's pictures; returns the title under which the results are kept.
 
-    What went before, such as loading a model, does not come again and is not counted.
-    """
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int] | None = None
-
-    def seconds_left(self, now: float, count: int, total: int) -> float | None:
-        """The estimate at a time in seconds; None for less than `PACE_FROM_S` of work."""
-        if not count:
-            return None
-        if self._first is None:
-            self._first = (now, count)
-        start, start_count = self._first
-        if count == start_count or now - start < PACE_FROM_S:
-            return None
-        return (now - start) / (count - start_count) * max(0, total - count)
-
-
-def evaluation_steps(bench: Workbench, evaluations: KeptEvaluations, own: OwnPictures) -> Iterator[JobProgress | str]:
-    """The progress as the evaluation starts, and at last the title under which its results are kept.
-
-    Nothing in between: `evaluations.progress` has the newest progress, and the page's script asks for it
-    (`html.followed`). At each step of an event gradio would copy what every component of the page holds, some 40 ms in
-    which nothing moves.
+    Args:
+        bench: checkpoints and limits.
+        evaluations: takes the results.
+        own: what is measured, and how.
+        job: is told how far the work is.
 
     Raises:
         StoppedEarly: the visitor stopped it; nothing is kept then.
@@ -99,38 +80,41 @@ def evaluation_steps(bench: Workbench, evaluations: KeptEvaluations, own: OwnPic
         split = images_to_measure(data)
         folder = evaluations.new_folder()
         config = EvaluationConfig(methods=tuple(own.methods), weights=tuple(own.treatments), limit=limit)
-        job = EvaluationJob.start(data, checkpoint, folder, config, split=split.images.split)
+        process = EvaluationJob.start(data, checkpoint, folder, config, split=split.images.split)
         title = None
         try:
-            yield from _progress(
-                bench, job, evaluations, min(len(split.images.samples), limit or len(split.images.samples))
-            )
-            results = {**job.results(), "data": own.name, "split_sentence": split.sentence}
+            _wait(bench, process, job, min(len(split.images.samples), limit or len(split.images.samples)))
+            results = {**process.results(), "data": own.name, "split_sentence": split.sentence}
             title = evaluations.add(KeptEvaluation(results, folder, small_copies(results, split.images, folder)))
         finally:
-            evaluations.progress = None
-            job.stop()
+            process.stop()
             if title is None:
                 shutil.rmtree(folder, ignore_errors=True)
-        yield title
+    return title
 
 
-def _progress(
-    bench: Workbench, job: EvaluationJob, evaluations: KeptEvaluations, pictures: int
-) -> Iterator[JobProgress]:
-    """The progress once; `evaluations` always has the newest."""
-    start, pace, is_told = time.monotonic(), Pace(), False
-    while job.is_running:
-        now = time.monotonic()
-        _check_seconds(bench, now - start, pictures)
-        leave_off_if_left(0, 1)
-        count, total = job.count, job.total
-        share = count / total if total and count else None
-        evaluations.progress = JobProgress(job, pictures, share, pace.seconds_left(now, count, total))
-        if not is_told:
-            is_told = True
-            yield evaluations.progress
+def _wait(bench: Workbench, process: EvaluationJob, job: LongJob, pictures: int) -> None:
+    """Waits for the end of the process, and tells the job meanwhile how far it is."""
+    start = time.monotonic()
+    while process.is_running:
+        _check_seconds(bench, time.monotonic() - start, pictures)
+        job.note(progress_words(process.count, process.total, pictures), process.count, process.total)
         time.sleep(LOOK_EVERY_S)
+
+
+def progress_words(count: int, total: int, pictures: int) -> str:
+    """What an evaluation of so many pictures does.
+
+    Args:
+        count, total: forward passes that are done and all of them, about; 0 while the process reads and loads.
+        pictures: how many are measured.
+    """
+    pictures_text = counted(pictures, "picture")
+    if not total or not count:
+        return f"Loading the model and {pictures_text}"
+    if count >= total:  # what follows is not counted
+        return f"{pictures_text} measured, working out intervals and tables"
+    return f"Measuring {pictures_text}"
 
 
 @contextlib.contextmanager
@@ -170,13 +154,15 @@ class PicturesCheck:
     def words(self) -> str:
         """The check in a sentence or three."""
         classes = self.known_classes + len(self.unmatched)
-        names = (
-            f"{self.known_classes} of {classes} classes are the checkpoint's"
-            if self.unmatched
-            else f"{classes} classes"
-        )
+        names = counted_classes(classes)
+        if self.unmatched:
+            names = f"{self.known_classes} of {names} {'is' if self.known_classes == 1 else 'are'} the checkpoint's"
         at_most = "at most " if self.is_drawn and self.unmatched else ""
-        parts = [f"{self.pictures} pictures, {names}; {at_most}{self.measured} are measured.", self.split_sentence]
+        verb = "is" if self.measured == 1 else "are"
+        parts = [
+            f"{counted(self.pictures, 'picture')}, {names}; {at_most}{self.measured} {verb} measured.",
+            self.split_sentence,
+        ]
         if self.measured < FEW_PICTURES:
             parts.append(f"Fewer than {FEW_PICTURES} pictures: intervals are wide, and few differences are clear.")
         return " ".join(parts)
@@ -185,7 +171,7 @@ class PicturesCheck:
     def remarks(self) -> list[str]:
         """A line for each class that is left out, the first few by name."""
         lines = [
-            f"'{name[:60]}' is no class of this checkpoint: {count} {'picture' if count == 1 else 'pictures'} left out."
+            f"'{name[:60]}' is no class of this checkpoint: {counted(count, 'picture')} left out."
             for name, count in self.unmatched.items()
         ]
         return lines if len(lines) <= NAMES_SHOWN else [*lines[:NAMES_SHOWN], f"and {len(lines) - NAMES_SHOWN} more"]
@@ -207,8 +193,8 @@ def checked_pictures(bench: Workbench, own: OwnPictures) -> PicturesCheck | None
     usable = [sample for sample in split.images.samples if sample.of_classes(match.index_of)]
     if not usable:
         raise InputError(
-            f"none of the {len(counts)} classes of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class of "
-            f"'{model.name}'; name the folders as its classes, or choose another checkpoint."
+            f"{none_of(len(counts), 'class', 'classes')} of '{own.name}' (e.g. '{next(iter(counts))[:60]}') is a class "
+            f"of '{model.name}'; name the folders as its classes, or choose another checkpoint."
         )
     total = len(split.images.samples)
     is_drawn = limit is not None and limit < total
@@ -245,7 +231,7 @@ def _check_seconds(bench: Workbench, seconds: float, pictures: int) -> None:
     if most is not None and seconds > most:
         raise InputError(
             f"the evaluation was stopped after {duration(seconds)}, an evaluation in this public app may take "
-            f"{duration(most)}; measure fewer than {pictures} pictures, or fewer CAM variants."
+            f"{duration(most)}; measure fewer than {counted(pictures, 'picture')}, or fewer CAM variants."
         )
 
 
@@ -315,8 +301,7 @@ def _measured_once(bench: Workbench, own: OwnPictures) -> dict[str, Any]:
     """The results alone; nothing is kept of the pictures."""
     evaluations = KeptEvaluations()
     try:
-        *_, title = evaluation_steps(bench, evaluations, own)
-        evaluation = evaluations.get(str(title))
+        evaluation = evaluations.get(measured_title(bench, evaluations, own, LongJob()))
         return evaluation.results if evaluation else {}
     finally:
         evaluations.clear()

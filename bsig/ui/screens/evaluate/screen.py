@@ -7,31 +7,31 @@ shipped sets may not be passed on, so their gallery names files; own pictures ar
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from bsig.evaluation.job import EvaluationJob
 from bsig.evaluation.output.shipped import read_results
 from bsig.evaluation.output.words import counts_text, result_title
 from bsig.explain.methods import CAM_METHODS
-from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_whole
 from bsig.model.checkpoints.description import CheckpointDescription
 from bsig.model.presence import PresenceCalibration
 from bsig.ui.components import html
 from bsig.ui.components.downloads import new_download_folder
 from bsig.ui.components.fields import Answers, Fields, InputValues
-from bsig.ui.components.handlers import PRIVATE, in_words, steps_in_words
+from bsig.ui.components.handlers import PRIVATE, in_words
 from bsig.ui.components.inputs import OPEN_COMPARE_JS, press_js
+from bsig.ui.components.long_job import JobParts, LongJob, connect_job
 from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.screens.evaluate.kept import KeptEvaluation
-from bsig.ui.screens.evaluate.own_pictures import OwnPictures, checked_pictures, evaluation_steps
+from bsig.ui.screens.evaluate.own_pictures import OwnPictures, checked_pictures, measured_title
 from bsig.ui.screens.evaluate.results_panel import Results, build_results_panel, results_answers, shown_results
-from bsig.ui.screens.evaluate.tables import check_html, gallery_rows, progress_html, table_of
+from bsig.ui.screens.evaluate.tables import check_html, gallery_rows, table_of
 from bsig.ui.workbench import Workbench
 
 METHODS = [(method.title, key) for key, method in CAM_METHODS.items() if not method.is_slow]
@@ -75,16 +75,13 @@ class _OwnPart:
 
     Attributes:
         check: what is known of the pictures before anything is measured, or why they cannot be.
-        progress: how far the work is, and how it ended.
+        job: starts, cancels and shows the work.
         title: of the evaluation that has just ended.
     """
 
     fields: Fields[OwnPictures]
-    start: gr.Button
-    stop: gr.Button
     check: gr.HTML
-    progress: gr.HTML
-    job: gr.State
+    job: JobParts
     title: gr.State
 
 
@@ -154,7 +151,7 @@ def _own_part(bench: Workbench, checkpoint: gr.Dropdown) -> _OwnPart:
         OwnPictures, checkpoint=checkpoint, zip_file=zip_file, folder=folder, methods=methods, treatments=treatments,
         limit=limit,
     )  # fmt: skip
-    return _OwnPart(fields, start, stop, check, progress, gr.State(None), gr.State(None))
+    return _OwnPart(fields, check, JobParts(start, stop, progress, gr.State(None)), gr.State(None))
 
 
 def _connect_choice(bench: Workbench, fields: Fields[Choice], panel: Fields[Results], tab: gr.Tab) -> dict[str, Any]:
@@ -202,22 +199,11 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
 
     @in_words
     def on_check(values: InputValues) -> Answers:
-        return {own.check: _check_answer(bench, own.fields.read(values)), own.progress: ""}
+        return {own.check: _check_answer(bench, own.fields.read(values)), own.job.progress: ""}
 
-    @steps_in_words
-    def on_start(values: InputValues) -> Iterator[Answers]:
-        # Only the line of progress is an output: gradio redraws every output at every step, and plots take long.
-        yield {own.title: None}
-        try:
-            for step in evaluation_steps(bench, bench.visitor_space.evaluations, own.fields.read(values)):
-                if isinstance(step, str):
-                    yield {own.job: None, own.title: step, own.progress: _end_words(bench, step)}
-                else:
-                    yield {own.job: step.job, own.progress: progress_html(step)}
-        except StoppedEarly as stop:
-            yield {own.job: None, own.progress: html.note(str(stop), role="status")}
-        except InputError as error:
-            yield {own.job: None, own.progress: html.problem(str(error))}
+    def work(values: InputValues, job: LongJob) -> Answers:
+        title = measured_title(bench, bench.visitor_space.evaluations, own.fields.read(values), job)
+        return {own.title: title, own.job.progress: _end_words(bench, title)}
 
     @in_words
     def on_end(values: InputValues) -> Any:
@@ -233,23 +219,18 @@ def _connect_own(bench: Workbench, fields: Fields[Choice], panel: Fields[Results
             **_with_data(bench, fields, panel, choice, _titles(bench, choice.checkpoint), title),
         }
 
-    def on_stop(job: EvaluationJob | None) -> None:
-        if job:
-            job.stop()
-
-    def on_failure() -> Answers:
-        return {own.job: None, own.progress: ""}
-
-    check_event = {"inputs": own.fields.components, "outputs": [own.check, own.progress], "show_progress_on": own.check}
+    check_event = {
+        "inputs": own.fields.components,
+        "outputs": [own.check, own.job.progress],
+        "show_progress_on": own.check,
+    }
     for event in (own.fields.zip_file.change, own.fields.folder.submit, own.fields.checkpoint.input):
         event(on_check, **check_event, **PRIVATE)
-    running = own.start.click(
-        on_start, own.fields.components, [own.job, own.title, own.progress], api_visibility="private",
-        show_progress="hidden", concurrency_limit=1, concurrency_id="evaluate-own",
-    )  # fmt: skip
-    running.failure(on_failure, None, [own.job, own.progress], api_visibility="private")
-    running.success(on_end, {own.title}, [*fields, *panel], show_progress_on=own.progress, **PRIVATE)
-    own.stop.click(on_stop, own.job, None, api_visibility="private", concurrency_limit=4)
+    # The results are not among the work's outputs: gradio marks every output when work begins, and plots take long.
+    running = connect_job(
+        bench, own.job, work, own.fields.components, [own.title], "evaluate-own", lambda: {own.title: None}
+    )
+    running.success(on_end, {own.title}, [*fields, *panel], show_progress_on=own.job.progress, **PRIVATE)
 
 
 def _check_answer(bench: Workbench, pictures: OwnPictures) -> html.Html:

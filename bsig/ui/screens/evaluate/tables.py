@@ -9,7 +9,7 @@ from typing import Any
 from bsig.evaluation.metrics.catalogue import METRICS
 from bsig.evaluation.output.words import Row, best_blind, class_title, first_rows, rows_of
 from bsig.ui.components import html
-from bsig.ui.screens.evaluate.kept import JobProgress, KeptEvaluation
+from bsig.ui.screens.evaluate.kept import KeptEvaluation
 from bsig.ui.screens.evaluate.own_pictures import SIDES, PicturesCheck
 
 SHOWN_COLUMNS = {
@@ -127,21 +127,6 @@ def differing_html(table: Mapping[str, Any], is_own: bool) -> html.Html:
     return html.joined(
         html.table(columns, rows, kind="bsig-files"), html.note(f"By {difference_words(table)}. {reason}")
     )
-
-
-def progress_html(step: JobProgress) -> html.Html:
-    """How far an evaluation of own pictures is; the page follows it."""
-    return html.followed(progress_words(step), "evaluation")
-
-
-def progress_words(step: JobProgress) -> html.Html:
-    """How far an evaluation of own pictures is."""
-    pictures = "1 picture" if step.pictures == 1 else f"{step.pictures} pictures"
-    if step.share is None:
-        return html.waiting(f"Loading the model and {pictures}", None, None)
-    if step.share >= 1:  # what follows is not counted
-        return html.waiting(f"{pictures} measured, working out intervals and tables", None, None)
-    return html.waiting(f"Measuring {pictures}", step.share, step.seconds_left)
 
 
 def check_html(check: PicturesCheck) -> html.Html:

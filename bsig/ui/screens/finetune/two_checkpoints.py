@@ -8,12 +8,13 @@ from typing import Any
 
 import gradio as gr
 
+from bsig.explain.cams import Branch
 from bsig.explain.diagnostics.before_and_after import BeforeAndAfter, before_and_after
 from bsig.explain.drawing.comparison import PICTURE_SIZE, Drawing
 from bsig.explain.drawing.heatmaps import overlay
 from bsig.explain.explainer import EncodedImage
-from bsig.explain.explanation import Evidence
-from bsig.explain.wording import area_text, percent
+from bsig.explain.explanation import Explanation
+from bsig.explain.wording import area_text, probability_text
 from bsig.inputs.errors import InputError
 from bsig.training.runs.folder import RunFolder
 from bsig.ui.components import html
@@ -139,18 +140,19 @@ def two_answers(
         InputError: the two have no such class in common.
     """
     two = before_and_after(before, after, class_name, method)
-    evidence = {"before": two.before.sigmoid, "after": two.after.sigmoid, "softmax": two.after.softmax}
     answers: Answers = {
         maps.row: gr.Row(visible=True),
         maps.finding: two_words(two),
         maps.scale: html.scale_bar(two.limit, Drawing(), two.method),
     }
     for pane, part in maps.pictures.items():
-        crop = (two.before if pane == "before" else two.after).crop.resize(PICTURE_SIZE)
+        explanation = two.before if pane == "before" else two.after
+        branch: Branch = "softmax" if pane == "softmax" else "sigmoid"
+        evidence = explanation.evidence(branch)
         answers[part] = gr.update(
-            value=overlay(crop, evidence[pane].map, two.limit),
-            alt_text=f"{pane} map of '{two.before.class_name}': positive evidence on {area_text(evidence[pane])}, "
-            f"probability {percent(evidence[pane].probability)}",
+            value=overlay(explanation.crop.resize(PICTURE_SIZE), evidence.map, two.limit),
+            alt_text=f"{pane} map of '{explanation.class_name}': positive evidence on {area_text(evidence)}, "
+            f"{probability_text(explanation, branch)}",
         )
     return answers
 
@@ -165,12 +167,16 @@ def two_words(two: BeforeAndAfter) -> html.Html:
             exact = f"softmax probabilities differ by up to {two.softmax_change:.0e}"
         change_words = f"{two.softmax_change:.3e}"
         small = html.element("small", f"Of {two.classes} classes {exact}.", data_softmax_change=change_words)
+    before, after = map(_evidence_words, (two.before, two.after))
+    names = two.before.checkpoint, two.after.checkpoint
+    both = f"with {names[0]}, {after} with {names[1]}" if before != after else f"with both {names[0]} and {names[1]}"
     sentence = (
-        f"Sigmoid branch on '{two.before.class_name}': {_evidence_words(two.before.sigmoid)} with "
-        f"{two.before.checkpoint}, {_evidence_words(two.after.sigmoid)} with {two.after.checkpoint}.{change}"
+        f"Sigmoid branch on '{two.before.class_name}': {before} {both}.{change} These are the plain maps, which no "
+        "reading has changed."
     )
     return html.finding(html.joined(sentence, small))
 
 
-def _evidence_words(evidence: Evidence) -> str:
-    return f"evidence on {area_text(evidence)} of the picture (probability {percent(evidence.probability)})"
+def _evidence_words(explanation: Explanation) -> str:
+    area = area_text(explanation.sigmoid)
+    return f"evidence on {area} of the picture ({probability_text(explanation, 'sigmoid')})"

@@ -11,6 +11,7 @@ from bsig.explain.diagnostics.shift_survey import zero_survey
 from bsig.explain.diagnostics.shifted_model import shifted_image
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.wording import MINUS, percent, tiny_percent, whole_percent
+from bsig.inputs.counts import counted_classes
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.html import Cell, Html, cell, element, finding, joined, note, number, row_title, table
 from bsig.ui.screens.logit_shift.words import proof_words
@@ -93,7 +94,7 @@ def zero_table(encoded: EncodedImage, class_index: int, vector: torch.Tensor, fi
         "Head",
         f"'{name}'",
         f"other classes seen ({', '.join(survey.other_names) or 'none'})",
-        f"{survey.absent_count} classes not in the picture (mean)",
+        f"{counted_classes(survey.absent_count)} not in the picture (mean)",
         f"the same, where '{name}' covers 70 % in each head",
     ]
     rows = [

@@ -9,6 +9,7 @@ from bsig.explain.diagnostics.shift_survey import shared_share
 from bsig.explain.drawing.comparison import BRANCHES
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.wording import small_percent, tiny_percent
+from bsig.inputs.counts import counted
 from bsig.ui.components.html import Html, finding
 
 PANES = {
@@ -66,5 +67,7 @@ def possible_and_actual(encoded: EncodedImage, class_index: int) -> str:
 
 def proof_words(pictures: int, unchanged: int, largest: float) -> str:
     """What the proof shows, in one sentence; a prediction can change only where two classes tie up to rounding."""
-    predictions = "every prediction is the same" if unchanged == pictures else f"{unchanged} predictions are the same"
-    return f"On {pictures} pictures {predictions}: the largest change of any probability is {tiny_percent(largest)}."
+    same = counted(unchanged, "prediction is", "predictions are")
+    predictions = "every prediction is the same" if unchanged == pictures else f"{same} the same"
+    proof = f"On {counted(pictures, 'picture')} {predictions}"
+    return f"{proof}: the largest change of any probability is {tiny_percent(largest)}."

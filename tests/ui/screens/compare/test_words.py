@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bsig import Explainer
+from bsig.explain.cams import TRAINED
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.readings import comparison_readings
@@ -55,6 +56,10 @@ def test_the_script_gets_the_values_of_the_maps_and_of_each_cell_alone(encoded: 
         np.testing.assert_allclose(row["sigmoid"], explanation.sigmoid.map, atol=0.0051)
         alone = encoded.cell_logits("softmax")[0].softmax(dim=0)[explanation.class_index]
         np.testing.assert_allclose(row["alone"], alone, atol=0.000051)
+        for branch in TRAINED:
+            own = encoded.cell_logits(branch)[0, explanation.class_index]
+            np.testing.assert_allclose(row["logits"][branch], own, atol=0.0051)
+            assert np.mean(row["logits"][branch]) == pytest.approx(explanation.evidence(branch).logit, abs=0.0051)
     loudest = encoded.cell_logits("sigmoid")[0].argmax(dim=0)
     assert [[cell[0] for cell in row] for row in cells["sigmoid"]] == loudest.tolist()
     assert cells["names"][str(int(loudest[0, 0]))] == encoded.model.class_names[int(loudest[0, 0])]

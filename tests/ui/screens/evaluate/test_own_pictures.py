@@ -10,19 +10,21 @@ import pytest
 from generated import class_folders
 
 from bsig.inputs.errors import InputError, StoppedEarly
+from bsig.ui.components.long_job import CANCELLED, LongJob
 from bsig.ui.screens.evaluate.kept import KeptEvaluations
 from bsig.ui.screens.evaluate.own_pictures import (
-    JobProgress,
     OwnPictures,
-    Pace,
+    PicturesCheck,
     checked_pictures,
     evaluate_answer,
-    evaluation_steps,
+    measured_title,
     pictures_folder,
+    progress_words,
 )
 from bsig.ui.screens.evaluate.results_panel import shown_results
 from bsig.ui.screens.evaluate.tables import gallery_rows
 from bsig.ui.server.limits import Limits
+from bsig.ui.server.log import VisitorLeftError
 from bsig.ui.workbench import Workbench
 
 NAMES = {"tench": "red", "goldfish": "green", "golf ball": "blue", "zebra": "red"}
@@ -36,11 +38,19 @@ def bench() -> Workbench:
 
 @pytest.fixture
 def pictures_zip(tmp_path: Path) -> Path:
-    folder, file = class_folders(tmp_path / "set", NAMES, count=2), tmp_path / "set.zip"
+    folder, file = class_folders(tmp_path / "set", NAMES, count=1), tmp_path / "set.zip"
     with zipfile.ZipFile(file, "w") as archive:
         for path in sorted(folder.rglob("*.*")):
             archive.write(path, path.relative_to(folder))
     return file
+
+
+class LeftJob(LongJob):
+    """A job whose visitor has closed the page."""
+
+    def note(self, *_: object) -> None:  # type: ignore[override]
+        """Ends it."""
+        raise VisitorLeftError
 
 
 def own_pictures(zip_file: Path, limit: int) -> OwnPictures:
@@ -49,14 +59,13 @@ def own_pictures(zip_file: Path, limit: int) -> OwnPictures:
 
 def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Workbench, pictures_zip: Path) -> None:
     evaluations = KeptEvaluations()
-    steps = list(evaluation_steps(bench, evaluations, own_pictures(pictures_zip, 50)))
-    assert all(isinstance(step, JobProgress) for step in steps[:-1])
-    assert isinstance(steps[-1], str)
-    assert {step.pictures for step in steps[:-1] if isinstance(step, JobProgress)} == {8}  # not forward passes
-    assert evaluations.titles() == [steps[-1]]
-    evaluation = evaluations.get(steps[-1])
+    job = LongJob()
+    title = measured_title(bench, evaluations, own_pictures(pictures_zip, 50), job)
+    assert "4 pictures" in job.progress.words  # not forward passes
+    assert evaluations.titles() == [title]
+    evaluation = evaluations.get(title)
     assert evaluation is not None
-    assert evaluation.results["counts"]["used"] == 8
+    assert evaluation.results["counts"]["used"] == 4
     (table,) = evaluation.results["tables"]
     rows = gallery_rows(table, evaluation)
     assert rows
@@ -66,7 +75,7 @@ def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Wor
     assert "localization is not measured" in results.finding
     assert "less that of absent ones" in results.files
     assert len(results.pictures) == len(rows)
-    assert "set (train): 8 pictures" in steps[-1]  # named as the zip, not as where it was unpacked
+    assert "set (train): 4 pictures" in title  # named as the zip, not as where it was unpacked
     other = shown_results(evaluation.results, "eigen-cam", "signed", evaluation)
     assert "was not measured here; there is: cam signed" in other.finding
     assert other.pictures == ()
@@ -76,27 +85,32 @@ def test_an_evaluation_that_is_left_or_takes_too_long_leaves_no_file(pictures_zi
     public = Workbench(limits=replace(Limits.public(), evaluation_seconds=0.0))
     evaluations = KeptEvaluations()
     with pytest.raises(InputError, match="the evaluation was stopped after"):
-        list(evaluation_steps(public, evaluations, own_pictures(pictures_zip, 8)))
-    steps = evaluation_steps(Workbench(), evaluations, own_pictures(pictures_zip, 8))
-    assert isinstance(next(steps), JobProgress)
-    steps.close()  # type: ignore[attr-defined]  as when the visitor closes the page
+        measured_title(public, evaluations, own_pictures(pictures_zip, 8), LongJob())
+    with pytest.raises(VisitorLeftError):
+        measured_title(Workbench(), evaluations, own_pictures(pictures_zip, 8), LeftJob())
     folder = evaluations.new_folder()
     assert list(folder.parent.iterdir()) == [folder]
     with pytest.raises(InputError, match=r"`limit` \(=301 pictures\) must be at most 300"):
-        list(evaluation_steps(public, evaluations, own_pictures(pictures_zip, 301)))
+        measured_title(public, evaluations, own_pictures(pictures_zip, 301), LongJob())
     evaluations.clear()
     assert not folder.parent.exists()
 
 
-def test_a_stop_is_no_error_and_leaves_nothing(bench: Workbench, pictures_zip: Path) -> None:
+def test_a_cancelled_evaluation_ends_in_the_middle_and_leaves_nothing(bench: Workbench, pictures_zip: Path) -> None:
     evaluations = KeptEvaluations()
-    steps = evaluation_steps(bench, evaluations, own_pictures(pictures_zip, 8))
-    step = next(steps)
-    assert isinstance(step, JobProgress)
-    step.job.stop()
-    with pytest.raises(StoppedEarly, match="was stopped; nothing of it is kept"):
-        list(steps)
+    with pytest.raises(StoppedEarly, match=CANCELLED):
+        measured_title(bench, evaluations, own_pictures(pictures_zip, 8), LongJob(is_cancelled=True))
     assert evaluations.titles() == []
+    folder = evaluations.new_folder()
+    assert list(folder.parent.iterdir()) == [folder]
+    evaluations.clear()
+
+
+def test_the_words_count_pictures_and_say_what_is_not_counted() -> None:
+    assert progress_words(0, 0, 1) == "Loading the model and 1 picture"
+    assert progress_words(0, 90, 8) == "Loading the model and 8 pictures"
+    assert progress_words(40, 90, 8) == "Measuring 8 pictures"
+    assert progress_words(90, 90, 8) == "8 pictures measured, working out intervals and tables"
 
 
 def test_the_check_counts_pictures_and_names_the_classes_that_the_checkpoint_lacks(
@@ -131,17 +145,8 @@ def test_a_zip_without_a_known_class_is_refused_by_its_own_name(bench: Workbench
     with zipfile.ZipFile(file, "w") as archive:
         for path in sorted(folder.rglob("*.*")):
             archive.write(path, path.relative_to(folder))
-    with pytest.raises(InputError, match=r"none of the 1 classes of 'beasts' \(e\.g\. 'unicorn'\)"):
+    with pytest.raises(InputError, match=r"no class of 'beasts' \(e\.g\. 'unicorn'\)"):
         checked_pictures(bench, own_pictures(file, 5))
-
-
-def test_the_estimate_counts_from_the_first_picture_and_not_from_the_start() -> None:
-    pace = Pace()
-    assert pace.seconds_left(100.0, 0, 50) is None  # a hundred seconds of loading
-    assert pace.seconds_left(100.0, 10, 50) is None
-    assert pace.seconds_left(101.0, 12, 50) is None  # too short to tell
-    assert pace.seconds_left(104.0, 30, 50) == pytest.approx(4.0)  # 20 in 4 s, 20 to go
-    assert pace.seconds_left(108.0, 50, 50) == 0.0
 
 
 def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:
@@ -154,7 +159,7 @@ def test_a_public_app_takes_no_folder_of_its_machine(tmp_path: Path) -> None:
 def test_a_zip_that_is_none_is_refused(bench: Workbench, tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"set\.zip"):
-        list(evaluation_steps(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5)))
+        measured_title(bench, KeptEvaluations(), own_pictures(tmp_path / "set.zip", 5), LongJob())
 
 
 @pytest.mark.parametrize(
@@ -172,3 +177,16 @@ def test_the_endpoint_refuses_what_it_does_not_know(
 ) -> None:
     with pytest.raises(InputError, match=words):
         evaluate_answer(bench, CHECKPOINT, data, None, methods, weights, 5)
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (PicturesCheck(1, 1, False, 1, {}, ""), "1 picture, 1 class; 1 is measured."),
+        (PicturesCheck(2, 1, False, 1, {"unicorn": 1}, ""), "2 pictures, 1 of 2 classes is the checkpoint's; 1 is"),
+        (PicturesCheck(40, 39, True, 2, {"unicorn": 1}, ""), "40 pictures, 2 of 3 classes are the"),
+        (PicturesCheck(0, 0, False, 0, {}, ""), "0 pictures, 0 classes; 0 are measured."),
+    ],
+)  # fmt: skip
+def test_a_check_counts_in_the_singular_too(check: PicturesCheck, words: str) -> None:
+    assert check.words.startswith(words)
