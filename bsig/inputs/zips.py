@@ -54,7 +54,7 @@ def extracted_zip(file: Path | str, limits: ZipLimits = ZipLimits()) -> Iterator
         InputError: as of `extract_zip`.
     """
     with tempfile.TemporaryDirectory(prefix="bsig-zip-", dir=temporary_place()) as folder:
-        yield extract_zip(file, Path(folder), limits)
+        yield extract_zip(file, _own_folder(file, folder), limits)
 
 
 def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits()) -> Path:
@@ -102,7 +102,7 @@ def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None
         try:
             place.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=place))
-            extract_zip(file, temporary, limits)
+            extract_zip(file, _own_folder(file, temporary), limits)
             for older in [path for path in place.iterdir() if not path.name.startswith(".")]:
                 shutil.rmtree(older, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was first
@@ -112,7 +112,12 @@ def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None
         finally:
             if temporary:
                 shutil.rmtree(temporary, ignore_errors=True)
-    return data_root(folder)
+    return data_root(_own_folder(file, folder))
+
+
+def _own_folder(file: Path | str, place: Path | str) -> Path:
+    """Where a zip is unpacked to: under its own name, since messages name the folder that holds the data."""
+    return Path(place) / Path(file).stem
 
 
 def data_root(folder: Path) -> Path:

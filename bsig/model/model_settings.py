@@ -16,10 +16,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, SupportsFloat, cast
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import RESAMPLING, CropMode, Preprocessing, Triple
+from bsig.inputs.numbers import plain, plain_float
 from bsig.model.class_names import names_of_entries, read_class_names
 
 MIN_SIDE, MAX_SIDE = 32, 1024
@@ -136,15 +137,17 @@ def parsed_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def triple(name: str, values: Sequence[float]) -> Triple:
+def triple(name: str, values: SupportsFloat | Sequence[SupportsFloat]) -> Triple:
     """Three numbers; one stands for all three.
 
     Raises:
-        InputError: neither one nor three.
+        InputError: neither one nor three, or no numbers.
     """
-    if len(values) not in (1, 3):
-        raise InputError(f"`{name}` (={_words(values)}) must be one number or three (R G B).")
-    red, green, blue = map(float, values if len(values) == 3 else [values[0]] * 3)
+    given = plain(values)
+    given = [given] if isinstance(given, int | float | str) else list(given)
+    if len(given) not in (1, 3):
+        raise InputError(f"`{name}` (={' '.join(map(str, given))}) must be one number or three (R G B).")
+    red, green, blue = (plain_float(name, value) for value in (given if len(given) == 3 else given * 3))
     return red, green, blue
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,22 @@ def test_names_of_a_folder_are_its_sorted_class_folders(tmp_path: Path) -> None:
         (tmp_path / "train" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "train" / name / "a.png")
     assert read_class_names(tmp_path) == ["Cat", "ant", "bee"]
+
+
+def test_names_of_a_zip_are_those_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsig.inputs.zips.CACHE_FOLDER", tmp_path / "cache")
+    with zipfile.ZipFile(tmp_path / "breeds.zip", "w") as archive:
+        for name in ("pug", "beagle"):
+            archive.writestr(f"breeds/train/{name}/1.jpg", "a picture")
+    assert read_class_names(tmp_path / "breeds.zip") == ["beagle", "pug"]
+
+
+def test_names_are_kept_in_the_composed_form_and_twice_in_no_form(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cafe\u0301\nlait\n", encoding="utf-8")
+    assert read_class_names(tmp_path / "names.txt") == ["caf\u00e9", "lait"]
+    (tmp_path / "names.json").write_text('["cafe\u0301", "caf\u00e9"]', encoding="utf-8")
+    with pytest.raises(InputError, match="each name once"):
+        read_class_names(tmp_path / "names.json")
 
 
 def test_a_wrong_number_of_names_is_refused(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def add_new_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-activation", choices=ACTIVATIONS, help="of a replaced classifier")
     parser.add_argument("--sigmoid-output", action="store_true",
                         help="the one output is a sigmoid's logit: two classes, absent and present")  # fmt: skip
-    parser.add_argument("--pictures", metavar="FOLDER", type=Path,
-                        help="labelled pictures: prints top-1 with this and other preprocessings")  # fmt: skip
+    parser.add_argument("--pictures", metavar="DATA", type=Path,
+                        help="labelled pictures or a zip: prints top-1 with this and other preprocessings")  # fmt: skip
     add_device_argument(parser)
     _add_out_argument(parser)
 
@@ -66,7 +66,7 @@ def add_publish_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_settings_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds class names and preprocessing."""
     parser.add_argument("--class-names", type=Path, metavar="PATH",
-                        help="one name a line, JSON {index: name}, or a folder of class folders")  # fmt: skip
+                        help="one name a line, JSON {index: name}, or a folder or zip of class folders")  # fmt: skip
     parser.add_argument("--input-size", metavar="SIZE", help="pixels: 160, or rows x columns as 160x224")
     parser.add_argument("--mean", type=float, nargs="+", metavar="X", help="pixels from 0 to 1; one number or R G B")
     parser.add_argument("--std", type=float, nargs="+", metavar="X", help="one number or R G B")

@@ -18,7 +18,7 @@ from bsig.explain.output.contact_page import ContactPage
 from bsig.explain.wording import whole_percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
-from bsig.inputs.picture_files import PictureFile, pictures_below
+from bsig.inputs.picture_files import PictureFile, files_below
 from bsig.inputs.zips import extract_zip
 from bsig.ui.components import html
 from bsig.ui.components.downloads import new_download_folder
@@ -227,7 +227,7 @@ def explained_batch(bench: Workbench, inputs: BatchInputs, folder: Path) -> Iter
         try:
             _check_size(picture)
             with bench.decoding:
-                encoded = explainer.encode(picture.path, keep_source=False)
+                encoded = explainer.encode(picture.path, name=picture.name, keep_source=False)
         except InputError as error:
             left_out.append(f"{picture.name}: {error}")
             continue
@@ -250,7 +250,7 @@ def uploaded_pictures(bench: Workbench, files: Sequence[str], folder: Path) -> l
         path = Path(file)
         if path.suffix.lower() == ".zip":
             root = extract_zip(path, folder / str(number), bench.limits.zip_limits)
-            pictures += pictures_below(root)[0]
+            pictures += files_below(root).pictures
         else:
             pictures.append(PictureFile(path, path.name, ""))
     if not pictures:
