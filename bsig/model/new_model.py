@@ -266,10 +266,14 @@ def _setting_sources(classifier: Classifier, request: ModelSettings, settings: M
         from_file.append(words["crop_mode"])
     assumed = [name for name in words if not getattr(settings, name) and words[name] not in from_file]
     sentences = [f"From the file: {', '.join(from_file)}."] if from_file else []
-    if assumed:
-        values = ", ".join(words[name] for name in assumed)
-        change = ", ".join(options[name] for name in assumed)
-        sentences.append(f"Not in the file, so the usual values are taken: {values}; change them with {change}.")
+    for start, names_of in (
+        ("Not in the file, so", [name for name in assumed if name not in settings.unusable]),
+        ("What the file states cannot be used, so", [name for name in assumed if name in settings.unusable]),
+    ):
+        if names_of:
+            values = ", ".join(words[name] for name in names_of)
+            change = ", ".join(options[name] for name in names_of)
+            sentences.append(f"{start} the usual values are taken: {values}; change them with {change}.")
     return tuple(sentences)
 
 

@@ -41,6 +41,11 @@ def average() -> dict[str, Tensor]:
     return tensors() | {"fc.bias": tensors()["fc.bias"] + 0.5}
 
 
+def average_of_parameters() -> dict[str, Tensor]:
+    """The same without what BatchNorm measures."""
+    return {key: value for key, value in average().items() if ".running_" not in key and "num_batches" not in key}
+
+
 def prefixed(prefix: str, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The tensors with a prefix before each name."""
     return {prefix + key: value for key, value in (state or tensors()).items()}
@@ -112,6 +117,10 @@ AVERAGES: dict[str, Callable[[], Any]] = {
     "timm.pth.tar": lambda: {"epoch": 1, "arch": NETWORK, "state_dict": tensors(), "state_dict_ema": average()},
     "timm with args.pth.tar": lambda: {
         "state_dict": tensors(), "state_dict_ema": average(), "args": _timm_args(), "optimizer": {}, "metric": 80.0,
+    },
+    "average of parameters.pth": lambda: {"model": tensors(), "model_ema": average_of_parameters()},
+    "average of parameters beside.ckpt": lambda: {
+        "state_dict": prefixed("net.") | prefixed("ema.", average_of_parameters())
     },
     "average alone.pth": lambda: {"model_ema": average()},
     "lightning with an average.ckpt": lambda: {"state_dict": prefixed("model.") | prefixed("ema_model.", average())},
