@@ -97,7 +97,7 @@ def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None
     ).hexdigest()[:16]
     status = file.stat()
     folder = place / f"{status.st_size}-{status.st_mtime_ns}"
-    if not folder.is_dir():
+    if not _own_folder(file, folder).is_dir():
         temporary = None
         try:
             place.mkdir(parents=True, exist_ok=True)

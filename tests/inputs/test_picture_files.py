@@ -75,7 +75,10 @@ def test_a_place_without_a_picture_is_refused_with_the_reason(folder: Path) -> N
 
 
 def test_a_name_that_is_not_utf8_is_refused_before_any_work(folder: Path) -> None:
-    picture("red", 1).save(folder / "deep" / os.fsdecode(b"caf\xe9.png"), "PNG")
+    try:
+        picture("red", 1).save(folder / "deep" / os.fsdecode(b"caf\xe9.png"), "PNG")
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names alone")
     with pytest.raises(InputError, match=r"'pictures' holds the name 'caf\?\.png', which is not UTF-8; rename it"):
         names(folder)
 
