@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Triple
+from bsig.inputs.names import composed
 from bsig.model.backbones import BackboneOptions
 from bsig.model.class_embeddings import ClassEmbeddings, read_class_embeddings
 from bsig.model.class_names import read_class_names
@@ -158,7 +159,7 @@ class ModelRequest:
 
 def _typed_names(text: str | None, bench: Workbench) -> tuple[str, ...] | None:
     """Class names of lines, or of a path where a single line is one."""
-    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    lines = [composed(line.strip()) for line in (text or "").splitlines() if line.strip()]
     if not lines:
         return None
     if len(lines) == 1 and bench.limits.takes_paths:

@@ -168,7 +168,8 @@ def _network_fields() -> dict[str, Any]:
         "global_pool": _choice("--global-pool", GLOBAL_POOLS, "model-global-pool"),
         "in_chans": _choice("--in-chans", ("1", "3"), "model-in-chans", info="1 for grey pictures, 3 for RGB."),
         "head_activation": _choice("--head-activation", ACTIVATIONS, "model-head-activation",
-                                   info="Of a head of several layers; ReLU where nothing is chosen."),
+                                   info="Of a head of several layers, whose file does not tell it.",
+                                   own="the usual one, relu"),
         "sigmoid_output": gr.Checkbox(label=LABELS["--sigmoid-output"], elem_id="model-sigmoid-output",
                                       info="A network with one output then has two classes, absent and present."),
         "logit_scale": gr.Textbox(label=LABELS["--logit-scale"], max_lines=1, elem_id="model-logit-scale",
@@ -178,9 +179,9 @@ def _network_fields() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _choice(option: str, keys: Iterable[str], elem_id: str, info: str | None = None) -> gr.Dropdown:
-    """One of some keys, or what the file or timm has."""
-    return gr.Dropdown([(OWN, ""), *((key, key) for key in keys)], value="", label=LABELS[option], elem_id=elem_id,
+def _choice(option: str, keys: Iterable[str], elem_id: str, info: str | None = None, own: str = OWN) -> gr.Dropdown:
+    """One of some keys, or what the file or timm has, which `own` calls."""
+    return gr.Dropdown([(own, ""), *((key, key) for key in keys)], value="", label=LABELS[option], elem_id=elem_id,
                        info=info)  # fmt: skip
 
 
