@@ -15,12 +15,12 @@ from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argume
 from bsig.cli.imports import long_imports
 from bsig.explain.names import METHODS, READINGS, WEIGHTS
 from bsig.inputs.errors import InputError
-from bsig.inputs.names import SHEET, TABLE
+from bsig.inputs.names import MANIFEST, SHEET, TABLE
 
 if TYPE_CHECKING:
     from bsig.inputs.picture_files import PictureFile
 
-CONTACT_SHEET, MANIFEST = SHEET, "manifest.json"
+CONTACT_SHEET = SHEET
 FILES = (
     "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "
     "page, opens offline) and card.png (a slide of 1920 x 1080)"

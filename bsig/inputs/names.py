@@ -23,6 +23,7 @@ COMPANIONS = frozenset(
 )  # fmt: skip
 # The files that `explain` writes and that its pictures are known by; tests/cli/test_explain.py compares them.
 NUMBERS, TABLE, SHEET, COPY = "explanation.json", "explanations.csv", "contact-sheet.png", "picture"
+MANIFEST = "manifest.json"
 OWN_PICTURES = frozenset(
     {"comparison.png", "card.png", *(f"{COPY}-{branch}.png" for branch in ("softmax", "sigmoid", "centred"))}
 )

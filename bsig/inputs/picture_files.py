@@ -7,13 +7,14 @@ files.pictures[0].path, files.pictures[0].folder, files.left_out, files.skipped,
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import SUFFIXES, header_problem
-from bsig.inputs.names import COPY, NUMBERS, OWN_PICTURES, SHEET, TABLE, check_utf8, composed, is_companion
+from bsig.inputs.names import COPY, MANIFEST, NUMBERS, OWN_PICTURES, SHEET, TABLE, check_utf8, composed, is_companion
 from bsig.inputs.zips import extracted_zip
 
 
@@ -120,13 +121,23 @@ def files_below(root: Path) -> PictureFiles:
 def is_own_output(path: Path) -> bool:
     """Whether a picture is one that `explain` has written: its name, beside the numbers or the table that go with it.
 
-    A bundle's copy of a picture lies beside the numbers, or above the folders of several classes.
+    A bundle's copy of a picture stands in the manifest.
     """
     if path.name == SHEET:
         return (path.parent / TABLE).is_file()
     if path.name in OWN_PICTURES:
         return (path.parent / NUMBERS).is_file()
-    return path.stem == COPY and ((path.parent / NUMBERS).is_file() or any(path.parent.glob(f"*/{NUMBERS}")))
+    return path.stem == COPY and any(_is_copy(path, folder) for folder in path.absolute().parents)
+
+
+def _is_copy(path: Path, folder: Path) -> bool:
+    """Whether the manifest of a bundle in the folder names the path as its copy of a picture."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["explanations"]
+        copies = {entry["picture"] for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none there, or somebody else's
+        return False
+    return path.absolute().relative_to(folder).as_posix() in copies
 
 
 def _with_folders(pictures: tuple[PictureFile, ...], reserved: Sequence[str]) -> tuple[PictureFile, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -92,11 +93,17 @@ def test_what_explain_has_written_is_counted_and_not_explained_again(folder: Pat
     (folder / "out" / "b").mkdir(parents=True)
     (folder / "out" / "explanations.csv").write_text("folder")
     (folder / "out" / "b" / "explanation.json").write_text("{}")
+    manifest = {"explanations": [{"folder": "b", "picture": "b/picture.jpg"}]}
+    (folder / "out" / "manifest.json").write_text(json.dumps(manifest))
     for name in ("contact-sheet.png", "b/comparison.png", "b/card.png", "b/picture-softmax.png", "b/picture.jpg"):
         picture("blue", 3).save(folder / "out" / name)
-    picture("blue", 4).save(folder / "comparison.png")  # a person's own: no numbers lie beside it
+    (folder / "deep" / "explanation.json").write_text("{}")
+    for name in ("comparison.png", "deep/picture.jpg"):  # a person's own: no numbers, no manifest tell of it
+        picture("blue", 4).save(folder / name)
     with picture_files([str(folder)]) as files:
-        assert [file.name for file in files.pictures] == ["b.png", "comparison.png", "deep/er/a.PNG"]
-        assert (files.own, files.skipped) == (5, 3)
+        assert [file.name for file in files.pictures] == [
+            "b.png", "comparison.png", "deep/er/a.PNG", "deep/picture.jpg",
+        ]  # fmt: skip
+        assert (files.own, files.skipped) == (5, 5)
     with pytest.raises(InputError, match="holds no picture that can be used but 5 that `explain` has written"):
         names(folder / "out")
