@@ -7,15 +7,21 @@ arguments: help and wrong usage are answered at once, a bad picture or checkpoin
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bsig.cli.arguments.shared import add_checkpoint_argument, add_device_argument, add_engine_argument
 from bsig.cli.imports import long_imports
 from bsig.explain.names import METHODS, READINGS, WEIGHTS
 from bsig.explain.setting_text import reading_settings_from
 from bsig.inputs.errors import InputError
+from bsig.inputs.names import MANIFEST, SHEET, TABLE
 
-CONTACT_SHEET, TABLE, MANIFEST = "contact-sheet.png", "explanations.csv", "manifest.json"
+if TYPE_CHECKING:
+    from bsig.inputs.picture_files import PictureFile
+
+CONTACT_SHEET = SHEET
 FILES = (
     "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "
     "page, opens offline) and card.png (a slide of 1920 x 1080)"
@@ -88,13 +94,15 @@ def run_explain(options: argparse.Namespace) -> None:
 
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"`--out` (='{options.out}') is a file; choose another folder.")
+    check_classes("--class", options.class_name, [options.class_name])
+    check_classes("--classes", options.classes, (options.classes or "").split(","))
     check_setting("method", options.method, METHODS)
     check_setting("weights", options.weights, WEIGHTS)
     check_setting("reading", options.reading, READINGS)
     reading_settings_from(options.reading_settings)
     with picture_files(options.image, reserved=(CONTACT_SHEET, TABLE, MANIFEST)) as files:
         if len(files.pictures) == 1:
-            check_picture(files.pictures[0].path)
+            check_picture(files.pictures[0])
         if not options.checkpoint.startswith("hf:"):
             check_description(options.checkpoint, options.checkpoints)
         with long_imports():  # only now: torch takes seconds
@@ -111,6 +119,12 @@ def check_setting(name: str, value: str | None, keys: tuple[str, ...]) -> None:
         raise InputError(f"`{name}` (='{value}') must be one of {', '.join(keys)}.")
 
 
+def check_classes(option: str, text: str | None, names: Sequence[str | None]) -> None:
+    """Refuses an empty class name, which would stand for the prediction."""
+    if text is not None and not all(name and name.strip() for name in names):
+        raise InputError(f"`{option}` (='{text}') names an empty class; give its name, or leave the option out.")
+
+
 def check_description(checkpoint: str, checkpoints: Path) -> None:
     """Refuses a checkpoint that is not there, or whose JSON cannot be used."""
     from bsig.model.checkpoints.description import CheckpointDescription
@@ -119,8 +133,8 @@ def check_description(checkpoint: str, checkpoints: Path) -> None:
     CheckpointDescription.read(checkpoint_path(checkpoint, checkpoints))
 
 
-def check_picture(path: Path) -> None:
+def check_picture(picture: PictureFile) -> None:
     """Refuses a picture that cannot be decoded; of several, each is refused when its turn comes."""
     from bsig.inputs.images import read_image
 
-    read_image(path)
+    read_image(picture.path, f"'{picture.name}'")

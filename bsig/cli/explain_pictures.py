@@ -162,7 +162,7 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
             written; no picture that can be used.
     """
     model = load_checkpoint(options.checkpoint, options.device, options.checkpoints, options.engine)
-    names = options.classes.split(",") if options.classes else [options.class_name]
+    names = options.classes.split(",") if options.classes is not None else [options.class_name]
     indices = list(dict.fromkeys(None if name is None else model.class_index(name) for name in names))
     is_single = len(files.pictures) == len(indices) == 1
     other_index = None if options.other_class is None else model.class_index(options.other_class)
@@ -170,30 +170,32 @@ def explain_pictures(options: argparse.Namespace, files: PictureFiles) -> None:
         raise InputError(f"`--other-class` (='{options.other_class}') must be another class than the one asked for.")
     output = ExplainedPictures(options, model, indices, other_index, is_single, left_out=list(files.left_out))
     if files.skipped:
-        print(
-            f"skipped {counted(files.skipped, 'file that is no picture', 'files that are no pictures')}",
-            file=sys.stderr,
-        )
+        skipped = counted(files.skipped, "file that is no picture", "files that are no pictures")
+        print(f"skipped {skipped}", file=sys.stderr)
+    if files.own:
+        print(f"skipped {counted(files.own, 'picture')} that `explain` has written", file=sys.stderr)
     progress = ProgressLine("pictures") if len(files.pictures) > 1 else None
     for count, (encoded, picture) in enumerate(_encoded(model, files, output), start=1):
         output.add(encoded.finer_grid() if options.finer_grid else encoded, picture)
         if progress:
-            progress(count + len(output.left_out) - len(files.left_out), len(files.pictures))
+            left_out = len(output.left_out) - len(files.left_out)  # some of them counted already
+            progress(min(count + left_out, len(files.pictures)), len(files.pictures))
     output.close()
 
 
 def _encoded(
     model: DualBranch, files: PictureFiles, output: ExplainedPictures
 ) -> Iterator[tuple[EncodedImage, PictureFile]]:
-    """Each picture that can be used, encoded in batches; the others' reasons go to `explained.left_out`."""
+    """Each picture that can be used, encoded in batches; the others' reasons go to `output.left_out`."""
     by_path = {picture.path: picture for picture in files.pictures}
     if len(files.pictures) == 1:
         (picture,) = files.pictures
-        yield Explainer(model).encode(picture.path, output.options.crop_mode), picture
+        yield Explainer(model).encode(picture.path, output.options.crop_mode, name=picture.name), picture
         return
     encoded_images = Explainer(model).encode_many(
         by_path,
         output.options.crop_mode,
+        name_of=lambda path: by_path[path].name,  # type: ignore[index]
         on_refusal=lambda _source, error: output.left_out.append(str(error)),
     )
     for encoded in encoded_images:

@@ -140,9 +140,15 @@ def run_import(options: argparse.Namespace) -> None:
     """Writes a checkpoint folder of a file of the published code."""
     _check_out(options)
     network = PublishedNetwork(options.architecture, options.method, options.large_feature_map)
-    model = import_published(options.file, network, name=options.out.name, settings=_settings(options))
+    settings = _settings(options, in_chans=options.in_chans, weights_key=options.weights_key)
+    model = import_published(options.file, network, name=options.out.name, settings=settings)
     _print_summary(model)
-    _print_top_classes(model, [EXAMPLES / name for name in PREVIEWED])
+    for note in model.notes:
+        print(note, file=sys.stderr)
+    if options.pictures:
+        _print_trials(model, None, options.pictures)
+    else:
+        _print_top_classes(model, [EXAMPLES / name for name in PREVIEWED])
     print(save_checkpoint(model, options.out))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ from bsig.inputs.arrays import OpenFile, PictureSource, file_content, opened_ima
 from bsig.inputs.decoding import decoded_ahead, decoding_threads
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import CropMode, Preprocessing, crop_box_xyxy, crop_image
+from bsig.inputs.names import check_utf8
+from bsig.inputs.numbers import plain_int
 from bsig.inputs.tensors import input_batch, input_tensor
 from bsig.model.dual_branch import DualBranch
 from bsig.model.finer_grid import finer_grid
@@ -101,7 +103,8 @@ class Explainer:
         images: Iterable[PictureSource],
         crop_mode: CropMode | None = None,
         *,
-        batch_size: int = ENCODE_BATCH,
+        batch_size: SupportsIndex = ENCODE_BATCH,
+        name_of: Callable[[PictureSource], str | None] | None = None,
         on_refusal: Callable[[PictureSource, InputError], None] | None = None,
     ) -> Iterator[EncodedImage]:
         """One `EncodedImage` a picture, in their order, encoded in batches while threads decode the next ones.
@@ -112,17 +115,19 @@ class Explainer:
         Args:
             images, crop_mode: as for `encode`.
             batch_size: pictures that the backbone sees together.
+            name_of: gives each picture's name in messages and files; by default its file's.
             on_refusal: called with a picture that cannot be used, and why; it is left out. Without it, the first such
                 picture ends the loop.
 
         Raises:
             InputError: as `encode`; a batch of less than one picture.
         """
-        if batch_size < 1:
-            raise InputError(f"`batch_size` (={batch_size}) must be at least 1.")
+        size = plain_int("batch_size", batch_size)
+        if size < 1:
+            raise InputError(f"`batch_size` (={size}) must be at least 1.")
         preprocessing = self._preprocessing(crop_mode)
-        open_image = partial(_opened_or_problem, preprocessing=preprocessing)
-        for batch in decoded_ahead(images, open_image, batch_size, decoding_threads(), batches_ahead=1):
+        open_image = partial(_opened_or_problem, preprocessing=preprocessing, name_of=name_of)
+        for batch in decoded_ahead(images, open_image, size, decoding_threads(), batches_ahead=1):
             pictures = []
             for source, picture in batch:
                 if isinstance(picture, _Picture):
@@ -193,12 +198,15 @@ class _Picture:
             source = file_content(source, f"'{name}'")  # which can be read once
         picture = opened_image(source, f"'{name}'" if name else None)
         file = Path(source).name if isinstance(source, str | Path) else "picture"
+        check_utf8([name or file], "`image`")
         return cls(name or file, picture.size, crop_image(picture, preprocessing), source if keep_source else None)
 
 
-def _opened_or_problem(source: PictureSource, preprocessing: Preprocessing) -> _Picture | InputError:
+def _opened_or_problem(
+    source: PictureSource, preprocessing: Preprocessing, name_of: Callable[[PictureSource], str | None] | None
+) -> _Picture | InputError:
     try:
-        return _Picture.opened(source, preprocessing)
+        return _Picture.opened(source, preprocessing, name_of(source) if name_of else None)
     except InputError as error:
         return error
 
@@ -312,10 +320,10 @@ class EncodedImage:
         except InputError:
             return self.predicted_index
 
-    def top_classes(self, branch: Literal["softmax", "sigmoid"] = "softmax", count: int = 5) -> list[int]:
+    def top_classes(self, branch: Literal["softmax", "sigmoid"] = "softmax", count: SupportsIndex = 5) -> list[int]:
         """The branch's `count` likeliest classes, likeliest first."""
         logits = self.softmax_logits if branch == "softmax" else self.sigmoid_logits
-        return logits.topk(min(count, len(logits))).indices.tolist()
+        return logits.topk(min(plain_int("count", count), len(logits))).indices.tolist()
 
     def probabilities(self) -> tuple[Tensor, Tensor]:
         """(c,) softmax over the classes and (c,) sigmoid of each."""
@@ -335,16 +343,16 @@ class EncodedImage:
     @part("maps")
     def explain(
         self,
-        class_index: int | str | None = None,
+        class_index: SupportsIndex | str | None = None,
         method: str | None = None,
         weights: str = "signed",
         *,
         with_bias: bool = False,
-        score_cam_channels: int | None = None,
+        score_cam_channels: SupportsIndex | None = None,
         progress: Progress | None = None,
         reading: str = "plain",
         reading_settings: Mapping[str, Any] | None = None,
-        other_class: int | str | None = None,
+        other_class: SupportsIndex | str | None = None,
         softmax_reading: str | None = None,
     ) -> Explanation:
         """Softmax, sigmoid and class-centred evidence for one class.
@@ -375,7 +383,8 @@ class EncodedImage:
                 "average pool and one linear layer: only there map and bias make the logit; leave it out."
             )
         question = self._question(index, variant, weights, with_bias, reading, reading_settings, other_class)
-        masked = self._masked_logits(score_cam_channels, progress) if variant.is_slow else None
+        budget = None if score_cam_channels is None else plain_int("score_cam_channels", score_cam_channels)
+        masked = self._masked_logits(budget, progress) if variant.is_slow else None
         same = None if variant.weights else eigen_cam_map(self.features)  # of every class and branch
         of_softmax = question
         if softmax_reading is not None and softmax_reading != reading:
@@ -417,7 +426,7 @@ class EncodedImage:
         with_bias: bool,
         reading: str,
         values: Mapping[str, Any] | None,
-        other_class: int | str | None,
+        other_class: SupportsIndex | str | None,
     ) -> _Question:
         """The question, with all settings of its reading.
 

@@ -33,6 +33,7 @@ from torch import Tensor
 from bsig.explain.cams import Branch
 from bsig.explain.methods import cam_method, clamps_weights, default_method
 from bsig.inputs.errors import InputError
+from bsig.inputs.numbers import plain
 from bsig.model.dual_branch import DualBranch
 from bsig.model.heads import ClassificationHead
 
@@ -475,7 +476,7 @@ def settings_of(model: DualBranch, reading: str, settings: Mapping[str, Any] | N
     fit = model.metadata.get("readings", {}).get(reading, {})
     values = {}
     for setting in entry.settings:
-        value = settings.get(setting.key, fit.get(setting.key, setting.default_for(model)))
+        value = plain(settings.get(setting.key, fit.get(setting.key, setting.default_for(model))))
         if not setting.holds(value):
             raise InputError(
                 f"`{setting.key}` (={value}) of the reading '{reading}' must be {setting.kind_of_number} from "

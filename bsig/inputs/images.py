@@ -226,6 +226,22 @@ def decoded_as_stored(source: str | Path | bytes, name: str) -> tuple[Image.Imag
         return picture, turn if _turn_of(picture) == turn else None
 
 
+def has_deep_colours(source: str | Path | bytes, name: str) -> bool:
+    """Whether the file has several channels of 16 bits, of which Pillow keeps the upper 8; one is kept as it is.
+
+    Raises:
+        InputError: as of `stored_turn`.
+    """
+    with _opened(source, name) as picture:
+        if len(picture.getbands()) == 1:
+            return False
+        for decoder, _, _, arguments in getattr(picture, "tile", ()):
+            raw_mode, *others = arguments if isinstance(arguments, tuple) else (arguments,)
+            if ";16" in str(raw_mode) or (decoder.startswith("ppm") and others[0] > BYTE_WHITE):
+                return True
+    return False
+
+
 def _decoded(picture: Image.Image, name: str) -> Image.Image:
     """The picture as upright RGB, with its pixels read."""
     with _decoding(picture, name):

@@ -21,6 +21,12 @@ COMPANIONS = frozenset(
         "network trash folder", "temporary items", "synofile_thumb",
     }
 )  # fmt: skip
+# The files that `explain` writes and that its pictures are known by; tests/cli/test_explain.py compares them.
+NUMBERS, TABLE, SHEET, COPY = "explanation.json", "explanations.csv", "contact-sheet.png", "picture"
+MANIFEST = "manifest.json"
+OWN_PICTURES = frozenset(
+    {"comparison.png", "card.png", *(f"{COPY}-{branch}.png" for branch in ("softmax", "sigmoid", "centred"))}
+)
 UNDECODED = re.compile("[\ud800-\udfff]")
 
 
@@ -32,6 +38,11 @@ def is_companion(name: str) -> bool:
 def composed(name: str) -> str:
     """The name in Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", name)
+
+
+def folded(name: str) -> str:
+    """The name in the composed form and without the difference of capitals and small letters, to compare."""
+    return composed(name).casefold()
 
 
 def check_utf8(names: Iterable[str], place: str) -> None:

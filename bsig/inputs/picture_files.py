@@ -1,19 +1,20 @@
 """Pictures named on a command line: files, folders and zips -> one list, looked at before anything heavy is imported.
 
 with picture_files(["cat.jpg", "holiday/", "more.zip"]) as files:
-files.pictures[0].path, files.pictures[0].folder, files.left_out, files.skipped
+files.pictures[0].path, files.pictures[0].folder, files.left_out, files.skipped, files.own
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import SUFFIXES, header_problem
-from bsig.inputs.names import is_companion
+from bsig.inputs.names import COPY, MANIFEST, NUMBERS, OWN_PICTURES, SHEET, TABLE, check_utf8, composed, is_companion
 from bsig.inputs.zips import extracted_zip
 
 
@@ -23,7 +24,7 @@ class PictureFile:
 
     Attributes:
         path: of the file; of a zip's pictures, where they are unpacked while the list is open.
-        name: its path below the folder or in the zip, else its file's name.
+        name: its path below the folder or in the zip, else its file's name; in messages.
         folder: a relative path for what is written about it, its own among all pictures in upper or lower case.
     """
 
@@ -39,37 +40,42 @@ class PictureFiles:
     Attributes:
         left_out: a sentence for each picture of a folder or zip that cannot be opened.
         skipped: how many other files folders and zips hold, hidden ones aside.
+        own: how many pictures they hold that `explain` has written.
     """
 
     pictures: tuple[PictureFile, ...]
     left_out: tuple[str, ...]
     skipped: int
+    own: int = 0
 
 
 @contextlib.contextmanager
 def picture_files(sources: Sequence[str], reserved: Sequence[str] = ()) -> Iterator[PictureFiles]:
     """The pictures of files, folders and zips, in this order and by name within each; a file named twice counts once.
 
-    Only headers are read. Folders are searched to any depth; hidden files and folders are ignored.
+    Only headers are read. Folders are searched to any depth; hidden files and folders are ignored, and so is what
+    `explain` has written there.
 
     Args:
         sources: paths.
         reserved: names that no picture's folder may take.
 
     Raises:
-        InputError: a named file is missing or no usable picture; a zip is refused; there is no picture at all.
+        InputError: a named file is missing or no usable picture; a zip is refused; a name is not UTF-8; there is no
+            picture at all.
     """
     pictures: list[PictureFile] = []
     left_out: list[str] = []
-    skipped = 0
+    skipped = own = 0
     with contextlib.ExitStack() as zips:
         for source in sources:
             path = Path(source)
             if path.is_dir() or path.suffix.lower() == ".zip":
                 root = path if path.is_dir() else zips.enter_context(extracted_zip(path))
-                inside, others = pictures_below(root)
-                skipped += others
-                for picture in inside:
+                inside = files_below(root)
+                skipped += inside.skipped
+                own += inside.own
+                for picture in inside.pictures:
                     problem = header_problem(picture.path, f"'{picture.name}'")
                     if problem:
                         left_out.append(problem)
@@ -82,25 +88,56 @@ def picture_files(sources: Sequence[str], reserved: Sequence[str] = ()) -> Itera
                 pictures.append(PictureFile(path, path.name, ""))
         if not pictures:
             why = f"; {left_out[0]}" if left_out else " (a picture ends in .jpg, .png, ...)."
+            why = f" but {own} that `explain` has written." if own and not left_out else why
             raise InputError(f"`image` (={', '.join(sources)}) holds no picture that can be used{why}")
         unique: dict[Path, PictureFile] = {}
         for picture in pictures:
             unique.setdefault(picture.path.resolve(), picture)
-        yield PictureFiles(_with_folders(tuple(unique.values()), reserved), tuple(left_out), skipped)
+        yield PictureFiles(_with_folders(tuple(unique.values()), reserved), tuple(left_out), skipped, own)
 
 
-def pictures_below(root: Path) -> tuple[list[PictureFile], int]:
-    """The files below a folder that have a picture's suffix or are one, and how many others there are."""
-    pictures, others = [], 0
+def files_below(root: Path) -> PictureFiles:
+    """The files below a folder that have a picture's suffix or are one, and how many others there are.
+
+    Raises:
+        InputError: a name is not UTF-8.
+    """
+    pictures: list[PictureFile] = []
+    skipped = own = 0
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
         if any(map(is_companion, parts)) or not path.is_file():
             continue
-        if path.suffix.lower() in SUFFIXES or header_problem(path, path.name) is None:
-            pictures.append(PictureFile(path, "/".join(parts), ""))
+        check_utf8(parts, f"'{root.name}'")
+        if is_own_output(path):
+            own += 1
+        elif path.suffix.lower() in SUFFIXES or header_problem(path, path.name) is None:
+            pictures.append(PictureFile(path, composed("/".join(parts)), ""))
         else:
-            others += 1
-    return pictures, others
+            skipped += 1
+    return PictureFiles(tuple(pictures), (), skipped, own)
+
+
+def is_own_output(path: Path) -> bool:
+    """Whether a picture is one that `explain` has written: its name, beside the numbers or the table that go with it.
+
+    A bundle's copy of a picture stands in the manifest.
+    """
+    if path.name == SHEET:
+        return (path.parent / TABLE).is_file()
+    if path.name in OWN_PICTURES:
+        return (path.parent / NUMBERS).is_file()
+    return path.stem == COPY and any(_is_copy(path, folder) for folder in path.absolute().parents)
+
+
+def _is_copy(path: Path, folder: Path) -> bool:
+    """Whether the manifest of a bundle in the folder names the path as its copy of a picture."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["explanations"]
+        copies = {entry["picture"] for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none there, or somebody else's
+        return False
+    return path.absolute().relative_to(folder).as_posix() in copies
 
 
 def _with_folders(pictures: tuple[PictureFile, ...], reserved: Sequence[str]) -> tuple[PictureFile, ...]:

@@ -55,7 +55,7 @@ def extracted_zip(file: Path | str, limits: ZipLimits = ZipLimits()) -> Iterator
         InputError: as of `extract_zip`.
     """
     with tempfile.TemporaryDirectory(prefix="bsig-zip-", dir=temporary_place()) as folder:
-        yield extract_zip(file, Path(folder), limits)
+        yield extract_zip(file, _own_folder(file, folder), limits)
 
 
 def extract_zip(file: Path | str, target: Path, limits: ZipLimits = ZipLimits()) -> Path:
@@ -98,12 +98,12 @@ def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None
     ).hexdigest()[:16]
     status = file.stat()
     folder = place / f"{status.st_size}-{status.st_mtime_ns}"
-    if not folder.is_dir():
+    if not _own_folder(file, folder).is_dir():
         temporary = None
         try:
             place.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=place))
-            extract_zip(file, temporary, limits)
+            extract_zip(file, _own_folder(file, temporary), limits)
             for older in [path for path in place.iterdir() if not path.name.startswith(".")]:
                 shutil.rmtree(older, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was first
@@ -113,7 +113,12 @@ def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None
         finally:
             if temporary:
                 shutil.rmtree(temporary, ignore_errors=True)
-    return data_root(folder)
+    return data_root(_own_folder(file, folder))
+
+
+def _own_folder(file: Path | str, place: Path | str) -> Path:
+    """Where a zip is unpacked to: under its own name, since messages name the folder that holds the data."""
+    return Path(place) / Path(file).stem
 
 
 def data_root(folder: Path) -> Path:

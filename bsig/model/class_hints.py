@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from bsig.inputs.names import composed
+
 HINTS = 5
 
 
@@ -18,6 +20,7 @@ def near_class_names(text: str, class_names: Sequence[str], class_ids: Sequence[
     tiger cat, ...), then in WordNet's description, then those that hold its letters ('oystercatcher'), are spelled
     alike, or have any of its words.
     """
+    text = composed(text)
     words = _words(text)
     if not words:
         return []

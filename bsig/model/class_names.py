@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bsig.inputs.datasets.read import available_splits, read_dataset
+from bsig.inputs.datasets.read import available_splits, is_zip, read_dataset
 from bsig.inputs.errors import InputError
+from bsig.inputs.names import composed
 
 MAX_BYTES = 16 * 2**20
 
@@ -18,12 +19,13 @@ def read_class_names(source: Path) -> list[str]:
 
     Args:
         source: a text file with one name a line; a JSON list, `{index: name}` or `{name: index}`; or a folder of class
-            folders, whose sorted names are the classes, as torchvision's ImageFolder and timm number them.
+            folders, or a zip of one: their sorted names are the classes, as torchvision's ImageFolder and timm number
+            them.
 
     Raises:
         InputError: the file cannot be read, a name stands twice or is empty, or an index is missing.
     """
-    if source.is_dir():
+    if source.is_dir() or is_zip(source):
         return _folder_names(source)
     text = _text(source, "--class-names")
     if source.suffix.lower() == ".json":
@@ -37,7 +39,7 @@ def read_class_names(source: Path) -> list[str]:
                 "0 on, each once."
             )
     else:
-        names = [line.strip() for line in text.rstrip().splitlines()]
+        names = [composed(line.strip()) for line in text.rstrip().splitlines()]
     if len(set(names)) != len(names) or not names or not all(names):
         raise InputError(f"`--class-names` (='{source}') must hold each name once, one a line, none empty.")
     return names
@@ -72,7 +74,7 @@ def names_of_entries(entries: Any) -> list[str] | None:
     names = [entry[-1] if isinstance(entry, list | tuple) and len(entry) == 2 else entry for entry in entries]
     if not names or not all(isinstance(name, str | int) and str(name).strip() for name in names):
         return None
-    return [str(name).strip() for name in names]
+    return [composed(str(name).strip()) for name in names]
 
 
 def _text(source: Path, option: str) -> str:

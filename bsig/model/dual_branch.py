@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,8 @@ from bsig.inputs.counts import counted_classes
 from bsig.inputs.datasets.classes import first_names
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Preprocessing
+from bsig.inputs.names import composed, folded
+from bsig.inputs.numbers import plain, plain_float, plain_int
 from bsig.model.backbones import Classifier
 from bsig.model.checkpoints.names import BranchKind
 from bsig.model.class_hints import near_class_names
@@ -109,10 +111,10 @@ class DualBranch(nn.Module):
         cls,
         module: nn.Module,
         class_names: Sequence[str] | None = None,
-        input_size: int | Sequence[int] | None = None,
+        input_size: SupportsIndex | Sequence[SupportsIndex] | None = None,
         *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: SupportsFloat | Sequence[SupportsFloat] | None = None,
+        std: SupportsFloat | Sequence[SupportsFloat] | None = None,
         interpolation: str | None = None,
         crop_mode: str | None = None,
         name: str | None = None,
@@ -126,19 +128,16 @@ class DualBranch(nn.Module):
             module: takes pictures (b, 3, H, W) and gives logits (b, c) of a last linear layer.
             class_names: in the order of the logits; None for ImageNet's where they fit, else numbers.
             input_size: the side in pixels, or rows and columns.
-            mean, std: three numbers, or one for all, for pixels from 0 to 1.
+            mean, std: three numbers, or one for all, for pixels from 0 to 1; NumPy's and torch's will do.
             interpolation, crop_mode: as of `bsig.inputs.images.Preprocessing`.
             name: in lists and file names.
 
         Raises:
             InputError: the module cannot be cut in two exactly, or a setting breaks its rule.
         """
-        sides = [input_size, input_size] if isinstance(input_size, int) else input_size
-        if sides is not None and len(sides) != 2:
-            raise InputError(f"`input_size` (={sides}) must be a side in pixels, or rows and columns.")
         settings = ModelSettings(
             class_names=tuple(map(str, class_names)) if class_names is not None else None,
-            input_size_hw=(int(sides[0]), int(sides[1])) if sides else None,
+            input_size_hw=None if input_size is None else _size_hw(input_size),
             mean=triple("mean", mean) if mean is not None else None,
             std=triple("std", std) if std is not None else None,
             interpolation=interpolation,
@@ -155,8 +154,8 @@ class DualBranch(nn.Module):
         class_names: Sequence[str] | None = None,
         *,
         weights: Path | str | None = None,
-        logit_scale: float | None = None,
-        logit_bias: float | None = None,
+        logit_scale: SupportsFloat | None = None,
+        logit_bias: SupportsFloat | None = None,
         device: str = "cpu",
     ) -> DualBranch:
         """A zero-shot model: an image tower of timm, and a text embedding a class (`bsig.model.zero_shot`).
@@ -179,7 +178,9 @@ class DualBranch(nn.Module):
         from bsig.model.new_model import new_model  # which makes objects of this class
 
         names = tuple(map(str, class_names)) if class_names is not None else None
-        of_file = class_embeddings_of(embeddings).with_settings(names, logit_scale, logit_bias)
+        scale = None if logit_scale is None else plain_float("logit_scale", logit_scale)
+        bias = None if logit_bias is None else plain_float("logit_bias", logit_bias)
+        of_file = class_embeddings_of(embeddings).with_settings(names, scale, bias)
         return new_model(backbone, weights, device=device, class_embeddings=of_file)
 
     @property
@@ -271,7 +272,7 @@ class DualBranch(nn.Module):
             mean_row = self._mean_row = (state, weight.mean(dim=0))
         return mean_row[1]
 
-    def class_index(self, name_or_index: int | str) -> int:
+    def class_index(self, name_or_index: SupportsIndex | str) -> int:
         """The index of a class, given as its index, name or id (as text or number), in upper or lower case.
 
         Raises:
@@ -287,7 +288,7 @@ class DualBranch(nn.Module):
                 raise InputError(
                     f"`class` (='{name_or_index}') is not among the classes of checkpoint '{self.name}'; the {names}."
                 )
-        index = int(name_or_index)
+        index = int(name_or_index) if isinstance(name_or_index, str) else plain_int("class_index", name_or_index)
         if not 0 <= index < self.num_classes:
             raise InputError(
                 f"`class_index` (={index}) must be from 0 to {self.num_classes - 1}: "
@@ -298,7 +299,7 @@ class DualBranch(nn.Module):
     def _labelled(self, text: str) -> int | None:
         """The index of the class of that name or id."""
         # First as it is written: 'Cardigan' is a dog, 'cardigan' a jacket.
-        for spelling in (str, str.casefold):
+        for spelling in (str, composed, folded):
             key = spelling(text)
             for labels in (self.class_names, self.class_ids):
                 indices = [index for index, label in enumerate(labels) if spelling(label) == key]
@@ -317,3 +318,12 @@ class DualBranch(nn.Module):
         super().train(False)
         self.sigmoid_head.train(mode)
         return self
+
+
+def _size_hw(input_size: Any) -> tuple[int, int]:
+    """Rows and columns of a side in pixels, or of rows and columns."""
+    sides = plain(input_size)
+    sides = [sides, sides] if isinstance(sides, int | float) else list(sides)
+    if len(sides) != 2:
+        raise InputError(f"`input_size` (={input_size}) must be a side in pixels, or rows and columns.")
+    return plain_int("input_size", sides[0]), plain_int("input_size", sides[1])

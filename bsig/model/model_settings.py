@@ -16,10 +16,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, SupportsFloat, cast
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import RESAMPLING, CropMode, Preprocessing, Triple
+from bsig.inputs.numbers import plain, plain_float
 from bsig.model.class_names import names_of_entries, read_class_names
 
 MIN_SIDE, MAX_SIDE = 32, 1024
@@ -48,6 +49,7 @@ class ModelSettings:
         head_activation: of a replaced classifier, a key of `replaced_heads.ACTIVATIONS`.
         sigmoid_output: whether a network with one output is taken as one sigmoid.
         architecture: the network's name in the file.
+        unusable: names of settings that the file states in a form which cannot be used; a note says why.
     """
 
     class_names: tuple[str, ...] | None = None
@@ -64,6 +66,7 @@ class ModelSettings:
     head_activation: str | None = None
     sigmoid_output: bool = False
     architecture: str | None = None
+    unusable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.input_size_hw and not all(MIN_SIDE <= side <= MAX_SIDE for side in self.input_size_hw):
@@ -74,6 +77,8 @@ class ModelSettings:
             raise InputError(f"`std` (={_words(self.std)}) must be above 0, one number or three.")
         if self.mean and max(self.mean) > 1.5:
             raise InputError(f"`mean` (={_words(self.mean)}) is for pixels from 0 to 1; divide mean and std by 255.")
+        if self.std and max(self.std) > 1.5:
+            raise InputError(f"`std` (={_words(self.std)}) is for pixels from 0 to 1; divide mean and std by 255.")
         if self.interpolation and self.interpolation not in RESAMPLING:
             raise InputError(f"`interpolation` (='{self.interpolation}') must be one of {', '.join(RESAMPLING)}.")
         if self.crop_mode and self.crop_mode not in ("center", "squash"):
@@ -136,15 +141,17 @@ def parsed_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def triple(name: str, values: Sequence[float]) -> Triple:
+def triple(name: str, values: SupportsFloat | Sequence[SupportsFloat]) -> Triple:
     """Three numbers; one stands for all three.
 
     Raises:
-        InputError: neither one nor three.
+        InputError: neither one nor three, or no numbers.
     """
-    if len(values) not in (1, 3):
-        raise InputError(f"`{name}` (={_words(values)}) must be one number or three (R G B).")
-    red, green, blue = map(float, values if len(values) == 3 else [values[0]] * 3)
+    given = plain(values)
+    given = [given] if isinstance(given, int | float | str) else list(given)
+    if len(given) not in (1, 3):
+        raise InputError(f"`{name}` (={' '.join(map(str, given))}) must be one number or three (R G B).")
+    red, green, blue = (plain_float(name, value) for value in (given if len(given) == 3 else given * 3))
     return red, green, blue
 
 
@@ -185,8 +192,10 @@ def stated_settings(entries: Mapping[str, Any], folder: Path | None) -> tuple[Mo
         "global_pool": flat.get("gp") or flat.get("global_pool"),
         "architecture": next((flat[name] for name in ARCHITECTURES if isinstance(flat.get(name), str)), None),
     }
-    if values["mean"] and max(values["mean"]) > 1.5:
+    unusable = ["class_names"] if notes else []
+    if _is_of_bytes(values["mean"], values["std"]):
         values["mean"], values["std"] = (tuple(v / 255 for v in values[key] or ()) or None for key in ("mean", "std"))
+        notes.append("The file's mean and std are for pixels up to 255; here they are divided by 255.")
     kwargs = {**_mapping(flat.get("model_args")), **_mapping(flat.get("model_kwargs"))}
     if isinstance(flat.get("bn_eps"), float):
         kwargs["bn_eps"] = flat["bn_eps"]
@@ -202,7 +211,8 @@ def stated_settings(entries: Mapping[str, Any], folder: Path | None) -> tuple[Mo
             settings = replace(settings, **{name: value or getattr(settings, name)})
         except (InputError, TypeError) as error:
             notes.append(f"The file's own setting is not used: {error}")
-    return settings, tuple(notes)
+            unusable.append(name)
+    return replace(settings, unusable=tuple(unusable)), tuple(notes)
 
 
 def config_beside(weights: Path) -> dict[str, Any]:
@@ -235,9 +245,14 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _names(entries: Mapping[str, Any], folder: Path | None, notes: list[str]) -> tuple[str, ...] | None:
+    problems = []
     for name in NAME_NAMES:
-        if (names := names_of_entries(entries.get(name))) and len(set(names)) == len(names):
+        names = names_of_entries(entries.get(name))
+        if names and len(set(names)) == len(names):
             return tuple(names)
+        if problem := _names_problem(entries.get(name), names):
+            problems.append(f"The file's `{name}` {problem}, so it is not used; give the names with --class-names.")
+    notes += problems
     class_map = entries.get("class_map")
     if not isinstance(class_map, str) or folder is None:
         return None
@@ -247,6 +262,27 @@ def _names(entries: Mapping[str, Any], folder: Path | None, notes: list[str]) ->
         notes.append(f"The file's `class_map` ('{class_map}') is not there; give it with --class-names.")
         return None
     return tuple(read_class_names(file))
+
+
+def _names_problem(entries: Any, names: Sequence[str] | None) -> str:
+    """Why entries that look like class names are none; empty where they do not look so."""
+    if names:
+        twice = next(name for name in names if names.count(name) > 1)
+        return f"holds '{twice}' more than once"
+    if not isinstance(entries, Mapping) or not entries:
+        return ""
+    keys = [int(key) for key in entries if str(key).strip().isdecimal()]
+    numbers = sorted(keys or [value for value in entries.values() if isinstance(value, int)])
+    if len(numbers) < len(entries):
+        return ""
+    if len(set(numbers)) < len(numbers):
+        return f"gives several classes the number {next(n for n in numbers if numbers.count(n) > 1)}"
+    return f"has the numbers {numbers[0]} to {numbers[-1]} for {len(numbers)} classes, not 0 to {len(numbers) - 1}"
+
+
+def _is_of_bytes(mean: Triple | None, std: Triple | None) -> bool:
+    """Whether mean and std are for pixels from 0 to 255: a mean above 1, or none beside a large std."""
+    return bool(mean) and (max(mean or (0,)) > 1.5 or (max(mean or (0,)) == 0 and max(std or (0,)) > 1.5))
 
 
 def _size(value: Any) -> tuple[int, int] | None:

@@ -25,6 +25,7 @@ from bsig.model.weight_names import network_tensors
 POOLINGS = ("avg", "token", "map")
 # What Pillow's "L" takes of red, green and blue (ITU-R 601-2).
 GREY = (0.299, 0.587, 0.114)
+SEES_GREY = "The network has one input channel: it sees the grey of a picture."
 # Parts of names whose shape follows from the input's size.
 SIZED = ("pos_embed", "rel_pos", "relative_position", "token_mix", "mlp_tokens", "linear_tokens")
 
@@ -64,18 +65,19 @@ def fitted_network(
     options, classes = _with_classifier(empty, classifiers, options, settings, tensors, file_tensors.head, notes)
     options = _with_pooling(backbone, options, classes, tensors, file_tensors.unknown, notes)
     options = _with_square(backbone, options, classes, tensors, notes)
-    is_grey = _check_channels(empty, settings, tensors, file.name)
+    first = empty.pretrained_cfg.get("first_conv")
+    is_grey = grey_as_rgb([first] if isinstance(first, str) else list(first or ()), settings, tensors, file.name)
     if file_tensors.mean and file_tensors.std and not settings.mean:
         settings = replace(settings, mean=file_tensors.mean, std=file_tensors.std)
         notes.append("Mean and std are those of the normalisation in the file.")
     shapes = {key: tuple(value.shape) for key, value in _empty(backbone, options, classes).state_dict().items()}
     if difference := differences(shapes, {**tensors, **file_tensors.unknown}):
         raise InputError(f"'{file.name}' does not hold the weights of '{backbone}'; {difference}{_hint(difference)}.")
-    _check_numbers(tensors, file.name)
+    check_numbers(tensors, file.name)
     network = timm_network(backbone, pretrained=False, options=options, num_classes=classes)
     network.load_state_dict({**network.state_dict(), **tensors})
     if is_grey:
-        notes.append("The network has one input channel: it sees the grey of a picture.")
+        notes.append(SEES_GREY)
         network.pretrained_cfg = {**network.pretrained_cfg, "mean": (0.5,) * 3, "std": (0.5,) * 3}
     settings = replace(settings, input_size_hw=settings.input_size_hw or options.built_for)
     return FittedNetwork(network, options, settings, tuple(notes))
@@ -225,15 +227,16 @@ def _sides(positions: Tensor, own: Tensor, embedding: Any) -> Iterator[int]:
         yield side * embedding.patch_size[0]
 
 
-def _check_channels(empty: Any, settings: ModelSettings, tensors: dict[str, Tensor], file: str) -> bool:
-    """Whether the network is for grey pictures; then its first layer is made one for RGB that computes their grey.
+def grey_as_rgb(first_layers: list[str], settings: ModelSettings, tensors: dict[str, Tensor], file: str) -> bool:
+    """Whether the network is for grey pictures; then its first layers are made ones for RGB that compute their grey.
 
     That layer is linear and its weights for red, green and blue are those for grey times grey's shares of them, so the
     outputs are the same where mean and std are the same for all three.
+
+    Raises:
+        InputError: other numbers of channels than 1 and 3, or than `in_chans`; three means for one channel.
     """
-    first = empty.pretrained_cfg.get("first_conv")
-    names = [first] if isinstance(first, str) else list(first or ())
-    weights = {f"{name}.weight": tensors[f"{name}.weight"] for name in names if f"{name}.weight" in tensors}
+    weights = {f"{name}.weight": tensors[f"{name}.weight"] for name in first_layers if f"{name}.weight" in tensors}
     channels = {int(weight.shape[1]) for weight in weights.values() if weight.ndim == 4}
     if settings.in_chans is not None and channels and channels != {settings.in_chans}:
         raise InputError(f"`in_chans` (={settings.in_chans}) does not fit '{file}', which has {min(channels)}.")
@@ -263,7 +266,8 @@ def _hint(difference: str) -> str:
     return ""
 
 
-def _check_numbers(tensors: dict[str, Tensor], file: str) -> None:
+def check_numbers(tensors: dict[str, Tensor], file: str) -> None:
+    """Refuses tensors that are quantized, NaN or infinite; messages call the file by its name."""
     whole = [key for key, value in tensors.items()
              if not value.is_floating_point() and not key.endswith(("num_batches_tracked", "_index"))]  # fmt: skip
     if whole and tensors[whole[0]].ndim > 1:

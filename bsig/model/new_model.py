@@ -212,10 +212,10 @@ def _filled_classifier(
         raise InputError(f"'{file.name}': {ONE_OUTPUT}")
     is_tower = options.projection_rows is not None
     built = replace(fit.options, projection_rows=network.num_classes) if is_tower else fit.options
-    names, note = (None, "") if is_tower else _fitting_names(request, settings, network.num_classes)
+    names, note = (None, "") if is_tower else fitting_names(request, settings, network.num_classes)
     settings = replace(settings, class_names=names)
     classifier = take_apart(network, backbone, f"file {file.name}", built, settings)
-    sources = _setting_sources(classifier, request, settings)
+    sources = setting_sources(classifier, request, settings)
     other = _other_network(backbone, file_settings)
     notes = (*notes, *fit.notes, *filter(None, (note, other)), *sources)
     classifier = replace(classifier, notes=notes)
@@ -240,7 +240,7 @@ def _sigmoid_of(head: ClassificationHead) -> ClassificationHead:
     return own
 
 
-def _fitting_names(request: ModelSettings, settings: ModelSettings, classes: int) -> tuple[tuple[str, ...] | None, str]:
+def fitting_names(request: ModelSettings, settings: ModelSettings, classes: int) -> tuple[tuple[str, ...] | None, str]:
     """The class names; those of a file are not used where they are not as many as its classes, which is said."""
     names = settings.class_names
     if names is None or len(names) == classes or request.class_names is not None:
@@ -257,7 +257,7 @@ def _other_network(backbone: str, stated: ModelSettings) -> str:
     return f"The file says that its network is '{own}', not '{stem}': they may differ in padding, eps or preprocessing."
 
 
-def _setting_sources(classifier: Classifier, request: ModelSettings, settings: ModelSettings) -> tuple[str, ...]:
+def setting_sources(classifier: Classifier, request: ModelSettings, settings: ModelSettings) -> tuple[str, ...]:
     """Two sentences: what the file tells of preprocessing and classes, and which usual values stand for the rest."""
     words, options = in_words(classifier.preprocessing), dict(OPTIONS)
     names = listed_classes(classifier.class_names)
@@ -268,10 +268,14 @@ def _setting_sources(classifier: Classifier, request: ModelSettings, settings: M
         from_file.append(words["crop_mode"])
     assumed = [name for name in words if not getattr(settings, name) and words[name] not in from_file]
     sentences = [f"From the file: {', '.join(from_file)}."] if from_file else []
-    if assumed:
-        values = ", ".join(words[name] for name in assumed)
-        change = ", ".join(options[name] for name in assumed)
-        sentences.append(f"Not in the file, so the usual values are taken: {values}; change them with {change}.")
+    for start, names_of in (
+        ("Not in the file, so", [name for name in assumed if name not in settings.unusable]),
+        ("What the file states cannot be used, so", [name for name in assumed if name in settings.unusable]),
+    ):
+        if names_of:
+            values = ", ".join(words[name] for name in names_of)
+            change = ", ".join(options[name] for name in names_of)
+            sentences.append(f"{start} the usual values are taken: {values}; change them with {change}.")
     return tuple(sentences)
 
 

@@ -96,12 +96,6 @@ def read_content(path: Path, remedy: str) -> Any:
         raise InputError(f"'{path.name}' cannot be read as tensors alone: {_reason(path, error, remedy)}.") from error
 
 
-def tensors_by_name(state: Any) -> dict[str, Tensor]:
-    """The tensors of a state dict, without the `module.` that a parallel run puts before their names."""
-    entries = state.items() if isinstance(state, dict) else ()
-    return {str(key).removeprefix("module."): value for key, value in entries if isinstance(value, Tensor)}
-
-
 def differences(shapes: dict[str, tuple[int, ...]], tensors: dict[str, Tensor]) -> str:
     """Names of the tensors that are missing, unexpected or of another shape; empty where all fit.
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import Triple
+from bsig.model.model_settings import triple
 from bsig.model.weight_files import WeightsFile, listed
 
 AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged?)([._]|$)|average", re.IGNORECASE)
 # Tensors of these roots take no part in the network's logits.
 LEFT_OUT = re.compile(r"n_averaged|.*(criterion|loss|metric|accuracy|_acc$|^acc|aux|pos_weight|class_weight).*",
                       re.IGNORECASE)  # fmt: skip
+# What BatchNorm measures; an average of parameters alone lacks it.
+STATISTICS = (".running_mean", ".running_var")
 NORMALIZER = re.compile(r"(^|[._])(mean|std)$")
 
 
@@ -79,8 +82,15 @@ def network_tensors(names: Collection[str], classifiers: Collection[str], file: 
         InputError: no set of this key, or several sets and no key.
     """
     names = set(names)
+    file, completed = _with_statistics(names, file)
     choices = _choices(names, file, key)
     candidate, notes = _unique_candidate(choices, file, key)
+    if candidate.label in completed:
+        notes.append(
+            f"'{candidate.label}' is an average of parameters alone: the BatchNorm statistics are those of "
+            f"'{completed[candidate.label]}'."
+        )
+    notes += [f"Not used: '{place}', which holds {count} tensors without names." for place, count in _nameless(file)]
     group = file.groups[candidate.group]
     if candidate.prefix:
         notes.append(f"The prefix '{candidate.prefix}' was taken off the names of its tensors.")
@@ -97,11 +107,9 @@ def network_tensors(names: Collection[str], classifiers: Collection[str], file: 
         for name, tensor in group.items()
         if name.removeprefix(candidate.prefix) not in tensors and not (others and name.startswith(tuple(others)))
     }
-    mean, std = (_normaliser(outside, kind) for kind in ("mean", "std"))
-    if mean is not None and std is not None:
+    mean, std = _normaliser(outside)
+    if mean and std:
         outside = {name: tensor for name, tensor in outside.items() if not NORMALIZER.search(name)}
-    else:
-        mean = std = None
     has_classifier = any(name.startswith(tuple(f"{layer}." for layer in classifiers)) for name in tensors)
     head = {} if has_classifier else _outer_head(outside)
     if head:
@@ -120,13 +128,57 @@ def network_tensors(names: Collection[str], classifiers: Collection[str], file: 
     )  # fmt: skip
 
 
-def _choices(names: set[str], file: WeightsFile, key: str | None) -> list[_Candidate]:
-    """The places at which most of the names stand, all with the same number of them."""
-    candidates = [
+def _candidates(names: set[str], file: WeightsFile) -> list[_Candidate]:
+    """All places at which some of the names stand."""
+    return [
         _Candidate(path, prefix, count)
         for path, group in file.groups.items()
         for prefix, count in _prefixes(names, group).items()
     ]
+
+
+def _with_statistics(names: set[str], file: WeightsFile) -> tuple[WeightsFile, dict[str, str]]:
+    """The file with its moving averages of parameters completed by the statistics of the weights beside them.
+
+    The dictionary says of each such average's label whose statistics it was given.
+    """
+    statistics = {name for name in names if name.endswith(STATISTICS)}
+    parameters = {name for name in names if not name.endswith((*STATISTICS, ".num_batches_tracked"))}
+    if not statistics:
+        return file, {}
+    with_statistics = {(place.group, place.prefix) for place in _candidates(statistics, file)}
+    whole = [place for place in _candidates(names, file) if place.count >= len(statistics | parameters)]
+    source = next((place for place in whole if not AVERAGE.search(place.label)), None)
+    completed: dict[str, str] = {}
+    groups = dict(file.groups)
+    for place in _candidates(parameters, file) if source else []:
+        is_average = AVERAGE.search(place.label) and place.count == len(parameters)
+        if source and is_average and (place.group, place.prefix) not in with_statistics:
+            beside = file.groups[source.group]
+            own = {
+                place.prefix + name: beside[at] for name in names - parameters if (at := source.prefix + name) in beside
+            }
+            groups[place.group] = {**groups[place.group], **own}
+            completed[place.label] = source.label
+    return replace(file, groups=groups), completed
+
+
+def _nameless(file: WeightsFile) -> list[tuple[str, int]]:
+    """Lists of tensors in the file, as `torch_ema` keeps its average, and their lengths."""
+    places = [(key, value) for key, value in file.entries.items()]
+    lists = []
+    while places:
+        path, value = places.pop(0)
+        if isinstance(value, dict):
+            places += [(f"{path}.{key}", inner) for key, inner in value.items()]
+        elif isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(part, Tensor) for part in value):
+            lists.append((path, len(value)))
+    return lists
+
+
+def _choices(names: set[str], file: WeightsFile, key: str | None) -> list[_Candidate]:
+    """The places at which most of the names stand, all with the same number of them."""
+    candidates = _candidates(names, file)
     if key is not None:
         matches = [choice for choice in candidates if choice.matches(key)]
         if not matches:
@@ -186,19 +238,17 @@ def _equal(file: WeightsFile, first_place: _Candidate, second_place: _Candidate)
                                 for name in common)  # fmt: skip
 
 
-def _normaliser(outside: dict[str, Tensor], kind: str) -> Triple | None:
-    """Mean or std of a normalisation layer, in [0, 1]."""
-    values = [
-        tensor.flatten().tolist()
-        for name, tensor in outside.items()
-        if (place := NORMALIZER.search(name)) and place[2] == kind and tensor.numel() in (1, 3)
-    ]
-    if not values:
-        return None
-    scale = 255.0 if max(values[0]) > 1.5 else 1.0
-    numbers = [round(value / scale, 6) for value in values[0]]
-    red, green, blue = numbers if len(numbers) == 3 else numbers * 3
-    return red, green, blue
+def _normaliser(outside: dict[str, Tensor]) -> tuple[Triple | None, Triple | None]:
+    """Mean and std of a normalisation layer, for pixels from 0 to 1; None for both where one is missing."""
+    values: dict[str, list[float]] = {}
+    for name, tensor in outside.items():
+        if (place := NORMALIZER.search(name)) and tensor.numel() in (1, 3):
+            values.setdefault(place[2], tensor.flatten().tolist())
+    if len(values) < 2:
+        return None, None
+    scale = 255.0 if max(values["mean"] + values["std"]) > 1.5 else 1.0
+    mean, std = (triple(kind, [round(value / scale, 7) for value in values[kind]]) for kind in ("mean", "std"))
+    return mean, std
 
 
 def _outer_head(outside: dict[str, Tensor]) -> dict[str, Tensor]:

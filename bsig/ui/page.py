@@ -22,7 +22,7 @@ from bsig.ui.screens.doctor import build_doctor
 from bsig.ui.screens.evaluate.screen import build_evaluate
 from bsig.ui.screens.finetune.screen import build_finetune
 from bsig.ui.screens.logit_shift.screen import build_logit_shift
-from bsig.ui.screens.models import build_models, connect_finetune
+from bsig.ui.screens.models.screen import build_models, connect_finetune
 from bsig.ui.screens.quiz import build_quiz
 from bsig.ui.screens.sign_collapse import build_sign_collapse
 from bsig.ui.screens.tour import build_tour

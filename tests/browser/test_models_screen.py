@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ pytest.importorskip("playwright", reason="playwright is not installed (pip insta
 from playwright.sync_api import expect
 
 from browser.screens import beyond_the_edge, choose, open_tab, unfold
+from bsig.inputs.paths import EXAMPLES
 
 
 @pytest.fixture
@@ -40,6 +43,17 @@ def test_typing_finds_timms_names_and_the_button_leads_to_a_fine_tune_of_it(mode
     models_page.locator("#model-finetune").click()
     expect(models_page.locator("#run-start")).to_be_visible()
     expect(models_page.locator("#start input")).to_have_value("timm: resnet50.a1_in1k")
+
+
+def test_with_labelled_pictures_the_screen_stays_and_shows_how_many_are_right(models_page: Any, tmp_path: Path) -> None:
+    (tmp_path / "tabby").mkdir()
+    shutil.copyfile(EXAMPLES / "cat.jpg", tmp_path / "tabby" / "1.jpg")
+    models_page.locator("#model-settings button").first.click()
+    models_page.get_by_label("Labelled pictures").fill(str(tmp_path))
+    models_page.locator("#model-load").click()
+    expect(models_page.locator("#model-trials")).to_be_in_viewport(timeout=30_000)
+    expect(models_page.locator("#model-trials")).to_contain_text("Crop squash")
+    expect(models_page.locator("#model-facts")).to_contain_text("How many of 1 labelled pictures are right")
 
 
 def test_a_name_that_timm_does_not_know_is_refused_in_words(models_page: Any) -> None:

@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import shutil
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.output import manifest
 from bsig.explain.readings import READINGS
+from bsig.inputs.names import OWN_PICTURES
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
@@ -178,6 +180,7 @@ def test_without_json_the_finding_the_crop_and_the_files_are_printed(
     assert sorted(files) == sorted(str(path) for path in out.iterdir())
     assert numbers["crop_box_xyxy"] == [0, 0, 300, 300]
     assert np.load(out / "picture-sigmoid.npy").shape == (300, 300)
+    assert {path.name for path in out.glob("*.png")} == OWN_PICTURES  # which no later run explains
 
 
 def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_bundle(
@@ -198,6 +201,10 @@ def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_b
     expected = {f"{picture}/{name}" for picture in ("cat", "clock") for name in ("281-tabby", "574-golf-ball")}
     assert {row["folder"] for row in rows} == expected
     assert [row["folder"] for row in json.loads(output.out)] == [row["folder"] for row in rows]
+    assert {(row["softmax_reading"], row["sigmoid_reading"]) for row in rows} == {("plain", "levelled")}
+    for row in rows:
+        numbers = json.loads((out / row["folder"] / "explanation.json").read_text(encoding="utf-8"))
+        assert float(row["sigmoid_calibrated_probability"]) == numbers["sigmoid"]["calibrated_probability"]
     shares = [float(row["disagreement"]) for row in rows]
     assert shares == sorted(shares, reverse=True)
     encoded = Explainer(load_checkpoint()).encode(CAT)
@@ -251,6 +258,18 @@ def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(
     assert answer["reading_text"].startswith("Both maps: Why golf ball and not tabby.")
 
 
+@pytest.mark.nightly
+def test_a_picture_that_is_predicted_to_be_the_second_class_is_left_out(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predicted = Explainer(load_checkpoint()).encode(CAT).predicted_index
+    pictures = [str(CAT), str(EXAMPLES / "clock.jpg")]
+    command = ["explain", *pictures, "--reading", "pairwise", "--other-class", str(predicted), "--out", str(out)]
+    assert main(command) == 0
+    assert "left out: 'cat.jpg' is predicted to be `--other-class` itself." in capsys.readouterr().err
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"clock"}
+
+
 def test_settings_and_second_classes_that_fit_no_reading_are_refused(
     out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,4 +283,41 @@ def test_settings_and_second_classes_that_fit_no_reading_are_refused(
         "--other-class zebra": "does not go with the reading 'levelled'",
     }.items():
         assert sentence in refusal(capsys, *command, *words.split())
+    assert not out.exists()
+
+
+def test_a_picture_of_a_zip_is_left_out_by_its_name_in_the_zip(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        archive.writestr("a/cat.jpg", CAT.read_bytes())
+        archive.writestr("a/cut.jpg", CAT.read_bytes()[:3000])
+    assert main(["explain", str(tmp_path / "mine.zip"), "--out", str(out)]) == 0
+    assert "left out: 'a/cut.jpg' starts like a JPEG picture but cannot be decoded" in capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "cut.zip", "w") as archive:
+        archive.writestr("a/cut.jpg", CAT.read_bytes()[:3000])
+    assert "'a/cut.jpg' starts like" in refusal(capsys, "explain", tmp_path / "cut.zip", "--out", out)
+
+
+@pytest.mark.nightly
+def test_a_second_run_into_a_folder_of_the_input_explains_the_same_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(CAT, tmp_path / "cat.jpg")
+    command = ["explain", str(tmp_path), "--classes", "tabby,574", "--bundle", "--json", "--out"]
+    rows = []
+    for _ in range(2):
+        assert main([*command, str(tmp_path / "maps")]) == 0
+        output = capsys.readouterr()
+        rows.append(json.loads(output.out))
+    assert rows[0] == rows[1]
+    written = len([path for path in (tmp_path / "maps").rglob("*") if path.suffix in (".png", ".jpg")])
+    assert f"skipped {written} pictures that `explain` has written" in output.err
+
+
+@pytest.mark.parametrize("classes", [["--classes", ""], ["--classes", "tabby,,golf ball"], ["--class", " "]])
+def test_an_empty_class_is_refused_and_not_the_prediction(
+    classes: list[str], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "names an empty class" in refusal(capsys, "explain", CAT, *classes, "--out", out)
     assert not out.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from bsig.cli.arguments import models as arguments
 from bsig.cli.main import main
 from bsig.inputs.files import whole_folder
 from bsig.inputs.images import RESAMPLING
+from bsig.model.checkpoints.listing import list_checkpoints
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_BACKBONE, DEFAULT_CHECKPOINT, RESULTS
 from bsig.model.checkpoints.save import save_checkpoint
@@ -56,6 +58,17 @@ def test_checkpoints_lists_a_broken_one_with_its_reason_and_refuses_an_empty_fol
     (tmp_path / "broken").mkdir()
     assert main(["checkpoints", "--checkpoints", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("broken: cannot be loaded: checkpoint 'broken': has no")
+
+
+def test_a_checkpoint_whose_name_is_not_utf8_is_listed_with_what_to_do(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names alone")
+    (row,) = list_checkpoints(tmp_path)
+    assert row["name"] == "caf?"
+    assert "which is not UTF-8; rename it" in row["error"]
+    json.dumps(row, ensure_ascii=False).encode("utf-8")
 
 
 def test_the_choices_that_help_names_are_the_librarys() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -71,3 +73,37 @@ def test_a_place_without_a_picture_is_refused_with_the_reason(folder: Path) -> N
     (folder / "only" / "bad.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"'bad\.png' is not a picture"):
         names(folder / "only")
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_any_work(folder: Path) -> None:
+    try:
+        picture("red", 1).save(folder / "deep" / os.fsdecode(b"caf\xe9.png"), "PNG")
+    except OSError:
+        pytest.skip("this disk takes UTF-8 names alone")
+    with pytest.raises(InputError, match=r"'pictures' holds the name 'caf\?\.png', which is not UTF-8; rename it"):
+        names(folder)
+
+
+def test_a_name_is_given_in_the_composed_form(folder: Path) -> None:
+    picture("red", 1).save(folder / "cafe\u0301.png")
+    assert ("caf\u00e9.png", "caf\u00e9") in names(folder)
+
+
+def test_what_explain_has_written_is_counted_and_not_explained_again(folder: Path) -> None:
+    (folder / "out" / "b").mkdir(parents=True)
+    (folder / "out" / "explanations.csv").write_text("folder")
+    (folder / "out" / "b" / "explanation.json").write_text("{}")
+    manifest = {"explanations": [{"folder": "b", "picture": "b/picture.jpg"}]}
+    (folder / "out" / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("contact-sheet.png", "b/comparison.png", "b/card.png", "b/picture-softmax.png", "b/picture.jpg"):
+        picture("blue", 3).save(folder / "out" / name)
+    (folder / "deep" / "explanation.json").write_text("{}")
+    for name in ("comparison.png", "deep/picture.jpg"):  # a person's own: no numbers, no manifest tell of it
+        picture("blue", 4).save(folder / name)
+    with picture_files([str(folder)]) as files:
+        assert [file.name for file in files.pictures] == [
+            "b.png", "comparison.png", "deep/er/a.PNG", "deep/picture.jpg",
+        ]  # fmt: skip
+        assert (files.own, files.skipped) == (5, 5)
+    with pytest.raises(InputError, match="holds no picture that can be used but 5 that `explain` has written"):
+        names(folder / "out")

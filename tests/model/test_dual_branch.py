@@ -194,6 +194,15 @@ def test_a_name_of_two_classes_is_neither_of_them() -> None:
     assert [model.class_index(name) for name in ("heron", "0", 2)] == [1, 0, 2]
 
 
+def test_a_class_is_found_in_every_unicode_form_of_its_name() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    model = DualBranch.from_model(network, class_names=["cafe\u0301", "th\u00e9", "lait"], input_size=64)
+    names = ("caf\u00e9", "cafe\u0301", "CAF\u00c9", "the\u0301", "THE\u0301")
+    assert [model.class_index(name) for name in names] == [0, 0, 0, 1, 1]
+    with pytest.raises(InputError, match="nearest are th\u00e9"):
+        model.class_index("the\u0301s")
+
+
 @pytest.mark.parametrize("name", ["golf", "no such thing", "", "--5", "1e3", "9" * 5000, "²"])
 def test_an_unknown_class_name_is_refused_with_its_value_and_where_to_look(
     default_model: DualBranch, name: str

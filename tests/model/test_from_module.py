@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -13,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bsig import DualBranch, Explainer
+from bsig.explain.readings import settings_of
 from bsig.inputs.errors import InputError
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import save_checkpoint
@@ -128,3 +131,29 @@ def test_a_module_that_cannot_be_cut_exactly_is_refused(make: Callable[[], nn.Mo
 def test_names_must_be_as_many_as_outputs(module: nn.Module) -> None:
     with pytest.raises(InputError, match="holds 2 names, the network has 3 classes"):
         DualBranch.from_model(module, ["ant", "bee"], input_size=(64, 96))
+
+
+def half(kind: str) -> Any:
+    """One half, as people have it."""
+    return {"float": 0.5, "NumPy scalar": np.float32(0.5), "array": np.array(0.5), "tensor": torch.tensor(0.5),
+            "list": [0.5], "three": torch.full((3, 1, 1), 0.5)}[kind]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["float", "NumPy scalar", "array", "tensor", "list", "three"])
+def test_numbers_of_numpy_and_torch_are_numbers(kind: str) -> None:
+    module = Pooled()
+    model = DualBranch.from_model(module, input_size=np.int64(64), mean=half(kind), std=half(kind))
+    assert model.preprocessing.input_size_hw == (64, 64)
+    assert model.preprocessing.mean == model.preprocessing.std == (0.5, 0.5, 0.5)
+    sides = DualBranch.from_model(module, input_size=np.array([64, 96])).preprocessing.input_size_hw
+    assert sides == (64, 96)
+    encoded = Explainer(model).encode(Image.new("RGB", (64, 64), "red"))
+    index = torch.tensor(2)
+    assert encoded.explain(index).class_index == encoded.explain(np.int64(2)).class_index == 2
+    assert settings_of(model, "competition", {"mu": np.float32(0.5)})["mu"] == 0.5
+
+
+@pytest.mark.parametrize("size", [np.array(64.5), [64, 64, 3], [64]])
+def test_a_size_that_is_none_is_refused(size: Any) -> None:
+    with pytest.raises(InputError, match="`input_size`"):
+        DualBranch.from_model(Pooled(), input_size=size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,33 @@ def test_a_mean_of_pixels_up_to_255_is_brought_to_1() -> None:
     assert (settings.mean, settings.std) == ((0.5,) * 3, (0.2,) * 3)
 
 
+def test_a_std_of_pixels_up_to_255_is_said_or_refused() -> None:
+    settings, notes = stated_settings({"mean": [0, 0, 0], "std": [255, 255, 255]}, None)
+    assert (settings.mean, settings.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert notes == ("The file's mean and std are for pixels up to 255; here they are divided by 255.",)
+    settings, notes = stated_settings({"mean": 0.5, "std": 127.5}, None)
+    assert (settings.mean, settings.std, settings.unusable) == ((0.5,) * 3, None, ("std",))
+    assert "`std` (=127.5) is for pixels from 0 to 1" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ({"class_to_idx": {"ant": 1, "bee": 2, "cat": 3}}, "has the numbers 1 to 3 for 3 classes, not 0 to 2"),
+        ({"class_to_idx": {"ant": 0, "bee": 1, "cat": 1}}, "gives several classes the number 1"),
+        ({"id2label": {"0": "ant", "1": "bee", "2": "ant"}}, "holds 'ant' more than once"),
+        ({"class_names": ["ant", "bee", "bee"]}, "holds 'bee' more than once"),
+    ],
+)
+def test_class_names_that_cannot_be_used_are_said_and_not_called_missing(
+    entries: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    notes = " ".join(new_model(NETWORK, saved({"state_dict": tensors(), **entries}, tmp_path, "a.pth")).notes)
+    assert f"`{next(iter(entries))}` {reason}, so it is not used; give the names with --class-names." in notes
+    assert "What the file states cannot be used, so the usual values are taken: classes '0', '1', '2'" in notes
+    assert "classes" not in notes[notes.index("Not in the file") :].split(".")[0]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -127,6 +155,22 @@ def test_names_of_a_folder_are_its_sorted_class_folders(tmp_path: Path) -> None:
     assert read_class_names(tmp_path) == ["Cat", "ant", "bee"]
 
 
+def test_names_of_a_zip_are_those_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsig.inputs.zips.CACHE_FOLDER", tmp_path / "cache")
+    with zipfile.ZipFile(tmp_path / "breeds.zip", "w") as archive:
+        for name in ("pug", "beagle"):
+            archive.writestr(f"breeds/train/{name}/1.jpg", "a picture")
+    assert read_class_names(tmp_path / "breeds.zip") == ["beagle", "pug"]
+
+
+def test_names_are_kept_in_the_composed_form_and_twice_in_no_form(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cafe\u0301\nlait\n", encoding="utf-8")
+    assert read_class_names(tmp_path / "names.txt") == ["caf\u00e9", "lait"]
+    (tmp_path / "names.json").write_text('["cafe\u0301", "caf\u00e9"]', encoding="utf-8")
+    with pytest.raises(InputError, match="each name once"):
+        read_class_names(tmp_path / "names.json")
+
+
 def test_a_wrong_number_of_names_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds 2 names, the network has 3 classes"):
         new_model(NETWORK, saved(tensors(), tmp_path, "a.pth"), settings=ModelSettings(class_names=("a", "b")))
@@ -135,7 +179,8 @@ def test_a_wrong_number_of_names_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"input_size_hw": (8, 8)}, {"std": (0.0, 1.0, 1.0)}, {"mean": (123.0, 116.0, 103.0)}, {"crop_pct": 2.0},
+        {"input_size_hw": (8, 8)}, {"std": (0.0, 1.0, 1.0)}, {"std": (255.0,) * 3}, {"mean": (123.0, 116.0, 103.0)},
+        {"crop_pct": 2.0},
         {"interpolation": "sinc"}, {"crop_mode": "border"}, {"in_chans": 4}, {"mean": (float("nan"), 0.0, 0.0)},
     ],
 )  # fmt: skip

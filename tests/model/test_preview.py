@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
-import torch
-from own_weights import NETWORK, network, saved
-from PIL import Image
+from own_weights import NETWORK, saved, told_apart_by_brightness
 
 from bsig.cli.main import main
 from bsig.inputs.errors import InputError
@@ -23,22 +19,7 @@ from bsig.model.preview import alternatives, labelled_pictures, top_classes
 
 @pytest.fixture
 def trained(tmp_path: Path) -> tuple[Path, Path]:
-    """A network and pictures that it tells apart by their brightness around 0.5, if mean and std are 0.5."""
-    net = copy.deepcopy(network())  # its norms have biases, without which brightness would only scale the features
-    pictures = tmp_path / "pictures"
-    levels = [60, 128, 200]
-    with torch.no_grad():
-        inputs = torch.stack([torch.full((3, 160, 160), (level / 255 - 0.5) / 0.5) for level in levels])
-        features = net.forward_features(inputs).mean((2, 3))
-        # The rows that give each level its own class: least squares on the three features.
-        net.fc.weight.copy_(torch.linalg.lstsq(features, 10 * torch.eye(3), driver="gelsd").solution.T)
-        net.fc.bias.zero_()
-    for name, level in zip(("ant", "bee", "cat"), levels, strict=True):
-        (pictures / name).mkdir(parents=True)
-        for number in range(3):
-            values = np.full((170 + number, 180, 3), level, dtype=np.uint8)
-            Image.fromarray(values).save(pictures / name / f"{number}.png")
-    return saved(net.state_dict(), tmp_path, "own.pth"), pictures
+    return told_apart_by_brightness(tmp_path)
 
 
 def test_the_right_mean_is_named_before_the_others(trained: tuple[Path, Path]) -> None:

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from own_weights import AVERAGES, CLASSES, NETWORK, PRECISIONS, WRAPPINGS, average, cast, network, saved, tensors
+from own_weights import (
+    AVERAGES,
+    CLASSES,
+    NETWORK,
+    PRECISIONS,
+    WRAPPINGS,
+    average,
+    average_of_parameters,
+    cast,
+    network,
+    saved,
+    tensors,
+)
 
 from bsig.inputs.errors import InputError
 from bsig.model.dual_branch import DualBranch
@@ -63,6 +75,33 @@ def test_a_weights_key_that_is_not_there_is_refused_with_those_that_are(tmp_path
     file = saved(AVERAGES["timm.pth.tar"](), tmp_path, "timm.pth.tar")
     with pytest.raises(InputError, match="it has state_dict, state_dict_ema"):
         new_model(NETWORK, file, settings=ModelSettings(weights_key="ema"))
+
+
+def test_an_average_of_parameters_has_the_statistics_of_the_weights_beside_it(tmp_path: Path) -> None:
+    file = saved(AVERAGES["average of parameters.pth"](), tmp_path, "average.pth")
+    notes = " ".join(new_model(NETWORK, file).notes)
+    assert "the moving average 'model_ema' is used: --weights-key model takes the other" in notes
+    assert "'model_ema' is an average of parameters alone: the BatchNorm statistics are those of 'model'" in notes
+    model = new_model(NETWORK, file, settings=ModelSettings(weights_key="model"))
+    assert torch.allclose(logits(model), own_logits(), atol=1e-5)
+    alone = saved({"model_ema": average_of_parameters()}, tmp_path, "alone.pth")
+    with pytest.raises(InputError, match=r"missing: .*running_mean"):
+        new_model(NETWORK, alone)
+
+
+def test_a_list_of_tensors_without_names_is_said_and_not_used(tmp_path: Path) -> None:
+    content = {"state_dict": tensors(), "ema": {"decay": 0.99, "shadow_params": list(average().values())}}
+    model = new_model(NETWORK, saved(content, tmp_path, "shadow.pth"))
+    assert torch.allclose(logits(model), own_logits(), atol=1e-5)
+    assert f"Not used: 'ema.shadow_params', which holds {len(average())} tensors without names." in model.notes
+
+
+@pytest.mark.parametrize(("mean", "std"), [(104.0, 1.0), (0.0, 255.0), (127.5, 51.0)])
+def test_a_normalisation_of_pixels_up_to_255_is_brought_to_1(mean: float, std: float, tmp_path: Path) -> None:
+    content = tensors() | {"norm.mean": torch.full((3,), mean), "norm.std": torch.full((3,), std)}
+    model = new_model(NETWORK, saved(content, tmp_path, "normalised.pth"))
+    assert model.preprocessing.mean == pytest.approx((mean / 255,) * 3, abs=1e-6)
+    assert model.preprocessing.std == pytest.approx((std / 255,) * 3, abs=1e-6)
 
 
 def test_two_networks_without_an_average_are_a_question(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -41,6 +43,11 @@ def average() -> dict[str, Tensor]:
     return tensors() | {"fc.bias": tensors()["fc.bias"] + 0.5}
 
 
+def average_of_parameters() -> dict[str, Tensor]:
+    """The same without what BatchNorm measures."""
+    return {key: value for key, value in average().items() if ".running_" not in key and "num_batches" not in key}
+
+
 def prefixed(prefix: str, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
     """The tensors with a prefix before each name."""
     return {prefix + key: value for key, value in (state or tensors()).items()}
@@ -66,6 +73,25 @@ def saved(content: Any, folder: Path, name: str) -> Path:
     else:
         torch.save(content, path)
     return path
+
+
+def told_apart_by_brightness(folder: Path) -> tuple[Path, Path]:
+    """A file of weights, and pictures that the network tells apart around brightness 0.5 if mean and std are 0.5."""
+    net = copy.deepcopy(network())  # its norms have biases, without which brightness would only scale the features
+    pictures = folder / "pictures"
+    levels = [60, 128, 200]
+    with torch.no_grad():
+        inputs = torch.stack([torch.full((3, 160, 160), (level / 255 - 0.5) / 0.5) for level in levels])
+        features = net.forward_features(inputs).mean((2, 3))
+        # The rows that give each level its own class: least squares on the three features.
+        net.fc.weight.copy_(torch.linalg.lstsq(features, 10 * torch.eye(3), driver="gelsd").solution.T)
+        net.fc.bias.zero_()
+    for name, level in zip(("ant", "bee", "cat"), levels, strict=True):
+        (pictures / name).mkdir(parents=True)
+        for number in range(3):
+            values = np.full((170 + number, 180, 3), level, dtype=np.uint8)
+            Image.fromarray(values).save(pictures / name / f"{number}.png")
+    return saved(net.state_dict(), folder, "own.pth"), pictures
 
 
 # Name -> content, and what the notes must say of it. All give the network's own logits.
@@ -112,6 +138,10 @@ AVERAGES: dict[str, Callable[[], Any]] = {
     "timm.pth.tar": lambda: {"epoch": 1, "arch": NETWORK, "state_dict": tensors(), "state_dict_ema": average()},
     "timm with args.pth.tar": lambda: {
         "state_dict": tensors(), "state_dict_ema": average(), "args": _timm_args(), "optimizer": {}, "metric": 80.0,
+    },
+    "average of parameters.pth": lambda: {"model": tensors(), "model_ema": average_of_parameters()},
+    "average of parameters beside.ckpt": lambda: {
+        "state_dict": prefixed("net.") | prefixed("ema.", average_of_parameters())
     },
     "average alone.pth": lambda: {"model_ema": average()},
     "lightning with an average.ckpt": lambda: {"state_dict": prefixed("model.") | prefixed("ema_model.", average())},

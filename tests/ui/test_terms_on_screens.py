@@ -29,7 +29,7 @@ from bsig.ui.screens.finetune.run import runs_html
 from bsig.ui.screens.logit_shift.answers import fitted_shift_of
 from bsig.ui.screens.logit_shift.tables import probability_table, proof_table, zero_table
 from bsig.ui.screens.logit_shift.words import possible_and_actual
-from bsig.ui.screens.models import facts_html, models_html
+from bsig.ui.screens.models.facts import facts_html, models_html
 from bsig.ui.workbench import Workbench
 
 ENTRY = "term-"

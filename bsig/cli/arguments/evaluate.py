@@ -23,7 +23,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", default=None, type=split_argument, help="train, val or test; default: val, else test, else all"
     )
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    parser.add_argument("--images", type=Path, default=None, help="folder or zip of the pictures of WSOL metadata")
     EvaluationConfig.add_arguments(parser)
     add_device_argument(parser)
     add_engine_argument(parser)

@@ -30,7 +30,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to write")
     _add_settings(parser.add_mutually_exclusive_group(), FinetuneConfig(), ("backbone", "start_from"))
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS_FOLDER, help="folder of checkpoint folders")
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    parser.add_argument("--images", type=Path, default=None, help="folder or zip of the pictures of WSOL metadata")
     parser.add_argument("--split", default="train", type=split_argument, help="train, val or test")
     parser.add_argument(
         "--held-out",

@@ -31,6 +31,6 @@ def _add_arguments(parser: argparse.ArgumentParser, pictures: str) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="name or folder; its checkpoint.json is changed")
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--split", default="train", type=split_argument, help=f"train, val or test: {pictures}")
-    parser.add_argument("--images", type=Path, default=None, help="where the pictures of a WSOL metadata folder lie")
+    parser.add_argument("--images", type=Path, default=None, help="folder or zip of the pictures of WSOL metadata")
     add_checkpoints_folder_argument(parser)
     add_device_argument(parser)

@@ -21,7 +21,8 @@ SHEET_ROWS = 50
 THUMBNAIL, GAP, WORDS_WIDTH = 144, 12, 520
 COLUMNS = ("folder", "picture", "class_index", "class_name", "predicted_index", "predicted_name", "method", "weights",
            "disagreement", "softmax_positive_area", "sigmoid_positive_area", "centred_positive_area",
-           "softmax_probability", "sigmoid_probability", "softmax_logit", "sigmoid_logit", "finding")  # fmt: skip
+           "softmax_probability", "sigmoid_probability", "softmax_logit", "sigmoid_logit", "finding",
+           "softmax_reading", "sigmoid_reading", "sigmoid_calibrated_probability")  # fmt: skip
 
 
 @dataclass(order=True)
@@ -49,7 +50,7 @@ class ExplanationTable:
         numbers = {
             f"{branch}_{name}": getattr(evidence, name)
             for branch, evidence in explanation.evidences.items()
-            for name in ("positive_area", "probability", "logit")
+            for name in ("positive_area", "probability", "logit", "reading", "calibrated_probability")
         }
         names = ("class_index", "class_name", "predicted_index", "predicted_name", "method", "weights", "disagreement")
         self._rows.append({

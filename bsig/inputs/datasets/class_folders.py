@@ -46,6 +46,7 @@ def folder_samples(folder: Path, split: str, left_out: LeftOut) -> list[Sample]:
         return []
     samples = []
     for entry in sorted(folder.iterdir()):
+        check_utf8([entry.name], f"'{folder.name}'")
         if is_companion(entry.name):
             left_out.add_companion(entry, entry.name)
         elif not entry.is_dir():

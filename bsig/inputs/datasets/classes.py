@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bsig.inputs.errors import InputError, first_line
-from bsig.inputs.names import composed
+from bsig.inputs.names import composed, folded
 
 WORDNET_ID = re.compile(r"n\d{8}")
 # '001.Albatross', '12_oak', '03 - ash'. A blank or a hyphen alone also stands in '3-door car' and '2 door car', a point
@@ -75,13 +75,13 @@ def match_classes(
     index_of_folded: dict[str, int] = {}
     for names in (class_names, class_ids, plain_names(class_names)):
         for index, name in enumerate(names):
-            index_of_folded.setdefault(_folded(name), index)
+            index_of_folded.setdefault(folded(name), index)
     index_of: dict[str, int] = {}
     by_number: dict[str, int] = {}
     for data_class, name, plain in zip(data_classes, names_in_model, plain_names(names_in_model), strict=True):
         wordnet = WORDNET_ID.match(name)
         spellings = (composed(name), wordnet.group() if wordnet else name, plain)
-        matches = (exact.get(spelling, index_of_folded.get(_folded(spelling))) for spelling in spellings)
+        matches = (exact.get(spelling, index_of_folded.get(folded(spelling))) for spelling in spellings)
         match = next((index for index in matches if index is not None), None)
         if match is None and name.isdecimal() and int(name) < len(class_names):
             match = int(name)
@@ -140,7 +140,3 @@ def _check_map(class_map: Mapping[str, str], unmatched: Sequence[str], class_nam
 def first_names(names: Sequence[str], count: int = 8) -> str:
     """The first few names with commas between, dots behind where there are more."""
     return ", ".join(name[:40] for name in names[:count]) + ", ..." * (len(names) > count)
-
-
-def _folded(name: str) -> str:
-    return composed(name).casefold()

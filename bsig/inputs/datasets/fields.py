@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bsig.inputs.datasets.samples import Box
 from bsig.inputs.errors import InputError
-from bsig.inputs.names import composed
+from bsig.inputs.names import composed, folded
 
 
 def size_wh(width: str, height: str, place: str) -> tuple[int, int] | None:
@@ -101,7 +101,7 @@ class PathsInside:
             return path
         current = self.folder
         for part in Path(str(path.relative_to(self.folder)).replace("\\", "/")).parts:
-            alike = self._listed(current).get(_folded(part), [])
+            alike = self._listed(current).get(folded(part), [])
             current /= part if part in alike or len(alike) != 1 else alike[0]
         return path_inside(self.folder, str(current.relative_to(self.folder)), place)
 
@@ -113,10 +113,6 @@ class PathsInside:
         if folder not in self._names_in:
             names: dict[str, list[str]] = {}
             for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
-                names.setdefault(_folded(name), []).append(name)
+                names.setdefault(folded(name), []).append(name)
             self._names_in[folder] = names
         return self._names_in[folder]
-
-
-def _folded(name: str) -> str:
-    return composed(name).casefold()

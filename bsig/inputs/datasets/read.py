@@ -44,7 +44,7 @@ def available_splits(address: str | Path) -> tuple[str, ...]:
 def read_dataset(address: str | Path, split: str = "train", images_root: Path | str | None = None) -> LabelledImages:
     """The samples of one split.
 
-    The pictures of a WSOL metadata folder lie in `images_root`.
+    The pictures of a WSOL metadata folder lie in `images_root`, a folder or a zip of one.
 
     Raises:
         InputError: there is no such data set, the split is empty, or an index breaks its own rules.
@@ -59,7 +59,7 @@ def read_dataset(address: str | Path, split: str = "train", images_root: Path | 
         if (folder / INDEX).is_file():
             samples = index_samples(folder, split, left_out)
         elif splits := wsol_splits(folder):
-            root = Path(images_root) if images_root else None
+            root = _folder(images_root, "--images") if images_root else None
             samples = wsol_samples(folder, split, root) if split in splits else []
         else:
             samples = folder_samples(folder, split, left_out)
@@ -101,7 +101,7 @@ def is_zip(address: str | Path) -> bool:
         return False
 
 
-def _folder(address: str | Path) -> Path:
+def _folder(address: str | Path, argument: str = "DATA") -> Path:
     """The data set's folder; that of a zip lies in the cache, unpacked."""
     if is_zip(address):
         return unpacked_zip(Path(address).expanduser())
@@ -111,6 +111,7 @@ def _folder(address: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError):  # too long for a path; '~' of a user who is not there; a NUL
         is_folder = False
     if not is_folder:
-        raise InputError(f"`DATA` (='{address}') must be a folder of pictures, a zip of one, or 'torchvision:NAME'.")
-    check_utf8([folder.name], "`DATA`")
+        others = ", or 'torchvision:NAME'" if argument == "DATA" else ""
+        raise InputError(f"`{argument}` (='{address}') must be a folder of pictures, a zip of one{others}.")
+    check_utf8([folder.name], f"`{argument}`")
     return folder

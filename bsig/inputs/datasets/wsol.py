@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from bsig.inputs.datasets.fields import boxes_xyxy, path_inside, size_wh
+from bsig.inputs.datasets.fields import PathsInside, boxes_xyxy, size_wh
 from bsig.inputs.datasets.samples import SPLITS, Box, Sample
 from bsig.inputs.errors import InputError
+from bsig.inputs.names import composed, is_companion
 
 IDS = "image_ids.txt"
 
@@ -42,21 +43,32 @@ def wsol_samples(folder: Path, split: str, images_root: Path | None) -> list[Sam
     folder = folder / split if (folder / split / IDS).is_file() else folder
     if images_root is None:
         raise InputError(f"'{folder.name}' is WSOL metadata: say with --images where its pictures lie.")
-    labels = _labels(folder)
+    keys, labels = _lines(folder / IDS), _labels(folder)
+    paths = _paths(images_root, keys[0]) if keys else PathsInside(images_root)
     sizes = _sizes(folder)
-    boxes, masks, ignored = _regions(folder, images_root)
+    boxes, masks, ignored = _regions(folder, paths)
     samples = []
-    for key in _lines(folder / IDS):
+    for key in keys:
         if key not in labels:
             raise InputError(f"class_labels.txt of '{folder.name}' has no line for '{key}'.")
         first, *more = masks.get(key, [None])
         samples.append(
             Sample(
-                key, labels[key], path_inside(images_root, key, IDS), tuple(boxes.get(key, ())), first,
+                key, labels[key], paths.path(key, IDS), tuple(boxes.get(key, ())), first,
                 ignored.get(key), more_masks=tuple(mask for mask in more if mask), listed_size_wh=sizes.get(key),
             )
         )  # fmt: skip
     return samples
+
+
+def _paths(images_root: Path, key: str) -> PathsInside:
+    """The paths of the pictures; people zip a folder and not its content, so they may lie in its only folder."""
+    paths = PathsInside(images_root)
+    if not paths.path(key, IDS).is_file() and images_root.is_dir():
+        folders = [path for path in images_root.iterdir() if path.is_dir() and not is_companion(path.name)]
+        if len(folders) == 1 and (inside := PathsInside(folders[0])).path(key, IDS).is_file():
+            return inside
+    return paths
 
 
 def _labels(folder: Path) -> dict[str, str]:
@@ -82,7 +94,7 @@ def _sizes(folder: Path) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _regions(folder: Path, images_root: Path) -> tuple[dict[str, list[Box]], dict[str, list[Path]], dict[str, Path]]:
+def _regions(folder: Path, paths: PathsInside) -> tuple[dict[str, list[Box]], dict[str, list[Path]], dict[str, Path]]:
     """Boxes, masks and the region to ignore of each picture; several lines of a picture add up."""
     boxes: dict[str, list[Box]] = defaultdict(list)
     masks: dict[str, list[Path]] = defaultdict(list)
@@ -93,9 +105,9 @@ def _regions(folder: Path, images_root: Path) -> tuple[dict[str, list[Box]], dic
         if len(rest) == 4:
             boxes[key] += boxes_xyxy(" ".join(rest), place)
         elif len(rest) in (1, 2) and rest[0]:
-            masks[key].append(path_inside(images_root, rest[0], place))
+            masks[key].append(paths.path(rest[0], place))
             if len(rest) == 2 and rest[1]:
-                region = path_inside(images_root, rest[1], place)
+                region = paths.path(rest[1], place)
                 if ignored.setdefault(key, region) != region:
                     raise InputError(f"{place}: two regions to ignore; give one a picture, with its first mask.")
         else:
@@ -113,4 +125,4 @@ def _lines(file: Path, *, is_required: bool = True) -> list[str]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file.name} of '{file.parent.name}' cannot be read ({error}); save it as UTF-8.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [composed(line.strip()) for line in text.splitlines() if line.strip()]

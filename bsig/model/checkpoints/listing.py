@@ -9,6 +9,7 @@ from typing import Any
 
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import restore_previous
+from bsig.inputs.names import UNDECODED, check_utf8
 from bsig.inputs.paths import CHECKPOINTS_FOLDER
 from bsig.model.checkpoints.description import CheckpointDescription
 from bsig.model.checkpoints.names import DESCRIPTION, RESULTS, TENSORS
@@ -27,9 +28,10 @@ def list_checkpoints(folder: Path | str = CHECKPOINTS_FOLDER) -> list[dict[str, 
 
 def _row(path: Path) -> dict[str, Any]:
     try:
+        check_utf8([path.name], f"'{path.parent.name}'")
         description = CheckpointDescription.read(path)
     except InputError as error:
-        return {"name": path.name, "error": str(error)}
+        return {"name": UNDECODED.sub("?", path.name), "error": str(error)}
     stores_encoder = any(key.startswith("encoder.") for key in description.entries.get("tensors", {}))
     needs = "" if stores_encoder else missing_package(description.backbone.name)
     size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())

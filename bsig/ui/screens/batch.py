@@ -22,7 +22,7 @@ from bsig.explain.wording import whole_percent
 from bsig.inputs.counts import counted, none_of
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
-from bsig.inputs.picture_files import PictureFile, pictures_below
+from bsig.inputs.picture_files import PictureFile, files_below
 from bsig.inputs.zips import extract_zip
 from bsig.model.dual_branch import DualBranch
 from bsig.ui.components import html
@@ -243,7 +243,7 @@ def _explained(
         try:
             _check_size(picture)
             with bench.decoding:
-                encoded = explainer.encode(picture.path, keep_source=False)
+                encoded = explainer.encode(picture.path, name=picture.name, keep_source=False)
         except InputError as error:
             left_out.append(f"{picture.name}: {error}")
             continue
@@ -266,7 +266,7 @@ def uploaded_pictures(bench: Workbench, files: Sequence[str], folder: Path) -> l
         path = Path(file)
         if path.suffix.lower() == ".zip":
             root = extract_zip(path, folder / str(number), bench.limits.zip_limits)
-            pictures += pictures_below(root)[0]
+            pictures += files_below(root).pictures
         else:
             pictures.append(PictureFile(path, path.name, ""))
     if not pictures:

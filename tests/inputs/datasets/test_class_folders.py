@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from indexes import keys, refusal
 from bsig.inputs.datasets.read import available_splits, read_dataset
 from bsig.inputs.datasets.splits import images_to_measure, train_and_held_out
 from bsig.inputs.images import FORMATS
+from bsig.inputs.zips import extracted_zip
 
 
 def test_class_folders_without_splits_are_all_train(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_names_are_in_one_unicode_form_whatever_the_disk_has(tmp_path: Path) -> 
     assert sample.open().size == (48, 40)
 
 
-@pytest.mark.parametrize("place", [b"caf\xe9", b"a/caf\xe9.png"])
+@pytest.mark.parametrize("place", [b"caf\xe9", b"a/caf\xe9.png", b"caf\xe9.png"])
 def test_a_name_that_is_not_utf8_is_refused_before_any_work(tmp_path: Path, place: bytes) -> None:
     class_folders(tmp_path / "data", {"a": "red"}, count=1)
     path = os.fsencode(tmp_path / "data") + b"/" + place
@@ -159,6 +161,16 @@ def test_a_name_that_is_not_utf8_is_refused_before_any_work(tmp_path: Path, plac
     except OSError:
         pytest.skip("this disk takes UTF-8 names alone")
     assert "holds the name 'caf?" in refusal(tmp_path / "data")
+
+
+def test_messages_on_a_zip_name_it_and_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsig.inputs.zips.CACHE_FOLDER", tmp_path / "cache")
+    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
+        for name in ("val/a/1.png", "valid/a/1.png"):
+            archive.writestr(name, "a picture")
+    assert "'birds' holds two folders of the split 'val'" in refusal(tmp_path / "birds.zip")
+    with extracted_zip(tmp_path / "birds.zip") as folder:
+        assert "'birds' holds two folders of the split 'val'" in refusal(folder)
 
 
 def test_one_class_is_a_data_set_too(tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 from indexes import refusal
 
 from bsig.inputs.datasets.read import read_dataset
+from bsig.inputs.errors import InputError
 
 
 @pytest.fixture
 def wsol(tmp_path: Path) -> Path:
     folder = tmp_path / "metadata" / "val"
     folder.mkdir(parents=True)
+    (tmp_path / "pictures").mkdir()
     (folder / "image_ids.txt").write_text("birds/1.jpg\nbirds/2.jpg\n")
     (folder / "class_labels.txt").write_text("birds/1.jpg,3\nbirds/2.jpg,0\n")
     (folder / "image_sizes.txt").write_text("birds/1.jpg,48,40\nbirds/2.jpg,48,40\n")
@@ -96,3 +99,32 @@ def test_wsol_metadata_without_its_pictures_or_with_paths_outside_is_refused(wso
     (wsol / "image_ids.txt").write_text("../1.jpg\n")
     (wsol / "class_labels.txt").write_text("../1.jpg,3\n")
     assert "must lie inside" in refusal(wsol, "val", tmp_path)
+
+
+@pytest.mark.parametrize("above", ["", "images/"])
+def test_the_pictures_may_lie_in_a_zip_whose_only_folder_they_may_lie_in(
+    above: str, wsol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsig.inputs.zips.CACHE_FOLDER", tmp_path / "cache")
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        for key in ("birds/1.jpg", "birds/2.jpg"):
+            archive.writestr(above + key, "a picture")
+    samples = read_dataset(wsol, "val", tmp_path / "pictures.zip").samples
+    assert [sample.path.read_text() for sample in samples if sample.path] == ["a picture", "a picture"]
+    assert [sample.key for sample in samples] == ["birds/1.jpg", "birds/2.jpg"]
+
+
+def test_a_file_is_found_under_its_name_in_another_unicode_form(wsol: Path, tmp_path: Path) -> None:
+    decomposed, composed = "cafe\u0301.jpg", "caf\u00e9.jpg"
+    (tmp_path / "pictures" / decomposed).write_text("a picture")
+    (wsol / "image_ids.txt").write_text(composed, encoding="utf-8")
+    (wsol / "class_labels.txt").write_text(f"{decomposed},Cafe\u0301", encoding="utf-8")
+    (wsol / "localization.txt").unlink()
+    (sample,) = read_dataset(wsol, "val", tmp_path / "pictures").samples
+    assert (sample.key, sample.class_name) == (composed, "Caf\u00e9")
+    assert sample.path == tmp_path / "pictures" / decomposed
+
+
+def test_a_place_of_pictures_that_is_not_there_is_refused(wsol: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"`--images` \(='.*nowhere'\) must be a folder of pictures, a zip of one\.$"):
+        read_dataset(wsol, "val", tmp_path / "nowhere")

@@ -21,6 +21,7 @@ from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.save import save_checkpoint
 from bsig.model.class_names import read_class_names
 from bsig.model.heads import PooledLinearHead
+from bsig.model.model_settings import ModelSettings
 from bsig.model.published.import_file import import_published
 from bsig.model.published.networks import PublishedNetwork, empty_published_classifier, published_network
 
@@ -312,6 +313,55 @@ def test_left_over_auxiliary_layers_of_inception_are_passed_over(tmp_path: Path)
     network = NETWORKS[-1]
     tensors = {**published_tensors(network), "AuxLogits.fc.weight": torch.zeros(2, 2)}
     assert import_published(written(network, tmp_path / "best.pth.tar", tensors), network).num_classes == CLASSES
+
+
+def test_the_file_is_unwrapped_as_any_other_and_what_was_assumed_is_said(tmp_path: Path) -> None:
+    network = NETWORKS[4]
+    last = f"{network.sigmoid_head[-1]}.bias"
+    tensors = published_tensors(network)
+    average = {f"model.{key}": value + 0.5 if key == last else value for key, value in tensors.items()}
+    content = {
+        "net": {f"model.{key}": value for key, value in tensors.items()},
+        "ema": average,
+        "class_names": [*"abcde"],
+    }
+    torch.save({**content, "mean": 0.5, "std": 0.25}, tmp_path / "best.ckpt")
+    models = [
+        import_published(tmp_path / "best.ckpt", network, settings=ModelSettings(weights_key=key))
+        for key in (None, "net")
+    ]
+    biases = [model.sigmoid_head.last_linear.bias.detach() for model in models]
+    assert_close(biases[0], biases[1] + 0.5, FLOAT32)
+    assert models[0].class_names == (*"abcde",)
+    assert (models[0].preprocessing.mean, models[0].preprocessing.std) == ((0.5,) * 3, (0.25,) * 3)
+    notes = " ".join(models[0].notes)
+    assert "the moving average 'ema.model' is used: --weights-key net.model takes the other" in notes
+    assert "From the file: mean 0.5, std 0.25, classes 'a', 'b', 'c', ... (5)." in notes
+    assert "Not in the file, so the usual values are taken: input 224 x 224, " in notes
+
+
+def test_nan_is_refused_by_the_name_of_its_tensor(tmp_path: Path) -> None:
+    network = NETWORKS[4]
+    last = f"{network.softmax_head[-1]}.bias"
+    tensors = {**published_tensors(network), last: torch.full((CLASSES,), torch.nan)}
+    with pytest.raises(InputError, match=rf"holds NaN or infinite numbers in '{last}'"):
+        import_published(written(network, tmp_path / "best.pth.tar", tensors), network)
+
+
+def test_a_published_network_of_grey_pictures_sees_the_grey_of_an_rgb_picture(tmp_path: Path) -> None:
+    network = NETWORKS[4]
+    first = "Conv2d_1a_3x3.conv.weight"
+    tensors = published_tensors(network)
+    grey = {**tensors, first: tensors[first].sum(1, keepdim=True)}
+    model = import_published(written(network, tmp_path / "grey.pth.tar", grey), network)
+    assert "The network has one input channel" in " ".join(model.notes)
+    assert model.preprocessing.mean == (0.5,) * 3
+    picture = torch.randn(1, 1, SIDE, SIDE).expand(1, 3, SIDE, SIDE)  # grey: red, green and blue are alike
+    with torch.no_grad():
+        expected, _, _ = published_answer(network, picture)
+        assert_same_size(model.features(picture), expected)
+    with pytest.raises(InputError, match=r"`in_chans` \(=3\) does not fit 'grey.pth.tar', which has 1"):
+        import_published(tmp_path / "grey.pth.tar", network, settings=ModelSettings(in_chans=3))
 
 
 @pytest.mark.parametrize("network", [*NETWORKS, VGG_GRADCAM])

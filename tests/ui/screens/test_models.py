@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import timm
 import torch
 from checkpoint_folders import without_weights_of
 from image_towers import SIGLIP, SMALL, TOWERS, tower, weights_file
+from in_process import loops_closed
+from own_weights import told_apart_by_brightness
 from safetensors.torch import save_file
 
+from bsig.cli.arguments.models import add_new_model_arguments
 from bsig.inputs.errors import InputError
 from bsig.model.backbones import DEFAULT_BACKBONE
 from bsig.model.checkpoints.listing import list_checkpoints
@@ -20,7 +27,9 @@ from bsig.model.text_tower import write_class_embeddings
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.screens.compare.answers import compare_answer
 from bsig.ui.screens.compare.words import method_choices
-from bsig.ui.screens.models import ModelRequest, facts_html, finetune_start, load_model, models_html
+from bsig.ui.screens.models.facts import facts_html, models_html, trials_html
+from bsig.ui.screens.models.request import LABELS, ModelRequest, in_labels
+from bsig.ui.screens.models.screen import _model_fields, finetune_start, load_model
 from bsig.ui.server.limits import pretrained_names
 from bsig.ui.workbench import Workbench
 
@@ -191,3 +200,61 @@ def test_a_public_app_reads_no_names_from_its_machine_and_takes_no_network_optio
         load_model(public, ModelRequest(DEFAULT_BACKBONE, class_names=str(tmp_path / "names.txt")))
     with pytest.raises(InputError, match="must be left out here"):
         load_model(public, ModelRequest(DEFAULT_BACKBONE, model_kwargs="pad_type=same"))
+
+
+# What `new-model` takes, the screen takes.
+
+
+def test_every_option_of_the_command_has_a_field_by_whose_label_messages_call_it(bench: Workbench) -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    add_new_model_arguments(parser)
+    options = {option for action in parser._actions for option in action.option_strings}
+    assert set(LABELS) == options - {"--out", "--overwrite", "--device"}, "the page has its own folder and device"
+    with loops_closed(), gr.Blocks():
+        model_fields = _model_fields(bench)
+    labels = {field.label for field in model_fields}
+    assert set(LABELS.values()) == labels - {"Backbone"}
+    assert in_labels("give --input-size, as 384") == "give 'Input size', as 384"
+
+
+def test_one_output_is_a_sigmoid_where_the_box_is_ticked_and_the_refusal_names_the_box(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    file = weights_of("test_resnet", tmp_path, classes=1)
+    with pytest.raises(InputError, match="'The one output is a sigmoid' makes it two classes, absent and present"):
+        load_model(bench, ModelRequest("test_resnet", file))
+    model = load_model(bench, ModelRequest("test_resnet", file, sigmoid_output=True))
+    assert model.class_names == ("absent", "present")
+
+
+def test_crop_pooling_and_channels_are_taken_as_chosen(bench: Workbench, tmp_path: Path) -> None:
+    file = weights_of("test_resnet", tmp_path)
+    request = ModelRequest("test_resnet", file, input_size="96", crop_pct="0.75", global_pool="max", in_chans="3")
+    model = load_model(bench, request)
+    assert (model.preprocessing.resize_to, model.options.global_pool) == (128, "max")
+    with pytest.raises(InputError, match=r"`in_chans` \(=1\) does not fit"):
+        load_model(bench, replace(request, in_chans="1"))
+    with pytest.raises(InputError, match=r"`crop_pct` \(='most'\) must be a number"):
+        load_model(bench, replace(request, crop_pct="most"))
+    with pytest.raises(InputError, match="`global_pool` must be left out here"):
+        load_model(Workbench(is_public=True), ModelRequest(DEFAULT_BACKBONE, global_pool="max"))
+
+
+@pytest.mark.parametrize("is_zip", [False, True])
+def test_labelled_pictures_say_which_mean_is_right(
+    is_zip: bool, bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsig.inputs.zips.CACHE_FOLDER", tmp_path / "cache")
+    file, folder = told_apart_by_brightness(tmp_path)
+    data = shutil.make_archive(str(tmp_path / "labelled"), "zip", folder) if is_zip else str(folder)
+    request = ModelRequest("test_resnet", str(file), class_names=data, mean="0.1", std="0.5", pictures=data)
+    model = load_model(bench, request)
+    assert model.class_names == ("ant", "bee", "cat")
+    text = str(trials_html(bench, request, model))
+    assert "How many of 9 labelled pictures are right" in text
+    assert "More are right with Mean 0.5, Standard deviation 0.5: choose that" in text
+    assert "--" not in text + facts_html(model)
+    elsewhere = trials_html(bench, replace(request, pictures=str(tmp_path / "nowhere")), model)
+    assert "must be a folder of pictures" in elsewhere
+    with pytest.raises(InputError, match="a public app reads no files"):
+        request.labelled(Workbench(is_public=True))
