@@ -39,7 +39,8 @@ from browser.screens import (
 )
 
 ALT_TEXT = re.compile(
-    r"positive evidence on \d+ % of the picture, strongest \(-?\d+\.\d\d\) in the .+, (probability|in the picture:) .+ %"
+    r"positive evidence on \d+ % of the picture, strongest \(-?\d+\.\d\d\) in the .+, "
+    r"(probability|in the picture:) .+ %"
 )
 
 LAST_PART = {

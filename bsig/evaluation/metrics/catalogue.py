@@ -114,9 +114,8 @@ QUESTION_OF_FAMILY: dict[str, Question] = {
     "localization against masks": "where (one object)",
     "faithfulness, judged by softmax": "where (one object)",
 }
-QUESTION_OF_METRIC: dict[str, Question] = {"cell_precision_own": "where (one object)"}
 METRICS: dict[str, Metric] = {
-    key: Metric(title, family, QUESTION_OF_METRIC.get(key, QUESTION_OF_FAMILY[family]), better, note)
+    key: Metric(title, family, QUESTION_OF_FAMILY[family], better, note)
     for family, metrics in FAMILIES.items()
     for key, (title, better, note) in metrics.items()
 }

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bsig.explain.drawing.png import png_bytes
 from bsig.explain.timing import part
+from bsig.inputs.errors import InputError
 from bsig.inputs.files import write_whole
 from bsig.ui.server.gradio_internals import ShownAsParent, cache_folder, stored_picture, uploaded_path
 
@@ -74,6 +75,24 @@ class LaterTextbox(gr.Textbox, ShownAsParent):
     """The same for a text."""
 
     may_be_left_out = True
+
+
+class ReadingSlider(gr.Slider, ShownAsParent):
+    """A slider whose range an answer changes, and whose value its rule checks.
+
+    The range of a reading is there for the server a moment before the page holds the value that goes with it. An event
+    in between sends the value from before, which Gradio would refuse with an error of its own.
+    """
+
+    def preprocess(self, payload: Any) -> float:
+        """The value as it came; `readings.py` refuses one that its setting does not allow.
+
+        Raises:
+            InputError: it is no number.
+        """
+        if isinstance(payload, bool) or not isinstance(payload, (int, float)):
+            raise InputError(f"the setting of a reading (={payload!r:.40}) must be a number; move its slider.")
+        return payload
 
 
 class MapImage(gr.Image, ShownAsParent):

@@ -13,7 +13,7 @@ from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.ui.components.examples import bundled_examples
 from bsig.ui.components.fields import Fields
 from bsig.ui.components.html import heading
-from bsig.ui.components.inputs import Choice, MapImage, PictureInput
+from bsig.ui.components.inputs import Choice, MapImage, PictureInput, ReadingSlider
 from bsig.ui.links.view import OWN_SETTING, SETTINGS, SHOWS
 from bsig.ui.screens.compare.inputs import BUDGET, MOST_MORE, CompareInputs
 from bsig.ui.screens.compare.words import LOADING, TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
@@ -368,7 +368,7 @@ def _settings(bench: Workbench) -> dict[str, Any]:
             info="Twice as many rows and columns, in 2.5 times the time. Probabilities stay as they are.",
         ),
         **{
-            name: gr.Slider(
+            name: ReadingSlider(
                 OWN_SETTING, 16, OWN_SETTING, step=0.05, label="Strength", visible=False,
                 elem_id=name.replace("_", "-"), info="It starts with the checkpoint's own value." if at == 0 else None,
             )
