@@ -91,7 +91,9 @@ def test_the_help_of_explain_names_what_it_writes(capsys: pytest.CaptureFixture[
     assert [name for name in FILES if name not in text] == []
 
 
-@pytest.mark.parametrize("label", ["574", "golf ball", "n03445777"])
+@pytest.mark.parametrize(
+    "label", ["golf ball", *(pytest.param(label, marks=pytest.mark.nightly) for label in ("574", "n03445777"))]
+)
 def test_a_class_can_be_given_by_index_name_or_id(label: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(CAT), "--class", label, "--json", "--out", str(out)]) == 0
     assert json.loads(capsys.readouterr().out)["class_index"] == 574
@@ -238,6 +240,7 @@ def test_the_maps_are_read_as_on_the_screen_unless_another_reading_is_asked_for(
     assert "Levelled by presence" in (tmp_path / "own" / "report.html").read_text()
 
 
+@pytest.mark.nightly
 def test_a_readings_settings_and_its_second_class_are_asked_as_in_python(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

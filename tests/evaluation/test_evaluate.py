@@ -318,6 +318,7 @@ def test_every_row_says_which_question_it_answers_and_what_the_branch_adds(
         assert metrics["cell_precision"]["value"] <= metrics["cell_precision_own"]["value"]
 
 
+@pytest.mark.nightly
 def test_readings_that_are_asked_for_are_columns_of_signed_cam_and_change_no_other(
     colours: DualBranch, squares: LabelledImages
 ) -> None:

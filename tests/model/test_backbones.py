@@ -71,7 +71,11 @@ def test_the_default_is_right_on_at_least_85_percent_of_imagenet1000(
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "densenet121", "regnetx_002", "mobilenetv2_035", "test_efficientnet", "resnet10t"]
+    "name",
+    [
+        *("mobilenetv2_035", "test_efficientnet", "resnet10t"),
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in ("resnet18", "densenet121", "regnetx_002")),
+    ],
 )
 def test_a_pool_linear_classifier_comes_apart_into_its_own_logits(name: str) -> None:
     torch.manual_seed(11)

@@ -249,6 +249,7 @@ def test_published_cam_maps_are_these_maps_divided_by_the_channels(network: Publ
     assert_close(own / features.shape[1], published, FLOAT32)
 
 
+@pytest.mark.nightly
 def test_an_import_is_stored_with_encoder_and_both_heads_and_loads_again(tmp_path: Path) -> None:
     network = NETWORKS[0]
     names = tmp_path / "names.txt"

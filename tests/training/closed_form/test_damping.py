@@ -142,6 +142,7 @@ def test_finetune_writes_the_damped_branch_and_strength_zero_is_the_undamped_one
     assert 0 < after < 0.5 * before
 
 
+@pytest.mark.nightly
 def test_the_shared_encoding_damps_as_pictures_read_one_after_the_other(
     tmp_path: Path, default_model: DualBranch
 ) -> None:

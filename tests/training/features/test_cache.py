@@ -323,6 +323,7 @@ def test_stopping_ends_extraction_at_the_next_batch(model: DualBranch, images: L
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_the_same_weights_at_another_stride_or_under_another_pooling_have_features_of_their_own(
     images: LabelledImages,
 ) -> None:

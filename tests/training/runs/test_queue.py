@@ -159,6 +159,7 @@ def test_a_run_that_no_line_knows_can_be_stopped_and_deleted(queue: RunQueue) ->
     assert "lost" not in queue.folder.names()
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_stopped_before_it_is_in_line_does_not_begin(queue: RunQueue) -> None:
     config = FinetuneConfig(start_from=START, training=TrainingConfig(epochs=1))
     queue.folder.create("early", RunRequest("bundled", "shipped", config))
