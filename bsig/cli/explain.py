@@ -21,12 +21,11 @@ from bsig.inputs.names import MANIFEST, SHEET, TABLE
 if TYPE_CHECKING:
     from bsig.inputs.picture_files import PictureFile
 
-CONTACT_SHEET = SHEET
 FILES = (
     "comparison.png, softmax.npy, sigmoid.npy, centred.npy (signed maps, float32), explanation.json, report.html (one "
     "page, opens offline) and card.png (a slide of 1920 x 1080)"
 )
-MANY = f"several pictures or classes give one folder each, {CONTACT_SHEET} and {TABLE}, the largest disagreement first"
+MANY = f"several pictures or classes give one folder each, {SHEET} and {TABLE}, the largest disagreement first"
 
 
 def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +99,7 @@ def run_explain(options: argparse.Namespace) -> None:
     check_setting("weights", options.weights, WEIGHTS)
     check_setting("reading", options.reading, READINGS)
     reading_settings_from(options.reading_settings)
-    with picture_files(options.image, reserved=(CONTACT_SHEET, TABLE, MANIFEST)) as files:
+    with picture_files(options.image, reserved=(SHEET, TABLE, MANIFEST)) as files:
         if len(files.pictures) == 1:
             check_picture(files.pictures[0])
         if not options.checkpoint.startswith("hf:"):

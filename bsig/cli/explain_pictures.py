@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bsig.cli.explain import CONTACT_SHEET, TABLE
 from bsig.cli.progress import ProgressLine
 from bsig.explain.explainer import EncodedImage, Explainer
 from bsig.explain.explanation import Explanation
@@ -28,6 +27,7 @@ from bsig.explain.wording import reading_text, whole_percent
 from bsig.inputs.counts import counted
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_whole
+from bsig.inputs.names import SHEET, TABLE
 from bsig.inputs.picture_files import PictureFile, PictureFiles
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.dual_branch import DualBranch
@@ -67,7 +67,7 @@ class ExplainedPictures:
         """Explains a picture for each class, and writes and notes what comes out."""
         for class_index in self.class_indices:
             if class_index is None and not self.is_single and encoded.predicted_index == self.other_index:
-                self.left_out.append(f"'{picture.path.name}' is predicted to be `--other-class` itself.")
+                self.left_out.append(f"'{picture.name}' is predicted to be `--other-class` itself.")
                 continue
             start = time.perf_counter()
             is_slow = self.is_single and self.options.method in CAM_METHODS and CAM_METHODS[self.options.method].is_slow
@@ -130,10 +130,10 @@ class ExplainedPictures:
             raise InputError(f"none of the pictures could be used: {self.left_out[0]}")
         files = list(self.files)
         if not self.is_single:
-            with whole_file(out / CONTACT_SHEET) as temporary:
+            with whole_file(out / SHEET) as temporary:
                 self.table.contact_sheet().save(temporary, "PNG")
             write_whole(out / TABLE, self.table.csv_text())
-            files = [out / CONTACT_SHEET, out / TABLE]
+            files = [out / SHEET, out / TABLE]
         if self.options.bundle:
             files.append(write_manifest(out, self.model, self.settings, self.entries))
         for sentence in self.left_out:

@@ -50,6 +50,8 @@ def run_fit_readings(options: argparse.Namespace) -> None:
         InputError: the checkpoint or the data cannot be used, or no reading of the checkpoint has a setting to fit.
     """
     readings = names_from(options.readings)
+    if not readings:
+        raise InputError(f"`--readings` names none; give some of {', '.join(FITTED_READINGS)}, or leave it out.")
     for key in readings:
         if key not in FITTED_READINGS:
             raise InputError(f"`--readings` (='{key[:60]}') must be among {', '.join(FITTED_READINGS)}.")
@@ -75,9 +77,9 @@ def run_fit_readings(options: argparse.Namespace) -> None:
             f"checkpoint '{model.name}' has no setting to fit: it needs a trained branch, a head of average pool and "
             "one linear layer, and pictures of two classes."
         )
-    record_readings(
-        folder, {**model.metadata.get("readings", {}), **{fit.reading: {fit.key: fit.value} for fit in fits}}
-    )
+    stored = model.metadata.get("readings", {})
+    fitted = {fit.reading: {**stored.get(fit.reading, {}), fit.key: fit.value} for fit in fits}
+    record_readings(folder, {**stored, **fitted})
     for fit in fits:
         print(
             f"{fit.reading}: {fit.key} {fit.value:g}, {SCORES.get(fit.reading, MOSAIC_SCORE)} {fit.score:.3f}; "

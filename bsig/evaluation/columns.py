@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bsig.evaluation.config import FURTHER_READINGS
 from bsig.evaluation.gates import GATES, gates_of
 from bsig.explain.cams import Branch
 from bsig.explain.pooled_reading import PooledReading
@@ -41,12 +42,6 @@ DELTAS = (-0.01, -0.02, -0.04)
 CURVE_DELTAS = (0.01, 0.005, 0.0, -0.0025, -0.005, -0.01, -0.015, -0.02, -0.03, -0.04, -0.06)
 RANDOM_HEAD_SEED = 0
 UNTRAINED_COMPETITION = 0.25
-FURTHER_READINGS = tuple(
-    key
-    for key, reading in READINGS.items()
-    if reading.kind in ("cells", "score") and "window" not in key and not reading.needs_other_class
-)
-"""Readings that are measured where they are asked for (`EvaluationConfig.readings`): each adds maps to search."""
 TRAINED_COLUMNS = (
     "sigmoid", "sigmoid*sigmoid", "softmax*sigmoid", "softmax*presence", "softmax*levelled", "sigmoid*levelled",
     "centred*sigmoid-logit", "softmax-window", "sigmoid-window", "sigmoid+bias",

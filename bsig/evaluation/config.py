@@ -22,7 +22,9 @@ from bsig.inputs.errors import InputError
 
 ABSENT_FROM = ("model", "data")
 NEEDS_OTHER_CLASS = "pairwise"
-MEASURABLE_READINGS = tuple(key for key in READINGS if key != NEEDS_OTHER_CLASS)
+FURTHER_READINGS = ("competition", "cell-log-odds", "finer", "probability-gradient")
+"""Readings that are measured where they are asked for: each adds maps to search. The others of one class, which add a
+number to a map or look through a window, are columns of every table."""
 RESAMPLES = 1000
 
 
@@ -59,9 +61,8 @@ class EvaluationConfig:
 
     methods: tuple[str, ...] = _setting(("cam",), f"some of {', '.join(METHODS)}, with commas", names_from, ",".join)
     weights: tuple[str, ...] = _setting(("signed",), f"some of {', '.join(WEIGHTS)}, with commas", names_from, ",".join)
-    # Those that only add a number to a map, and those of a window, are columns of every table.
     readings: tuple[str, ...] = _setting(
-        (), f"further columns: some of {', '.join(MEASURABLE_READINGS)}, with commas", names_from, ",".join
+        (), f"further columns: some of {', '.join(FURTHER_READINGS)}, with commas", names_from, ",".join
     )
     class_map: dict[str, str] = _setting(  # noqa: RUF009  a copy for each
         {},
@@ -103,8 +104,15 @@ class EvaluationConfig:
                 "not B'; leave it out."
             )
         for key in self.readings:
-            if key not in READINGS:
-                raise InputError(f"`readings` (='{key[:60]}') must be among {', '.join(MEASURABLE_READINGS)}.")
+            if key not in FURTHER_READINGS:
+                known = " is a column of every table already, and" if key in READINGS else ""
+                raise InputError(f"`readings` (='{key[:60]}'){known} must be among {', '.join(FURTHER_READINGS)}.")
+        for name, key in (("methods", "cam"), ("weights", "signed")):
+            if self.readings and key not in getattr(self, name):
+                raise InputError(
+                    f"`readings` (='{', '.join(self.readings)}') are of signed CAM, and `{name}` "
+                    f"(='{', '.join(getattr(self, name))}') lacks '{key}'; add it there."
+                )
         strangers = set(self.faithfulness_methods or ()) - set(self.methods)
         if strangers:
             raise InputError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS
-from bsig.explain.wording import map_reading, ordinal, percent, whole_percent
+from bsig.explain.wording import map_reading, ordinal, percent, sigmoid_branch, whole_percent
 
 IS_HERE, UNSURE, NOT_HERE = 0.5, 0.1, 0.001
 """Calibrated probabilities: from the first a class is called present, below the last absent, and unlikely below the
@@ -87,7 +87,7 @@ class Claims:
     @property
     def sigmoid_branch(self) -> str:
         """The sigmoid branch within a sentence, with the reading of its map where that is its own."""
-        return f"the sigmoid branch, {self.reading}," if self.reading else "the sigmoid branch"
+        return sigmoid_branch(self.reading)
 
     @property
     def likelihood(self) -> float:

@@ -87,6 +87,11 @@ def map_reading(explanation: Explanation, branch: Branch) -> str:
     return "" if reading.kind == "plain" else reading.title[:1].lower() + reading.title[1:]
 
 
+def sigmoid_branch(reading: str) -> str:
+    """The sigmoid branch within a sentence, with the reading of its map as of `map_reading`."""
+    return f"the sigmoid branch, {reading}," if reading else "the sigmoid branch"
+
+
 def grid_text(explanation: Explanation) -> str:
     """The grid of the maps, and where logits come from another one that too: '7 x 7 cells'."""
     maps = "{} x {} cells".format(*explanation.grid_hw)

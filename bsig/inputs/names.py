@@ -21,12 +21,11 @@ COMPANIONS = frozenset(
         "network trash folder", "temporary items", "synofile_thumb",
     }
 )  # fmt: skip
-# The files that `explain` writes and that its pictures are known by; tests/cli/test_explain.py compares them.
+# The files that `explain` writes, by which its pictures are known.
+COMPARISON, CARD = "comparison.png", "card.png"
 NUMBERS, TABLE, SHEET, COPY = "explanation.json", "explanations.csv", "contact-sheet.png", "picture"
 MANIFEST = "manifest.json"
-OWN_PICTURES = frozenset(
-    {"comparison.png", "card.png", *(f"{COPY}-{branch}.png" for branch in ("softmax", "sigmoid", "centred"))}
-)
+OWN_PICTURES = frozenset({COMPARISON, CARD, *(f"{COPY}-{branch}.png" for branch in ("softmax", "sigmoid", "centred"))})
 UNDECODED = re.compile("[\ud800-\udfff]")
 
 

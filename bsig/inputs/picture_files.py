@@ -17,6 +17,9 @@ from bsig.inputs.images import SUFFIXES, header_problem
 from bsig.inputs.names import COPY, MANIFEST, NUMBERS, OWN_PICTURES, SHEET, TABLE, check_utf8, composed, is_companion
 from bsig.inputs.zips import extracted_zip
 
+LARGEST_MANIFEST_BYTES = 8 * 2**20
+"""A larger file of that name is not read for the pictures that it lists: ten thousand explanations take 3 MB."""
+
 
 @dataclass(frozen=True)
 class PictureFile:
@@ -104,12 +107,13 @@ def files_below(root: Path) -> PictureFiles:
     """
     pictures: list[PictureFile] = []
     skipped = own = 0
+    own_output = _OwnOutput(root)
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
         if any(map(is_companion, parts)) or not path.is_file():
             continue
         check_utf8(parts, f"'{root.name}'")
-        if is_own_output(path):
+        if path in own_output:
             own += 1
         elif path.suffix.lower() in SUFFIXES or header_problem(path, path.name) is None:
             pictures.append(PictureFile(path, composed("/".join(parts)), ""))
@@ -118,26 +122,40 @@ def files_below(root: Path) -> PictureFiles:
     return PictureFiles(tuple(pictures), (), skipped, own)
 
 
-def is_own_output(path: Path) -> bool:
-    """Whether a picture is one that `explain` has written: its name, beside the numbers or the table that go with it.
+class _OwnOutput:
+    """Which pictures below a folder are ones that `explain` has written; each manifest is read once."""
 
-    A bundle's copy of a picture stands in the manifest.
-    """
-    if path.name == SHEET:
-        return (path.parent / TABLE).is_file()
-    if path.name in OWN_PICTURES:
-        return (path.parent / NUMBERS).is_file()
-    return path.stem == COPY and any(_is_copy(path, folder) for folder in path.absolute().parents)
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._copies: dict[Path, frozenset[str]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        """By its name, beside the numbers or the table that go with it; a bundle's copy stands in the manifest."""
+        if path.name == SHEET:
+            return (path.parent / TABLE).is_file()
+        if path.name in OWN_PICTURES:
+            return (path.parent / NUMBERS).is_file()
+        if path.stem != COPY:
+            return False
+        path = path.absolute()
+        folders = (folder for folder in path.parents if folder.is_relative_to(self._root))
+        return any(path.relative_to(folder).as_posix() in self._copies_of(folder) for folder in folders)
+
+    def _copies_of(self, folder: Path) -> frozenset[str]:
+        """The copies of pictures that the manifest of a bundle in the folder names; none where there is no bundle."""
+        if folder not in self._copies:
+            self._copies[folder] = _listed_copies(folder / MANIFEST)
+        return self._copies[folder]
 
 
-def _is_copy(path: Path, folder: Path) -> bool:
-    """Whether the manifest of a bundle in the folder names the path as its copy of a picture."""
+def _listed_copies(manifest: Path) -> frozenset[str]:
     try:
-        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["explanations"]
-        copies = {entry["picture"] for entry in entries}
+        if manifest.stat().st_size > LARGEST_MANIFEST_BYTES:
+            return frozenset()
+        entries = json.loads(manifest.read_text(encoding="utf-8"))["explanations"]
+        return frozenset(entry["picture"] for entry in entries)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none there, or somebody else's
-        return False
-    return path.absolute().relative_to(folder).as_posix() in copies
+        return frozenset()
 
 
 def _with_folders(pictures: tuple[PictureFile, ...], reserved: Sequence[str]) -> tuple[PictureFile, ...]:

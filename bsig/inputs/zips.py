@@ -117,8 +117,12 @@ def unpacked_zip(file: Path, limits: ZipLimits = ZipLimits(), cache: Path | None
 
 
 def _own_folder(file: Path | str, place: Path | str) -> Path:
-    """Where a zip is unpacked to: under its own name, since messages name the folder that holds the data."""
-    return Path(place) / Path(file).stem
+    """Where a zip is unpacked to: under its own name, since messages name the folder that holds the data.
+
+    A name of dots alone (`...zip`) would lead out of the place.
+    """
+    stem = Path(file).stem
+    return Path(place) / (stem if stem.strip(". ") else "data")
 
 
 def data_root(folder: Path) -> Path:

@@ -15,7 +15,6 @@ import pytest
 from commands import refusal, run
 from PIL import Image
 
-from bsig.cli.explain import CONTACT_SHEET, MANIFEST, TABLE
 from bsig.cli.main import main
 from bsig.explain import names
 from bsig.explain.cams import TRAINED
@@ -24,7 +23,7 @@ from bsig.explain.explainer import Explainer
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.explain.output import manifest
 from bsig.explain.readings import READINGS
-from bsig.inputs.names import OWN_PICTURES
+from bsig.inputs.names import MANIFEST, OWN_PICTURES, SHEET, TABLE
 from bsig.inputs.paths import CHECKPOINTS_FOLDER, EXAMPLES
 from bsig.model.checkpoints.load import load_checkpoint
 from bsig.model.checkpoints.names import DEFAULT_CHECKPOINT, DESCRIPTION, TENSORS
@@ -213,7 +212,7 @@ def test_several_pictures_and_classes_give_a_folder_each_a_sheet_a_table_and_a_b
     array = np.load(out / "cat" / "574-golf-ball" / "sigmoid.npy")
     assert np.abs(array - encoded.explain(574, reading="levelled").sigmoid.map).max() < 1e-4  # encoded in a batch
     assert not (out / "cat" / "574-golf-ball" / "report.html").exists()
-    with Image.open(out / CONTACT_SHEET) as sheet:
+    with Image.open(out / SHEET) as sheet:
         assert sheet.height > 4 * 144
     assert main(["check-bundle", str(out)]) == 0
     assert capsys.readouterr().out.count("agrees: ") == 4

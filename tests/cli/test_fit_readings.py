@@ -54,11 +54,12 @@ def test_settings_of_other_readings_are_fitted_where_they_are_asked_for_and_othe
 ) -> None:
     data, checkpoint = class_folders(tmp_path / "set", COLOURS, count=4), small_checkpoint(tmp_path, is_trained=True)
     command = ["fit-readings", str(checkpoint), str(data), "--device", "cpu"]
-    record_readings(checkpoint, {"levelled": {"lambda": 3.0}})
+    record_readings(checkpoint, {"levelled": {"lambda": 3.0}, "competition": {"presence": 0.5}})
     assert main([*command, "--readings", "sigmoid-logit,competition, finer"]) == 0
     model = load_checkpoint(checkpoint)
     readings = model.metadata["readings"]
     assert readings["levelled"] == {"lambda": 3.0}
+    assert readings["competition"]["presence"] == 0.5, "mu was fitted under it"
     for reading, key in VALUES:
         assert settings_of(model, reading)[key] == readings[reading][key] in VALUES[reading, key]
     assert "class-aware precision in mosaics" in capsys.readouterr().out
@@ -74,4 +75,5 @@ def test_the_readings_of_the_command_are_those_that_can_be_fitted() -> None:
 def test_a_checkpoint_without_anything_to_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, checkpoint = class_folders(tmp_path / "set", COLOURS, count=1), small_checkpoint(tmp_path, is_trained=False)
     assert "has no setting to fit" in refusal(capsys, "fit-readings", checkpoint, data)
+    assert "`--readings` names none" in refusal(capsys, "fit-readings", checkpoint, data, "--readings", ", ")
     assert "must be a folder here" in refusal(capsys, "fit-readings", "hf:owner/repo", "data")

@@ -55,7 +55,16 @@ def test_all_settings_are_ready_for_json() -> None:
     [
         ({"limit": 0}, "`limit` (=0) must be at least 1 picture."),
         ({"readings": ("finer", "pairwise")}, "`readings` (='pairwise') compares two classes, and labels name no"),
-        ({"readings": ("sideways",)}, "`readings` (='sideways') must be among plain, levelled"),
+        ({"readings": ("sideways",)}, "`readings` (='sideways') must be among competition, cell-log-odds"),
+        ({"readings": ("levelled",)}, "`readings` (='levelled') is a column of every table already, and must be among"),
+        (
+            {"readings": ("finer",), "methods": ("grad-cam",)},
+            "`readings` (='finer') are of signed CAM, and `methods` (='grad-cam') lacks 'cam'; add it there.",
+        ),
+        (
+            {"readings": ("finer",), "weights": ("paper",)},
+            "`readings` (='finer') are of signed CAM, and `weights` (='paper') lacks 'signed'",
+        ),
         ({"resamples": 0}, "`resamples` (=0) must be at least 1."),
         ({"batch_size": -2}, "`batch_size` (=-2) must be at least 1."),
         ({"absent_per_image": 0}, "`absent_per_image` (=0) must be at least 1."),

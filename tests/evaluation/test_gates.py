@@ -7,7 +7,8 @@ import pytest
 import torch
 from tolerances import FLOAT32, assert_close
 
-from bsig.evaluation.columns import FURTHER_READINGS, TRAINED_COLUMNS, UNTRAINED_COLUMNS, columns_of
+from bsig.evaluation.columns import TRAINED_COLUMNS, UNTRAINED_COLUMNS, columns_of
+from bsig.evaluation.config import FURTHER_READINGS
 from bsig.evaluation.gates import GATES, Answers, gates_of
 from bsig.evaluation.map_sources import TableRequest, class_maps, gated, source_of
 from bsig.explain.cams import Branch

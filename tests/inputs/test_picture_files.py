@@ -6,12 +6,13 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from generated import picture
 
 from bsig.inputs.errors import InputError
-from bsig.inputs.picture_files import picture_files
+from bsig.inputs.picture_files import LARGEST_MANIFEST_BYTES, picture_files
 
 
 @pytest.fixture
@@ -87,6 +88,30 @@ def test_a_name_that_is_not_utf8_is_refused_before_any_work(folder: Path) -> Non
 def test_a_name_is_given_in_the_composed_form(folder: Path) -> None:
     picture("red", 1).save(folder / "cafe\u0301.png")
     assert ("caf\u00e9.png", "caf\u00e9") in names(folder)
+
+
+def test_a_manifest_is_read_once_from_the_folder_down_and_a_large_one_never(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+    read_text = Path.read_text
+
+    def recorded(self: Path, *arguments: Any, **options: Any) -> str:
+        reads.append(self)
+        return read_text(self, *arguments, **options)
+
+    for number in range(3):
+        (folder / "out" / str(number)).mkdir(parents=True)
+        picture("blue", number).save(folder / "out" / str(number) / "picture.png")
+    listed = json.dumps({"explanations": [{"picture": f"{number}/picture.png"} for number in range(3)]})
+    (folder / "out" / "manifest.json").write_text(listed)
+    (folder / "manifest.json").write_text(listed + " " * LARGEST_MANIFEST_BYTES)
+    monkeypatch.setattr(Path, "read_text", recorded)
+    with picture_files([str(folder)]) as files:
+        assert files.own == 3
+    assert reads.count(folder / "out" / "manifest.json") == 1
+    assert folder / "manifest.json" not in reads
+    assert not [path for path in reads if not path.is_relative_to(folder)]
 
 
 def test_what_explain_has_written_is_counted_and_not_explained_again(folder: Path) -> None:

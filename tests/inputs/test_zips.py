@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -261,6 +262,25 @@ def test_a_zip_is_a_data_set_and_is_unpacked_once_for_each_state_of_the_file(
     assert keys(read_dataset(file)) == ["cat/0.png", "dog/0.png", "dog/1.png"]
     (place,) = (tmp_path / "cache" / "zips").iterdir()
     assert len(list(place.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["...zip", "..zip", "....zip", ".zip", " .zip", "a.b.zip"])
+def test_whatever_a_zip_is_called_it_is_unpacked_below_its_place(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "CACHE_FOLDER", tmp_path / "cache")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    others = tmp_path / "temporary" / "another-visitors.txt"
+    others.parent.mkdir()
+    others.write_text("kept")
+    (tmp_path / name).write_bytes(zip_of({"a/1.png": b"picture", "b/2.png": b"picture"}))
+    with extracted_zip(tmp_path / name, ZipLimits()) as root:
+        assert sorted(path.name for path in root.iterdir()) == ["a", "b"]
+    assert sorted(path.name for path in archives.unpacked_zip(tmp_path / name).iterdir()) == ["a", "b"]
+    (tmp_path / name).write_bytes(zip_of({"a/1.png": b"picture"})[:40])
+    with pytest.raises(InputError), extracted_zip(tmp_path / name, ZipLimits()):
+        pass
+    assert list(others.parent.iterdir()) == [others]
 
 
 def test_names_of_a_mac_that_does_not_say_utf8_are_read_as_utf8(tmp_path: Path) -> None:

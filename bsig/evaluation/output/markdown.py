@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def section(run: Mapping[str, Any]) -> str:
 def _without_drops(run: Mapping[str, Any]) -> str:
     """That average drop was not measured, and the command that measures it."""
     class_map = run["settings"].get("class_map")
-    names = f" --class-map {text_of_class_map(class_map)}" if class_map else ""
+    names = f" --class-map {shlex.quote(text_of_class_map(class_map))}" if class_map else ""
     return (
         f"Average drop and increase in confidence were not measured here: `python -m bsig evaluate {run['data']} "
         f"--split {run['split']} --checkpoint {run['checkpoint']} --drop-pictures {run['counts']['used']}{names}` "

@@ -41,7 +41,7 @@ from bsig.explain.diagnostics.sign_collapse import (
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.methods import CAM_METHODS, cam_method, default_method
-from bsig.explain.wording import number_text, percent, share_percent
+from bsig.explain.wording import change_text, number_text, percent, share_percent
 from bsig.inputs.errors import InputError
 
 CURVE_STEPS = 61
@@ -222,8 +222,7 @@ def fragility(report: CollapseReport) -> str:
     softmax, presence = report.explanation.softmax.probability, _presence(report.encoded, place, steps)
     before, after = presence or _probabilities(report.encoded, place, steps)["sigmoid"]
     kind = "class-balanced probability" if presence is None else "probability that the class is there"
-    start, end = percent(before), percent(after)
-    change = f"leaves its {kind} at {start}" if start == end else f"takes its {kind} from {start} to {end}"
+    change = change_text(percent(before), percent(after), f"takes its {kind}", f"leaves its {kind}")
     own_unit = "" if report.head_scale == 1 else f" ({number_text(margin.delta, signed=False)} in {title}'s unit)"
     return (
         f"Take {number_text(head_delta, signed=False)} from every softmax weight{own_unit} and half of the heatmap's "

@@ -31,10 +31,10 @@ from bsig.explain.verdict import finding
 from bsig.explain.wording import reading_text, whole_percent
 from bsig.inputs.errors import InputError
 from bsig.inputs.files import whole_file, write_json, write_whole
+from bsig.inputs.names import CARD, COMPARISON, NUMBERS
 from bsig.inputs.version import __version__
 from bsig.model.versions import library_versions
 
-NUMBERS = "explanation.json"
 WHOLE_PICTURE = "picture"
 
 
@@ -100,7 +100,7 @@ def write_explanation(
     numbers = explanation_numbers(explanation) if numbers is None else numbers
     with _written_into(folder):  # before anything is drawn
         folder.mkdir(parents=True, exist_ok=True)
-    writers: dict[str, Callable[[Path], None]] = {"comparison.png": _picture(comparison_picture(explanation))}
+    writers: dict[str, Callable[[Path], None]] = {COMPARISON: _picture(comparison_picture(explanation))}
     for branch in BRANCHES:
         writers[f"{branch}.npy"] = _array(explanation.evidence(branch).map)
     if whole_picture:
@@ -109,7 +109,7 @@ def write_explanation(
         from bsig.explain.report.page import report_html  # only here: it draws with matplotlib
 
         page = report_html(explanation.require_encoded(), explanation, Drawing(), numbers["image"])
-        writers["card.png"] = _picture(slide_card(explanation))
+        writers[CARD] = _picture(slide_card(explanation))
         writers["report.html"] = lambda path: write_whole(path, page)
     writers[NUMBERS] = lambda path: write_json(path, numbers, indent=1)
     with _written_into(folder):

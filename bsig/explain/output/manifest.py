@@ -21,15 +21,14 @@ import numpy as np
 from bsig.explain.drawing.comparison import BRANCHES
 from bsig.explain.explainer import Explainer
 from bsig.explain.explanation import Explanation
-from bsig.explain.output.folder import NUMBERS
 from bsig.inputs.errors import InputError, first_line
 from bsig.inputs.files import write_json
+from bsig.inputs.names import MANIFEST, NUMBERS
 from bsig.inputs.version import __version__
 from bsig.model.dual_branch import DualBranch
 from bsig.model.versions import library_versions
 from bsig.model.weights import file_sha256, state_sha256
 
-MANIFEST = "manifest.json"
 FORMAT, FORMAT_VERSION = "bsig predicted-and-expected", 1
 TOLERANCE = 1e-3
 """Largest difference of a map from the expected one, as a share of the expected map's largest |value|."""

@@ -182,7 +182,7 @@ def connect_job(
     def on_cancel(job: LongJob | None) -> Any:
         return cancelled_answer(job)
 
-    def on_failure(job: LongJob | None) -> str:
+    def on_failure(job: LongJob | None) -> Any:
         return failed_answer(job)
 
     quiet = {**PRIVATE, "show_progress": "hidden"}
@@ -247,12 +247,17 @@ def cancelled_answer(job: LongJob | None) -> Any:
     job.is_cancelled = True
     if job.has_begun:
         return gr.skip()
-    job.has_ended = True
+    job.has_ended, job.values = True, {}
     return html.note(CANCELLED, role="status")
 
 
-def failed_answer(job: LongJob | None) -> str:
-    """No words, for a job without an answer: a defect, or a line that was full; another may begin."""
+def failed_answer(job: LongJob | None) -> Any:
+    """No words, for a job without an answer: a defect, or a line that was full; another may begin.
+
+    A job that goes on keeps its words: it was a second click that found no room.
+    """
+    if job is not None and job.has_begun and not job.has_ended:
+        return gr.skip()
     if job is not None:
-        job.has_ended = True
+        job.has_ended, job.values = True, {}
     return ""

@@ -22,6 +22,7 @@ from bsig.explain.wording import whole_percent
 from bsig.inputs.counts import counted, none_of
 from bsig.inputs.errors import InputError
 from bsig.inputs.images import header_problem
+from bsig.inputs.names import TABLE
 from bsig.inputs.picture_files import PictureFile, files_below
 from bsig.inputs.zips import extract_zip
 from bsig.model.dual_branch import DualBranch
@@ -35,7 +36,7 @@ from bsig.ui.screens.compare.screen import CompareScreen
 from bsig.ui.workbench import MAX_FILE_BYTES, Workbench
 
 MOST_PICTURES = 200
-PAGE, TABLE = "contact-sheet.html", "explanations.csv"
+PAGE = "contact-sheet.html"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.readings import comparison_readings
 from bsig.explain.verdict import capital, part_of
-from bsig.explain.wording import change_text, map_reading, percent, tiny_percent
+from bsig.explain.wording import change_text, map_reading, percent, sigmoid_branch, tiny_percent
 from bsig.ui.components import html
 from bsig.ui.components.drag import drag_html, painted_html
 from bsig.ui.components.examples import example_by_key
@@ -143,7 +143,7 @@ def absence_sentences(name: str, probability: float, areas: tuple[float, float],
         reading: what the sigmoid map was turned into, as of `map_reading`.
     """
     softmax, sigmoid = areas
-    branch = f"the sigmoid branch, {reading}," if reading else "the sigmoid branch"
+    branch = sigmoid_branch(reading)
     knows = "and the model knows it:" if probability < DENIED else "yet softmax gives it"
     texts = part_of(softmax), part_of(sigmoid)
     if not softmax and not sigmoid:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from bsig.cli.main import _parser
@@ -41,7 +43,7 @@ def test_a_run_without_average_drop_says_so_with_a_command_that_is_understood() 
             is_measured = "average_drop" in table_of(run, "cam", "signed")["columns"]["softmax"]["metrics"]
             assert is_measured == ("| average drop ↓ |" in text) == ("were not measured here" not in text)
             if not is_measured:
-                words = text.split("`python -m bsig ")[1].split("`")[0].split()
+                words = shlex.split(text.split("`python -m bsig ")[1].split("`")[0])
                 config = EvaluationConfig.from_arguments(_parser(words).parse_args(words))
                 assert config.drop_pictures == run["counts"]["used"]
                 assert config.class_map == run["settings"]["class_map"]

@@ -143,6 +143,22 @@ def test_a_job_that_found_no_room_in_the_line_gives_way_to_the_next(parts: JobPa
     assert begun_answers(no_jobs(), parts, {parts.job: first})[parts.job] is not first
 
 
+def test_a_second_click_that_found_no_room_leaves_the_running_job_its_words(parts: JobParts) -> None:
+    def work(_: Any, job: LongJob) -> dict[Any, Any]:
+        assert failed_answer(job) == STAYS
+        assert not job.has_ended
+        return {parts.progress: "done"}
+
+    assert done_answers(parts, LongJob(), work) == {parts.progress: "done"}
+
+
+def test_what_a_cancelled_or_failed_job_was_given_is_let_go(parts: JobParts) -> None:
+    for end in (cancelled_answer, failed_answer):
+        job = LongJob({"picture": "large"})
+        end(job)
+        assert job.values == {}
+
+
 def test_a_job_that_no_page_holds_is_forgotten(parts: JobParts) -> None:
     jobs = no_jobs()
     begun_answers(jobs, parts, {parts.job: None})

@@ -98,7 +98,10 @@ def _wait(bench: Workbench, process: EvaluationJob, job: LongJob, pictures: int)
     start = time.monotonic()
     while process.is_running:
         _check_seconds(bench, time.monotonic() - start, pictures)
-        job.note(progress_words(process.count, process.total, pictures), process.count, process.total)
+        words = progress_words(process.count, process.total, pictures)
+        # The total is about right; what follows the last pass is not counted.
+        is_counted = process.count < process.total
+        job.note(words, *((process.count, process.total) if is_counted else (0, 0)))
         time.sleep(LOOK_EVERY_S)
 
 
