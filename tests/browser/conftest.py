@@ -23,15 +23,13 @@ ARGUMENTS = [
 PATIENCE_S = 60
 MAIN_ACTS = {
     "test_the_page_opens_with_a_compared_example",
-    "test_the_verdict_stands_above_both_rows_of_maps",
-    "test_a_text_file_named_jpg_is_refused_in_one_sentence_and_the_app_goes_on",
     "test_the_softmax_map_goes_where_one_drags_it_and_no_probability_moves[7-1]",
 }
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of the nightly lane are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every run drives each screen's main act; a page takes seconds to open, so all else is in the nightly lane."""
+    """Every run opens the page and drags its map; a page takes seconds to open, so all else is in the nightly lane."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)

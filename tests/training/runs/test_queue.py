@@ -172,6 +172,7 @@ def test_a_run_that_is_stopped_before_it_is_in_line_does_not_begin(queue: RunQue
     assert (early.standing, early.started) == ("stopped", None)
 
 
+@pytest.mark.nightly
 def test_a_waiting_run_is_taken_out_of_line(queue: RunQueue) -> None:
     first, second = submit_run(queue, "goes", LONG), submit_run(queue, "waits", 1)
     queue.stop(second)

@@ -57,6 +57,7 @@ def own_pictures(zip_file: Path, limit: int) -> OwnPictures:
     return OwnPictures(CHECKPOINT, str(zip_file), "", ["cam"], ["signed"], limit)
 
 
+@pytest.mark.nightly
 def test_a_zip_is_measured_and_its_pictures_that_differ_most_are_kept(bench: Workbench, pictures_zip: Path) -> None:
     evaluations = KeptEvaluations()
     job = LongJob()
