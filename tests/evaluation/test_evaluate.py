@@ -96,6 +96,7 @@ def test_equal_branches_differ_in_nothing(default_model: DualBranch, images: Lab
     assert results["tables"][0]["differ_most"]["sigmoid_better"] == []
 
 
+@pytest.mark.nightly
 def test_the_same_seed_gives_the_same_numbers_whatever_the_batch(
     perturbed_model: DualBranch, images: LabelledImages
 ) -> None:

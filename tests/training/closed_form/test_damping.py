@@ -117,6 +117,7 @@ def test_empty_features_are_refused_by_name() -> None:
         damped_changes(changes, torch.zeros_like(features), likely)
 
 
+@pytest.mark.nightly
 def test_finetune_writes_the_damped_branch_and_strength_zero_is_the_undamped_one(tmp_path: Path) -> None:
     images = read_dataset(class_folders(tmp_path / "pictures", {"n01440764": "red", "n03445777_golf_ball": "green"}))
     # A head of two classes: a thousand damped rows take a minute.

@@ -215,6 +215,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_epoch_and_says_when(queue:
     assert after.state.standing == "finished"
 
 
+@pytest.mark.nightly
 def test_bad_data_fails_in_one_sentence_and_the_next_run_is_made(queue: RunQueue, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     run = ended(queue, submit_run(queue, "empty", 1, data="folder", address=str(tmp_path / "empty")))
@@ -286,6 +287,7 @@ def test_a_worker_ends_with_its_app_and_the_next_app_finds_the_run_interrupted(t
     assert later.folder.read(name).state.standing == "interrupted"
 
 
+@pytest.mark.nightly
 def test_what_nobody_holds_is_marked_as_interrupted_and_what_somebody_holds_is_left(tmp_path: Path) -> None:
     runs = RunFolder(tmp_path)
     for name, standing in [("held", "running"), ("dead", "running"), ("waiting", "queued"), ("done", "finished")]:
