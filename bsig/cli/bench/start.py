@@ -22,7 +22,7 @@ FORWARD = (
     f"import torch, timm; network = timm.create_model('{DEFAULT_BACKBONE}').eval()\n"
     "with torch.no_grad(): network(torch.rand(1, 3, 224, 224))"
 )
-IMPORTED = "bsig.cli.explain_pictures"
+IMPORTED = "timm, bsig.cli.explain_pictures"
 SHOWN_PACKAGES = 12
 # Parts of torch that have a row of their own.
 OWN_ROWS = ("torch._dynamo", "torch._inductor", "torch._functorch", "torch.fx")
