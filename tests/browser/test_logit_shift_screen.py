@@ -57,6 +57,15 @@ def _set(page: Any, elem_id: str, value: float) -> None:
     number.press("Tab")
 
 
+def test_a_link_with_a_delta_opens_without_an_error(visit: Callable[..., Any]) -> None:
+    page = visit("?tab=logit-shift&example=cat&shift=uniform&delta=-0.005")
+    expect(page.locator("#delta input[type=number]")).to_have_value("-0.005")
+    page.locator("#plot-shared .js-plotly-plot").wait_for()
+    expect(page.locator("#shift-finding .bsig-finding")).to_be_visible()
+    page.wait_for_timeout(2000)  # what followed the link's own answer has been answered too
+    expect(page.locator(".toast-body, .bsig-problem")).to_have_count(0)
+
+
 @pytest.mark.parametrize(("row", "column"), [(7, 1), (2, 6)])
 def test_the_softmax_map_goes_where_one_drags_it_and_no_probability_moves(
     shift_page: Any, row: int, column: int

@@ -84,7 +84,7 @@ class ReadingSlider(gr.Slider, ShownAsParent):
     in between sends the value from before, which Gradio would refuse with an error of its own.
     """
 
-    def preprocess(self, payload: Any) -> float:
+    def preprocess(self, payload: Any) -> int | float:
         """The value as it came; `readings.py` refuses one that its setting does not allow.
 
         Raises:

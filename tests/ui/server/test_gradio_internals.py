@@ -29,7 +29,7 @@ from in_process import loops_closed
 from PIL import Image
 from starlette.requests import Request
 
-from bsig.ui.components.inputs import Choice, MapImage, PictureInput
+from bsig.ui.components.inputs import Choice, MapImage, PictureInput, ReadingSlider
 from bsig.ui.page import launch_arguments
 from bsig.ui.server import gradio_internals
 from bsig.ui.server.gradio_internals import (
@@ -231,7 +231,10 @@ def test_gradios_page_asks_its_server_through_windows_fetch() -> None:
 # --- components -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("component", "name"), [(PictureInput, "image"), (MapImage, "image"), (Choice, "dropdown")])
+@pytest.mark.parametrize(
+    ("component", "name"),
+    [(PictureInput, "image"), (MapImage, "image"), (Choice, "dropdown"), (ReadingSlider, "slider")],
+)
 def test_a_component_is_shown_by_gradios_own_code(component: type[Any], name: str) -> None:
     assert issubclass(component, ShownAsParent)
     assert component().get_block_name() == name, "gradio does not read `is_template` any more"
