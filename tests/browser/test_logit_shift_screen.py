@@ -59,7 +59,7 @@ def _set(page: Any, elem_id: str, value: float) -> None:
 
 def test_a_link_with_a_delta_opens_without_an_error(visit: Callable[..., Any]) -> None:
     page = visit("?tab=logit-shift&example=cat&shift=uniform&delta=-0.005")
-    expect(page.locator("#delta input[type=number]")).to_have_value("-0.005")
+    expect(page.locator("#shift-delta input[type=number]")).to_have_value("-0.005")
     page.locator("#plot-shared .js-plotly-plot").wait_for()
     expect(page.locator("#shift-finding .bsig-finding")).to_be_visible()
     page.wait_for_timeout(2000)  # what followed the link's own answer has been answered too
