@@ -355,8 +355,9 @@ def compare_answer(
             class_index, method or None, weights or "signed", score_cam_channels=BUDGET,
             progress=leave_off_if_left, reading_settings=settings, other_class=other_index, **readings,
         )  # fmt: skip
+        pictures = branch_pictures(explanation, Drawing())
         with part("png"):
-            files = {branch: png_file(picture) for branch, picture in branch_pictures(explanation, Drawing()).items()}
+            files = {branch: png_file(picture) for branch, picture in pictures.items()}
         answer = (files["softmax"], files["sigmoid"], files["centred"], _all_numbers(explanation))
         return answer, [*files.values()]
 
