@@ -99,17 +99,6 @@ def setting_fits(
     return fits
 
 
-def fitted_settings(
-    model: DualBranch,
-    features: Float[Tensor, "n k h w"],
-    labels: Int[Tensor, "n ..."],
-    readings: Sequence[str] | None = None,
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """The values of `setting_fits`, as `readings` in `checkpoint.json` has them."""
-    return {fit.reading: {fit.key: fit.value} for fit in setting_fits(model, features, labels, readings, seed)}
-
-
 def mosaics_of_two(model: DualBranch, labels: Int[Tensor, "n ..."]) -> list[tuple[int, int]]:
     """(left, right) for each picture of one class alone: the picture, and one of the class that is most like its own.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,6 @@ from bsig.training.closed_form.reading_settings import (
     LAMBDAS,
     VALUES,
     asked_classes,
-    fitted_settings,
     mosaic_precision,
     mosaics_of_two,
     setting_fits,
@@ -33,6 +33,11 @@ from bsig.training.closed_form.reading_settings import (
 from bsig.training.features.labels import NO_CLASS
 
 CLASSES = 6
+
+
+def fitted_settings(model: DualBranch, *arguments: Any, **options: Any) -> dict[str, dict[str, float]]:
+    """The fitted values, as `readings` in checkpoint.json has them."""
+    return {fit.reading: {fit.key: fit.value} for fit in setting_fits(model, *arguments, **options)}
 
 
 def model_of(sureness: float) -> DualBranch:
