@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from bsig.explain.cams import Branch
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.drawing.colours import COLORMAPS, VIEWS
 from bsig.explain.methods import CAM_METHODS, TREATMENTS
 from bsig.ui.components.examples import bundled_examples
@@ -16,7 +16,7 @@ from bsig.ui.components.html import heading
 from bsig.ui.components.inputs import Choice, MapImage, PictureInput, ReadingSlider
 from bsig.ui.links.view import OWN_SETTING, SETTINGS, SHOWS
 from bsig.ui.screens.compare.inputs import BUDGET, MOST_MORE, CompareInputs
-from bsig.ui.screens.compare.words import LOADING, TITLES, TREATMENT_CHOICES, TWO_BRANCHES, example_reason, method_label
+from bsig.ui.screens.compare.words import LOADING, TITLES, TREATMENT_CHOICES, example_reason, method_label
 from bsig.ui.workbench import Workbench
 
 CROP_SIZE = (448, 448)
@@ -246,7 +246,7 @@ def _two_maps(prefix: str, *, with_lines: bool = True) -> tuple[gr.HTML, dict[Br
     Also the title of the sigmoid's map.
     """
     pictures: dict[Branch, gr.Image] = {}
-    for branch in TWO_BRANCHES:
+    for branch in TRAINED:
         with gr.Column(min_width=0):
             head = gr.HTML(heading(*TITLES[branch] if with_lines else TITLES[branch][:1]))
             pictures[branch] = _map_image(f"{prefix}-{branch}")

@@ -13,7 +13,7 @@ import io
 
 from PIL import Image
 
-from bsig.explain.cams import Branch
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.drawing.colours import css_variables
 from bsig.explain.drawing.comparison import alt_text
 from bsig.inputs.files import write_whole
@@ -28,7 +28,7 @@ from bsig.ui.links.view import View
 from bsig.ui.screens.compare.answers import contrast_of, encoded_of, explanation_of
 from bsig.ui.screens.compare.inputs import CompareInputs
 from bsig.ui.screens.compare.rows import ClassRow, class_rows
-from bsig.ui.screens.compare.words import TITLES, TWO_BRANCHES, example_reason, sigmoid_title
+from bsig.ui.screens.compare.words import TITLES, example_reason, sigmoid_title
 from bsig.ui.workbench import Workbench
 
 FILE = ASSETS / "opening.html"
@@ -74,7 +74,7 @@ def _question(crop: Image.Image, example: Example, class_name: str) -> Html:
 
 
 def _row(row: ClassRow, *, with_lines: bool) -> Html:
-    maps = (_map(row, branch, with_lines=with_lines) for branch in TWO_BRANCHES)
+    maps = (_map(row, branch, with_lines=with_lines) for branch in TRAINED)
     grid = element("div", *maps, class_="bsig-grid")
     return element("div", row.verdict, grid, row.scale, class_="bsig-class-row")
 

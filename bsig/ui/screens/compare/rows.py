@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from bsig.explain.cams import Branch
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.drawing.comparison import Drawing, branch_pictures, shared_limit_of
 from bsig.explain.explainer import EncodedImage
 from bsig.explain.explanation import Explanation
 from bsig.explain.verdict import finding as finding_of
 from bsig.ui.components.html import Html, finding, scale_bar
-from bsig.ui.screens.compare.words import TWO_BRANCHES, prediction
+from bsig.ui.screens.compare.words import prediction
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _scale_html(explanation: Explanation, drawing: Drawing, limit: float, shared
     """
     if drawing.own_scale:
         return Html()
-    lowest = min(float(explanation.evidence(branch).map.min()) for branch in TWO_BRANCHES)
+    lowest = min(float(explanation.evidence(branch).map.min()) for branch in TRAINED)
     against = "against the class, and below" if lowest < -limit else "against the class"
     ends = (against, "for the class") if drawing.view == "signed" else None
     return scale_bar(limit, drawing, explanation.method, ends, shared_by)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bsig.explain.cams import Branch, TrainedBranch
+from bsig.explain.cams import TRAINED, Branch
 from bsig.explain.cells import CellEvidence, cell_evidence
 from bsig.explain.drawing.comparison import Drawing
 from bsig.explain.explainer import EncodedImage
@@ -27,7 +27,6 @@ TITLES: dict[Branch, tuple[str, str]] = {
     "sigmoid": ("Sigmoid", "fine-tuned to say yes or no for each class"),
     "centred": ("Class-centred", "softmax less the mean of all classes: no shift moves it"),
 }
-TWO_BRANCHES: tuple[TrainedBranch, ...] = ("softmax", "sigmoid")
 RANGE = {"class_": "number bsig-range"}
 """Attributes of the columns that a phone has no room for."""
 TREATMENT_CHOICES = [("Signed", "signed"), ("Non-negative", "nonnegative"), ("As in the paper's code", "paper")]
@@ -70,7 +69,7 @@ def number_table(explanations: Sequence[Explanation]) -> Html:
     rows: list[list[str | Cell]] = []
     for place, explanation in enumerate(explanations):
         rows.append([Cell(explanation.class_name, {"colspan": len(columns), "scope": "rowgroup"}, is_title=True)])
-        rows += [_number_row(explanation, branch, explains=place == 0) for branch in TWO_BRANCHES]
+        rows += [_number_row(explanation, branch, explains=place == 0) for branch in TRAINED]
     reading = map_reading(explanations[0], "sigmoid")
     numbers = table(columns, rows, kind="bsig-numbers", scrolls=True)
     if not reading:
@@ -157,7 +156,7 @@ def _grid_sentences(encoded: EncodedImage, class_index: int) -> tuple[str, ...]:
         return (f"The maps have {cells}; finer detail is interpolation.",)
     own = "{} x {}".format(*encoded.coarse.grid_hw)
     finer, coarse = (
-        " and ".join(signed(float(each.grid_logits(branch)[class_index]), 2) for branch in TWO_BRANCHES)
+        " and ".join(signed(float(each.grid_logits(branch)[class_index]), 2) for branch in TRAINED)
         for each in (encoded, encoded.coarse)
     )
     return (
@@ -211,7 +210,7 @@ def _cells_of_row(explanation: Explanation, cells: CellEvidence | None, place: i
     }
     if cells is None:
         return row
-    logits = {branch: _rounded(cells.logits(branch)[place].numpy()) for branch in TWO_BRANCHES}
+    logits = {branch: _rounded(cells.logits(branch)[place].numpy()) for branch in TRAINED}
     return {**row, "logits": logits, "alone": _rounded(cells.alone[place].numpy(), 4)}
 
 
